@@ -1,0 +1,129 @@
+"""Builds the real pool: pictures, their split by picture, and the rows of both sides."""
+
+import hashlib
+import random
+import shutil
+from collections import Counter
+from pathlib import Path
+
+from datasets import Dataset, DatasetDict, Features, Image, List, Value
+
+from realpool.pictures import Picture, duplicate_groups, read_clipart, read_emoji
+from realpool.questions import Questions
+
+SPLITS = ("train", "held_out")
+FEATURES = Features(
+    {
+        "messages": [{"role": Value("string"), "content": Value("string")}],
+        "images": List(Image()),
+        "source": Value("string"),
+        "kind": Value("string"),
+        "picture": Value("string"),
+        "name": Value("string"),
+        "options": List(Value("string")),
+        "license": Value("string"),
+    }
+)
+
+
+def build_pool(
+    packages: dict[str, Path], *, size: int = 64, per_picture: int = 2, held_out: float = 0.15, seed: int = 0
+) -> DatasetDict:
+    """Builds the conversations from the fetched packages; the same rows on each run.
+
+    Args:
+        packages: What `fetch` returned.
+        size: Side of the square pictures in pixels.
+        per_picture: Conversations for each picture, a colour question where the name states one comes on top.
+        held_out: Share of the groups of near-duplicate pictures that are held out.
+        seed: Of the split and of the questions.
+
+    Returns:
+        `train` and `held_out`, shuffled, with the columns of `FEATURES`. `options` holds the answers to
+        choose from where the only question names them, and is empty elsewhere; `name` is the picture's name.
+        No picture and no near-duplicate of one is on both sides.
+    """
+    pictures = list(read_emoji(packages["emoji"], packages["openmoji"], size))
+    pictures += read_clipart(packages["clipart_png"], packages["clipart_svg"], size)
+    groups = duplicate_groups(pictures).tolist()
+    order = sorted(set(groups))
+    random.Random(seed).shuffle(order)
+    outside = set(order[: round(held_out * len(order))])
+    pool = {}
+    for split in SPLITS:
+        side = [i for i, group in enumerate(groups) if (group in outside) == (split == "held_out")]
+        rows = _rows([pictures[i] for i in side], [groups[i] for i in side], per_picture, seed)
+        random.Random(f"{seed} {split}").shuffle(rows)
+        pool[split] = Dataset.from_list(rows, features=FEATURES)
+    return DatasetDict(pool)
+
+
+def save_pool(pool: DatasetDict, out: Path) -> None:
+    """Writes the pool to `out`, which appears, or is replaced, once everything is written."""
+    if out.exists() and not (out / "dataset_dict.json").is_file():
+        raise FileExistsError(f"{out} is there and holds no pool: name another folder or remove it")
+    scratch = out.with_name(f".{out.name}.part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    pool.save_to_disk(scratch)
+    shutil.rmtree(out, ignore_errors=True)
+    scratch.rename(out)
+
+
+def table(pool: DatasetDict) -> str:
+    """Counts rows by split, source and kind, their pictures and the pictures' bytes: a Markdown table."""
+    kinds = sorted({kind for split in SPLITS for kind in pool[split]["kind"]})
+    lines = [
+        f"| split | source | rows | pictures | MB | {' | '.join(kinds)} |",
+        "|---|---|" + "---:|" * (len(kinds) + 3),
+    ]
+    for split in SPLITS:
+        words = pool[split].select_columns(["source", "kind", "picture"]).to_pandas()
+        sizes = [sum(len(image["bytes"]) for image in images) for images in _encoded(pool[split])]
+        for source in sorted(set(words.source)):
+            part = words[words.source == source]
+            count = Counter(part.kind)
+            size = sum(sizes[i] for i in part.index) / 1e6
+            cells = [split, source, len(part), part.picture.nunique(), f"{size:.1f}"]
+            cells += [count[kind] for kind in kinds]
+            lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def digest(pool: DatasetDict) -> str:
+    """A hash of all turns and picture bytes, in order: equal where two pools are the same."""
+    total = hashlib.sha256()
+    for split in SPLITS:
+        for messages, images in zip(pool[split]["messages"], _encoded(pool[split]), strict=True):
+            total.update(repr(messages).encode())
+            for image in images:
+                total.update(hashlib.sha256(image["bytes"]).digest())
+    return total.hexdigest()[:16]
+
+
+def _encoded(rows: Dataset) -> list[list[dict]]:
+    return rows.data.column("images").to_pylist()
+
+
+def _rows(pictures: list[Picture], groups: list[int], per_picture: int, seed: int) -> list[dict]:
+    questions = Questions(pictures, groups)
+    rows = []
+    for picture in pictures:
+        rng = random.Random(f"{seed} {picture.id}")
+        for kind, turns in questions.about(picture, per_picture, rng):
+            messages = []
+            for turn in turns:
+                messages.append({"role": "user", "content": turn.question})
+                messages.append({"role": "assistant", "content": turn.answer})
+            rows.append(
+                {
+                    "messages": messages,
+                    "images": [{"bytes": picture.png, "path": None}],
+                    "source": picture.source,
+                    "kind": kind,
+                    "picture": picture.id,
+                    "name": picture.name,
+                    "options": list(turns[0].options) if len(turns) == 1 else [],
+                    "license": picture.license,
+                }
+            )
+    return rows
