@@ -1,0 +1,341 @@
+"""From a conversation to model inputs and a response mask: the only file that knows processors and templates.
+
+The response is found from the processor's own chat template: private-use markers around every answer
+show where the template puts it, and the tokenizer's character offsets show which tokens hold it. Cutting
+by a tokenised prefix instead loses the first answer token whenever template and answer share a token.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from hf_vitselect.errors import ModelError, RowError
+from hf_vitselect.rows import Conversation, Turn
+
+_PRIVATE_USE = range(0xF8F0, 0xF8FF)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One row as a model reads it.
+
+    Attributes:
+        inputs: the processor's tensors for a batch of one; ``input_ids`` is int64 of shape (1, L).
+        response: bool of shape (1, L), the tokens that SFT supervises.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    response: torch.Tensor
+
+    @property
+    def length(self) -> int:
+        """The number of tokens, image tokens included."""
+        return int(self.response.shape[1])
+
+
+@dataclass(frozen=True)
+class SavedProcessor:
+    """A processor as plain bytes, so that it travels to workers and hashes alike in every process.
+
+    Attributes:
+        kind: the processor's class.
+        files: name and content of every file that it saves.
+    """
+
+    kind: type
+    files: tuple[tuple[str, bytes], ...]
+
+    @classmethod
+    def of(cls, processor: Any) -> "SavedProcessor":
+        """The processor's saved form."""
+        with tempfile.TemporaryDirectory() as folder:
+            processor.save_pretrained(folder)
+            paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+            return cls(
+                type(processor),
+                tuple((path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths),
+            )
+
+    def load(self) -> Any:
+        """The processor again."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in self.files:
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            return self.kind.from_pretrained(folder)  # type: ignore[attr-defined]
+
+    def recipe(self) -> dict[str, str]:
+        """Class and sha256 of the files, as plain JSON."""
+        digest = hashlib.sha256(repr(self.files).encode()).hexdigest()
+        return {"class": self.kind.__name__, "digest": digest}
+
+
+class Encoder:
+    """Encodes conversations with one processor.
+
+    Args:
+        processor: a `transformers` processor with a chat template and a fast tokenizer.
+        context: the longest row in tokens, or None for no limit.
+
+    Raises:
+        ModelError: if the processor has no chat template, or its tokenizer is a slow one.
+    """
+
+    def __init__(self, processor: Any, context: int | None = None) -> None:
+        tokenizer = getattr(processor, "tokenizer", processor)
+        if getattr(processor, "chat_template", None) is None:
+            if getattr(tokenizer, "chat_template", None) is None:
+                raise ModelError(
+                    f"expected a processor with a chat template, got {type(processor).__name__} without one; "
+                    "set processor.chat_template and save the processor beside the model"
+                )
+            processor.chat_template = tokenizer.chat_template
+        if not getattr(tokenizer, "is_fast", False):
+            raise ModelError(
+                f"expected a fast tokenizer (it gives character offsets), got {type(tokenizer).__name__}"
+            )
+        self.processor = processor
+        self.tokenizer = tokenizer
+        self.context = context
+        self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        self._image_token = _text(getattr(processor, "image_token", None))
+        # What the template writes for a picture; Gemma writes another token than it expands it to.
+        self._placeholder = _text(getattr(processor, "boi_token", None)) or self._image_token
+        self._image_ids = self._find_image_ids()
+        added = tokenizer.added_tokens_decoder.values()
+        self._special = sorted(
+            {token.content for token in added if token.special}
+            | set(tokenizer.all_special_tokens)
+            | {token for token in (self._image_token, self._placeholder) if token}
+        )
+        self._as_strings = self._wants_strings()
+        self._end_of_turn = self._find_end_of_turn()
+
+    def encode(self, row: Conversation) -> Encoded:
+        """The row's inputs and its response mask.
+
+        Raises:
+            RowError: ``no_response``, ``control_tokens``, ``image_missing``, ``image_error``,
+                ``placeholder_mismatch``, ``too_long`` or ``bad_row``.
+        """
+        if not any(turn.role == "assistant" and turn.text.strip() for turn in row.turns):
+            raise RowError("no_response", "no assistant turn with any text")
+        for turn in row.turns:
+            for token in self._special:
+                if token in turn.text:
+                    raise RowError("control_tokens", f"a {turn.role} turn spells the special token {token!r}")
+        images = [picture.decode() for picture in row.pictures]
+        text, spans = self.render(row.turns)
+        rendered = text.count(self._placeholder) if self._placeholder else 0
+        # BLIP-2's processor takes one picture and puts it first: its template renders no placeholder.
+        if rendered != len(images) and (rendered or len(images) > 1 or not self._as_strings):
+            raise RowError(
+                "placeholder_mismatch",
+                f"the template renders {rendered} placeholder(s) for {len(images)} image(s)",
+            )
+        bos = self.tokenizer.bos_token
+        try:
+            encoding = self.processor(
+                text=[text],
+                images=[images] if images else None,
+                add_special_tokens=not (bos and text.startswith(bos)),
+                return_offsets_mapping=True,
+                return_text_replacement_offsets=True,
+            )
+        except (ValueError, TypeError, IndexError) as error:
+            raise RowError("bad_row", f"the processor refuses it: {error}") from error
+        ids = list(encoding["input_ids"][0])
+        if self.context is not None and len(ids) > self.context:
+            raise RowError("too_long", f"{len(ids)} tokens, the limit is {self.context}")
+        replaced = encoding.pop("text_replacement_offsets", None)
+        response = self._response(
+            ids, encoding.pop("offset_mapping")[0], spans, replaced[0] if replaced else []
+        )
+        if not any(response):
+            raise RowError("no_response", "no token of the answer is left after tokenising")
+        return Encoded(_tensors(encoding), torch.tensor([response], dtype=torch.bool))
+
+    def render(self, turns: Sequence[Turn]) -> tuple[str, list[tuple[int, int]]]:
+        """The rendered text, and the character span of every response in it, end of turn included.
+
+        Raises:
+            RowError: ``bad_row`` if the template refuses the turns or changes an answer.
+        """
+        start, end = _unused_markers(turns)
+        plain = self._apply(turns)
+        marked = self._apply([_mark(turn, start, end) for turn in turns])
+        if marked.replace(start, "").replace(end, "") != plain:
+            raise RowError("bad_row", "the chat template changes an answer; its response cannot be found")
+        cores = list(_marked_spans(marked, start, end))
+        answers = [turn.text for turn in turns if turn.role == "assistant" and turn.text.strip()]
+        if len(cores) != len(answers):
+            raise RowError("bad_row", "the chat template drops part of an answer")
+        return plain, [self._extend(plain, core, answer) for core, answer in zip(cores, answers, strict=True)]
+
+    def collate(self, rows: Sequence[Encoded]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Joins rows into a batch, padded on the right.
+
+        One rule serves the token tensors and the pictures of every family: pad all dimensions but the
+        first with zeros (token ids with the pad token) to the largest, then concatenate. Rows without
+        pictures add nothing to the picture tensors.
+
+        Returns:
+            The inputs, and the response mask, bool of shape (len(rows), longest row).
+        """
+        keys = dict.fromkeys(key for row in rows for key in row.inputs)
+        inputs = {
+            key: _cat(
+                [row.inputs[key] for row in rows if key in row.inputs],
+                self.pad_id if key == "input_ids" else 0,
+            )
+            for key in keys
+        }
+        if self._as_strings and "pixel_values" not in inputs:
+            # BLIP-2 runs its vision tower always; a picture that no image token asks for changes nothing.
+            blank = self.processor.image_processor(Image.new("RGB", (32, 32)), return_tensors="pt")
+            inputs["pixel_values"] = blank["pixel_values"]
+        return inputs, _cat([row.response for row in rows], 0)
+
+    def _extend(self, plain: str, core: tuple[int, int], answer: str) -> tuple[int, int]:
+        start, end = core
+        head = answer[: len(answer) - len(answer.lstrip())]
+        tail = answer[len(answer.rstrip()) :]
+        if head and plain.endswith(head, 0, start):
+            start -= len(head)
+        if tail and plain.startswith(tail, end):
+            end += len(tail)
+        if self._end_of_turn and plain.startswith(self._end_of_turn, end):
+            end += len(self._end_of_turn)
+        return start, end
+
+    def _response(
+        self,
+        ids: Sequence[int],
+        offsets: Sequence[tuple[int, int]],
+        spans: Sequence[tuple[int, int]],
+        replaced: Sequence[Mapping[str, Any]],
+    ) -> list[bool]:
+        """Which tokens overlap a span; image tokens never do."""
+        shifted = [(_shift(start, replaced), _shift(end, replaced)) for start, end in spans]
+        pictures = [tuple(item["new_span"]) for item in replaced]
+        return [
+            token not in self._image_ids
+            and any(first < end and last > start for start, end in shifted)
+            and not any(first < end and last > start for start, end in pictures)
+            for token, (first, last) in zip(ids, offsets, strict=True)
+        ]
+
+    def _find_image_ids(self) -> set[int]:
+        ids = {getattr(self.processor, "image_token_id", None)}
+        if self._image_token:
+            ids.add(self.tokenizer.convert_tokens_to_ids(self._image_token))
+        return {token for token in ids if token is not None}
+
+    def _wants_strings(self) -> bool:
+        """Whether the template knows only string contents (such as BLIP-2's, whose pictures stand first)."""
+        probe = "vitselect probe"
+        parts = [{"role": "user", "content": [{"type": "text", "text": probe}]}]
+        try:
+            rendered = self.processor.apply_chat_template(parts, tokenize=False)
+        except Exception:  # A template may raise anything; it then gets the other form.
+            return True
+        return probe not in rendered or "'text'" in rendered
+
+    def _find_end_of_turn(self) -> str:
+        """What the template writes after an answer: white space and one special token, or nothing."""
+        answer = "vitselect probe"
+        plain = self._apply([Turn("user", ("q",)), Turn("assistant", (answer,))])
+        after = plain[plain.rindex(answer) + len(answer) :]
+        token = after.lstrip()
+        space = after[: len(after) - len(token)]
+        return next((space + special for special in self._special if token.startswith(special)), "")
+
+    def _apply(self, turns: Sequence[Turn]) -> str:
+        messages = [{"role": turn.role, "content": self._content(turn)} for turn in turns]
+        try:
+            return str(self.processor.apply_chat_template(messages, tokenize=False))
+        except Exception as error:  # Templates raise what they like, jinja's errors and others.
+            raise RowError("bad_row", f"the chat template refuses the turns: {error}") from error
+
+    def _content(self, turn: Turn) -> Any:
+        if self._as_strings:
+            return turn.text
+        return [{"type": "image"} if part is None else {"type": "text", "text": part} for part in turn.parts]
+
+
+def _cat(tensors: Sequence[torch.Tensor], fill: int) -> torch.Tensor:
+    shape = [max(sizes) for sizes in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
+    padded = []
+    for tensor in tensors:
+        missing = [size - have for size, have in zip(shape, tensor.shape[1:], strict=True)]
+        pairs = [amount for size in reversed(missing) for amount in (0, size)]
+        padded.append(torch.nn.functional.pad(tensor, pairs, value=fill))
+    return torch.cat(padded)
+
+
+def _tensors(encoding: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    return {key: torch.as_tensor(np.asarray(value)) for key, value in encoding.items()}
+
+
+def _text(token: Any) -> str | None:
+    return None if token is None else str(getattr(token, "content", token))
+
+
+def _unused_markers(turns: Sequence[Turn]) -> tuple[str, str]:
+    used = {character for turn in turns for character in turn.text}
+    free = [chr(code) for code in _PRIVATE_USE if chr(code) not in used]
+    if len(free) < 2:
+        raise RowError("bad_row", "the text uses every private-use character from U+F8F0 on")
+    return free[0], free[1]
+
+
+def _mark(turn: Turn, start: str, end: str) -> Turn:
+    """Puts the markers around the answer, inside its own white space, so that a trimming template agrees."""
+    if turn.role != "assistant" or not turn.text.strip():
+        return turn
+    texts = [i for i, part in enumerate(turn.parts) if part and part.strip()]
+    parts = list(turn.parts)
+    first, last = texts[0], texts[-1]
+    head = str(parts[first])
+    parts[first] = head[: len(head) - len(head.lstrip())] + start + head.lstrip()
+    tail = str(parts[last])
+    parts[last] = tail.rstrip() + end + tail[len(tail.rstrip()) :]
+    return Turn(turn.role, tuple(parts))
+
+
+def _marked_spans(marked: str, start: str, end: str) -> Iterator[tuple[int, int]]:
+    """The spans between the markers, in positions of the text without them."""
+    opened: int | None = None
+    removed = 0
+    for position, character in enumerate(marked):
+        if character not in (start, end):
+            continue
+        if (character == start) != (opened is None):
+            raise RowError("bad_row", "the chat template drops part of an answer")
+        if character == start:
+            opened = position - removed
+        else:
+            assert opened is not None
+            yield opened, position - removed
+            opened = None
+        removed += 1
+    if opened is not None:
+        raise RowError("bad_row", "the chat template drops part of an answer")
+
+
+def _shift(position: int, replaced: Sequence[Mapping[str, Any]]) -> int:
+    """Where a character of the rendered text stands after the placeholders have been expanded."""
+    gained = 0
+    for item in replaced:
+        (start, end), (new_start, new_end) = item["span"], item["new_span"]
+        if end <= position:
+            gained += (new_end - new_start) - (end - start)
+    return position + gained

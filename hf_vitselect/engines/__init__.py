@@ -1,0 +1,1 @@
+"""Where shards of a pool are scored, and the ledger of those that are finished."""

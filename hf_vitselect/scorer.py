@@ -1,0 +1,151 @@
+"""The contract: what every scorer is.
+
+A scorer is a callable for `datasets.Dataset.map` that adds columns and changes nothing else. Its state is
+its configuration; what it loads lives in attributes that start with an underscore and never travels, so
+the cache fingerprint is the same before and after a call and in every process.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from datasets import Features
+
+from hf_vitselect.errors import ColumnError, RowError
+from hf_vitselect.rows import Conversation, read_mapping, read_table
+from hf_vitselect.sources import identify
+
+
+class Scorer(ABC):
+    """Adds one signal to every row of a pool.
+
+    A subclass sets its configuration as public attributes, says its columns in `features` and computes
+    them in `score_rows`. A row that cannot be scored gets nulls and a status of the contract.
+
+    Args:
+        column: name of the main column.
+        model: a Hub id or a folder.
+        revision: a commit, branch or tag on the Hub.
+    """
+
+    version: ClassVar[int] = 1
+    """Part of the fingerprint: raise it when the same configuration gives other numbers."""
+
+    def __init__(self, *, column: str, model: str, revision: str | None = None) -> None:
+        self.column = column
+        self.model = model
+        self.revision = revision
+        self._start_empty()
+
+    def _start_empty(self, commit: dict[str, str] | None = None) -> None:
+        self._rank: int | None = None
+        self._commit = commit
+        self._loaded: tuple[dict[str, str], Any] | None = None
+
+    @property
+    @abstractmethod
+    def features(self) -> Features:
+        """The columns that this scorer adds, the main one first, with their exact types."""
+
+    @abstractmethod
+    def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
+        """The values of every column of `features`, one for each row.
+
+        Args:
+            rows: conversations, or the errors of those that could not be read.
+        """
+
+    @abstractmethod
+    def load(self, identity: Mapping[str, str]) -> Any:
+        """Loads what `score_rows` needs; called at the first row, and again when the folder's files change.
+
+        Args:
+            identity: the exact weights, as `hf_vitselect.sources.identify` names them.
+        """
+
+    @property
+    def loaded(self) -> Any:
+        """What `load` returned for the weights as they are now."""
+        identity = self._identity()
+        if self._loaded is None or self._loaded[0] != identity:
+            self._loaded = (identity, self.load(identity))
+        return self._loaded[1]
+
+    @property
+    def status_column(self) -> str:
+        """The column that says ``ok`` or why a row has no score."""
+        return f"{self.column}_status"
+
+    def __call__(self, batch: Any, rank: int | None = None, *_: Any) -> Any:
+        """Scores a row or a batch of rows, as `datasets.Dataset.map` gives them.
+
+        Args:
+            batch: a lazy row or batch of `datasets`, an Arrow table, or a plain mapping.
+            rank: the worker's number, which picks its GPU.
+
+        Returns:
+            The Arrow table with the columns appended; for a plain mapping only the new columns.
+
+        Raises:
+            ColumnError: if a column would be overwritten.
+            LayoutError: if the columns are no known conversation layout.
+        """
+        self._rank = rank
+        table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
+        refuse_overwrite(self, table.column_names if table is not None else list(batch))
+        if table is None:
+            rows, batched = read_mapping(batch)
+            columns = self.score_rows(rows)
+            return columns if batched else {name: values[0] for name, values in columns.items()}
+        columns = self.score_rows(read_table(table))
+        for field in self.features.arrow_schema:
+            table = table.append_column(field, pa.array(columns[field.name], type=field.type))
+        return table
+
+    def recipe(self) -> dict[str, Any]:
+        """What made the scores, as plain JSON: class, configuration, exact weights, code version."""
+        state = self.__getstate__()
+        plain = {name: value.recipe() if hasattr(value, "recipe") else value for name, value in state.items()}
+        return {"scorer": type(self).__name__, **plain}
+
+    def __getstate__(self) -> dict[str, Any]:
+        public = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return public | {"identity": self._identity(), "version": self.version}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        configuration = dict(state)
+        identity = configuration.pop("identity")
+        del configuration["version"]
+        vars(self).update(configuration)
+        self._start_empty(identity if "commit" in identity else None)
+
+    def _identity(self) -> dict[str, str]:
+        """The exact weights; a Hub commit is resolved once, a folder is looked at every time."""
+        if self._commit is not None:
+            return self._commit
+        identity = identify(self.model, self.revision)
+        if "commit" in identity:
+            self._commit = identity
+        return identity
+
+    def _device(self) -> str:
+        import torch
+
+        if not torch.cuda.is_available():
+            return "cpu"
+        return f"cuda:{(self._rank or 0) % torch.cuda.device_count()}"
+
+
+def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
+    """Refuses to score where one of the scorer's columns is already there.
+
+    Raises:
+        ColumnError: naming the columns.
+    """
+    taken = [name for name in scorer.features if name in columns]
+    if taken:
+        raise ColumnError(
+            f"{type(scorer).__name__} would overwrite {taken}; remove them with dataset.remove_columns({taken}) "
+            "or give the scorer another column="
+        )

@@ -1,0 +1,62 @@
+"""Sentence embeddings of the conversation, for pools or machines where CLIP is no choice."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Features, List, Value
+
+from hf_vitselect.errors import RowError
+from hf_vitselect.rows import Conversation
+from hf_vitselect.scorer import Scorer
+
+
+class TextEmbedding(Scorer):
+    """The unit embedding of the whole conversation's text by a sentence-transformers model.
+
+    The text is the conversation as ``USER: ... ASSISTANT: ...`` without placeholders, cut to the
+    model's context. Pictures are not looked at.
+
+    Adds ``embedding`` (float32, fixed length of the model's dimension) and ``embedding_status``.
+
+    Args:
+        model: a sentence-transformers model, a Hub id or a folder.
+        column: name of the main column.
+        revision: a commit, branch or tag on the Hub.
+        batch_size: rows in one forward.
+
+    Example:
+        >>> pool.map(TextEmbedding("sentence-transformers/all-MiniLM-L6-v2"), batched=True)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, model: str, *, column: str = "embedding", revision: str | None = None, batch_size: int = 64
+    ) -> None:
+        super().__init__(column=column, model=str(model), revision=revision)
+        self.batch_size = batch_size
+
+    @property
+    def features(self) -> Features:
+        """The fixed-length vector and the status; loads the model, which alone knows its dimension."""
+        vector = List(Value("float32"), length=self.loaded.get_embedding_dimension())
+        return Features({self.column: vector, self.status_column: Value("string")})
+
+    def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
+        """Embeds the rows that can be read."""
+        texts = [row.transcript for row in rows if not isinstance(row, RowError)]
+        found = iter(
+            self.loaded.encode(
+                texts, batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False
+            )
+            if texts
+            else []
+        )
+        vectors = [None if isinstance(row, RowError) else np.float32(next(found)) for row in rows]
+        statuses = [row.status if isinstance(row, RowError) else "ok" for row in rows]
+        return {self.column: vectors, self.status_column: statuses}
+
+    def load(self, identity: Mapping[str, str]) -> Any:
+        """The sentence-transformers model."""
+        from sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(self.model, revision=identity.get("commit"), device=self._device())

@@ -1,0 +1,115 @@
+"""Scores a pool shard by shard, so that a killed run goes on where it was."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, Features, concatenate_datasets
+from tqdm.auto import tqdm
+
+from hf_vitselect.engines.ledger import Ledger
+from hf_vitselect.errors import ColumnError, LayoutError
+from hf_vitselect.rows import find_layout, row_ids
+from hf_vitselect.scorer import Scorer, refuse_overwrite
+
+_RECORD = "hf_vitselect scorers: "
+
+
+def score(
+    dataset: Dataset,
+    scorers: Scorer | Sequence[Scorer],
+    output_dir: str | os.PathLike[str] | None = None,
+    *,
+    shard_size: int = 500,
+) -> Dataset:
+    """Attaches the columns of one or several scorers to a pool.
+
+    Args:
+        dataset: the pool; any conversation layout.
+        scorers: what to attach.
+        output_dir: keeps every finished shard as Parquet; the same call goes on after a crash. Without
+            it the work is that of ``dataset.map(scorer, batched=True)``.
+        shard_size: rows in one shard; at most so many are lost in a crash.
+
+    Returns:
+        The pool with the columns joined, images byte for byte as they were. It remembers its scorers,
+        and `select_diverse` writes them into the recipe.
+
+    Raises:
+        ColumnError: if a column would be overwritten, or two scorers add the same one.
+        LayoutError: if the columns are no known conversation layout.
+        StaleRunError: if ``output_dir`` holds shards of other scorers or of another pool.
+    """
+    scorers = [scorers] if isinstance(scorers, Scorer) else list(scorers)
+    if not isinstance(dataset, Dataset):
+        raise LayoutError(f"expected a datasets.Dataset (one split), got {type(dataset).__name__}")
+    find_layout(dataset.column_names)
+    added: list[str] = []
+    for scorer in scorers:
+        refuse_overwrite(scorer, dataset.column_names)
+        if twice := [name for name in scorer.features if name in added]:
+            raise ColumnError(f"two scorers add {twice}; give one of them another column=")
+        added.extend(scorer.features)
+    recipes = recorded_scorers(dataset) + [scorer.recipe() for scorer in scorers]
+    if output_dir is None:
+        for scorer in scorers:
+            dataset = dataset.map(
+                scorer, batched=True, batch_size=shard_size, desc=f"Scoring {scorer.column}"
+            )
+        scored = dataset
+    else:
+        scored = concatenate_datasets(
+            [dataset, _sharded_columns(dataset, scorers, output_dir, shard_size)], axis=1
+        )
+    scored.info.description = _describe(dataset.info.description or "", recipes)
+    return scored
+
+
+def recorded_scorers(dataset: Dataset) -> list[dict[str, Any]]:
+    """The recipes of the scorers that `score` has attached to this pool, in order."""
+    for line in (dataset.info.description or "").splitlines():
+        if line.startswith(_RECORD):
+            recipes: list[dict[str, Any]] = json.loads(line.removeprefix(_RECORD))
+            return recipes
+    return []
+
+
+def pool_digest(ids: Sequence[str]) -> str:
+    """sha256 over a pool's row ids in order: the same pool on any machine, whatever its other columns."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
+
+
+def _sharded_columns(
+    dataset: Dataset, scorers: Sequence[Scorer], output_dir: str | os.PathLike[str], shard_size: int
+) -> Dataset:
+    ids = row_ids(dataset)
+    settings = {
+        "pool": pool_digest(ids),
+        "rows": len(ids),
+        "shard_size": shard_size,
+        "scorers": [scorer.recipe() for scorer in scorers],
+    }
+    ledger = Ledger(output_dir, settings)
+    conversations = dataset.select_columns(list(find_layout(dataset.column_names).columns))
+    features = Features({name: kind for scorer in scorers for name, kind in scorer.features.items()})
+    starts = range(0, len(ids), shard_size)
+    with tqdm(total=len(ids), desc="Scoring", unit="row") as progress:
+        for shard, start in enumerate(starts):
+            stop = min(start + shard_size, len(ids))
+            if not ledger.path(shard).exists():
+                table = conversations.with_format("arrow")[start:stop]
+                for scorer in scorers:
+                    table = scorer(table)
+                columns = [table.column(name).combine_chunks() for name in features]
+                ledger.write(shard, pa.Table.from_arrays(columns, schema=features.arrow_schema))
+            progress.update(stop - start)
+    files = [str(ledger.path(shard)) for shard in range(len(starts))]
+    return Dataset.from_parquet(files, features=features, cache_dir=str(ledger.folder / "joined"))
+
+
+def _describe(description: str, recipes: list[dict[str, Any]]) -> str:
+    kept = [line for line in description.splitlines() if not line.startswith(_RECORD)]
+    return "\n".join([*kept, _RECORD + json.dumps(recipes)])
