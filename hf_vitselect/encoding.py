@@ -58,10 +58,8 @@ class SavedProcessor:
         with tempfile.TemporaryDirectory() as folder:
             processor.save_pretrained(folder)
             paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-            return cls(
-                type(processor),
-                tuple((path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths),
-            )
+            files = tuple((path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths)
+        return cls(type(processor), files)
 
     def load(self) -> Any:
         """The processor again."""

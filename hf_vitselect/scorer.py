@@ -146,6 +146,6 @@ def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
     taken = [name for name in scorer.features if name in columns]
     if taken:
         raise ColumnError(
-            f"{type(scorer).__name__} would overwrite {taken}; remove them with dataset.remove_columns({taken}) "
-            "or give the scorer another column="
+            f"{type(scorer).__name__} would overwrite {taken}; "
+            f"remove them with dataset.remove_columns({taken}), or give the scorer another column="
         )

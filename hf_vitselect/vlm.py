@@ -96,8 +96,8 @@ class VLM:
         targets = inputs["input_ids"][response.to(device)]
         nll = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none").cpu()
         hit = (logits.argmax(-1) == targets).cpu()
-        counts = response.sum(1).tolist()
-        return [ResponseLoss(*pair) for pair in zip(nll.split(counts), hit.split(counts), strict=True)]
+        ends = response.sum(1).cumsum(0).tolist()
+        return [ResponseLoss(nll[a:b], hit[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
 
     def score(
         self, rows: Sequence[Conversation | RowError], batch_size: int

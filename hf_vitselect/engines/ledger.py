@@ -53,7 +53,9 @@ def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], fo
     now = json.loads(json.dumps(settings))
     changed = sorted(name for name in made_with.keys() | now.keys() if made_with.get(name) != now.get(name))
     if changed:
-        differences = "; ".join(f"{name}: {made_with.get(name)!r} then, {now.get(name)!r} now" for name in changed)
+        differences = "; ".join(
+            f"{name}: {made_with.get(name)!r} then, {now.get(name)!r} now" for name in changed
+        )
         raise StaleRunError(
             f"{folder} was made with other settings ({differences}); "
             "give another output folder, or delete this one"
