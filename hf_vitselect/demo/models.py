@@ -1,9 +1,10 @@
-"""The demo's models, built offline from their configs: a CLIP of 48-pixel pictures and a LLaVA of 1.2M parameters.
+"""The demo's models, built offline from their configs: a CLIP and a LLaVA for 48-pixel pictures.
 
 They are the real architectures at a size that one CPU trains in minutes. As in LLaVA, the CLIP is trained
 contrastively on captions first, and its vision tower then becomes the LLaVA's.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -31,7 +32,7 @@ from hf_vitselect.demo.pool import PICTURE_SIZE, sample_texts
 
 PAD, UNK, BOS, EOS, IMAGE = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>", "<image>")
 
-# "USER: <image>\nwhat color is the ring? ASSISTANT: red</s>"; a message's content is a string or a list of parts.
+# "USER: <image>\nwhat color is the ring? ASSISTANT: red</s>"; a content is a string or a list of parts.
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] | upper }}: "
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
@@ -125,7 +126,7 @@ def build_llava(
 
 
 def build_clip_processor() -> CLIPProcessor:
-    """The CLIP's processor; its tokenizer ends every text with the token where CLIP reads the text's feature."""
+    """The CLIP's processor; its tokenizer ends texts with the token where CLIP reads the feature."""
     return CLIPProcessor(
         image_processor=_build_image_processor(), tokenizer=_build_tokenizer(closes_texts=True)
     )
@@ -169,7 +170,7 @@ def train_clip(
     learning_rate: float = SETTINGS.clip_learning_rate,
     seed: int = 0,
 ) -> list[float]:
-    """Trains the CLIP contrastively (its own loss) on pictures and their captions; leaves it in evaluation mode.
+    """Trains the CLIP contrastively on pictures and captions; leaves it in evaluation mode.
 
     Args:
         model: trained in place.
@@ -223,17 +224,16 @@ def train_clip(
 
 
 def save(model: Any, processor: Any, folder: str | Path) -> None:
-    """Writes model and processor into one folder, as on the Hub; AutoModel and AutoProcessor read them back."""
+    """Writes model and processor into one folder; AutoModel and AutoProcessor read them back."""
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
-def _batches(rows: int, batch_size: int, generator: torch.Generator) -> Any:
+def _batches(rows: int, batch_size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
     """Full batches of row numbers, shuffled anew in every pass, without end."""
     while True:
-        yield from torch.randperm(rows, generator=generator)[: rows // batch_size * batch_size].split(
-            batch_size
-        )
+        order = torch.randperm(rows, generator=generator)
+        yield from order[: rows // batch_size * batch_size].view(-1, batch_size)
 
 
 def _vision_config() -> CLIPVisionConfig:

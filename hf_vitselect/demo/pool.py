@@ -1,8 +1,8 @@
 """A world of coloured shapes, rendered: the demo's pool with a known make-up, held-out rows, and captions.
 
 A scene is one to four things on a 3 x 3 grid, each with a colour, a shape and a size; a picture is a scene
-drawn at 48 x 48 pixels with a little jitter. A checksum of a scene's description says whether it is held out, so
-held-out scenes can't turn up in the pool or among the captions, whatever the seeds.
+drawn at 48 x 48 pixels with a little jitter. A checksum of a scene's description says whether it is held out,
+so held-out scenes can't turn up in the pool or among the captions, whatever the seeds.
 
 Every row has the columns
     messages  list of {role, content: str}
@@ -157,7 +157,7 @@ def render_captions(rows: int, seed: int = 0) -> Dataset:
 
 
 def describe(scene: Scene) -> str:
-    """All of a scene in words, in reading order: "a small red circle at the top and a large blue ring at ..."."""
+    """All of a scene in words, in reading order: "a small red circle at the top and a large ..."."""
     return " and ".join(f"a {thing} at the {PLACES[thing.cell]}" for thing in scene)
 
 
