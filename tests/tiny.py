@@ -43,7 +43,8 @@ VICUNA = (
 )
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for p in m['content'] %}"
-    "{% if p['type'] == 'image' %}PICTURE{% else %}{{ p['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if p['type'] == 'image' %}PICTURE{% else %}{{ p['text'] }}{% endif %}{% endfor %}<|im_end|>\n"
+    "{% endfor %}"
 )
 PLAIN_STRINGS = (
     "{% for m in messages %}{% if m['role'] == 'assistant' %} Answer:{{ m['content'] }}</s>"

@@ -1,0 +1,320 @@
+"""Picks the rows of a scored pool and remembers why."""
+
+import json
+import math
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset, List, Sequence, Value, load_from_disk
+from numpy.typing import NDArray
+
+from hf_vitselect.errors import BudgetError, ColumnError
+from hf_vitselect.rows import row_ids
+from hf_vitselect.rules import NeighborPenalty
+from hf_vitselect.rules.base import Rule
+from hf_vitselect.scorer import Scorer
+from hf_vitselect.scoring import pool_digest, recorded_scorers
+from hf_vitselect.sources import versions
+
+_DIVERSITY_SAMPLE = 2000
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A subset of a pool, with what is needed to explain it and to rebuild it.
+
+    Attributes:
+        dataset: the picked rows, in pick order, with every column of the pool.
+        indices: int64 of shape (picked,), positions in the pool, in pick order.
+        gains: float64 of shape (picked,), the score at the moment of the pick.
+        scores: one row for each row of the pool: row_id, its numbers and statuses, selected, rank
+            (0 = picked first, null = not picked). No images, texts or embeddings.
+        recipe: plain JSON: pool, rows in and out, rows dropped by status, scorers with their exact
+            models, rule, seed, versions, diversity figures.
+    """
+
+    dataset: Dataset
+    indices: NDArray[np.int64]
+    gains: NDArray[np.float64]
+    scores: Dataset
+    recipe: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        pool: Dataset,
+        indices: NDArray[np.int64],
+        gains: NDArray[np.float64],
+        reasons: Mapping[str, Any],
+    ) -> "Selection":
+        """The selection of these rows.
+
+        Args:
+            pool: what they were picked from.
+            indices: int64 of shape (picked,), in pick order.
+            gains: float64 of shape (picked,).
+            reasons: plain JSON for the recipe: the rule, its seed, what was dropped.
+        """
+        ids = row_ids(pool)
+        recipe = {
+            "format": 1,
+            "source": _source(pool),
+            "pool": pool_digest(ids),
+            "rows": len(pool),
+            "selected": len(indices),
+            **reasons,
+            "versions": versions("hf_vitselect", "datasets", "numpy", "torch", "transformers"),
+        }
+        return cls(pool.select(indices), indices, gains, _score_table(pool, ids, indices), recipe)
+
+    def __len__(self) -> int:
+        """The number of picked rows."""
+        return len(self.indices)
+
+    def save_to_disk(self, path: str | os.PathLike[str]) -> None:
+        """Writes everything to a folder, whole or not at all; an older selection there is replaced."""
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        self.dataset.save_to_disk(temporary / "dataset")
+        self.scores.save_to_disk(temporary / "scores")
+        np.savez(temporary / "picks.npz", indices=self.indices, gains=self.gains)
+        (temporary / "recipe.json").write_text(json.dumps(self.recipe, indent=2))
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+
+    @classmethod
+    def load_from_disk(cls, path: str | os.PathLike[str]) -> "Selection":
+        """Reads what `save_to_disk` wrote.
+
+        Raises:
+            FileNotFoundError: if there is no selection.
+        """
+        folder = Path(path)
+        with np.load(folder / "picks.npz", allow_pickle=False) as picks:
+            indices, gains = picks["indices"], picks["gains"]
+        recipe = json.loads((folder / "recipe.json").read_text())
+        dataset, scores = (load_from_disk(str(folder / name)) for name in ("dataset", "scores"))
+        return cls(dataset, indices, gains, scores, recipe)
+
+
+def select_diverse(
+    dataset: Dataset,
+    budget: int | float,
+    *,
+    by: str | Scorer = "necessity",
+    over: str | Scorer = "embedding",
+    rule: Rule | None = None,
+    seed: int = 0,
+) -> Selection:
+    """Picks a subset of a scored pool.
+
+    Rows without a usable score (a status other than ``ok``, a null, a NaN) or, where the rule looks at
+    them, without usable features are never picked; the recipe counts them by status.
+
+    Args:
+        dataset: the pool with its score columns.
+        budget: an int is a number of rows; a float in (0, 1] a share, max(1, floor(share x rows)).
+        by: the score, a numeric column or its scorer.
+        over: the features, a fixed-length vector column or its scorer.
+        rule: from `hf_vitselect.rules`; `NeighborPenalty` (Self-Filter, arXiv 2402.12501) if None.
+        seed: of the rule's random numbers.
+
+    Raises:
+        BudgetError: if the budget is no such number, or more than the rows that can be picked.
+        ColumnError: if a column that the rule uses is missing or has the wrong type.
+
+    Example:
+        >>> selection = select_diverse(scored, 0.15, rule=NeighborPenalty(gamma=1.0))  # doctest: +SKIP
+    """
+    rule = NeighborPenalty() if rule is None else rule
+    score_column = by.column if isinstance(by, Scorer) else by
+    feature_column = over.column if isinstance(over, Scorer) else over
+    for column, used in ((score_column, rule.uses_scores), (feature_column, rule.uses_features)):
+        if used and column not in dataset.column_names:
+            raise ColumnError(
+                f"expected a column {column!r}, got {dataset.column_names}; score the pool first"
+            )
+    for column in rule.uses_columns:
+        if column not in dataset.column_names:
+            raise ColumnError(f"{type(rule).__name__} uses the column {column!r}, got {dataset.column_names}")
+
+    statuses = np.full(len(dataset), "ok", dtype=object)
+    scores = _scores(dataset, score_column, statuses) if score_column in dataset.column_names else None
+    features = _features(dataset, feature_column, statuses) if rule.uses_features else None
+    usable = np.flatnonzero(statuses == "ok")
+    rows = _rows(budget, len(dataset), len(usable))
+    picked, gains = rule(
+        scores[usable] if rule.uses_scores and scores is not None else None,
+        features[usable] if features is not None else None,
+        rows,
+        np.random.default_rng(seed),
+        {name: np.asarray(dataset.with_format("numpy")[name])[usable] for name in rule.uses_columns},
+    )
+    indices = usable[picked]
+    return Selection.of(
+        dataset,
+        indices,
+        gains,
+        {
+            "budget": budget,
+            "dropped": dict(sorted(Counter(statuses[statuses != "ok"]).items())),
+            "by": score_column if rule.uses_scores else None,
+            "over": feature_column if rule.uses_features else None,
+            "rule": {"rule": type(rule).__name__, **asdict(rule)},  # type: ignore[call-overload]
+            "seed": seed,
+            "scorers": _scorer_recipes(dataset, [by, over]),
+            "diversity": _diversity(features, indices, usable, seed) if features is not None else {},
+        },
+    )
+
+
+def _rows(budget: int | float, pool: int, usable: int) -> int:
+    advice = "give rows as an int from 1, or a share as a float in (0, 1]"
+    if isinstance(budget, bool) or not isinstance(budget, (int, float, np.integer, np.floating)):
+        raise BudgetError(f"expected a number, got {budget!r}; {advice}")
+    if isinstance(budget, (float, np.floating)):
+        if not 0 < budget <= 1:
+            raise BudgetError(f"expected a share in (0, 1], got {budget}; {advice}")
+        rows = max(1, math.floor(budget * pool))
+    else:
+        rows = int(budget)
+        if rows < 1:
+            raise BudgetError(f"expected at least 1 row, got {budget}; {advice}")
+    if rows > usable:
+        raise BudgetError(
+            f"asked for {rows} rows, but only {usable} of the pool's {pool} can be picked "
+            f"(the others have no usable score or features); ask for at most {usable}"
+        )
+    return rows
+
+
+def _column(dataset: Dataset, name: str) -> pa.ChunkedArray:
+    return dataset.select_columns([name]).with_format("arrow")[:].column(0)
+
+
+def _mark(statuses: NDArray[np.object_], bad: NDArray[np.bool_], status: Any) -> None:
+    """Gives a status to the bad rows that have none yet."""
+    where = bad & (statuses == "ok")
+    statuses[where] = status[where] if isinstance(status, np.ndarray) else status
+
+
+def _mark_unusable(
+    dataset: Dataset, column: str, statuses: NDArray[np.object_], null: NDArray[np.bool_]
+) -> None:
+    if f"{column}_status" in dataset.column_names:
+        recorded = np.asarray(_column(dataset, f"{column}_status").to_pylist(), dtype=object)
+        recorded[pc.is_null(_column(dataset, f"{column}_status")).to_numpy()] = "bad_row"
+        _mark(statuses, np.asarray(recorded != "ok"), recorded)
+    _mark(statuses, null, "bad_row")
+
+
+def _scores(dataset: Dataset, column: str, statuses: NDArray[np.object_]) -> NDArray[np.float64]:
+    kind = dataset.features[column]
+    if not (isinstance(kind, Value) and re.match(r"u?int|float|bool|decimal", kind.dtype)):
+        raise ColumnError(f"expected numbers in {column!r}, got {kind}; give a numeric column as by=")
+    array = _column(dataset, column)
+    values: NDArray[np.float64] = np.asarray(
+        pc.fill_null(pc.cast(array, pa.float64()), 0.0).to_numpy(), dtype=np.float64
+    )
+    _mark_unusable(dataset, column, statuses, array.is_null().to_numpy())
+    _mark(statuses, ~np.isfinite(values), "non_finite")
+    return values
+
+
+def _features(dataset: Dataset, column: str, statuses: NDArray[np.object_]) -> NDArray[np.float32]:
+    kind = dataset.features[column]
+    if not isinstance(kind, (List, Sequence)):
+        raise ColumnError(f"expected vectors in {column!r}, got {kind}; give an embedding column as over=")
+    array = _column(dataset, column)
+    null = array.is_null().to_numpy()
+    lengths = pc.unique(pc.list_value_length(array.drop_null())).to_pylist()
+    if len(lengths) > 1:
+        raise ColumnError(f"expected vectors of one length in {column!r}, got lengths {sorted(lengths)[:5]}")
+    vectors = np.zeros((len(array), lengths[0] if lengths else 0), dtype=np.float32)
+    if lengths:
+        vectors[~null] = pc.list_flatten(array).to_numpy().reshape(-1, lengths[0])
+    _mark_unusable(dataset, column, statuses, null)
+    _mark(statuses, ~np.isfinite(vectors).all(axis=1), "non_finite")
+    return vectors
+
+
+def _score_table(dataset: Dataset, ids: list[str], indices: NDArray[np.int64]) -> Dataset:
+    numbers = [
+        name
+        for name, kind in dataset.features.items()
+        if isinstance(kind, Value) and (name.endswith("_status") or re.match(r"u?int|float|bool", kind.dtype))
+    ]
+    rank = np.full(len(dataset), -1, dtype=np.int64)
+    rank[indices] = np.arange(len(indices))
+    columns = {"row_id": pa.chunked_array([pa.array(ids, pa.string())])}
+    columns |= {name: _column(dataset, name) for name in numbers}
+    columns["selected"] = pa.chunked_array([pa.array(rank >= 0)])
+    columns["rank"] = pa.chunked_array([pa.array(rank, mask=rank < 0)])
+    return Dataset(pa.table(columns))
+
+
+def _source(dataset: Dataset) -> dict[str, Any]:
+    """Where the pool comes from, as far as `datasets` knows: Hub repository and commit, config, split."""
+    info = dataset.info
+    files = list(info.download_checksums or {})
+    found = next((m for m in (re.match(r"hf://datasets/(.+?)@(\w+)/", file) for file in files) if m), None)
+    return {
+        "repo_id": found[1] if found else None,
+        "commit": found[2] if found else None,
+        "name": info.dataset_name,
+        "config": info.config_name,
+        "split": str(dataset.split) if dataset.split is not None else None,
+        "license": info.license or None,
+    }
+
+
+def _scorer_recipes(dataset: Dataset, given: list[str | Scorer]) -> list[dict[str, Any]]:
+    recipes = {recipe["column"]: recipe for recipe in recorded_scorers(dataset)}
+    for item in given:
+        if isinstance(item, Scorer):
+            recipes[item.column] = item.recipe()
+        elif item in dataset.column_names:
+            # A plain map leaves no trace of its function; only score(), or the scorer as by= or over=, does.
+            recipes.setdefault(item, {"column": item, "scorer": None})
+    return list(recipes.values())
+
+
+def _diversity(
+    features: NDArray[np.float32], picked: NDArray[np.int64], usable: NDArray[np.int64], seed: int
+) -> Mapping[str, float]:
+    """Mean cosine to the nearest other picked row: of the subset, and of a random one of the same size."""
+    rng = np.random.default_rng(seed)
+    random = rng.choice(usable, size=len(picked), replace=False)
+    return {
+        "mean_nearest_cosine": _mean_nearest_cosine(features, picked, rng),
+        "mean_nearest_cosine_random": _mean_nearest_cosine(features, random, rng),
+    }
+
+
+def _mean_nearest_cosine(
+    features: NDArray[np.float32], rows: NDArray[np.int64], rng: np.random.Generator
+) -> float:
+    """Over a sample of at most 2,000 rows, so that large selections stay cheap."""
+    if len(rows) < 2:
+        return 0.0
+    vectors = features[np.sort(rows)].astype(np.float32)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    asked = rng.choice(len(rows), size=min(len(rows), _DIVERSITY_SAMPLE), replace=False)
+    nearest = np.full(len(asked), -1.0, dtype=np.float32)
+    for start in range(0, len(rows), _DIVERSITY_SAMPLE):
+        block = vectors[asked] @ vectors[start : start + _DIVERSITY_SAMPLE].T
+        itself = (asked >= start) & (asked < start + _DIVERSITY_SAMPLE)
+        block[itself, asked[itself] - start] = -1.0
+        nearest = np.maximum(nearest, block.max(axis=1))
+    return round(float(nearest.mean(dtype=np.float64)), 6)
