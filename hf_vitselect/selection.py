@@ -150,12 +150,20 @@ def select_diverse(
             raise ColumnError(f"{type(rule).__name__} uses the column {column!r}, got {dataset.column_names}")
 
     statuses = np.full(len(dataset), "ok", dtype=object)
-    scores = _scores(dataset, score_column, statuses) if score_column in dataset.column_names else None
+    # Without scores a rule still needs the pool's size; one that uses them has been refused above.
+    scores = np.zeros(len(dataset))
+    if score_column in dataset.column_names:
+        scores = _scores(dataset, score_column, statuses)
     features = _features(dataset, feature_column, statuses) if rule.uses_features else None
     usable = np.flatnonzero(statuses == "ok")
-    rows = _rows(budget, len(dataset), len(usable))
+    rows = budget_rows(budget, len(dataset))
+    if rows > len(usable):
+        raise BudgetError(
+            f"asked for {rows} rows, but only {len(usable)} of the pool's {len(dataset)} can be picked "
+            f"(the others have no usable score or features); ask for at most {len(usable)}"
+        )
     picked, gains = rule(
-        scores[usable] if rule.uses_scores and scores is not None else None,
+        scores[usable],
         features[usable] if features is not None else None,
         rows,
         np.random.default_rng(seed),
@@ -179,7 +187,16 @@ def select_diverse(
     )
 
 
-def _rows(budget: int | float, pool: int, usable: int) -> int:
+def budget_rows(budget: int | float, pool: int) -> int:
+    """A budget in rows.
+
+    Args:
+        budget: an int is a number of rows; a float in (0, 1] a share, max(1, floor(share x pool)).
+        pool: rows of the pool.
+
+    Raises:
+        BudgetError: if it is neither.
+    """
     advice = "give rows as an int from 1, or a share as a float in (0, 1]"
     if isinstance(budget, bool) or not isinstance(budget, (int, float, np.integer, np.floating)):
         raise BudgetError(f"expected a number, got {budget!r}; {advice}")
@@ -191,11 +208,6 @@ def _rows(budget: int | float, pool: int, usable: int) -> int:
         rows = int(budget)
         if rows < 1:
             raise BudgetError(f"expected at least 1 row, got {budget}; {advice}")
-    if rows > usable:
-        raise BudgetError(
-            f"asked for {rows} rows, but only {usable} of the pool's {pool} can be picked "
-            f"(the others have no usable score or features); ask for at most {usable}"
-        )
     return rows
 
 
