@@ -1,0 +1,140 @@
+"""High scores, spread out: each pick lowers the scores of its nearest remaining neighbours."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_vitselect.rules.base import Rule
+from hf_vitselect.rules.neighbors import RemainingNeighbors
+from hf_vitselect.rules.top_score import TopScore
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeighborPenalty(Rule):
+    """Self-Filter's second stage (arXiv 2402.12501, the filter for diversity; defaults of its code).
+
+    Repeats: pick the row i with the highest current score, remove it, and for each of its ``neighbors``
+    nearest remaining rows j subtract ``gamma * score_i * cos(i, j)**2`` from the score of j. Here score_i is
+    i's score at the moment of the pick, so a negative one *raises* its neighbours, as in the paper's code;
+    ``rescale="minmax"`` starts from scores in [0, 1] instead.
+
+    The picks are those of the naive loop, bit for bit, and do not depend on threads or device: ties go to
+    the lowest row, both among scores and among neighbours, and a cosine is the float64 dot product over the
+    float64 norms, rounded to float32; a zero vector has cosine 0 to every row. Where fewer than
+    ``neighbors`` rows remain, all of them are penalised. ``RemainingNeighbors`` says what it costs.
+
+    Attributes:
+        gamma: Strength of the penalty, 0 or more; 0 is ``TopScore``.
+        neighbors: How many rows each pick penalises, 1 or more.
+        rescale: ``"minmax"`` maps the scores to [0, 1] first (constant scores to 0), and gains are then in
+            that unit; ``None`` leaves them.
+
+    Raises:
+        ValueError: If a parameter is out of its range.
+
+    Example:
+        >>> scores = np.array([1.0, 0.9, 0.5])
+        >>> features = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
+        >>> rows, gains = NeighborPenalty(neighbors=1)(scores, features, 2, np.random.default_rng(0), {})
+        >>> rows.tolist(), gains.tolist()
+        ([0, 2], [1.0, 0.5])
+    """
+
+    uses_scores: ClassVar[bool] = True
+    uses_features: ClassVar[bool] = True
+
+    gamma: float = 1.0
+    neighbors: int = 10
+    rescale: Literal["minmax"] | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.gamma) and self.gamma >= 0):
+            raise ValueError(
+                f"gamma: expected a finite number of 0 or more, got {self.gamma!r}; the paper uses 1.0"
+            )
+        if not isinstance(self.neighbors, int) or self.neighbors < 1:
+            raise ValueError(
+                f"neighbors: expected an int of 1 or more, got {self.neighbors!r}; "
+                "the paper uses 10, and gamma=0 turns the penalty off"
+            )
+        if self.rescale not in (None, "minmax"):
+            raise ValueError(
+                f"rescale: expected None or 'minmax', got {self.rescale!r}; use 'minmax' for scores in [0, 1]"
+            )
+
+    def __call__(
+        self,
+        scores: NDArray[np.float64] | None,
+        features: NDArray[np.float32] | None,
+        budget: int,
+        rng: np.random.Generator,
+        columns: Mapping[str, NDArray[np.generic]],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Picks ``budget`` rows by score and distance. See ``Rule.__call__``.
+
+        Raises:
+            ValueError: If scores or features are missing, a feature is not finite, or the penalties drive
+                the scores out of float64's range (a large gamma over negative scores can).
+        """
+        if scores is None or features is None:
+            missing = "scores" if scores is None else "features"
+            raise ValueError(
+                f"NeighborPenalty expected scores and features, got no {missing}; add that column"
+            )
+        if self.rescale == "minmax":
+            spread = np.ptp(scores)
+            scores = (scores - scores.min()) / (spread if spread > 0 else 1.0)
+        if self.gamma == 0:
+            return TopScore()(scores, features, budget, rng, columns)
+
+        board = _Leaderboard(scores)
+        remaining = RemainingNeighbors(features, self.neighbors, pops=budget)
+        picks = np.empty(budget, dtype=np.int64)
+        gains = np.empty(budget, dtype=np.float64)
+        for turn in range(budget):
+            row = board.leader()
+            gain = board.scores[row]
+            if not math.isfinite(gain):
+                raise ValueError(
+                    f"expected scores that stay finite, got {gain} at pick {turn} with gamma={self.gamma}; "
+                    "use a smaller gamma, or rescale='minmax'"
+                )
+            picks[turn], gains[turn] = row, gain
+            board.update(np.array([row]), -np.inf)
+            near, cosines = remaining.pop(row, board.scores)
+            # The order of the factors is that of the paper's code: another one rounds differently.
+            board.update(near, board.scores[near] - gain * cosines.astype(np.float64) ** 2 * self.gamma)
+        return picks, gains
+
+
+class _Leaderboard:
+    """Scores that rise and fall, with the highest one at hand.
+
+    A two-level maximum over blocks of about sqrt(n) scores: reading the leader and changing k scores cost
+    O(sqrt(n)) and O(k sqrt(n)) numpy work, and unlike in a heap scores may rise.
+
+    Attributes:
+        scores: float64 ``[n]``; read it, and write through ``update``. Removed rows hold -inf.
+    """
+
+    def __init__(self, scores: NDArray[np.float64]) -> None:
+        self._side = math.isqrt(len(scores))
+        self._grid = np.full((-(-len(scores) // self._side), self._side), -np.inf)
+        self.scores = self._grid.reshape(-1)[: len(scores)]
+        self.scores[:] = scores
+        self._best = self._grid.max(axis=1)
+
+    def leader(self) -> int:
+        """Returns the row with the highest score, the lowest such row in a tie."""
+        block = int(self._best.argmax())
+        return block * self._side + int(self._grid[block].argmax())
+
+    def update(self, rows: NDArray[np.int64], scores: NDArray[np.float64] | float) -> None:
+        """Sets the scores of some rows, int64 ``[m]``, distinct."""
+        self.scores[rows] = scores
+        blocks = rows // self._side
+        self._best[blocks] = self._grid[blocks].max(axis=1)

@@ -1,0 +1,248 @@
+"""NeighborPenalty picks what the naive loop picks, bit for bit."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from self_filter_reference import reference_picks
+
+from hf_vitselect.rules import NeighborPenalty, TopScore
+from hf_vitselect.rules.neighbors import RemainingNeighbors
+
+
+def clip_like(rows, dim, seed=0):
+    """Unit image half beside unit text half, in clusters."""
+    rng = np.random.default_rng(seed)
+    centers = rng.standard_normal((max(2, rows // 40), dim))
+    values = centers[rng.integers(len(centers), size=rows)] + rng.standard_normal((rows, dim))
+    halves = np.split(values, 2, axis=1)
+    return np.hstack([half / np.linalg.norm(half, axis=1, keepdims=True) for half in halves]).astype(
+        np.float32
+    )
+
+
+def difficulties(rows, seed=0):
+    return np.random.default_rng(seed + 1).gamma(2.0, size=rows)
+
+
+def pick(rule, scores, features, budget):
+    return rule(scores, features, budget, np.random.default_rng(0), {})
+
+
+def assert_as_reference(scores, features, budget, **parameters):
+    rows, gains = pick(NeighborPenalty(**parameters), scores, features, budget)
+    expected_rows, expected_gains = reference_picks(scores, features, budget, **parameters)
+    assert rows.tolist() == expected_rows
+    assert gains.tolist() == expected_gains
+
+
+def with_duplicates(features, copies, seed=0):
+    source = np.random.default_rng(seed).integers(len(features) // copies, size=len(features))
+    return features[source]
+
+
+@pytest.mark.parametrize(
+    ("rows", "dim", "budget", "change"),
+    [
+        pytest.param(2000, 96, 300, lambda s, f: (s, f), id="the-paper's-15-percent"),
+        pytest.param(600, 32, 600, lambda s, f: (s, f), id="every-row"),
+        pytest.param(1500, 32, 900, lambda s, f: (s, f), id="60-percent"),
+        pytest.param(800, 32, 300, lambda s, f: (-s, f), id="negative-scores"),
+        pytest.param(800, 32, 480, lambda s, f: (s - 2.0, f), id="scores-of-both-signs"),
+        pytest.param(800, 32, 300, lambda s, f: (np.round(s), f), id="tied-scores"),
+        pytest.param(800, 32, 300, lambda s, f: (np.ones_like(s), f), id="constant-scores"),
+        pytest.param(400, 32, 300, lambda s, f: (-np.ones_like(s), f), id="constant-negative-scores"),
+        pytest.param(400, 32, 300, lambda s, f: (np.zeros_like(s), f), id="zero-scores"),
+        pytest.param(800, 32, 480, lambda s, f: (s, with_duplicates(f, 4)), id="duplicated-rows"),
+        pytest.param(
+            600, 32, 200, lambda s, f: (s, with_duplicates(f, 150)), id="more-copies-than-a-list-holds"
+        ),
+        pytest.param(300, 8, 200, lambda s, f: (s, np.ones_like(f)), id="all-rows-equal"),
+        pytest.param(300, 8, 200, lambda s, f: (s, f[:, :1]), id="one-dimension"),
+        pytest.param(300, 8, 200, lambda s, f: (s, np.zeros_like(f)), id="all-rows-zero"),
+        pytest.param(
+            800, 32, 400, lambda s, f: (s, f * (np.arange(800) % 3 > 0)[:, None]), id="zero-vectors"
+        ),
+        pytest.param(
+            800, 32, 300, lambda s, f: (s, f * np.geomspace(1e-3, 1e4, 800)[:, None]), id="unnormalised"
+        ),
+        pytest.param(
+            400, 32, 200, lambda s, f: (s, f * np.geomspace(1e-40, 1e36, 400)[:, None]), id="extreme"
+        ),
+        pytest.param(400, 4, 200, lambda s, f: (s, np.round(f * 2)), id="many-tied-cosines"),
+        pytest.param(400, 32, 200, lambda s, f: (s, np.asfortranarray(f)), id="column-order"),
+        pytest.param(9, 8, 9, lambda s, f: (s, f), id="fewer-rows-than-neighbors"),
+        pytest.param(1, 8, 1, lambda s, f: (s, f), id="one-row"),
+    ],
+)
+def test_picks_and_gains_are_the_references(rows, dim, budget, change):
+    scores, features = change(difficulties(rows), clip_like(rows, dim))
+    assert_as_reference(scores, features.astype(np.float32, copy=False), budget)
+
+
+@pytest.mark.parametrize("neighbors", [1, 3, 100, 399, 1000])
+@pytest.mark.parametrize("gamma", [0.3, 1.0, 2.5])
+def test_parameters_act_as_in_the_reference(neighbors, gamma):
+    assert_as_reference(difficulties(400), clip_like(400, 16), 120, neighbors=neighbors, gamma=gamma)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_pools_wider_than_a_chunk_and_a_block(sign, monkeypatch):
+    monkeypatch.setattr("hf_vitselect.rules.neighbors._CHUNK_ROWS", 64)
+    monkeypatch.setattr("hf_vitselect.rules.neighbors._CHUNK_VALUES", 512)
+    monkeypatch.setattr("hf_vitselect.rules.neighbors._LIST_ENTRIES", 4096)
+    assert_as_reference(sign * difficulties(700), with_duplicates(clip_like(700, 16), 3), 400)
+
+
+pools = st.fixed_dictionaries(
+    {
+        "rows": st.integers(1, 120),
+        "dim": st.integers(1, 12),
+        "seed": st.integers(0, 2**32 - 1),
+        "levels": st.sampled_from([1, 2, 8, None]),
+        "offset": st.sampled_from([-3.0, -1.0, 0.0, 1.0]),
+        "grid": st.sampled_from([1.0, 4.0, None]),
+        "copies": st.integers(1, 30),
+        "share": st.floats(0.01, 1.0),
+    }
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(pool=pools, neighbors=st.integers(1, 130), gamma=st.sampled_from([0.0, 0.5, 1.0]))
+def test_any_pool_gives_the_references_picks(pool, neighbors, gamma):
+    rng = np.random.default_rng(pool["seed"])
+    rows = pool["rows"]
+    scores = rng.standard_normal(rows) + pool["offset"]
+    if pool["levels"]:
+        scores = np.round(scores * pool["levels"]) / pool["levels"]
+    features = rng.standard_normal((rows, pool["dim"]))
+    if pool["grid"]:
+        features = np.round(features * pool["grid"])
+    features = features[rng.integers(-(-rows // pool["copies"]), size=rows)].astype(np.float32)
+    assert_as_reference(scores, features, max(1, int(pool["share"] * rows)), neighbors=neighbors, gamma=gamma)
+
+
+def test_gamma_zero_is_top_score():
+    scores, features = np.round(difficulties(300), 1), clip_like(300, 8)
+    for got, expected in zip(
+        pick(NeighborPenalty(gamma=0), scores, features, 100),
+        pick(TopScore(), scores, features, 100),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_minmax_starts_from_scores_between_zero_and_one():
+    scores, features = difficulties(300) - 5.0, clip_like(300, 8)
+    rows, gains = pick(NeighborPenalty(rescale="minmax"), scores, features, 50)
+    scaled = (scores - scores.min()) / (scores.max() - scores.min())
+    assert (rows.tolist(), gains.tolist()) == reference_picks(scaled, features, 50)
+    assert gains[0] == 1.0
+
+
+def test_minmax_of_constant_scores_is_zero():
+    rows, gains = pick(NeighborPenalty(rescale="minmax"), np.full(20, 7.0), clip_like(20, 8), 5)
+    assert (rows.tolist(), gains.tolist()) == ([0, 1, 2, 3, 4], [0.0] * 5)
+
+
+def test_memory_mapped_and_read_only_inputs(tmp_path):
+    scores, features = difficulties(500), clip_like(500, 16)
+    np.save(tmp_path / "features.npy", features)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    scores.setflags(write=False)
+    assert_as_reference(scores, mapped, 100)
+
+
+def test_inputs_stay_as_they_were():
+    scores, features = difficulties(200), clip_like(200, 8)
+    before = scores.copy(), features.copy()
+    pick(NeighborPenalty(), scores, features, 50)
+    np.testing.assert_array_equal(scores, before[0])
+    np.testing.assert_array_equal(features, before[1])
+
+
+def test_thread_count_does_not_change_the_picks():
+    scores, features = difficulties(1500), with_duplicates(clip_like(1500, 64), 2)
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            results.append(pick(NeighborPenalty(), scores, features, 400))
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(results[0], results[1])
+
+
+def test_a_process_of_low_precision_gets_the_same_picks_and_keeps_its_precision():
+    # Cosines so close together that products of less than float32 would order them wrongly.
+    features = (1.0 + 0.02 * np.random.default_rng(0).standard_normal((600, 256))).astype(np.float32)
+    scores = difficulties(600)
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        lowered = torch.backends.mkldnn.matmul.fp32_precision
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert_as_reference(scores, features, 200)
+        assert torch.backends.mkldnn.matmul.fp32_precision == lowered != "ieee"
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_the_products_error_stays_within_the_proven_bound():
+    features = np.random.default_rng(0).uniform(1, 2, (256, 512)).astype(np.float32)
+    remaining = RemainingNeighbors(features, 10, pops=1)
+    products = (remaining._units @ remaining._units.T).cpu().numpy().astype(np.float64)
+    everyone = np.arange(256)
+    for row in range(256):
+        assert np.abs(products[row] - remaining._cosines(row, everyone)).max() <= remaining._error
+
+
+def test_a_pop_gives_the_nearest_that_remain():
+    features = np.array([[1, 0], [1, 0.1], [1, 0.2], [0, 1]], dtype=np.float32)
+    remaining = RemainingNeighbors(features, 2, pops=4)
+    priority = np.zeros(4)
+    assert [remaining.pop(row, priority)[0].tolist() for row in (1, 0, 3, 2)] == [[2, 0], [2, 3], [2], []]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"gamma": -1.0}, "gamma: expected .* got -1.0"),
+        ({"gamma": float("nan")}, "gamma: expected .* got nan"),
+        ({"gamma": float("inf")}, "gamma: expected .* got inf"),
+        ({"neighbors": 0}, "neighbors: expected .* got 0"),
+        ({"neighbors": 2.5}, "neighbors: expected .* got 2.5"),
+        ({"rescale": "zscore"}, "rescale: expected .* got 'zscore'"),
+    ],
+    ids=str,
+)
+def test_bad_parameters_say_what_was_expected(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        NeighborPenalty(**parameters)
+
+
+def test_the_defaults_are_the_papers():
+    assert asdict(NeighborPenalty()) == {"gamma": 1.0, "neighbors": 10, "rescale": None}
+
+
+def test_missing_features_are_an_error():
+    with pytest.raises(ValueError, match="got no features"):
+        pick(NeighborPenalty(), np.ones(3), None, 1)
+
+
+def test_features_that_are_not_finite_are_an_error():
+    features = clip_like(10, 4)
+    features[7, 1] = np.nan
+    with pytest.raises(ValueError, match="row 7"):
+        pick(NeighborPenalty(), np.ones(10), features, 1)
+
+
+def test_scores_that_leave_the_range_of_float64_are_an_error():
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="expected scores that stay finite"):
+        pick(NeighborPenalty(gamma=1e200), -np.ones(50), clip_like(50, 4), 50)
