@@ -68,7 +68,7 @@ class Picture:
         """The encoded bytes.
 
         Raises:
-            RowError: ``image_missing`` if the row carries none and no file is there.
+            RowError: ``image_missing`` if the row carries none and no file can be read.
         """
         if self.data is not None:
             return self.data
@@ -76,8 +76,11 @@ class Picture:
             return self.decoded.tobytes()
         if self.path is None or not os.path.isfile(self.path):
             raise RowError("image_missing", f"no bytes in the row and no file at {self.path!r}")
-        with open(self.path, "rb") as file:
-            return file.read()
+        try:
+            with open(self.path, "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise RowError("image_missing", f"cannot read the file: {error}") from error
 
     def decode(self) -> Image.Image:
         """The picture in RGB, upright (EXIF rotation applied, as `datasets` does).
@@ -91,7 +94,7 @@ class Picture:
         try:
             with Image.open(io.BytesIO(data)) as image:
                 return ImageOps.exif_transpose(image).convert("RGB")
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        except Exception as error:  # Pillow's plugins raise what they like, on broken EXIF even struct.error.
             raise RowError("image_error", f"{len(data)} bytes that do not decode: {error}") from error
 
 
@@ -197,7 +200,8 @@ def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError
     """
     layout = find_layout(list(batch))
     first = batch[layout.text_columns[0]]
-    batched = not isinstance(first, str) and len(first) > 0 and not isinstance(first[0], Mapping)
+    single = first is None or isinstance(first, (str, Mapping))
+    batched = not single and len(first) > 0 and not isinstance(first[0], Mapping)
     if not batched:
         return [_read_or_error(layout, batch)], False
     rows = ({name: batch[name][i] for name in layout.columns} for i in range(len(first)))
@@ -223,9 +227,7 @@ def row_ids(dataset: Any) -> list[str]:
         rows = read_table(table)
         for i, row in enumerate(rows):
             # An unreadable row has no turns to hash, but must have an id all the same.
-            digest = (
-                _digest(table.slice(i, 1).to_pylist()) if isinstance(row, RowError) else content_hash(row)
-            )
+            digest = _cells_hash(table.slice(i, 1)) if isinstance(row, RowError) else content_hash(row)
             ids.append(f"{digest}-{seen[digest]}")
             seen[digest] += 1
     return ids
@@ -234,6 +236,17 @@ def row_ids(dataset: Any) -> list[str]:
 def content_hash(row: Conversation) -> str:
     """sha256 over the canonical JSON of the turns and the sha256 of each picture's encoded bytes."""
     return _digest([[[turn.role, list(turn.parts)] for turn in row.turns], [_sha(p) for p in row.pictures]])
+
+
+def _cells_hash(table: pa.Table) -> str:
+    """Of a table of one row: its cells as they are, but every picture by its bytes, wherever it lies."""
+    (row,) = table.to_pylist()
+    cell = row.pop(find_layout(table.column_names).image_column, None)
+    try:
+        pictures = [_sha(picture) for picture in _pictures(cell)]
+    except (AttributeError, TypeError):
+        pictures = [repr(cell)]
+    return _digest([row, pictures])
 
 
 def _digest(value: Any) -> str:
@@ -264,7 +277,7 @@ def _turn(role: str, content: Any) -> Turn:
     if isinstance(content, str):
         # An answer that spells the placeholder is text; only questions place pictures.
         return Turn(role, (content,) if role == "assistant" else tuple(_split(content)))
-    return Turn(role, tuple(_part(part) for part in content))
+    return Turn(role, tuple(_part(part) for part in _records(content)))
 
 
 def _split(text: str) -> Iterator[str | None]:
@@ -286,11 +299,11 @@ def _split(text: str) -> Iterator[str | None]:
 def _part(part: Mapping[str, Any] | str) -> str | None:
     if isinstance(part, str):
         return part
-    if part["type"] == "text":
+    if part["type"] == "text" and isinstance(part["text"], str | None):
         return part["text"] or ""
     if part["type"] == "image":
         return None
-    raise ValueError(f"unknown content type {part['type']!r}, expected text or image")
+    raise ValueError(f"unknown content {part!r}, expected a text or an image")
 
 
 def _pictures(cell: Any) -> tuple[Picture, ...]:
@@ -313,8 +326,15 @@ def _picture(cell: Any) -> Picture:
     return Picture(data=cell.get("bytes"), path=cell.get("path"))
 
 
+def _records(cell: Any) -> Any:
+    """A list of records, also where `datasets` keeps it as a record of lists (its old `Sequence`)."""
+    if isinstance(cell, Mapping):
+        return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=True)]
+    return cell
+
+
 def _messages(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for message in row["messages"]:
+    for message in _records(row["messages"]):
         yield message["role"], message["content"]
 
 
@@ -323,17 +343,17 @@ def _prompt_completion(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if isinstance(side, str):
             yield role, side
         else:
-            for message in side:
+            for message in _records(side):
                 yield message["role"], message["content"]
 
 
 def _llava(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for turn in row["conversations"]:
+    for turn in _records(row["conversations"]):
         yield turn["from"], turn["value"]
 
 
 def _cauldron(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for text in row["texts"]:
+    for text in _records(row["texts"]):
         yield "user", text["user"]
         yield "assistant", text["assistant"]
 
