@@ -1,0 +1,284 @@
+"""Every layout of the contract, row ids, pictures and the rows that cannot be read."""
+
+import contextlib
+import json
+import subprocess
+import sys
+
+import pytest
+from datasets import Dataset, Image, List
+from PIL import Image as PILImage
+from pools import encode, png, pool, stripes, user
+
+from hf_vitselect.errors import LayoutError, RowError
+from hf_vitselect.rows import (
+    Conversation,
+    Picture,
+    Turn,
+    find_layout,
+    read_mapping,
+    read_table,
+    row_ids,
+    undecoded,
+)
+
+CELL = {"bytes": png(), "path": None}
+TWO = [CELL, {"bytes": png(1), "path": None}]
+ASKED = Turn("user", (None, "what?"))
+ANSWERED = Turn("assistant", ("red",))
+PART = {"type": "text", "text": "red"}
+
+LAYOUTS = {
+    "messages of strings": {
+        "messages": [{"role": "user", "content": "<image>\nwhat?"}, {"role": "assistant", "content": "red"}],
+        "images": [CELL],
+    },
+    "messages of parts": {
+        "messages": [
+            {"role": "user", "content": [{"type": "image", "text": None}, {"type": "text", "text": "what?"}]},
+            {"role": "assistant", "content": [PART]},
+        ],
+        "images": [CELL],
+    },
+    "one image column": {
+        "messages": [{"role": "user", "content": "<image>what?"}, {"role": "assistant", "content": "red"}],
+        "image": CELL,
+    },
+    "pictures without placeholders": {
+        "messages": [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "red"}],
+        "images": [CELL],
+    },
+    "plain prompt": {"prompt": "what?", "completion": "red", "image": CELL},
+    "conversational prompt": {
+        "prompt": [{"role": "user", "content": "<image>what?"}],
+        "completion": [{"role": "assistant", "content": [PART]}],
+        "images": [CELL],
+    },
+    "llava": {
+        "conversations": [{"from": "human", "value": "<image>\nwhat?"}, {"from": "gpt", "value": "red"}],
+        "image": CELL,
+    },
+    "cauldron": {"texts": [{"user": "what?", "assistant": "red", "source": "x"}], "images": [CELL]},
+}
+
+
+def read(row):
+    (found,), batched = read_mapping(row)
+    assert not batched
+    return found
+
+
+def table_rows(dataset):
+    return [row for table in undecoded(dataset) for row in read_table(table)]
+
+
+@pytest.mark.parametrize("row", LAYOUTS.values(), ids=LAYOUTS)
+def test_every_layout_means_the_same_conversation(row):
+    assert read(row) == Conversation((ASKED, ANSWERED), (Picture(data=png()),))
+
+
+@pytest.mark.parametrize("row", LAYOUTS.values(), ids=LAYOUTS)
+def test_a_layout_reads_the_same_as_row_as_batch_and_as_arrow_table(row):
+    batch = {name: [value, value] for name, value in row.items()}
+    assert read_mapping(batch) == ([read(row)] * 2, True)
+    dataset = Dataset.from_list([row, row])
+    image = "images" if "images" in row else "image"
+    dataset = dataset.cast_column(image, List(Image()) if image == "images" else Image())
+    assert table_rows(dataset) == [read(row)] * 2
+
+
+def test_a_list_of_parts_that_went_through_arrow_has_null_texts():
+    (row,) = table_rows(pool([([user("what?", pictures=1)], [png()])]))
+    assert row.turns == (ASKED,)
+
+
+INTERLEAVED = {
+    "before and after": ("<image>\nleft, <image> right", (None, "left, ", None, " right")),
+    "at the end": ("which?\n<image>", ("which?", None)),
+    "side by side": ("<image><image>\nwhich?", (None, None, "which?")),
+    "on lines": ("a\n<image>\nb\n<image>\nc", ("a", None, "b", None, "c")),
+}
+
+
+@pytest.mark.parametrize(("text", "parts"), INTERLEAVED.values(), ids=INTERLEAVED)
+def test_placeholders_place_pictures_and_lose_the_line_break_beside_them(text, parts):
+    row = read({"messages": [{"role": "user", "content": text}], "images": TWO[: parts.count(None)]})
+    assert row.turns == (Turn("user", parts),)
+    assert len(row.pictures) == parts.count(None)
+
+
+def test_pictures_without_placeholders_stand_before_the_first_user_text():
+    turns = [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "what?"},
+        {"role": "assistant", "content": "red"},
+        {"role": "user", "content": "and?"},
+    ]
+    row = read({"messages": turns, "images": TWO})
+    assert [turn.parts for turn in row.turns] == [("be brief",), (None, None, "what?"), ("red",), ("and?",)]
+    assert [picture.data for picture in row.pictures] == [png(), png(1)]
+
+
+@pytest.mark.parametrize("images", [{}, {"images": []}, {"images": None}, {"image": None}], ids=str)
+def test_a_text_only_row_has_no_pictures(images):
+    row = read({"prompt": "what?", "completion": "red", **images})
+    assert row == Conversation((Turn("user", ("what?",)), ANSWERED))
+
+
+def test_cauldron_texts_are_turns_in_order():
+    row = read({"texts": [{"user": "a", "assistant": "b"}, {"user": "c", "assistant": "d"}], "images": []})
+    assert row.transcript == "USER: a ASSISTANT: b USER: c ASSISTANT: d"
+
+
+def test_an_answer_that_spells_the_placeholder_is_text():
+    row = read({"prompt": "<image>what?", "completion": "an <image>", "image": CELL})
+    assert row.turns[1] == Turn("assistant", ("an <image>",))
+
+
+def test_turns_stored_as_columns_are_read_like_turns_stored_as_rows():
+    turns = {"from": ["human", "gpt"], "value": ["what?", "red"]}
+    (row,) = table_rows(Dataset.from_dict({"conversations": [turns]}))
+    assert row == Conversation((Turn("user", ("what?",)), ANSWERED))
+
+
+def test_unknown_columns_say_what_is_known_and_what_to_do():
+    with pytest.raises(LayoutError) as caught:
+        find_layout(["question", "answer"])
+    message = str(caught.value)
+    for part in ("messages", "prompt+completion", "conversations", "texts", "'question'", "rename_columns"):
+        assert part in message
+
+
+BAD_ROWS = {
+    "more placeholders than images": ({"content": "<image><image>a"}, [CELL], "placeholder_mismatch"),
+    "more images than placeholders": ({"content": "<image>a"}, TWO, "placeholder_mismatch"),
+    "a placeholder and no images": ({"content": "<image>a"}, [], "placeholder_mismatch"),
+    "a placeholder and a null cell": ({"content": "<image>a"}, None, "image_missing"),
+    "unknown role": ({"role": "narrator", "content": "a"}, [], "bad_row"),
+    "no role": ({"role": None, "content": "a"}, [], "bad_row"),
+    "unknown part": ({"content": [{"type": "video", "text": None}]}, [], "bad_row"),
+    "one part instead of a list": ({"content": {"type": "text", "text": "a"}}, [], "bad_row"),
+    "a number as content": ({"content": 3}, [], "bad_row"),
+    "a number as part": ({"content": [3]}, [], "bad_row"),
+    "a number as text": ({"content": [{"type": "text", "text": 3}]}, [], "bad_row"),
+    "a number as image": ({"content": "a"}, [3], "bad_row"),
+}
+
+
+@pytest.mark.parametrize(("message", "images", "status"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_a_row_that_cannot_be_read_is_its_error(message, images, status):
+    row = read({"messages": [{"role": "user"} | message], "images": images})
+    assert isinstance(row, RowError)
+    assert row.status == status
+
+
+def test_a_single_row_without_turns_is_a_bad_row():
+    row = read({"messages": None, "images": []})
+    assert isinstance(row, RowError)
+    assert row.status == "bad_row"
+
+
+@pytest.mark.parametrize("turns", [None, [None], [3], "text"], ids=str)
+def test_turns_that_are_no_turns_are_bad_rows(turns):
+    (row, _), _ = read_mapping({"messages": [turns, turns], "images": [[], []]})
+    assert isinstance(row, RowError)
+    assert row.status == "bad_row"
+
+
+BAD_PICTURES = {
+    "null": (Picture(), "image_missing"),
+    "no file": (Picture(path="/nowhere/at/all.png"), "image_missing"),
+    "zero bytes": (Picture(data=b""), "image_error"),
+    "not a picture": (Picture(data=b"hello"), "image_error"),
+    "truncated png": (Picture(data=png()[:-30]), "image_error"),
+    "truncated jpeg": (Picture(data=encode(stripes(), "JPEG")[:-40]), "image_error"),
+}
+
+
+@pytest.mark.parametrize(("picture", "status"), BAD_PICTURES.values(), ids=BAD_PICTURES)
+def test_a_picture_that_does_not_decode_says_why(picture, status):
+    with pytest.raises(RowError) as caught:
+        picture.decode()
+    assert caught.value.status == status
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM"])
+def test_whatever_is_wrong_with_the_bytes_is_an_image_error(kind):
+    exif = PILImage.Exif()
+    exif[0x0112] = 6
+    good = encode(stripes(24, 9), kind, **({"exif": exif} if kind in ("JPEG", "PNG", "WEBP", "TIFF") else {}))
+    broken = [good[:i] + bytes([good[i] ^ 0xFF]) + good[i + 1 :] for i in range(len(good))]
+    for data in [*broken, *(good[:i] for i in range(0, len(good), 5))]:
+        with contextlib.suppress(RowError):  # and nothing else; many changes do not show
+            Picture(data=data).decode()
+
+
+def test_a_picture_is_read_upright_as_datasets_reads_it():
+    exif = PILImage.Exif()
+    exif[0x0112] = 6  # rotate by 90 degrees to see it upright
+    data = encode(stripes(20, 12), "JPEG", exif=exif)
+    upright = Picture(data=data).decode()
+    (decoded,) = Dataset.from_dict({"image": [{"bytes": data}]}).cast_column("image", Image())["image"]
+    assert upright.size == decoded.size == (12, 20)
+    assert upright.tobytes() == decoded.convert("RGB").tobytes()
+    assert Picture(decoded=decoded).decode().tobytes() == upright.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])
+def test_every_colour_mode_becomes_rgb(mode):
+    data = encode(stripes().convert("L" if mode == "I;16" else mode).convert(mode), "TIFF")
+    assert Picture(data=data).decode().mode == "RGB"
+
+
+def test_a_picture_is_read_from_its_file(tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(png())
+    assert Picture(path=str(path)).decode().size == (16, 16)
+
+
+def row_pool():
+    turns = [[user("a", 1)], [user("b", 1)], [user("a", 1)], [user("a", 2)]]
+    bad = ([user("c", 2)], [png()])
+    return pool(
+        [(turns[0], [png()]), (turns[1], [png()]), (turns[2], [png(1)]), (turns[3], [png(), png(1)]), bad]
+    )
+
+
+def test_row_ids_follow_their_rows():
+    dataset = row_pool()
+    ids = row_ids(dataset)
+    assert len(set(ids)) == len(dataset)
+    shuffled = dataset.add_column("score", [0.5] * len(dataset)).select([3, 1, 4, 0, 2])
+    assert row_ids(shuffled) == [ids[i] for i in (3, 1, 4, 0, 2)]
+
+
+def test_exact_duplicates_are_numbered():
+    dataset = row_pool().select([0, 1, 0, 0])
+    digests, numbers = zip(*(row_id.split("-") for row_id in row_ids(dataset)), strict=True)
+    assert numbers == ("0", "0", "1", "2")
+    assert digests[0] == digests[2] == digests[3] != digests[1]
+    assert len(digests[0]) == 64
+
+
+def test_row_ids_are_equal_in_another_process(tmp_path):
+    row_pool().save_to_disk(tmp_path / "pool")
+    code = (
+        "import sys, json; from datasets import load_from_disk; from hf_vitselect.rows import row_ids;"
+        "print(json.dumps(row_ids(load_from_disk(sys.argv[1]))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "pool"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == row_ids(row_pool())
+
+
+def test_row_ids_do_not_depend_on_where_a_picture_lies(tmp_path):
+    rows = {}
+    for place in ("here", "there"):
+        path = tmp_path / place / "x.png"
+        path.parent.mkdir()
+        path.write_bytes(png())
+        rows[place] = [([user("a", 1)], [str(path)]), ([user("one too many", 2)], [str(path)])]
+    embedded = [(turns, [png()]) for turns, _ in rows["here"]]
+    assert row_ids(pool(rows["here"])) == row_ids(pool(rows["there"])) == row_ids(pool(embedded))
