@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from datasets import Dataset, Features, Image, List, Sequence as SequenceFeature
+from datasets import Dataset, Features, Image, List
+from datasets import Sequence as SequenceFeature
 
 from hf_vitselect.encoding import Encoded, Encoder
 from hf_vitselect.errors import RowError

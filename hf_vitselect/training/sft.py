@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from transformers import AutoProcessor, Trainer
 from trl import SFTConfig, SFTTrainer
 
-from hf_vitselect.card import add_model_section
+from hf_vitselect.card import merge_section, model_section
 from hf_vitselect.encoding import Encoder
 from hf_vitselect.errors import RowError
 from hf_vitselect.selection import Selection
@@ -99,7 +99,12 @@ class SelectionSFTTrainer(SFTTrainer):  # type: ignore[misc]
             return
         super().create_model_card(model_name=model_name, dataset_name=dataset_name, tags=tags)
         path = Path(self.args.output_dir, "README.md")
-        add_model_section(ModelCard.load(path), self.selection, dataset_name).save(path)
+        card = ModelCard.load(path)
+        recipe = self.selection.recipe
+        known = (dataset_name, recipe.get("published", {}).get("repo_id"), recipe["source"]["repo_id"])
+        card.data.datasets = list(dict.fromkeys(name for name in known if name)) or None
+        card.text = merge_section(card.text, model_section(self.selection))
+        card.save(path)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self._loads_raw_weights(model):
