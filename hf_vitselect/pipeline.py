@@ -86,8 +86,9 @@ class Run:
 def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
     """The chain of commands that the configuration has a section for, each a stage of a run.
 
-    The subset is pushed before it is trained on, so that the model's card can name it. What one stage makes is the next one's default: the seed model scores, the scored pool is selected
-    from, the selection is trained on and pushed. All sections are checked before the first one runs.
+    What one stage makes is the next one's default: the seed model scores, the scored pool is selected
+    from, the selection is pushed and trained on. Pushing comes first, so that the model's card can name
+    the subset. All sections are checked before the first one runs.
 
     Args:
         config: the sections seed, score, select, train and push, each with its command's flags.

@@ -71,6 +71,10 @@ class Selection:
             "pool": pool_digest(ids),
             "rows": len(pool),
             "selected": len(indices),
+            "by": None,
+            "over": None,
+            "scorers": [],
+            "diversity": {},
             **reasons,
             "versions": versions("hf_vitselect", "datasets", "numpy", "torch", "transformers"),
         }
@@ -225,9 +229,9 @@ def _mark_unusable(
     dataset: Dataset, column: str, statuses: NDArray[np.object_], null: NDArray[np.bool_]
 ) -> None:
     if f"{column}_status" in dataset.column_names:
-        recorded = np.asarray(_column(dataset, f"{column}_status").to_pylist(), dtype=object)
-        recorded[pc.is_null(_column(dataset, f"{column}_status")).to_numpy()] = "bad_row"
-        _mark(statuses, np.asarray(recorded != "ok"), recorded)
+        recorded = [status or "bad_row" for status in _column(dataset, f"{column}_status").to_pylist()]
+        bad = np.array([status != "ok" for status in recorded], dtype=bool)
+        _mark(statuses, bad, np.array(recorded, dtype=object))
     _mark(statuses, null, "bad_row")
 
 
@@ -257,7 +261,7 @@ def _features(dataset: Dataset, column: str, statuses: NDArray[np.object_]) -> N
     if lengths:
         vectors[~null] = pc.list_flatten(array).to_numpy().reshape(-1, lengths[0])
     _mark_unusable(dataset, column, statuses, null)
-    _mark(statuses, ~np.isfinite(vectors).all(axis=1), "non_finite")
+    _mark(statuses, np.asarray(~np.isfinite(vectors).all(axis=1)), "non_finite")
     return vectors
 
 

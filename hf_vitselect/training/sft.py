@@ -97,9 +97,12 @@ class SelectionSFTTrainer(SFTTrainer):  # type: ignore[misc]
         """TRL's card with the selection's section and the data sets' names."""
         if not self.is_world_process_zero():
             return
-        super().create_model_card(model_name=model_name, dataset_name=dataset_name, tags=tags)
         path = Path(self.args.output_dir, "README.md")
+        super().create_model_card(model_name or path.parent.name, dataset_name, tags)
         card = ModelCard.load(path)
+        # TRL's placeholders: a licence nobody chose, and a link to a base model that is only a folder.
+        card.data.pop("licence", None)
+        card.text = card.text.replace("[None](https://huggingface.co/None)", "a model without a Hub address")
         recipe = self.selection.recipe
         known = (dataset_name, recipe.get("published", {}).get("repo_id"), recipe["source"]["repo_id"])
         card.data.datasets = list(dict.fromkeys(name for name in known if name)) or None
