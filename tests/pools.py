@@ -73,3 +73,12 @@ def _cell(picture: Any) -> dict[str, Any]:
     if isinstance(picture, bytes):
         return {"bytes": picture, "path": None}
     return {"bytes": None, "path": picture}
+
+
+def one_picture_pool(rows: int = 12) -> Dataset:
+    """The rows of `mixed_pool` with at most one picture, which is all that BLIP-2 takes."""
+    return (
+        mixed_pool(2 * rows)
+        .filter(lambda pictures: len(pictures) < 2, input_columns="images")
+        .select(range(rows))
+    )

@@ -1,0 +1,118 @@
+"""SelectionSFTTrainer trains, resumes and writes its card, in every architecture."""
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from peft import LoraConfig
+from pools import mixed_pool, one_picture_pool
+from tiny import ARCHITECTURES
+from trl import SFTConfig
+
+from hf_vitselect import select_diverse
+from hf_vitselect.errors import BudgetError, RowError
+from hf_vitselect.rules import Random
+from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
+
+LANGUAGE_MODEL = r".*(language_model|text_model).*\.(q_proj|v_proj)"
+
+
+@pytest.fixture(scope="module")
+def selection():
+    return select_diverse(one_picture_pool(12), 12, rule=Random())
+
+
+def config(folder, **changes) -> SFTConfig:
+    defaults = {
+        "max_length": None,
+        "max_steps": 6,
+        "save_steps": 3,
+        "logging_steps": 1,
+        "learning_rate": 1e-2,
+        "per_device_train_batch_size": 2,
+        "report_to": "none",
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "disable_tqdm": True,
+    }
+    return SFTConfig(str(folder), **{**defaults, **changes})
+
+
+def trained(model, selection, args, peft_config=None, resume=None):
+    trainer = SelectionSFTTrainer(
+        model.folder,
+        selection=selection,
+        args=args,
+        processing_class=model.processor,
+        peft_config=peft_config,
+    )
+    trainer.train(resume_from_checkpoint=resume)
+    return trainer
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_training_lowers_the_loss_and_resumes_exactly(name, lora, tiny, selection, tmp_path):
+    peft_config = LoraConfig(r=4, target_modules=LANGUAGE_MODEL) if lora else None
+    whole = trained(tiny(name), selection, config(tmp_path), peft_config)
+    losses = [entry["loss"] for entry in whole.state.log_history if "loss" in entry]
+    assert min(losses[-2:]) < losses[0]
+
+    resumed = trained(tiny(name), selection, config(tmp_path), peft_config, tmp_path / "checkpoint-3")
+    other = resumed.model.state_dict()
+    assert all(torch.equal(weights, other[key]) for key, weights in whole.model.state_dict().items())
+
+
+def test_lora_trains_only_the_language_model(tiny, selection, tmp_path):
+    trainer = trained(
+        tiny("llava"), selection, config(tmp_path), LoraConfig(r=2, target_modules=LANGUAGE_MODEL)
+    )
+    trainable = [name for name, weights in trainer.model.named_parameters() if weights.requires_grad]
+    assert trainable
+    assert all("language_model" in name and "lora" in name for name in trainable)
+
+
+def test_best_model_at_the_end_is_really_loaded(tiny, selection, tmp_path):
+    # At this learning rate the second evaluation is far worse than the first.
+    args = config(
+        tmp_path, eval_strategy="steps", eval_steps=3, load_best_model_at_end=True, learning_rate=0.5
+    )
+    trainer = SelectionSFTTrainer(
+        tiny("llava").folder, selection=selection, args=args, eval_dataset=selection.dataset.select([0, 1])
+    )
+    trainer.train()
+    best = type(trainer.model).from_pretrained(trainer.state.best_model_checkpoint).state_dict()
+    assert all(torch.equal(weights, best[key]) for key, weights in trainer.model.state_dict().items())
+
+
+def test_rows_over_max_length_are_refused_before_training(tiny, selection, tmp_path):
+    with pytest.raises(RowError, match=r"args.max_length is 8.*max_length=None"):
+        SelectionSFTTrainer(tiny("llava").folder, selection=selection, args=config(tmp_path, max_length=8))
+
+
+def test_card_names_the_selection_and_its_data_set(tiny, selection, tmp_path):
+    selection.recipe["published"] = {"repo_id": "me/subset", "commit": "c0ffee"}
+    trainer = SelectionSFTTrainer(tiny("llava").folder, selection=selection, args=config(tmp_path))
+    trainer.create_model_card(model_name="m")
+    trainer.create_model_card(model_name="m")
+    card = ModelCard.load(tmp_path / "README.md")
+    assert card.data.datasets == ["me/subset"]
+    assert card.text.count("vitselect:begin") == 1
+    assert "c0ffee" in card.text
+
+
+def test_seed_model_records_its_rows_and_passes_over_broken_ones(tiny, tmp_path):
+    pool = mixed_pool(10)
+    broken = [{"bytes": b"", "path": None}]
+    rows = [{**row, "images": broken} if i < 4 else row for i, row in enumerate(_encoded(pool))]
+    pool = type(pool).from_list(rows, features=pool.features)
+    drawn = train_seed_model(pool, tiny("llava").folder, 6, config(tmp_path, max_steps=1), seed=1)
+    assert sorted(drawn.indices) == [4, 5, 6, 7, 8, 9]
+    assert drawn.recipe["rule"] == {"rule": "Random"}
+    assert (tmp_path / "model.safetensors").exists()
+    with pytest.raises(BudgetError, match="only 6 of 10"):
+        train_seed_model(pool, tiny("llava").folder, 7, config(tmp_path, max_steps=1))
+
+
+def _encoded(pool):
+    return pool.with_format("arrow")[:].to_pylist()
