@@ -6,6 +6,7 @@ by a tokenised prefix instead loses the first answer token whenever template and
 """
 
 import hashlib
+import itertools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -114,6 +115,8 @@ class Encoder:
             | set(tokenizer.all_special_tokens)
             | {token for token in (self._image_token, self._placeholder) if token}
         )
+        # BLIP-2's processor takes one picture and puts it first: its template renders no placeholder.
+        self._puts_picture_first = hasattr(processor, "num_query_tokens")
         self._as_strings = self._wants_strings()
         self._end_of_turn = self._find_end_of_turn()
 
@@ -123,6 +126,7 @@ class Encoder:
         Raises:
             RowError: ``no_response``, ``control_tokens``, ``image_missing``, ``image_error``,
                 ``placeholder_mismatch``, ``too_long`` or ``bad_row``.
+            ModelError: if the processor expands placeholders without saying where.
         """
         if not any(turn.role == "assistant" and turn.text.strip() for turn in row.turns):
             raise RowError("no_response", "no assistant turn with any text")
@@ -133,8 +137,7 @@ class Encoder:
         images = [picture.decode() for picture in row.pictures]
         text, spans = self.render(row.turns)
         rendered = text.count(self._placeholder) if self._placeholder else 0
-        # BLIP-2's processor takes one picture and puts it first: its template renders no placeholder.
-        if rendered != len(images) and (rendered or len(images) > 1 or not self._as_strings):
+        if rendered != len(images) and (rendered or len(images) > 1 or not self._puts_picture_first):
             raise RowError(
                 "placeholder_mismatch",
                 f"the template renders {rendered} placeholder(s) for {len(images)} image(s)",
@@ -148,18 +151,24 @@ class Encoder:
                 return_offsets_mapping=True,
                 return_text_replacement_offsets=True,
             )
-        except (ValueError, TypeError, IndexError) as error:
+            offsets = encoding.pop("offset_mapping")[0]
+            replaced = (encoding.pop("text_replacement_offsets", None) or [[]])[0]
+            inputs = _tensors(encoding)
+        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise RowError("bad_row", f"the processor refuses it: {error}") from error
-        ids = list(encoding["input_ids"][0])
+        ids = inputs["input_ids"][0].tolist()
         if self.context is not None and len(ids) > self.context:
             raise RowError("too_long", f"{len(ids)} tokens, the limit is {self.context}")
-        replaced = encoding.pop("text_replacement_offsets", None)
-        response = self._response(
-            ids, encoding.pop("offset_mapping")[0], spans, replaced[0] if replaced else []
-        )
+        if rendered and max(last for _, last in offsets) > _shift(len(text), replaced):
+            raise ModelError(
+                "expected a processor that says where it expands placeholders "
+                f"(return_text_replacement_offsets), got {type(self.processor).__name__}, which does not; "
+                "its response tokens cannot be told"
+            )
+        response = self._response(ids, offsets, spans, replaced)
         if not any(response):
             raise RowError("no_response", "no token of the answer is left after tokenising")
-        return Encoded(_tensors(encoding), torch.tensor([response], dtype=torch.bool))
+        return Encoded(inputs, torch.tensor([response], dtype=torch.bool))
 
     def render(self, turns: Sequence[Turn]) -> tuple[str, list[tuple[int, int]]]:
         """The rendered text, and the character span of every response in it, end of turn included.
@@ -169,14 +178,21 @@ class Encoder:
         """
         start, end = _unused_markers(turns)
         plain = self._apply(turns)
-        marked = self._apply([_mark(turn, start, end) for turn in turns])
-        if marked.replace(start, "").replace(end, "") != plain:
+        # A template may trim an answer at either end: the markers then go inside its white space.
+        for before, after in itertools.product((True, False), repeat=2):
+            marked = self._apply([_mark(turn, start, end, before, after) for turn in turns])
+            if marked.replace(start, "").replace(end, "") == plain:
+                break
+        else:
             raise RowError("bad_row", "the chat template changes an answer; its response cannot be found")
-        cores = list(_marked_spans(marked, start, end))
-        answers = [turn.text for turn in turns if turn.role == "assistant" and turn.text.strip()]
-        if len(cores) != len(answers):
+        answers = list(_marked_spans(marked, start, end))
+        if len(answers) != sum(turn.role == "assistant" for turn in turns):
             raise RowError("bad_row", "the chat template drops part of an answer")
-        return plain, [self._extend(plain, core, answer) for core, answer in zip(cores, answers, strict=True)]
+        closed = (plain.startswith(self._end_of_turn, last) for _, last in answers)
+        return plain, [
+            (first, last + len(self._end_of_turn) * ends)
+            for (first, last), ends in zip(answers, closed, strict=True)
+        ]
 
     def collate(self, rows: Sequence[Encoded]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Joins rows into a batch, padded on the right.
@@ -196,23 +212,11 @@ class Encoder:
             )
             for key in keys
         }
-        if self._as_strings and "pixel_values" not in inputs:
+        if self._puts_picture_first and "pixel_values" not in inputs:
             # BLIP-2 runs its vision tower always; a picture that no image token asks for changes nothing.
             blank = self.processor.image_processor(Image.new("RGB", (32, 32)), return_tensors="pt")
             inputs["pixel_values"] = blank["pixel_values"]
         return inputs, _cat([row.response for row in rows], 0)
-
-    def _extend(self, plain: str, core: tuple[int, int], answer: str) -> tuple[int, int]:
-        start, end = core
-        head = answer[: len(answer) - len(answer.lstrip())]
-        tail = answer[len(answer.rstrip()) :]
-        if head and plain.endswith(head, 0, start):
-            start -= len(head)
-        if tail and plain.startswith(tail, end):
-            end += len(tail)
-        if self._end_of_turn and plain.startswith(self._end_of_turn, end):
-            end += len(self._end_of_turn)
-        return start, end
 
     def _response(
         self,
@@ -222,14 +226,19 @@ class Encoder:
         replaced: Sequence[Mapping[str, Any]],
     ) -> list[bool]:
         """Which tokens overlap a span; image tokens never do."""
-        shifted = [(_shift(start, replaced), _shift(end, replaced)) for start, end in spans]
+        shifted = [(_shift(start, replaced), _shift(end, replaced)) for start, end in spans if start < end]
         pictures = [tuple(item["new_span"]) for item in replaced]
-        return [
-            token not in self._image_ids
-            and any(first < end and last > start for start, end in shifted)
-            and not any(first < end and last > start for start, end in pictures)
-            for token, (first, last) in zip(ids, offsets, strict=True)
-        ]
+        response = []
+        reached = 0
+        for token, (first, last) in zip(ids, offsets, strict=True):
+            # Some tokenizers leave a token's white space out of its offsets: it is the gap before them.
+            first, reached = min(first, reached), last
+            response.append(
+                token not in self._image_ids
+                and any(first < end and last > start for start, end in shifted)
+                and not any(first < end and last > start for start, end in pictures)
+            )
+        return response
 
     def _find_image_ids(self) -> set[int]:
         ids = {getattr(self.processor, "image_token_id", None)}
@@ -238,7 +247,7 @@ class Encoder:
         return {token for token in ids if token is not None}
 
     def _wants_strings(self) -> bool:
-        """Whether the template knows only string contents (such as BLIP-2's, whose pictures stand first)."""
+        """Whether the template knows only string contents, as those of language models do."""
         probe = "vitselect probe"
         parts = [{"role": "user", "content": [{"type": "text", "text": probe}]}]
         try:
@@ -250,11 +259,16 @@ class Encoder:
     def _find_end_of_turn(self) -> str:
         """What the template writes after an answer: white space and one special token, or nothing."""
         answer = "vitselect probe"
-        plain = self._apply([Turn("user", ("q",)), Turn("assistant", (answer,))])
-        after = plain[plain.rindex(answer) + len(answer) :]
+        try:
+            plain = self._apply([Turn("user", ("q",)), Turn("assistant", (answer,))])
+            after = plain[plain.rindex(answer) + len(answer) :]
+        except (RowError, ValueError) as error:
+            raise ModelError(f"the chat template cannot render a question and its answer: {error}") from error
         token = after.lstrip()
         space = after[: len(after) - len(token)]
-        return next((space + special for special in self._special if token.startswith(special)), "")
+        return max(
+            (space + special for special in self._special if token.startswith(special)), default="", key=len
+        )
 
     def _apply(self, turns: Sequence[Turn]) -> str:
         messages = [{"role": turn.role, "content": self._content(turn)} for turn in turns]
@@ -265,8 +279,10 @@ class Encoder:
 
     def _content(self, turn: Turn) -> Any:
         if self._as_strings:
-            return turn.text
-        return [{"type": "image"} if part is None else {"type": "text", "text": part} for part in turn.parts]
+            slot = "" if self._puts_picture_first else f"{self._placeholder}\n"
+            return "".join(slot if part is None else part for part in turn.parts)
+        parts = turn.parts or ("",)
+        return [{"type": "image"} if part is None else {"type": "text", "text": part} for part in parts]
 
 
 def _cat(tensors: Sequence[torch.Tensor], fill: int) -> torch.Tensor:
@@ -295,17 +311,19 @@ def _unused_markers(turns: Sequence[Turn]) -> tuple[str, str]:
     return free[0], free[1]
 
 
-def _mark(turn: Turn, start: str, end: str) -> Turn:
-    """Puts the markers around the answer, inside its own white space, so that a trimming template agrees."""
-    if turn.role != "assistant" or not turn.text.strip():
+def _mark(turn: Turn, start: str, end: str, before: bool, after: bool) -> Turn:
+    """Puts the markers around an answer: before or inside its leading, after or inside its trailing space."""
+    if turn.role != "assistant":
         return turn
-    texts = [i for i, part in enumerate(turn.parts) if part and part.strip()]
-    parts = list(turn.parts)
-    first, last = texts[0], texts[-1]
-    head = str(parts[first])
-    parts[first] = head[: len(head) - len(head.lstrip())] + start + head.lstrip()
-    tail = str(parts[last])
-    parts[last] = tail.rstrip() + end + tail[len(tail.rstrip()) :]
+    parts = list(turn.parts) if any(part is not None for part in turn.parts) else [*turn.parts, ""]
+    blank = not turn.text.strip()
+    texts = [i for i, part in enumerate(parts) if part is not None and (blank or part.strip())]
+    head = str(parts[texts[0]])
+    space = 0 if before else len(head) - len(head.lstrip())
+    parts[texts[0]] = head[:space] + start + head[space:]
+    tail = str(parts[texts[-1]])
+    space = len(tail) if after else len(tail.rstrip())
+    parts[texts[-1]] = tail[:space] + end + tail[space:]
     return Turn(turn.role, tuple(parts))
 
 

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from hf_vitselect.encoding import Encoded, Encoder
-from hf_vitselect.errors import RowError
+from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.rows import Conversation, Turn
 
 
@@ -66,7 +66,7 @@ class VLM:
             trust_remote_code: as in `transformers`.
 
         Raises:
-            ModelError: if the processor has no chat template or a slow tokenizer.
+            ModelError: if the processor has no chat template or a slow tokenizer, or refuses a plain question.
         """
         options = {"revision": revision, "trust_remote_code": trust_remote_code}
         if processor is None:
@@ -75,7 +75,10 @@ class VLM:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         vlm = cls(loaded.to(device), processor, max_length)
         # A model that cannot run at all must fail here, and not turn every row of a pool into a bad one.
-        vlm.response_losses([vlm.encoder.encode(_PROBE)])
+        try:
+            vlm.response_losses([vlm.encoder.encode(_PROBE)])
+        except RowError as error:
+            raise ModelError(f"{model} cannot read a question and its answer: {error}") from error
         return vlm
 
     @torch.inference_mode()
