@@ -1,0 +1,126 @@
+"""A run goes on where it stopped, and refuses what other settings made."""
+
+import json
+
+import pytest
+from pools import mixed_pool
+
+from hf_vitselect.arguments import SelectArguments
+from hf_vitselect.errors import StaleRunError
+from hf_vitselect.pipeline import Run, load_pool, make_rule, parse_budget, run
+from hf_vitselect.rules import NeighborPenalty, TopScore
+from hf_vitselect.selection import Selection
+
+
+def note(text):
+    def work(folder):
+        folder.mkdir(exist_ok=True)
+        with open(folder / "log", "a") as log:
+            log.write(text)
+
+    return work
+
+
+def test_a_finished_stage_is_not_repeated(tmp_path):
+    for _ in range(2):
+        folder = Run(tmp_path).stage("a", {"x": 1}, note("once "))
+    assert (folder / "log").read_text() == "once "
+
+
+def test_a_failed_stage_is_done_again(tmp_path):
+    def fail(folder):
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        Run(tmp_path).stage("a", {"x": 1}, fail)
+    assert (Run(tmp_path).stage("a", {"x": 1}, note("done")) / "log").read_text() == "done"
+
+
+@pytest.mark.parametrize("unfinished", [False, True], ids=["finished", "unfinished"])
+def test_a_stage_of_other_settings_is_refused_by_name(unfinished, tmp_path):
+    Run(tmp_path).stage("a", {"x": 1, "y": 2}, note("done"))
+    if unfinished:
+        state = json.loads((tmp_path / "a.json").read_text())
+        (tmp_path / "a.json").write_text(json.dumps({"settings": state["settings"]}))
+    with pytest.raises(StaleRunError, match=r"x: 1 then, 3 now"):
+        Run(tmp_path).stage("a", {"x": 3, "y": 2}, note("again"))
+
+
+def test_a_change_upstream_makes_later_stages_stale(tmp_path):
+    first = Run(tmp_path)
+    first.stage("a", {"x": 1}, note("a"))
+    first.stage("b", {}, note("b"))
+    (tmp_path / "a.json").unlink()
+    second = Run(tmp_path)
+    second.stage("a", {"x": 2}, note("a"))
+    with pytest.raises(StaleRunError, match="stages_before"):
+        second.stage("b", {}, note("b"))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"sleect": {}}, "unknown sections .*sleect"),
+        ({"score": {"dataset_name": "x", "modle": "y"}}, "section score: unknown keys .*modle"),
+        ({"select": {"budget": 0.1}, "push": {}}, "section select: missing .*dataset_name"),
+    ],
+    ids=["section", "key", "missing"],
+)
+def test_a_wrong_configuration_is_refused_before_anything_runs(config, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        run(config, tmp_path)
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_chain_from_seed_to_model(tiny, tmp_path):
+    mixed_pool(16).save_to_disk(tmp_path / "pool")
+    training = {
+        "model_name_or_path": tiny("llava").folder,
+        "max_steps": 2,
+        "learning_rate": "5e-4",
+        "report_to": "none",
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+    }
+    config = {
+        "seed": {"dataset_name": str(tmp_path / "pool"), "budget": 4, **training},
+        "score": {"shard_size": 5},
+        "select": {"budget": 0.5, "rule": "TopScore"},
+        "train": training,
+    }
+    run(config, tmp_path / "run")
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.safetensors")}
+    assert {path.parent.name for path in made} >= {"seed", "train"}
+    selection = Selection.load_from_disk(tmp_path / "run" / "select")
+    assert len(selection) == 8
+    assert selection.recipe["scorers"][0]["identity"]["model"] == str(tmp_path / "run" / "seed")
+
+    run(config, tmp_path / "run")
+    assert all(path.stat().st_mtime_ns == time for path, time in made.items())
+
+
+def test_load_pool_reads_saved_splits(tmp_path):
+    from datasets import DatasetDict
+
+    DatasetDict({"train": mixed_pool(3), "test": mixed_pool(2)}).save_to_disk(tmp_path)
+    assert len(load_pool(SelectArguments(str(tmp_path), dataset_train_split="test"))) == 2
+    with pytest.raises(ValueError, match="expected a split 'nope'"):
+        load_pool(SelectArguments(str(tmp_path), dataset_train_split="nope"))
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"), [("12", 12), ("0.15", 0.15), ("1.0", 1.0), (3, 3), (0.5, 0.5), ("-1", -1)]
+)
+def test_budget_from_a_flag(text, budget):
+    parsed = parse_budget(text)
+    assert (parsed, type(parsed)) == (budget, type(budget))
+
+
+def test_rule_from_flags():
+    assert make_rule(SelectArguments("x", gamma=0.5)) == NeighborPenalty(gamma=0.5)
+    assert make_rule(SelectArguments("x", rule="TopScore", lowest=True)) == TopScore(lowest=True)
+    with pytest.raises(ValueError, match=r"TopScore has no \['gamma'\]"):
+        make_rule(SelectArguments("x", rule="TopScore", gamma=0.5))
+    with pytest.raises(ValueError, match="expected a rule among"):
+        make_rule(SelectArguments("x", rule="Best"))
