@@ -73,14 +73,14 @@ def test_lora_trains_only_the_language_model(tiny, selection, tmp_path):
 
 
 def test_best_model_at_the_end_is_really_loaded(tiny, selection, tmp_path):
-    # At this learning rate the second evaluation is far worse than the first.
-    args = config(
-        tmp_path, eval_strategy="steps", eval_steps=3, load_best_model_at_end=True, learning_rate=0.5
-    )
+    # Calling a high loss the best makes the first checkpoint win, whose weights are no longer in the model.
+    evaluation = {"eval_strategy": "steps", "eval_steps": 3, "greater_is_better": True}
+    args = config(tmp_path, load_best_model_at_end=True, **evaluation)
     trainer = SelectionSFTTrainer(
         tiny("llava").folder, selection=selection, args=args, eval_dataset=selection.dataset.select([0, 1])
     )
     trainer.train()
+    assert trainer.state.best_model_checkpoint.endswith("checkpoint-3")
     best = type(trainer.model).from_pretrained(trainer.state.best_model_checkpoint).state_dict()
     assert all(torch.equal(weights, best[key]) for key, weights in trainer.model.state_dict().items())
 
