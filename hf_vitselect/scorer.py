@@ -25,14 +25,14 @@ class Scorer(ABC):
 
     Args:
         column: name of the main column.
-        model: a Hub id or a folder.
+        model: a Hub id or a folder; None for a scorer without a model.
         revision: a commit, branch or tag on the Hub.
     """
 
     version: ClassVar[int] = 1
     """Part of the fingerprint: raise it when the same configuration gives other numbers."""
 
-    def __init__(self, *, column: str, model: str, revision: str | None = None) -> None:
+    def __init__(self, *, column: str, model: str | None = None, revision: str | None = None) -> None:
         self.column = column
         self.model = model
         self.revision = revision
@@ -56,13 +56,15 @@ class Scorer(ABC):
             rows: conversations, or the errors of those that could not be read.
         """
 
-    @abstractmethod
     def load(self, identity: Mapping[str, str]) -> Any:
-        """Loads what `score_rows` needs; called at the first row, and again when the folder's files change.
+        """Loads what `score_rows` finds in `loaded`: nothing, for a scorer without a model.
+
+        Called at the first row, and again when a model folder's files change.
 
         Args:
             identity: the exact weights, as `hf_vitselect.sources.identify` names them.
         """
+        return None
 
     @property
     def loaded(self) -> Any:
@@ -122,6 +124,8 @@ class Scorer(ABC):
 
     def _identity(self) -> dict[str, str]:
         """The exact weights; a Hub commit is resolved once, a folder is looked at every time."""
+        if self.model is None:
+            return {}
         if self._commit is not None:
             return self._commit
         identity = identify(self.model, self.revision)

@@ -8,16 +8,8 @@ from hf_vitselect.cli import main
 from hf_vitselect.selection import Selection
 
 CPU = [
-    "--use_cpu",
-    "true",
-    "--bf16",
-    "false",
-    "--gradient_checkpointing",
-    "false",
-    "--report_to",
-    "none",
-    "--max_steps",
-    "1",
+    *("--use_cpu", "true", "--bf16", "false", "--gradient_checkpointing", "false"),
+    *("--report_to", "none", "--max_steps", "1"),
 ]
 
 

@@ -42,7 +42,8 @@ class ClipEmbedding(Scorer):
         """The fixed-length vector and the status; reads the model's configuration, not its weights."""
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(self.model, revision=self._identity().get("commit"))
+        identity = self._identity()
+        config = AutoConfig.from_pretrained(identity["model"], revision=identity.get("commit"))
         vector = List(Value("float32"), length=2 * config.projection_dim)
         return Features({self.column: vector, self.status_column: Value("string")})
 
@@ -77,7 +78,11 @@ class ClipEmbedding(Scorer):
             return []
         model, processor = self.loaded
         with torch.inference_mode():
-            tokens = processor.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+            # Not every tokenizer knows its model's context.
+            context = model.config.text_config.max_position_embeddings
+            tokens = processor.tokenizer(
+                texts, padding=True, truncation=True, max_length=context, return_tensors="pt"
+            )
             text_half = _unit(model.get_text_features(**tokens.to(model.device)).pooler_output)
             image_half = torch.zeros_like(text_half)
             flat = [picture for group in pictures for picture in group]
@@ -87,18 +92,19 @@ class ClipEmbedding(Scorer):
                 owner = torch.tensor([i for i, group in enumerate(pictures) for _ in group])
                 image_half.index_add_(0, owner.to(units.device), units)
                 image_half = _unit(image_half)
-        return list(torch.cat([image_half, text_half], dim=1).float().cpu().numpy())
+        return list(torch.cat([image_half, text_half], dim=1).cpu().numpy())
 
     def load(self, identity: Mapping[str, str]) -> tuple[Any, Any]:
         """The CLIP model and its processor."""
         from transformers import AutoModel, AutoProcessor
 
         revision = identity.get("commit")
-        model = AutoModel.from_pretrained(self.model, revision=revision, dtype="auto")
-        processor = AutoProcessor.from_pretrained(self.model, revision=revision)
+        model = AutoModel.from_pretrained(identity["model"], revision=revision, dtype="auto")
+        processor = AutoProcessor.from_pretrained(identity["model"], revision=revision)
         return model.to(self._device()).eval(), processor
 
 
 def _unit(vectors: Any) -> Any:
-    """Rows of unit length; a zero row stays zero."""
+    """Rows of unit length in float32; a zero row stays zero."""
+    vectors = vectors.float()
     return vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)

@@ -84,7 +84,7 @@ class NecessityScorer(Scorer):
         from hf_vitselect.vlm import VLM
 
         return VLM.load(
-            self.model,
+            identity["model"],
             processor=None if self.processor is None else self.processor.load(),
             revision=identity.get("commit"),
             dtype=self.dtype,

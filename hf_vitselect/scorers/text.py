@@ -59,4 +59,4 @@ class TextEmbedding(Scorer):
         """The sentence-transformers model."""
         from sentence_transformers import SentenceTransformer
 
-        return SentenceTransformer(self.model, revision=identity.get("commit"), device=self._device())
+        return SentenceTransformer(identity["model"], revision=identity.get("commit"), device=self._device())
