@@ -58,7 +58,7 @@ def push_to_hub(
         )
     pictures = report.plots(selection) if plots is None else plots
     data = card.card_data(selection)
-    ids = selection.scores["row_id"]
+    ids = selection.scores["row_id"][:]
     picks = {"row_id": [ids[i] for i in selection.indices], "gain": selection.gains.tolist()}
     api = HfApi(token=token)
     with _explained(repo_id):
@@ -115,7 +115,7 @@ def apply_selection(
         commit = str(api.dataset_info(repo_id, revision=revision).sha)
         recipe, picks = (_read_json(api, repo_id, commit, name) for name in ("recipe.json", "picks.json"))
         scores = load_dataset(repo_id, "scores", split="train", revision=commit, token=token)
-    ids, ranks = scores["row_id"], scores["rank"]
+    ids, ranks = scores["row_id"][:], scores["rank"][:]
     by_rank = {rank: row_id for row_id, rank in zip(ids, ranks, strict=True) if rank is not None}
     if [by_rank[rank] for rank in sorted(by_rank)] != picks["row_id"]:
         raise HubError(
