@@ -66,7 +66,8 @@ class VLM:
             trust_remote_code: as in `transformers`.
 
         Raises:
-            ModelError: if the processor has no chat template or a slow tokenizer, or refuses a plain question.
+            ModelError: if the processor has no chat template or a slow tokenizer, or refuses a
+                plain question.
         """
         options = {"revision": revision, "trust_remote_code": trust_remote_code}
         if processor is None:
@@ -94,7 +95,11 @@ class VLM:
         response[:, 0] = False
         predicts = response.roll(-1, dims=1)
         device = self.model.device
-        inputs = {key: value.to(device) for key, value in inputs.items()}
+        # Pictures come in fp32; not every model casts them to its own precision.
+        inputs = {
+            key: value.to(device, self.model.dtype if value.is_floating_point() else None)
+            for key, value in inputs.items()
+        }
         logits = self._logits_at(inputs, predicts.to(device))
         targets = inputs["input_ids"][response.to(device)]
         nll = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none").cpu()
@@ -108,22 +113,30 @@ class VLM:
         """The response losses of every row; a row that cannot be scored is its error.
 
         Args:
-            rows: read by `hf_vitselect.rows`.
+            rows: read by `hf_vitselect.rows`. Of many rows, so many are decoded at a time as fill 16
+                batches, because their pictures stay in memory until they are scored.
             batch_size: rows in one forward, of similar length.
         """
-        encoded = [_encode_or_error(self.encoder, row) for row in rows]
-        results: list[ResponseLoss | RowError] = [
-            row if isinstance(row, RowError) else _PENDING for row in encoded
+        window = 16 * batch_size
+        return [
+            result
+            for start in range(0, len(rows), window)
+            for result in self._score_window(rows[start : start + window], batch_size)
         ]
-        good = [(i, row) for i, row in enumerate(encoded) if isinstance(row, Encoded)]
-        good.sort(key=lambda pair: pair[1].length)
-        for start in range(0, len(good), batch_size):
-            batch = good[start : start + batch_size]
-            for (i, _), result in zip(batch, self._losses_or_errors([row for _, row in batch]), strict=True):
-                results[i] = result
-        return results
 
-    def _losses_or_errors(self, rows: list[Encoded]) -> list[ResponseLoss | RowError]:
+    def _score_window(
+        self, rows: Sequence[Conversation | RowError], batch_size: int
+    ) -> list[ResponseLoss | RowError]:
+        results = [_encode_or_error(self.encoder, row) for row in rows]
+        good = [(i, row) for i, row in enumerate(results) if isinstance(row, Encoded)]
+        good.sort(key=lambda pair: pair[1].length)
+        losses: dict[int, ResponseLoss | RowError] = {}
+        for start in range(0, len(good), batch_size):
+            places, batch = zip(*good[start : start + batch_size], strict=True)
+            losses |= zip(places, self._losses_or_errors(batch), strict=True)
+        return [row if isinstance(row, RowError) else losses[i] for i, row in enumerate(results)]
+
+    def _losses_or_errors(self, rows: Sequence[Encoded]) -> list[ResponseLoss | RowError]:
         try:
             return list(self.response_losses(rows))
         except torch.OutOfMemoryError:
@@ -155,7 +168,6 @@ class VLM:
 
 
 _PROBE = Conversation((Turn("user", ("q",)), Turn("assistant", ("a",))))
-_PENDING = RowError("bad_row", "not scored yet")
 
 
 def _encode_or_error(encoder: Encoder, row: Conversation | RowError) -> Encoded | RowError:
