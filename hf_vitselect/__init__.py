@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hf_vitselect.hub import push_to_hub
+    from hf_vitselect.hub import apply_selection, push_to_hub
     from hf_vitselect.scorer import Scorer
     from hf_vitselect.scorers import ClipEmbedding, NecessityScorer, TextEmbedding
     from hf_vitselect.scoring import score
@@ -22,6 +22,7 @@ __all__ = [
     "Scorer",
     "Selection",
     "TextEmbedding",
+    "apply_selection",
     "push_to_hub",
     "score",
     "select_diverse",
@@ -33,6 +34,7 @@ _ROOMS = {
     "Scorer": "scorer",
     "Selection": "selection",
     "TextEmbedding": "scorers",
+    "apply_selection": "hub",
     "push_to_hub": "hub",
     "score": "scoring",
     "select_diverse": "selection",

@@ -6,6 +6,7 @@ path or a recipe are shown, never obeyed.
 
 import copy
 import inspect
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -35,6 +36,38 @@ _MARKUP = str.maketrans({c: f"&#{ord(c)};" for c in "\\`*_{}[]<>#!|~&$@:\"'"})
 
 class Markdown(str):
     """Text that may go into a card as it is; a template escapes every other value."""
+
+
+def card_files(
+    selection: Selection,
+    plots: Mapping[str, bytes],
+    *,
+    existing: str = "",
+    repo_id: str | None = None,
+) -> dict[str, bytes]:
+    """Everything that stands beside the rows on the Hub, by path.
+
+    Args:
+        plots: PNG files by name, as `hf_vitselect.report.plots` draws them.
+        existing: a README that is there already, to be merged with.
+        repo_id: where it will be published.
+
+    Returns:
+        ``README.md``, ``recipe.json``, ``picks.json`` (row ids and gains in pick order) and ``plots/``.
+
+    Raises:
+        ValueError: if the existing README's metadata is no mapping.
+        yaml.YAMLError: if it is no YAML.
+    """
+    pictures = {f"plots/{name}": content for name, content in plots.items()}
+    body = dataset_card(selection, repo_id=repo_id, plots=list(pictures))
+    ids = selection.scores["row_id"][:]
+    picks = {"row_id": [ids[i] for i in selection.indices], "gain": selection.gains.tolist()}
+    return pictures | {
+        "recipe.json": json.dumps(published_recipe(selection), indent=2).encode(),
+        "picks.json": json.dumps(picks).encode(),
+        "README.md": merge_card(existing, body, card_data(selection)).encode(),
+    }
 
 
 def dataset_card(selection: Selection, *, repo_id: str | None = None, plots: Sequence[str] = ()) -> str:

@@ -56,32 +56,23 @@ def push_to_hub(
         raise HubError(
             f"expected a repository for the subset, got {repo_id!r}, where its pool is; give another id"
         )
-    pictures = report.plots(selection) if plots is None else plots
-    data = card.card_data(selection)
-    ids = selection.scores["row_id"][:]
-    picks = {"row_id": [ids[i] for i in selection.indices], "gain": selection.gains.tolist()}
+    plots = report.plots(selection) if plots is None else plots
     api = HfApi(token=token)
     with _explained(repo_id):
         url = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
         repo_id = url.repo_id
-        # Read now, so that a card nobody can merge stops the push before it begins.
-        _merged_card(api, repo_id, "main", "", data)
+        # Made now too, so that a card nobody can merge stops the push before it begins.
+        _card_files(api, repo_id, "main", selection, plots)
         for config, rows in (("default", selection.dataset), ("scores", selection.scores)):
             # A whole DatasetDict, because pushing one split leaves an older push's features in the card.
             DatasetDict({"train": rows}).push_to_hub(
                 repo_id, config, token=token, commit_message=f"Upload the config {config}"
             )
         head = str(api.dataset_info(repo_id).sha)
-        paths = {f"plots/{name}": content for name, content in pictures.items()}
-        body = card.dataset_card(selection, repo_id=repo_id, plots=list(paths))
-        contents = paths | {
-            "recipe.json": json.dumps(card.published_recipe(selection), indent=2).encode(),
-            "picks.json": json.dumps(picks).encode(),
-            "README.md": _merged_card(api, repo_id, head, body, data).encode(),
-        }
+        files = _card_files(api, repo_id, head, selection, plots)
         commit = api.create_commit(
             repo_id,
-            [CommitOperationAdd(path, content) for path, content in contents.items()],
+            [CommitOperationAdd(path, content) for path, content in files.items()],
             commit_message=commit_message or "Describe the selection",
             repo_type="dataset",
             parent_commit=head,
@@ -158,7 +149,9 @@ def _explained(repo_id: str) -> Iterator[None]:
         ) from error
 
 
-def _merged_card(api: HfApi, repo_id: str, revision: str, body: str, data: Mapping[str, Any]) -> str:
+def _card_files(
+    api: HfApi, repo_id: str, revision: str, selection: Selection, plots: Mapping[str, bytes]
+) -> dict[str, bytes]:
     try:
         file = api.hf_hub_download(repo_id, "README.md", repo_type="dataset", revision=revision)
         # Opened without translating line ends, so that the user's stay.
@@ -167,7 +160,7 @@ def _merged_card(api: HfApi, repo_id: str, revision: str, body: str, data: Mappi
     except EntryNotFoundError:
         existing = ""
     try:
-        return card.merge_card(existing, body or f"{card.BEGIN}{card.END}", data)
+        return card.card_files(selection, plots, existing=existing, repo_id=repo_id)
     except (ValueError, yaml.YAMLError) as error:
         raise HubError(
             f"expected a README.md with YAML metadata in {repo_id}, got one that cannot be read: {error}; "

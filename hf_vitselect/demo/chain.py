@@ -14,6 +14,7 @@ from datasets import Dataset, load_from_disk
 from transformers import CLIPModel
 from trl import SFTConfig
 
+from hf_vitselect.card import card_files
 from hf_vitselect.demo.models import (
     SETTINGS,
     build_clip,
@@ -25,8 +26,9 @@ from hf_vitselect.demo.models import (
 )
 from hf_vitselect.demo.pool import render_captions, render_held_out, render_pool
 from hf_vitselect.errors import RowError
+from hf_vitselect.hub import push_to_hub
 from hf_vitselect.pipeline import Run
-from hf_vitselect.report import table
+from hf_vitselect.report import plots, table
 from hf_vitselect.rows import read_table, undecoded
 from hf_vitselect.rules import NeighborPenalty, Random, Rule
 from hf_vitselect.scorers import ClipEmbedding, NecessityScorer
@@ -65,10 +67,14 @@ def demo(folder: str | os.PathLike[str], *, seeds: int = 1, owner: str | None = 
             run.stage(f"model_{name}_{number}", {}, partial(_fine_tune, base, subset, number))
             for number in range(seeds)
         ]
+    run.stage("card", {}, partial(_write_card, subsets["selection"], pool))
     graded = run.stage("accuracy", {}, partial(_grade, models, held_out))
     accuracy = json.loads((graded / "accuracy.json").read_text())
     report = _report(accuracy, pool, subsets, run.seconds)
     (run.folder / "table.txt").write_text(report)
+    if owner is not None:
+        model = models["fine-tuned on selection"][0]
+        report += "\n\n" + _push(subsets["selection"], pool, model, owner)
     return report
 
 
@@ -121,6 +127,21 @@ def _select(scored: Dataset, rule: Rule, out: Path) -> None:
 
 def _fine_tune(base: Path, subset: Selection, seed: int, out: Path) -> None:
     _train(SelectionSFTTrainer(str(base), selection=subset, args=_tuning(out, seed)))
+
+
+def _write_card(selection: Selection, pool: Dataset, out: Path) -> None:
+    for name, content in card_files(selection, plots(selection, pool, "flaw")).items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(content)
+
+
+def _push(selection: Selection, pool: Dataset, model: Path, owner: str) -> str:
+    """Pushes the subset, then the model, whose card can name the subset now."""
+    address = push_to_hub(selection, f"{owner}/vitselect-demo", plots=plots(selection, pool, "flaw"))
+    args = _tuning(model, 0)
+    args.hub_model_id = f"{owner}/vitselect-demo-llava"
+    SelectionSFTTrainer(str(model), selection=selection, args=args).push_to_hub()
+    return f"pushed {address} and the model {args.hub_model_id}"
 
 
 def _grade(models: Mapping[str, Sequence[Path]], held_out: Dataset, out: Path) -> None:
