@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from datasets import Dataset, List, Sequence, Value, load_from_disk
+from datasets import Dataset, Value, load_from_disk
 from numpy.typing import NDArray
 
+from hf_vitselect.columns import read_column, read_features, read_scores
 from hf_vitselect.errors import BudgetError, ColumnError
 from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import NeighborPenalty
@@ -118,7 +118,7 @@ def select_diverse(
     *,
     by: str | Scorer = "necessity",
     over: str | Scorer = "embedding",
-    rule: Rule | None = None,
+    rule: Rule = NeighborPenalty(),
     seed: int = 0,
 ) -> Selection:
     """Picks a subset of a scored pool.
@@ -131,7 +131,7 @@ def select_diverse(
         budget: an int is a number of rows; a float in (0, 1] a share, max(1, floor(share x rows)).
         by: the score, a numeric column or its scorer.
         over: the features, a fixed-length vector column or its scorer.
-        rule: from `hf_vitselect.rules`; `NeighborPenalty` (Self-Filter, arXiv 2402.12501) if None.
+        rule: from `hf_vitselect.rules`; Self-Filter's `NeighborPenalty` (arXiv 2402.12501) by default.
         seed: of the rule's random numbers.
 
     Raises:
@@ -141,7 +141,6 @@ def select_diverse(
     Example:
         >>> selection = select_diverse(scored, 0.15, rule=NeighborPenalty(gamma=1.0))  # doctest: +SKIP
     """
-    rule = NeighborPenalty() if rule is None else rule
     score_column = by.column if isinstance(by, Scorer) else by
     feature_column = over.column if isinstance(over, Scorer) else over
     for column, used in ((score_column, rule.uses_scores), (feature_column, rule.uses_features)):
@@ -153,12 +152,13 @@ def select_diverse(
         if column not in dataset.column_names:
             raise ColumnError(f"{type(rule).__name__} uses the column {column!r}, got {dataset.column_names}")
 
-    statuses = np.full(len(dataset), "ok", dtype=object)
     # Without scores a rule still needs the pool's size; one that uses them has been refused above.
-    scores = np.zeros(len(dataset))
+    scores, features, statuses = np.zeros(len(dataset)), None, np.full(len(dataset), "ok", dtype=object)
     if score_column in dataset.column_names:
-        scores = _scores(dataset, score_column, statuses)
-    features = _features(dataset, feature_column, statuses) if rule.uses_features else None
+        scores, statuses = read_scores(dataset, score_column)
+    if rule.uses_features:
+        features, feature_statuses = read_features(dataset, feature_column)
+        statuses = np.where(statuses == "ok", feature_statuses, statuses)
     usable = np.flatnonzero(statuses == "ok")
     rows = budget_rows(budget, len(dataset))
     if rows > len(usable):
@@ -179,7 +179,7 @@ def select_diverse(
         indices,
         gains,
         {
-            "budget": budget,
+            "budget": budget.item() if isinstance(budget, np.generic) else budget,
             "dropped": dict(sorted(Counter(statuses[statuses != "ok"]).items())),
             "by": score_column if rule.uses_scores else None,
             "over": feature_column if rule.uses_features else None,
@@ -215,56 +215,6 @@ def budget_rows(budget: int | float, pool: int) -> int:
     return rows
 
 
-def _column(dataset: Dataset, name: str) -> pa.ChunkedArray:
-    return dataset.select_columns([name]).with_format("arrow")[:].column(0)
-
-
-def _mark(statuses: NDArray[np.object_], bad: NDArray[np.bool_], status: Any) -> None:
-    """Gives a status to the bad rows that have none yet."""
-    where = bad & (statuses == "ok")
-    statuses[where] = status[where] if isinstance(status, np.ndarray) else status
-
-
-def _mark_unusable(
-    dataset: Dataset, column: str, statuses: NDArray[np.object_], null: NDArray[np.bool_]
-) -> None:
-    if f"{column}_status" in dataset.column_names:
-        recorded = [status or "bad_row" for status in _column(dataset, f"{column}_status").to_pylist()]
-        bad = np.array([status != "ok" for status in recorded], dtype=bool)
-        _mark(statuses, bad, np.array(recorded, dtype=object))
-    _mark(statuses, null, "bad_row")
-
-
-def _scores(dataset: Dataset, column: str, statuses: NDArray[np.object_]) -> NDArray[np.float64]:
-    kind = dataset.features[column]
-    if not (isinstance(kind, Value) and re.match(r"u?int|float|bool|decimal", kind.dtype)):
-        raise ColumnError(f"expected numbers in {column!r}, got {kind}; give a numeric column as by=")
-    array = _column(dataset, column)
-    values: NDArray[np.float64] = np.asarray(
-        pc.fill_null(pc.cast(array, pa.float64()), 0.0).to_numpy(), dtype=np.float64
-    )
-    _mark_unusable(dataset, column, statuses, array.is_null().to_numpy())
-    _mark(statuses, ~np.isfinite(values), "non_finite")
-    return values
-
-
-def _features(dataset: Dataset, column: str, statuses: NDArray[np.object_]) -> NDArray[np.float32]:
-    kind = dataset.features[column]
-    if not isinstance(kind, (List, Sequence)):
-        raise ColumnError(f"expected vectors in {column!r}, got {kind}; give an embedding column as over=")
-    array = _column(dataset, column)
-    null = array.is_null().to_numpy()
-    lengths = pc.unique(pc.list_value_length(array.drop_null())).to_pylist()
-    if len(lengths) > 1:
-        raise ColumnError(f"expected vectors of one length in {column!r}, got lengths {sorted(lengths)[:5]}")
-    vectors = np.zeros((len(array), lengths[0] if lengths else 0), dtype=np.float32)
-    if lengths:
-        vectors[~null] = pc.list_flatten(array).to_numpy().reshape(-1, lengths[0])
-    _mark_unusable(dataset, column, statuses, null)
-    _mark(statuses, np.asarray(~np.isfinite(vectors).all(axis=1)), "non_finite")
-    return vectors
-
-
 def _score_table(dataset: Dataset, ids: list[str], indices: NDArray[np.int64]) -> Dataset:
     numbers = [
         name
@@ -274,7 +224,7 @@ def _score_table(dataset: Dataset, ids: list[str], indices: NDArray[np.int64]) -
     rank = np.full(len(dataset), -1, dtype=np.int64)
     rank[indices] = np.arange(len(indices))
     columns = {"row_id": pa.chunked_array([pa.array(ids, pa.string())])}
-    columns |= {name: _column(dataset, name) for name in numbers}
+    columns |= {name: read_column(dataset, name) for name in numbers}
     columns["selected"] = pa.chunked_array([pa.array(rank >= 0)])
     columns["rank"] = pa.chunked_array([pa.array(rank, mask=rank < 0)])
     return Dataset(pa.table(columns))
