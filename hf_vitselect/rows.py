@@ -196,9 +196,11 @@ def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError
         The rows, and whether the mapping was a batch.
 
     Raises:
-        LayoutError: if the columns make no known layout.
+        LayoutError: if the columns make no known layout, or a data set's format made arrays of its pictures.
     """
     layout = find_layout(list(batch))
+    if layout.image_column:
+        _refuse_arrays(batch[layout.image_column])
     first = batch[layout.text_columns[0]]
     single = first is None or isinstance(first, (str, Mapping))
     batched = not single and len(first) > 0 and not isinstance(first[0], Mapping)
@@ -304,6 +306,18 @@ def _part(part: Mapping[str, Any] | str) -> str | None:
     if part["type"] == "image":
         return None
     raise ValueError(f"unknown content {part!r}, expected a text or an image")
+
+
+def _refuse_arrays(cell: Any) -> None:
+    while isinstance(cell, (list, tuple)) or str(getattr(cell, "dtype", "")) == "object":
+        if len(cell) == 0:
+            return
+        cell = cell[0]
+    if hasattr(cell, "dtype"):
+        raise LayoutError(
+            f"expected pictures as they are encoded, got {type(cell).__name__}s; "
+            "take the data set's format away first, with dataset.with_format(None)"
+        )
 
 
 def _pictures(cell: Any) -> tuple[Picture, ...]:
