@@ -1,6 +1,7 @@
 """CLIP features of picture and text (Self-Filter, arXiv 2402.12501, section 3.2 and its code)."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,7 @@ class ClipEmbedding(Scorer):
     @property
     def features(self) -> Features:
         """The fixed-length vector and the status; reads the model's configuration, not its weights."""
-        from transformers import AutoConfig
-
-        identity = self._identity()
-        config = AutoConfig.from_pretrained(identity["model"], revision=identity.get("commit"))
-        vector = List(Value("float32"), length=2 * config.projection_dim)
+        vector = List(Value("float32"), length=2 * _projection(**self._identity()))
         return Features({self.column: vector, self.status_column: Value("string")})
 
     def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
@@ -102,6 +99,14 @@ class ClipEmbedding(Scorer):
         model = AutoModel.from_pretrained(identity["model"], revision=revision, dtype="auto")
         processor = AutoProcessor.from_pretrained(identity["model"], revision=revision)
         return model.to(self._device()).eval(), processor
+
+
+@lru_cache(maxsize=32)
+def _projection(model: str, commit: str | None = None, digest: str | None = None) -> int:
+    """The width of one feature; ``digest`` only tells one state of a folder from the next."""
+    from transformers import AutoConfig
+
+    return int(AutoConfig.from_pretrained(model, revision=commit).projection_dim)
 
 
 def _unit(vectors: Any) -> Any:

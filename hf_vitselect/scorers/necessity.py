@@ -56,7 +56,7 @@ class NecessityScorer(Scorer):
         trust_remote_code: bool = False,
     ) -> None:
         super().__init__(column=column, model=str(model), revision=revision)
-        self.dtype = dtype
+        self.dtype = str(dtype).removeprefix("torch.")
         self.batch_size = batch_size
         self.max_length = max_length
         self.trust_remote_code = trust_remote_code

@@ -51,8 +51,13 @@ class TextEmbedding(Scorer):
             if texts
             else []
         )
-        vectors = [None if isinstance(row, RowError) else np.float32(next(found)) for row in rows]
-        statuses = [row.status if isinstance(row, RowError) else "ok" for row in rows]
+        vectors: list[np.ndarray | None] = []
+        statuses: list[str] = []
+        for row in rows:
+            vector = None if isinstance(row, RowError) else np.asarray(next(found), dtype=np.float32)
+            finite = vector is not None and np.isfinite(vector).all()
+            vectors.append(vector if finite else None)
+            statuses.append(row.status if isinstance(row, RowError) else "ok" if finite else "non_finite")
         return {self.column: vectors, self.status_column: statuses}
 
     def load(self, identity: Mapping[str, str]) -> Any:
