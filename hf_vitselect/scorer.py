@@ -106,8 +106,11 @@ class Scorer(ABC):
         return table
 
     def recipe(self) -> dict[str, Any]:
-        """What made the scores, as plain JSON: class, configuration, exact weights, code version."""
-        state = self.__getstate__()
+        """What made the scores, as plain JSON: class, configuration, exact weights, code version.
+
+        The batch size is left out: a run that went out of memory goes on with a smaller one.
+        """
+        state = {name: value for name, value in self.__getstate__().items() if name != "batch_size"}
         plain = {name: value.recipe() if hasattr(value, "recipe") else value for name, value in state.items()}
         return {"scorer": type(self).__name__, **plain}
 
