@@ -1,0 +1,126 @@
+"""ClipEmbedding and TextEmbedding: their values against the models called by hand."""
+
+import numpy as np
+import pytest
+import torch
+from datasets import List, Value
+from PIL import Image
+from pools import assistant, encode, pool, stripes, user
+from sentence_transformers import SentenceTransformer
+from tiny_embedders import CLIP_CONTEXT, CLIP_WIDTH, TEXT_WIDTH, save_clip, save_sentence_transformer
+from transformers import CLIPModel, CLIPProcessor
+
+from hf_vitselect import ClipEmbedding, TextEmbedding
+
+PICTURES = [stripes(20, 16, seed) for seed in range(3)]
+ROWS = [
+    ([user("what colour?", 1), assistant("red")], [encode(PICTURES[0])]),
+    ([user("what colour?"), assistant("red")], []),
+    ([user("which?", 2), assistant("blue"), user("so?"), assistant("no")], [encode(p) for p in PICTURES[1:]]),
+    ([user("a very long question " * 20, 1), assistant("red")], [encode(PICTURES[0])]),
+]
+TEXTS = [
+    "USER: what colour? ASSISTANT: red",
+    "USER: what colour? ASSISTANT: red",
+    "USER: which? ASSISTANT: blue USER: so? ASSISTANT: no",
+    "USER: " + "a very long question " * 19 + "a very long question ASSISTANT: red",
+]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return save_clip(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture(scope="module")
+def vectors(clip):
+    scored = pool(ROWS).map(ClipEmbedding(clip), batched=True)
+    return np.array(scored["embedding"][:])
+
+
+def unit(vector):
+    return vector / np.linalg.norm(vector)
+
+
+@torch.inference_mode()
+def halves(clip, pictures, text):
+    """By hand: each picture's unit feature, and the text's."""
+    model, processor = CLIPModel.from_pretrained(clip), CLIPProcessor.from_pretrained(clip)
+    seen = [
+        model.get_image_features(**processor.image_processor(picture, return_tensors="pt")).pooler_output[0]
+        for picture in pictures
+    ]
+    ids = processor.tokenizer(text, return_tensors="pt")["input_ids"]
+    if ids.shape[1] > CLIP_CONTEXT:  # cut, the end token kept
+        ids = torch.cat([ids[:, : CLIP_CONTEXT - 1], ids[:, -1:]], dim=1)
+    read = model.get_text_features(input_ids=ids).pooler_output[0]
+    return [unit(feature.numpy()) for feature in seen], unit(read.numpy())
+
+
+@pytest.mark.parametrize("i", range(4), ids=["one picture", "text only", "two pictures", "long text"])
+def test_clip_joins_unit_features_of_picture_and_text(clip, vectors, i):
+    pictures = [PICTURES[0:1], [], PICTURES[1:], PICTURES[0:1]][i]
+    images, text = halves(clip, pictures, TEXTS[i])
+    image = unit(np.mean(images, axis=0)) if images else np.zeros(CLIP_WIDTH)
+    np.testing.assert_allclose(vectors[i], np.concatenate([image, text]), atol=1e-5)
+
+
+def test_both_halves_have_unit_length_and_a_row_without_picture_a_zero_one(vectors):
+    lengths = np.linalg.norm(vectors.reshape(4, 2, CLIP_WIDTH), axis=2)
+    np.testing.assert_allclose(lengths, [[1, 1], [0, 1], [1, 1], [1, 1]], atol=1e-6)
+
+
+def test_clip_s_vectors_are_fixed_length_float32(clip):
+    scorer = ClipEmbedding(clip)
+    assert scorer.features["embedding"] == List(Value("float32"), length=2 * CLIP_WIDTH)
+    table = pool(ROWS).map(scorer, batched=True).with_format("arrow")[:]
+    kind = table.schema.field("embedding").type
+    assert (kind.list_size, kind.value_type) == (2 * CLIP_WIDTH, pa.float32())
+
+
+def test_clip_s_features_need_no_weights(clip):
+    scorer = ClipEmbedding(clip)
+    assert scorer.features["embedding"].length == 2 * CLIP_WIDTH
+    assert scorer._loaded is None
+
+
+def test_clip_sees_a_rotated_picture_upright(clip):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    talk = [user("what?", 1), assistant("red")]
+    rotated = PICTURES[0].transpose(Image.Transpose.ROTATE_90)  # stored on its side
+    rows = [(talk, [encode(PICTURES[0])]), (talk, [encode(rotated, exif=exif)]), (talk, [encode(rotated)])]
+    upright, turned, sideways = np.array(pool(rows).map(ClipEmbedding(clip), batched=True)["embedding"][:])
+    np.testing.assert_allclose(turned, upright, atol=1e-5)
+    assert np.abs(sideways - upright).max() > 1e-3
+
+
+def test_the_batch_size_does_not_show(clip, vectors):
+    one = pool(ROWS).map(ClipEmbedding(clip, batch_size=1), batched=True)["embedding"][:]
+    np.testing.assert_allclose(one, vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 3)], ids=str)
+def test_an_odd_picture_has_an_embedding(clip, size):
+    row = ([user("what?", 1), assistant("red")], [encode(stripes(*size))])
+    assert pool([row]).map(ClipEmbedding(clip))["embedding_status"][:] == ["ok"]
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory):
+    return save_sentence_transformer(tmp_path_factory.mktemp("text"))
+
+
+def test_text_embeds_the_transcript(sentences):
+    scored = pool(ROWS).map(TextEmbedding(sentences), batched=True)
+    model = SentenceTransformer(sentences, device="cpu")
+    by_hand = np.stack([unit(model.encode(text, show_progress_bar=False)) for text in TEXTS])
+    np.testing.assert_allclose(np.array(scored["embedding"][:]), by_hand, atol=1e-5)
+    assert scored.features["embedding"] == List(Value("float32"), length=TEXT_WIDTH)
+
+
+def test_text_does_not_look_at_pictures(sentences):
+    rows = [(ROWS[0][0], [b"broken"]), ROWS[0]]
+    scored = pool(rows).map(TextEmbedding(sentences), batched=True)
+    assert scored["embedding_status"][:] == ["ok", "ok"]
+    assert scored["embedding"][0] == scored["embedding"][1]
