@@ -1,6 +1,7 @@
 """ClipEmbedding and TextEmbedding: their values against the models called by hand."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from datasets import List, Value
