@@ -40,13 +40,15 @@ def score(
 
     Raises:
         ColumnError: if a column would be overwritten, or two scorers add the same one.
-        LayoutError: if the columns are no known conversation layout.
+        LayoutError: if the columns are no known conversation layout, or there are no rows.
         StaleRunError: if ``output_dir`` holds shards of other scorers or of another pool.
     """
     scorers = [scorers] if isinstance(scorers, Scorer) else list(scorers)
     if not isinstance(dataset, Dataset):
         raise LayoutError(f"expected a datasets.Dataset (one split), got {type(dataset).__name__}")
     find_layout(dataset.column_names)
+    if len(dataset) == 0:
+        raise LayoutError("expected rows to score, got an empty data set")
     added: list[str] = []
     for scorer in scorers:
         refuse_overwrite(scorer, dataset.column_names)

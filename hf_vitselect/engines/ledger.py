@@ -50,16 +50,25 @@ def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], fo
         StaleRunError: naming every setting that differs.
     """
     # Through JSON and back, as the recorded ones went: a tuple comes back as a list.
-    now = json.loads(json.dumps(settings))
-    changed = sorted(name for name in made_with.keys() | now.keys() if made_with.get(name) != now.get(name))
+    then, now = _flat(made_with), _flat(json.loads(json.dumps(settings)))
+    changed = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
     if changed:
-        differences = "; ".join(
-            f"{name}: {made_with.get(name)!r} then, {now.get(name)!r} now" for name in changed
-        )
+        differences = "; ".join(f"{name}: {then.get(name)!r} then, {now.get(name)!r} now" for name in changed)
         raise StaleRunError(
             f"{folder} was made with other settings ({differences}); "
             "give another output folder, or delete this one"
         )
+
+
+def _flat(settings: Any, name: str = "") -> dict[str, Any]:
+    """Nested settings by their full names, such as ``scorers[0].dtype``."""
+    if isinstance(settings, Mapping):
+        items = [(f"{name}.{key}".removeprefix("."), value) for key, value in settings.items()]
+    elif isinstance(settings, list):
+        items = [(f"{name}[{i}]", value) for i, value in enumerate(settings)]
+    else:
+        return {name: settings}
+    return {full: value for key, inner in items for full, value in _flat(inner, key).items()}
 
 
 def write_atomically(path: Path, content: bytes) -> None:
