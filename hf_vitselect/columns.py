@@ -1,6 +1,7 @@
 """Score and embedding columns as arrays, and which of their rows can be picked."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +28,7 @@ def read_scores(dataset: Dataset, column: str) -> tuple[NDArray[np.float64], NDA
         ColumnError: if the column is not numeric.
     """
     kind = dataset.features[column]
-    if not (isinstance(kind, Value) and re.match(r"u?int|float|bool|decimal", kind.dtype)):
+    if not _is_numeric(kind):
         raise ColumnError(f"expected numbers in {column!r}, got {kind}; give a numeric column as by=")
     array = read_column(dataset, column)
     scores = pc.fill_null(pc.cast(array, pa.float64()), 0.0).to_numpy()
@@ -45,7 +46,7 @@ def read_features(dataset: Dataset, column: str) -> tuple[NDArray[np.float32], N
         ColumnError: if the column holds no vectors of one length.
     """
     kind = dataset.features[column]
-    if not isinstance(kind, (List, Sequence)):
+    if not (isinstance(kind, (List, Sequence)) and _is_numeric(kind.feature)):
         raise ColumnError(f"expected vectors in {column!r}, got {kind}; give an embedding column as over=")
     array = read_column(dataset, column)
     lengths = pc.unique(pc.list_value_length(array.drop_null())).to_pylist()
@@ -55,6 +56,10 @@ def read_features(dataset: Dataset, column: str) -> tuple[NDArray[np.float32], N
     if lengths:
         features[array.is_valid().to_numpy()] = pc.list_flatten(array).to_numpy().reshape(-1, lengths[0])
     return features, _statuses(dataset, column, array, np.asarray(np.isfinite(features).all(axis=1)))
+
+
+def _is_numeric(kind: Any) -> bool:
+    return isinstance(kind, Value) and re.match(r"u?int|float|bool|decimal", kind.dtype) is not None
 
 
 def _statuses(

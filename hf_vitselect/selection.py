@@ -85,8 +85,14 @@ class Selection:
         return len(self.indices)
 
     def save_to_disk(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything to a folder, whole or not at all; an older selection there is replaced."""
+        """Writes everything to a folder, whole or not at all; an older selection there is replaced.
+
+        Raises:
+            FileExistsError: if something else is there.
+        """
         target = Path(path)
+        if target.exists() and not (target / "recipe.json").exists() and any(target.iterdir()):
+            raise FileExistsError(f"{target} is there and is no selection; give another folder")
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -246,7 +252,11 @@ def _source(dataset: Dataset) -> dict[str, Any]:
 
 
 def _scorer_recipes(dataset: Dataset, given: list[str | Scorer]) -> list[dict[str, Any]]:
-    recipes = {recipe["column"]: recipe for recipe in recorded_scorers(dataset)}
+    recipes = {
+        recipe["column"]: recipe
+        for recipe in recorded_scorers(dataset)
+        if recipe["column"] in dataset.column_names
+    }
     for item in given:
         if isinstance(item, Scorer):
             recipes[item.column] = item.recipe()
