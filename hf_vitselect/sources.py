@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from hf_vitselect.errors import ModelError
 
@@ -30,7 +30,7 @@ def identify(model: str, revision: str | None = None) -> dict[str, str]:
         return {"model": model, "digest": _folder_digest(_stamps(Path(model)))}
     try:
         commit = huggingface_hub.HfApi().model_info(model, revision=revision).sha
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+    except Exception as error:  # No such id, no network, offline: the last are the HTTP library's errors.
         commit = _cached_commit(model, revision)
         if commit is None:
             raise ModelError(f"expected a folder or a model id on the Hub, got {model!r}: {error}") from error
