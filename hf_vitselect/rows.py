@@ -313,7 +313,7 @@ def _refuse_arrays(cell: Any) -> None:
         if len(cell) == 0:
             return
         cell = cell[0]
-    if hasattr(cell, "dtype"):
+    if getattr(cell, "ndim", 0) >= 2:
         raise LayoutError(
             f"expected pictures as they are encoded, got {type(cell).__name__}s; "
             "take the data set's format away first, with dataset.with_format(None)"

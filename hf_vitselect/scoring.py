@@ -46,6 +46,7 @@ def score(
     scorers = [scorers] if isinstance(scorers, Scorer) else list(scorers)
     if not isinstance(dataset, Dataset):
         raise LayoutError(f"expected a datasets.Dataset (one split), got {type(dataset).__name__}")
+    dataset = dataset.with_format(None)  # a format may decode pictures
     find_layout(dataset.column_names)
     if len(dataset) == 0:
         raise LayoutError("expected rows to score, got an empty data set")

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from datasets import Dataset, Image, List
 from PIL import Image as PILImage
@@ -128,6 +129,18 @@ def test_a_text_only_row_has_no_pictures(images):
 def test_cauldron_texts_are_turns_in_order():
     row = read({"texts": [{"user": "a", "assistant": "b"}, {"user": "c", "assistant": "d"}], "images": []})
     assert row.transcript == "USER: a ASSISTANT: b USER: c ASSISTANT: d"
+
+
+def test_a_batch_of_numpy_objects_reads_like_a_batch_of_lists():
+    rows = [LAYOUTS["messages of parts"], {"messages": [{"role": "user", "content": "a"}], "images": []}]
+    batch = {"messages": np.empty(2, dtype=object), "images": np.empty(2, dtype=object)}
+    for i, row in enumerate(rows):
+        batch["messages"][i] = np.array(row["messages"], dtype=object)
+        batch["images"][i] = np.array(row["images"], dtype=object) if row["images"] else np.array([])
+    assert read_mapping(batch) == ([read(row) for row in rows], True)
+    assert read_mapping({name: cells[::-1] for name, cells in batch.items()})[0] == [
+        read(row) for row in rows[::-1]
+    ]
 
 
 def test_an_answer_that_spells_the_placeholder_is_text():

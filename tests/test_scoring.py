@@ -75,6 +75,12 @@ def test_images_are_byte_for_byte_what_they_were(scorers, tmp_path, folder):
     assert scored["messages"][:] == pictures["messages"][:]
 
 
+@pytest.mark.parametrize("folder", [None, "run"], ids=["in memory", "on disk"])
+def test_the_pool_s_format_does_not_matter(scorers, tmp_path, folder):
+    scored = score(POOL.with_format("torch"), scorers, folder and tmp_path / folder, shard_size=5)
+    assert_scores(scored, scorers)
+
+
 def test_one_scorer_needs_no_list(scorers, tmp_path):
     assert_scores(score(POOL, scorers[0], tmp_path, shard_size=7), scorers[:1])
 
