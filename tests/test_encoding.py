@@ -193,13 +193,14 @@ def test_a_token_that_holds_any_character_of_an_answer_is_in_the_mask(name, word
     assert "".join(found.split()) == "".join(expected(talk, end).split())
 
 
+@pytest.mark.parametrize("template", [VICUNA, LLAVA_HF], ids=["vicuna", "no end"])
 @pytest.mark.parametrize("talk", CONVERSATIONS.values(), ids=CONVERSATIONS)
-def test_offsets_without_white_space_give_the_same_mask(talk):
+def test_offsets_without_white_space_give_the_same_mask(template, talk):
     masks = []
     for trim in (False, True):
         words = tiny_models.tokenizer("<image>")
         words._tokenizer.post_processor = processors.ByteLevel(trim_offsets=trim)
-        masks.append(Encoder(llava_processor(VICUNA, words)).encode(conversation(talk)).response)
+        masks.append(Encoder(llava_processor(template, words)).encode(conversation(talk)).response)
     assert torch.equal(*masks)
 
 
