@@ -3,11 +3,11 @@
 import hashlib
 import random
 import shutil
-from collections import Counter
 from pathlib import Path
 
 from datasets import Dataset, DatasetDict, Features, Image, List, Value
 
+from hf_vitselect.report import table
 from realpool.pictures import Picture, duplicate_groups, read_clipart, read_emoji
 from realpool.questions import Questions
 
@@ -20,6 +20,7 @@ FEATURES = Features(
         "kind": Value("string"),
         "picture": Value("string"),
         "name": Value("string"),
+        "category": Value("string"),
         "options": List(Value("string")),
         "license": Value("string"),
     }
@@ -40,8 +41,8 @@ def build_pool(
 
     Returns:
         `train` and `held_out`, shuffled, with the columns of `FEATURES`. `options` holds the answers to
-        choose from where the only question names them, and is empty elsewhere; `name` is the picture's name.
-        No picture and no near-duplicate of one is on both sides.
+        choose from where the only question names them, and is empty elsewhere; `name` and `category`
+        are the picture's. No picture and no near-duplicate of one is on both sides.
     """
     pictures = list(read_emoji(packages["emoji"], packages["openmoji"], size))
     pictures += read_clipart(packages["clipart_png"], packages["clipart_svg"], size)
@@ -69,24 +70,18 @@ def save_pool(pool: DatasetDict, out: Path) -> None:
     scratch.rename(out)
 
 
-def table(pool: DatasetDict) -> str:
-    """Counts rows by split, source and kind, their pictures and the pictures' bytes: a Markdown table."""
+def make_up(pool: DatasetDict) -> str:
+    """Rows by split, source and kind, their pictures and the pictures' bytes, as a table."""
     kinds = sorted({kind for split in SPLITS for kind in pool[split]["kind"]})
-    lines = [
-        f"| split | source | rows | pictures | MB | {' | '.join(kinds)} |",
-        "|---|---|" + "---:|" * (len(kinds) + 3),
-    ]
+    lines = []
     for split in SPLITS:
         words = pool[split].select_columns(["source", "kind", "picture"]).to_pandas()
-        sizes = [sum(len(image["bytes"]) for image in images) for images in _encoded(pool[split])]
-        for source in sorted(set(words.source)):
-            part = words[words.source == source]
-            count = Counter(part.kind)
-            size = sum(sizes[i] for i in part.index) / 1e6
-            cells = [split, source, len(part), part.picture.nunique(), f"{size:.1f}"]
-            cells += [count[kind] for kind in kinds]
-            lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+        words["bytes"] = [sum(len(image["bytes"]) for image in images) for images in _encoded(pool[split])]
+        for source, part in words.groupby("source"):
+            line = {"split": split, "source": source, "rows": len(part), "pictures": part.picture.nunique()}
+            line["MB"] = round(part.bytes.sum() / 1e6, 1)
+            lines.append(line | {kind: int((part.kind == kind).sum()) for kind in kinds})
+    return table(lines)
 
 
 def digest(pool: DatasetDict) -> str:
@@ -122,6 +117,7 @@ def _rows(pictures: list[Picture], groups: list[int], per_picture: int, seed: in
                     "kind": kind,
                     "picture": picture.id,
                     "name": picture.name,
+                    "category": picture.category,
                     "options": list(turns[0].options) if len(turns) == 1 else [],
                     "license": picture.license,
                 }

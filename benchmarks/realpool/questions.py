@@ -3,7 +3,7 @@
 | kind | asks | answered by |
 |---|---|---|
 | name | what is shown | the name |
-| choice | which of four names | the name; the others come from other subgroups and share no word with it |
+| choice | which of four names | its letter; the others come from other subgroups and share no word with it |
 | category | which of four categories | the category |
 | yesno | does it belong to a category | yes, or no for one that neither it nor a copy of it is filed under |
 | keywords | up to six keywords | the first six keywords |
@@ -31,10 +31,11 @@ _NAME = (
     "What does the picture show?",
 )
 _CHOICE = (
-    "Which of these is it: {options}?",
-    "What does the picture show: {options}?",
-    "Choose the right name: {options}.",
+    "Which of these is it? {options}. Answer with the letter.",
+    "What does the picture show? {options}. Answer with the letter.",
+    "Choose the letter of the right name: {options}.",
 )
+_LETTERS = "ABCD"
 _CATEGORY = (
     "Which category does it belong to: {options}?",
     "Pick the category of this picture: {options}.",
@@ -104,12 +105,20 @@ class Questions:
             words = picture.keywords[:MOST_KEYWORDS]
             return Turn(rng.choice(_KEYWORDS), ", ".join(words)) if len(words) >= 2 else None
         if kind == "choice":
-            return _choice(rng.choice(_CHOICE), picture.name, self._other_names(picture, rng), rng)
+            names = [picture.name, *self._other_names(picture, rng)]
+            rng.shuffle(names)
+            listed = "; ".join(f"{letter}: {name}" for letter, name in zip(_LETTERS, names, strict=True))
+            answer = _LETTERS[names.index(picture.name)]
+            return Turn(rng.choice(_CHOICE).format(options=listed), answer, tuple(_LETTERS))
         if not picture.category:
             return None
         others = self._other_categories(picture)
         if kind == "category":
-            return _choice(rng.choice(_CATEGORY), picture.category, rng.sample(others, 3), rng)
+            options = [picture.category, *rng.sample(others, 3)]
+            rng.shuffle(options)
+            listed = "; ".join(options[:-1]) + "; or " + options[-1]
+            question = rng.choice(_CATEGORY).format(options=listed)
+            return Turn(question, picture.category, tuple(options))
         right = rng.random() < 0.5
         question = rng.choice(_YESNO).format(category=picture.category if right else rng.choice(others))
         return Turn(question, "yes" if right else "no", ("yes", "no"))
@@ -131,13 +140,6 @@ class Questions:
         stems = {word[:4] for keyword in picture.keywords for word in keyword.split()}
         free = sorted(name for name in every if not any(word[:4] in stems for word in name.split()))
         return free if len(free) >= 3 else sorted(every)
-
-
-def _choice(template: str, answer: str, others: list[str], rng: random.Random) -> Turn:
-    options = [answer, *others]
-    rng.shuffle(options)
-    listed = "; ".join(options[:-1]) + "; or " + options[-1]
-    return Turn(template.format(options=listed), answer, tuple(options))
 
 
 def _colour(picture: Picture, rng: random.Random) -> Turn | None:
