@@ -122,8 +122,8 @@ def card_data(selection: Selection) -> dict[str, Any]:
     data["size_categories"] = [next((name for top, name in _SIZES if len(selection) < top), "n>1M")]
     data["task_categories"] = ["image-text-to-text"]
     data["tags"] = ["vitselect", "data-selection"]
-    essentials = ("format", "source", "pool", "rows", "selected", "dropped", "by", "over", "rule", "seed")
-    data["vitselect"] = {name: recipe[name] for name in essentials if name in recipe}
+    left_out = ("budget", "scorers", "diversity", "versions")
+    data["vitselect"] = {name: value for name, value in recipe.items() if name not in left_out}
     data["vitselect"]["source"] = {name: value for name, value in source.items() if value is not None}
     data["vitselect"]["scorers"] = [
         {"column": scorer.get("column"), "scorer": scorer.get("scorer"), **(scorer.get("identity") or {})}
@@ -232,7 +232,7 @@ def _facts(selection: Selection) -> dict[str, Any]:
     return {
         "rows": recipe["rows"],
         "selected": len(selection),
-        "digest": recipe["pool"],
+        "digest": recipe["fingerprint"],
         "source": _link(source["repo_id"]) if source.get("repo_id") else "a pool without a Hub address",
         "pool": {name: source.get(name) for name in ("config", "split", "commit", "license")},
         "budget": recipe.get("budget"),
@@ -319,7 +319,7 @@ def _script(recipe: Mapping[str, Any]) -> str:
         split = f"split={_py(source.get('split') or 'train')}"
         lines.append(f"pool = load_dataset({', '.join([_py(from_hub), *config, split, *revision])})")
     else:
-        lines.append(f"pool = ...  # the data set whose row ids have the digest {_py(recipe['pool'])}")
+        lines.append(f"pool = ...  # the data set whose row ids have the digest {_py(recipe['fingerprint'])}")
     lines += [f"# the pool must have the column {_py(name)}" for name, call in makers.items() if call is None]
     if known:
         lines += ["scorers = [", *(f"    {call}," for call in known), "]"]

@@ -68,7 +68,7 @@ class Selection:
         recipe = {
             "format": 1,
             "source": _source(pool),
-            "pool": pool_digest(ids),
+            "fingerprint": pool_digest(ids),
             "rows": len(pool),
             "selected": len(indices),
             "by": None,

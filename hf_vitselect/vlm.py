@@ -1,5 +1,6 @@
 """Loads and runs a vision-language model: the only scoring forward."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from hf_vitselect.encoding import Encoded, Encoder
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.rows import Conversation, Turn
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ class VLM:
             raise
         except (RuntimeError, ValueError, IndexError) as error:
             if len(rows) == 1:
+                _logger.warning("A row is marked bad_row, because the model refuses it: %s", error)
                 return [RowError("bad_row", f"the model refuses it: {error}")]
             return [result for row in rows for result in self._losses_or_errors([row])]
 

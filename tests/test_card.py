@@ -91,7 +91,7 @@ def test_card_says_what_was_done(selection: Selection) -> None:
         "10 of 40 rows of lab/pool, picked by NeighborPenalty on the score necessity",
         "commit aaaaaaaa",
         "Licence of the pool: CC-BY-4.0",
-        selection.recipe["pool"],
+        selection.recipe["fingerprint"],
         "could not be picked: 2 image_error",
         "NecessityScorer with seed, sha256 of the files dddd",
         "ClipEmbedding with openai/clip-vit-large-patch14, commit cccc",
@@ -143,7 +143,7 @@ def test_metadata(selection: Selection) -> None:
     assert data["size_categories"] == ["n<1K"]
     assert data["task_categories"] == ["image-text-to-text"]
     assert data["tags"] == ["vitselect", "data-selection"]
-    assert data["vitselect"]["pool"] == selection.recipe["pool"]
+    assert data["vitselect"]["fingerprint"] == selection.recipe["fingerprint"]
     assert data["vitselect"]["rule"] == selection.recipe["rule"]
     assert data["vitselect"]["scorers"][1] == {
         "column": "embedding",
@@ -234,7 +234,7 @@ def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
     recipe = {
         **selection.recipe,
         "source": dict.fromkeys(SOURCE, name),
-        "pool": name,
+        "fingerprint": name,
         "by": name,
         "over": name,
         "budget": name,

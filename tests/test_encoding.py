@@ -22,6 +22,8 @@ ENDS = {
     "qwen2_vl": "<|im_end|>",
     "qwen2_5_vl": "<|im_end|>",
     "blip2": "</s>",
+    "llava_next": "</s>",
+    "gemma3": "</s>",
 }
 LLAVA_HF = (
     "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}"

@@ -215,8 +215,9 @@ def test_the_recipe_is_plain_json_and_equal_on_a_second_call(scored):
 def test_the_recipe_names_the_pool_by_its_content(scored):
     recipe = select_diverse(scored, 3).recipe
     renamed = scored.rename_column("necessity", "need").add_column("more", [0] * ROWS)
-    assert select_diverse(renamed, 3, by="need").recipe["pool"] == recipe["pool"]
-    assert select_diverse(scored.select(range(ROWS - 1, -1, -1)), 3).recipe["pool"] != recipe["pool"]
+    assert select_diverse(renamed, 3, by="need").recipe["fingerprint"] == recipe["fingerprint"]
+    backwards = scored.select(range(ROWS - 1, -1, -1))
+    assert select_diverse(backwards, 3).recipe["fingerprint"] != recipe["fingerprint"]
 
 
 def test_diversity_is_the_mean_cosine_to_the_nearest_other_pick():

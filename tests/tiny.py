@@ -14,12 +14,18 @@ from transformers import (
     Blip2Config,
     Blip2ForConditionalGeneration,
     Blip2Processor,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3Processor,
     Idefics3Config,
     Idefics3ForConditionalGeneration,
     Idefics3Processor,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaNextProcessor,
     LlavaProcessor,
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
@@ -30,7 +36,9 @@ from transformers import (
 )
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 SIZE = 16
@@ -89,7 +97,7 @@ def save(build: Any, folder: Path) -> Tiny:
     return Tiny(str(folder), processor if isinstance(processor, Qwen2VLImagesOnly) else None)
 
 
-def tokenizer(*special: str) -> PreTrainedTokenizerFast:
+def tokenizer(*special: str, **options: Any) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer with these special tokens after <pad>, <s> and </s>."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -105,6 +113,7 @@ def tokenizer(*special: str) -> PreTrainedTokenizerFast:
         bos_token="<s>",
         eos_token="</s>",
         additional_special_tokens=list(special),
+        **options,
     )
 
 
@@ -200,12 +209,81 @@ def blip2() -> tuple[Any, Any]:
     return Blip2ForConditionalGeneration(config), processor
 
 
+def llava_next() -> tuple[Any, Any]:
+    """One without a line of its own in the package: pictures in tiles, more or fewer."""
+    words = tokenizer("<image>")
+    grid = [[SIZE, 2 * SIZE], [2 * SIZE, SIZE]]
+    config = LlavaNextConfig(
+        vision_config={**_VISION, "model_type": "clip_vision_model", "projection_dim": 16},
+        text_config=_llama(words),
+        image_token_index=words.convert_tokens_to_ids("<image>"),
+        image_grid_pinpoints=grid,
+        vision_feature_layer=-2,
+    )
+    pictures = LlavaNextImageProcessorPil(
+        size={"shortest_edge": SIZE},
+        crop_size={"height": SIZE, "width": SIZE},
+        image_grid_pinpoints=grid,
+    )
+    processor = LlavaNextProcessor(
+        pictures,
+        words,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        image_token="<image>",
+        chat_template=VICUNA,
+    )
+    return LlavaNextForConditionalGeneration(config), processor
+
+
+def gemma3() -> tuple[Any, Any]:
+    """Another without a line of its own: capped logits, and a placeholder that expands to another token."""
+    names = {
+        "boi_token": "<start_of_image>",
+        "eoi_token": "<end_of_image>",
+        "image_token": "<image_soft_token>",
+    }
+    words = tokenizer(*names.values(), extra_special_tokens=names)
+    config = Gemma3Config(
+        text_config={
+            "vocab_size": len(words),
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "head_dim": 16,
+            "max_position_embeddings": 256,
+            "final_logit_softcapping": 5.0,
+            "initializer_range": 0.3,
+        },
+        vision_config={**_VISION, "vision_use_head": False, "model_type": "siglip_vision_model"},
+        mm_tokens_per_image=4,
+        image_token_index=words.image_token_id,
+        boi_token_index=words.boi_token_id,
+        eoi_token_index=words.eoi_token_id,
+    )
+    processor = Gemma3Processor(
+        Gemma3ImageProcessorPil(size={"height": SIZE, "width": SIZE}),
+        words,
+        chat_template=VICUNA.replace("<image>", "<start_of_image>"),
+        image_seq_length=4,
+    )
+    model = Gemma3ForConditionalGeneration(config)
+    # It starts at zero, and pictures would change nothing.
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)
+    return model, processor
+
+
 ARCHITECTURES = {
     "llava": llava,
     "idefics3": idefics3,
     "qwen2_vl": qwen2_vl,
     "qwen2_5_vl": qwen2_5_vl,
     "blip2": blip2,
+    "llava_next": llava_next,
+    "gemma3": gemma3,
 }
 
 _VISION = {
