@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 from PIL import Image, ImageOps
+from tqdm.auto import tqdm
 
 from hf_vitselect.errors import LayoutError, RowError
 
@@ -225,13 +226,14 @@ def row_ids(dataset: Any) -> list[str]:
     """
     seen: Counter[str] = Counter()
     ids = []
-    for table in undecoded(dataset):
-        rows = read_table(table)
-        for i, row in enumerate(rows):
-            # An unreadable row has no turns to hash, but must have an id all the same.
-            digest = _cells_hash(table.slice(i, 1)) if isinstance(row, RowError) else content_hash(row)
-            ids.append(f"{digest}-{seen[digest]}")
-            seen[digest] += 1
+    with tqdm(total=len(dataset), desc="Hashing rows", unit="row", leave=False) as progress:
+        for table in undecoded(dataset):
+            for i, row in enumerate(read_table(table)):
+                # An unreadable row has no turns to hash, but must have an id all the same.
+                digest = _cells_hash(table.slice(i, 1)) if isinstance(row, RowError) else content_hash(row)
+                ids.append(f"{digest}-{seen[digest]}")
+                seen[digest] += 1
+            progress.update(len(table))
     return ids
 
 

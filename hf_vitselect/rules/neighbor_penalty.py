@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
 from hf_vitselect.rules.base import Rule
 from hf_vitselect.rules.neighbors import RemainingNeighbors
@@ -95,7 +96,7 @@ class NeighborPenalty(Rule):
         remaining = RemainingNeighbors(features, self.neighbors, pops=budget)
         picks = np.empty(budget, dtype=np.int64)
         gains = np.empty(budget, dtype=np.float64)
-        for turn in range(budget):
+        for turn in tqdm(range(budget), desc="NeighborPenalty", unit="pick", leave=False):
             row = board.leader()
             gain = board.scores[row]
             if not math.isfinite(gain):
