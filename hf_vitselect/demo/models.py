@@ -30,7 +30,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from hf_vitselect.demo.pool import PICTURE_SIZE, sample_texts
 
-# These models are narrow: with the usual 0.02 they learn from captions half as fast.
+# These models are narrow: with the usual 0.02 they learn more slowly.
 INITIALIZER_RANGE = 0.05
 
 PAD, UNK, BOS, EOS, IMAGE = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>", "<image>")
@@ -55,15 +55,18 @@ class DemoSettings:
     caption_rows: int = 8000
     budget: float = 0.15  # the share of the pool that is selected: Self-Filter's
     seed_share: float = 0.125  # the random share of the pool that the seed model sees
-    clip_epochs: int = 2  # with it, aligning needs half of the captions
+    clip_epochs: int = 2  # with it, aligning ends at about half the loss
     clip_batch_size: int = 64
     clip_learning_rate: float = 1e-3
     align_epochs: int = 1
-    align_batch_size: int = 8  # small batches: what counts is the number of steps
-    align_learning_rate: float = 5e-4  # 3e-4 and 1e-3 end at more than twice the loss
-    tune_epochs: int = 4  # twice as many raise the accuracy by two points and cost twice the time
+    align_batch_size: int = 8  # small: what counts is the number of steps
+    align_learning_rate: float = 5e-4  # 3e-4 and 1e-3 end at about twice the loss
+    tune_epochs: int = 4  # twice as many raise the accuracy by some two points and cost twice the time
     tune_batch_size: int = 8
-    tune_learning_rate: float = 5e-4  # at 1e-3 and more, a subset of 1,200 rows undoes the alignment
+    tune_learning_rate: float = 5e-4  # 1e-3 costs four points of accuracy, 2e-3 undoes the alignment
+    threads: int = (
+        1  # steps are so short that two are 1.2 times as fast alone, and 4 times as slow beside others
+    )
     scoring_batch_size: int = 64
 
 
@@ -244,7 +247,7 @@ def _batches(rows: int, batch_size: int, generator: torch.Generator) -> Iterator
 def _vision_config() -> CLIPVisionConfig:
     return CLIPVisionConfig(
         image_size=PICTURE_SIZE,
-        patch_size=16,  # a cell of the grid; 8 learns as well, and takes 1.5 times as long
+        patch_size=16,  # a cell of the grid; 8 is some two points better and takes 1.5 times as long
         initializer_range=INITIALIZER_RANGE,
         hidden_size=128,
         intermediate_size=256,
@@ -255,7 +258,7 @@ def _vision_config() -> CLIPVisionConfig:
 
 
 def _build_image_processor() -> CLIPImageProcessorPil:
-    # The pictures' background becomes 0. With CLIP's own mean it drowns the places' embeddings.
+    # The background becomes about 0. With CLIP's own mean it outweighs the embeddings of the places.
     return CLIPImageProcessorPil(
         size={"shortest_edge": PICTURE_SIZE},
         crop_size={"height": PICTURE_SIZE, "width": PICTURE_SIZE},

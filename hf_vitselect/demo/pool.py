@@ -15,7 +15,7 @@ Every row has the columns
 
 import random
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -33,9 +33,7 @@ WRONG_SHARE = 0.08  # one answer is wrong
 BLIND_SHARE = 0.10  # the question needs no picture
 TEXT_ONLY_SHARE = 0.05  # no picture; all of these are sound
 MULTI_TURN_SHARE = 0.10  # of the rows with a question about the picture: two or three turns
-DUPLICATES_PER_ROW = (
-    8  # near-duplicates come in clusters: so many of one row, as crawled and templated pools have them
-)
+DUPLICATES_PER_ROW = 8  # near-duplicates come in clusters, as in crawled and templated pools
 HELD_OUT_SHARE = 0.10  # of all scenes
 
 COLORS = {
@@ -236,7 +234,7 @@ def _only(scene: Scene, rng: random.Random, attribute: str) -> Thing | None:
     return rng.choice(alone) if alone else None
 
 
-def _others(options: Any, answer: str) -> tuple[str, ...]:
+def _others(options: Iterable[str], answer: str) -> tuple[str, ...]:
     return tuple(option for option in options if option != answer)
 
 
