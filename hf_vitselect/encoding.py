@@ -6,9 +6,8 @@ by a tokenised prefix instead loses the first answer token whenever template and
 """
 
 import hashlib
-import itertools
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from hf_vitselect.answers import find_answers
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.rows import Conversation, Turn
-
-_PRIVATE_USE = range(0xF8F0, 0xF8FF)
 
 
 @dataclass(frozen=True)
@@ -176,18 +174,7 @@ class Encoder:
         Raises:
             RowError: ``bad_row`` if the template refuses the turns or changes an answer.
         """
-        start, end = _unused_markers(turns)
-        plain = self._apply(turns)
-        # A template may trim an answer at either end: the markers then go inside its white space.
-        for before, after in itertools.product((True, False), repeat=2):
-            marked = self._apply([_mark(turn, start, end, before, after) for turn in turns])
-            if marked.replace(start, "").replace(end, "") == plain:
-                break
-        else:
-            raise RowError("bad_row", "the chat template changes an answer; its response cannot be found")
-        answers = list(_marked_spans(marked, start, end))
-        if len(answers) != sum(turn.role == "assistant" for turn in turns):
-            raise RowError("bad_row", "the chat template drops part of an answer")
+        plain, answers = find_answers(turns, self._apply)
         closed = (plain.startswith(self._end_of_turn, last) for _, last in answers)
         return plain, [
             (first, last + len(self._end_of_turn) * ends)
@@ -301,50 +288,6 @@ def _tensors(encoding: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 def _text(token: Any) -> str | None:
     return None if token is None else str(getattr(token, "content", token))
-
-
-def _unused_markers(turns: Sequence[Turn]) -> tuple[str, str]:
-    used = {character for turn in turns for character in turn.text}
-    free = [chr(code) for code in _PRIVATE_USE if chr(code) not in used]
-    if len(free) < 2:
-        raise RowError("bad_row", "the text uses every private-use character from U+F8F0 on")
-    return free[0], free[1]
-
-
-def _mark(turn: Turn, start: str, end: str, before: bool, after: bool) -> Turn:
-    """Puts the markers around an answer: before or inside its leading, after or inside its trailing space."""
-    if turn.role != "assistant":
-        return turn
-    parts = list(turn.parts) if any(part is not None for part in turn.parts) else [*turn.parts, ""]
-    blank = not turn.text.strip()
-    texts = [i for i, part in enumerate(parts) if part is not None and (blank or part.strip())]
-    head = str(parts[texts[0]])
-    space = 0 if before else len(head) - len(head.lstrip())
-    parts[texts[0]] = head[:space] + start + head[space:]
-    tail = str(parts[texts[-1]])
-    space = len(tail) if after else len(tail.rstrip())
-    parts[texts[-1]] = tail[:space] + end + tail[space:]
-    return Turn(turn.role, tuple(parts))
-
-
-def _marked_spans(marked: str, start: str, end: str) -> Iterator[tuple[int, int]]:
-    """The spans between the markers, in positions of the text without them."""
-    opened: int | None = None
-    removed = 0
-    for position, character in enumerate(marked):
-        if character not in (start, end):
-            continue
-        if (character == start) != (opened is None):
-            raise RowError("bad_row", "the chat template drops part of an answer")
-        if character == start:
-            opened = position - removed
-        else:
-            assert opened is not None
-            yield opened, position - removed
-            opened = None
-        removed += 1
-    if opened is not None:
-        raise RowError("bad_row", "the chat template drops part of an answer")
 
 
 def _shift(position: int, replaced: Sequence[Mapping[str, Any]]) -> int:

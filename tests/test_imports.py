@@ -15,6 +15,7 @@ PACKAGE = Path(hf_vitselect.__file__).parent
 FLOORS = [
     {"errors"},
     {"sources", "rows"},
+    {"answers"},
     {"encoding"},
     {"vlm"},
     {"scorer"},
