@@ -64,9 +64,6 @@ class DemoSettings:
     tune_epochs: int = 4  # twice as many raise the accuracy by some two points and cost twice the time
     tune_batch_size: int = 8
     tune_learning_rate: float = 5e-4  # 1e-3 costs four points of accuracy, 2e-3 undoes the alignment
-    threads: int = (
-        1  # steps are so short that two are 1.2 times as fast alone, and 4 times as slow beside others
-    )
     scoring_batch_size: int = 64
 
 
