@@ -154,6 +154,8 @@ def _report(
         for value in sorted(shares["pool"]):
             row = {name: f"{count[value] / count.total():.1%}" for name, count in shares.items()}
             make_up.append({"rows": f"{column}: {value}"} | row)
+    scenes = {name: f"{len(set(rows['group'])):,}" for name, rows in counted.items()}
+    make_up.append({"rows": "distinct scenes (near-duplicates once)"} | scenes)
     stages = [{"stage": name, "seconds": f"{taken:.1f}"} for name, taken in seconds.items()]
     stages.append({"stage": "all", "seconds": f"{sum(seconds.values()):.1f}"})
     parts = [table(graded), table(make_up), table(stages)]
