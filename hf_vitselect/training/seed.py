@@ -51,7 +51,7 @@ def train_seed_model(
     trainer = SelectionSFTTrainer(
         model, selection=selection, args=args, peft_config=peft_config, processing_class=processing_class
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     trainer.save_model()
     return selection
 

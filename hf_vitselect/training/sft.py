@@ -31,7 +31,7 @@ class SelectionSFTTrainer(SFTTrainer):  # type: ignore[misc]
         model: a Hub id, a folder, or a loaded model.
         selection: what to train on.
         args: any `trl.SFTConfig`. Its ``max_length`` must be None, or no row may be longer.
-        eval_dataset: a data set of any conversation layout.
+        eval_dataset: a data set of any conversation layout, or several by name.
         processing_class: a processor with a chat template; the model's own if None.
         peft_config: as in TRL. ``target_modules="all-linear"`` also adapts the vision tower; a pattern
             such as ``r".*language_model.*(q|k|v|o)_proj"`` keeps to the language model.
@@ -54,7 +54,7 @@ class SelectionSFTTrainer(SFTTrainer):  # type: ignore[misc]
         *,
         selection: Selection,
         args: SFTConfig | None = None,
-        eval_dataset: Dataset | None = None,
+        eval_dataset: Dataset | dict[str, Dataset] | None = None,
         processing_class: Any = None,
         peft_config: Any = None,
         **options: Any,
@@ -78,7 +78,7 @@ class SelectionSFTTrainer(SFTTrainer):  # type: ignore[misc]
             args=args,
             data_collator=collator,
             train_dataset=rows,
-            eval_dataset=None if eval_dataset is None else undecoded_rows(eval_dataset),
+            eval_dataset=_undecoded_eval(eval_dataset),
             processing_class=processing_class,
             peft_config=peft_config,
             **options,
@@ -135,6 +135,12 @@ class SelectionSFTTrainer(SFTTrainer):  # type: ignore[misc]
         saved = type(self.model).from_pretrained(folder, dtype=dtype)
         with torch.no_grad():
             self.model.load_state_dict(saved.state_dict())
+
+
+def _undecoded_eval(data: Dataset | dict[str, Dataset] | None) -> Dataset | dict[str, Dataset] | None:
+    if isinstance(data, dict):
+        return {name: undecoded_rows(rows) for name, rows in data.items()}
+    return None if data is None else undecoded_rows(data)
 
 
 def _refuse_long_rows(rows: Dataset, collator: ResponseCollator, max_length: int) -> None:

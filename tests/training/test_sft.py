@@ -85,6 +85,16 @@ def test_best_model_at_the_end_is_really_loaded(tiny, selection, tmp_path):
     assert all(torch.equal(weights, best[key]) for key, weights in trainer.model.state_dict().items())
 
 
+def test_several_eval_sets_are_reported_by_name(tiny, selection, tmp_path):
+    trainer = SelectionSFTTrainer(
+        tiny("llava").folder,
+        selection=selection,
+        args=config(tmp_path),
+        eval_dataset={"held_out": one_picture_pool(2)},
+    )
+    assert "eval_held_out_loss" in trainer.evaluate()
+
+
 def test_rows_over_max_length_are_refused_before_training(tiny, selection, tmp_path):
     with pytest.raises(RowError, match=r"args.max_length is 8.*max_length=None"):
         SelectionSFTTrainer(tiny("llava").folder, selection=selection, args=config(tmp_path, max_length=8))
@@ -112,6 +122,15 @@ def test_seed_model_records_its_rows_and_passes_over_broken_ones(tiny, tmp_path)
     assert (tmp_path / "model.safetensors").exists()
     with pytest.raises(BudgetError, match="only 6 of 10"):
         train_seed_model(pool, tiny("llava").folder, 7, config(tmp_path, max_steps=1))
+
+
+def test_seed_model_resumes_from_the_checkpoint_of_its_arguments(tiny, tmp_path):
+    pool, model = mixed_pool(8), tiny("llava").folder
+    train_seed_model(pool, model, 4, config(tmp_path, max_steps=3))
+    args = config(tmp_path, max_steps=3, resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    (tmp_path / "checkpoint-3" / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(Exception, match="header"):
+        train_seed_model(pool, model, 4, args)
 
 
 def _encoded(pool):
