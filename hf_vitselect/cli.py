@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from hf_vitselect.pipeline import command
 
             command(given.command, parse_flags(given.command, given.flags))
-    except (VitSelectError, ValueError, FileNotFoundError) as error:
+    except (VitSelectError, ValueError, OSError) as error:
         print(f"hf-vitselect {given.command}: {error}", file=sys.stderr)
         return 2
     return 0

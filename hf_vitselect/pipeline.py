@@ -142,7 +142,10 @@ def parse_budget(text: Any) -> int | float:
         ValueError: if it is no number.
     """
     text = str(text)
-    return int(text) if text.lstrip("+-").isdigit() else float(text)
+    try:
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    except ValueError:
+        raise ValueError(f"expected a budget such as 1200 (rows) or 0.15 (a share), got {text!r}") from None
 
 
 def make_rule(args: SelectArguments) -> Rule:

@@ -56,7 +56,7 @@ def test_flags_from_yaml(scored_pool, tmp_path):
     ("flags", "message"),
     [
         (["--budget", "0"], "expected at least 1 row, got 0"),
-        (["--budget", "many"], "could not convert"),
+        (["--budget", "many"], "expected a budget such as 1200"),
         (["--by", "nope"], "expected a column 'nope'"),
         (["--rule", "TopScore", "--gamma", "1"], "TopScore has no"),
     ],
@@ -73,3 +73,8 @@ def test_unknown_yaml_key_is_an_error(tmp_path, capsys):
     (tmp_path / "select.yaml").write_text("dataset_name: x\nbudgte: 0.25\n")
     assert main(["select", "--config", str(tmp_path / "select.yaml")]) == 2
     assert "budgte" in capsys.readouterr().err
+
+
+def test_a_pool_that_is_nowhere_is_an_error(capsys):
+    assert main(["select", "--dataset_name", "nowhere/at/all"]) == 2
+    assert "nowhere/at/all" in capsys.readouterr().err
