@@ -139,7 +139,11 @@ def published_recipe(selection: Selection) -> dict[str, Any]:
     for scorer in recipe["scorers"]:
         identity = scorer.get("identity") or {}
         if "digest" in identity:
-            scorer["model"] = identity["model"] = _folder_name(identity["model"])
+            scorer["model"] = _folder_name(identity["model"])
+        while identity:
+            if "digest" in identity:
+                identity["model"] = _folder_name(identity["model"])
+            identity = identity.get("base")
     return recipe
 
 

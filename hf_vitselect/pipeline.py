@@ -34,6 +34,8 @@ from hf_vitselect.scoring import score
 from hf_vitselect.selection import Selection, select_diverse
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
+_FILES = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
+
 
 class Run:
     """A folder of stages, each with a record of the settings that made it.
@@ -70,7 +72,9 @@ class Run:
         self._before = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
         if record.exists():
             state = json.loads(record.read_text())
-            refuse_changes(state["settings"], wanted, folder)
+            # A stage that stopped before it left anything, at a wrong setting say, binds nobody.
+            if "seconds" in state or folder.exists():
+                refuse_changes(state["settings"], wanted, [folder, record])
             if "seconds" in state:
                 self.seconds[name] = state["seconds"]
                 return folder
@@ -117,11 +121,14 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
 
 
 def load_pool(args: PoolArguments) -> Dataset:
-    """The pool, from a folder that `save_to_disk` wrote or by `datasets.load_dataset`.
+    """The pool: a Parquet, JSON or CSV file, a folder that `save_to_disk` wrote, or `datasets.load_dataset`.
 
     Raises:
         LayoutError: if a folder holds several splits and none of that name.
     """
+    kind = _FILES.get(Path(args.dataset_name).suffix)
+    if kind is not None and os.path.isfile(args.dataset_name):
+        return load_dataset(kind, data_files=args.dataset_name, split="train")
     if any(Path(args.dataset_name, file).exists() for file in ("state.json", "dataset_dict.json")):
         saved = load_from_disk(args.dataset_name)
         if isinstance(saved, Dataset):

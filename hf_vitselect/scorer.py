@@ -38,10 +38,10 @@ class Scorer(ABC):
         self.revision = revision
         self._start_empty()
 
-    def _start_empty(self, commit: dict[str, str] | None = None) -> None:
+    def _start_empty(self, commit: dict[str, Any] | None = None) -> None:
         self._rank: int | None = None
         self._commit = commit
-        self._loaded: tuple[dict[str, str], Any] | None = None
+        self._loaded: tuple[dict[str, Any], Any] | None = None
 
     @property
     @abstractmethod
@@ -56,7 +56,7 @@ class Scorer(ABC):
             rows: conversations, or the errors of those that could not be read.
         """
 
-    def load(self, identity: Mapping[str, str]) -> Any:
+    def load(self, identity: Mapping[str, Any]) -> Any:
         """Loads what `score_rows` finds in `loaded`: nothing, for a scorer without a model.
 
         Called at the first row, and again when a model folder's files change.
@@ -87,7 +87,8 @@ class Scorer(ABC):
             rank: the worker's number, which picks its GPU.
 
         Returns:
-            The Arrow table with the columns appended; for a plain mapping only the new columns.
+            The Arrow table with the columns appended, which is why ``remove_columns`` of ``map`` does
+            nothing here; for a plain mapping only the new columns.
 
         Raises:
             ColumnError: if a column would be overwritten.
@@ -125,7 +126,7 @@ class Scorer(ABC):
         vars(self).update(configuration)
         self._start_empty(identity if "commit" in identity else None)
 
-    def _identity(self) -> dict[str, str]:
+    def _identity(self) -> dict[str, Any]:
         """The exact weights; a Hub commit is resolved once, a folder is looked at every time."""
         if self.model is None:
             return {}

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -14,8 +14,9 @@ from hf_vitselect.engines.ledger import Ledger
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.rows import find_layout, row_ids
 from hf_vitselect.scorer import Scorer, refuse_overwrite
+from hf_vitselect.sources import pool_source
 
-_RECORD = "hf_vitselect scorers: "
+_RECORD = "hf_vitselect: "
 
 
 def score(
@@ -56,7 +57,10 @@ def score(
         if twice := [name for name in scorer.features if name in added]:
             raise ColumnError(f"two scorers add {twice}; give one of them another column=")
         added.extend(scorer.features)
-    recipes = recorded_scorers(dataset) + [scorer.recipe() for scorer in scorers]
+    record = {
+        "source": recorded_source(dataset),
+        "scorers": recorded_scorers(dataset) + [scorer.recipe() for scorer in scorers],
+    }
     if output_dir is None:
         for scorer in scorers:
             dataset = dataset.map(
@@ -67,17 +71,20 @@ def score(
         scored = concatenate_datasets(
             [dataset, _sharded_columns(dataset, scorers, output_dir, shard_size)], axis=1
         )
-    scored.info.description = _describe(dataset.info.description or "", recipes)
+    scored.info.description = _describe(dataset.info.description or "", record)
     return scored
 
 
 def recorded_scorers(dataset: Dataset) -> list[dict[str, Any]]:
     """The recipes of the scorers that `score` has attached to this pool, in order."""
-    for line in (dataset.info.description or "").splitlines():
-        if line.startswith(_RECORD):
-            recipes: list[dict[str, Any]] = json.loads(line.removeprefix(_RECORD))
-            return recipes
-    return []
+    scorers: list[dict[str, Any]] = _recorded(dataset).get("scorers", [])
+    return scorers
+
+
+def recorded_source(dataset: Dataset) -> dict[str, Any]:
+    """Where this pool came from when `score` saw it first, or comes from now."""
+    source: dict[str, Any] = _recorded(dataset).get("source") or pool_source(dataset)
+    return source
 
 
 def pool_digest(ids: Sequence[str]) -> str:
@@ -113,6 +120,15 @@ def _sharded_columns(
     return Dataset.from_parquet(files, features=features, cache_dir=str(ledger.folder / "joined"))
 
 
-def _describe(description: str, recipes: list[dict[str, Any]]) -> str:
+def _recorded(dataset: Dataset) -> dict[str, Any]:
+    """What `score` has written into the data set's description, which survives maps and saving."""
+    for line in (dataset.info.description or "").splitlines():
+        if line.startswith(_RECORD):
+            record: dict[str, Any] = json.loads(line.removeprefix(_RECORD))
+            return record
+    return {}
+
+
+def _describe(description: str, record: Mapping[str, Any]) -> str:
     kept = [line for line in description.splitlines() if not line.startswith(_RECORD)]
-    return "\n".join([*kept, _RECORD + json.dumps(recipes)])
+    return "\n".join([*kept, _RECORD + json.dumps(record)])

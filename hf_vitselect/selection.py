@@ -22,7 +22,7 @@ from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.rules.base import Rule
 from hf_vitselect.scorer import Scorer
-from hf_vitselect.scoring import pool_digest, recorded_scorers
+from hf_vitselect.scoring import pool_digest, recorded_scorers, recorded_source
 from hf_vitselect.sources import versions
 
 _DIVERSITY_SAMPLE = 2000
@@ -67,7 +67,7 @@ class Selection:
         ids = row_ids(pool)
         recipe = {
             "format": 1,
-            "source": _source(pool),
+            "source": recorded_source(pool),
             "fingerprint": pool_digest(ids),
             "rows": len(pool),
             "selected": len(indices),
@@ -111,6 +111,8 @@ class Selection:
             FileNotFoundError: if there is no selection.
         """
         folder = Path(path)
+        if not (folder / "picks.npz").exists():
+            raise FileNotFoundError(f"expected a folder that Selection.save_to_disk wrote, got {folder}")
         with np.load(folder / "picks.npz", allow_pickle=False) as picks:
             indices, gains = picks["indices"], picks["gains"]
         recipe = json.loads((folder / "recipe.json").read_text())
@@ -143,10 +145,13 @@ def select_diverse(
     Raises:
         BudgetError: if the budget is no such number, or more than the rows that can be picked.
         ColumnError: if a column that the rule uses is missing or has the wrong type.
+        TypeError: if the rule is none.
 
     Example:
         >>> selection = select_diverse(scored, 0.15, rule=NeighborPenalty(gamma=1.0))  # doctest: +SKIP
     """
+    if not isinstance(rule, Rule):
+        raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
     score_column = by.column if isinstance(by, Scorer) else by
     feature_column = over.column if isinstance(over, Scorer) else over
     for column, used in ((score_column, rule.uses_scores), (feature_column, rule.uses_features)):
@@ -234,21 +239,6 @@ def _score_table(dataset: Dataset, ids: list[str], indices: NDArray[np.int64]) -
     columns["selected"] = pa.chunked_array([pa.array(rank >= 0)])
     columns["rank"] = pa.chunked_array([pa.array(rank, mask=rank < 0)])
     return Dataset(pa.table(columns))
-
-
-def _source(dataset: Dataset) -> dict[str, Any]:
-    """Where the pool comes from, as far as `datasets` knows: Hub repository and commit, config, split."""
-    info = dataset.info
-    files = list(info.download_checksums or {})
-    found = next((m for m in (re.match(r"hf://datasets/(.+?)@(\w+)/", file) for file in files) if m), None)
-    return {
-        "repo_id": found[1] if found else None,
-        "commit": found[2] if found else None,
-        "name": info.dataset_name,
-        "config": info.config_name,
-        "split": str(dataset.split) if dataset.split is not None else None,
-        "license": info.license or None,
-    }
 
 
 def _scorer_recipes(dataset: Dataset, given: list[str | Scorer]) -> list[dict[str, Any]]:

@@ -1,18 +1,23 @@
-"""Which exact weights a model's name stands for: a commit on the Hub, or a digest of a folder's files."""
+"""Where things come from: the exact weights behind a model's name, and the repository behind a pool."""
 
 import hashlib
+import json
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-from huggingface_hub.errors import LocalEntryNotFoundError
+from datasets import Dataset
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from hf_vitselect.errors import ModelError
 
+_NO_WEIGHTS = {"README.md", "training_args.bin"}
 
-def identify(model: str, revision: str | None = None) -> dict[str, str]:
+
+def identify(model: str, revision: str | None = None) -> dict[str, Any]:
     """The exact weights behind a name.
 
     Args:
@@ -21,20 +26,65 @@ def identify(model: str, revision: str | None = None) -> dict[str, str]:
 
     Returns:
         ``{"model": ..., "commit": ...}`` for the Hub, ``{"model": ..., "digest": ...}`` for a folder,
-        where the digest is a sha256 over the names and contents of the folder's files.
+        where the digest is a sha256 over the names and contents of the folder's files, but for its card
+        and its training arguments. A PEFT adapter also has ``base``, the same of its base model.
 
     Raises:
         ModelError: if it is neither a folder nor known to the Hub or to the local cache.
     """
     if os.path.isdir(model):
-        return {"model": model, "digest": _folder_digest(_stamps(Path(model)))}
+        identity: dict[str, Any] = {"model": model, "digest": _folder_digest(_stamps(Path(model)))}
+        adapter: Path | None = Path(model, "adapter_config.json")
+    else:
+        identity = {"model": model, "commit": _commit(model, revision)}
+        adapter = _adapter_config(model, identity["commit"])
+    if adapter is not None and adapter.exists():
+        config = json.loads(adapter.read_text())
+        identity["base"] = identify(config["base_model_name_or_path"], config.get("revision"))
+    return identity
+
+
+def pool_source(dataset: Dataset) -> dict[str, Any]:
+    """Where a pool comes from, as far as `datasets` tells.
+
+    Returns:
+        ``repo_id`` and ``commit`` on the Hub, ``name``, ``config``, ``split`` and ``license``; None for
+        what is not known.
+    """
+    info = dataset.info
+    files = [file["filename"] for file in dataset.cache_files]
+    # The cache's folders: [owner___]name/config/version/commit.
+    pattern = (
+        rf".*/(?:(\w[\w.-]*)___)?({re.escape(str(info.dataset_name))})/[^/]+/[^/]+/([0-9a-f]{{40}})/[^/]+"
+    )
+    found = next((match for match in (re.fullmatch(pattern, file) for file in files) if match), None)
+    return {
+        "repo_id": "/".join(part for part in found.groups()[:2] if part) if found else None,
+        "commit": found[3] if found else None,
+        "name": info.dataset_name,
+        "config": info.config_name,
+        "split": str(dataset.split) if dataset.split is not None else None,
+        "license": info.license or None,
+    }
+
+
+@lru_cache(maxsize=32)
+def _commit(model: str, revision: str | None) -> str:
     try:
         commit = huggingface_hub.HfApi().model_info(model, revision=revision).sha
     except Exception as error:  # No such id, no network, offline: the last are the HTTP library's errors.
         commit = _cached_commit(model, revision)
         if commit is None:
             raise ModelError(f"expected a folder or a model id on the Hub, got {model!r}: {error}") from error
-    return {"model": model, "commit": str(commit)}
+    return str(commit)
+
+
+@lru_cache(maxsize=32)
+def _adapter_config(model: str, commit: str) -> Path | None:
+    try:
+        return Path(huggingface_hub.hf_hub_download(model, "adapter_config.json", revision=commit))
+    except (EntryNotFoundError, OSError):
+        return None
 
 
 def _cached_commit(model: str, revision: str | None) -> str | None:
@@ -51,7 +101,8 @@ def _stamps(folder: Path) -> tuple[tuple[str, str, int, int], ...]:
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         # A trainer's checkpoints and hidden files lie beside a model and are no part of it.
-        if path.is_file() and not any(part.startswith((".", "checkpoint-")) for part in inside.parts):
+        beside = any(part.startswith((".", "checkpoint-")) for part in inside.parts)
+        if path.is_file() and not beside and path.name not in _NO_WEIGHTS:
             status = path.stat()
             stamps.append((str(path), inside.as_posix(), status.st_size, status.st_mtime_ns))
     return tuple(stamps)

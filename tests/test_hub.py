@@ -313,3 +313,49 @@ def test_the_token_is_written_nowhere(saw: dict[str, Any], errors: dict[str, Any
     assert len(stored) > 20
     assert not [file for file in stored if b"hf_test" in file.read_bytes()]
     assert "hf_test" not in json.dumps([saw, errors])
+
+
+def select_from_a_pool_on_the_hub() -> dict[str, Any]:
+    import os
+    from pathlib import Path
+
+    from datasets import Dataset, Features, Value, load_dataset
+    from huggingface_hub import HfApi
+
+    from hf_vitselect import Scorer, push_to_hub, score, select_diverse
+    from hf_vitselect.errors import HubError
+    from hf_vitselect.rules import TopScore
+
+    class Length(Scorer):
+        @property
+        def features(self) -> Features:
+            return Features({self.column: Value("int32"), self.status_column: Value("string")})
+
+        def score_rows(self, rows: Any) -> dict[str, list[Any]]:
+            return {
+                self.column: [len(row.transcript) for row in rows],
+                self.status_column: ["ok"] * len(rows),
+            }
+
+    home = Path(os.environ["HF_HOME"])
+    Dataset.load_from_disk(home / "pool").select_columns(["messages", "images"]).push_to_hub("me/whole-pool")
+    pool = load_dataset("me/whole-pool", split="train")
+    score(pool, Length(column="length"), home / "lengths").save_to_disk(home / "scored")
+    selection = select_diverse(Dataset.load_from_disk(home / "scored"), 2, by="length", rule=TopScore())
+    try:
+        push_to_hub(selection, "me/whole-pool")
+        refused = ""
+    except HubError as error:
+        refused = str(error)
+    return {
+        "source": selection.recipe["source"],
+        "sha": HfApi().dataset_info("me/whole-pool").sha,
+        "refused": refused,
+    }
+
+
+def test_recipe_names_the_pools_repository_and_commit(hub: HubServer, home: Path) -> None:
+    saw = run_client(select_from_a_pool_on_the_hub, hub.url, home)
+    assert saw["source"]["repo_id"] == "me/whole-pool"
+    assert saw["source"]["commit"] == saw["sha"]
+    assert "where its pool is" in saw["refused"]

@@ -124,3 +124,19 @@ def test_rule_from_flags():
         make_rule(SelectArguments("x", rule="TopScore", gamma=0.5))
     with pytest.raises(ValueError, match="expected a rule among"):
         make_rule(SelectArguments("x", rule="Best"))
+
+
+def test_a_stage_that_left_nothing_can_be_corrected(tmp_path):
+    def fail(folder):
+        raise FileNotFoundError("no such model")
+
+    with pytest.raises(FileNotFoundError):
+        Run(tmp_path).stage("a", {"model": "typo"}, fail)
+    assert (Run(tmp_path).stage("a", {"model": "right"}, note("done")) / "log").read_text() == "done"
+
+
+def test_load_pool_reads_a_single_file(tmp_path):
+    mixed_pool(3).to_parquet(tmp_path / "pool.parquet")
+    pool = load_pool(SelectArguments(str(tmp_path / "pool.parquet")))
+    assert len(pool) == 3
+    assert pool.features == mixed_pool(3).features

@@ -1,5 +1,7 @@
 """Which weights a name stands for."""
 
+import json
+
 import huggingface_hub
 import pytest
 
@@ -43,3 +45,22 @@ def test_a_model_in_the_cache_keeps_its_commit_without_a_network(tmp_path, monke
     (cached / "refs" / "main").write_text(commit)
     assert identify("me/model") == {"model": "me/model", "commit": commit}
     assert identify("me/model", revision=commit) == identify("me/model")
+
+
+def test_an_adapter_is_identified_with_its_base(tmp_path):
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    for folder in (base, adapter):
+        folder.mkdir()
+    (base / "config.json").write_text("{}")
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    before = identify(str(adapter))
+    assert before["base"] == identify(str(base))
+    (base / "model.safetensors").write_bytes(b"retrained")
+    assert identify(str(adapter)) != before
+
+
+def test_a_card_beside_the_weights_changes_no_identity(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    before = identify(str(tmp_path))
+    (tmp_path / "README.md").write_text("a card")
+    assert identify(str(tmp_path)) == before

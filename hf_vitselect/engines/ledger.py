@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Ledger:
         self.folder.mkdir(parents=True, exist_ok=True)
         record = self.folder / "ledger.json"
         if record.exists():
-            refuse_changes(json.loads(record.read_text()), settings, self.folder)
+            refuse_changes(json.loads(record.read_text()), settings, [self.folder])
         else:
             write_atomically(record, json.dumps(settings, indent=2).encode())
 
@@ -43,8 +43,13 @@ class Ledger:
         write_atomically(self.path(shard), sink.getvalue().to_pybytes())
 
 
-def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], folder: Path) -> None:
+def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], made: Sequence[Path]) -> None:
     """Refuses results that were made with other settings.
+
+    Args:
+        made_with: the settings then.
+        settings: the settings now.
+        made: the files and folders that hold the results.
 
     Raises:
         StaleRunError: naming every setting that differs.
@@ -55,8 +60,8 @@ def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], fo
     if changed:
         differences = "; ".join(f"{name}: {then.get(name)!r} then, {now.get(name)!r} now" for name in changed)
         raise StaleRunError(
-            f"{folder} was made with other settings ({differences}); "
-            "give another output folder, or delete this one"
+            f"{made[0]} was made with other settings ({differences}); give another output folder, "
+            f"or delete {' and '.join(map(str, made))}"
         )
 
 

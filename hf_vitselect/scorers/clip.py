@@ -91,7 +91,7 @@ class ClipEmbedding(Scorer):
                 image_half = _unit(image_half)
         return list(torch.cat([image_half, text_half], dim=1).cpu().numpy())
 
-    def load(self, identity: Mapping[str, str]) -> tuple[Any, Any]:
+    def load(self, identity: Mapping[str, Any]) -> tuple[Any, Any]:
         """The CLIP model and its processor."""
         from transformers import AutoModel, AutoProcessor
 

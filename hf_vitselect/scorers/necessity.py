@@ -79,7 +79,7 @@ class NecessityScorer(Scorer):
         results = [_necessity(result) for result in self.loaded.score(rows, self.batch_size)]
         return dict(zip(self.features, map(list, zip(*results, strict=True)), strict=True))
 
-    def load(self, identity: Mapping[str, str]) -> "VLM":
+    def load(self, identity: Mapping[str, Any]) -> "VLM":
         """The seed model with its processor."""
         from hf_vitselect.vlm import VLM
 

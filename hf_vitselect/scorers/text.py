@@ -60,7 +60,7 @@ class TextEmbedding(Scorer):
             statuses.append(row.status if isinstance(row, RowError) else "ok" if finite else "non_finite")
         return {self.column: vectors, self.status_column: statuses}
 
-    def load(self, identity: Mapping[str, str]) -> Any:
+    def load(self, identity: Mapping[str, Any]) -> Any:
         """The sentence-transformers model."""
         from sentence_transformers import SentenceTransformer
 
