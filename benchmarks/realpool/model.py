@@ -14,7 +14,6 @@ from pathlib import Path
 import PIL.Image
 import torch
 from datasets import Dataset, Features, Image, List, Value
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     CLIPConfig,
     CLIPModel,
@@ -29,17 +28,7 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from hf_vitselect.demo.models import (
-    BOS,
-    CHAT_TEMPLATE,
-    EOS,
-    IMAGE,
-    PAD,
-    SPECIAL_TOKENS,
-    UNK,
-    save,
-    train_clip,
-)
+from hf_vitselect.demo.models import CHAT_TEMPLATE, IMAGE, build_tokenizer, save, train_clip
 
 CAPTION_PROMPT = "Give a caption."
 PATCH = 16
@@ -209,27 +198,7 @@ def _image_processor(size: int) -> CLIPImageProcessorPil:
 
 
 def _tokenizer(texts: list[str], closes_texts: bool) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["USER: \n ASSISTANT: " + text for text in texts], trainer)
-    if closes_texts:
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"$A {EOS}", special_tokens=[(EOS, tokenizer.token_to_id(EOS))]
-        )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        unk_token=UNK,
-        bos_token=BOS,
-        eos_token=EOS,
-        additional_special_tokens=[IMAGE],
-        model_max_length=64 if closes_texts else CONTEXT,
-        padding_side="right",
+    turns = ["USER: \n ASSISTANT: " + text for text in texts]
+    return build_tokenizer(
+        turns, vocab_size=VOCABULARY, min_frequency=0, context=CONTEXT, closes_texts=closes_texts
     )

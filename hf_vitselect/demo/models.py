@@ -265,19 +265,35 @@ def _build_image_processor() -> CLIPImageProcessorPil:
 
 
 def _build_tokenizer(closes_texts: bool) -> PreTrainedTokenizerFast:
-    """A byte-level BPE that knows this world's words, each as one token, and can spell any other text."""
+    """A tokenizer that knows this world's words, each as one token, and can spell any other text."""
+    turn = "USER: \n{0} ASSISTANT: {0}"  # texts follow a line break, or a space
+    texts = [turn.format(text) for text in sample_texts(3000)]
+    return build_tokenizer(texts, vocab_size=640, min_frequency=20, context=256, closes_texts=closes_texts)
+
+
+def build_tokenizer(
+    texts: list[str], *, vocab_size: int, min_frequency: int, context: int, closes_texts: bool
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE.
+
+    Args:
+        texts: what it is trained on.
+        vocab_size: tokens at most, the special ones and all bytes included.
+        min_frequency: of a pair that becomes a token.
+        context: tokens of a text at most; 64 where texts are closed.
+        closes_texts: whether every text ends with the token where CLIP reads the text's feature.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=640,
-        min_frequency=20,
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    turn = "USER: \n{0} ASSISTANT: {0}"  # texts follow a line break, or a space
-    tokenizer.train_from_iterator([turn.format(text) for text in sample_texts(3000)], trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     if closes_texts:
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"$A {EOS}", special_tokens=[(EOS, tokenizer.token_to_id(EOS))]
@@ -289,6 +305,6 @@ def _build_tokenizer(closes_texts: bool) -> PreTrainedTokenizerFast:
         bos_token=BOS,
         eos_token=EOS,
         additional_special_tokens=[IMAGE],
-        model_max_length=64 if closes_texts else 256,
+        model_max_length=64 if closes_texts else context,
         padding_side="right",
     )
