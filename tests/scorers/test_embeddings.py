@@ -9,7 +9,7 @@ from PIL import Image
 from pools import assistant, encode, pool, stripes, user
 from sentence_transformers import SentenceTransformer
 from tiny_embedders import CLIP_CONTEXT, CLIP_WIDTH, TEXT_WIDTH, save_clip, save_sentence_transformer
-from transformers import CLIPModel, CLIPProcessor
+from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 
 from hf_vitselect import ClipEmbedding, TextEmbedding
 
@@ -125,3 +125,9 @@ def test_text_does_not_look_at_pictures(sentences):
     scored = pool(rows).map(TextEmbedding(sentences), batched=True)
     assert scored["embedding_status"][:] == ["ok", "ok"]
     assert scored["embedding"][0] == scored["embedding"][1]
+
+
+def test_vit_large_gives_1536_dimensions_and_only_its_configuration_is_read(tmp_path):
+    # The sizes of openai/clip-vit-large-patch14; there are no weights in the folder.
+    CLIPConfig(projection_dim=768).save_pretrained(tmp_path)
+    assert ClipEmbedding(str(tmp_path)).features["embedding"] == List(Value("float32"), length=1536)
