@@ -1,15 +1,19 @@
 """A run goes on where it stopped, and refuses what other settings made."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from pools import mixed_pool
 
-from hf_vitselect.arguments import SelectArguments
+from hf_vitselect.arguments import SelectArguments, parse_section
 from hf_vitselect.errors import StaleRunError
-from hf_vitselect.pipeline import Run, load_pool, make_rule, parse_budget, run
+from hf_vitselect.pipeline import Run, _wire, load_pool, make_rule, parse_budget, run
 from hf_vitselect.rules import NeighborPenalty, TopScore
 from hf_vitselect.selection import Selection
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "configs" / "run.yaml"
 
 
 def note(text):
@@ -140,3 +144,14 @@ def test_load_pool_reads_a_single_file(tmp_path):
     pool = load_pool(SelectArguments(str(tmp_path / "pool.parquet")))
     assert len(pool) == 3
     assert pool.features == mixed_pool(3).features
+
+
+@pytest.mark.parametrize("section", ["seed", "score", "select", "push", "train"])
+def test_the_example_configuration_has_known_keys_only(section, tmp_path):
+    config = yaml.safe_load(EXAMPLE.read_text())
+    given = _wire(config, tmp_path)[section]
+    if section in ("seed", "train"):  # the example is for a GPU
+        given |= {"use_cpu": True, "bf16": False}
+    parse_section(section, given)
+    with pytest.raises(ValueError, match="unknown keys"):
+        parse_section(section, {**given, "typo": 1})
