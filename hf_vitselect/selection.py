@@ -154,15 +154,7 @@ def select_diverse(
         raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
     score_column = by.column if isinstance(by, Scorer) else by
     feature_column = over.column if isinstance(over, Scorer) else over
-    for column, used in ((score_column, rule.uses_scores), (feature_column, rule.uses_features)):
-        if used and column not in dataset.column_names:
-            raise ColumnError(
-                f"expected a column {column!r}, got {dataset.column_names}; score the pool first"
-            )
-    for column in rule.uses_columns:
-        if column not in dataset.column_names:
-            raise ColumnError(f"{type(rule).__name__} uses the column {column!r}, got {dataset.column_names}")
-
+    _refuse_missing_columns(dataset, rule, score_column, feature_column)
     # Without scores a rule still needs the pool's size; one that uses them has been refused above.
     scores, features, statuses = np.zeros(len(dataset)), None, np.full(len(dataset), "ok", dtype=object)
     if score_column in dataset.column_names:
@@ -200,6 +192,17 @@ def select_diverse(
             "diversity": _diversity(features, indices, usable, seed) if features is not None else {},
         },
     )
+
+
+def _refuse_missing_columns(dataset: Dataset, rule: Rule, score_column: str, feature_column: str) -> None:
+    for column, used in ((score_column, rule.uses_scores), (feature_column, rule.uses_features)):
+        if used and column not in dataset.column_names:
+            raise ColumnError(
+                f"expected a column {column!r}, got {dataset.column_names}; score the pool first"
+            )
+    for column in rule.uses_columns:
+        if column not in dataset.column_names:
+            raise ColumnError(f"{type(rule).__name__} uses the column {column!r}, got {dataset.column_names}")
 
 
 def budget_rows(budget: int | float, pool: int) -> int:
