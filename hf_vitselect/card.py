@@ -103,6 +103,11 @@ def model_section(selection: Selection) -> str:
     return _render("model_section.md.jinja", **_facts(selection))
 
 
+def model_quick_start(model: str) -> str:
+    """The section of a model card that says how to ask the model about a picture."""
+    return _render("model_quick_start.md.jinja", model=model)
+
+
 def card_data(selection: Selection) -> dict[str, Any]:
     """The metadata of the data set's card.
 

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tqdm.auto import tqdm
 from transformers import AutoProcessor, Trainer
 from trl import SFTConfig, SFTTrainer
 
-from hf_vitselect.card import merge_section, model_section
+from hf_vitselect.card import merge_section, model_quick_start, model_section
 from hf_vitselect.encoding import Encoder
 from hf_vitselect.errors import RowError
 from hf_vitselect.selection import Selection
@@ -106,6 +107,10 @@ class SelectionSFTTrainer(SFTTrainer):  # type: ignore[misc]
         recipe = self.selection.recipe
         known = (dataset_name, recipe.get("published", {}).get("repo_id"), recipe["source"]["repo_id"])
         card.data.datasets = list(dict.fromkeys(name for name in known if name)) or None
+        # TRL's own example is for a model without eyes.
+        address = self.hub_model_id or self.args.hub_model_id or path.parent.name
+        quick_start = model_quick_start(address).rstrip() + "\n\n"
+        card.text = re.sub(r"## Quick start\n.*?(?=## )", lambda _: quick_start, card.text, flags=re.DOTALL)
         card.text = merge_section(card.text, model_section(self.selection))
         card.save(path)
 

@@ -109,6 +109,9 @@ def test_card_names_the_selection_and_its_data_set(tiny, selection, tmp_path):
     assert card.data.datasets == ["me/subset"]
     assert card.text.count("vitselect:begin") == 1
     assert "c0ffee" in card.text
+    assert card.text.count("## Quick start") == 1
+    assert 'pipeline("image-text-to-text"' in card.text
+    assert "time machine" not in card.text  # of TRL's text-only example
 
 
 def test_seed_model_records_its_rows_and_passes_over_broken_ones(tiny, tmp_path):
