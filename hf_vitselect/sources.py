@@ -5,6 +5,7 @@ import json
 import os
 import re
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,4 @@ def _folder_digest(stamps: tuple[tuple[str, str, int, int], ...]) -> str:
 
 def versions(*packages: str) -> dict[str, Any]:
     """The installed versions of these packages."""
-    from importlib.metadata import version
-
     return {package: version(package) for package in packages}

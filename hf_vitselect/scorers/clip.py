@@ -41,7 +41,9 @@ class ClipEmbedding(Scorer):
     @property
     def features(self) -> Features:
         """The fixed-length vector and the status; reads the model's configuration, not its weights."""
-        vector = List(Value("float32"), length=2 * _projection(**self._identity()))
+        identity = self._identity()
+        width = _projection(identity["model"], identity.get("commit"), identity.get("digest"))
+        vector = List(Value("float32"), length=2 * width)
         return Features({self.column: vector, self.status_column: Value("string")})
 
     def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
@@ -102,7 +104,7 @@ class ClipEmbedding(Scorer):
 
 
 @lru_cache(maxsize=32)
-def _projection(model: str, commit: str | None = None, digest: str | None = None) -> int:
+def _projection(model: str, commit: str | None, digest: str | None) -> int:
     """The width of one feature; ``digest`` only tells one state of a folder from the next."""
     from transformers import AutoConfig
 

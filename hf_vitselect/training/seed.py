@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from transformers import AutoProcessor
 from trl import SFTConfig
 
 from hf_vitselect.encoding import Encoder
 from hf_vitselect.errors import BudgetError, RowError
 from hf_vitselect.selection import Selection, budget_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-from hf_vitselect.training.sft import SelectionSFTTrainer
+from hf_vitselect.training.sft import SelectionSFTTrainer, load_processor
 
 
 def train_seed_model(
@@ -45,8 +44,7 @@ def train_seed_model(
         BudgetError: if the budget is no such number, or more than the rows that can be trained on.
     """
     if processing_class is None:
-        name = model if isinstance(model, str) else model.config.name_or_path
-        processing_class = AutoProcessor.from_pretrained(name, trust_remote_code=args.trust_remote_code)
+        processing_class = load_processor(model, args)
     selection = draw(pool, fraction_or_rows, Encoder(processing_class), seed)
     trainer = SelectionSFTTrainer(
         model, selection=selection, args=args, peft_config=peft_config, processing_class=processing_class

@@ -64,11 +64,7 @@ class SelectionSFTTrainer(SFTTrainer):  # type: ignore[misc]
         args.remove_unused_columns = False
         args.dataset_kwargs = {**(args.dataset_kwargs or {}), "skip_prepare_dataset": True}
         if processing_class is None:
-            name = model if isinstance(model, (str, os.PathLike)) else model.config.name_or_path
-            revision = (args.model_init_kwargs or {}).get("revision")
-            processing_class = AutoProcessor.from_pretrained(
-                name, revision=revision, trust_remote_code=args.trust_remote_code
-            )
+            processing_class = load_processor(model, args)
         self.selection = selection
         collator = ResponseCollator(Encoder(processing_class))
         rows = undecoded_rows(selection.dataset)
@@ -146,6 +142,18 @@ def _undecoded_eval(data: Dataset | dict[str, Dataset] | None) -> Dataset | dict
     if isinstance(data, dict):
         return {name: undecoded_rows(rows) for name, rows in data.items()}
     return None if data is None else undecoded_rows(data)
+
+
+def load_processor(model: Any, args: SFTConfig) -> Any:
+    """The processor of the model that these arguments train, at the same revision.
+
+    Args:
+        model: a Hub id, a folder, or a loaded model.
+        args: the revision stands in its ``model_init_kwargs``.
+    """
+    name = model if isinstance(model, (str, os.PathLike)) else model.config.name_or_path
+    revision = (args.model_init_kwargs or {}).get("revision")
+    return AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=args.trust_remote_code)
 
 
 def _refuse_long_rows(rows: Dataset, collator: ResponseCollator, max_length: int) -> None:
