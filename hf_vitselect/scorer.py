@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from datasets import Features
 
-from hf_vitselect.errors import ColumnError, RowError
-from hf_vitselect.rows import Conversation, read_mapping, read_table
+from hf_vitselect.errors import ColumnError
+from hf_vitselect.rows import read_mapping, read_table
 from hf_vitselect.sources import identify
 
 
@@ -48,12 +48,21 @@ class Scorer(ABC):
     def features(self) -> Features:
         """The columns that this scorer adds, the main one first, with their exact types."""
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns that must be there beside the conversation's."""
+        return ()
+
+    def read(self, batch: pa.Table | Mapping[str, Any]) -> tuple[Any, bool]:
+        """What `score_rows` is given, and whether it is several rows: conversations, unless overridden."""
+        return (read_table(batch), True) if isinstance(batch, pa.Table) else read_mapping(batch)
+
     @abstractmethod
-    def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
+    def score_rows(self, rows: Any) -> dict[str, list[Any]]:
         """The values of every column of `features`, one for each row.
 
         Args:
-            rows: conversations, or the errors of those that could not be read.
+            rows: what `read` made of a batch: conversations, or the errors of those that could not be read.
         """
 
     def load(self, identity: Mapping[str, Any]) -> Any:
@@ -97,11 +106,10 @@ class Scorer(ABC):
         self._rank = rank
         table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
         refuse_overwrite(self, table.column_names if table is not None else list(batch))
+        rows, batched = self.read(batch if table is None else table)
+        columns = self.score_rows(rows)
         if table is None:
-            rows, batched = read_mapping(batch)
-            columns = self.score_rows(rows)
             return columns if batched else {name: values[0] for name, values in columns.items()}
-        columns = self.score_rows(read_table(table))
         for field in self.features.arrow_schema:
             table = table.append_column(field, pa.array(columns[field.name], type=field.type))
         return table

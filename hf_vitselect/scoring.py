@@ -102,15 +102,19 @@ def _sharded_columns(
         "shard_size": shard_size,
         "scorers": [scorer.recipe() for scorer in scorers],
     }
+    read = [name for scorer in scorers for name in scorer.reads if name in dataset.column_names]
+    if read:
+        settings["reads"] = {name: _column_digest(dataset, name) for name in read}
     ledger = Ledger(output_dir, settings)
-    conversations = dataset.select_columns(list(find_layout(dataset.column_names).columns))
+    wanted = [*find_layout(dataset.column_names).columns, *read]
+    inputs = dataset.select_columns(list(dict.fromkeys(wanted)))
     features = Features({name: kind for scorer in scorers for name, kind in scorer.features.items()})
     starts = range(0, len(ids), shard_size)
     with tqdm(total=len(ids), desc="Scoring", unit="row") as progress:
         for shard, start in enumerate(starts):
             stop = min(start + shard_size, len(ids))
             if not ledger.path(shard).exists():
-                table = conversations.with_format("arrow")[start:stop]
+                table = inputs.with_format("arrow")[start:stop]
                 for scorer in scorers:
                     table = scorer(table)
                 columns = [table.column(name).combine_chunks() for name in features]
@@ -118,6 +122,15 @@ def _sharded_columns(
             progress.update(stop - start)
     files = [str(ledger.path(shard)) for shard in range(len(starts))]
     return Dataset.from_parquet(files, features=features, cache_dir=str(ledger.folder / "joined"))
+
+
+def _column_digest(dataset: Dataset, name: str) -> str:
+    digest = hashlib.sha256()
+    for table in dataset.select_columns([name]).with_format("arrow").iter(batch_size=1000):
+        # Taken anew, equal values have equal bytes, wherever in a larger buffer they lay.
+        values = table.column(0).combine_chunks().take(pa.array(range(len(table))))
+        digest.update(pa.RecordBatch.from_arrays([values], [name]).serialize())
+    return digest.hexdigest()
 
 
 def _recorded(dataset: Dataset) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Loads and runs a vision-language model: the only scoring forward."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,7 +103,7 @@ class VLM:
             key: value.to(device, self.model.dtype if value.is_floating_point() else None)
             for key, value in inputs.items()
         }
-        logits = self._logits_at(inputs, predicts.to(device))
+        logits = logits_at(self.model, self.model, inputs, predicts.to(device))
         targets = inputs["input_ids"][response.to(device)]
         nll = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none").cpu()
         hit = (logits.argmax(-1) == targets).cpu()
@@ -150,25 +150,34 @@ class VLM:
                 return [RowError("bad_row", f"the model refuses it: {error}")]
             return [result for row in rows for result in self._losses_or_errors([row])]
 
-    def _logits_at(self, inputs: dict[str, torch.Tensor], keep: torch.Tensor) -> torch.Tensor:
-        """The model's own forward, whose output layer sees only the kept positions.
 
-        A hook before the output layer serves every architecture, and whatever the model does to its
-        logits afterwards (scaling, soft capping) still happens.
+def logits_at(
+    model: Any, forward: Callable[..., Any], inputs: Mapping[str, torch.Tensor], keep: torch.Tensor
+) -> torch.Tensor:
+    """A model's own forward, whose output layer sees only the kept positions.
 
-        Returns:
-            Shape (kept, vocabulary).
-        """
+    A hook before the output layer serves every architecture, and whatever the model does to its
+    logits afterwards (scaling, soft capping) still happens.
 
-        def pick(_: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-            return (arguments[0][keep].unsqueeze(0), *arguments[1:])
+    Args:
+        model: whose output layer it is.
+        forward: what to call with the inputs, the model or one of its methods.
+        inputs: without labels.
+        keep: bool of the shape of ``input_ids``.
 
-        handle = self.model.get_output_embeddings().register_forward_pre_hook(pick)
-        try:
-            logits: torch.Tensor = self.model(**inputs, use_cache=False).logits
-        finally:
-            handle.remove()
-        return logits[0]
+    Returns:
+        Shape (kept, vocabulary).
+    """
+
+    def pick(_: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (arguments[0][keep].unsqueeze(0), *arguments[1:])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(pick)
+    try:
+        logits: torch.Tensor = forward(**inputs, use_cache=False).logits
+    finally:
+        handle.remove()
+    return logits[0]
 
 
 _PROBE = Conversation((Turn("user", ("q",)), Turn("assistant", ("a",))))

@@ -7,10 +7,11 @@ from datasets import Dataset
 from trl import SFTConfig
 
 from hf_vitselect.encoding import Encoder
-from hf_vitselect.errors import BudgetError, RowError
+from hf_vitselect.errors import BudgetError
 from hf_vitselect.selection import Selection, budget_rows
-from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-from hf_vitselect.training.sft import SelectionSFTTrainer, load_processor
+from hf_vitselect.training.collator import ResponseCollator, trainable, undecoded_rows
+from hf_vitselect.training.response import load_processor
+from hf_vitselect.training.sft import SelectionSFTTrainer
 
 
 def train_seed_model(
@@ -64,13 +65,11 @@ def draw(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Sel
     rows, collator = undecoded_rows(pool), ResponseCollator(encoder)
     drawn: list[int] = []
     dropped: dict[str, int] = {}
-    for i in np.random.default_rng(seed).permutation(len(pool)):
-        try:
-            collator.encode(rows[int(i)])
-        except RowError as error:
-            dropped[error.status] = dropped.get(error.status, 0) + 1
+    for i, status in trainable(rows, np.random.default_rng(seed).permutation(len(pool)), collator):
+        if status != "ok":
+            dropped[status] = dropped.get(status, 0) + 1
             continue
-        drawn.append(int(i))
+        drawn.append(i)
         if len(drawn) == wanted:
             break
     else:

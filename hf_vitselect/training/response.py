@@ -1,0 +1,164 @@
+"""TRL's SFTTrainer, on the response tokens that the scorers count."""
+
+import copy
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from huggingface_hub import ModelCard
+from tqdm.auto import tqdm
+from transformers import AutoProcessor, Trainer
+from trl import SFTConfig, SFTTrainer
+
+from hf_vitselect.card import model_quick_start
+from hf_vitselect.encoding import Encoder
+from hf_vitselect.errors import RowError
+from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
+
+
+class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
+    """Fine-tunes a vision-language model on the response tokens of conversations of any layout.
+
+    Everything else is `trl.SFTTrainer`. What differs: the labels are those that the scorers count (every
+    assistant turn and its end-of-turn token, with or without generation tags in the template); nothing is
+    truncated; pictures go through the scorers' decoder; a resumed full fine-tune really continues from
+    the checkpoint's weights; BLIP-2 trains.
+
+    Args:
+        model: a Hub id, a folder, or a loaded model.
+        train_dataset: rows of any conversation layout.
+        args: any `trl.SFTConfig`. Its ``max_length`` must be None, or no row may be longer.
+        eval_dataset: a data set of any conversation layout, or several by name.
+        processing_class: a processor with a chat template; the model's own if None.
+        peft_config: as in TRL. ``target_modules="all-linear"`` also adapts the vision tower; a pattern
+            such as ``r".*language_model.*(q|k|v|o)_proj"`` keeps to the language model.
+        collator: a `ResponseCollator` of a kind of its own.
+        **options: every other argument of `trl.SFTTrainer`.
+
+    Raises:
+        ModelError: if the processor has no chat template or a slow tokenizer.
+        RowError: if a row is longer than ``args.max_length``.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        train_dataset: Dataset,
+        args: SFTConfig | None = None,
+        eval_dataset: Dataset | dict[str, Dataset] | None = None,
+        processing_class: Any = None,
+        peft_config: Any = None,
+        collator: ResponseCollator | None = None,
+        **options: Any,
+    ) -> None:
+        args = SFTConfig(max_length=None) if args is None else copy.copy(args)
+        args.remove_unused_columns = False
+        args.dataset_kwargs = {**(args.dataset_kwargs or {}), "skip_prepare_dataset": True}
+        if processing_class is None:
+            processing_class = load_processor(model, args)
+        collator = collator or ResponseCollator(Encoder(processing_class))
+        rows = undecoded_rows(train_dataset, collator.reads)
+        if args.max_length is not None:
+            _refuse_long_rows(rows, collator, args.max_length)
+        if isinstance(eval_dataset, dict):
+            eval_dataset = {name: undecoded_rows(data, collator.reads) for name, data in eval_dataset.items()}
+        elif eval_dataset is not None:
+            eval_dataset = undecoded_rows(eval_dataset, collator.reads)
+        super().__init__(
+            model=model if not isinstance(model, os.PathLike) else str(model),
+            args=args,
+            data_collator=collator,
+            train_dataset=rows,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            peft_config=peft_config,
+            **options,
+        )
+
+    @property
+    def base_model(self) -> Any:
+        """The model itself, without an adapter around it."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """TRL's loss; the plain Trainer's for a model without a separate backbone, such as BLIP-2."""
+        if self.base_model.base_model is self.base_model:
+            return Trainer.compute_loss(self, model, inputs, *args, **kwargs)
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def create_model_card(
+        self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None
+    ) -> None:
+        """TRL's card, without its placeholders, and with a quick start for a model that has eyes."""
+        if not self.is_world_process_zero():
+            return
+        path = Path(self.args.output_dir, "README.md")
+        super().create_model_card(model_name or path.parent.name, dataset_name, tags)
+        card = ModelCard.load(path)
+        # TRL's placeholders: a licence nobody chose, and a link to a base model that is only a folder.
+        card.data.pop("licence", None)
+        card.text = card.text.replace("[None](https://huggingface.co/None)", "a model without a Hub address")
+        address = self.hub_model_id or self.args.hub_model_id or path.parent.name
+        quick_start = model_quick_start(address).rstrip() + "\n\n"
+        card.text = re.sub(r"## Quick start\n.*?(?=## )", lambda _: quick_start, card.text, flags=re.DOTALL)
+        self.complete_card(card, dataset_name)
+        card.save(path)
+
+    def complete_card(self, card: Any, dataset_name: str | None) -> None:
+        """Adds to the card what a kind of training has to say of its data."""
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self._loads_raw_weights(model):
+            self._load_weights(resume_from_checkpoint)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        if self._loads_raw_weights():
+            self._load_weights(self.state.best_model_checkpoint)
+        else:
+            super()._load_best_model()
+
+    def _loads_raw_weights(self, model: Any = None) -> bool:
+        """Whether the plain Trainer would load a whole model's file by its raw tensor names.
+
+        `save_pretrained` writes legacy names for several architectures; loaded raw, none of them fits,
+        and training goes on from the initial weights with no more than a warning.
+        """
+        sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
+        return model is None and not sharded and not hasattr(self.model, "peft_config")
+
+    def _load_weights(self, folder: str | None) -> None:
+        dtype = next(self.model.parameters()).dtype
+        saved = type(self.model).from_pretrained(folder, dtype=dtype)
+        own = self.model.state_dict()
+        with torch.no_grad():
+            for name, weights in saved.state_dict().items():
+                own[name].copy_(weights)
+
+
+def load_processor(model: Any, args: SFTConfig) -> Any:
+    """The processor of the model that these arguments train, at the same revision.
+
+    Args:
+        model: a Hub id, a folder, or a loaded model.
+        args: the revision stands in its ``model_init_kwargs``.
+    """
+    name = model if isinstance(model, (str, os.PathLike)) else model.config.name_or_path
+    revision = (args.model_init_kwargs or {}).get("revision")
+    return AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=args.trust_remote_code)
+
+
+def _refuse_long_rows(rows: Dataset, collator: ResponseCollator, max_length: int) -> None:
+    for i, row in enumerate(tqdm(rows, desc="Checking row lengths", unit="row")):
+        length = collator.encode(row).length
+        if length > max_length:
+            raise RowError(
+                "too_long",
+                f"row {i} has {length} tokens, args.max_length is {max_length}; "
+                "rows are never truncated: set max_length=None, or leave long rows out",
+            )
