@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hf_vitselect.hub import apply_selection, push_to_hub
     from hf_vitselect.scorer import Scorer
-    from hf_vitselect.scorers import ClipEmbedding, NecessityScorer, TextEmbedding
+    from hf_vitselect.scorers import ClipEmbedding, ClipScore, NecessityScorer, TextEmbedding
     from hf_vitselect.scoring import score
     from hf_vitselect.selection import Selection, select_diverse
 
@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ClipEmbedding",
+    "ClipScore",
     "NecessityScorer",
     "Scorer",
     "Selection",
@@ -30,6 +31,7 @@ __all__ = [
 
 _ROOMS = {
     "ClipEmbedding": "scorers",
+    "ClipScore": "scorers",
     "NecessityScorer": "scorers",
     "Scorer": "scorer",
     "Selection": "selection",

@@ -17,7 +17,7 @@ FLOORS = [
     {"sources", "rows"},
     {"answers"},
     {"encoding"},
-    {"vlm"},
+    {"vlm", "clip"},
     {"scorer"},
     {"scorers", "engines"},
     {"columns", "rules", "scoring"},

@@ -1,7 +1,8 @@
 """The catalogue: one signal, one paper, one file."""
 
 from hf_vitselect.scorers.clip import ClipEmbedding
+from hf_vitselect.scorers.clip_score import ClipScore
 from hf_vitselect.scorers.necessity import NecessityScorer
 from hf_vitselect.scorers.text import TextEmbedding
 
-__all__ = ["ClipEmbedding", "NecessityScorer", "TextEmbedding"]
+__all__ = ["ClipEmbedding", "ClipScore", "NecessityScorer", "TextEmbedding"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datasets import Features, List, Value
@@ -10,6 +10,9 @@ from datasets import Features, List, Value
 from hf_vitselect.errors import RowError
 from hf_vitselect.rows import Conversation
 from hf_vitselect.scorer import Scorer
+
+if TYPE_CHECKING:
+    from hf_vitselect.clip import Clip
 
 
 class ClipEmbedding(Scorer):
@@ -47,60 +50,20 @@ class ClipEmbedding(Scorer):
         return Features({self.column: vector, self.status_column: Value("string")})
 
     def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
-        """Embeds the rows; pictures and texts of a batch each in one forward."""
-        vectors: list[np.ndarray | None] = [None] * len(rows)
-        statuses = [row.status if isinstance(row, RowError) else "ok" for row in rows]
-        for start in range(0, len(rows), self.batch_size):
-            pictures, texts, kept = [], [], []
-            for i, row in enumerate(rows[start : start + self.batch_size], start):
-                if isinstance(row, RowError):
-                    continue
-                try:
-                    pictures.append([picture.decode() for picture in row.pictures])
-                except RowError as error:
-                    statuses[i] = error.status
-                    continue
-                texts.append(row.transcript)
-                kept.append(i)
-            for i, vector in zip(kept, self._embed(pictures, texts), strict=True):
-                if np.isfinite(vector).all():
-                    vectors[i] = vector
-                else:
-                    statuses[i] = "non_finite"
+        """Embeds the rows."""
+        vectors: list[np.ndarray | None] = []
+        statuses: list[str] = []
+        for found in self.loaded.features(rows, self.batch_size):
+            failed = isinstance(found, RowError)
+            vectors.append(None if failed else np.concatenate([found.image, found.text]))
+            statuses.append(found.status if failed else "ok")
         return {self.column: vectors, self.status_column: statuses}
 
-    def _embed(self, pictures: list[list[Any]], texts: list[str]) -> list[np.ndarray]:
-        """Vectors of shape (2 x projection,), float32."""
-        import torch
-
-        if not texts:
-            return []
-        model, processor = self.loaded
-        with torch.inference_mode():
-            # Not every tokenizer knows its model's context.
-            context = model.config.text_config.max_position_embeddings
-            tokens = processor.tokenizer(
-                texts, padding=True, truncation=True, max_length=context, return_tensors="pt"
-            )
-            text_half = _unit(model.get_text_features(**tokens.to(model.device)).pooler_output)
-            image_half = torch.zeros_like(text_half)
-            flat = [picture for group in pictures for picture in group]
-            if flat:
-                pixels = processor.image_processor(flat, return_tensors="pt").to(model.device)
-                units = _unit(model.get_image_features(**pixels).pooler_output)
-                owner = torch.tensor([i for i, group in enumerate(pictures) for _ in group])
-                image_half.index_add_(0, owner.to(units.device), units)
-                image_half = _unit(image_half)
-        return list(torch.cat([image_half, text_half], dim=1).cpu().numpy())
-
-    def load(self, identity: Mapping[str, Any]) -> tuple[Any, Any]:
+    def load(self, identity: Mapping[str, Any]) -> "Clip":
         """The CLIP model and its processor."""
-        from transformers import AutoModel, AutoProcessor
+        from hf_vitselect.clip import Clip
 
-        revision = identity.get("commit")
-        model = AutoModel.from_pretrained(identity["model"], revision=revision, dtype="auto")
-        processor = AutoProcessor.from_pretrained(identity["model"], revision=revision)
-        return model.to(self._device()).eval(), processor
+        return Clip(identity["model"], revision=identity.get("commit"), device=self._device())
 
 
 @lru_cache(maxsize=32)
@@ -109,9 +72,3 @@ def _projection(model: str, commit: str | None, digest: str | None) -> int:
     from transformers import AutoConfig
 
     return int(AutoConfig.from_pretrained(model, revision=commit).projection_dim)
-
-
-def _unit(vectors: Any) -> Any:
-    """Rows of unit length in float32; a zero row stays zero."""
-    vectors = vectors.float()
-    return vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)

@@ -1,0 +1,100 @@
+"""Loads and runs a CLIP model: the unit features of a row's pictures and of its text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModel, AutoProcessor
+
+from hf_vitselect.errors import RowError
+from hf_vitselect.rows import Conversation
+
+
+@dataclass(frozen=True)
+class ClipFeatures:
+    """What a CLIP model sees in one row.
+
+    Attributes:
+        image: float32 of shape (projection,), the mean of the pictures' unit features made unit length;
+            zero for a row without picture.
+        text: float32 of shape (projection,), the unit feature of the whole conversation as
+            ``USER: ... ASSISTANT: ...`` without placeholders, cut to the model's context.
+    """
+
+    image: np.ndarray
+    text: np.ndarray
+
+
+class Clip:
+    """A CLIP model with its processor, loaded from the Hub or a folder.
+
+    Args:
+        model: a Hub id or a folder.
+        revision: a commit, branch or tag on the Hub.
+        device: a torch device.
+    """
+
+    def __init__(self, model: str, *, revision: str | None = None, device: str = "cpu") -> None:
+        self.model = AutoModel.from_pretrained(model, revision=revision, dtype="auto").to(device).eval()
+        self.processor = AutoProcessor.from_pretrained(model, revision=revision)
+
+    def features(
+        self, rows: Sequence[Conversation | RowError], batch_size: int
+    ) -> list[ClipFeatures | RowError]:
+        """The features of every row; pictures and texts of a batch each in one forward.
+
+        Args:
+            rows: conversations, or the errors of those that could not be read.
+            batch_size: rows in one forward.
+
+        Returns:
+            For each row its features, or why it has none: its own error, one of its pictures'
+            (``image_missing``, ``image_error``), or ``non_finite``.
+        """
+        found: list[ClipFeatures | RowError] = []
+        for start in range(0, len(rows), batch_size):
+            batch = [_decode(row) for row in rows[start : start + batch_size]]
+            good = [row for row in batch if not isinstance(row, RowError)]
+            features = iter(self._forward(*zip(*good, strict=True)) if good else [])
+            found += [row if isinstance(row, RowError) else _finite(next(features)) for row in batch]
+        return found
+
+    @torch.inference_mode()
+    def _forward(self, pictures: Sequence[list[Any]], texts: Sequence[str]) -> list[ClipFeatures]:
+        device = self.model.device
+        # Not every tokenizer knows its model's context.
+        context = self.model.config.text_config.max_position_embeddings
+        tokens = self.processor.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=context, return_tensors="pt"
+        )
+        text = _unit(self.model.get_text_features(**tokens.to(device)).pooler_output)
+        image = torch.zeros_like(text)
+        flat = [picture for group in pictures for picture in group]
+        if flat:
+            pixels = self.processor.image_processor(flat, return_tensors="pt").to(device)
+            units = _unit(self.model.get_image_features(**pixels).pooler_output)
+            owner = torch.tensor([i for i, group in enumerate(pictures) for _ in group])
+            image = _unit(image.index_add(0, owner.to(device), units))
+        return [ClipFeatures(*pair) for pair in zip(image.cpu().numpy(), text.cpu().numpy(), strict=True)]
+
+
+def _decode(row: Conversation | RowError) -> tuple[list[Any], str] | RowError:
+    if isinstance(row, RowError):
+        return row
+    try:
+        return [picture.decode() for picture in row.pictures], row.transcript
+    except RowError as error:
+        return error
+
+
+def _finite(features: ClipFeatures) -> ClipFeatures | RowError:
+    if np.isfinite(features.image).all() and np.isfinite(features.text).all():
+        return features
+    return RowError("non_finite", "the model's features are not all finite")
+
+
+def _unit(vectors: torch.Tensor) -> torch.Tensor:
+    """Rows of unit length in float32; a zero row stays zero."""
+    return torch.nn.functional.normalize(vectors.float(), dim=-1)
