@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hf_vitselect.rules.base import Rule
-from hf_vitselect.rules.neighbors import RemainingNeighbors
+from hf_vitselect.rules.neighbors import RemainingNeighbors, row_norms
+from hf_vitselect.rules.products import Products
 from hf_vitselect.rules.top_score import TopScore
 
 
@@ -93,7 +94,9 @@ class NeighborPenalty(Rule):
             return TopScore()(scores, features, budget, rng, columns)
 
         board = _Leaderboard(scores)
-        remaining = RemainingNeighbors(features, self.neighbors, pops=budget)
+        norms = row_norms(features)
+        candidates = Products(features, norms)
+        remaining = RemainingNeighbors(features, norms, candidates, self.neighbors, pops=budget)
         picks = np.empty(budget, dtype=np.int64)
         gains = np.empty(budget, dtype=np.float64)
         for turn in tqdm(range(budget), desc="NeighborPenalty", unit="pick", leave=False):

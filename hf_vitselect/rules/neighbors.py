@@ -1,70 +1,91 @@
-"""Exact nearest neighbours among rows that leave one after the other."""
+"""Nearest neighbours among rows that leave one after the other."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK_ROWS = 256  # queries of one product at most: float32 products gain little beyond
 _FEWEST_ROWS = 8
-_CHUNK_ROWS = 8192  # columns of one product: with 256 queries 8 MiB, which stays in the cache
-_CHUNK_VALUES = 2**21  # float64 values that are held at once: 16 MiB
+_CHUNK_VALUES = 2**18  # values that are converted at once: 2 MiB in float64
 _LIST_ENTRIES = 2**23  # neighbours that all lists hold together, 12 bytes each
+_PROSPECT_BLOCKS = 16  # blocks that are foreseen at once
+
+
+class Candidates(Protocol):
+    """What proposes neighbours: ``Products`` does it exactly."""
+
+    error: float
+    block_rows: int
+
+    def highest(self, rows: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Proposes ``width`` candidates for each row. See ``Products.highest``."""
+        ...
+
+    def remove(self, rows: NDArray[np.int64]) -> None:
+        """Leaves rows out from now on."""
+        ...
+
+    def sharpen(self) -> bool:
+        """Makes ``error`` smaller if it can, and says whether it did."""
+        ...
 
 
 class RemainingNeighbors:
-    """The nearest remaining rows of each row that leaves, by cosine, exactly.
+    """The nearest remaining rows of each row that leaves, by cosine.
 
     The cosine of two rows is the float64 dot product over the float64 norms, rounded to float32, and 0 where
     a row is zero. Nearest means highest cosine, then lowest row.
 
-    How: float32 products of unit rows propose candidates, the definition above orders them, and a bound on
-    the products' error proves how far that order can be trusted. One product of a block of rows makes a
-    *list* for each: a prefix of that row's order of all rows that remained then. Rows only ever leave, so
-    what is left of a prefix is a prefix of what is left of the order, and the list stays good until fewer
-    than ``neighbors`` of its rows remain. A block is the popped row and the unlisted rows that are likely to
-    be popped next; where the guess was bad the next block is smaller.
+    How: products propose candidates, the definition above orders them, and a bound on the products' error
+    proves how far that order can be trusted. One call for a block of rows makes a *list* for each: a prefix
+    of that row's order of all rows that remained then. Rows only ever leave, so what is left of a prefix is
+    a prefix of what is left of the order, and the list stays good until fewer than ``neighbors`` of its rows
+    remain. A block is the popped row and the unlisted rows that are likely to be popped next; where the guess
+    was bad the next block is smaller.
 
-    The certificate: let p be the float32 product of two unit rows, c their cosine as defined, u = 2**-24 and
-    g(m) = m u / (1 - m u). Rounding each unit row costs a factor 1 + u per value, summing d products in any
-    order a factor 1 + g(d), and rounding c another 1 + u; all act on terms whose absolute values sum to at
-    most 1, by Cauchy-Schwarz. So abs(p - c) <= g(d + 4), with one spare factor for the float64 part and for
-    underflow. If b is the lowest product among a row's candidates, then every other row has c <= b + g(d +
-    4), and candidates strictly above that bound precede it. If this proves too few of them, the row's
-    candidates grow eightfold until it proves enough, at the latest when they are all the rows.
+    The certificate: let every product be within ``error`` of its cosine. Candidates come by falling product,
+    so beyond the first m of them, re-scored or not, every row has a cosine of at most b + ``error``, where b
+    is the next product; re-scored candidates strictly above that precede all others. As many are re-scored
+    as make a list of ``2 * neighbors`` sure, if the proposed ones suffice. If too few are proven, the row's
+    candidates grow eightfold until enough are, at the latest when they are all the rows.
 
-    Time is about one product of d x n a pop. Memory beyond ``features`` is one unit-length float32 copy (on
-    the GPU if there is one), at most about 200 MiB of lists, and up to 100 MiB of buffers; never n x n, nor a
-    block x n. ``features`` itself is only read, by slices and by single rows, so it may be memory-mapped.
+    Time is about one product of d x n a pop. Memory beyond ``features`` and ``candidates`` is at most about
+    200 MiB of lists, 10 MiB of buffers and 50 bytes a row. ``features`` itself is only read, by single rows,
+    so it may be memory-mapped.
     """
 
-    def __init__(self, features: NDArray[np.float32], neighbors: int, *, pops: int) -> None:
-        """Makes the unit rows.
+    def __init__(
+        self,
+        features: NDArray[np.float32],
+        norms: NDArray[np.float64],
+        candidates: Candidates,
+        neighbors: int,
+        *,
+        pops: int,
+    ) -> None:
+        """Starts with all rows and no list.
 
         Args:
             features: float32 ``[n, d]``, finite, of any length.
+            norms: float64 ``[n]``, of ``row_norms``.
+            candidates: What proposes neighbours of these features.
             neighbors: How many neighbours a pop wants, 1 or more.
             pops: How many pops will come, 1 to n; no block is larger than what is left of them.
-
-        Raises:
-            ValueError: If a feature is not finite.
         """
-        import torch
-
-        self._features = np.asarray(features)
-        rows, dim = self._features.shape
+        self._features = features
+        self._norms = norms
+        self._candidates = candidates
         self._neighbors = neighbors
-        self._norms, unit = _norms_and_units(self._features)
-        self._units = torch.from_numpy(unit).to("cuda" if torch.cuda.is_available() else "cpu")
-        roundoff = (dim + 4) * 2.0**-24
-        self._error = roundoff / (1 - roundoff)
-
+        rows = len(features)
         self._remaining = np.ones(rows, dtype=np.bool_)
         self._left = rows
+        self._leaving: list[int] = []
         self._lists: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
-        self._width = min(rows, max(16, 3 * neighbors + 2))
-        self._most_rows = max(1, min(_BLOCK_ROWS, _LIST_ENTRIES // 4 // self._width))
+        self._listed = np.zeros(rows, dtype=np.bool_)
+        self._width = min(rows, max(32, 6 * neighbors + 4))
+        self._most_rows = max(1, min(candidates.block_rows, _LIST_ENTRIES // 4 // self._width))
+        self._prospects = np.empty(0, dtype=np.int64)
+        self._floor = np.inf
         self._pops_left = pops
         self._pops_since_block = 0
 
@@ -82,6 +103,7 @@ class RemainingNeighbors:
         """
         self._remaining[row] = False
         self._left -= 1
+        self._leaving.append(row)
         wanted = min(self._neighbors, self._left)
         near, cosines = self._take_list(row)
         width = self._width
@@ -101,57 +123,48 @@ class RemainingNeighbors:
     def _block(self, row: int, priority: NDArray[np.float64]) -> NDArray[np.int64]:
         """Chooses the rows to list now: ``row``, and those that are likely to follow it."""
         # A block is worth the pops that it serves. Negative scores, which lift unforeseen rows, make few.
-        size = min(max(2 * self._pops_since_block, _FEWEST_ROWS), self._most_rows, self._pops_left)
+        size = min(max(2 * self._pops_since_block, _FEWEST_ROWS), self._most_rows, self._pops_left) - 1
         self._pops_since_block = 0
-        unlisted = self._remaining.copy()
-        unlisted[list(self._lists)] = False
-        others = np.flatnonzero(unlisted)
-        if len(others) >= size:
-            others = others[np.argpartition(-priority[others], size - 1)[: size - 1]]
-        return np.append(row, others)
+        others = self._unlisted(self._prospects)
+        # Looking through all rows costs more than a block in a large pool, so it looks for many blocks. While
+        # scores only fall, prospects that are still above the lowest of that time are above all others.
+        others = others[priority[others] >= self._floor]
+        if len(others) < size:
+            others = _top(self._unlisted(), priority, _PROSPECT_BLOCKS * self._most_rows)
+            self._floor = priority[others].min(initial=np.inf)
+        self._prospects = others
+        return np.append(row, _top(others, priority, size))
+
+    def _unlisted(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """The remaining rows without a list, of some or of all."""
+        if rows is None:
+            return np.flatnonzero(self._remaining & ~self._listed)
+        return rows[self._remaining[rows] & ~self._listed[rows]]
 
     def _make_lists(self, rows: NDArray[np.int64], width: int) -> None:
         if (len(self._lists) + len(rows)) * self._width > _LIST_ENTRIES:
             self._lists.clear()
-        candidates, lowest = self._propose(rows, width)
-        for row, near, bound in zip(rows.tolist(), candidates, lowest + self._error, strict=True):
-            near = near[self._remaining[near]]
+            self._listed[:] = False
+        self._candidates.remove(np.array(self._leaving, dtype=np.int64))
+        self._leaving.clear()
+        found, products = self._candidates.highest(rows, width)
+        error = self._candidates.error
+        cut = products[:, min(2 * self._neighbors, width) - 1] - 2 * error
+        counts = np.count_nonzero(products >= cut[:, None], axis=1)
+        following = products[np.arange(len(rows)), np.minimum(counts, width - 1)]
+        bounds = np.where((counts == width) & (width >= self._left), -np.inf, following + error)
+        short = 0
+        for row, count, bound, candidates in zip(rows.tolist(), counts, bounds, found, strict=True):
+            near = candidates[:count][self._remaining[candidates[:count]]]
             cosines = self._cosines(row, near)
             order = np.lexsort((near, -cosines))
             proven = order[: np.count_nonzero(cosines > bound)]
             self._lists[row] = near[proven], cosines[proven]
-
-    def _propose(self, rows: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Finds each row's ``width`` highest products.
-
-        Args:
-            rows: int64 ``[b]``.
-            width: 1 to n.
-
-        Returns:
-            The rows with those products, int64 ``[b, width]``, removed ones among them only if fewer than
-            ``width`` remain; and a bound on the products of all others, float64 ``[b]``, -inf if no others
-            remain.
-        """
-        import torch
-
-        device = self._units.device
-        removed = torch.from_numpy(np.where(self._remaining, np.float32(0), np.float32(-np.inf))).to(device)
-        query = self._units[torch.from_numpy(rows).to(device)]
-        values = torch.empty((len(rows), 0), device=device)
-        found = torch.empty((len(rows), 0), dtype=torch.int64, device=device)
-        with _full_precision(device.type):
-            for start in range(0, len(removed), _CHUNK_ROWS):
-                chunk = slice(start, start + _CHUNK_ROWS)
-                products = torch.addmm(removed[chunk], query, self._units[chunk].T)
-                best = products.topk(min(width, products.shape[1]))
-                values = torch.cat([values, best.values], dim=1)
-                found = torch.cat([found, best.indices + start], dim=1)
-                best = values.topk(min(width, values.shape[1]))
-                values, found = best.values, found.gather(1, best.indices)
-        if width >= self._left:
-            return found.cpu().numpy(), np.full(len(rows), -np.inf)
-        return found.cpu().numpy(), values[:, -1].cpu().numpy().astype(np.float64)
+            short += len(proven) < min(self._neighbors, self._left)
+        self._listed[rows] = True
+        # Where even a block's first lists prove too little, the features are too much alike for the products.
+        if width == self._width and 2 * short > len(rows) and self._candidates.sharpen():
+            self._make_lists(rows, width)
 
     def _cosines(self, row: int, others: NDArray[np.int64]) -> NDArray[np.float32]:
         """Cosines of one row with others, int64 ``[m]``, by the definition: float32 ``[m]``."""
@@ -166,41 +179,33 @@ class RemainingNeighbors:
         return cosines
 
 
-def _norms_and_units(features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Norms, float64 ``[n]``, with inf for zero rows so that their cosines are 0; unit rows, float32."""
+def row_norms(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Lengths of rows, with inf for zero rows so that their cosines are 0.
+
+    Args:
+        features: float32 ``[n, d]``; read by slices.
+
+    Returns:
+        float64 ``[n]``.
+
+    Raises:
+        ValueError: If a feature is not finite.
+    """
     rows, dim = features.shape
     norms = np.empty(rows, dtype=np.float64)
-    units = np.empty((rows, dim), dtype=np.float32)
     step = max(1, _CHUNK_VALUES // dim)
     for start in range(0, rows, step):
-        chunk = slice(start, start + step)
-        values = features[chunk].astype(np.float64, order="C")
-        norms[chunk] = np.sqrt(np.einsum("nd,nd->n", values, values))
-        if not np.isfinite(norms[chunk]).all():
-            bad = start + int(np.flatnonzero(~np.isfinite(norms[chunk]))[0])
-            raise ValueError(
-                f"expected finite features, got NaN or infinity in row {bad}; leave such rows out"
-            )
-        norms[chunk][norms[chunk] == 0] = np.inf
-        units[chunk] = values / norms[chunk, None]
-    return norms, units
+        values = features[start : start + step].astype(np.float64, order="C")
+        norms[start : start + step] = np.sqrt(np.einsum("nd,nd->n", values, values))
+    if not np.isfinite(norms).all():
+        bad = int(np.flatnonzero(~np.isfinite(norms))[0])
+        raise ValueError(f"expected finite features, got NaN or infinity in row {bad}; leave such rows out")
+    norms[norms == 0] = np.inf
+    return norms
 
 
-@contextmanager
-def _full_precision(device_type: str) -> Iterator[None]:
-    """Keeps float32 products float32: the certificate's bound does not hold for TF32 or bfloat16.
-
-    Trainers lower the precision for the whole process (``torch.set_float32_matmul_precision``, autocast).
-    """
-    import torch
-
-    backends = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
-    before = [backend.fp32_precision for backend in backends]
-    try:
-        for backend in backends:
-            backend.fp32_precision = "ieee"
-        with torch.autocast(device_type, enabled=False):
-            yield
-    finally:
-        for backend, precision in zip(backends, before, strict=True):
-            backend.fp32_precision = precision
+def _top(rows: NDArray[np.int64], priority: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """The ``count`` rows of highest priority, in no order, or all."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.argpartition(-priority[rows], count)[:count]]

@@ -1,0 +1,210 @@
+"""The highest products of unit rows, and how far a product can be from the cosine."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+_CHUNK_VALUES = 2**18  # values that are converted at once: 2 MiB in float64
+# Columns of one product: on the CPU few enough that it stays in the cache, on a GPU enough to fill it.
+_CHUNK_ROWS = {"cpu": 2**15, "cuda": 2**18}
+
+
+class Products:
+    """Finds the rows with the highest products with some rows, among those that are left.
+
+    Products of unit rows approximate cosines. They are made in bfloat16 where the hardware does that natively
+    (a CPU with AVX-512 BF16 or AMX, a GPU of compute capability 8 or more), else in float32, and come with a
+    bound on their error, so that whoever re-scores the candidates knows which others cannot matter.
+
+    The bound, for cosines rounded to float32: let x and y be rows over their norms, x' and y' what is stored,
+    and r at least abs(x' - x) for every row; r is measured, 2**-9 or so in bfloat16. Then
+
+    - abs(x'.y' - x.y) <= abs(x' - x) abs(y') + abs(x) abs(y' - y) <= r (1 + r) + r = (1 + r)**2 - 1;
+    - summing d products in float32 in any order, as all this hardware does, errs by at most
+      g(d) (1 + r)**2 with g(m) = m u / (1 - m u) and u = 2**-24;
+    - rounding the result to bfloat16 errs by at most 2**-9 below 1. If the rest is less than 2**-8, values
+      above 1 become 1, and then a cosine, which is at most 1, is not further from it than before; else 2**-8
+      covers it;
+    - rounding the cosine errs by at most u. Two spare terms in g cover float64 and underflow.
+
+    Memory beyond ``features`` is the unit rows, half its bytes in bfloat16 and as much in float32, on the GPU
+    if there is one; where they would take more than a quarter of the machine's memory, or three quarters of
+    what is free on the GPU, none are held and each product makes them again. Buffers take up to 100 MiB, on a
+    GPU up to 2 GiB; never n x n, nor a block x n. ``features`` is only read, by slices, so it may be
+    memory-mapped.
+
+    Attributes:
+        error: The bound on the difference of a product and its cosine, 0 or more.
+        block_rows: How many rows ``highest`` should be asked for at once.
+    """
+
+    error: float
+
+    def __init__(self, features: NDArray[np.float32], norms: NDArray[np.float64]) -> None:
+        """Makes the unit rows.
+
+        Args:
+            features: float32 ``[n, d]``, finite, of any length.
+            norms: float64 ``[n]``, with inf for zero rows.
+        """
+        import torch
+
+        self._features = features
+        self._norms = norms
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._type = native_type(self._device)
+        self._units: torch.Tensor | None = None
+        self._removed = torch.zeros(len(features), dtype=self._type, device=self._device)
+        self.block_rows = {"cpu": 256, "cuda": 1024}[self._device]
+        self._make_units()
+
+    def sharpen(self) -> bool:
+        """Goes over to float32, for features whose cosines bfloat16 cannot tell apart.
+
+        Returns:
+            Whether that was a change.
+        """
+        import torch
+
+        if self._type == torch.float32:
+            return False
+        self._type = torch.float32
+        self._removed = self._removed.float()
+        self._make_units()
+        return True
+
+    def remove(self, rows: NDArray[np.int64]) -> None:
+        """Leaves these rows, int64 ``[m]``, out from now on."""
+        self._removed[self._tensor(rows)] = -np.inf
+
+    def highest(self, rows: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Finds each row's ``width`` highest products.
+
+        Args:
+            rows: int64 ``[b]``.
+            width: 1 to n.
+
+        Returns:
+            The rows with those products, int64 ``[b, width]``, and the products, float64 ``[b, width]``,
+            highest first; -inf where fewer than ``width`` rows are left. No other product is above the last.
+        """
+        import torch
+
+        query = self._unit_rows(rows)
+        values = torch.empty((len(rows), 0), dtype=self._type, device=self._device)
+        found = torch.empty((len(rows), 0), dtype=torch.int64, device=self._device)
+        with _plain_products(self._device):
+            for chunk in _slices(
+                len(self._removed), _CHUNK_ROWS[self._device] // (1 if self._units is not None else 8)
+            ):
+                units = self._unit_rows(chunk)
+                best = torch.addmm(self._removed[chunk], query, units.T).topk(min(width, len(units)))
+                values = torch.cat([values, best.values], dim=1)
+                found = torch.cat([found, best.indices + chunk.start], dim=1)
+                if values.shape[1] > width:
+                    best = values.topk(width)
+                    values, found = best.values, found.gather(1, best.indices)
+        return found.cpu().numpy(), values.double().cpu().numpy()
+
+    def _make_units(self) -> None:
+        import torch
+
+        rows, dim = self._features.shape
+        self._units = None
+        if rows * dim * self._type.itemsize <= _room(self._device):
+            self._units = torch.empty((rows, dim), dtype=self._type, device=self._device)
+        residual = 0.0
+        for chunk in _slices(rows, max(1, _CHUNK_VALUES // dim)):
+            exact = self._exact_units(chunk)
+            stored = exact.to(self._type)
+            # The difference itself is exact: it needs fewer bits than float32 has.
+            residual = max(residual, float((exact - stored.float()).norm(dim=1).max()))
+            if self._units is not None:
+                self._units[chunk] = stored
+        sums = _roundoff(dim + 2)
+        residual = residual * (1 + 2 * sums) + 2.0**-24
+        inputs = (1 + residual) ** 2 * (1 + sums) - 1 + 2.0**-24
+        outputs = 0.0 if self._type == torch.float32 else 2.0**-9 if inputs < 2.0**-8 else 2.0**-8
+        self.error = inputs + outputs
+
+    def _unit_rows(self, rows: slice | NDArray[np.int64]) -> "torch.Tensor":
+        """Stored unit rows, or the same made again."""
+        import torch
+
+        if self._units is not None:
+            return self._units[rows if isinstance(rows, slice) else self._tensor(rows)]
+        rows = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        parts = _slices(len(rows), max(1, _CHUNK_VALUES // self._features.shape[1]))
+        return torch.cat([self._exact_units(rows[part]).to(self._type) for part in parts])
+
+    def _exact_units(self, rows: slice | NDArray[np.int64]) -> "torch.Tensor":
+        """Rows over their norms, rounded to float32, on the device."""
+        values = self._tensor(np.array(self._features[rows], order="C")).double()
+        return (values / self._tensor(self._norms[rows, None])).float()
+
+    def _tensor(self, array: NDArray[Any]) -> "torch.Tensor":
+        import torch
+
+        return torch.from_numpy(array).to(self._device)
+
+
+def native_type(device: str) -> "torch.dtype":
+    """The torch type of the fastest products that a device has: bfloat16 where it is native, or float32."""
+    import torch
+
+    if device == "cuda":
+        native = torch.cuda.get_device_capability() >= (8, 0)
+    else:
+        # An older torch cannot say what the CPU has.
+        has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        native = bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return torch.bfloat16 if native else torch.float32
+
+
+def _room(device: str) -> int:
+    """Bytes that the unit rows may take."""
+    import torch
+
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[0]) * 3 // 4
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+
+
+def _roundoff(terms: int) -> float:
+    """How far a float32 sum of so many products can be off, as a share of the sum of their sizes."""
+    return terms * 2.0**-24 / (1 - terms * 2.0**-24)
+
+
+def _slices(rows: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+@contextmanager
+def _plain_products(device: str) -> Iterator[None]:
+    """Keeps products in the precision that they are asked for, with sums in float32: the bound needs that.
+
+    Trainers lower the precision for the whole process (``torch.set_float32_matmul_precision``, autocast).
+    """
+    import torch
+
+    cuda = torch.backends.cuda.matmul
+    backends = (torch.backends.mkldnn.matmul, cuda)  # type: ignore[attr-defined]
+    before = [backend.fp32_precision for backend in backends]
+    reduced = cuda.allow_bf16_reduced_precision_reduction
+    try:
+        for backend in backends:
+            backend.fp32_precision = "ieee"
+        cuda.allow_bf16_reduced_precision_reduction = False
+        with torch.autocast(device, enabled=False):
+            yield
+    finally:
+        cuda.allow_bf16_reduced_precision_reduction = reduced
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
