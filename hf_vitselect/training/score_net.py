@@ -1,0 +1,238 @@
+"""Trains a score net together with the model (Self-Filter, arXiv 2402.12501, stage 1)."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from datasets import Dataset
+from trl import SFTConfig
+
+from hf_vitselect.encoding import Encoder
+from hf_vitselect.errors import BudgetError
+from hf_vitselect.score_net import ScoreNet
+from hf_vitselect.sources import pool_source
+from hf_vitselect.training.collator import IGNORED, ResponseCollator, trainable, undecoded_rows
+from hf_vitselect.training.response import ResponseSFTTrainer, load_processor
+from hf_vitselect.vlm import logits_at
+
+_logger = logging.getLogger(__name__)
+_FOLDER = "score_net"
+_PREFIX = "score_net."
+_QUANTILES = 4
+
+
+class ScoreNetTrainer(ResponseSFTTrainer):
+    """Fine-tunes a vision-language model and a score net together, by the model's weighted loss.
+
+    The first stage of Self-Filter (arXiv 2402.12501). For a batch of B rows the net's outputs s go through
+    a softmax, w = softmax(s), and the loss is ``B * sum_i sum_t w_i * CE_(i,t) / (response tokens)``: with
+    equal weights that is the usual loss, and lowering it moves weight away from rows with a high loss. The
+    batch of the softmax is that of one process and one forward (``per_device_train_batch_size``), as in
+    the paper's code (16); gradient accumulation and further processes average over such batches.
+
+    Rows that the net cannot read, or that the model cannot be trained on, are looked for before the first
+    step, counted in ``dropped`` and left out.
+
+    Every log has ``score_net/weight_std``, ``_min`` and ``_max`` (of B * w, whose mean is 1) and
+    ``score_net/nll_q1`` ... ``_q4``, the mean loss of the rows in each quarter of weights, lowest first.
+
+    The net is saved to the folder ``score_net`` of every checkpoint and of ``output_dir``, never in the
+    model's own files; it is float32 whatever the model is.
+
+    Args:
+        model: a Hub id, a folder, or a loaded model.
+        pool: any conversation layout, with the columns that the net reads.
+        score_net: the net, usually ``ScoreNet.fit(pool, [...])``.
+        args: any `trl.SFTConfig` with at least two rows in a batch.
+        processing_class: a processor with a chat template; the model's own if None.
+        **options: every other argument of `ResponseSFTTrainer`: ``peft_config``, ...
+
+    Attributes:
+        dropped: how many rows of the pool were left out, by status.
+
+    Raises:
+        BudgetError: if fewer than two rows can be trained on, or a batch has fewer.
+        ColumnError: if the pool has not the columns that the net reads.
+        ModelError: if the processor has no chat template or a slow tokenizer.
+
+    Example:
+        >>> net = ScoreNet.fit(pool, ["clip_score", "image_reward", "judge"])  # doctest: +SKIP
+        >>> trainer = ScoreNetTrainer("llava-hf/llava-1.5-7b-hf", pool=pool, score_net=net)  # doctest: +SKIP
+        >>> trainer.train()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        pool: Dataset,
+        score_net: ScoreNet,
+        args: SFTConfig | None = None,
+        processing_class: Any = None,
+        **options: Any,
+    ) -> None:
+        args = SFTConfig(max_length=None) if args is None else args
+        if args.per_device_train_batch_size < 2:
+            raise BudgetError(
+                "expected at least two rows in a batch, whose weights the score net can set against each "
+                f"other, got per_device_train_batch_size={args.per_device_train_batch_size}"
+            )
+        if processing_class is None:
+            processing_class = load_processor(model, args)
+        collator = ScoreNetCollator(Encoder(processing_class), score_net)
+        rows, self.dropped = _usable(pool, collator)
+        super().__init__(
+            model,
+            train_dataset=rows,
+            args=args,
+            processing_class=processing_class,
+            collator=collator,
+            **options,
+        )
+        self._source = pool_source(pool)["repo_id"]
+        self._seen: list[tuple[float, float]] = []
+        # A mean over rows, not a sum over a step's tokens: the Trainer divides it by the accumulation steps.
+        self.model_accepts_loss_kwargs = False
+        self.score_net = score_net.to(self.base_model.device)
+        _join(self.base_model, score_net)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+    ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The weighted loss of a batch."""
+        loss, weights, nll = model(**inputs)
+        if self.model.training:
+            relative = len(weights) * weights.detach()
+            self._seen += zip(relative.tolist(), nll.detach().tolist(), strict=True)
+        return (loss, {"weights": weights, "nll": nll}) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds how the weights lie, over all processes and all rows since the last log."""
+        if self.model.training:
+            seen = gather_object(self._seen)
+            self._seen = []
+            if len(seen) >= _QUANTILES:
+                logs.update(weight_report(*np.array(seen).T))
+        super().log(logs, start_time)
+
+    def complete_card(self, card: Any, dataset_name: str | None) -> None:
+        """Names the pool, and says that the loss was weighted."""
+        card.data.datasets = [name for name in (dataset_name, self._source) if name] or None
+        columns = ", ".join(f"`{name}`" for name in self.score_net.columns)
+        card.text += (
+            "\n\n## Score net\n\nThe rows' losses were weighted by a score net over "
+            f"{columns}, trained together with the model (Self-Filter, "
+            f"[arXiv 2402.12501](https://arxiv.org/abs/2402.12501)); it lies in the folder `{_FOLDER}`.\n"
+        )
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        state = self.model.state_dict() if state_dict is None else state_dict
+        super()._save(output_dir, {name: value for name, value in state.items() if _PREFIX not in name})
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir, _FOLDER)
+            (folder / "README.md").unlink(missing_ok=True)  # an older net's figures
+            self.score_net.save_pretrained(folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        self._load_net(resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        self._load_net(self.state.best_model_checkpoint)
+
+    def _load_net(self, folder: str | None) -> None:
+        self.score_net.load_state_dict(ScoreNet.from_pretrained(Path(str(folder), _FOLDER)).state_dict())
+
+
+class ScoreNetCollator(ResponseCollator):
+    """Batches with the score net's inputs beside the labels.
+
+    Args:
+        encoder: of the model that is trained.
+        score_net: whose columns are read.
+    """
+
+    def __init__(self, encoder: Encoder, score_net: ScoreNet) -> None:
+        super().__init__(encoder)
+        self.score_net = score_net
+        self.reads = tuple(score_net.columns)
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """A `ResponseCollator` batch with ``score_inputs``, float32 of shape (rows, width)."""
+        inputs = np.stack([self.score_net.row_inputs(row) for row in rows])
+        return super().__call__(rows) | {"score_inputs": torch.from_numpy(inputs)}
+
+
+def weighted_loss(nll: torch.Tensor, rows: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """``B * sum_i sum_t w_i * CE_(i,t) / T`` with w = softmax(scores) (arXiv 2402.12501, stage 1).
+
+    Args:
+        nll: float32 of shape (T,), the cross-entropy of every response token in nats.
+        rows: int64 of the same shape, the row of the batch that each token is of.
+        scores: float32 of shape (B,), the score net's outputs.
+    """
+    weights = scores.softmax(dim=0)
+    return len(scores) * (weights[rows] * nll).sum() / max(len(nll), 1)
+
+
+def weight_report(weights: np.ndarray, nll: np.ndarray) -> dict[str, float]:
+    """How weights lie, and the mean loss by quarter of weight, lowest first.
+
+    Args:
+        weights: float64 of shape (rows,), relative: 1 is a row's equal share.
+        nll: float64 of the same shape, each row's mean loss in nats a token.
+    """
+    quarters = np.array_split(nll[np.argsort(weights, kind="stable")], _QUANTILES)
+    means = {f"score_net/nll_q{number}": float(part.mean()) for number, part in enumerate(quarters, 1)}
+    spread = {"std": weights.std(), "min": weights.min(), "max": weights.max()}
+    return {f"score_net/weight_{name}": float(value) for name, value in spread.items()} | means
+
+
+def _usable(pool: Dataset, collator: ScoreNetCollator) -> tuple[Dataset, dict[str, int]]:
+    _, statuses = collator.score_net.read(pool)
+    rows = undecoded_rows(pool, collator.reads)
+    readable = np.flatnonzero(statuses == "ok")
+    for i, status in trainable(rows, readable, collator):
+        statuses[i] = status
+    kept = np.flatnonzero(statuses == "ok")
+    dropped = dict(sorted(Counter(statuses[statuses != "ok"]).items()))
+    if dropped:
+        _logger.warning("%d of %d rows are left out: %s", len(pool) - len(kept), len(pool), dropped)
+    if len(kept) < 2:
+        raise BudgetError(f"expected at least two rows to train on, got {len(kept)}; left out: {dropped}")
+    return pool.select(kept), dropped
+
+
+def _join(model: Any, score_net: ScoreNet) -> None:
+    """Makes the net a part of the model, run inside its forward.
+
+    There, DDP, gradient clipping, zero_grad and the optimizer treat it like any other layer. Called
+    outside of the forward it would miss or break DDP's gradient reduction.
+    """
+    model.add_module("score_net", score_net.requires_grad_(True))
+    forward = model.forward
+
+    @wraps(forward)
+    def weighted(*args: Any, score_inputs: torch.Tensor | None = None, **inputs: Any) -> Any:
+        """The loss, the rows' weights and their mean losses; without score inputs what it always was."""
+        if score_inputs is None:
+            return forward(*args, **inputs)
+        labels = inputs.pop("labels")
+        keep = labels[:, 1:] != IGNORED
+        nothing = torch.zeros_like(keep[:, :1])
+        logits = logits_at(model, forward, inputs, torch.cat([keep, nothing], dim=1))
+        nll = torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:][keep], reduction="none")
+        rows = keep.nonzero()[:, 0]
+        scores = score_net(score_inputs)
+        tokens = keep.sum(1).clamp_min(1)
+        means = torch.zeros_like(scores).index_add(0, rows, nll) / tokens
+        return weighted_loss(nll, rows, scores), scores.softmax(dim=0), means.detach()
+
+    model.forward = weighted
