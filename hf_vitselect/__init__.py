@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hf_vitselect.hub import apply_selection, push_to_hub
+    from hf_vitselect.score_net import ScoreNet
     from hf_vitselect.scorer import Scorer
-    from hf_vitselect.scorers import ClipEmbedding, ClipScore, NecessityScorer, TextEmbedding
+    from hf_vitselect.scorers import (
+        ClipEmbedding,
+        ClipScore,
+        JudgeScore,
+        NecessityScorer,
+        ScoreNetScorer,
+        TextEmbedding,
+    )
     from hf_vitselect.scoring import score
     from hf_vitselect.selection import Selection, select_diverse
 
@@ -19,7 +27,10 @@ __version__ = "0.1.0"
 __all__ = [
     "ClipEmbedding",
     "ClipScore",
+    "JudgeScore",
     "NecessityScorer",
+    "ScoreNet",
+    "ScoreNetScorer",
     "Scorer",
     "Selection",
     "TextEmbedding",
@@ -32,7 +43,10 @@ __all__ = [
 _ROOMS = {
     "ClipEmbedding": "scorers",
     "ClipScore": "scorers",
+    "JudgeScore": "scorers",
     "NecessityScorer": "scorers",
+    "ScoreNet": "score_net",
+    "ScoreNetScorer": "scorers",
     "Scorer": "scorer",
     "Selection": "selection",
     "TextEmbedding": "scorers",

@@ -148,7 +148,9 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
             raise ColumnError(f"the score net reads {missing}, got {rows.column_names}; add those columns")
         if self.scaling is None:
             features, statuses = read_features(rows, self.columns[0])
-            if (statuses == "ok").any() and features.shape[1] != self.width:
+            if not (statuses == "ok").any():  # then the vectors' length is not known either
+                return np.zeros((len(rows), self.width), dtype=np.float32), statuses
+            if features.shape[1] != self.width:
                 raise ColumnError(
                     f"the score net was made for {self.width} dimensions in {self.columns[0]!r}, "
                     f"got {features.shape[1]}; give the embedding that it was trained on"

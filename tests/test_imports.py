@@ -14,13 +14,13 @@ PACKAGE = Path(hf_vitselect.__file__).parent
 # From the ground floor up. A room may import from the floors below its own, and from itself.
 FLOORS = [
     {"errors"},
-    {"sources", "rows"},
+    {"sources", "rows", "columns"},
     {"answers"},
     {"encoding"},
-    {"vlm", "clip"},
+    {"vlm", "clip", "chat", "score_net"},
     {"scorer"},
     {"scorers", "engines"},
-    {"columns", "rules", "scoring"},
+    {"rules", "scoring"},
     {"selection"},
     {"report"},
     {"card"},

@@ -1,11 +1,14 @@
 """ScoreNet reads named columns in order, scales them over the pool and is saved with all of that."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset, List, Value
-from hub_server import HubServer, client_env  # noqa: F401
+from hub_server import HubServer
 from safetensors.torch import load_file
+from test_hub_server import run_client
 
 from hf_vitselect.errors import ColumnError
 from hf_vitselect.score_net import ScoreNet
@@ -20,7 +23,9 @@ def pool():
         "constant": [2.0] * 5,
     }
     embedding = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], None, [0.5, 0.5]]
-    return Dataset.from_dict(rows).add_column("embedding", embedding, feature=List(Value("float32"), length=2))
+    return Dataset.from_dict(rows).add_column(
+        "embedding", embedding, feature=List(Value("float32"), length=2)
+    )
 
 
 def test_scores_are_scaled_over_the_pool_in_the_given_order(pool):
@@ -96,8 +101,42 @@ def test_wrong_columns_are_refused(pool):
         ScoreNet.fit(pool, ["judge", "embedding"])
     with pytest.raises(ColumnError, match="fixed length"):
         ScoreNet.fit(Dataset.from_dict({"text": ["a"]}).add_column("v", [[1.0]]), "v")
+    other, net = Dataset.from_dict({"embedding": [[1.0, 2.0, 3.0]]}), ScoreNet.fit(pool, "embedding")
     with pytest.raises(ColumnError, match="made for 2 dimensions in 'embedding', got 3"):
-        other = Dataset.from_dict({"embedding": [[1.0, 2.0, 3.0]]})
-        ScoreNet.fit(pool, "embedding").read(other)
-    with pytest.raises(ValueError, match="ScoreNet.fit"):
+        net.read(other)
+    with pytest.raises(ValueError, match=r"ScoreNet\.fit"):
         ScoreNet(["a", "b"], width=4)
+
+
+def push_and_load() -> dict[str, Any]:
+    import torch
+    from datasets import Dataset
+    from huggingface_hub import HfApi
+
+    from hf_vitselect import ScoreNetScorer
+    from hf_vitselect.score_net import ScoreNet
+
+    messages = [[{"role": "assistant", "content": "a"}]] * 2
+    pool = Dataset.from_dict({"b": [1.0, 3.0], "a": [0.0, 5.0], "messages": messages})
+    net = ScoreNet.fit(pool, ["b", "a"])
+    net.push_to_hub("tester/net")
+    again = ScoreNet.from_pretrained("tester/net")
+    scored = pool.map(ScoreNetScorer("tester/net"), batched=True)
+    return {
+        "files": HfApi().list_repo_files("tester/net"),
+        "columns": again.columns,
+        "same": torch.equal(net.layers.weight, again.layers.weight),
+        "scores": scored["score_net"][:],
+        "expected": (-net(torch.from_numpy(net.read(pool)[0]))).tolist(),
+        "identity": ScoreNetScorer("tester/net").recipe()["identity"],
+    }
+
+
+def test_pushed_to_the_hub_and_scored_with_from_there(tmp_path):
+    with HubServer(tmp_path / "hub") as hub:
+        saw = run_client(push_and_load, hub.url, tmp_path)
+    assert set(saw["files"]) >= {"README.md", "config.json", "model.safetensors"}
+    assert saw["columns"] == ["b", "a"]
+    assert saw["same"]
+    assert saw["scores"] == pytest.approx(saw["expected"])
+    assert len(saw["identity"]["commit"]) == 40

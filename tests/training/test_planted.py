@@ -13,7 +13,7 @@ from hf_vitselect.scorers import NecessityScorer
 from hf_vitselect.training import ScoreNetTrainer
 
 ROWS, WRONG = 64, 24
-WORDS = "red green blue one two three left right above below cat dog".split()
+WORDS = ["red", "green", "blue", "one", "two", "three", "left", "right", "above", "below", "cat", "dog"]
 
 
 def planted_pool(seed):

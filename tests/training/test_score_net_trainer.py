@@ -13,7 +13,6 @@ from datasets import List, Value
 from peft import LoraConfig
 from pools import mixed_pool, one_picture_pool
 from safetensors.torch import load_file
-from scipy.stats import spearmanr
 from test_sft import LANGUAGE_MODEL, config
 from tiny import ARCHITECTURES
 from transformers import AutoModelForImageTextToText
@@ -39,9 +38,7 @@ def make(model, pool, args, columns="embedding", **options):
 def sgd(folder, **changes):
     """Plain gradient steps over the rows in order, so that a step can be recomputed by hand."""
     plain = {"optim": "sgd", "max_grad_norm": 0, "lr_scheduler_type": "constant", "learning_rate": 0.5}
-    return config(
-        folder, train_sampling_strategy="sequential", save_strategy="no", **{**plain, **changes}
-    )
+    return config(folder, train_sampling_strategy="sequential", save_strategy="no", **{**plain, **changes})
 
 
 def test_loss_and_gradients_by_hand_on_three_rows():
@@ -97,11 +94,11 @@ def test_the_trainers_loss_and_gradients_are_those_of_the_formula(name, tiny, tm
     assert got["score_net.layers.weight"].abs().max() > 0
     for key, weights in trainer.model.named_parameters():
         if weights.grad is not None:
-            torch.testing.assert_close(got[key], weights.grad, atol=1e-5, rtol=1e-3, msg=key)
+            torch.testing.assert_close(got[key], weights.grad, atol=1e-5, rtol=1e-3)
 
 
 def by_hand(trainer, groups, rate):
-    """Gradient steps over groups of batches, each group's losses averaged, as processes and accumulation do."""
+    """Gradient steps over groups of batches, whose losses are averaged: processes and accumulation."""
     rows = list(trainer.train_dataset)
     for group in groups:
         loss = sum(batch_loss(trainer, [rows[i] for i in batch]) for batch in group) / len(group)
@@ -121,21 +118,19 @@ def by_hand(trainer, groups, rate):
 )
 def test_steps_are_those_by_hand(accumulation, groups, tiny, tmp_path):
     pool = with_embedding(one_picture_pool(8))
-    args = sgd(
-        tmp_path, max_steps=2, per_device_train_batch_size=2, gradient_accumulation_steps=accumulation
-    )
+    args = sgd(tmp_path, max_steps=2, per_device_train_batch_size=2, gradient_accumulation_steps=accumulation)
     trainer = make(tiny("llava"), pool, args)
     trainer.train()
     expected = by_hand(make(tiny("llava"), pool, args), groups, 0.5)
     for key, weights in trainer.model.named_parameters():
-        torch.testing.assert_close(weights, expected[key], atol=1e-5, rtol=0, msg=key)
+        torch.testing.assert_close(weights, expected[key], atol=1e-5, rtol=0)
 
 
 TWO = """
 import sys
 import torch
 from datasets import load_from_disk
-from test_score_net import make, sgd
+from test_score_net_trainer import make, sgd
 from tiny import Tiny
 torch.set_num_threads(1)
 args = sgd(sys.argv[3], max_steps=2, per_device_train_batch_size=2, learning_rate=0.1)
@@ -184,7 +179,9 @@ def test_two_processes_average_over_their_own_softmaxes(how, tiny, tmp_path):
     # One process after the other takes a batch: rows 0, 1 and 2, 3 are the first step.
     expected = by_hand(alone, [[[0, 1], [2, 3]], [[4, 5], [6, 7]]], 0.1)
     for key, weights in expected.items():
-        torch.testing.assert_close(one[key], weights, atol=1e-5, rtol=0, msg=lambda text, key=key: f"{key}: {text}")
+        torch.testing.assert_close(
+            one[key], weights, atol=1e-5, rtol=0, msg=lambda text, key=key: f"{key}: {text}"
+        )
     assert (tmp_path / "score_net" / "model.safetensors").exists()
 
 
@@ -267,7 +264,7 @@ def test_rows_that_cannot_be_trained_on_are_counted_and_left_out(tiny, tmp_path)
 
 def test_what_cannot_be_trained_is_refused(tiny, tmp_path):
     pool = with_embedding(one_picture_pool(4))
-    with pytest.raises(BudgetError, match="two rows in a batch.*per_device_train_batch_size=1"):
+    with pytest.raises(BudgetError, match=r"two rows in a batch.*per_device_train_batch_size=1"):
         make(tiny("llava"), pool, config(tmp_path, per_device_train_batch_size=1))
     with pytest.raises(BudgetError, match="at least two rows to train on, got 1"):
         make(tiny("llava"), pool.select([0]), config(tmp_path))
