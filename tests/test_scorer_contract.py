@@ -13,11 +13,12 @@ import pytest
 import torch
 from datasets import Dataset, Features, Value, load_from_disk
 from datasets.fingerprint import Hasher
+from judge_server import JudgeServer
 from pools import assistant, encode, mixed_pool, png, pool, raw_images, stripes, user
 from tiny_embedders import save_clip, save_sentence_transformer
 
 import hf_vitselect.scorers
-from hf_vitselect import ClipEmbedding, ClipScore, NecessityScorer, Scorer, TextEmbedding
+from hf_vitselect import ClipEmbedding, ClipScore, JudgeScore, NecessityScorer, Scorer, TextEmbedding
 from hf_vitselect.errors import ColumnError, LayoutError, ModelError
 
 SCORERS = {
@@ -25,20 +26,25 @@ SCORERS = {
     "clip": ClipEmbedding,
     "clip_score": ClipScore,
     "text": TextEmbedding,
+    "judge": JudgeScore,
 }
+WITH_WEIGHTS = [name for name in SCORERS if name != "judge"]
+BLIND = (TextEmbedding, JudgeScore)
 POOL = mixed_pool(12)
 
 
 @pytest.fixture(scope="session")
-def folders(tiny, tmp_path_factory):
-    """A model folder for every scorer."""
+def settings(tiny, tmp_path_factory):
+    """What every scorer is made with: a model folder, or a model's name and its server."""
     clip = save_clip(tmp_path_factory.mktemp("clip"))
-    return {
-        "necessity": tiny("llava").folder,
-        "clip": clip,
-        "clip_score": clip,
-        "text": save_sentence_transformer(tmp_path_factory.mktemp("text")),
-    }
+    with JudgeServer() as judge:
+        yield {
+            "necessity": {"model": tiny("llava").folder},
+            "clip": {"model": clip},
+            "clip_score": {"model": clip},
+            "text": {"model": save_sentence_transformer(tmp_path_factory.mktemp("text"))},
+            "judge": {"model": "judge", "base_url": judge.url},
+        }
 
 
 @pytest.fixture(params=SCORERS)
@@ -46,10 +52,25 @@ def name(request):
     return request.param
 
 
+with_weights = pytest.mark.parametrize("name", WITH_WEIGHTS, indirect=True)
+
+
 @pytest.fixture
-def make(name, folders):
+def folder(settings, name, tmp_path):
+    """A copy of the model's folder."""
+    return Path(shutil.copytree(settings[name]["model"], tmp_path / "model"))
+
+
+@pytest.fixture
+def make(name, settings):
     """Makes a fresh scorer of every kind in turn."""
-    return lambda **options: SCORERS[name](options.pop("model", folders[name]), **options)
+
+    def make(**options):
+        if name == "judge" and "batch_size" in options:  # its batch is what is under way at a time
+            options["concurrency"] = options.pop("batch_size")
+        return SCORERS[name](**(settings[name] | options))
+
+    return make
 
 
 def statuses(scorer):
@@ -215,27 +236,27 @@ ELSEWHERE = """
 import json, sys, datasets, hf_vitselect
 from datasets.fingerprint import Hasher
 
-def run(name, model):
+def run(name, settings):
     kind = getattr(hf_vitselect, name)
-    scorer, calls, score_rows = kind(model), [], kind.score_rows
+    scorer, calls, score_rows = kind(**settings), [], kind.score_rows
     kind.score_rows = lambda self, rows: calls.append(len(rows)) or score_rows(self, rows)
     scored = datasets.load_from_disk(pool).map(scorer, batched=True, batch_size=5)
     return [Hasher.hash(scorer), calls, scored[scorer.status_column][:]]
 
-pool, *pairs = sys.argv[1:]
-print(json.dumps([run(*pair.split("=", 1)) for pair in pairs]))
+pool, scorers = sys.argv[1:]
+print(json.dumps([run(*scorer) for scorer in json.loads(scorers)]))
 """
 
 
 @pytest.fixture(scope="module")
-def elsewhere(folders, tmp_path_factory):
+def elsewhere(settings, tmp_path_factory):
     """What a new process finds after this one has scored the same pool from disk."""
     path = str(tmp_path_factory.mktemp("elsewhere") / "pool")
     POOL.save_to_disk(path)
     for name, kind in SCORERS.items():
-        load_from_disk(path).map(kind(folders[name]), batched=True, batch_size=5)
-    pairs = [f"{kind.__name__}={folders[name]}" for name, kind in SCORERS.items()]
-    return dict(zip(SCORERS, json.loads(run_python(ELSEWHERE, path, *pairs)), strict=True))
+        load_from_disk(path).map(kind(**settings[name]), batched=True, batch_size=5)
+    scorers = json.dumps([[kind.__name__, settings[name]] for name, kind in SCORERS.items()])
+    return dict(zip(SCORERS, json.loads(run_python(ELSEWHERE, path, scorers)), strict=True))
 
 
 def test_the_fingerprint_is_equal_in_another_process(make, name, elsewhere):
@@ -255,8 +276,8 @@ def test_the_fingerprint_changes_with_the_configuration(make, monkeypatch):
     assert len(prints | {Hasher.hash(scorer)}) == 3
 
 
-def test_a_retrained_folder_changes_fingerprint_and_scores(make, folders, name, tmp_path):
-    folder = Path(shutil.copytree(folders[name], tmp_path / "model"))
+@with_weights
+def test_a_retrained_folder_changes_fingerprint_and_scores(make, folder):
     scorer = make(model=str(folder))
     assert Hasher.hash(make(model=folder)) == Hasher.hash(scorer)
     before = values(POOL.map(scorer, batched=True), scorer)
@@ -279,8 +300,8 @@ def retrain(folder):
     save_file({key: value.to(state[key].dtype) for key, value in changed.items()}, weights, {"format": "pt"})
 
 
-def test_a_checkpoint_or_a_hidden_file_beside_the_model_changes_nothing(make, folders, name, tmp_path):
-    folder = Path(shutil.copytree(folders[name], tmp_path / "model"))
+@with_weights
+def test_a_checkpoint_or_a_hidden_file_beside_the_model_changes_nothing(make, folder):
     before = Hasher.hash(make(model=folder))
     for stranger in ("checkpoint-10/model.safetensors", ".cache/x"):
         (folder / stranger).parent.mkdir()
@@ -298,16 +319,21 @@ def test_a_scorer_that_has_run_travels_by_pickle(make):
     assert_same(first, values(POOL.map(copy, batched=True, load_from_cache_file=False), copy))
 
 
-def test_the_recipe_is_plain_json_with_the_exact_weights(make, folders, name):
+def test_the_recipe_is_plain_json_that_names_the_model(make, settings, name):
     recipe = make(column="x", batch_size=2).recipe()
     assert json.loads(json.dumps(recipe)) == recipe
     assert recipe["scorer"] == SCORERS[name].__name__
     assert recipe["column"] == "x"
-    assert recipe["identity"]["model"] == folders[name]
-    assert len(recipe["identity"]["digest"]) == 64
+    assert recipe["identity"]["model"] == settings[name]["model"]
     assert recipe == make(column="x", batch_size=64).recipe()
 
 
+@with_weights
+def test_the_recipe_names_the_exact_weights(make):
+    assert len(make().recipe()["identity"]["digest"]) == 64
+
+
+@with_weights
 def test_a_model_that_is_nowhere_says_what_was_expected(make, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match=r"expected a folder or a model id on the Hub, got 'no-such/model'"):
@@ -327,7 +353,7 @@ BAD = {
 def test_bad_rows_get_nulls_and_a_status_and_leave_good_rows_alone(make, how):
     scorer = make()
     good = values(pool([GOOD]).map(scorer, batched=True), scorer)
-    bad = [status for status in BAD if not (status.startswith("image") and isinstance(scorer, TextEmbedding))]
+    bad = [status for status in BAD if not (status.startswith("image") and isinstance(scorer, BLIND))]
     rows = [row for status in bad for row in (BAD[status], GOOD)]
     scored = pool(rows).map(make(), **how)
     assert scored[scorer.status_column][:] == [status for bad_one in bad for status in (bad_one, "ok")]
@@ -349,10 +375,10 @@ def test_a_first_batch_of_nulls_keeps_the_column_types(make):
     assert lost[scorer.column][:] == [None] * 3
 
 
-def test_numbers_that_are_not_finite_are_nulls_with_a_status(make, folders, name, tmp_path):
+@with_weights
+def test_numbers_that_are_not_finite_are_nulls_with_a_status(make, folder):
     from safetensors.torch import load_file, save_file
 
-    folder = Path(shutil.copytree(folders[name], tmp_path / "model"))
     (weights,) = folder.rglob("*.safetensors")
     state = load_file(weights)
     save_file(

@@ -1,4 +1,4 @@
-"""CLIPScore of picture and text: one of Self-Filter's three input scores (arXiv 2402.12501, section 3.2)."""
+"""CLIPScore of picture and text: one of Self-Filter's three input scores (arXiv 2402.12501, stage 1)."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class ClipScore(Scorer):
     """The cosine of a row's image feature and its text feature under a CLIP model.
 
-    Self-Filter (arXiv 2402.12501, section 3.2) feeds it to its score net. It is the plain cosine: neither
+    Self-Filter (arXiv 2402.12501, stage 1) feeds it to its score net. It is the plain cosine: neither
     scaled by 2.5 nor cut at zero as in CLIPScore's own paper (arXiv 2104.08718). The text is the whole
     conversation as ``USER: ... ASSISTANT: ...`` without placeholders, cut to the model's context. Of
     several pictures the unit features are averaged and made unit length first, so a row's score is the
