@@ -13,15 +13,17 @@ random rows, and prints one table (realpool/chain.py). The same call goes on whe
 """
 
 import argparse
+import tempfile
 import time
 from pathlib import Path
 
 import torch
 from datasets import load_from_disk
 from realpool.build import build_pool, digest, make_up, save_pool
-from realpool.chain import run_chain
+from realpool.chain import accuracy, run_chain
 from realpool.fetch import fetch
 
+from hf_vitselect.demo.stages import grade
 from hf_vitselect.pipeline import Run
 
 DATA = Path(__file__).parent / "data"
@@ -61,6 +63,17 @@ def run(args: argparse.Namespace) -> None:
         print("\nA single seed proves nothing: --seeds 3, in another --out, gives the spread.")
 
 
+def grade_models(args: argparse.Namespace) -> None:
+    """Asks models that were trained elsewhere the held-out questions and prints their accuracy."""
+    models: dict[str, list[Path]] = {}
+    for model in args.models:
+        name, _, folder = model.rpartition("=")
+        models.setdefault(name or folder, []).append(Path(folder))
+    held_out = load_from_disk(args.pool)["held_out"]
+    with tempfile.TemporaryDirectory() as folder:
+        print(accuracy(grade(Run(folder), models, held_out, batch_size=64), held_out))
+
+
 def main() -> None:
     """Parses the command line and calls the command."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -80,6 +93,10 @@ def main() -> None:
     command.add_argument("--seeds", type=int, default=1, help="fine-tunes of each subset, for the spread")
     command.add_argument("--threads", type=int, help="of torch; its own choice if not set")
     command.set_defaults(do=run)
+    command = commands.add_parser("grade", help="held-out accuracy of models that were trained elsewhere")
+    command.add_argument("models", nargs="+", help="[name=]folder; several of one name are its seeds")
+    command.add_argument("--pool", type=Path, default=DATA / "pool", help="folder of the pool")
+    command.set_defaults(do=grade_models)
     args = parser.parse_args()
     args.do(args)
 

@@ -70,6 +70,19 @@ def _report(
     seconds: Mapping[str, float],
 ) -> str:
     """One table in three parts: accuracy and loss on held-out rows, make-up, seconds."""
+    shares = []
+    for column in ("source", "kind"):
+        made = {name: make_up(scored, subset, column) for name, subset in subsets.items()}
+        for value, pool in made["selection"].items():
+            row = {"rows": f"{column}: {value}", "pool": f"{pool['pool_share']:.1%}"}
+            shares.append(row | {name: f"{part[value]['subset_share']:.1%}" for name, part in made.items()})
+    stages = [{"stage": name, "seconds": f"{taken:.1f}"} for name, taken in seconds.items()]
+    stages.append({"stage": "all", "seconds": f"{sum(seconds.values()):.1f}"})
+    return "\n\n".join([accuracy(grades, held_out), table(shares), table(stages)])
+
+
+def accuracy(grades: Mapping[str, list[Grades]], held_out: Dataset) -> str:
+    """The share of held-out rows that each model answers, by kind of question, as a table."""
     kinds = np.array(held_out["kind"])
     counts = {kind: int((kinds == kind).sum()) for kind in CHANCE}
     answerable = np.isin(kinds, list(CHANCE))
@@ -81,15 +94,7 @@ def _report(
         row = {"model": name, "all three": _mean(right[:, answerable])}
         row |= {f"{kind} ({counts[kind]})": _mean(right[:, kinds == kind]) for kind in CHANCE}
         rows.append(row | {f"nats a token ({len(kinds)})": _mean(np.array([run["nll"] for run in runs]))})
-    shares = []
-    for column in ("source", "kind"):
-        made = {name: make_up(scored, subset, column) for name, subset in subsets.items()}
-        for value, pool in made["selection"].items():
-            row = {"rows": f"{column}: {value}", "pool": f"{pool['pool_share']:.1%}"}
-            shares.append(row | {name: f"{part[value]['subset_share']:.1%}" for name, part in made.items()})
-    stages = [{"stage": name, "seconds": f"{taken:.1f}"} for name, taken in seconds.items()]
-    stages.append({"stage": "all", "seconds": f"{sum(seconds.values()):.1f}"})
-    return "\n\n".join([table(rows), table(shares), table(stages)])
+    return table(rows)
 
 
 def _mean(grades: np.ndarray) -> str:

@@ -1,0 +1,59 @@
+"""Self-Filter (arXiv 2402.12501): a score net trained with the model, then rows that are hard and diverse.
+
+    python examples/self_filter.py --dataset_name HuggingFaceH4/llava-instruct-mix-vsft \
+        --model_name_or_path llava-hf/llava-1.5-7b-hf --clip_name_or_path openai/clip-vit-large-patch14 \
+        --output_dir self_filter --learning_rate 2e-5 --per_device_train_batch_size 16 --num_train_epochs 3
+
+The net reads the 1536-d CLIP embedding; `--columns clip_score image_reward judge` makes it read these scores,
+or any other numeric columns of the pool. TRL's ModelConfig and SFTConfig flags hold for both fine-tunes.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
+
+from hf_vitselect import ClipEmbedding, ClipScore, ScoreNetScorer, push_to_hub, score, select_diverse
+from hf_vitselect.arguments import PoolArguments, TrainingConfig
+from hf_vitselect.pipeline import load_pool
+from hf_vitselect.rules import NeighborPenalty
+from hf_vitselect.score_net import ScoreNet
+from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer
+
+
+@dataclass
+class Arguments(PoolArguments):
+    """Pool, inputs of the score net, and what to keep."""
+
+    clip_name_or_path: str = "openai/clip-vit-large-patch14"
+    columns: list[str] = field(default_factory=lambda: ["embedding"])
+    budget: float = 0.15
+    repo_id: str | None = None
+
+
+def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
+    """Stage 1, stage 2, and a fine-tune on the subset."""
+    out, clip = Path(training.output_dir), args.clip_name_or_path
+    options = {"peft_config": get_peft_config(model)}
+    pool = score(load_pool(args), [ClipEmbedding(clip), ClipScore(clip)], out / "clip")
+
+    training.output_dir = str(out / "stage1")
+    net = ScoreNet.fit(pool, args.columns)
+    trainer = ScoreNetTrainer(model.model_name_or_path, pool=pool, score_net=net, args=training, **options)
+    trainer.train()
+    trainer.save_model()
+
+    pool = score(pool, ScoreNetScorer(out / "stage1" / "score_net"), out / "difficulty")
+    selection = select_diverse(pool, args.budget, by="score_net", rule=NeighborPenalty(rescale="minmax"))
+    selection.save_to_disk(out / "selection")
+    if args.repo_id:
+        push_to_hub(selection, args.repo_id)
+
+    training.output_dir = str(out / "model")
+    tuned = SelectionSFTTrainer(model.model_name_or_path, selection=selection, args=training, **options)
+    tuned.train()
+    tuned.save_model()
+
+
+if __name__ == "__main__":
+    main(*TrlParser((Arguments, ModelConfig, TrainingConfig)).parse_args_and_config())
