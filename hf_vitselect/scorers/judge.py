@@ -50,9 +50,10 @@ class JudgeScore(Scorer):
     Adds ``judge`` (float32, 0 to 10, higher = better), ``judge_answer`` (string, what the judge said) and
     ``judge_status``. With another ``column`` all three take its name: ``x``, ``x_answer``, ``x_status``.
 
-    A rating is an answer that is one number from 0 to 10 and nothing else but its dressing: ``8``, ``8.5``,
-    ``8/10``, ``8 out of 10``, ``Score: 8.``, ``**8**``. Any other answer gives null and ``bad_row``, with
-    the answer kept, and every batch logs how many there were. To count them in the end, and to read them:
+    The rating is the answer's first line, as Self-Filter's code reads it, but only if that is one number
+    from 0 to 10 and its dressing: ``8``, ``8.5``, ``8/10``, ``8 out of 10``, ``Score: 8.``, ``**8**``. Any
+    other answer gives null and ``bad_row`` with the answer kept, and every batch logs how many there were.
+    To count them in the end, and to read them:
     ``scored.filter(lambda rating, answer: rating is None and answer is not None, input_columns=["judge",
     "judge_answer"])``. Self-Filter's code puts the mean in their place.
 
@@ -176,8 +177,9 @@ def _check_address(base_url: str) -> None:
 
 
 def read_rating(answer: str) -> float | None:
-    """The rating in a judge's answer, 0 to 10; None if the answer is anything but one rating."""
-    match = _RATING.fullmatch(_MARKUP.sub("", answer).strip())
+    """The rating in a judge's answer, 0 to 10; None if its first line is anything but one rating."""
+    first_line, *_ = _MARKUP.sub("", answer).strip().split("\n")
+    match = _RATING.fullmatch(first_line.strip())
     rating = float(match[1]) if match else None
     return rating if rating is not None and rating <= 10 else None
 

@@ -163,6 +163,8 @@ RATINGS = {
     "**Score:** 8/10": 8,
     "`9`": 9,
     '"4"': 4,
+    "Score: 8\r\n\r\nThe answer is to": 8,
+    "8\nbetween 5 and 8": 8,
     "": None,
     "good": None,
     "eight": None,
@@ -178,8 +180,7 @@ RATINGS = {
     "5 or 8": None,
     "8 because it is short": None,
     "I would say 8": None,
-    "Score: 8\n\nBut it could be 5": None,
-    "8\n5": None,
+    "I rate it:\n8": None,
     "nan": None,
     "1e1": None,
     "٨": None,
@@ -187,7 +188,7 @@ RATINGS = {
 
 
 @pytest.mark.parametrize(("answer", "rating"), RATINGS.items())
-def test_only_an_answer_that_is_one_number_is_a_rating(answer, rating):
+def test_only_a_first_line_that_is_one_number_is_a_rating(answer, rating):
     assert read_rating(answer) == rating
 
 
