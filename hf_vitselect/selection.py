@@ -16,7 +16,7 @@ import pyarrow as pa
 from datasets import Dataset, Value, load_from_disk
 from numpy.typing import NDArray
 
-from hf_vitselect.columns import read_column, read_features, read_scores
+from hf_vitselect.columns import keep_rows, read_column, read_features, read_scores
 from hf_vitselect.errors import BudgetError, ColumnError
 from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import NeighborPenalty
@@ -134,6 +134,9 @@ def select_diverse(
     Rows without a usable score (a status other than ``ok``, a null, a NaN) or, where the rule looks at
     them, without usable features are never picked; the recipe counts them by status.
 
+    Features of a memory-mapped data set stay on disk (see `columns.read_features`): memory grows by what the
+    rule states, about 100 MiB, and 1 KB a row.
+
     Args:
         dataset: the pool with its score columns.
         budget: an int is a number of rows; a float in (0, 1] a share, max(1, floor(share x rows)).
@@ -169,9 +172,10 @@ def select_diverse(
             f"asked for {rows} rows, but only {len(usable)} of the pool's {len(dataset)} can be picked "
             f"(the others have no usable score or features); ask for at most {len(usable)}"
         )
+    features = keep_rows(features, usable) if features is not None else None
     picked, gains = rule(
         scores[usable],
-        features[usable] if features is not None else None,
+        features,
         rows,
         np.random.default_rng(seed),
         {name: np.asarray(dataset.with_format("numpy")[name])[usable] for name in rule.uses_columns},
@@ -189,7 +193,7 @@ def select_diverse(
             "rule": {"rule": type(rule).__name__, **asdict(rule)},  # type: ignore[call-overload]
             "seed": seed,
             "scorers": _scorer_recipes(dataset, [by, over]),
-            "diversity": _diversity(features, indices, usable, seed) if features is not None else {},
+            "diversity": _diversity(features, picked, seed) if features is not None else {},
         },
     )
 
@@ -259,12 +263,10 @@ def _scorer_recipes(dataset: Dataset, given: list[str | Scorer]) -> list[dict[st
     return list(recipes.values())
 
 
-def _diversity(
-    features: NDArray[np.float32], picked: NDArray[np.int64], usable: NDArray[np.int64], seed: int
-) -> Mapping[str, float]:
+def _diversity(features: NDArray[np.float32], picked: NDArray[np.int64], seed: int) -> Mapping[str, float]:
     """Mean cosine to the nearest other picked row: of the subset, and of a random one of the same size."""
     rng = np.random.default_rng(seed)
-    random = rng.choice(usable, size=len(picked), replace=False)
+    random = rng.choice(len(features), size=len(picked), replace=False)
     return {
         "mean_nearest_cosine": _mean_nearest_cosine(features, picked, rng),
         "mean_nearest_cosine_random": _mean_nearest_cosine(features, random, rng),
@@ -274,16 +276,21 @@ def _diversity(
 def _mean_nearest_cosine(
     features: NDArray[np.float32], rows: NDArray[np.int64], rng: np.random.Generator
 ) -> float:
-    """Over a sample of at most 2,000 rows, so that large selections stay cheap."""
+    """Over a sample of at most 2,000 rows, and by parts, so that large selections stay cheap."""
     if len(rows) < 2:
         return 0.0
-    vectors = features[np.sort(rows)].astype(np.float32)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    rows = np.sort(rows)
     asked = rng.choice(len(rows), size=min(len(rows), _DIVERSITY_SAMPLE), replace=False)
+    queries = _units(features[rows[asked]])
     nearest = np.full(len(asked), -1.0, dtype=np.float32)
     for start in range(0, len(rows), _DIVERSITY_SAMPLE):
-        block = vectors[asked] @ vectors[start : start + _DIVERSITY_SAMPLE].T
+        block = queries @ _units(features[rows[start : start + _DIVERSITY_SAMPLE]]).T
         itself = (asked >= start) & (asked < start + _DIVERSITY_SAMPLE)
         block[itself, asked[itself] - start] = -1.0
         nearest = np.maximum(nearest, block.max(axis=1))
     return round(float(nearest.mean(dtype=np.float64)), 6)
+
+
+def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    units: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return units

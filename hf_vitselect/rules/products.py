@@ -101,9 +101,7 @@ class Products:
         values = torch.empty((len(rows), 0), dtype=self._type, device=self._device)
         found = torch.empty((len(rows), 0), dtype=torch.int64, device=self._device)
         with _plain_products(self._device):
-            for chunk in _slices(
-                len(self._removed), _CHUNK_ROWS[self._device] // (1 if self._units is not None else 8)
-            ):
+            for chunk in _slices(len(self._removed), self._chunk_rows):
                 units = self._unit_rows(chunk)
                 best = torch.addmm(self._removed[chunk], query, units.T).topk(min(width, len(units)))
                 values = torch.cat([values, best.values], dim=1)
@@ -118,8 +116,11 @@ class Products:
 
         rows, dim = self._features.shape
         self._units = None
+        # Units that are made again are held a few at a time, and making them costs more than small products.
+        self._chunk_rows = max(1, _CHUNK_ROWS[self._device] // 32)
         if rows * dim * self._type.itemsize <= _room(self._device):
             self._units = torch.empty((rows, dim), dtype=self._type, device=self._device)
+            self._chunk_rows = _CHUNK_ROWS[self._device]
         residual = 0.0
         for chunk in _slices(rows, max(1, _CHUNK_VALUES // dim)):
             exact = self._exact_units(chunk)
@@ -141,8 +142,11 @@ class Products:
         if self._units is not None:
             return self._units[rows if isinstance(rows, slice) else self._tensor(rows)]
         rows = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
-        parts = _slices(len(rows), max(1, _CHUNK_VALUES // self._features.shape[1]))
-        return torch.cat([self._exact_units(rows[part]).to(self._type) for part in parts])
+        dim = self._features.shape[1]
+        units = torch.empty((len(rows), dim), dtype=self._type, device=self._device)
+        for part in _slices(len(rows), max(1, _CHUNK_VALUES // dim)):
+            units[part] = self._exact_units(rows[part])
+        return units
 
     def _exact_units(self, rows: slice | NDArray[np.int64]) -> "torch.Tensor":
         """Rows over their norms, rounded to float32, on the device."""
