@@ -137,7 +137,7 @@ class ChatEndpoint:
                 sleep(pause)
         raise self._unusable(
             f"gave no answer in {self.retries + 1} tries, the last: {trouble}; "
-            f"the question ends in {question[-200:]!r}"
+            f"the question ends in {question[-300:]!r}"
         )
 
     def _unusable(self, why: str) -> ModelError:
@@ -150,10 +150,8 @@ class ChatEndpoint:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from a number or a date; None if the server says nothing that can be read."""
     said = headers.get("Retry-After", "")
-    try:
+    if said.isdecimal():
         return float(said)
-    except ValueError:
-        pass
     try:
         return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):

@@ -248,6 +248,12 @@ def test_trouble_that_stays_is_an_error_that_says_how_to_go_on(server, pauses, t
     assert len(server.requests) == 3
 
 
+def test_the_error_comes_back_from_another_process(server):
+    server.reply = lambda text: Reply("oops", 500)
+    with pytest.raises(ModelError, match=r"HTTP 500: .*oops.*ASSISTANT: (red|green)"):
+        talk("red", "green").map(judge(server, retries=0), batched=True, num_proc=2)
+
+
 def test_pauses_grow_up_to_a_minute(server, pauses):
     server.reply = lambda text: Reply("oops", 502)
     with pytest.raises(ModelError, match=r"HTTP 502: .*oops"):
@@ -257,11 +263,11 @@ def test_pauses_grow_up_to_a_minute(server, pauses):
 
 def test_retry_after_is_honoured_in_seconds_and_as_a_date(server, pauses):
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=300), usegmt=True)
-    first(server, *(Reply("wait", 429, {"Retry-After": said}) for said in ("7", date, "soon")))
+    first(server, *(Reply("wait", 429, {"Retry-After": said}) for said in ("7", date, "soon", "-3")))
     talk("red").map(judge(server))
     assert pauses[0] == 7
     assert 200 < pauses[1] <= 300
-    assert pauses[2] == 4
+    assert pauses[2:] == [4, 8]
 
 
 def test_a_server_that_is_not_there_is_an_error(pauses):
