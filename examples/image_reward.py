@@ -37,7 +37,7 @@ def main(source, target):
         for batch in pq.ParquetFile(source).iter_batches(batch_size=100):
             rows = batch.to_pylist()
             scores = [reward(model, row["text"], row["pictures"]) for row in rows]
-            columns = [[row["row_id"] for row in rows], *map(list, zip(*scores))]
+            columns = [[row["row_id"] for row in rows], *map(list, zip(*scores, strict=True))]
             file.write_table(pa.table(columns, schema=SCHEMA))
 
 
