@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -128,11 +127,10 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
 
     def is_batch(self, columns: Mapping[str, Any]) -> bool:
         """Whether these columns hold several rows: a batch has one dimension more than a row."""
-        value = columns.get(self.columns[0])
-        if self.scaling is None and value is not None and len(value):
-            value = value[0]
-            return not isinstance(value, Real)
-        return isinstance(value, (list, np.ndarray))
+        value: Any = columns.get(self.columns[0])
+        if self.scaling is not None or value is None:
+            return np.ndim(value) == 1
+        return value[0] is None or np.ndim(value[0]) == 1
 
     def read(self, rows: Dataset) -> tuple[NDArray[np.float32], NDArray[np.object_]]:
         """The inputs of many rows.

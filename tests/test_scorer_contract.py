@@ -18,7 +18,16 @@ from pools import assistant, encode, mixed_pool, png, pool, raw_images, stripes,
 from tiny_embedders import save_clip, save_sentence_transformer
 
 import hf_vitselect.scorers
-from hf_vitselect import ClipEmbedding, ClipScore, JudgeScore, NecessityScorer, Scorer, TextEmbedding
+from hf_vitselect import (
+    ClipEmbedding,
+    ClipScore,
+    JudgeScore,
+    NecessityScorer,
+    ScoreNet,
+    ScoreNetScorer,
+    Scorer,
+    TextEmbedding,
+)
 from hf_vitselect.errors import ColumnError, LayoutError, ModelError
 
 SCORERS = {
@@ -27,16 +36,20 @@ SCORERS = {
     "clip_score": ClipScore,
     "text": TextEmbedding,
     "judge": JudgeScore,
+    "score_net": ScoreNetScorer,
 }
 WITH_WEIGHTS = [name for name in SCORERS if name != "judge"]
+OF_CONVERSATIONS = [name for name in SCORERS if name != "score_net"]  # which reads the column "grade"
 BLIND = (TextEmbedding, JudgeScore)
-POOL = mixed_pool(12)
+POOL = mixed_pool(12).add_column("grade", [float(i % 5) for i in range(12)])
 
 
 @pytest.fixture(scope="session")
 def settings(tiny, tmp_path_factory):
     """What every scorer is made with: a model folder, or a model's name and its server."""
     clip = save_clip(tmp_path_factory.mktemp("clip"))
+    score_net = tmp_path_factory.mktemp("score_net")
+    ScoreNet.fit(POOL, "grade").save_pretrained(score_net)
     with JudgeServer() as judge:
         yield {
             "necessity": {"model": tiny("llava").folder},
@@ -44,6 +57,7 @@ def settings(tiny, tmp_path_factory):
             "clip_score": {"model": clip},
             "text": {"model": save_sentence_transformer(tmp_path_factory.mktemp("text"))},
             "judge": {"model": "judge", "base_url": judge.url},
+            "score_net": {"model": str(score_net)},
         }
 
 
@@ -53,6 +67,7 @@ def name(request):
 
 
 with_weights = pytest.mark.parametrize("name", WITH_WEIGHTS, indirect=True)
+of_conversations = pytest.mark.parametrize("name", OF_CONVERSATIONS, indirect=True)
 
 
 @pytest.fixture
@@ -68,6 +83,8 @@ def make(name, settings):
     def make(**options):
         if name == "judge" and "batch_size" in options:  # its batch is what is under way at a time
             options["concurrency"] = options.pop("batch_size")
+        if name == "score_net":  # it has no batches of its own
+            options.pop("batch_size", None)
         return SCORERS[name](**(settings[name] | options))
 
     return make
@@ -158,7 +175,7 @@ def test_scores_follow_their_rows(make):
 @pytest.mark.parametrize("how", [{}, {"batched": True}, {"batched": True, "num_proc": 2}], ids=str)
 def test_map_leaves_images_and_other_columns_as_they_are(make, how):
     rows = [([user("what?", 1), assistant("red")], [encode(stripes(20, 12), "JPEG", quality=80)])] * 4
-    dataset = pool(rows).add_column("extra", [{"a": [i]} for i in range(4)])
+    dataset = pool(rows).add_column("extra", [{"a": [i]} for i in range(4)]).add_column("grade", [1.0] * 4)
     scored = dataset.map(make(), **how)
     assert raw_images(scored) == raw_images(dataset)
     assert scored["messages"][:] == dataset["messages"][:]
@@ -172,6 +189,7 @@ def test_a_data_set_in_arrow_format_gives_the_same_numbers(make):
     assert scored.features == Features({**POOL.features, **scorer.features})
 
 
+@of_conversations
 @pytest.mark.parametrize("style", ["torch", "numpy"])
 @pytest.mark.parametrize("batched", [False, True])
 def test_a_format_that_makes_arrays_of_pictures_is_an_error(make, style, batched):
@@ -200,6 +218,7 @@ def test_a_column_that_is_there_already_is_an_error(make):
                 list(dataset.map(scorer))
 
 
+@of_conversations
 def test_columns_that_are_no_conversation_are_an_error(make):
     with pytest.raises(LayoutError, match="question"):
         Dataset.from_dict({"question": ["a"]}).map(make(), batched=True)
@@ -349,6 +368,7 @@ BAD = {
 }
 
 
+@of_conversations
 @pytest.mark.parametrize("how", [{}, {"batched": True}], ids=str)
 def test_bad_rows_get_nulls_and_a_status_and_leave_good_rows_alone(make, how):
     scorer = make()
@@ -364,11 +384,12 @@ def test_bad_rows_get_nulls_and_a_status_and_leave_good_rows_alone(make, how):
         assert_same(good, values(scored.select([i]), scorer))
 
 
+@of_conversations
 def test_a_first_batch_of_nulls_keeps_the_column_types(make):
     scorer = make()
     rows = [BAD["bad_row"]] * 3 + [GOOD] * 2
     scored = pool(rows).map(scorer, batched=True, batch_size=3)
-    assert scored.features == Features({**POOL.features, **scorer.features})
+    assert scored.features == Features({**pool(rows).features, **scorer.features})
     assert scored[scorer.status_column][:] == ["bad_row"] * 3 + ["ok"] * 2
     lost = pool(rows[:3]).map(make(), batched=True)
     assert lost.features == scored.features
