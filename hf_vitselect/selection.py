@@ -39,7 +39,7 @@ class Selection:
         scores: one row for each row of the pool: row_id, its numbers and statuses, selected, rank
             (0 = picked first, null = not picked). No images, texts or embeddings.
         recipe: plain JSON: pool, rows in and out, rows dropped by status, scorers with their exact
-            models, rule, seed, versions, diversity figures.
+            models, rule, what the rule notes about its picks, seed, versions, diversity figures.
     """
 
     dataset: Dataset
@@ -173,13 +173,8 @@ def select_diverse(
             f"(the others have no usable score or features); ask for at most {len(usable)}"
         )
     features = keep_rows(features, usable) if features is not None else None
-    picked, gains = rule(
-        scores[usable],
-        features,
-        rows,
-        np.random.default_rng(seed),
-        {name: np.asarray(dataset.with_format("numpy")[name])[usable] for name in rule.uses_columns},
-    )
+    columns = {name: np.asarray(dataset.with_format("numpy")[name])[usable] for name in rule.uses_columns}
+    picked, gains = rule(scores[usable], features, rows, np.random.default_rng(seed), columns)
     indices = usable[picked]
     return Selection.of(
         dataset,
@@ -191,6 +186,7 @@ def select_diverse(
             "by": score_column if rule.uses_scores else None,
             "over": feature_column if rule.uses_features else None,
             "rule": {"rule": type(rule).__name__, **asdict(rule)},  # type: ignore[call-overload]
+            "rule_notes": rule.notes(scores[usable], features, rows, np.random.default_rng(seed), columns),
             "seed": seed,
             "scorers": _scorer_recipes(dataset, [by, over]),
             "diversity": _diversity(features, picked, seed) if features is not None else {},

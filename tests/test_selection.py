@@ -184,7 +184,22 @@ def test_the_default_rule_is_self_filter_s(scored):
         "gamma": 1.0,
         "neighbors": 10,
         "rescale": None,
+        "approximate": False,
     }
+    assert default.recipe["rule_notes"] == {}
+
+
+def test_the_recipe_says_that_scores_were_rescaled(scored):
+    raw, rescaled = (select_diverse(scored, 9, rule=NeighborPenalty(rescale=how)) for how in (None, "minmax"))
+    assert (raw.recipe["rule"]["rescale"], rescaled.recipe["rule"]["rescale"]) == (None, "minmax")
+    assert rescaled.gains[0] == 1.0 != raw.gains[0]
+
+
+def test_the_recipe_says_how_near_approximate_picks_come(scored):
+    one, two = (select_diverse(scored, 9, rule=NeighborPenalty(approximate=True)) for _ in range(2))
+    assert one.recipe == two.recipe == json.loads(json.dumps(one.recipe))
+    assert one.recipe["rule"]["approximate"] is True
+    assert one.recipe["rule_notes"] == {"overlap_with_exact": 1.0, "overlap_rows": ROWS}
 
 
 def test_rows_gains_and_indices_are_in_pick_order(scored):

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,17 @@ class Rule(ABC):
         Raises:
             ValueError: If an array that the rule uses is missing.
         """
+
+    def notes(
+        self,
+        scores: NDArray[np.float64] | None,
+        features: NDArray[np.float32] | None,
+        budget: int,
+        rng: np.random.Generator,
+        columns: Mapping[str, NDArray[np.generic]],
+    ) -> dict[str, Any]:
+        """What a recipe should say about the picks of a call with these arguments, as plain JSON."""
+        return {}
 
 
 def pool_size(

@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from hf_vitselect.rules.approximate import Index
 from hf_vitselect.rules.base import Rule
 from hf_vitselect.rules.neighbors import RemainingNeighbors, row_norms
 from hf_vitselect.rules.products import Products
 from hf_vitselect.rules.top_score import TopScore
+
+_OVERLAP_ROWS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,15 +24,22 @@ class NeighborPenalty(Rule):
 
     Repeats: pick the row i with the highest current score, remove it, and for each of its ``neighbors``
     nearest remaining rows j subtract ``gamma * score_i * cos(i, j)**2`` from the score of j. Here score_i is
-    i's score at the moment of the pick, so a negative one *raises* its neighbours, as in the paper's code;
-    ``rescale="minmax"`` starts from scores in [0, 1] instead.
+    i's score at the moment of the pick.
+
+    Which ``rescale``: scores that are never negative, such as the necessity score or a loss, want ``None``,
+    the paper's rule as it is. Scores of any sign, such as a score net's difficulty or a CLIP score, want
+    ``"minmax"``: with them raw, a pick of negative score *raises* its neighbours, as in the paper's code, and
+    so gathers duplicates where it should spread out.
 
     The picks are those of the naive loop, bit for bit, and do not depend on threads or device: ties go to
     the lowest row, both among scores and among neighbours, and a cosine is the float64 dot product over the
     float64 norms, rounded to float32; a zero vector has cosine 0 to every row. Where fewer than
-    ``neighbors`` rows remain, all of them are penalised. ``RemainingNeighbors`` says what it costs.
+    ``neighbors`` rows remain, all of them are penalised. ``RemainingNeighbors`` and ``Products`` say what it
+    costs. With ``approximate=True`` some neighbours are missed, and the picks are others; see ``Index``.
 
     Attributes:
+        approximate: Find neighbours with a faiss index. It needs less memory than exact products, and less
+            time in large pools on hardware without native bfloat16; ``notes`` measures what it changes.
         gamma: Strength of the penalty, 0 or more; 0 is ``TopScore``.
         neighbors: How many rows each pick penalises, 1 or more.
         rescale: ``"minmax"`` maps the scores to [0, 1] first (constant scores to 0), and gains are then in
@@ -49,6 +59,7 @@ class NeighborPenalty(Rule):
     uses_scores: ClassVar[bool] = True
     uses_features: ClassVar[bool] = True
 
+    approximate: bool = False
     gamma: float = 1.0
     neighbors: int = 10
     rescale: Literal["minmax"] | None = None
@@ -95,7 +106,7 @@ class NeighborPenalty(Rule):
 
         board = _Leaderboard(scores)
         norms = row_norms(features)
-        candidates = Products(features, norms)
+        candidates = Index(features, norms, rng) if self.approximate else Products(features, norms)
         remaining = RemainingNeighbors(features, norms, candidates, self.neighbors, pops=budget)
         picks = np.empty(budget, dtype=np.int64)
         gains = np.empty(budget, dtype=np.float64)
@@ -113,6 +124,32 @@ class NeighborPenalty(Rule):
             # The order of the factors is that of the paper's code: another one rounds differently.
             board.update(near, board.scores[near] - gain * cosines.astype(np.float64) ** 2 * self.gamma)
         return picks, gains
+
+    def notes(
+        self,
+        scores: NDArray[np.float64] | None,
+        features: NDArray[np.float32] | None,
+        budget: int,
+        rng: np.random.Generator,
+        columns: Mapping[str, NDArray[np.generic]],
+    ) -> dict[str, Any]:
+        """For approximate picks, the share of them that exact ones have in common, on random rows.
+
+        Returns:
+            Nothing if the picks are exact, else ``overlap_with_exact``, 0 to 1, and ``overlap_rows``, how
+            many rows it was measured on, with the same share of them picked; at most 20,000.
+        """
+        if not self.approximate or scores is None or features is None:
+            return {}
+        rows = np.sort(rng.choice(len(scores), size=min(len(scores), _OVERLAP_ROWS), replace=False))
+        picked = max(1, budget * len(rows) // len(scores))
+        sample = scores[rows], features[rows], picked
+        near, _ = self(*sample, rng, columns)
+        exact, _ = replace(self, approximate=False)(*sample, rng, columns)
+        return {
+            "overlap_with_exact": len(np.intersect1d(near, exact)) / picked,
+            "overlap_rows": len(rows),
+        }
 
 
 class _Leaderboard:

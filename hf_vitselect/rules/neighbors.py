@@ -12,13 +12,24 @@ _PROSPECT_BLOCKS = 16  # blocks that are foreseen at once
 
 
 class Candidates(Protocol):
-    """What proposes neighbours: ``Products`` does it exactly."""
+    """What proposes neighbours: ``Products`` with a proof, ``Index`` without."""
 
-    error: float
-    block_rows: int
+    @property
+    def error(self) -> float | None:
+        """Bound on the difference of a product and its cosine; None if it proves nothing."""
+        ...
+
+    @property
+    def block_rows(self) -> int:
+        """How many rows ``highest`` should be asked for at once."""
+        ...
+
+    def widths(self, neighbors: int) -> list[int]:
+        """How many candidates to ask for, at first and where they turn out to be too few, rising."""
+        ...
 
     def highest(self, rows: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Proposes ``width`` candidates for each row. See ``Products.highest``."""
+        """Proposes ``width`` candidates for each row, -1 for none. See ``Products.highest``."""
         ...
 
     def remove(self, rows: NDArray[np.int64]) -> None:
@@ -47,7 +58,10 @@ class RemainingNeighbors:
     so beyond the first m of them, re-scored or not, every row has a cosine of at most b + ``error``, where b
     is the next product; re-scored candidates strictly above that precede all others. As many are re-scored
     as make a list of ``2 * neighbors`` sure, if the proposed ones suffice. If too few are proven, the row's
-    candidates grow eightfold until enough are, at the latest when they are all the rows.
+    candidates grow until enough are, at the latest when they are all the rows.
+
+    Candidates of an ``Index`` prove nothing. Their order is trusted, and missing rows stay missing: the
+    neighbours are approximate then, their cosines exact.
 
     Time is about one product of d x n a pop. Memory beyond ``features`` and ``candidates`` is at most about
     200 MiB of lists, 10 MiB of buffers and 50 bytes a row. ``features`` itself is only read, by single rows,
@@ -82,8 +96,8 @@ class RemainingNeighbors:
         self._leaving: list[int] = []
         self._lists: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
         self._listed = np.zeros(rows, dtype=np.bool_)
-        self._width = min(rows, max(32, 6 * neighbors + 4))
-        self._most_rows = max(1, min(candidates.block_rows, _LIST_ENTRIES // 4 // self._width))
+        self._widths = candidates.widths(neighbors)
+        self._most_rows = max(1, min(candidates.block_rows, _LIST_ENTRIES // 4 // self._widths[0]))
         self._prospects = np.empty(0, dtype=np.int64)
         self._floor = np.inf
         self._pops_left = pops
@@ -106,11 +120,11 @@ class RemainingNeighbors:
         self._leaving.append(row)
         wanted = min(self._neighbors, self._left)
         near, cosines = self._take_list(row)
-        width = self._width
-        while len(near) < wanted:
-            self._make_lists(self._block(row, priority) if width == self._width else np.array([row]), width)
+        for attempt, width in enumerate(self._widths):
+            if len(near) >= wanted:
+                break
+            self._make_lists(np.array([row]) if attempt else self._block(row, priority), width)
             near, cosines = self._take_list(row)
-            width = min(8 * width, len(self._remaining))
         self._pops_left -= 1
         self._pops_since_block += 1
         return near[:wanted], cosines[:wanted]
@@ -142,20 +156,17 @@ class RemainingNeighbors:
         return rows[self._remaining[rows] & ~self._listed[rows]]
 
     def _make_lists(self, rows: NDArray[np.int64], width: int) -> None:
-        if (len(self._lists) + len(rows)) * self._width > _LIST_ENTRIES:
+        if (len(self._lists) + len(rows)) * self._widths[0] > _LIST_ENTRIES:
             self._lists.clear()
             self._listed[:] = False
         self._candidates.remove(np.array(self._leaving, dtype=np.int64))
         self._leaving.clear()
         found, products = self._candidates.highest(rows, width)
-        error = self._candidates.error
-        cut = products[:, min(2 * self._neighbors, width) - 1] - 2 * error
-        counts = np.count_nonzero(products >= cut[:, None], axis=1)
-        following = products[np.arange(len(rows)), np.minimum(counts, width - 1)]
-        bounds = np.where((counts == width) & (width >= self._left), -np.inf, following + error)
+        counts, bounds = self._certify(products)
         short = 0
         for row, count, bound, candidates in zip(rows.tolist(), counts, bounds, found, strict=True):
-            near = candidates[:count][self._remaining[candidates[:count]]]
+            near = candidates[:count]
+            near = near[(near >= 0) & self._remaining[near]]
             cosines = self._cosines(row, near)
             order = np.lexsort((near, -cosines))
             proven = order[: np.count_nonzero(cosines > bound)]
@@ -163,8 +174,26 @@ class RemainingNeighbors:
             short += len(proven) < min(self._neighbors, self._left)
         self._listed[rows] = True
         # Where even a block's first lists prove too little, the features are too much alike for the products.
-        if width == self._width and 2 * short > len(rows) and self._candidates.sharpen():
+        if width == self._widths[0] and 2 * short > len(rows) and self._candidates.sharpen():
             self._make_lists(rows, width)
+
+    def _certify(self, products: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Tells how many candidates of each row to re-score, and what all other cosines stay below.
+
+        Args:
+            products: float64 ``[b, width]``, falling.
+
+        Returns:
+            int64 ``[b]``, and a bound, float64 ``[b]``: -inf if there are no others, or they are given up.
+        """
+        rows, width = products.shape
+        error = self._candidates.error
+        if error is None:
+            return np.full(rows, width), np.full(rows, -np.inf)
+        cut = products[:, min(2 * self._neighbors, width) - 1] - 2 * error
+        counts = np.count_nonzero(products >= cut[:, None], axis=1)
+        following = products[np.arange(rows), np.minimum(counts, width - 1)]
+        return counts, np.where((counts == width) & (width >= self._left), -np.inf, following + error)
 
     def _cosines(self, row: int, others: NDArray[np.int64]) -> NDArray[np.float32]:
         """Cosines of one row with others, int64 ``[m]``, by the definition: float32 ``[m]``."""

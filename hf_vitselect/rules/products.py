@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,12 @@ class Products:
         self._removed = torch.zeros(len(features), dtype=self._type, device=self._device)
         self.block_rows = {"cpu": 256, "cuda": 1024}[self._device]
         self._make_units()
+
+    def widths(self, neighbors: int) -> list[int]:
+        """How many candidates to ask for, at first and where they prove too little: at last, all rows."""
+        rows = len(self._features)
+        width = max(32, 6 * neighbors + 4)
+        return [*takewhile(lambda asked: asked < rows, (width * 8**i for i in count())), rows]
 
     def sharpen(self) -> bool:
         """Goes over to float32, for features whose cosines bfloat16 cannot tell apart.

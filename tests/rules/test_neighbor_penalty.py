@@ -101,9 +101,9 @@ def test_parameters_act_as_in_the_reference(neighbors, gamma, precision):
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("room", [0, 2**30], ids=["units-made-again", "units-held"])
-def test_pools_wider_than_a_chunk_and_a_block(sign, room, precision, monkeypatch):
-    monkeypatch.setattr("hf_vitselect.rules.products._CHUNK_ROWS", {"cpu": 64, "cuda": 64})
+@pytest.mark.parametrize(("room", "chunk"), [(0, 2048), (2**30, 64)], ids=["units-made-again", "units-held"])
+def test_pools_wider_than_a_chunk_and_a_block(sign, room, chunk, precision, monkeypatch):
+    monkeypatch.setattr("hf_vitselect.rules.products._CHUNK_ROWS", {"cpu": chunk, "cuda": chunk})
     monkeypatch.setattr("hf_vitselect.rules.products._CHUNK_VALUES", 512)
     monkeypatch.setattr("hf_vitselect.rules.products._room", lambda device: room)
     monkeypatch.setattr("hf_vitselect.rules.neighbors._CHUNK_VALUES", 512)
@@ -226,7 +226,12 @@ def test_bad_parameters_say_what_was_expected(parameters, message):
 
 
 def test_the_defaults_are_the_papers():
-    assert asdict(NeighborPenalty()) == {"gamma": 1.0, "neighbors": 10, "rescale": None}
+    assert asdict(NeighborPenalty()) == {
+        "approximate": False,
+        "gamma": 1.0,
+        "neighbors": 10,
+        "rescale": None,
+    }
 
 
 def test_missing_features_are_an_error():

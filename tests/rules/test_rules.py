@@ -17,6 +17,7 @@ RULES = [
     TopScore(lowest=True),
     NeighborPenalty(),
     NeighborPenalty(gamma=0.5, neighbors=3, rescale="minmax"),
+    NeighborPenalty(approximate=True),
 ]
 every_rule = pytest.mark.parametrize("rule", RULES, ids=repr)
 
