@@ -35,6 +35,9 @@ class ScoreArguments(PoolArguments):
     model_name_or_path: str | None = _flag(None, "The seed model, for the column 'necessity'.")
     model_revision: str | None = _flag(None, "The seed model's commit, branch or tag.")
     clip_name_or_path: str | None = _flag(None, "A CLIP model, for the column 'embedding'.")
+    clip_score: bool = _flag(False, "Whether the CLIP model also gives the column 'clip_score'.")
+    judge: str | None = _flag(None, "A chat model's name, for the column 'judge'.")
+    judge_base_url: str | None = _flag(None, "The judge's OpenAI-compatible endpoint; the Hub's if not set.")
     text_name_or_path: str | None = _flag(None, "A sentence-transformers model, for the column 'embedding'.")
     dtype: str = _flag("auto", "The seed model's dtype; auto is the checkpoint's.")
     batch_size: int = _flag(8, "Rows in one forward of the seed model.")
@@ -43,6 +46,17 @@ class ScoreArguments(PoolArguments):
     )
     shard_size: int = _flag(500, "Rows in one shard; at most so many are lost in a crash.")
     trust_remote_code: bool = _flag(False, "As in transformers.")
+
+
+@dataclass
+class ScoreNetArguments(PoolArguments):
+    """`score_net`: trains a score net with the model and attaches its difficulty, as 'score_net'."""
+
+    columns: list[str] = field(
+        default_factory=lambda: ["embedding"],
+        metadata={"help": "What the net reads: one embedding column, or several score columns."},
+    )
+    hidden: int | None = _flag(None, "Units of one hidden layer; a linear net if not set.")
 
 
 @dataclass
@@ -87,6 +101,7 @@ class TrainingConfig(SFTConfig):  # type: ignore[misc]
 COMMANDS: dict[str, tuple[type, ...]] = {
     "seed": (SeedArguments, ModelConfig, TrainingConfig),
     "score": (ScoreArguments,),
+    "score_net": (ScoreNetArguments, ModelConfig, TrainingConfig),
     "select": (SelectArguments,),
     "push": (PushArguments,),
     "train": (TrainArguments, ModelConfig, TrainingConfig),

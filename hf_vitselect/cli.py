@@ -9,9 +9,10 @@ from hf_vitselect.errors import VitSelectError
 
 _COMMANDS = {
     "demo": "the whole chain on a pool that it renders itself, in minutes and offline",
-    "run": "the whole chain from a YAML file with the sections seed, score, select, train, push",
+    "run": "the whole chain from a YAML file with the sections seed, score, score_net, select, train, push",
     "seed": "fine-tune a model on a random part of a pool",
     "score": "attach score and embedding columns to a pool",
+    "score_net": "train a score net with the model, and attach its difficulty",
     "select": "pick a subset of a scored pool",
     "train": "fine-tune a model on a selection",
     "push": "push a selection and its card to the Hub",
@@ -20,7 +21,7 @@ _COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status, 2 for anything that the user can mend."""
-    lines = "\n".join(f"  {name:8}{text}" for name, text in _COMMANDS.items())
+    lines = "\n".join(f"  {name:10}{text}" for name, text in _COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="hf-vitselect",
         description="Find the part of a visual-instruction-tuning pool that is worth training on.",
@@ -54,7 +55,7 @@ def _run(flags: Sequence[str]) -> None:
 
     parser = argparse.ArgumentParser(prog="hf-vitselect run")
     parser.add_argument(
-        "--config", required=True, help="YAML with the sections seed, score, select, train, push"
+        "--config", required=True, help="YAML with the sections seed, score, score_net, select, train, push"
     )
     parser.add_argument("--output_dir", required=True, help="the run's folder; the same call goes on there")
     given = parser.parse_args(flags)

@@ -19,6 +19,7 @@ from hf_vitselect.arguments import (
     PoolArguments,
     PushArguments,
     ScoreArguments,
+    ScoreNetArguments,
     SeedArguments,
     SelectArguments,
     TrainArguments,
@@ -28,11 +29,19 @@ from hf_vitselect.engines.ledger import refuse_changes, write_atomically
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.rules.base import Rule
+from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.scorer import Scorer
-from hf_vitselect.scorers import ClipEmbedding, NecessityScorer, TextEmbedding
+from hf_vitselect.scorers import (
+    ClipEmbedding,
+    ClipScore,
+    JudgeScore,
+    NecessityScorer,
+    ScoreNetScorer,
+    TextEmbedding,
+)
 from hf_vitselect.scoring import score
 from hf_vitselect.selection import Selection, select_diverse
-from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
+from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, train_seed_model
 
 _FILES = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
 
@@ -95,7 +104,7 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
     the subset. All sections are checked before the first one runs.
 
     Args:
-        config: the sections seed, score, select, train and push, each with its command's flags.
+        config: the sections seed, score, score_net, select, train and push, each with its command's flags.
         folder: the run's folder; the same call goes on where it stopped.
 
     Raises:
@@ -203,12 +212,34 @@ def score_command(args: ScoreArguments) -> None:
         )
     if args.clip_name_or_path:
         scorers.append(ClipEmbedding(args.clip_name_or_path))
+        if args.clip_score:
+            scorers.append(ClipScore(args.clip_name_or_path))
     if args.text_name_or_path:
         scorers.append(TextEmbedding(args.text_name_or_path))
+    if args.judge:
+        scorers.append(JudgeScore(args.judge, base_url=args.judge_base_url))
     if not scorers:
-        raise ValueError("nothing to score: give model_name_or_path, clip_name_or_path or text_name_or_path")
+        raise ValueError(
+            "nothing to score: give model_name_or_path, clip_name_or_path, text_name_or_path or judge"
+        )
     scored = score(load_pool(args), scorers, Path(args.output_dir, "shards"), shard_size=args.shard_size)
     scored.save_to_disk(str(Path(args.output_dir, "scored")))
+
+
+def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFTConfig) -> None:
+    """Trains score net and model together; saves the pool with its difficulty to the folder ``scored``."""
+    pool, out = load_pool(args), Path(training.output_dir)
+    trainer = ScoreNetTrainer(
+        model.model_name_or_path,
+        pool=pool,
+        score_net=ScoreNet.fit(pool, args.columns, hidden=args.hidden, seed=training.seed),
+        args=_with_model_options(model, training),
+        peft_config=get_peft_config(model),
+        quantization_config=get_quantization_config(model),
+    )
+    trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
+    trainer.save_model()
+    score(pool, ScoreNetScorer(str(out / "score_net")), out / "shards").save_to_disk(str(out / "scored"))
 
 
 def select_command(args: SelectArguments) -> None:
@@ -250,6 +281,7 @@ def push_command(args: PushArguments) -> None:
 _DO: dict[str, Callable[..., None]] = {
     "seed": seed_command,
     "score": score_command,
+    "score_net": score_net_command,
     "select": select_command,
     "train": train_command,
     "push": push_command,
@@ -269,6 +301,7 @@ def _wire(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
     made = {
         "seed": {"output_dir": str(folder / "seed")},
         "score": {"output_dir": str(folder / "score"), **pool},
+        "score_net": {"output_dir": str(folder / "score_net")},
         "select": {"output_dir": str(folder / "select")},
         "train": {"output_dir": str(folder / "train")},
         "push": {},
@@ -276,7 +309,9 @@ def _wire(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
     if "seed" in sections:
         made["score"]["model_name_or_path"] = str(folder / "seed")
     if "score" in sections:
-        made["select"]["dataset_name"] = str(folder / "score" / "scored")
+        made["score_net"]["dataset_name"] = made["select"]["dataset_name"] = str(folder / "score" / "scored")
+    if "score_net" in sections:
+        made["select"] |= {"dataset_name": str(folder / "score_net" / "scored"), "by": "score_net"}
     if "select" in sections:
         made["train"]["selection"] = made["push"]["selection"] = str(folder / "select")
     return {name: {**made[name], **section} for name, section in sections.items()}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from pools import mixed_pool
+from tiny_embedders import save_clip
 
 from hf_vitselect.arguments import SelectArguments, parse_section
 from hf_vitselect.errors import StaleRunError
@@ -13,7 +14,19 @@ from hf_vitselect.pipeline import Run, _wire, load_pool, make_rule, parse_budget
 from hf_vitselect.rules import NeighborPenalty, TopScore
 from hf_vitselect.selection import Selection
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "configs" / "run.yaml"
+CONFIGS = Path(__file__).parents[1] / "examples" / "configs"
+SECTIONS = {
+    "run.yaml": ["seed", "score", "select", "push", "train"],
+    "self_filter.yaml": ["score", "score_net", "select", "push", "train"],
+}
+TRAINING = {
+    "max_steps": 2,
+    "learning_rate": "5e-4",
+    "report_to": "none",
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+}
 
 
 def note(text):
@@ -78,15 +91,7 @@ def test_a_wrong_configuration_is_refused_before_anything_runs(config, message, 
 
 def test_chain_from_seed_to_model(tiny, tmp_path):
     mixed_pool(16).save_to_disk(tmp_path / "pool")
-    training = {
-        "model_name_or_path": tiny("llava").folder,
-        "max_steps": 2,
-        "learning_rate": "5e-4",
-        "report_to": "none",
-        "use_cpu": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
-    }
+    training = {"model_name_or_path": tiny("llava").folder, **TRAINING}
     config = {
         "seed": {"dataset_name": str(tmp_path / "pool"), "budget": 4, **training},
         "score": {"shard_size": 5},
@@ -102,6 +107,22 @@ def test_chain_from_seed_to_model(tiny, tmp_path):
 
     run(config, tmp_path / "run")
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
+
+
+def test_chain_with_a_score_net(tiny, tmp_path):
+    mixed_pool(12).save_to_disk(tmp_path / "pool")
+    training = {"model_name_or_path": tiny("llava").folder, **TRAINING}
+    clip = save_clip(tmp_path / "clip")
+    config = {
+        "score": {"dataset_name": str(tmp_path / "pool"), "clip_name_or_path": clip, "clip_score": True},
+        "score_net": {"columns": ["embedding"], **training},
+        "select": {"budget": 0.5, "rescale": "minmax"},
+    }
+    for _ in range(2):
+        run(config, tmp_path / "run")
+    recipe = Selection.load_from_disk(tmp_path / "run" / "select").recipe
+    assert recipe["by"] == "score_net"
+    assert [scorer["column"] for scorer in recipe["scorers"]] == ["embedding", "clip_score", "score_net"]
 
 
 def test_load_pool_reads_saved_splits(tmp_path):
@@ -146,11 +167,14 @@ def test_load_pool_reads_a_single_file(tmp_path):
     assert pool.features == mixed_pool(3).features
 
 
-@pytest.mark.parametrize("section", ["seed", "score", "select", "push", "train"])
-def test_the_example_configuration_has_known_keys_only(section, tmp_path):
-    config = yaml.safe_load(EXAMPLE.read_text())
+@pytest.mark.parametrize(
+    ("file", "section"), [(file, section) for file, sections in SECTIONS.items() for section in sections]
+)
+def test_the_example_configurations_have_known_keys_only(file, section, tmp_path):
+    config = yaml.safe_load((CONFIGS / file).read_text())
+    assert list(config) == SECTIONS[file]
     given = _wire(config, tmp_path)[section]
-    if section in ("seed", "train"):  # the example is for a GPU
+    if section in ("seed", "score_net", "train"):  # the example is for a GPU
         given |= {"use_cpu": True, "bf16": False}
     parse_section(section, given)
     with pytest.raises(ValueError, match="unknown keys"):
