@@ -71,6 +71,11 @@ class SelectArguments(PoolArguments):
     gamma: float | None = _flag(None, "NeighborPenalty: strength of the penalty.")
     neighbors: int | None = _flag(None, "NeighborPenalty: how many neighbours are penalised.")
     rescale: str | None = _flag(None, "NeighborPenalty: 'minmax' maps the scores to [0, 1] first.")
+    groups: str | None = _flag(None, "GroupedSampling: number of groups, or a column that names them.")
+    cluster: bool | None = _flag(None, "GroupedSampling: groups are clusters of the embedding.")
+    quota: str | None = _flag(None, "GroupedSampling: 'uniform', 'proportional' or 'rising'.")
+    within: str | None = _flag(None, "GroupedSampling: 'random' or 'necessity'.")
+    approximate: bool | None = _flag(None, "NeighborPenalty: find neighbours with a faiss index.")
     lowest: bool | None = _flag(None, "TopScore: lowest scores first.")
     seed: int = _flag(0, "Of the rule's random numbers.")
 

@@ -174,8 +174,15 @@ def make_rule(args: SelectArguments) -> Rule:
         known = sorted(set(rules.__all__) - {"Rule"})
         raise ValueError(f"expected a rule among {known}, got {args.rule!r}")
     kind = getattr(rules, args.rule)
-    given = {name: getattr(args, name) for name in ("gamma", "neighbors", "rescale", "lowest")}
-    given = {name: value for name, value in given.items() if value is not None}
+    flags = {
+        item.name
+        for each in rules.__all__
+        if each != "Rule"
+        for item in dataclasses.fields(getattr(rules, each))
+    }
+    given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
+    if given.get("groups", "").isdigit():
+        given["groups"] = int(given["groups"])
     foreign = sorted(given.keys() - {parameter.name for parameter in dataclasses.fields(kind)})
     if foreign:
         raise ValueError(f"{args.rule} has no {foreign}; remove them or choose the rule that has")

@@ -11,7 +11,7 @@ from tiny_embedders import save_clip
 from hf_vitselect.arguments import SelectArguments, parse_section
 from hf_vitselect.errors import StaleRunError
 from hf_vitselect.pipeline import Run, _wire, load_pool, make_rule, parse_budget, run
-from hf_vitselect.rules import NeighborPenalty, TopScore
+from hf_vitselect.rules import GroupedSampling, NeighborPenalty, TopScore
 from hf_vitselect.selection import Selection
 
 CONFIGS = Path(__file__).parents[1] / "examples" / "configs"
@@ -145,6 +145,9 @@ def test_budget_from_a_flag(text, budget):
 def test_rule_from_flags():
     assert make_rule(SelectArguments("x", gamma=0.5)) == NeighborPenalty(gamma=0.5)
     assert make_rule(SelectArguments("x", rule="TopScore", lowest=True)) == TopScore(lowest=True)
+    assert make_rule(SelectArguments("x", rule="GroupedSampling", groups="5")) == GroupedSampling(groups=5)
+    by_source = SelectArguments("x", rule="GroupedSampling", groups="source", quota="uniform")
+    assert make_rule(by_source) == GroupedSampling(groups="source", quota="uniform")
     with pytest.raises(ValueError, match=r"TopScore has no \['gamma'\]"):
         make_rule(SelectArguments("x", rule="TopScore", gamma=0.5))
     with pytest.raises(ValueError, match="expected a rule among"):

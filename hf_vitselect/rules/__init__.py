@@ -1,8 +1,9 @@
 """Selection rules: arrays in, picked rows and their gains out."""
 
 from hf_vitselect.rules.base import Rule
+from hf_vitselect.rules.grouped_sampling import GroupedSampling
 from hf_vitselect.rules.neighbor_penalty import NeighborPenalty
 from hf_vitselect.rules.random import Random
 from hf_vitselect.rules.top_score import TopScore
 
-__all__ = ["NeighborPenalty", "Random", "Rule", "TopScore"]
+__all__ = ["GroupedSampling", "NeighborPenalty", "Random", "Rule", "TopScore"]

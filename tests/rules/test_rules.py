@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hf_vitselect.rules
-from hf_vitselect.rules import NeighborPenalty, Random, Rule, TopScore
+from hf_vitselect.rules import GroupedSampling, NeighborPenalty, Random, Rule, TopScore
 
 RULES = [
     Random(),
@@ -18,6 +18,9 @@ RULES = [
     NeighborPenalty(),
     NeighborPenalty(gamma=0.5, neighbors=3, rescale="minmax"),
     NeighborPenalty(approximate=True),
+    GroupedSampling(),
+    GroupedSampling(groups="row", quota="proportional"),
+    GroupedSampling(groups=5, cluster=True, quota="uniform", within="necessity"),
 ]
 every_rule = pytest.mark.parametrize("rule", RULES, ids=repr)
 
@@ -60,7 +63,10 @@ def test_the_same_seed_gives_the_same_picks(rule):
         np.testing.assert_array_equal(first, second)
 
 
-@every_rule
+greedy = [rule for rule in RULES if not isinstance(rule, GroupedSampling)]  # whose groups take turns by quota
+
+
+@pytest.mark.parametrize("rule", greedy, ids=repr)
 def test_a_smaller_budget_starts_a_larger_one(rule):
     np.testing.assert_array_equal(picks_of(rule, 20)[0], picks_of(rule, 90)[0][:20])
 
