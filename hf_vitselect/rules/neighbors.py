@@ -101,7 +101,7 @@ class RemainingNeighbors:
         self._prospects = np.empty(0, dtype=np.int64)
         self._floor = np.inf
         self._pops_left = pops
-        self._pops_since_block = 0
+        self._pops_since_block = self._most_rows
 
     def pop(self, row: int, priority: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Removes a row and finds its nearest remaining rows.
