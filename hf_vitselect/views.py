@@ -1,0 +1,43 @@
+"""What a model is shown of a row: all of it, or less, so that two losses tell what was left out.
+
+A view keeps the answers as they are: their tokens are what a loss is taken over.
+"""
+
+from collections.abc import Callable
+
+from hf_vitselect.errors import RowError
+from hf_vitselect.rows import Conversation, Turn
+
+View = Callable[[Conversation], Conversation]
+
+
+def whole(row: Conversation) -> Conversation:
+    """The row as it is."""
+    return row
+
+
+def without_pictures(row: Conversation) -> Conversation:
+    """The row's text alone: no picture, and no placeholder where one stood.
+
+    Raises:
+        RowError: ``image_missing`` if there is no picture to leave out.
+    """
+    if not row.pictures:
+        raise RowError("image_missing", "a row without picture has nothing to leave out")
+    turns = (Turn(turn.role, tuple(part for part in turn.parts if part is not None)) for turn in row.turns)
+    return Conversation(tuple(turns))
+
+
+def without_questions(row: Conversation) -> Conversation:
+    """The row with blank user turns, pictures kept in their places.
+
+    System and tool turns stay: they don't ask, and many chat templates write a system turn of their own
+    that could not be left out.
+    """
+    return Conversation(
+        tuple(_blank(turn) if turn.role == "user" else turn for turn in row.turns), row.pictures
+    )
+
+
+def _blank(turn: Turn) -> Turn:
+    return Turn(turn.role, tuple(part for part in turn.parts if part is None))
