@@ -28,6 +28,11 @@ class ResponseLoss:
     nll: torch.Tensor
     hit: torch.Tensor
 
+    @property
+    def mean(self) -> float:
+        """The mean negative log-likelihood in nats per response token; NaN without any token."""
+        return self.nll.double().mean().item()
+
 
 class VLM:
     """A model with its encoder, ready to score.
@@ -118,7 +123,9 @@ class VLM:
         Args:
             rows: read by `hf_vitselect.rows`. Of many rows, so many are decoded at a time as fill 16
                 batches, because their pictures stay in memory until they are scored.
-            batch_size: rows in one forward, of similar length.
+            batch_size: rows in one forward, of similar length. Rows with pictures and rows without don't
+                share one: whether the latter are there then changes nothing for the former, not even
+                the rounding.
         """
         window = 16 * batch_size
         return [
@@ -131,12 +138,16 @@ class VLM:
         self, rows: Sequence[Conversation | RowError], batch_size: int
     ) -> list[ResponseLoss | RowError]:
         results = [_encode_or_error(self.encoder, row) for row in rows]
-        good = [(i, row) for i, row in enumerate(results) if isinstance(row, Encoded)]
-        good.sort(key=lambda pair: pair[1].length)
+        blind, seeing = [], []
+        for i, (row, encoded) in enumerate(zip(rows, results, strict=True)):
+            if isinstance(row, Conversation) and isinstance(encoded, Encoded):
+                (seeing if row.pictures else blind).append((i, encoded))
         losses: dict[int, ResponseLoss | RowError] = {}
-        for start in range(0, len(good), batch_size):
-            places, batch = zip(*good[start : start + batch_size], strict=True)
-            losses |= zip(places, self._losses_or_errors(batch), strict=True)
+        for alike in (blind, seeing):
+            alike.sort(key=lambda pair: pair[1].length)
+            for start in range(0, len(alike), batch_size):
+                places, batch = zip(*alike[start : start + batch_size], strict=True)
+                losses |= zip(places, self._losses_or_errors(batch), strict=True)
         return [row if isinstance(row, RowError) else losses[i] for i, row in enumerate(results)]
 
     def _losses_or_errors(self, rows: Sequence[Encoded]) -> list[ResponseLoss | RowError]:

@@ -1,5 +1,7 @@
 """The losses: for every architecture those of a slow loop over the model's full logits."""
 
+import math
+
 import pytest
 import torch
 from pools import encode, mixed_pool, png, stripes
@@ -7,7 +9,7 @@ from tiny import ARCHITECTURES
 
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.rows import Conversation, Picture, Turn, read_table, undecoded
-from hf_vitselect.vlm import VLM
+from hf_vitselect.vlm import VLM, ResponseLoss
 
 TALKS = [
     (1, ["what colour is it?", "red"]),
@@ -96,9 +98,23 @@ def test_losses_depend_on_the_picture(vlm_of, architecture):
 def test_a_batch_without_pictures_equals_its_rows_among_pictures(vlm_of, architecture):
     vlm = vlm_of(architecture)
     rows = conversations(architecture)
-    mixed = vlm.score(rows, batch_size=6)
+    mixed = vlm.response_losses([vlm.encoder.encode(row) for row in rows])
     for result, i in zip(vlm.score([rows[1], rows[4]], batch_size=2), (1, 4), strict=True):
         torch.testing.assert_close(result.nll, mixed[i].nll, atol=1e-5, rtol=0)
+
+
+def test_rows_without_pictures_do_not_change_the_others_by_a_bit(vlm_of):
+    vlm = vlm_of("llava")
+    rows = conversations("llava")
+    skipped = [row if row.pictures else RowError("image_missing", "skipped") for row in rows]
+    for one, two in zip(vlm.score(rows, batch_size=3), vlm.score(skipped, batch_size=3), strict=True):
+        assert isinstance(two, RowError) or torch.equal(one.nll, two.nll)
+
+
+def test_the_mean_is_that_of_the_tokens():
+    nll = torch.tensor([1.0, 2.0, 6.0])
+    assert ResponseLoss(nll, nll > 1).mean == 3.0
+    assert math.isnan(ResponseLoss(nll[:0], nll[:0] > 1).mean)
 
 
 @torch.inference_mode()
