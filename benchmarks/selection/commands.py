@@ -121,14 +121,11 @@ def memory(args: argparse.Namespace) -> None:
         precision, held = args.one.split()
         features = np.load(args.folder / "features.npy", mmap_mode="r")
         small = clip_like(600, 64)
-        pick(difficulties(600), small, 50, precision)
-        room = (
-            {"patch": patch("hf_vitselect.rules.products._room", lambda device: 0)} if held == "again" else {}
-        )
-        for manager in room.values():
-            manager.start()
-        with peak_growth() as growth:
-            pick(difficulties(len(features)), features, args.picks, precision)
+        pick(difficulties(600), small, 50)
+        room = 0 if held == "again" else 2**50
+        parameters = {"approximate": True} if precision == "approximate" else {"precision": precision}
+        with patch("hf_vitselect.rules.products._room", lambda device: room), peak_growth() as growth:
+            pick(difficulties(len(features)), features, args.picks, **parameters)
         print(growth[0])
         return
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +134,7 @@ def memory(args: argparse.Namespace) -> None:
     made.flush()
     size = made.nbytes
     rows = []
-    for one in ("bfloat16 held", "float32 held", "bfloat16 again", "float32 again"):
+    for one in ("bfloat16 held", "float32 held", "bfloat16 again", "float32 again", "approximate index"):
         given = ["--one", one, "--folder", str(args.folder), "--picks", str(args.picks)]
         run = [sys.executable, str(_DOOR), "memory", *given]
         growth = int(subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
@@ -145,7 +142,7 @@ def memory(args: argparse.Namespace) -> None:
         rows.append(
             {
                 "products": precision,
-                "unit rows": "held" if held == "held" else "made again for each product",
+                "unit rows": {"again": "made again for each product", "index": "compressed"}.get(held, held),
                 "peak growth": f"{growth / MIB:.0f} MiB",
                 "of the features' bytes": f"{growth / size:.2f}",
             }

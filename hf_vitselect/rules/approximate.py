@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-_CHUNK_ROWS = 4096
+_CHUNK_ROWS = 2048
 _TRAIN_ROWS = 2**14
 _DIMENSIONS = 256
 _WIDEST = 1024  # a GPU index finds up to 2,048
@@ -55,21 +55,19 @@ class Index:
             self._index = faiss.IndexFlatL2(dim)
         else:
             lists = math.isqrt(rows) // 2
-            wanted = min(rows, max(_TRAIN_ROWS, 40 * lists))
-            sample = self._unit_rows(np.sort(rng.choice(rows, size=wanted, replace=False)))
+            sample = np.sort(rng.choice(rows, size=min(rows, max(_TRAIN_ROWS, 40 * lists)), replace=False))
             with _one_thread():
-                self._axes = _principal_axes(
-                    sample[:: len(sample) // _TRAIN_ROWS], min(_DIMENSIONS, dim // 2 * 2)
-                )
+                few = self._unit_rows(sample[:: len(sample) // _TRAIN_ROWS])
+                self._axes = _principal_axes(few, min(_DIMENSIONS, dim // 2 * 2))
                 reduced = self._axes.shape[1]
                 kind = "Flat" if gpu else f"PQ{reduced // 2}x4fs"
                 self._index = faiss.index_factory(reduced, f"IVF{lists},{kind}")
-                self._index.train(sample @ self._axes)
+                self._index.train(np.concatenate([self._reduced(part) for part in _parts(sample)]))
             self._index.nprobe = max(1, lists // 2)
         if gpu:
             self._index = faiss.index_cpu_to_all_gpus(self._index)
-        for start in range(0, rows, _CHUNK_ROWS):
-            self._index.add(self._reduced(np.arange(start, min(start + _CHUNK_ROWS, rows))))
+        for part in _parts(np.arange(rows)):
+            self._index.add(self._reduced(part))
 
     def widths(self, neighbors: int) -> list[int]:
         """How many candidates to ask for, at first and where they turn out to be too few."""
@@ -92,14 +90,21 @@ class Index:
         return self._unit_rows(rows) @ self._axes
 
     def _unit_rows(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        units: NDArray[np.float32] = (self._features[rows] / self._norms[rows, None]).astype(np.float32)
+        units = np.empty((len(rows), self._features.shape[1]), dtype=np.float32)
+        for start, part in enumerate(_parts(rows)):
+            units[start * _CHUNK_ROWS :][: len(part)] = self._features[part] / self._norms[part, None]
         return units
+
+
+def _parts(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    return (rows[start : start + _CHUNK_ROWS] for start in range(0, len(rows), _CHUNK_ROWS))
 
 
 def _principal_axes(units: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     """The directions in which rows differ most, float32 ``[d, count]``, orthonormal."""
-    centred = units - units.mean(axis=0)
-    _, axes = np.linalg.eigh(centred.T @ centred)
+    mean = units.mean(axis=0, dtype=np.float64)
+    spread = units.T @ units - len(units) * np.outer(mean, mean)
+    _, axes = np.linalg.eigh(spread.astype(np.float32))
     return np.ascontiguousarray(axes[:, : -count - 1 : -1])
 
 

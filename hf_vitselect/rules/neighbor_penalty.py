@@ -105,6 +105,7 @@ class NeighborPenalty(Rule):
             return TopScore()(scores, features, budget, rng, columns)
 
         board = _Leaderboard(scores)
+        features = np.asarray(features)  # rows of a memmap are slower to take
         norms = row_norms(features)
         candidates = Index(features, norms, rng) if self.approximate else Products(features, norms)
         remaining = RemainingNeighbors(features, norms, candidates, self.neighbors, pops=budget)
