@@ -138,7 +138,8 @@ class VLM:
         self, rows: Sequence[Conversation | RowError], batch_size: int
     ) -> list[ResponseLoss | RowError]:
         results = [_encode_or_error(self.encoder, row) for row in rows]
-        blind, seeing = [], []
+        blind: list[tuple[int, Encoded]] = []
+        seeing: list[tuple[int, Encoded]] = []
         for i, (row, encoded) in enumerate(zip(rows, results, strict=True)):
             if isinstance(row, Conversation) and isinstance(encoded, Encoded):
                 (seeing if row.pictures else blind).append((i, encoded))

@@ -15,10 +15,12 @@ PACKAGE = Path(hf_vitselect.__file__).parent
 FLOORS = [
     {"errors"},
     {"sources", "rows", "columns"},
-    {"answers"},
+    {"answers", "views"},
     {"encoding"},
     {"vlm", "clip", "chat", "score_net"},
     {"scorer"},
+    {"measuring"},
+    {"response_scorer", "clip_scorer"},
     {"scorers", "engines"},
     {"rules", "scoring"},
     {"selection"},

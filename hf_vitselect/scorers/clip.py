@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from datasets import Features, List, Value
 
+from hf_vitselect.clip_scorer import ClipFeatureScorer
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation
-from hf_vitselect.scorer import Scorer
+from hf_vitselect.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.clip import Clip
+    from hf_vitselect.clip import ClipFeatures
 
 
-class ClipEmbedding(Scorer):
+class ClipEmbedding(ClipFeatureScorer):
     """The unit image feature joined with the unit text feature of a CLIP model.
 
     Self-Filter (arXiv 2402.12501) uses openai/clip-vit-large-patch14, which gives 2 x 768 = 1536
@@ -35,11 +35,7 @@ class ClipEmbedding(Scorer):
         >>> pool.map(ClipEmbedding("openai/clip-vit-large-patch14"), batched=True)  # doctest: +SKIP
     """
 
-    def __init__(
-        self, model: str, *, column: str = "embedding", revision: str | None = None, batch_size: int = 64
-    ) -> None:
-        super().__init__(column=column, model=str(model), revision=revision)
-        self.batch_size = batch_size
+    signal = "embedding"
 
     @property
     def features(self) -> Features:
@@ -49,21 +45,15 @@ class ClipEmbedding(Scorer):
         vector = List(Value("float32"), length=2 * width)
         return Features({self.column: vector, self.status_column: Value("string")})
 
-    def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
-        """Embeds the rows."""
-        vectors: list[np.ndarray | None] = []
-        statuses: list[str] = []
-        for found in self.loaded.features(rows, self.batch_size):
-            failed = isinstance(found, RowError)
-            vectors.append(None if failed else np.concatenate([found.image, found.text]))
-            statuses.append(found.status if failed else "ok")
-        return {self.column: vectors, self.status_column: statuses}
-
-    def load(self, identity: Mapping[str, Any]) -> "Clip":
-        """The CLIP model and its processor."""
-        from hf_vitselect.clip import Clip
-
-        return Clip(identity["model"], revision=identity.get("commit"), device=self._device())
+    def columns(self, rows: Sequence[Mapping[View, "ClipFeatures"] | RowError]) -> dict[str, list[Any]]:
+        """The two features of every row, joined."""
+        return {
+            self.column: [
+                None if isinstance(row, RowError) else np.concatenate([row[whole].image, row[whole].text])
+                for row in rows
+            ],
+            self.status_column: [row.status if isinstance(row, RowError) else "ok" for row in rows],
+        }
 
 
 @lru_cache(maxsize=32)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from datasets import Features, Value
 
+from hf_vitselect.clip_scorer import ClipFeatureScorer
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation
-from hf_vitselect.scorer import Scorer
+from hf_vitselect.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.clip import Clip
+    from hf_vitselect.clip import ClipFeatures
 
 
-class ClipScore(Scorer):
+class ClipScore(ClipFeatureScorer):
     """The cosine of a row's image feature and its text feature under a CLIP model.
 
     Self-Filter (arXiv 2402.12501, stage 1) feeds it to its score net. It is the plain cosine: neither
@@ -37,36 +37,23 @@ class ClipScore(Scorer):
         >>> pool.map(ClipScore("openai/clip-vit-large-patch14"), batched=True)  # doctest: +SKIP
     """
 
-    def __init__(
-        self, model: str, *, column: str = "clip_score", revision: str | None = None, batch_size: int = 64
-    ) -> None:
-        super().__init__(column=column, model=str(model), revision=revision)
-        self.batch_size = batch_size
+    signal = "clip_score"
 
     @property
     def features(self) -> Features:
         """The cosine and the status."""
         return Features({self.column: Value("float32"), self.status_column: Value("string")})
 
-    def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
-        """Scores the rows that have a picture."""
-        scores: list[float | None] = []
-        statuses: list[str] = []
-        for found in self.loaded.features([_with_picture(row) for row in rows], self.batch_size):
-            failed = isinstance(found, RowError)
-            # Rounding must not lead out of the range.
-            scores.append(None if failed else float(np.clip(found.image @ found.text, -1, 1)))
-            statuses.append(found.status if failed else "ok")
-        return {self.column: scores, self.status_column: statuses}
-
-    def load(self, identity: Mapping[str, Any]) -> "Clip":
-        """The CLIP model and its processor."""
-        from hf_vitselect.clip import Clip
-
-        return Clip(identity["model"], revision=identity.get("commit"), device=self._device())
+    def columns(self, rows: Sequence[Mapping[View, "ClipFeatures"] | RowError]) -> dict[str, list[Any]]:
+        """The cosine of every row that has a picture."""
+        found = [row if isinstance(row, RowError) else _cosine(row[whole]) for row in rows]
+        return {
+            self.column: [None if isinstance(cosine, RowError) else cosine for cosine in found],
+            self.status_column: [cosine.status if isinstance(cosine, RowError) else "ok" for cosine in found],
+        }
 
 
-def _with_picture(row: Conversation | RowError) -> Conversation | RowError:
-    if isinstance(row, RowError) or row.pictures:
-        return row
-    return RowError("image_missing", "a row without picture has no cosine of image and text")
+def _cosine(features: "ClipFeatures") -> float | RowError:
+    if not features.image.any():
+        return RowError("image_missing", "a row without picture has no cosine of image and text")
+    return float(np.clip(features.image @ features.text, -1, 1))  # rounding must not lead out of the range

@@ -1,20 +1,19 @@
 """Necessity: how badly the seed model answers a row (MLLM-Selector, arXiv 2503.20502)."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from datasets import Features, Value
 
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation
-from hf_vitselect.scorer import Scorer
+from hf_vitselect.response_scorer import ResponseScorer
+from hf_vitselect.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.vlm import VLM, ResponseLoss
+    from hf_vitselect.vlm import ResponseLoss
 
 
-class NecessityScorer(Scorer):
+class NecessityScorer(ResponseScorer):
     """Mean negative log-likelihood of the response under a seed model, picture and instruction given.
 
     A re-implementation: the paper (MLLM-Selector, arXiv 2503.20502, necessity scoring with the seed
@@ -43,64 +42,28 @@ class NecessityScorer(Scorer):
         >>> scored = pool.map(NecessityScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        column: str = "necessity",
-        processor: Any = None,
-        revision: str | None = None,
-        dtype: str = "auto",
-        batch_size: int = 8,
-        max_length: int | None = None,
-        trust_remote_code: bool = False,
-    ) -> None:
-        super().__init__(column=column, model=str(model), revision=revision)
-        self.dtype = str(dtype).removeprefix("torch.")
-        self.batch_size = batch_size
-        self.max_length = max_length
-        self.trust_remote_code = trust_remote_code
-        self.processor = None
-        if processor is not None:
-            from hf_vitselect.encoding import SavedProcessor
-
-            self.processor = SavedProcessor.of(processor)
+    signal = "necessity"
 
     @property
     def features(self) -> Features:
         """The score, the number of response tokens, the status."""
-        tokens = "response_tokens" if self.column == "necessity" else f"{self.column}_response_tokens"
         return Features(
-            {self.column: Value("float32"), tokens: Value("int32"), self.status_column: Value("string")}
+            {self.column: Value("float32"), self._tokens: Value("int32"), self.status_column: Value("string")}
         )
 
-    def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
-        """Scores the rows in batches of similar length."""
-        results = [_necessity(result) for result in self.loaded.score(rows, self.batch_size)]
-        return dict(zip(self.features, map(list, zip(*results, strict=True)), strict=True))
+    def value(self, losses: Mapping[View, "ResponseLoss"]) -> float:
+        """The mean loss."""
+        return losses[whole].mean
 
-    def load(self, identity: Mapping[str, Any]) -> "VLM":
-        """The seed model with its processor."""
-        from hf_vitselect.vlm import VLM
+    def columns(self, rows: Sequence[Mapping[View, "ResponseLoss"] | RowError]) -> dict[str, list[Any]]:
+        """The score, the number of response tokens where there is a score, the status."""
+        found = super().columns(rows)
+        tokens = [
+            None if score is None or isinstance(row, RowError) else len(row[whole].nll)
+            for row, score in zip(rows, found[self.column], strict=True)
+        ]
+        return found | {self._tokens: tokens}
 
-        return VLM.load(
-            identity["model"],
-            processor=None if self.processor is None else self.processor.load(),
-            revision=identity.get("commit"),
-            dtype=self.dtype,
-            device=self._device(),
-            max_length=self.max_length,
-            trust_remote_code=self.trust_remote_code,
-        )
-
-
-def _necessity(result: "ResponseLoss | RowError") -> tuple[float | None, int | None, str]:
-    if isinstance(result, RowError):
-        return None, None, result.status
-    tokens = len(result.nll)
-    if tokens == 0:
-        return None, None, "no_response"
-    mean = result.nll.double().mean().item()
-    if not math.isfinite(mean):
-        return None, None, "non_finite"
-    return mean, tokens, "ok"
+    @property
+    def _tokens(self) -> str:
+        return "response_tokens" if self.column == self.signal else f"{self.column}_response_tokens"

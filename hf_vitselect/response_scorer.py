@@ -1,0 +1,128 @@
+"""What the scorers of a vision-language model's losses have in common."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from datasets import Features, Value
+
+from hf_vitselect.errors import RowError
+from hf_vitselect.measuring import MeasuringScorer
+from hf_vitselect.rows import Conversation
+from hf_vitselect.views import View
+
+if TYPE_CHECKING:
+    from hf_vitselect.vlm import VLM, ResponseLoss
+
+_FLOAT32_MAX = 3.4028234663852886e38
+
+
+class ResponseScorer(MeasuringScorer):
+    """One number from the losses of the response tokens under one or several views of the row.
+
+    Response tokens are what SFT supervises: every assistant turn and its end-of-turn token. A subclass
+    gives its `signal`, its `views` and their `value`; `score` runs the forward of a view once for all
+    subclasses with the same model and settings.
+
+    Adds its column (float32) and the column's status.
+
+    Args:
+        model: the model, a Hub id or a folder; loaded at the first row, not before.
+        column: name of the main column; the signal's own if None.
+        processor: a processor to use in place of the model's own `AutoProcessor`.
+        revision: a commit, branch or tag on the Hub.
+        dtype: a torch dtype's name; ``auto`` is the checkpoint's. Half precision moves losses by
+            about 1e-3 with the batch's make-up.
+        batch_size: rows in one forward; does not change the scores beyond rounding.
+        max_length: rows with more tokens are ``too_long``; the model's own context if None.
+        trust_remote_code: as in `transformers`.
+
+    Raises:
+        ModelError: at the first row, if the processor has no chat template or a slow tokenizer.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        column: str | None = None,
+        processor: Any = None,
+        revision: str | None = None,
+        dtype: str = "auto",
+        batch_size: int = 8,
+        max_length: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        super().__init__(model, column=column, revision=revision)
+        self.dtype = str(dtype).removeprefix("torch.")
+        self.batch_size = batch_size
+        self.max_length = max_length
+        self.trust_remote_code = trust_remote_code
+        self.processor = None
+        if processor is not None:
+            from hf_vitselect.encoding import SavedProcessor
+
+            self.processor = SavedProcessor.of(processor)
+
+    @property
+    def features(self) -> Features:
+        """The score and the status."""
+        return Features({self.column: Value("float32"), self.status_column: Value("string")})
+
+    @abstractmethod
+    def value(self, losses: Mapping[View, "ResponseLoss"]) -> float:
+        """The row's number.
+
+        Args:
+            losses: of each of `views`, over the same response tokens, at least one; their means are finite.
+
+        Raises:
+            ArithmeticError: if there is none, which is ``non_finite``, as are infinity and NaN.
+        """
+
+    def measure(self, rows: Sequence[Conversation | RowError]) -> list["ResponseLoss | RowError"]:
+        """The losses of the response tokens, in batches of rows of similar length."""
+        losses: list[ResponseLoss | RowError] = self.loaded.score(rows, self.batch_size)
+        return losses
+
+    def columns(self, rows: Sequence[Mapping[View, "ResponseLoss"] | RowError]) -> dict[str, list[Any]]:
+        """The number of every row that has one, and the status of all."""
+        values = [self._value_or_error(row) for row in rows]
+        return {
+            self.column: [None if isinstance(value, RowError) else value for value in values],
+            self.status_column: [value.status if isinstance(value, RowError) else "ok" for value in values],
+        }
+
+    def load(self, identity: Mapping[str, Any]) -> "VLM":
+        """The model with its processor."""
+        from hf_vitselect.vlm import VLM
+
+        return VLM.load(
+            identity["model"],
+            processor=None if self.processor is None else self.processor.load(),
+            revision=identity.get("commit"),
+            dtype=self.dtype,
+            device=self._device(),
+            max_length=self.max_length,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    def _value_or_error(self, row: Mapping[View, "ResponseLoss"] | RowError) -> float | RowError:
+        if isinstance(row, RowError):
+            return row
+        tokens = {len(losses.nll) for losses in row.values()}
+        if 0 in tokens:
+            return RowError("no_response", "no token of the answer has a prediction")
+        if len(tokens) > 1:
+            # A template that puts nothing between question and answer may let one token hold some of both.
+            return RowError("bad_row", f"the views have other response tokens, {sorted(tokens)} of them")
+        if not all(math.isfinite(losses.mean) for losses in row.values()):
+            return RowError("non_finite", "the losses are not all finite")
+        try:
+            value = self.value(row)
+        except ArithmeticError as error:
+            return RowError("non_finite", str(error))
+        if not abs(value) <= _FLOAT32_MAX:
+            return RowError("non_finite", f"{value} is not finite as float32")
+        return value
