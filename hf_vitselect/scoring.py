@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from hf_vitselect.engines.ledger import Ledger
 from hf_vitselect.errors import ColumnError, LayoutError
+from hf_vitselect.measuring import join
 from hf_vitselect.rows import find_layout, row_ids
 from hf_vitselect.scorer import Scorer, refuse_overwrite
 from hf_vitselect.sources import pool_source
@@ -28,11 +29,15 @@ def score(
 ) -> Dataset:
     """Attaches the columns of one or several scorers to a pool.
 
+    Scorers of the same model and settings share its forwards: a view of a row is measured once for all of
+    them. The numbers are those that each would give alone.
+
     Args:
         dataset: the pool; any conversation layout.
         scorers: what to attach.
         output_dir: keeps every finished shard as Parquet; the same call goes on after a crash. Without
-            it the work is that of ``dataset.map(scorer, batched=True)``.
+            it the work is that of ``dataset.map(scorer, batched=True)``; scorers that share forwards are
+            cached together.
         shard_size: rows in one shard; at most so many are lost in a crash.
 
     Returns:
@@ -62,11 +67,13 @@ def score(
         "scorers": recorded_scorers(dataset) + [scorer.recipe() for scorer in scorers],
     }
     if output_dir is None:
-        for scorer in scorers:
+        columns = [*dataset.column_names, *added]
+        for scorer in join(scorers):
             dataset = dataset.map(
                 scorer, batched=True, batch_size=shard_size, desc=f"Scoring {scorer.column}"
             )
-        scored = dataset
+        # Where scorers were joined, theirs stand side by side.
+        scored = dataset if dataset.column_names == columns else dataset.select_columns(columns)
     else:
         scored = concatenate_datasets(
             [dataset, _sharded_columns(dataset, scorers, output_dir, shard_size)], axis=1
@@ -110,12 +117,13 @@ def _sharded_columns(
     inputs = dataset.select_columns(list(dict.fromkeys(wanted)))
     features = Features({name: kind for scorer in scorers for name, kind in scorer.features.items()})
     starts = range(0, len(ids), shard_size)
+    joined = join(scorers)
     with tqdm(total=len(ids), desc="Scoring", unit="row") as progress:
         for shard, start in enumerate(starts):
             stop = min(start + shard_size, len(ids))
             if not ledger.path(shard).exists():
                 table = inputs.with_format("arrow")[start:stop]
-                for scorer in scorers:
+                for scorer in joined:
                     table = scorer(table)
                 columns = [table.column(name).combine_chunks() for name in features]
                 ledger.write(shard, pa.Table.from_arrays(columns, schema=features.arrow_schema))
