@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from hf_vitselect.scorers import (
         ClipEmbedding,
         ClipScore,
+        ImageGain,
         JudgeScore,
         NecessityScorer,
+        PerplexityScorer,
+        QuestionGain,
         ScoreNetScorer,
         TextEmbedding,
     )
@@ -27,8 +30,11 @@ __version__ = "0.1.0"
 __all__ = [
     "ClipEmbedding",
     "ClipScore",
+    "ImageGain",
     "JudgeScore",
     "NecessityScorer",
+    "PerplexityScorer",
+    "QuestionGain",
     "ScoreNet",
     "ScoreNetScorer",
     "Scorer",
@@ -43,8 +49,11 @@ __all__ = [
 _ROOMS = {
     "ClipEmbedding": "scorers",
     "ClipScore": "scorers",
+    "ImageGain": "scorers",
     "JudgeScore": "scorers",
     "NecessityScorer": "scorers",
+    "PerplexityScorer": "scorers",
+    "QuestionGain": "scorers",
     "ScoreNet": "score_net",
     "ScoreNetScorer": "scorers",
     "Scorer": "scorer",

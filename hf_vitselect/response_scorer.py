@@ -116,7 +116,9 @@ class ResponseScorer(MeasuringScorer):
             return RowError("no_response", "no token of the answer has a prediction")
         if len(tokens) > 1:
             # A template that puts nothing between question and answer may let one token hold some of both.
-            return RowError("bad_row", f"the views have other response tokens, {sorted(tokens)} of them")
+            return RowError(
+                "bad_row", f"the views have different numbers of response tokens, {sorted(tokens)}"
+            )
         if not all(math.isfinite(losses.mean) for losses in row.values()):
             return RowError("non_finite", "the losses are not all finite")
         try:

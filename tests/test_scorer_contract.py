@@ -21,8 +21,11 @@ import hf_vitselect.scorers
 from hf_vitselect import (
     ClipEmbedding,
     ClipScore,
+    ImageGain,
     JudgeScore,
     NecessityScorer,
+    PerplexityScorer,
+    QuestionGain,
     ScoreNet,
     ScoreNetScorer,
     Scorer,
@@ -32,6 +35,9 @@ from hf_vitselect.errors import ColumnError, LayoutError, ModelError
 
 SCORERS = {
     "necessity": NecessityScorer,
+    "perplexity": PerplexityScorer,
+    "image_gain": ImageGain,
+    "question_gain": QuestionGain,
     "clip": ClipEmbedding,
     "clip_score": ClipScore,
     "text": TextEmbedding,
@@ -47,12 +53,16 @@ POOL = mixed_pool(12).add_column("grade", [float(i % 5) for i in range(12)])
 @pytest.fixture(scope="session")
 def settings(tiny, tmp_path_factory):
     """What every scorer is made with: a model folder, or a model's name and its server."""
+    vlm = {"model": tiny("llava").folder}
     clip = save_clip(tmp_path_factory.mktemp("clip"))
     score_net = tmp_path_factory.mktemp("score_net")
     ScoreNet.fit(POOL, "grade").save_pretrained(score_net)
     with JudgeServer() as judge:
         yield {
-            "necessity": {"model": tiny("llava").folder},
+            "necessity": vlm,
+            "perplexity": vlm,
+            "image_gain": vlm,
+            "question_gain": vlm,
             "clip": {"model": clip},
             "clip_score": {"model": clip},
             "text": {"model": save_sentence_transformer(tmp_path_factory.mktemp("text"))},
@@ -91,8 +101,8 @@ def make(name, settings):
 
 
 def statuses(scorer):
-    """What the rows of `POOL` are given: without a picture there is no cosine."""
-    needs_picture = isinstance(scorer, ClipScore)
+    """What the rows of `POOL` are given: without a picture there is no cosine and no gain."""
+    needs_picture = isinstance(scorer, (ClipScore, ImageGain))
     return ["ok" if pictures or not needs_picture else "image_missing" for pictures in raw_images(POOL)]
 
 
@@ -106,6 +116,8 @@ def values(dataset, scorer):
             continue
         null = np.nan if isinstance(kind, Value) else np.full(kind.length, np.nan)
         found[column] = np.array([null if cell is None else cell for cell in cells], dtype=float)
+        if isinstance(scorer, PerplexityScorer):  # the contract's tolerance is one of nats
+            found[column] = np.log(found[column])
     return found
 
 

@@ -2,9 +2,22 @@
 
 from hf_vitselect.scorers.clip import ClipEmbedding
 from hf_vitselect.scorers.clip_score import ClipScore
+from hf_vitselect.scorers.image_gain import ImageGain
 from hf_vitselect.scorers.judge import JudgeScore
 from hf_vitselect.scorers.necessity import NecessityScorer
+from hf_vitselect.scorers.perplexity import PerplexityScorer
+from hf_vitselect.scorers.question_gain import QuestionGain
 from hf_vitselect.scorers.score_net import ScoreNetScorer
 from hf_vitselect.scorers.text import TextEmbedding
 
-__all__ = ["ClipEmbedding", "ClipScore", "JudgeScore", "NecessityScorer", "ScoreNetScorer", "TextEmbedding"]
+__all__ = [
+    "ClipEmbedding",
+    "ClipScore",
+    "ImageGain",
+    "JudgeScore",
+    "NecessityScorer",
+    "PerplexityScorer",
+    "QuestionGain",
+    "ScoreNetScorer",
+    "TextEmbedding",
+]

@@ -8,6 +8,7 @@ import torch
 from datasets import Dataset, Features, Image, List, Value
 from datasets.fingerprint import Hasher
 from pools import assistant, mixed_pool, png, pool, user
+from slow_losses import slow_means
 from tiny import ARCHITECTURES
 
 from hf_vitselect import NecessityScorer
@@ -20,25 +21,12 @@ POOL = mixed_pool(12)
 ONE_PICTURE = POOL.select([i for i in range(12) if i % 4 != 2])  # BLIP-2 takes no second one
 
 
-@torch.inference_mode()
-def slow_scores(tiny, dataset):
-    """Row by row, all logits: the mean loss of the response tokens, and how many they are."""
-    vlm = VLM.load(tiny.folder, processor=tiny.processor, device="cpu")
-    for table in undecoded(dataset):
-        for row in read_table(table):
-            encoded = vlm.encoder.encode(row)
-            inputs, _ = vlm.encoder.collate([encoded])
-            losses = -vlm.model(**inputs).logits[0, :-1].log_softmax(-1)
-            losses = losses.gather(1, inputs["input_ids"][0, 1:, None])[:, 0][encoded.response[0, 1:]]
-            yield losses.mean().item(), len(losses)
-
-
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_map_gives_the_scores_of_a_slow_loop(tiny, architecture):
     model = tiny(architecture)
     dataset = ONE_PICTURE if architecture == "blip2" else POOL
     scored = dataset.map(NecessityScorer(model.folder, processor=model.processor), batched=True)
-    scores, tokens = zip(*slow_scores(model, dataset), strict=True)
+    scores, tokens = zip(*slow_means(model, dataset), strict=True)
     np.testing.assert_allclose(scored["necessity"][:], scores, atol=1e-5, rtol=0)
     assert scored["response_tokens"][:] == list(tokens)
     assert min(scores) > 0

@@ -1,0 +1,46 @@
+"""What the scorers of losses are compared with: rows shown in part by hand, and a slow loop."""
+
+import torch
+from datasets import Dataset
+from pools import assistant, png, pool, user
+
+from hf_vitselect.rows import read_table, undecoded
+from hf_vitselect.vlm import VLM
+
+TALKS = [
+    (1, ["what colour is the circle?", "red, green or blue"]),
+    (0, ["what colour is it?", "It is green, I think."]),
+    (1, ["and?", "blue", "are you sure?", "no", "so what is it?", "red"]),
+    (2, ["which one is it?", "the second"]),
+    (1, ["", "a red circle"]),
+]
+
+
+def talks(pictures: bool = True, questions: bool = True, most: int = 2) -> Dataset:
+    """The rows of `TALKS` with at most so many pictures; if wanted, with the texts of their answers alone."""
+    rows = []
+    for number, (slots, texts) in enumerate(TALKS):
+        if slots > most:
+            continue
+        slots = slots if pictures else 0
+        turns = []
+        for i in range(0, len(texts), 2):
+            turns.append(user(texts[i] if questions else "", slots if i == 0 else 0))
+            turns.append(assistant(texts[i + 1]))
+        rows.append((turns, [png(10 * number + i) for i in range(slots)]))
+    return pool(rows)
+
+
+@torch.inference_mode()
+def slow_means(tiny, dataset: Dataset) -> list[tuple[float, int]]:
+    """Row by row, all logits: the mean loss of the response tokens, and how many they are."""
+    vlm = VLM.load(tiny.folder, processor=tiny.processor, device="cpu")
+    means = []
+    for table in undecoded(dataset):
+        for row in read_table(table):
+            encoded = vlm.encoder.encode(row)
+            inputs, _ = vlm.encoder.collate([encoded])
+            losses = -vlm.model(**inputs).logits[0, :-1].log_softmax(-1)
+            losses = losses.gather(1, inputs["input_ids"][0, 1:, None])[:, 0][encoded.response[0, 1:]]
+            means.append((losses.mean().item(), len(losses)))
+    return means

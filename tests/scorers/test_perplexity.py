@@ -1,0 +1,41 @@
+"""PerplexityScorer: the exponential of a slow loop's losses."""
+
+import numpy as np
+import pytest
+import torch
+from datasets import Value
+from slow_losses import slow_means, talks
+from tiny import ARCHITECTURES
+
+from hf_vitselect import PerplexityScorer
+from hf_vitselect.vlm import VLM
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_it_is_the_exponential_of_a_slow_loop_s_losses(tiny, architecture):
+    model, most = tiny(architecture), 1 if architecture == "blip2" else 2
+    dataset = talks(most=most)
+    scored = dataset.map(PerplexityScorer(model.folder, processor=model.processor), batched=True)
+    right = [mean for mean, _ in slow_means(model, dataset)]
+    np.testing.assert_allclose(np.log(scored["perplexity"][:]), right, atol=1e-5, rtol=0)
+    assert min(scored["perplexity"]) > 1
+
+
+@pytest.mark.parametrize(("loss", "status"), [(88.0, "ok"), (89.0, "non_finite"), (1e4, "non_finite")])
+def test_what_float32_cannot_hold_is_not_finite(tiny, monkeypatch, loss, status):
+    losses = VLM.response_losses
+
+    def hard(self, rows):
+        return [type(it)(torch.full_like(it.nll, loss), it.hit) for it in losses(self, rows)]
+
+    monkeypatch.setattr(VLM, "response_losses", hard)
+    scored = talks().map(PerplexityScorer(tiny("llava").folder), batched=True)
+    assert set(scored["perplexity_status"]) == {status}
+    assert (scored["perplexity"][0] is None) == (status != "ok")
+
+
+def test_columns_have_exact_types_and_need_no_model():
+    assert list(PerplexityScorer("no/such-model").features.items()) == [
+        ("perplexity", Value("float32")),
+        ("perplexity_status", Value("string")),
+    ]

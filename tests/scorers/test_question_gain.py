@@ -1,0 +1,71 @@
+"""QuestionGain: the losses of a slow loop with and without the questions, and the rows that have no gain."""
+
+import numpy as np
+import pytest
+import torch
+from datasets import Value
+from pools import assistant, png, pool, user
+from slow_losses import slow_means, talks
+from tiny import ARCHITECTURES
+from transformers import AutoProcessor
+
+from hf_vitselect import QuestionGain
+from hf_vitselect.vlm import VLM
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_it_is_the_ratio_of_the_losses_without_and_with_the_questions(tiny, architecture):
+    model, most = tiny(architecture), 1 if architecture == "blip2" else 2
+    scored = talks(most=most).map(QuestionGain(model.folder, processor=model.processor), batched=True)
+    asked, unasked = slow_means(model, talks(most=most)), slow_means(model, talks(questions=False, most=most))
+    assert [tokens for _, tokens in asked] == [tokens for _, tokens in unasked]
+    right = [without / given for (given, _), (without, _) in zip(asked, unasked, strict=True)]
+    np.testing.assert_allclose(scored["question_gain"][:], right, atol=1e-5, rtol=0)
+    assert max(abs(ratio - 1) for ratio in right) > 1e-2
+
+
+def test_a_question_that_is_blank_already_gains_nothing(tiny):
+    scored = talks().map(QuestionGain(tiny("llava").folder), batched=True)
+    assert scored["question_gain"][4] == pytest.approx(1, abs=1e-6)
+
+
+def test_a_system_turn_is_no_question(tiny):
+    def talk(system, question):
+        turns = [{"role": "system", "content": [{"type": "text", "text": system}]}]
+        return [*turns, user(question, 1), assistant("red")], [png()]
+
+    model = tiny("llava")
+    scored = pool([talk("what colour is it?", "and?")]).map(QuestionGain(model.folder), batched=True)
+    (given, _), (without, _) = slow_means(model, pool([talk("what colour is it?", q) for q in ("and?", "")]))
+    assert scored["question_gain"][0] == pytest.approx(without / given, abs=1e-5)
+
+
+def test_an_answer_that_is_certain_has_no_ratio(tiny, monkeypatch):
+    losses = VLM.response_losses
+
+    def certain(self, rows):
+        return [type(found)(torch.zeros_like(found.nll), found.hit) for found in losses(self, rows)]
+
+    monkeypatch.setattr(VLM, "response_losses", certain)
+    scored = talks().map(QuestionGain(tiny("llava").folder), batched=True)
+    assert set(scored["question_gain_status"]) == {"non_finite"}
+    assert scored["question_gain"][:] == [None] * 5
+
+
+def test_an_answer_in_other_tokens_is_a_bad_row(tiny):
+    # Nothing between question and answer: "s" and "tem" make the one token "stem".
+    model = tiny("llava")
+    processor = AutoProcessor.from_pretrained(model.folder)
+    processor.chat_template = (
+        "<s>{% for m in messages %}{% for p in m['content'] %}{{ p['text'] }}{% endfor %}{% endfor %}</s>"
+    )
+    rows = pool([([user("s"), assistant("tem")], []), ([user("1 "), assistant("tem")], [])])
+    scored = rows.map(QuestionGain(model.folder, processor=processor), batched=True)
+    assert scored["question_gain_status"][:] == ["bad_row", "ok"]
+
+
+def test_columns_have_exact_types_and_need_no_model():
+    assert list(QuestionGain("no/such-model", column="x").features.items()) == [
+        ("x", Value("float32")),
+        ("x_status", Value("string")),
+    ]
