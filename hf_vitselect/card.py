@@ -350,6 +350,7 @@ def _call(module: Any, recipe: Mapping[str, Any], name: Any, **changes: Any) -> 
     if kind is None:
         return None
     values = {**recipe, **changes}
+    own = getattr(kind, "signal", None)
     arguments: list[str] = []
     for parameter in inspect.signature(kind).parameters.values():
         value = values.get(parameter.name, parameter.default)
@@ -357,6 +358,6 @@ def _call(module: Any, recipe: Mapping[str, Any], name: Any, **changes: Any) -> 
             arguments.append(f"{parameter.name}=...")
         elif parameter.default is parameter.empty:
             arguments.append(_py(value))
-        elif value != parameter.default:
+        elif value != parameter.default and (parameter.name, value) != ("column", own):
             arguments.append(f"{parameter.name}={_py(value)}")
     return f"{name}({', '.join(arguments)})"
