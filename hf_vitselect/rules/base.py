@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+NO_ROWS = np.empty(0, dtype=np.int64)
+
 
 class Rule(ABC):
     """Picks rows of a pool, one after the other.
@@ -36,18 +38,21 @@ class Rule(ABC):
         budget: int,
         rng: np.random.Generator,
         columns: Mapping[str, NDArray[np.generic]],
+        picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows.
+        """Picks ``budget`` rows, beside those that are picked already.
 
         Args:
             scores: float64 ``[n]``, finite; ``None`` only where the rule does not use scores.
             features: float32 ``[n, d]``, finite; ``None`` only where the rule does not use features.
-            budget: How many rows to pick, 1 to n.
+            budget: How many rows to pick, 1 to n less those that are picked already.
             rng: The only source of randomness.
             columns: Further columns, ``[n]`` each.
+            picked: Rows that are in the subset already, int64 ``[m]``, distinct, in pick order. They count
+                as this rule's first picks, whoever picked them.
 
         Returns:
-            The picked rows, int64 ``[budget]``, distinct, in pick order; and their gains, float64
+            The newly picked rows, int64 ``[budget]``, distinct, in pick order; and their gains, float64
             ``[budget]``, each the row's score at the moment of its pick.
 
         Raises:
@@ -64,6 +69,11 @@ class Rule(ABC):
     ) -> dict[str, Any]:
         """What a recipe should say about the picks of a call with these arguments, as plain JSON."""
         return {}
+
+
+def first_others(order: NDArray[np.int64], picked: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
+    """The first ``budget`` rows of an order that are not picked yet, int64 ``[budget]``."""
+    return order[~np.isin(order, picked)][:budget]
 
 
 def pool_size(

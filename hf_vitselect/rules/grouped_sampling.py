@@ -1,5 +1,6 @@
 """Necessity-based grouped sampling: every group of rows gives its share."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -7,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import Rule
+from hf_vitselect.rules.base import NO_ROWS, Rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +84,9 @@ class GroupedSampling(Rule):
         budget: int,
         rng: np.random.Generator,
         columns: Mapping[str, NDArray[np.generic]],
+        picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows, each group's quota. See ``Rule.__call__``."""
+        """Picks ``budget`` rows, each group's quota less what it has in ``picked``. See ``Rule.__call__``."""
         if scores is None:
             raise ValueError("GroupedSampling expected scores, got none; add that column")
         # Drawn before anything depends on the budget.
@@ -92,11 +94,13 @@ class GroupedSampling(Rule):
         labels = self._labels(scores, features, rng, columns)
         count = int(labels.max()) + 1
         sizes = np.bincount(labels, minlength=count)
-        share = quotas(sizes, self._weights(scores, labels, sizes), budget)
-        order = np.lexsort((np.arange(len(scores)), draw, labels))
+        given = np.bincount(labels[picked], minlength=count)
+        share = quotas(sizes, self._weights(scores, labels, sizes), len(picked) + budget, given)
+        old = np.isin(np.arange(len(scores)), picked)
+        order = np.lexsort((np.arange(len(scores)), draw, ~old, labels))
         place = np.empty(len(scores), dtype=np.int64)  # of a row in its group
         place[order] = np.arange(len(scores)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        taken = np.flatnonzero(place < share[labels])
+        taken = np.flatnonzero((place < share[labels]) & ~old)
         step = (place[taken] + 0.5) / share[labels[taken]]
         picks = taken[np.lexsort((taken, -scores[taken], step))]
         return picks, scores[picks]
@@ -136,33 +140,39 @@ class GroupedSampling(Rule):
         return sizes * rank
 
 
-def quotas(sizes: NDArray[np.int64], weights: NDArray[np.float64], budget: int) -> NDArray[np.int64]:
-    """Shares a budget among groups by weight, exactly, none more than it has.
+def quotas(
+    sizes: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    budget: int,
+    given: NDArray[np.int64] | int = 0,
+) -> NDArray[np.int64]:
+    """Shares a budget among groups by weight, exactly, none more than it has or less than it was given.
 
     Args:
         sizes: int64 ``[groups]``, rows of each group, 0 or more.
         weights: float64 ``[groups]``, above 0 wherever there are rows.
-        budget: at most the sum of the sizes.
+        budget: from the sum of ``given`` to the sum of the sizes.
+        given: int64 ``[groups]``, rows of each group that are in the subset already.
 
     Returns:
         int64 ``[groups]``, adding up to the budget: largest remainder, ties to the first group.
     """
     share = np.zeros(len(sizes), dtype=np.int64)
-    sharing = sizes > 0
-    while True:
-        left = budget - int(share.sum())
-        exact = np.zeros(len(sizes))
-        if sharing.any():
-            exact[sharing] = left * weights[sharing] / weights[sharing].sum()
-        short = sharing & (exact >= sizes)
-        if not short.any():
-            break
-        share[short] = sizes[short]
-        sharing &= ~short
-    share[sharing] = np.floor(exact[sharing]).astype(np.int64)
-    rest = budget - int(share.sum())
-    remainders = np.where(sharing, exact - np.floor(exact), -1.0)
-    share[np.argsort(-remainders, kind="stable")[:rest]] += 1
+    some = sizes > 0
+    most, weight = sizes[some], weights[some]
+    least = np.broadcast_to(given, sizes.shape)[some]
+    # A level gives each group so many rows for its weight, within its bounds; between two levels at which a
+    # bound is met, the same groups are free.
+    levels = np.unique(np.concatenate([[0.0], least / weight, most / weight]))
+    upper = max(1, bisect_left(levels, budget, key=lambda level: np.clip(level * weight, least, most).sum()))
+    upper = min(upper, len(levels) - 1)
+    exact = np.where(least / weight >= levels[upper], least, most).astype(np.float64)
+    free = (least / weight < levels[upper]) & (most / weight > levels[upper - 1])
+    exact[free] = (budget - exact[~free].sum()) * weight[free] / weight[free].sum()
+    whole = np.floor(exact).astype(np.int64)
+    remainders = np.where(free, exact - whole, -1.0)
+    whole[np.argsort(-remainders, kind="stable")[: budget - int(whole.sum())]] += 1
+    share[some] = whole
     return share
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hf_vitselect.rules.approximate import Index
-from hf_vitselect.rules.base import Rule
+from hf_vitselect.rules.base import NO_ROWS, Rule
 from hf_vitselect.rules.neighbors import RemainingNeighbors, row_norms
 from hf_vitselect.rules.products import Products
 from hf_vitselect.rules.top_score import TopScore
@@ -86,8 +86,11 @@ class NeighborPenalty(Rule):
         budget: int,
         rng: np.random.Generator,
         columns: Mapping[str, NDArray[np.generic]],
+        picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows by score and distance. See ``Rule.__call__``.
+        """Picks ``budget`` rows by score and distance; rows of ``picked`` lower their neighbours too.
+
+        See ``Rule.__call__``.
 
         Raises:
             ValueError: If scores or features are missing, a feature is not finite, or the penalties drive
@@ -102,17 +105,18 @@ class NeighborPenalty(Rule):
             spread = np.ptp(scores)
             scores = (scores - scores.min()) / (spread if spread > 0 else 1.0)
         if self.gamma == 0:
-            return TopScore()(scores, features, budget, rng, columns)
+            return TopScore()(scores, features, budget, rng, columns, picked)
 
         board = _Leaderboard(scores)
         features = np.asarray(features)  # rows of a memmap are slower to take
         norms = row_norms(features)
         candidates = Index(features, norms, rng) if self.approximate else Products(features, norms)
-        remaining = RemainingNeighbors(features, norms, candidates, self.neighbors, pops=budget)
-        picks = np.empty(budget, dtype=np.int64)
-        gains = np.empty(budget, dtype=np.float64)
-        for turn in tqdm(range(budget), desc="NeighborPenalty", unit="pick", leave=False):
-            row = board.leader()
+        turns = len(picked) + budget
+        remaining = RemainingNeighbors(features, norms, candidates, self.neighbors, pops=turns)
+        picks = np.empty(turns, dtype=np.int64)
+        gains = np.empty(turns, dtype=np.float64)
+        for turn in tqdm(range(turns), desc="NeighborPenalty", unit="pick", leave=False):
+            row = int(picked[turn]) if turn < len(picked) else board.leader()
             gain = board.scores[row]
             if not math.isfinite(gain):
                 raise ValueError(
@@ -124,7 +128,7 @@ class NeighborPenalty(Rule):
             near, cosines = remaining.pop(row, board.scores)
             # The order of the factors is that of the paper's code: another one rounds differently.
             board.update(near, board.scores[near] - gain * cosines.astype(np.float64) ** 2 * self.gamma)
-        return picks, gains
+        return picks[len(picked) :], gains[len(picked) :]
 
     def notes(
         self,

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import Rule, pool_size
+from hf_vitselect.rules.base import NO_ROWS, Rule, first_others, pool_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,8 @@ class Random(Rule):
         budget: int,
         rng: np.random.Generator,
         columns: Mapping[str, NDArray[np.generic]],
+        picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Picks ``budget`` rows; the arrays only tell the pool's size. See ``Rule.__call__``."""
         order = rng.permutation(pool_size(scores, features, columns))
-        return order[:budget].astype(np.int64), np.zeros(budget)
+        return first_others(order, picked, budget), np.zeros(budget)

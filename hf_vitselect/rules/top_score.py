@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import Rule
+from hf_vitselect.rules.base import NO_ROWS, Rule, first_others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,11 @@ class TopScore(Rule):
         budget: int,
         rng: np.random.Generator,
         columns: Mapping[str, NDArray[np.generic]],
+        picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Picks ``budget`` rows by their scores alone. See ``Rule.__call__``."""
         if scores is None:
             raise ValueError("TopScore expected scores, got None; score the pool first")
         order = np.argsort(scores if self.lowest else -scores, kind="stable")
-        picks = order[:budget].astype(np.int64)
+        picks = first_others(order, picked, budget)
         return picks, scores[picks].astype(np.float64)

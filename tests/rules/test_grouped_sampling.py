@@ -35,6 +35,11 @@ def test_quotas_by_hand(sizes, weights, budget, expected):
     assert quotas(np.array(sizes), np.array(weights, dtype=float), budget).tolist() == expected
 
 
+def test_a_group_that_has_more_than_its_share_keeps_it():
+    given = np.array([8, 0, 1])
+    assert quotas(np.array([10, 10, 10]), np.ones(3), 12, given).tolist() == [8, 2, 2]
+
+
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_quotas_add_up_and_lie_next_to_the_exact_share(data):
@@ -44,16 +49,16 @@ def test_quotas_add_up_and_lie_next_to_the_exact_share(data):
     positive = st.floats(1e-3, 1e3)
     weights = np.array(data.draw(st.lists(positive, min_size=len(sizes), max_size=len(sizes))))
     budget = data.draw(st.integers(1, int(sizes.sum())))
-    share = quotas(sizes, weights, budget)
+    given = np.array([data.draw(st.integers(0, size)) for size in sizes.tolist()])
+    budget = max(budget, int(given.sum()))
+    share = quotas(sizes, weights, budget, given)
     assert share.sum() == budget
     assert (share <= sizes).all()
-    assert (share >= 0).all()
-    # Who is not full has the share of those who are not full, rounded.
-    open_ = share < sizes
-    if open_.any():
-        full = ~open_ & (sizes > 0)
-        level = (budget - share[full].sum()) / weights[open_].sum()
-        assert (share[open_] <= np.ceil(level * weights[open_] + 1e-6)).all()
+    assert (share >= given).all()
+    # One level serves all: nobody who could have more lies a whole row below anybody who could have less.
+    more, less = share < sizes, share > given
+    if more.any() and less.any():
+        assert ((share + 1) / weights)[more].min() >= ((share - 1) / weights)[less].max() * (1 - 1e-9)
 
 
 SCORES = np.random.default_rng(1).gamma(2.0, size=100)
@@ -115,6 +120,13 @@ def test_a_smaller_subset_is_inside_a_larger_one(quota, within):
     ]
     for smaller, larger in pairwise(subsets):
         assert smaller < larger
+
+
+def test_quotas_count_what_was_picked_before():
+    picked = np.argsort(SCORES)[-8:]  # all from the highest tenth
+    rows = GroupedSampling(quota="uniform")(SCORES, None, 42, np.random.default_rng(0), {}, picked)[0]
+    counts = np.bincount(decile(SCORES)[np.concatenate([rows, picked])], minlength=10)
+    assert counts.tolist() == [5, 5, 5, 5, 5, 5, 4, 4, 4, 8]
 
 
 def test_every_beginning_of_the_picks_is_spread_over_the_groups():

@@ -30,7 +30,7 @@ SCORES = np.round(rng.standard_normal(ROWS), 1)
 FEATURES = rng.standard_normal((ROWS, 16)).astype(np.float32)
 
 
-def picks_of(rule, budget, seed=0):
+def picks_of(rule, budget, seed=0, **options):
     columns = {"row": np.arange(ROWS)} | {name: np.arange(ROWS) for name in rule.uses_columns}
     return rule(
         SCORES if rule.uses_scores else None,
@@ -38,6 +38,7 @@ def picks_of(rule, budget, seed=0):
         budget,
         np.random.default_rng(seed),
         columns,
+        **options,
     )
 
 
@@ -69,6 +70,22 @@ greedy = [rule for rule in RULES if not isinstance(rule, GroupedSampling)]  # wh
 @pytest.mark.parametrize("rule", greedy, ids=repr)
 def test_a_smaller_budget_starts_a_larger_one(rule):
     np.testing.assert_array_equal(picks_of(rule, 20)[0], picks_of(rule, 90)[0][:20])
+
+
+@every_rule
+def test_rows_that_are_picked_already_are_not_picked_again(rule):
+    picked = np.array([7, 250, 3, 120])
+    rows, gains = picks_of(rule, ROWS - 10, picked=picked)
+    assert len(rows) == len(gains) == ROWS - 10
+    assert len({*rows.tolist(), *picked.tolist()}) == ROWS - 6
+
+
+@pytest.mark.parametrize("rule", greedy, ids=repr)
+def test_picking_goes_on_where_it_stopped(rule):
+    rows, gains = picks_of(rule, 90)
+    more, their_gains = picks_of(rule, 70, picked=rows[:20])
+    np.testing.assert_array_equal(more, rows[20:])
+    np.testing.assert_array_equal(their_gains, gains[20:])
 
 
 @every_rule
