@@ -4,6 +4,7 @@ VitSelectError
 ├── LayoutError     a data set whose columns are no conversation layout we know   (also a ValueError)
 ├── ColumnError     a column that is missing, or that would be overwritten        (also a ValueError)
 ├── BudgetError     a budget that cannot be met                                   (also a ValueError)
+├── RowSetError     rows, named by their ids, that do not fit the pool            (also a ValueError)
 ├── ModelError      a model or processor that cannot be used for the job          (also a ValueError)
 ├── StaleRunError   a run's folder that was made with other settings              (also a ValueError)
 ├── HubError        a repository that is not what was expected                    (also a ValueError)
@@ -40,6 +41,10 @@ class ColumnError(VitSelectError, ValueError):
 
 class BudgetError(VitSelectError, ValueError):
     """The budget is not a number of rows, or a share, that the pool can give."""
+
+
+class RowSetError(VitSelectError, ValueError):
+    """Rows that are named by their ids are not in the pool, or are named for two ends."""
 
 
 class ModelError(VitSelectError, ValueError):

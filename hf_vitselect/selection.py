@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from datasets import Dataset, Value, load_from_disk
 from numpy.typing import NDArray
 
 from hf_vitselect.columns import keep_rows, read_column, read_features, read_scores
-from hf_vitselect.errors import BudgetError, ColumnError
+from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
 from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.rules.base import Rule
@@ -35,11 +35,13 @@ class Selection:
     Attributes:
         dataset: the picked rows, in pick order, with every column of the pool.
         indices: int64 of shape (picked,), positions in the pool, in pick order.
-        gains: float64 of shape (picked,), the score at the moment of the pick.
+        gains: float64 of shape (picked,), the score at the moment of the pick; of rows that were included,
+            what their own selection said, or 0.
         scores: one row for each row of the pool: row_id, its numbers and statuses, selected, rank
             (0 = picked first, null = not picked). No images, texts or embeddings.
-        recipe: plain JSON: pool, rows in and out, rows dropped by status, scorers with their exact
-            models, rule, what the rule notes about its picks, seed, versions, diversity figures.
+        recipe: plain JSON: pool, rows in and out, rows dropped by status, rows included and excluded with
+            the recipe that chose them, scorers with their exact models, rule, what the rule notes about its
+            picks, seed, versions, diversity figures.
     """
 
     dataset: Dataset
@@ -52,6 +54,7 @@ class Selection:
     def of(
         cls,
         pool: Dataset,
+        ids: list[str],
         indices: NDArray[np.int64],
         gains: NDArray[np.float64],
         reasons: Mapping[str, Any],
@@ -60,17 +63,19 @@ class Selection:
 
         Args:
             pool: what they were picked from.
+            ids: the pool's row ids.
             indices: int64 of shape (picked,), in pick order.
             gains: float64 of shape (picked,).
             reasons: plain JSON for the recipe: the rule, its seed, what was dropped.
         """
-        ids = row_ids(pool)
         recipe = {
             "format": 1,
             "source": recorded_source(pool),
             "fingerprint": pool_digest(ids),
             "rows": len(pool),
             "selected": len(indices),
+            "included": None,
+            "excluded": None,
             "by": None,
             "over": None,
             "scorers": [],
@@ -83,6 +88,12 @@ class Selection:
     def __len__(self) -> int:
         """The number of picked rows."""
         return len(self.indices)
+
+    @property
+    def row_ids(self) -> list[str]:
+        """The ids of the picked rows, in pick order."""
+        ids: list[str] = self.scores["row_id"][self.indices]
+        return ids
 
     def save_to_disk(self, path: str | os.PathLike[str]) -> None:
         """Writes everything to a folder, whole or not at all; an older selection there is replaced.
@@ -120,6 +131,42 @@ class Selection:
         return cls(dataset, indices, gains, scores, recipe)
 
 
+@dataclass(frozen=True)
+class _RowSet:
+    """Rows of a pool that somebody else has named.
+
+    Attributes:
+        positions: int64 ``[m]``, where the pool has them, in their order.
+        gains: float64 ``[m]``.
+        recipe: what a recipe says of them; None if there are none.
+    """
+
+    positions: NDArray[np.int64]
+    gains: NDArray[np.float64]
+    recipe: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, rows: Selection | Sequence[str], ids: list[str], name: str) -> "_RowSet":
+        """Finds the rows in the pool with these ids.
+
+        Raises:
+            RowSetError: if one is not there.
+        """
+        wanted = rows.row_ids if isinstance(rows, Selection) else list(dict.fromkeys(rows))
+        place = {row_id: i for i, row_id in enumerate(ids)} if wanted else {}
+        if unknown := [row_id for row_id in wanted if row_id not in place]:
+            raise RowSetError(
+                f"expected rows of this pool in {name}, got {len(unknown)} of {len(wanted)} row ids that it "
+                f"has not, the first: {unknown[0]!r}; give a selection of the same pool, or remove these"
+            )
+        recipe: dict[str, Any] = {"rows": len(wanted), "digest": pool_digest(wanted)}
+        gains = np.zeros(len(wanted))
+        if isinstance(rows, Selection):
+            recipe["recipe"], gains = rows.recipe, rows.gains
+        positions = np.array([place[row_id] for row_id in wanted], dtype=np.int64)
+        return cls(positions, gains, recipe if wanted else None)
+
+
 def select_diverse(
     dataset: Dataset,
     budget: int | float,
@@ -128,6 +175,8 @@ def select_diverse(
     over: str | Scorer = "embedding",
     rule: Rule = NeighborPenalty(),
     seed: int = 0,
+    include: "Selection | Sequence[str]" = (),
+    exclude: "Selection | Sequence[str]" = (),
 ) -> Selection:
     """Picks a subset of a scored pool.
 
@@ -144,10 +193,16 @@ def select_diverse(
         over: the features, a fixed-length vector column or its scorer.
         rule: from `hf_vitselect.rules`; Self-Filter's `NeighborPenalty` (arXiv 2402.12501) by default.
         seed: of the rule's random numbers.
+        include: rows that stand in the subset before the first pick, by row id, as an earlier round's or
+            those of the seed model. They are part of the budget, and the rule takes them for its own first
+            picks. Rows among them that could not be picked are left out.
+        exclude: rows that are never picked, by row id. The recipe counts what both name.
 
     Raises:
-        BudgetError: if the budget is no such number, or more than the rows that can be picked.
+        BudgetError: if the budget is no such number, more than the rows that can be picked, or no more than
+            the included ones.
         ColumnError: if a column that the rule uses is missing or has the wrong type.
+        RowSetError: if a row to include or exclude is not in the pool, or is in both.
         TypeError: if the rule is none.
 
     Example:
@@ -165,24 +220,40 @@ def select_diverse(
     if rule.uses_features:
         features, feature_statuses = read_features(dataset, feature_column)
         statuses = np.where(statuses == "ok", feature_statuses, statuses)
+    ids = row_ids(dataset)
+    first, never = _RowSet.of(include, ids, "include"), _RowSet.of(exclude, ids, "exclude")
+    if both := np.intersect1d(first.positions, never.positions).tolist():
+        raise RowSetError(f"expected rows either included or excluded, got {len(both)} rows that are both")
+    statuses[never.positions[statuses[never.positions] == "ok"]] = "excluded"
+    given = statuses[first.positions] == "ok"
     usable = np.flatnonzero(statuses == "ok")
     rows = budget_rows(budget, len(dataset))
     if rows > len(usable):
         raise BudgetError(
             f"asked for {rows} rows, but only {len(usable)} of the pool's {len(dataset)} can be picked "
-            f"(the others have no usable score or features); ask for at most {len(usable)}"
+            f"(the others have no usable score or features, or are excluded); ask for at most {len(usable)}"
         )
+    if rows <= np.count_nonzero(given):
+        raise BudgetError(f"asked for {rows} rows, but {np.count_nonzero(given)} are included; ask for more")
     features = keep_rows(features, usable) if features is not None else None
     columns = {name: np.asarray(dataset.with_format("numpy")[name])[usable] for name in rule.uses_columns}
-    picked, gains = rule(scores[usable], features, rows, np.random.default_rng(seed), columns)
-    indices = usable[picked]
+    picked = np.searchsorted(usable, first.positions[given])
+    # A rule of somebody else may not know of earlier picks, and need not where there are none.
+    earlier = {"picked": picked} if len(picked) else {}
+    rng = np.random.default_rng(seed)
+    more, gains = rule(scores[usable], features, rows - len(picked), rng, columns, **earlier)
+    picked = np.concatenate([picked, more])
     return Selection.of(
         dataset,
-        indices,
-        gains,
+        ids,
+        usable[picked],
+        np.concatenate([first.gains[given], gains]),
         {
             "budget": budget.item() if isinstance(budget, np.generic) else budget,
-            "dropped": dict(sorted(Counter(statuses[statuses != "ok"]).items())),
+            "dropped": _counts(statuses[statuses != "ok"]),
+            "included": first.recipe
+            and {**first.recipe, "left_out": _counts(statuses[first.positions[~given]])},
+            "excluded": never.recipe,
             "by": score_column if rule.uses_scores else None,
             "over": feature_column if rule.uses_features else None,
             "rule": {"rule": type(rule).__name__, **asdict(rule)},  # type: ignore[call-overload]
@@ -192,6 +263,10 @@ def select_diverse(
             "diversity": _diversity(features, picked, seed) if features is not None else {},
         },
     )
+
+
+def _counts(statuses: NDArray[np.object_]) -> dict[str, int]:
+    return dict(sorted(Counter(statuses).items()))
 
 
 def _refuse_missing_columns(dataset: Dataset, rule: Rule, score_column: str, feature_column: str) -> None:

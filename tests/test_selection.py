@@ -11,7 +11,7 @@ from datasets import Features, List, Value, load_from_disk
 from pools import assistant, mixed_pool, pool, raw_images, user
 
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding, score, select_diverse
-from hf_vitselect.errors import BudgetError, ColumnError
+from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
 from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import NeighborPenalty, Random, Rule, TopScore
 
@@ -365,3 +365,56 @@ def test_scorer_objects_serve_as_by_and_over_of_a_pool_scored_by_map(tiny, tmp_p
     assert "meaning" not in selection.scores.column_names
     assert selection.scores.features["necessity"] == Value("float32")
     assert selection.dataset.features == Features(dataset.features)
+
+
+def test_included_rows_come_first_and_are_part_of_the_budget(scored):
+    ids = row_ids(scored)
+    selection = select_diverse(scored, 10, include=[ids[5], ids[2]])
+    assert selection.indices[:2].tolist() == [5, 2]
+    assert len(selection) == len(set(selection.indices.tolist())) == 10
+    assert selection.gains[:2].tolist() == [0.0, 0.0]
+    assert selection.recipe["included"]["rows"] == 2
+    assert selection.scores["rank"][5] == 0
+
+
+def test_including_a_selection_goes_on_with_it(scored):
+    first = select_diverse(scored, 8, seed=3)
+    more = select_diverse(scored, 20, seed=3, include=first)
+    whole = select_diverse(scored, 20, seed=3)
+    np.testing.assert_array_equal(more.indices, whole.indices)
+    np.testing.assert_array_equal(more.gains, whole.gains)
+    assert more.recipe["included"]["recipe"] == first.recipe
+    assert json.loads(json.dumps(more.recipe)) == more.recipe
+
+
+def test_excluded_rows_are_counted_and_never_picked(scored):
+    out = select_diverse(scored, 10, rule=Random())
+    rest = select_diverse(scored, 30, rule=TopScore(), exclude=out)
+    assert not {*rest.indices.tolist()} & {*out.indices.tolist()}
+    assert rest.recipe["dropped"] == {"excluded": 10}
+    assert rest.recipe["excluded"]["rows"] == 10
+    assert rest.recipe["excluded"]["recipe"]["rule"] == {"rule": "Random"}
+
+
+def test_included_rows_that_cannot_be_picked_are_left_out_and_counted():
+    dataset = scored_pool(statuses=["too_long", *["ok"] * (ROWS - 1)])
+    selection = select_diverse(dataset, 5, include=row_ids(dataset)[:2])
+    assert selection.indices[0] == 1
+    assert selection.recipe["included"]["left_out"] == {"too_long": 1}
+
+
+@pytest.mark.parametrize(
+    ("budget", "include", "exclude", "error", "message"),
+    [
+        (5, ["nowhere"], [], RowSetError, "1 of 1 row ids that it has not, the first: 'nowhere'"),
+        (5, [3], [3], RowSetError, "1 rows that are both"),
+        (2, [3, 4], [], BudgetError, "asked for 2 rows, but 2 are included"),
+        (40, [], [3], BudgetError, "only 39 of the pool's 40"),
+    ],
+    ids=["unknown", "both", "all-included", "too-few-left"],
+)
+def test_rows_that_do_not_fit_are_an_error(scored, budget, include, exclude, error, message):
+    ids = row_ids(scored)
+    include, exclude = ([ids[i] if isinstance(i, int) else i for i in rows] for rows in (include, exclude))
+    with pytest.raises(error, match=message):
+        select_diverse(scored, budget, include=include, exclude=exclude)

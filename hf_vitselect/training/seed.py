@@ -8,6 +8,7 @@ from trl import SFTConfig
 
 from hf_vitselect.encoding import Encoder
 from hf_vitselect.errors import BudgetError
+from hf_vitselect.rows import row_ids
 from hf_vitselect.selection import Selection, budget_rows
 from hf_vitselect.training.collator import ResponseCollator, trainable, undecoded_rows
 from hf_vitselect.training.response import load_processor
@@ -76,4 +77,4 @@ def draw(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Sel
         raise BudgetError(f"asked for {wanted} rows, but only {len(drawn)} of {len(pool)} can be trained on")
     reasons = {"budget": budget, "rule": {"rule": "Random"}, "seed": seed, "dropped": dropped}
     indices = np.asarray(drawn, dtype=np.int64)
-    return Selection.of(pool, indices, np.zeros(len(drawn)), reasons)
+    return Selection.of(pool, row_ids(pool), indices, np.zeros(len(drawn)), reasons)
