@@ -245,6 +245,7 @@ def _facts(selection: Selection) -> dict[str, Any]:
         "source": _link(source["repo_id"]) if source.get("repo_id") else "a pool without a Hub address",
         "pool": {name: source.get(name) for name in ("config", "split", "commit", "license")},
         "budget": recipe.get("budget"),
+        "row_ids": recipe.get("row_ids"),
         "dropped": recipe.get("dropped", {}),
         "by": recipe.get("by"),
         "over": recipe.get("over"),

@@ -1,5 +1,8 @@
 """The seed model: a model fine-tuned on a random part of the pool (MLLM-Selector, arXiv 2503.20502)."""
 
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,12 +10,15 @@ from datasets import Dataset
 from trl import SFTConfig
 
 from hf_vitselect.encoding import Encoder
-from hf_vitselect.errors import BudgetError
+from hf_vitselect.engines.ledger import write_atomically
+from hf_vitselect.errors import BudgetError, ModelError, RowSetError
 from hf_vitselect.rows import row_ids
 from hf_vitselect.selection import Selection, budget_rows
 from hf_vitselect.training.collator import ResponseCollator, trainable, undecoded_rows
 from hf_vitselect.training.response import load_processor
 from hf_vitselect.training.sft import SelectionSFTTrainer
+
+ROWS_FILE = "seed_rows.json"
 
 
 def train_seed_model(
@@ -27,8 +33,10 @@ def train_seed_model(
 ) -> Selection:
     """Fine-tunes a model on uniformly random rows of a pool and saves it to ``args.output_dir``.
 
-    Rows that cannot be trained on (a broken picture, no answer) are passed over and counted in the
-    recipe; which rows were used is in the returned selection's ``scores``, by row id.
+    The first step of MLLM-Selector (arXiv 2503.20502, seed model). Rows that cannot be trained on (a broken
+    picture, no answer) are passed over and counted in the recipe. The rows that were used lie beside the
+    model, by row id (``seed_rows.json``, which `load_seed_rows` reads), and its card names pool, commit and
+    rows.
 
     Args:
         pool: any conversation layout.
@@ -40,7 +48,8 @@ def train_seed_model(
         seed: of the draw.
 
     Returns:
-        The rows that the model was trained on.
+        The rows that the model was trained on. `select_diverse` leaves them in the final subset with
+        ``include=``, or out of it with ``exclude=``; with neither they are rows like all others.
 
     Raises:
         BudgetError: if the budget is no such number, or more than the rows that can be trained on.
@@ -53,7 +62,37 @@ def train_seed_model(
     )
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     trainer.save_model()
+    trainer.create_model_card()
+    if trainer.is_world_process_zero():
+        record = {"recipe": selection.recipe, "row_ids": selection.row_ids}
+        write_atomically(Path(args.output_dir, ROWS_FILE), json.dumps(record, indent=2).encode())
     return selection
+
+
+def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:
+    """The rows of a pool that a seed model was trained on.
+
+    Args:
+        pool: the pool that it was drawn from, in any order.
+        model: the folder of `train_seed_model`.
+
+    Raises:
+        ModelError: if there is no record of rows in the folder.
+        RowSetError: if they are not all in the pool.
+    """
+    path = Path(model, ROWS_FILE)
+    if not path.exists():
+        raise ModelError(f"expected the folder of a seed model with {ROWS_FILE}, got {model}")
+    record = json.loads(path.read_text())
+    ids = row_ids(pool)
+    place = {row_id: i for i, row_id in enumerate(ids)}
+    if missing := [row_id for row_id in record["row_ids"] if row_id not in place]:
+        raise RowSetError(
+            f"expected the pool of the seed model {model}, got one without {len(missing)} of its "
+            f"{len(record['row_ids'])} rows, the first: {missing[0]}"
+        )
+    indices = np.array([place[row_id] for row_id in record["row_ids"]], dtype=np.int64)
+    return Selection.of(pool, ids, indices, np.zeros(len(indices)), record["recipe"])
 
 
 def draw(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Selection:
@@ -75,6 +114,12 @@ def draw(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Sel
             break
     else:
         raise BudgetError(f"asked for {wanted} rows, but only {len(drawn)} of {len(pool)} can be trained on")
-    reasons = {"budget": budget, "rule": {"rule": "Random"}, "seed": seed, "dropped": dropped}
+    reasons = {
+        "budget": budget,
+        "rule": {"rule": "Random"},
+        "seed": seed,
+        "dropped": dropped,
+        "row_ids": ROWS_FILE,
+    }
     indices = np.asarray(drawn, dtype=np.int64)
     return Selection.of(pool, row_ids(pool), indices, np.zeros(len(drawn)), reasons)

@@ -1,5 +1,7 @@
 """SelectionSFTTrainer trains, resumes and writes its card, in every architecture."""
 
+import json
+
 import pytest
 import torch
 from huggingface_hub import ModelCard
@@ -11,7 +13,7 @@ from trl import SFTConfig
 from hf_vitselect import select_diverse
 from hf_vitselect.errors import BudgetError, RowError
 from hf_vitselect.rules import Random
-from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
+from hf_vitselect.training import SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.response import load_processor
 
 LANGUAGE_MODEL = r".*(language_model|text_model).*\.(q_proj|v_proj)"
@@ -134,8 +136,29 @@ def test_seed_model_records_its_rows_and_passes_over_broken_ones(tiny, tmp_path)
     assert sorted(drawn.indices) == [4, 5, 6, 7, 8, 9]
     assert drawn.recipe["rule"] == {"rule": "Random"}
     assert (tmp_path / "model.safetensors").exists()
+    again = load_seed_rows(pool.select(range(9, -1, -1)), tmp_path)
+    assert again.row_ids == drawn.row_ids
+    assert again.recipe == drawn.recipe
     with pytest.raises(BudgetError, match="only 6 of 10"):
         train_seed_model(pool, tiny("llava").folder, 7, config(tmp_path, max_steps=1))
+
+
+def test_a_seed_model_s_card_names_pool_commit_and_rows(tiny, tmp_path):
+    pool = mixed_pool(6)
+    pool.info.description = 'hf_vitselect: {"source": {"repo_id": "lab/pool", "commit": "c0ffee"}}'
+    train_seed_model(pool, tiny("llava").folder, 3, config(tmp_path, max_steps=1))
+    card = " ".join((tmp_path / "README.md").read_text().split())
+    assert "3 of 6 rows of [lab/pool](https://huggingface.co/datasets/lab/pool) at commit `c0ffee`" in card
+    assert "picked by `Random`" in card
+    assert "`seed_rows.json`" in card
+
+
+@pytest.mark.parametrize("rows", [None, 5], ids=["no-record", "another-pool"])
+def test_seed_rows_that_are_not_there_are_an_error(rows, tiny, tmp_path):
+    if rows:
+        (tmp_path / "seed_rows.json").write_text(json.dumps({"recipe": {}, "row_ids": ["a", "b"]}))
+    with pytest.raises(ValueError, match="without 2 of its 2 rows" if rows else "with seed_rows.json"):
+        load_seed_rows(mixed_pool(5), tmp_path)
 
 
 def test_seed_model_resumes_from_the_checkpoint_of_its_arguments(tiny, tmp_path):
