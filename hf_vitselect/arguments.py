@@ -34,6 +34,11 @@ class ScoreArguments(PoolArguments):
     output_dir: str = _flag("scored", "Shards go here, and the scored pool into its folder 'scored'.")
     model_name_or_path: str | None = _flag(None, "The seed model, for the column 'necessity'.")
     model_revision: str | None = _flag(None, "The seed model's commit, branch or tag.")
+    signals: list[str] = field(
+        default_factory=lambda: ["necessity"],
+        metadata={"help": "The seed model's columns: necessity, perplexity, image_gain, question_gain."},
+    )
+    suffix: str = _flag("", "Appended to the names of the seed model's columns.")
     clip_name_or_path: str | None = _flag(None, "A CLIP model, for the column 'embedding'.")
     clip_score: bool = _flag(False, "Whether the CLIP model also gives the column 'clip_score'.")
     judge: str | None = _flag(None, "A chat model's name, for the column 'judge'.")
@@ -78,6 +83,8 @@ class SelectArguments(PoolArguments):
     approximate: bool | None = _flag(None, "NeighborPenalty: find neighbours with a faiss index.")
     lowest: bool | None = _flag(None, "TopScore: lowest scores first.")
     seed: int = _flag(0, "Of the rule's random numbers.")
+    include: str | None = _flag(None, "Rows that stand in the subset first: a selection or a seed model.")
+    exclude: str | None = _flag(None, "Rows that are never picked: a selection or a seed model.")
 
 
 @dataclass
@@ -111,6 +118,19 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "push": (PushArguments,),
     "train": (TrainArguments, ModelConfig, TrainingConfig),
 }
+
+
+def parse_budget(text: Any) -> int | float:
+    """A budget from a flag: '1200' is rows, '0.15' and '1.0' are shares.
+
+    Raises:
+        ValueError: if it is no number.
+    """
+    text = str(text)
+    try:
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    except ValueError:
+        raise ValueError(f"expected a budget such as 1200 (rows) or 0.15 (a share), got {text!r}") from None
 
 
 def parse_flags(command: str, flags: Sequence[str]) -> tuple[Any, ...]:

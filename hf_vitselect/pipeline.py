@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
 from hf_vitselect import rules
 from hf_vitselect.arguments import (
-    COMMANDS,
     PoolArguments,
     PushArguments,
     ScoreArguments,
@@ -23,25 +22,33 @@ from hf_vitselect.arguments import (
     SeedArguments,
     SelectArguments,
     TrainArguments,
+    parse_budget,
     parse_section,
 )
 from hf_vitselect.engines.ledger import refuse_changes, write_atomically
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.hub import push_to_hub
+from hf_vitselect.plan import Stage, plan
+from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.rules.base import Rule
 from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.scorer import Scorer
 from hf_vitselect.scorers import (
     ClipEmbedding,
     ClipScore,
+    ImageGain,
     JudgeScore,
     NecessityScorer,
+    PerplexityScorer,
+    QuestionGain,
     ScoreNetScorer,
     TextEmbedding,
 )
 from hf_vitselect.scoring import score
 from hf_vitselect.selection import Selection, select_diverse
-from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, train_seed_model
+from hf_vitselect.sources import identify
+from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_seed_rows, train_seed_model
+from hf_vitselect.training.seed import ROWS_FILE
 
 _FILES = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
 
@@ -99,33 +106,29 @@ class Run:
 def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
     """The chain of commands that the configuration has a section for, each a stage of a run.
 
-    What one stage makes is the next one's default: the seed model scores, the scored pool is selected
-    from, the selection is pushed and trained on. Pushing comes first, so that the model's card can name
-    the subset. All sections are checked before the first one runs.
+    `plan` says what follows what. All sections are checked before the first one runs.
 
     Args:
-        config: the sections seed, score, score_net, select, train and push, each with its command's flags.
+        config: as in `plan`.
         folder: the run's folder; the same call goes on where it stopped.
 
     Raises:
         ValueError: for an unknown section or key, or a missing one.
-        StaleRunError: if the folder holds a stage that was made with other settings.
+        StaleRunError: if the folder holds a stage that was made with other settings, from another pool or
+            with other weights.
     """
-    unknown = sorted(config.keys() - COMMANDS.keys())
-    if unknown:
-        raise ValueError(f"unknown sections {unknown}; expected some of {list(COMMANDS)}")
     here = Run(folder)
-    sections = _wire(config, here.folder)
-    for name, section in sections.items():
-        parse_section(name, section)
-    for name, section in sections.items():
+    stages = plan(config, here.folder)
+    for stage in stages:
+        parse_section(stage.command, stage.flags)
+    for stage in stages:
 
-        def work(folder: Path, name: str = name, section: Mapping[str, Any] = section) -> None:
+        def work(folder: Path, stage: Stage = stage) -> None:
             checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
             resume = {"resume_from_checkpoint": checkpoint} if checkpoint else {}
-            _DO[name](*parse_section(name, {**section, **resume}))
+            _DO[stage.command](*parse_section(stage.command, {**stage.flags, **resume}))
 
-        here.stage(name, config[name] or {}, work)
+        here.stage(stage.name, {**stage.settings, "inputs": _inputs(stage)}, work)
     return here.folder
 
 
@@ -149,19 +152,6 @@ def load_pool(args: PoolArguments) -> Dataset:
             )
         return saved[args.dataset_train_split]
     return load_dataset(args.dataset_name, args.dataset_config, split=args.dataset_train_split)
-
-
-def parse_budget(text: Any) -> int | float:
-    """A budget from a flag: '1200' is rows, '0.15' and '1.0' are shares.
-
-    Raises:
-        ValueError: if it is no number.
-    """
-    text = str(text)
-    try:
-        return int(text) if text.lstrip("+-").isdigit() else float(text)
-    except ValueError:
-        raise ValueError(f"expected a budget such as 1200 (rows) or 0.15 (a share), got {text!r}") from None
 
 
 def make_rule(args: SelectArguments) -> Rule:
@@ -192,7 +182,7 @@ def make_rule(args: SelectArguments) -> Rule:
 
 def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -> None:
     """Fine-tunes the seed model and keeps the rows it was trained on."""
-    drawn = train_seed_model(
+    train_seed_model(
         load_pool(args),
         model.model_name_or_path,
         parse_budget(args.budget),
@@ -200,23 +190,26 @@ def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -
         peft_config=get_peft_config(model),
         seed=training.seed,
     )
-    drawn.save_to_disk(Path(training.output_dir, "seed_rows"))
 
 
 def score_command(args: ScoreArguments) -> None:
     """Scores a pool and saves it, columns joined, to the folder ``scored``."""
     scorers: list[Scorer] = []
+    if unknown := sorted(set(args.signals) - _SIGNALS.keys()):
+        raise ValueError(f"signals: expected some of {list(_SIGNALS)}, got {unknown}")
     if args.model_name_or_path:
-        scorers.append(
-            NecessityScorer(
+        scorers += [
+            _SIGNALS[signal](
                 args.model_name_or_path,
+                column=f"{signal}{args.suffix}",
                 revision=args.model_revision,
                 dtype=args.dtype,
                 batch_size=args.batch_size,
                 max_length=args.max_length,
                 trust_remote_code=args.trust_remote_code,
             )
-        )
+            for signal in args.signals
+        ]
     if args.clip_name_or_path:
         scorers.append(ClipEmbedding(args.clip_name_or_path))
         if args.clip_score:
@@ -251,13 +244,16 @@ def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFT
 
 def select_command(args: SelectArguments) -> None:
     """Picks the subset and saves the selection."""
+    pool = load_pool(args)
     selection = select_diverse(
-        load_pool(args),
+        pool,
         parse_budget(args.budget),
         by=args.by,
         over=args.over,
         rule=make_rule(args),
         seed=args.seed,
+        include=_chosen_rows(pool, args.include),
+        exclude=_chosen_rows(pool, args.exclude),
     )
     selection.save_to_disk(args.output_dir)
 
@@ -285,6 +281,9 @@ def push_command(args: PushArguments) -> None:
     selection.save_to_disk(args.selection)
 
 
+_SIGNALS: dict[str, type[ResponseScorer]] = {
+    kind.signal: kind for kind in (NecessityScorer, PerplexityScorer, ImageGain, QuestionGain)
+}
 _DO: dict[str, Callable[..., None]] = {
     "seed": seed_command,
     "score": score_command,
@@ -300,28 +299,25 @@ def command(name: str, arguments: tuple[Any, ...]) -> None:
     _DO[name](*arguments)
 
 
-def _wire(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
-    """Every section with the results of the stages before it as defaults, in the order of the chain."""
-    sections = {name: dict(config[name] or {}) for name in COMMANDS if name in config}
-    pool_flags = [item.name for item in dataclasses.fields(PoolArguments)]
-    pool = {key: sections["seed"][key] for key in pool_flags if key in sections.get("seed", {})}
-    made = {
-        "seed": {"output_dir": str(folder / "seed")},
-        "score": {"output_dir": str(folder / "score"), **pool},
-        "score_net": {"output_dir": str(folder / "score_net")},
-        "select": {"output_dir": str(folder / "select")},
-        "train": {"output_dir": str(folder / "train")},
-        "push": {},
-    }
-    if "seed" in sections:
-        made["score"]["model_name_or_path"] = str(folder / "seed")
-    if "score" in sections:
-        made["score_net"]["dataset_name"] = made["select"]["dataset_name"] = str(folder / "score" / "scored")
-    if "score_net" in sections:
-        made["select"] |= {"dataset_name": str(folder / "score_net" / "scored"), "by": "score_net"}
-    if "select" in sections:
-        made["train"]["selection"] = made["push"]["selection"] = str(folder / "select")
-    return {name: {**made[name], **section} for name, section in sections.items()}
+def _chosen_rows(pool: Dataset, folder: str | None) -> Selection | Sequence[str]:
+    """The rows of a selection's folder, or those that a seed model was trained on."""
+    if folder is None:
+        return ()
+    seed = Path(folder, ROWS_FILE).exists()
+    return load_seed_rows(pool, folder) if seed else Selection.load_from_disk(folder)
+
+
+def _inputs(stage: Stage) -> dict[str, Any]:
+    """What the user's own pool and models are now: a fingerprint, exact weights."""
+    found: dict[str, Any] = {}
+    if "dataset_name" in stage.settings:
+        pool = load_pool(parse_section(stage.command, stage.flags)[0])
+        found["dataset_name"] = pool._fingerprint
+    for name in ("model_name_or_path", "clip_name_or_path", "text_name_or_path"):
+        if stage.settings.get(name):
+            revision = stage.settings.get("model_revision") if name.startswith("model") else None
+            found[name] = identify(stage.settings[name], revision)
+    return found
 
 
 def _with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:

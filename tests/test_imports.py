@@ -29,6 +29,7 @@ FLOORS = [
     {"training", "hub"},
     {"compare"},
     {"arguments"},
+    {"plan"},
     {"pipeline"},
     {"demo"},
     {"cli"},

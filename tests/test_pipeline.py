@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 from pools import mixed_pool
 from tiny_embedders import save_clip
 
-from hf_vitselect.arguments import SelectArguments, parse_section
+from hf_vitselect.arguments import SelectArguments, parse_budget
 from hf_vitselect.errors import StaleRunError
-from hf_vitselect.pipeline import Run, _wire, load_pool, make_rule, parse_budget, run
+from hf_vitselect.pipeline import Run, load_pool, make_rule, run
 from hf_vitselect.rules import GroupedSampling, NeighborPenalty, TopScore
 from hf_vitselect.selection import Selection
 
@@ -168,17 +167,3 @@ def test_load_pool_reads_a_single_file(tmp_path):
     pool = load_pool(SelectArguments(str(tmp_path / "pool.parquet")))
     assert len(pool) == 3
     assert pool.features == mixed_pool(3).features
-
-
-@pytest.mark.parametrize(
-    ("file", "section"), [(file, section) for file, sections in SECTIONS.items() for section in sections]
-)
-def test_the_example_configurations_have_known_keys_only(file, section, tmp_path):
-    config = yaml.safe_load((CONFIGS / file).read_text())
-    assert list(config) == SECTIONS[file]
-    given = _wire(config, tmp_path)[section]
-    if section in ("seed", "score_net", "train"):  # the example is for a GPU
-        given |= {"use_cpu": True, "bf16": False}
-    parse_section(section, given)
-    with pytest.raises(ValueError, match="unknown keys"):
-        parse_section(section, {**given, "typo": 1})
