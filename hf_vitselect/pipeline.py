@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
-from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
 from hf_vitselect import rules
@@ -124,12 +123,27 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
     for stage in stages:
 
         def work(folder: Path, stage: Stage = stage) -> None:
-            checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+            checkpoint = last_whole_checkpoint(folder)
             resume = {"resume_from_checkpoint": checkpoint} if checkpoint else {}
             _DO[stage.command](*parse_section(stage.command, {**stage.flags, **resume}))
 
         here.stage(stage.name, {**stage.settings, "inputs": _inputs(stage)}, work)
     return here.folder
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint of a training that was written to its end, or None.
+
+    A killed process leaves a broken one, which `transformers.trainer_utils.get_last_checkpoint` takes; the
+    trainer writes ``trainer_state.json`` last.
+    """
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
+        try:
+            json.loads(Path(path, "trainer_state.json").read_text())
+        except (OSError, ValueError):
+            continue
+        return str(path)
+    return None
 
 
 def load_pool(args: PoolArguments) -> Dataset:
@@ -278,7 +292,7 @@ def push_command(args: PushArguments) -> None:
     """Pushes the selection, and records in its folder where to."""
     selection = Selection.load_from_disk(args.selection)
     print(push_to_hub(selection, args.repo_id, private=args.private))
-    selection.save_to_disk(args.selection)
+    selection.save_recipe(args.selection)
 
 
 _SIGNALS: dict[str, type[ResponseScorer]] = {

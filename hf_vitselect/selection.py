@@ -17,6 +17,7 @@ from datasets import Dataset, Value, load_from_disk
 from numpy.typing import NDArray
 
 from hf_vitselect.columns import keep_rows, read_column, read_features, read_scores
+from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
 from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import NeighborPenalty
@@ -104,7 +105,7 @@ class Selection:
         target = Path(path)
         if target.exists() and not (target / "recipe.json").exists() and any(target.iterdir()):
             raise FileExistsError(f"{target} is there and is no selection; give another folder")
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        temporary = target.with_name(f".{target.name}.partial")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         self.dataset.save_to_disk(temporary / "dataset")
@@ -113,6 +114,10 @@ class Selection:
         (temporary / "recipe.json").write_text(json.dumps(self.recipe, indent=2))
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
+
+    def save_recipe(self, path: str | os.PathLike[str]) -> None:
+        """Writes the recipe alone over that of the same selection, which stays whole all the time."""
+        write_atomically(Path(path, "recipe.json"), json.dumps(self.recipe, indent=2).encode())
 
     @classmethod
     def load_from_disk(cls, path: str | os.PathLike[str]) -> "Selection":
