@@ -3,7 +3,7 @@
     python tests/killed_runs.py CONFIG.json FOLDER
 
 The configuration's `places` are patterns of files in the run's folder; a process is killed as soon as it has
-made its place. Prints as JSON how often that was, the finished stages, and those among them that were done again.
+made its place. Prints as JSON how often that was, the finished stages, and those that were done again.
 """
 
 import json

@@ -1,6 +1,7 @@
 """A run goes on where it stopped, and refuses what other settings made."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,50 @@ def test_chain_with_a_score_net(tiny, tmp_path):
     recipe = Selection.load_from_disk(tmp_path / "run" / "select").recipe
     assert recipe["by"] == "score_net"
     assert [scorer["column"] for scorer in recipe["scorers"]] == ["embedding", "clip_score", "score_net"]
+
+
+def test_chain_in_two_rounds(tiny, tmp_path):
+    mixed_pool(16).save_to_disk(tmp_path / "pool")
+    training = {"model_name_or_path": tiny("llava").folder, **TRAINING}
+    config = {
+        "rounds": 2,
+        "seed": {"dataset_name": str(tmp_path / "pool"), "budget": 4, **training},
+        "score": {"shard_size": 8},
+        "select": {"budget": 12, "rule": "GroupedSampling", "groups": "2", "include": "seed"},
+        "train": training,
+    }
+    for _ in range(2):
+        run(config, tmp_path / "run")
+    first, second = (Selection.load_from_disk(tmp_path / "run" / name) for name in ("select", "select_2"))
+    assert (len(first), len(second)) == (6, 12)
+    assert second.row_ids[:6] == first.row_ids
+    assert second.recipe["included"]["recipe"] == first.recipe
+    assert second.recipe["by"] == "necessity_2"
+    models = {it["column"]: it["identity"]["model"] for it in second.recipe["scorers"]}
+    assert models == {f"necessity{n}": str(tmp_path / "run" / m) for n, m in (("", "seed"), ("_2", "train"))}
+    assert {"necessity", "necessity_2"} < set(second.scores.column_names)
+    assert (tmp_path / "run" / "train_2" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("changed", ["pool", "model", "flag"])
+def test_a_stage_is_never_reused_for_another_pool_model_or_setting(changed, tiny, tmp_path):
+    mixed_pool(8).save_to_disk(tmp_path / "pool")
+    shutil.copytree(tiny("llava").folder, tmp_path / "model")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": str(tmp_path / "model")}
+    config = {"score": score, "select": {"budget": 2, "rule": "TopScore"}}
+    run(config, tmp_path / "run")
+    if changed == "pool":
+        shutil.rmtree(tmp_path / "pool")
+        mixed_pool(9).save_to_disk(tmp_path / "pool")
+        named = "inputs.dataset_name: .* then"
+    elif changed == "model":
+        (tmp_path / "model" / "more.txt").write_text("other weights")
+        named = "inputs.model_name_or_path.digest: .* then"
+    else:
+        config["select"]["budget"] = 3
+        named = "budget: 2 then, 3 now"
+    with pytest.raises(StaleRunError, match=named):
+        run(config, tmp_path / "run")
 
 
 def test_load_pool_reads_saved_splits(tmp_path):
