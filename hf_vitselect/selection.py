@@ -7,15 +7,16 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, Value, load_from_disk
+from datasets import Dataset, Value, concatenate_datasets, load_from_disk
 from numpy.typing import NDArray
 
+from hf_vitselect import rules
 from hf_vitselect.columns import keep_rows, read_column, read_features, read_scores
 from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
@@ -95,6 +96,46 @@ class Selection:
         """The ids of the picked rows, in pick order."""
         ids: list[str] = self.scores["row_id"][self.indices]
         return ids
+
+    def extend(self, new_rows: Dataset, budget: int | float, *, rule: Rule | None = None) -> "Selection":
+        """Picks more from rows that have come since, given what was picked before; nothing is scored again.
+
+        The new pool is this selection's rows, which stay, and after them the new ones: indices and recipe
+        are about that. Picks are those of `select_diverse` over the whole grown pool with the earlier picks
+        included and the other earlier rows excluded, up to the order of ties and random draws. They are not
+        those of a fresh selection over the grown pool: earlier rows that were passed over are not looked at
+        again, and whatever a rule takes from the pool as a whole (quantiles and clusters of
+        `GroupedSampling`, the range of ``rescale="minmax"``) it takes from these rows.
+
+        Args:
+            new_rows: rows with the same columns, scored by the same scorers.
+            budget: how many of them to pick, as rows or as a share of them; see `select_diverse`.
+            rule: the same rule if None.
+
+        Raises:
+            BudgetError: if the budget cannot be met.
+            ColumnError: if the new rows have not the selection's columns.
+            ValueError: if the recipe's rule is none of `hf_vitselect.rules` and no other is given.
+        """
+        if new_rows.features != self.dataset.features:
+            ours, theirs = self.dataset.features, new_rows.features
+            other = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+            raise ColumnError(
+                f"expected new rows with the selection's columns and types, got others in {other}; "
+                "score them with the same scorers"
+            )
+        pool = concatenate_datasets([self.dataset, new_rows])
+        earlier = Dataset.from_dict({"row_id": row_ids(pool)[: len(self)]})
+        kept = replace(self, indices=np.arange(len(self)), scores=earlier)
+        return select_diverse(
+            pool,
+            len(self) + budget_rows(budget, len(new_rows)),
+            by=self.recipe["by"] or "necessity",
+            over=self.recipe["over"] or "embedding",
+            rule=_recorded_rule(self.recipe) if rule is None else rule,
+            seed=self.recipe["seed"],
+            include=kept,
+        )
 
     def save_to_disk(self, path: str | os.PathLike[str]) -> None:
         """Writes everything to a folder, whole or not at all; an older selection there is replaced.
@@ -272,6 +313,14 @@ def select_diverse(
 
 def _counts(statuses: NDArray[np.object_]) -> dict[str, int]:
     return dict(sorted(Counter(statuses).items()))
+
+
+def _recorded_rule(recipe: Mapping[str, Any]) -> Rule:
+    name, parameters = recipe["rule"]["rule"], {k: v for k, v in recipe["rule"].items() if k != "rule"}
+    if name not in rules.__all__:
+        raise ValueError(f"expected a rule of hf_vitselect.rules in the recipe, got {name!r}; give rule=")
+    rule: Rule = getattr(rules, name)(**parameters)
+    return rule
 
 
 def _refuse_missing_columns(dataset: Dataset, rule: Rule, score_column: str, feature_column: str) -> None:

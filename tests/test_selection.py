@@ -418,3 +418,33 @@ def test_rows_that_do_not_fit_are_an_error(scored, budget, include, exclude, err
     include, exclude = ([ids[i] if isinstance(i, int) else i for i in rows] for rows in (include, exclude))
     with pytest.raises(error, match=message):
         select_diverse(scored, budget, include=include, exclude=exclude)
+
+
+RANDOMLESS = [
+    TopScore(),
+    TopScore(lowest=True),
+    NeighborPenalty(),
+    NeighborPenalty(rescale="minmax", gamma=0.5),
+]
+
+
+@pytest.mark.parametrize("rule", RANDOMLESS, ids=repr)
+def test_extending_equals_the_batch_that_leaves_out_the_rows_passed_over(scored, rule):
+    old, new = scored.select(range(25)), scored.select(range(25, ROWS))
+    first = select_diverse(old, 8, rule=rule)
+    more = first.extend(new, 6)
+    passed = [
+        row_id for row_id, taken in zip(row_ids(old), first.scores["selected"], strict=True) if not taken
+    ]
+    batch = select_diverse(scored, 14, rule=rule, include=first, exclude=passed)
+    assert more.row_ids == batch.row_ids
+    np.testing.assert_array_equal(more.gains, batch.gains)
+    assert more.recipe["included"]["recipe"] == first.recipe
+    assert more.recipe["rule"] == first.recipe["rule"]
+
+
+def test_extending_with_an_equal_row_or_other_columns(scored):
+    first = select_diverse(scored.select(range(20)), 5)
+    assert len(first.extend(scored.select(range(20)), 20)) == 25
+    with pytest.raises(ColumnError, match=r"got others in \['embedding'\]"):
+        first.extend(scored.remove_columns("embedding"), 2)
