@@ -73,6 +73,7 @@ class SelectArguments(PoolArguments):
     by: str = _flag("necessity", "The score column.")
     over: str = _flag("embedding", "The embedding column.")
     rule: str = _flag("NeighborPenalty", "A rule of hf_vitselect.rules.")
+    rule_kwargs: str | None = _flag(None, "Parameters of any rule, as JSON.")
     gamma: float | None = _flag(None, "NeighborPenalty: strength of the penalty.")
     neighbors: int | None = _flag(None, "NeighborPenalty: how many neighbours are penalised.")
     rescale: str | None = _flag(None, "NeighborPenalty: 'minmax' maps the scores to [0, 1] first.")

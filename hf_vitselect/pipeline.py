@@ -184,7 +184,8 @@ def make_rule(args: SelectArguments) -> Rule:
         if each != "Rule"
         for item in dataclasses.fields(getattr(rules, each))
     }
-    given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in flags if getattr(args, name, None) is not None}
+    given |= json.loads(args.rule_kwargs or "{}")
     if given.get("groups", "").isdigit():
         given["groups"] = int(given["groups"])
     foreign = sorted(given.keys() - {parameter.name for parameter in dataclasses.fields(kind)})

@@ -11,7 +11,7 @@ from tiny_embedders import save_clip
 from hf_vitselect.arguments import SelectArguments, parse_budget
 from hf_vitselect.errors import StaleRunError
 from hf_vitselect.pipeline import Run, load_pool, make_rule, run
-from hf_vitselect.rules import GroupedSampling, NeighborPenalty, TopScore
+from hf_vitselect.rules import GroupedSampling, KCenter, NeighborPenalty, TopScore
 from hf_vitselect.selection import Selection
 
 CONFIGS = Path(__file__).parents[1] / "examples" / "configs"
@@ -190,6 +190,9 @@ def test_rule_from_flags():
     assert make_rule(SelectArguments("x", gamma=0.5)) == NeighborPenalty(gamma=0.5)
     assert make_rule(SelectArguments("x", rule="TopScore", lowest=True)) == TopScore(lowest=True)
     assert make_rule(SelectArguments("x", rule="GroupedSampling", groups="5")) == GroupedSampling(groups=5)
+    assert make_rule(SelectArguments("x", rule="KCenter", rule_kwargs='{"weighted": true}')) == KCenter(
+        weighted=True
+    )
     by_source = SelectArguments("x", rule="GroupedSampling", groups="source", quota="uniform")
     assert make_rule(by_source) == GroupedSampling(groups="source", quota="uniform")
     with pytest.raises(ValueError, match=r"TopScore has no \['gamma'\]"):

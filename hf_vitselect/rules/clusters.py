@@ -48,3 +48,9 @@ def members(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     order = np.argsort(labels, kind="stable")
     ends = np.cumsum(np.bincount(labels))
     return np.split(order, ends[:-1])
+
+
+def numbered(values: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Equal values as equal numbers from 0, in the order of their first appearance; any type, null too."""
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values.tolist()], dtype=np.int64)
