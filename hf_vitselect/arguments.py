@@ -85,6 +85,8 @@ class SelectArguments(PoolArguments):
     lowest: bool | None = _flag(None, "TopScore: lowest scores first.")
     seed: int = _flag(0, "Of the rule's random numbers.")
     include: str | None = _flag(None, "Rows that stand in the subset first: a selection or a seed model.")
+    balance: str | None = _flag(None, "A column; the rule picks inside the groups of its values.")
+    balance_quota: str = _flag("proportional", "The groups' shares: 'proportional' or 'uniform'.")
     exclude: str | None = _flag(None, "Rows that are never picked: a selection or a seed model.")
 
 

@@ -269,6 +269,8 @@ def select_command(args: SelectArguments) -> None:
         seed=args.seed,
         include=_chosen_rows(pool, args.include),
         exclude=_chosen_rows(pool, args.exclude),
+        balance=args.balance,
+        balance_quota=args.balance_quota,  # type: ignore[arg-type]
     )
     selection.save_to_disk(args.output_dir)
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,9 @@ from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
 from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import NeighborPenalty
+from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import Rule
+from hf_vitselect.rules.clusters import numbered
 from hf_vitselect.scorer import Scorer
 from hf_vitselect.scoring import pool_digest, recorded_scorers, recorded_source
 from hf_vitselect.sources import versions
@@ -223,6 +225,8 @@ def select_diverse(
     seed: int = 0,
     include: "Selection | Sequence[str]" = (),
     exclude: "Selection | Sequence[str]" = (),
+    balance: str | None = None,
+    balance_quota: Literal["proportional", "uniform"] = "proportional",
 ) -> Selection:
     """Picks a subset of a scored pool.
 
@@ -242,7 +246,11 @@ def select_diverse(
         include: rows that stand in the subset before the first pick, by row id, as an earlier round's or
             those of the seed model. They are part of the budget, and the rule takes them for its own first
             picks. Rows among them that could not be picked are left out.
-        exclude: rows that are never picked, by row id. The recipe counts what both name.
+        exclude: rows that are never picked, by row id, such as `find_contamination` finds. The recipe counts
+            what both name.
+        balance: a column, such as the rows' task, source or language; the rule then picks inside the groups
+            of its values, each with its share of the budget.
+        balance_quota: the groups' shares: ``"proportional"`` to their usable rows, or ``"uniform"``.
 
     Raises:
         BudgetError: if the budget is no such number, more than the rows that can be picked, or no more than
@@ -254,11 +262,15 @@ def select_diverse(
     Example:
         >>> selection = select_diverse(scored, 0.15, rule=NeighborPenalty(gamma=1.0))  # doctest: +SKIP
     """
+    if balance_quota not in ("proportional", "uniform"):
+        raise ValueError(f"balance_quota: expected 'proportional' or 'uniform', got {balance_quota!r}")
     if not isinstance(rule, Rule):
         raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
     score_column = by.column if isinstance(by, Scorer) else by
     feature_column = over.column if isinstance(over, Scorer) else over
     _refuse_missing_columns(dataset, rule, score_column, feature_column)
+    if balance is not None and balance not in dataset.column_names:
+        raise ColumnError(f"balance: expected a column, got {balance!r}; there are {dataset.column_names}")
     # Without scores a rule still needs the pool's size; one that uses them has been refused above.
     scores, features, statuses = np.zeros(len(dataset)), None, np.full(len(dataset), "ok", dtype=object)
     if score_column in dataset.column_names:
@@ -287,7 +299,14 @@ def select_diverse(
     # A rule of somebody else may not know of earlier picks, and need not where there are none.
     earlier = {"picked": picked} if len(picked) else {}
     rng = np.random.default_rng(seed)
-    more, gains = rule(scores[usable], features, rows - len(picked), rng, columns, **earlier)
+    arrays = (scores[usable], features, rows - len(picked), rng, columns)
+    if balance is None:
+        more, gains = rule(*arrays, **earlier)
+    else:
+        labels = numbered(np.asarray(dataset.with_format("numpy")[balance])[usable])
+        sizes = np.bincount(labels).astype(np.float64)
+        weights = sizes if balance_quota == "proportional" else np.ones(len(sizes))
+        more, gains = pick_in_groups(rule, labels, weights, *arrays, **earlier)
     picked = np.concatenate([picked, more])
     return Selection.of(
         dataset,
@@ -302,6 +321,7 @@ def select_diverse(
             "excluded": never.recipe,
             "by": score_column if rule.uses_scores else None,
             "over": feature_column if rule.uses_features else None,
+            "balance": balance and {"column": balance, "quota": balance_quota},
             "rule": {"rule": type(rule).__name__, **asdict(rule)},  # type: ignore[call-overload]
             "rule_notes": rule.notes(scores[usable], features, rows, np.random.default_rng(seed), columns),
             "seed": seed,

@@ -448,3 +448,13 @@ def test_extending_with_an_equal_row_or_other_columns(scored):
     assert len(first.extend(scored.select(range(20)), 20)) == 25
     with pytest.raises(ColumnError, match=r"got others in \['embedding'\]"):
         first.extend(scored.remove_columns("embedding"), 2)
+
+
+@pytest.mark.parametrize(("quota", "counts"), [("proportional", [7, 3]), ("uniform", [5, 5])])
+def test_a_column_may_be_balanced(scored, quota, counts):
+    kind = scored.add_column("kind", ["a"] * 28 + ["b"] * 12)
+    selection = select_diverse(kind, 10, balance="kind", balance_quota=quota)
+    assert [selection.dataset["kind"][:].count(value) for value in "ab"] == counts
+    assert selection.recipe["balance"] == {"column": "kind", "quota": quota}
+    with pytest.raises(ColumnError, match="balance: expected a column, got 'mind'"):
+        select_diverse(kind, 10, balance="mind")
