@@ -83,7 +83,9 @@ class SelectArguments(PoolArguments):
     approximate: bool | None = _flag(None, "NeighborPenalty: find neighbours with a faiss index.")
     lowest: bool | None = _flag(None, "TopScore: lowest scores first.")
     like: str | None = _flag(None, "LengthMatchedRandom: a column that marks the rows to resemble.")
-    lengths: str | None = _flag(None, "LengthMatchedRandom: a column of lengths, 'response_tokens' by default.")
+    lengths: str | None = _flag(
+        None, "LengthMatchedRandom: a column of lengths, 'response_tokens' by default."
+    )
     seed: int = _flag(0, "Of the rule's random numbers.")
     include: str | None = _flag(None, "Rows that stand in the subset first: a selection or a seed model.")
     exclude: str | None = _flag(None, "Rows that are never picked: a selection or a seed model.")

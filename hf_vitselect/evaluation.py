@@ -68,7 +68,9 @@ class ExactMatch(HeldOut):
         Raises:
             RowError: if a row cannot be read.
         """
-        return [float(loss.hit.all()) for loss in response_losses(VLM.load(model), self.rows, self.batch_size)]
+        return [
+            float(loss.hit.all()) for loss in response_losses(VLM.load(model), self.rows, self.batch_size)
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +124,7 @@ class MultipleChoice(HeldOut):
             texts = [option.strip() for option in options]
             if answer not in texts:
                 raise ColumnError(f"expected the answer {answer!r} among the options, got {texts}")
-            asked += [
-                replace(row, turns=(*row.turns[:-1], Turn("assistant", (option,)))) for option in texts
-            ]
+            asked += [replace(row, turns=(*row.turns[:-1], Turn("assistant", (option,)))) for option in texts]
             right.append((texts.index(answer), len(texts)))
         return asked, right
 

@@ -1,6 +1,6 @@
-"""Is one way of selecting better than another? Pure functions on the scores of fine-tuned models.
+"""Is one method better than another? Pure functions on the scores of fine-tuned models.
 
-The scores of one way are float64 of shape (seeds, rows): a model for each seed, and its score of each held-out
+The scores of a method are float64 of shape (seeds, rows): a model for each seed, and its score of each held-out
 row, the same rows for all. Shape (seeds,) is one score a model, and then only the seeds tell the noise.
 """
 
@@ -16,7 +16,7 @@ _BLOCK = 100  # replicates at a time: 100 x rows counts are in memory
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one way is than another.
+    """How much better one method is than another.
 
     Attributes:
         mean: difference of the mean scores.
@@ -48,11 +48,11 @@ def difference(
     level: float = 0.95,
     seed: int = 0,
 ) -> Difference:
-    """The difference of two ways' mean scores, with an interval for other seeds and other held-out rows.
+    """The difference of two methods' mean scores, with an interval for other seeds and other held-out rows.
 
     The interval is the difference plus and minus t times its standard error. The error is the standard deviation
     of a bootstrap over rows and seeds (`bootstrap`). t is the quantile of Student's distribution with
-    Satterthwaite's degrees of freedom: with three seeds a way about 4, so that t is 2.8 and not 2.
+    Satterthwaite's degrees of freedom: with three seeds a method about 4, so that t is 2.8 and not 2.
     Of several comparisons, each gets the level ``1 - (1 - level) / comparisons`` (Bonferroni): the chance that
     any of them finds a difference that is none is at most ``1 - level``.
 
@@ -64,7 +64,7 @@ def difference(
         seed: of the bootstrap.
 
     Returns:
-        The difference; its interval is unbounded with one seed a way, and where only single scores are known
+        The difference; its interval is unbounded with one seed, and where only single scores are known
         and they do not vary at all.
 
     Raises:
@@ -98,8 +98,8 @@ def bootstrap(
     """Differences of the mean scores, had other rows been held out and other seeds been drawn.
 
     A replicate draws rows with replacement, the same for all models, since all answer the same rows; takes each
-    model's mean over them; draws seeds of either way with replacement; and subtracts the means. A seed's
-    deviation from its way's mean is stretched by sqrt(n / (n - 1)) for n seeds, because n drawn from n vary
+    model's mean over them; draws seeds of either method with replacement; and subtracts the means. A seed's
+    deviation from its method's mean is stretched by sqrt(n / (n - 1)) for n seeds, because n drawn from n vary
     less than the seeds do.
 
     Args:
@@ -116,7 +116,7 @@ def bootstrap(
     for start in range(0, replicates, _BLOCK):
         block = min(_BLOCK, replicates - start)
         drawn = rng.multinomial(rows, np.full(rows, 1 / rows), size=block) / rows
-        means = [_resampled_mean(drawn @ way.T, rng) for way in (scores, others)]
+        means = [_resampled_mean(drawn @ method.T, rng) for method in (scores, others)]
         found.append(means[0] - means[1])
     return np.concatenate(found)
 
@@ -131,10 +131,10 @@ def _resampled_mean(models: NDArray[np.float64], rng: np.random.Generator) -> ND
 
 
 def _degrees_of_freedom(scores: NDArray[np.float64], others: NDArray[np.float64]) -> float | None:
-    """Satterthwaite's, of the variances of seeds (either way) and rows; None where nothing can be told."""
+    """Satterthwaite's, of the variances of seeds (either method) and rows; None where nothing can be told."""
     if min(len(scores), len(others)) < 2:
         return None
-    parts = [(way.mean(axis=1).var(ddof=1) / len(way), len(way) - 1) for way in (scores, others)]
+    parts = [(method.mean(axis=1).var(ddof=1) / len(method), len(method) - 1) for method in (scores, others)]
     if scores.shape[1] > 1:
         gained = scores.mean(axis=0) - others.mean(axis=0)
         parts.append((gained.var(ddof=1) / len(gained), len(gained) - 1))

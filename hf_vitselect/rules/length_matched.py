@@ -1,4 +1,4 @@
-"""Random rows with the response lengths of a selection: the control for a rule that merely picks long answers."""
+"""Random rows with the response lengths of a selection: the control for rules that merely pick long answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import Rule
+from hf_vitselect.rules.base import NO_ROWS, Rule, first_others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,12 @@ class LengthMatchedRandom(Rule):
         budget: int,
         rng: np.random.Generator,
         columns: Mapping[str, NDArray[np.generic]],
+        picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows, in random order. See ``Rule.__call__``."""
+        """Picks ``budget`` rows, in random order; all of ``picked`` and them have the lengths.
+
+        See ``Rule.__call__``.
+        """
         for name in self.uses_columns:
             if name not in columns:
                 raise ValueError(f"LengthMatchedRandom expected a column {name!r}, got {sorted(columns)}")
@@ -58,8 +62,13 @@ class LengthMatchedRandom(Rule):
         marked = lengths[np.asarray(columns[self.like], dtype=np.bool_)]
         if not len(marked):
             raise ValueError(f"LengthMatchedRandom expected rows to resemble, got none in {self.like!r}")
-        wanted = np.quantile(marked, (np.arange(budget) + 0.5) / budget, method="inverted_cdf")
-        order = rng.permutation(len(lengths))
+        rows = len(picked) + budget
+        wanted = np.quantile(marked, (np.arange(rows) + 0.5) / rows, method="inverted_cdf")
+        # Rows that are picked already stand first, so that they are what is taken of their lengths.
+        shuffled = np.argsort(
+            rng.random(len(lengths))
+        )  # another order than that of Random with the same seed
+        order = np.concatenate([picked, first_others(shuffled, picked, len(lengths))])
         free = np.ones(len(lengths), dtype=np.bool_)
         picks: list[NDArray[np.int64]] = []
         for length, count in zip(*np.unique(wanted, return_counts=True), strict=True):
@@ -68,5 +77,5 @@ class LengthMatchedRandom(Rule):
             distance = np.where(lengths[rest] == length, 0.0, np.abs(lengths[rest] - length))
             picks.append(rest[np.argsort(distance, kind="stable")[:count]])
             free[picks[-1]] = False
-        picked = np.concatenate(picks)
-        return picked[rng.permutation(budget)].astype(np.int64), np.zeros(budget)
+        drawn = rng.permutation(np.concatenate(picks))
+        return first_others(drawn, picked, budget), np.zeros(budget)

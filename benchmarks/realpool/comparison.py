@@ -1,0 +1,43 @@
+"""Does selecting beat random rows on the real pool? The comparison, through the package's function."""
+
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset, load_from_disk
+
+from hf_vitselect.compare import Comparison, Method, compare
+from hf_vitselect.evaluation import ExactMatch, LogLikelihood, MultipleChoice
+from hf_vitselect.rules import NeighborPenalty, Rule, TopScore
+from realpool.chain import BUDGET, CHANCE, tuning
+
+SELECTIONS: dict[str, Rule | Method] = {"TopScore": TopScore(), "NeighborPenalty": NeighborPenalty()}
+
+
+def run_comparison(run: Path, held_out: Dataset, out: Path, *, seeds: int, processes: int) -> Comparison:
+    """Random, length-matched random, TopScore and NeighborPenalty at 15%.
+
+    Args:
+        run: the folder of a finished `run_chain`: its scored pool and its aligned model.
+        held_out: rows about other pictures.
+        out: the comparison's folder; the same call goes on where it stopped.
+        seeds: fine-tunes of each subset.
+        processes: how many of them at once.
+    """
+    asked = held_out.select(np.flatnonzero(np.isin(held_out["kind"], list(CHANCE))))
+    return compare(
+        load_from_disk(run / "score" / "scored"),
+        SELECTIONS,
+        str(run / "base"),
+        {
+            "exact match": ExactMatch(asked, batch_size=64),
+            "multiple choice": MultipleChoice(asked, batch_size=64),
+            "log-likelihood": LogLikelihood(held_out, batch_size=64),
+        },
+        out,
+        budgets=[BUDGET],
+        seeds=seeds,
+        args=tuning(out),
+        matched=["NeighborPenalty"],
+        columns=["source", "kind"],
+        processes=processes,
+    )
