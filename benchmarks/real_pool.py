@@ -12,9 +12,9 @@ pictures never occur in the train rows, so held-out accuracy is for the question
 the pool (the seed model), scores the pool, selects 15%, fine-tunes the aligned model on that and on as many
 random rows, and prints one table (realpool/chain.py). The same call goes on where it stopped.
 
-`compare` asks whether that beats random rows: fine-tunes of the aligned model on random rows, on random rows with
-the selection's response lengths, on the highest scores and on `NeighborPenalty`'s picks, several seeds each
-(realpool/comparison.py).
+`compare` asks whether that beats random rows: fine-tunes of the aligned model on random rows, on random rows
+with the selection's response lengths, on the highest scores and on `NeighborPenalty`'s picks, several seeds
+each (realpool/comparison.py).
 """
 
 import argparse

@@ -130,7 +130,7 @@ class MultipleChoice(HeldOut):
 
 
 def token_f1(answers: Sequence[str], right: Sequence[str]) -> list[float]:
-    """How much of each right answer's words an answer has, as SQuAD counts it (arXiv 1606.05250, section 6.1).
+    """How much of each right answer's words an answer has, as SQuAD counts it (arXiv 1606.05250, 6.1).
 
     The harmonic mean of precision and recall over words, without case, punctuation and articles; two empty
     texts agree.

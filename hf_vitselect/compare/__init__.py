@@ -44,18 +44,18 @@ def compare(
     """Fine-tunes a model on every selection and on random rows, evaluates, and says what that proves.
 
     For each budget the model is fine-tuned, with several seeds each, on every selection, on random rows (other
-    ones for each seed), and on random rows whose response lengths are distributed as a selection's: what is left
-    of a gain over random, but not over these, comes from long answers alone.
-    Each subset, fine-tune and evaluation is a stage in a folder of its own: the same call goes on where it was
-    killed, and one with more selections, seeds or budgets adds to what is there.
+    ones for each seed), and on random rows whose response lengths are distributed as a selection's: a gain
+    over random that is none over these comes from the lengths of the answers.
+    Each subset, fine-tune and evaluation is a stage in a folder of its own: the same call goes on where it
+    was killed, and one with more selections, seeds or budgets adds to what is there.
 
     Args:
         pool: scored, as the rules need it.
-        selections: by name; a rule of `hf_vitselect.rules`, with default columns; a `Method`; or a `Selection`
-            of this pool, which is compared at its own size.
+        selections: by name; a rule of `hf_vitselect.rules`, with the default columns; a `Method`; or a
+            `Selection` of this pool, which is compared at its own size.
         model: a Hub id or a folder; what is fine-tuned.
-        evaluations: by name, from a model's folder to a score for each held-out row, or a single one; higher is
-            better. The first is drawn. See `hf_vitselect.evaluation`.
+        evaluations: by name, from a model's folder to a score for each held-out row, or a single one; higher
+            is better. The first is drawn. See `hf_vitselect.evaluation`.
         output_dir: trials, table and plot go here.
         budgets: as in `select_diverse`.
         seeds: fine-tunes of each; with fewer than three hardly anything can be told.
@@ -77,9 +77,8 @@ def compare(
         ValueError: if a name is taken twice, or there is nothing to compare.
 
     Example:
-        >>> comparison = compare(  # doctest: +SKIP
-        ...     scored, {"necessity": NeighborPenalty()}, base, {"exact match": ExactMatch(held_out)}, "compare"
-        ... )
+        >>> selections, evaluations = {"mine": NeighborPenalty()}, {"exact match": ExactMatch(held_out)}
+        >>> comparison = compare(scored, selections, base, evaluations, "compare")  # doctest: +SKIP
         >>> print(comparison)  # doctest: +SKIP
     """
     args = SFTConfig(max_length=None) if args is None else args
@@ -121,8 +120,8 @@ def _method(name: str, given: Rule | Method | Selection, by: str, digest: str) -
     if isinstance(given, Selection):
         if given.recipe["fingerprint"] != digest:
             raise LayoutError(
-                f"expected selections of this pool, but {name!r} is of another one, or of its rows in another "
-                "order; give the pool that it was made from, or rebuild it with apply_selection"
+                f"expected selections of this pool, but {name!r} is of another one, or of its rows in another"
+                " order; give the pool that it was made from, or rebuild it with apply_selection"
             )
         return Fixed(given)
     return Method(given, by) if isinstance(given, Rule) else given

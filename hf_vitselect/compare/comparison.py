@@ -133,17 +133,10 @@ class Comparison:
     def _small_print(self, evaluation: str) -> str:
         lines = self.lines[evaluation]
         count = _comparisons(lines)
-        words = (
-            f"Intervals: {LEVEL:.0%} for all {count} comparisons together"
-            if count > 1
-            else f"Interval: {LEVEL:.0%}"
-        )
+        words = f"Intervals: {LEVEL:.0%} for all {count} comparisons together, over seeds"
         if evaluation in self.by_rows:
-            return words + ", over seeds and held-out rows. p: paired over held-out rows, these models alone."
-        return (
-            words
-            + ", over seeds alone: a single score a model does not say how much chance the questions had."
-        )
+            return f"{words} and held-out rows. p: paired over held-out rows, for these very models."
+        return f"{words} alone: one score a model does not tell how much chance the questions had."
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes comparison.md, comparison.json and comparison.png, which draws the first evaluation."""
@@ -159,9 +152,8 @@ class Comparison:
 def _stack(evaluation: str, group: Sequence[Trial]) -> Any:
     scores = [trial.scores(evaluation) for trial in group]
     if len({array.shape for array in scores}) > 1:
-        raise ValueError(
-            f"expected as many scores of {evaluation!r} for each model, got {[a.shape for a in scores]}"
-        )
+        shapes = [array.shape for array in scores]
+        raise ValueError(f"expected as many scores of {evaluation!r} for each model, got shapes {shapes}")
     return np.stack(scores)
 
 

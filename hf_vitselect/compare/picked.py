@@ -53,17 +53,23 @@ def make_up(pool: Dataset, lengths: str, columns: Sequence[str], subsets: Subset
     sizes = np.asarray(pool.with_format("numpy")[lengths], dtype=np.float64)
     table = [row(f"{lengths}: mean", lambda rows: float(np.nanmean(sizes[rows])), "{:.1f}")]
     for part in (0.1, 0.5, 0.9):
-        quantile = f"{lengths}: {part:.0%} are at most"
-        table.append(
-            row(quantile, lambda rows, part=part: float(np.nanquantile(sizes[rows], part)), "{:.0f}")
-        )
+
+        def quantile(rows: NDArray[np.int64], part: float = part) -> float:
+            return float(np.nanquantile(sizes[rows], part))
+
+        table.append(row(f"{lengths}: {part:.0%} have at most", quantile, "{:.0f}"))
     read = [item for part in undecoded(pool) for item in read_table(part)]
-    turns, pictures = (_numbers(read, count) for count in (_answers, lambda row: len(row.pictures)))
+    turns, pictures = _numbers(read, _answers), _numbers(read, lambda item: len(item.pictures))
     table += [share("several answers", turns > 1), share("no picture", pictures == 0)]
     table.append(share("several pictures", pictures > 1))
-    for label, content in (("the same conversation", _whole), ("the same picture", _pictures)):
+    for label, content in (("conversation", content_hash), ("pictures", _picture_hash)):
         ids = np.array([None if isinstance(item, RowError) else content(item) for item in read], dtype=object)
-        table.append(row(f"{label} as an earlier row", lambda rows, ids=ids: _repeated(ids[rows]), "{:.1%}"))
+
+        def repeated(rows: NDArray[np.int64], ids: NDArray[np.object_] = ids) -> float:
+            known = [item for item in ids[rows] if item is not None]
+            return (len(known) - len(set(known))) / len(rows)
+
+        table.append(row(f"{label} of an earlier row", repeated, "{:.1%}"))
     for column in columns:
         values = np.array([str(value) for value in pool[column]], dtype=object)
         for value, _ in Counter(values).most_common(_MOST_VALUES):
@@ -90,15 +96,5 @@ def _answers(row: Conversation) -> int:
     return sum(turn.role == "assistant" for turn in row.turns)
 
 
-def _whole(row: Conversation) -> str | None:
-    return content_hash(row)
-
-
-def _pictures(row: Conversation) -> str | None:
+def _picture_hash(row: Conversation) -> str | None:
     return content_hash(Conversation((), row.pictures)) if row.pictures else None
-
-
-def _repeated(ids: NDArray[np.object_]) -> float:
-    """The share of rows whose content an earlier one has."""
-    known = [item for item in ids if item is not None]
-    return (len(known) - len(set(known))) / max(1, len(ids))

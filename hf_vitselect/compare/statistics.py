@@ -1,7 +1,7 @@
 """Is one method better than another? Pure functions on the scores of fine-tuned models.
 
-The scores of a method are float64 of shape (seeds, rows): a model for each seed, and its score of each held-out
-row, the same rows for all. Shape (seeds,) is one score a model, and then only the seeds tell the noise.
+The scores of a method are float64 of shape (seeds, rows): a model for each seed, and its score of each
+held-out row, the same rows for all. Shape (seeds,) is one score a model: then only the seeds tell the noise.
 """
 
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Difference:
         low: lower end of the confidence interval; minus infinity where nothing tells the noise.
         high: its upper end.
         level: of the interval, in (0, 1).
-        rows_p: p-value of the paired t-test over held-out rows, on each row's score averaged over the seeds: do
-            these very models differ on other questions of this kind? It says nothing about other seeds. None
-            without scores of rows.
+        rows_p: p-value of the paired t-test over held-out rows, on each row's score averaged over the seeds:
+            do these very models differ on other questions of this kind? It says nothing about other seeds.
+            None without scores of rows.
     """
 
     mean: float
@@ -50,11 +50,11 @@ def difference(
 ) -> Difference:
     """The difference of two methods' mean scores, with an interval for other seeds and other held-out rows.
 
-    The interval is the difference plus and minus t times its standard error. The error is the standard deviation
-    of a bootstrap over rows and seeds (`bootstrap`). t is the quantile of Student's distribution with
-    Satterthwaite's degrees of freedom: with three seeds a method about 4, so that t is 2.8 and not 2.
-    Of several comparisons, each gets the level ``1 - (1 - level) / comparisons`` (Bonferroni): the chance that
-    any of them finds a difference that is none is at most ``1 - level``.
+    The interval is the difference plus and minus t times its standard error. The error is the standard
+    deviation of a bootstrap over rows and seeds (`bootstrap`). t is the quantile of Student's distribution
+    with Satterthwaite's degrees of freedom: with three seeds a method about 4, so that t is 2.8 and not 2.
+    Of several comparisons, each gets the level ``1 - (1 - level) / comparisons`` (Bonferroni): the chance
+    that any of them finds a difference that is none is at most ``1 - level``.
 
     Args:
         scores: shape (seeds, rows) or (seeds,).
@@ -97,10 +97,10 @@ def bootstrap(
 ) -> NDArray[np.float64]:
     """Differences of the mean scores, had other rows been held out and other seeds been drawn.
 
-    A replicate draws rows with replacement, the same for all models, since all answer the same rows; takes each
-    model's mean over them; draws seeds of either method with replacement; and subtracts the means. A seed's
-    deviation from its method's mean is stretched by sqrt(n / (n - 1)) for n seeds, because n drawn from n vary
-    less than the seeds do.
+    A replicate draws rows with replacement, the same for all models, since all answer the same rows; takes
+    each model's mean over them; draws seeds of either method with replacement; and subtracts the means. A
+    seed's deviation from its method's mean is stretched by sqrt(n / (n - 1)) for n seeds, because n drawn
+    from n vary less than the seeds do.
 
     Args:
         scores: shape (seeds, rows), two seeds or more.

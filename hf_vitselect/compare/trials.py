@@ -185,7 +185,7 @@ def _identity(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _plain(settings: Any) -> Any:
-    """Training arguments or an adapter's configuration as plain JSON, without what has no part in the result."""
+    """Training arguments, or an adapter's, as plain JSON without what has no part in the result."""
     if settings is None:
         return None
     return {

@@ -1,4 +1,4 @@
-"""Random rows with the response lengths of a selection: the control for rules that merely pick long answers."""
+"""Random rows with the response lengths of a selection: the control for a rule that only picks long ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
