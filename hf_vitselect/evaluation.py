@@ -15,6 +15,7 @@ import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any, TypeVar
 
 import torch
@@ -170,6 +171,35 @@ class Generated(HeldOut):
         for start in range(0, len(rows), self.batch_size):
             answers += write(vlm, rows[start : start + self.batch_size], self.max_new_tokens)
         return self.metric(answers, [row.turns[-1].text.strip() for row in rows])
+
+
+def find_evaluation(name: str, rows: Dataset, batch_size: int = 8) -> Evaluation:
+    """An evaluation by its name on the command line.
+
+    Args:
+        name: one of this module's, in lower case, or ``package.module:function``, your own.
+        rows: what this module's are evaluated on.
+        batch_size: rows in one forward.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    known: dict[str, Callable[..., Evaluation]] = {
+        "exact_match": ExactMatch,
+        "log_likelihood": LogLikelihood,
+        "multiple_choice": MultipleChoice,
+        "token_f1": Generated,
+    }
+    if name in known:
+        return known[name](rows, batch_size)
+    module, _, function = name.partition(":")
+    try:
+        found: Evaluation = getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"expected an evaluation among {list(known)}, or package.module:function, got {name!r}: {error}"
+        ) from error
+    return found
 
 
 def response_losses(vlm: VLM, rows: Dataset, batch_size: int) -> list[ResponseLoss]:

@@ -12,6 +12,7 @@ from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
 from hf_vitselect import rules
 from hf_vitselect.arguments import (
+    CompareArguments,
     PoolArguments,
     PushArguments,
     ScoreArguments,
@@ -22,7 +23,9 @@ from hf_vitselect.arguments import (
     parse_budget,
     parse_section,
 )
+from hf_vitselect.compare import compare, parse_method
 from hf_vitselect.errors import LayoutError
+from hf_vitselect.evaluation import find_evaluation
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.plan import Stage, plan
 from hf_vitselect.response_scorer import ResponseScorer
@@ -221,6 +224,29 @@ def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig)
         trainer.push_to_hub()
 
 
+def compare_command(args: CompareArguments, model: ModelConfig, training: SFTConfig) -> None:
+    """Compares selections with random rows, and prints what was found."""
+    held_out = load_pool(PoolArguments(args.eval_dataset_name, args.eval_dataset_config, args.eval_split))
+    batch_size = training.per_device_eval_batch_size
+    comparison = compare(
+        load_pool(args),
+        dict(parse_method(text, args.by) for text in args.selections),
+        model.model_name_or_path,
+        {name: find_evaluation(name, held_out, batch_size) for name in args.evaluations},
+        training.output_dir,
+        budgets=[parse_budget(budget) for budget in args.budgets],
+        seeds=args.seeds,
+        args=_with_model_options(model, training),
+        peft_config=get_peft_config(model),
+        by=args.by,
+        matched=args.matched,
+        full=args.full,
+        columns=args.columns,
+        processes=args.processes,
+    )
+    print(comparison)
+
+
 def push_command(args: PushArguments) -> None:
     """Pushes the selection, and records in its folder where to."""
     selection = Selection.load_from_disk(args.selection)
@@ -238,6 +264,7 @@ _DO: dict[str, Callable[..., None]] = {
     "select": select_command,
     "train": train_command,
     "push": push_command,
+    "compare": compare_command,
 }
 
 

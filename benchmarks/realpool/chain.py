@@ -18,7 +18,7 @@ SEED_SHARE = 0.125
 CHANCE = {"choice": 0.25, "category": 0.25, "yesno": 0.5}
 
 _aligning = partial(small_training, epochs=1, batch_size=8, learning_rate=1e-3)
-tuning = partial(small_training, epochs=6, batch_size=8, learning_rate=5e-4)
+_tuning = partial(small_training, epochs=6, batch_size=8, learning_rate=5e-4)
 
 
 def run_chain(
@@ -45,7 +45,7 @@ def run_chain(
         train,
         base,
         lambda seed: [NecessityScorer(seed, batch_size=64), TextEmbedding(str(embedder))],
-        tuning,
+        _tuning,
         seed_share=SEED_SHARE,
         budget=BUDGET,
         seeds=seeds,

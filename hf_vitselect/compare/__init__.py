@@ -12,7 +12,16 @@ from trl import SFTConfig
 
 from hf_vitselect.columns import read_scores
 from hf_vitselect.compare.comparison import Comparison
-from hf_vitselect.compare.methods import FULL, MATCHED, RANDOM, Fixed, Method, length_matched, with_lengths
+from hf_vitselect.compare.methods import (
+    FULL,
+    MATCHED,
+    RANDOM,
+    Fixed,
+    Method,
+    length_matched,
+    parse_method,
+    with_lengths,
+)
 from hf_vitselect.compare.trials import Setup, Trial, finish, slug
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation import Evaluation
@@ -21,7 +30,7 @@ from hf_vitselect.rules import Random, Rule
 from hf_vitselect.scoring import pool_digest
 from hf_vitselect.selection import Selection, budget_rows
 
-__all__ = ["Comparison", "Method", "compare"]
+__all__ = ["Comparison", "Method", "compare", "parse_method"]
 
 
 def compare(
@@ -43,9 +52,9 @@ def compare(
 ) -> Comparison:
     """Fine-tunes a model on every selection and on random rows, evaluates, and says what that proves.
 
-    For each budget the model is fine-tuned, with several seeds each, on every selection, on random rows (other
-    ones for each seed), and on random rows whose response lengths are distributed as a selection's: a gain
-    over random that is none over these comes from the lengths of the answers.
+    For each budget the model is fine-tuned, with several seeds each, on every selection, on random rows
+    (other ones for each seed), and on random rows whose response lengths are distributed as a selection's:
+    a gain over random that is none over these comes from the lengths of the answers.
     Each subset, fine-tune and evaluation is a stage in a folder of its own: the same call goes on where it
     was killed, and one with more selections, seeds or budgets adds to what is there.
 

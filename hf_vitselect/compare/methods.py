@@ -1,5 +1,8 @@
 """What is compared: methods, each of which gives a subset for a budget and a seed."""
 
+import ast
+import os
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -7,6 +10,7 @@ import numpy as np
 from datasets import Dataset, Value
 from numpy.typing import NDArray
 
+from hf_vitselect import rules
 from hf_vitselect.errors import RowError
 from hf_vitselect.rows import read_table, undecoded
 from hf_vitselect.rules import LengthMatchedRandom, Rule
@@ -58,6 +62,41 @@ class Fixed:
     def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
         """The selection itself."""
         return self.selection
+
+
+def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
+    """A method from a flag, with its name: what stands before the first ``=``, or all of it.
+
+    Args:
+        text: a rule with its arguments, 'TopScore' or 'easy=TopScore(lowest=True)', among them ``by`` and
+            ``over``; or a selection's folder.
+        by: the score column if none is named.
+
+    Raises:
+        ValueError: if it is neither.
+
+    Example:
+        >>> parse_method("easy=TopScore(lowest=True)", "necessity")
+        ('easy', Method(rule=TopScore(lowest=True), by='necessity', over='embedding'))
+    """
+    named = re.fullmatch(r"([^=()]+)=(.+)", text)
+    name, given = named.groups() if named else (text, text)
+    if os.path.isdir(given):
+        return name if named else os.path.basename(os.path.normpath(given)), Selection.load_from_disk(given)
+    try:
+        call = ast.parse(given, mode="eval").body
+        kind = ast.unparse(call.func if isinstance(call, ast.Call) else call)
+        keywords = call.keywords if isinstance(call, ast.Call) else []
+        options = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in keywords}
+        columns = {"by": by} | {key: options.pop(key) for key in ("by", "over") if key in options}
+        if kind not in rules.__all__ or kind == "Rule":
+            raise ValueError(f"there is no rule {kind!r}")
+        return name, Method(getattr(rules, kind)(**options), **columns)
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected a rule such as TopScore or easy=TopScore(lowest=True), or a selection's folder, got "
+            f"{text!r}: {error}; rules are {sorted(set(rules.__all__) - {'Rule'})}"
+        ) from error
 
 
 def with_lengths(pool: Dataset) -> tuple[Dataset, str]:

@@ -46,6 +46,7 @@ def difference(
     *,
     comparisons: int = 1,
     level: float = 0.95,
+    replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Difference:
     """The difference of two methods' mean scores, with an interval for other seeds and other held-out rows.
@@ -61,6 +62,7 @@ def difference(
         others: shape (other seeds, rows) or (other seeds,), the same rows; what is compared with.
         comparisons: how many verdicts are read from the same table.
         level: of all intervals together.
+        replicates: of the bootstrap.
         seed: of the bootstrap.
 
     Returns:
@@ -84,7 +86,7 @@ def difference(
     degrees = _degrees_of_freedom(scores, others)
     if degrees is None:
         return Difference(mean, -np.inf, np.inf, level, rows_p)
-    error = bootstrap(scores, others, np.random.default_rng(seed)).std(ddof=1)
+    error = bootstrap(scores, others, np.random.default_rng(seed), replicates).std(ddof=1)
     reach = float(stats.t.ppf((1 + level) / 2, degrees) * error)
     return Difference(mean, mean - reach, mean + reach, level, rows_p)
 
