@@ -2,6 +2,7 @@
 
     python benchmarks/real_pool.py build --out benchmarks/data/pool
     python benchmarks/real_pool.py run --pool benchmarks/data/pool --out benchmarks/data/run
+    python benchmarks/real_pool.py compare --run benchmarks/data/run --out benchmarks/data/compare
 
 `build` fetches the packages (realpool/fetch.py) into `--packages` once, builds the pool (realpool/build.py)
 and prints what is in it: a `datasets.DatasetDict` with `train` and `held_out`. Most names of held-out
@@ -10,6 +11,10 @@ pictures never occur in the train rows, so held-out accuracy is for the question
 `run` trains a small LLaVA from scratch on captions (realpool/model.py), fine-tunes it on a random eighth of
 the pool (the seed model), scores the pool, selects 15%, fine-tunes the aligned model on that and on as many
 random rows, and prints one table (realpool/chain.py). The same call goes on where it stopped.
+
+`compare` asks whether that beats random rows: fine-tunes of the aligned model on random rows, on random rows
+with the selection's response lengths, on the highest scores and on `NeighborPenalty`'s picks, several seeds
+each (realpool/comparison.py).
 """
 
 import argparse
@@ -21,10 +26,11 @@ import torch
 from datasets import load_from_disk
 from realpool.build import build_pool, digest, make_up, save_pool
 from realpool.chain import accuracy, run_chain
+from realpool.comparison import run_comparison
 from realpool.fetch import fetch
 
 from hf_vitselect.demo.stages import grade
-from hf_vitselect.pipeline import Run
+from hf_vitselect.runs import Run
 
 DATA = Path(__file__).parent / "data"
 LICENCES = (
@@ -63,6 +69,14 @@ def run(args: argparse.Namespace) -> None:
         print("\nA single seed proves nothing: --seeds 3, in another --out, gives the spread.")
 
 
+def compare(args: argparse.Namespace) -> None:
+    """Compares selections of the run's scored pool with random rows and prints the result."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    held_out = load_from_disk(args.pool)["held_out"]
+    print(run_comparison(args.run, held_out, args.out, seeds=args.seeds, processes=args.processes))
+
+
 def grade_models(args: argparse.Namespace) -> None:
     """Asks models that were trained elsewhere the held-out questions and prints their accuracy."""
     models: dict[str, list[Path]] = {}
@@ -93,6 +107,14 @@ def main() -> None:
     command.add_argument("--seeds", type=int, default=1, help="fine-tunes of each subset, for the spread")
     command.add_argument("--threads", type=int, help="of torch; its own choice if not set")
     command.set_defaults(do=run)
+    command = commands.add_parser("compare", help="compare selections with random rows, after a run")
+    command.add_argument("--pool", type=Path, default=DATA / "pool", help="folder of the pool")
+    command.add_argument("--run", type=Path, default=DATA / "run", help="folder of the run")
+    command.add_argument("--out", type=Path, default=DATA / "compare", help="folder of the comparison")
+    command.add_argument("--seeds", type=int, default=3, help="fine-tunes of each subset")
+    command.add_argument("--processes", type=int, default=1, help="fine-tunes at once")
+    command.add_argument("--threads", type=int, help="of torch; its own choice if not set")
+    command.set_defaults(do=compare)
     command = commands.add_parser("grade", help="held-out accuracy of models that were trained elsewhere")
     command.add_argument("models", nargs="+", help="[name=]folder; several of one name are its seeds")
     command.add_argument("--pool", type=Path, default=DATA / "pool", help="folder of the pool")

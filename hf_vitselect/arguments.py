@@ -83,6 +83,10 @@ class SelectArguments(PoolArguments):
     within: str | None = _flag(None, "GroupedSampling: 'random' or 'necessity'.")
     approximate: bool | None = _flag(None, "NeighborPenalty: find neighbours with a faiss index.")
     lowest: bool | None = _flag(None, "TopScore: lowest scores first.")
+    like: str | None = _flag(None, "LengthMatchedRandom: a column that marks the rows to resemble.")
+    lengths: str | None = _flag(
+        None, "LengthMatchedRandom: a column of lengths, 'response_tokens' by default."
+    )
     seed: int = _flag(0, "Of the rule's random numbers.")
     include: str | None = _flag(None, "Rows that stand in the subset first: a selection or a seed model.")
     balance: str | None = _flag(None, "A column; the rule picks inside the groups of its values.")
@@ -107,6 +111,45 @@ class PushArguments:
 
 
 @dataclass
+class CompareArguments(PoolArguments):
+    """`compare`: fine-tunes on selections and on random rows, evaluates, and says which is better."""
+
+    selections: list[str] = field(
+        default_factory=lambda: ["NeighborPenalty"],
+        metadata={
+            "help": "Rules, 'easy=TopScore(lowest=True)', or with columns, 'net=TopScore(by=\"score_net\")'; "
+            "or folders that `select` wrote."
+        },
+    )
+    eval_dataset_name: str = field(kw_only=True, metadata={"help": "The held-out rows, as dataset_name."})
+    eval_dataset_config: str | None = _flag(None, "Their configuration.")
+    eval_split: str = _flag("test", "Their split.")
+    evaluations: list[str] = field(
+        default_factory=lambda: ["exact_match"],
+        metadata={
+            "help": "exact_match, log_likelihood, multiple_choice, token_f1, or your own function of a "
+            "model's folder, 'package.module:function'."
+        },
+    )
+    budgets: list[str] = field(
+        default_factory=lambda: ["0.15"], metadata={"help": "Rows (1200) or shares (0.15) of the pool."}
+    )
+    seeds: int = _flag(3, "Fine-tunes of each; the first has the seed --seed.")
+    by: str = _flag("necessity", "The score column of rules that name none.")
+    matched: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Selections beside which random rows of their response lengths are put; all if not set."
+        },
+    )
+    full: bool = _flag(False, "Whether to fine-tune on all usable rows too.")
+    columns: list[str] = field(
+        default_factory=list, metadata={"help": "Columns, such as source, whose make-up is reported."}
+    )
+    processes: int | None = _flag(None, "Fine-tunes at once; one for each GPU if not set.")
+
+
+@dataclass
 class TrainingConfig(SFTConfig):  # type: ignore[misc]
     """TRL's SFTConfig without its limit of 1,024 tokens: nothing is truncated here."""
 
@@ -120,6 +163,7 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "select": (SelectArguments,),
     "push": (PushArguments,),
     "train": (TrainArguments, ModelConfig, TrainingConfig),
+    "compare": (CompareArguments, ModelConfig, TrainingConfig),
 }
 
 

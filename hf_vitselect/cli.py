@@ -16,6 +16,7 @@ _COMMANDS = {
     "select": "pick a subset of a scored pool",
     "train": "fine-tune a model on a selection",
     "push": "push a selection and its card to the Hub",
+    "compare": "fine-tune on selections and on random rows, and say which is better",
 }
 
 
@@ -73,5 +74,8 @@ def _demo(flags: Sequence[str]) -> None:
     parser.add_argument("--output_dir", default="demo", help="everything is left here")
     parser.add_argument("--seeds", type=int, default=3, help="fine-tunes of each subset, for the spread")
     parser.add_argument("--push_to_hub", metavar="OWNER", help="also push subset and model under this name")
+    parser.add_argument(
+        "--compare", action="store_true", help="also compare with the highest scores and length-matched rows"
+    )
     given = parser.parse_args(flags)
-    print(demo(given.output_dir, seeds=given.seeds, owner=given.push_to_hub))
+    print(demo(given.output_dir, seeds=given.seeds, owner=given.push_to_hub, compared=given.compare))

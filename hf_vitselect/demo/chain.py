@@ -14,6 +14,7 @@ from transformers import CLIPModel
 from trl import SFTConfig
 
 from hf_vitselect.card import card_files
+from hf_vitselect.compare import Comparison, compare
 from hf_vitselect.demo.models import (
     SETTINGS,
     DemoSettings,
@@ -25,10 +26,12 @@ from hf_vitselect.demo.models import (
     train_clip,
 )
 from hf_vitselect.demo.pool import render_captions, render_held_out, render_pool
-from hf_vitselect.demo.stages import Grades, align, grade, select_and_fine_tune, small_training
+from hf_vitselect.demo.stages import Grades, Training, align, grade, select_and_fine_tune, small_training
+from hf_vitselect.evaluation import ExactMatch, LogLikelihood
 from hf_vitselect.hub import push_to_hub
-from hf_vitselect.pipeline import Run
 from hf_vitselect.report import plots, table
+from hf_vitselect.rules import NeighborPenalty, TopScore
+from hf_vitselect.runs import Run
 from hf_vitselect.scorers import ClipEmbedding, NecessityScorer
 from hf_vitselect.selection import Selection
 from hf_vitselect.training import SelectionSFTTrainer
@@ -40,6 +43,7 @@ def demo(
     settings: DemoSettings = SETTINGS,
     seeds: int = 3,
     owner: str | None = None,
+    compared: bool = False,
 ) -> str:
     """Runs the chain in a folder and returns its table; the same call goes on where it stopped.
 
@@ -52,6 +56,8 @@ def demo(
         settings: sizes, epochs and learning rates.
         seeds: fine-tunes of each subset; the table gives their mean and standard deviation.
         owner: if given, subset and model are pushed to the Hub under this name.
+        compared: whether to compare the selection, random rows, random rows of its lengths and the highest
+            scores, with so many seeds each.
     """
     # The models' operations are so small that threads cost more than they give where cores are busy.
     torch.set_num_threads(1)
@@ -82,6 +88,9 @@ def demo(
     grades = grade(run, models, held_out, batch_size)
     report = _report(grades, pool, subsets, run.seconds)
     (run.folder / "table.txt").write_text(report)
+    if compared:
+        scored = load_from_disk(str(run.folder / "score" / "scored"))
+        report += f"\n\n{_compare(settings, scored, base, held_out, tuning, run.folder / 'compare', seeds)}"
     if owner is not None:
         model = models["fine-tuned on selection"][0]
         report += "\n\n" + _push(selection, pool, model, tuning(model), owner)
@@ -132,6 +141,33 @@ def _push(selection: Selection, pool: Dataset, model: Path, args: SFTConfig, own
     args.hub_model_id = f"{owner}/vitselect-demo-llava"
     SelectionSFTTrainer(str(model), selection=selection, args=args).push_to_hub()
     return f"pushed {address} and the model {args.hub_model_id}"
+
+
+def _compare(
+    settings: DemoSettings,
+    scored: Dataset,
+    base: Path,
+    held_out: Dataset,
+    tuning: Training,
+    out: Path,
+    seeds: int,
+) -> Comparison:
+    return compare(
+        scored,
+        {"NeighborPenalty": NeighborPenalty(), "TopScore": TopScore()},
+        str(base),
+        {
+            "exact match": ExactMatch(held_out, settings.scoring_batch_size),
+            "log-likelihood": LogLikelihood(held_out, settings.scoring_batch_size),
+        },
+        out,
+        budgets=[settings.budget],
+        seeds=seeds,
+        args=tuning(out),
+        matched=["NeighborPenalty"],
+        columns=["flaw", "kind"],
+        processes=os.cpu_count() if not torch.cuda.is_available() else None,
+    )
 
 
 def _report(

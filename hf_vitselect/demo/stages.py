@@ -10,10 +10,9 @@ import torch
 from datasets import Dataset, load_from_disk
 from trl import SFTConfig
 
-from hf_vitselect.errors import RowError
-from hf_vitselect.pipeline import Run
-from hf_vitselect.rows import read_table, undecoded
+from hf_vitselect.evaluation import response_losses
 from hf_vitselect.rules import NeighborPenalty, Random, Rule
+from hf_vitselect.runs import Run
 from hf_vitselect.scorer import Scorer
 from hf_vitselect.scoring import score
 from hf_vitselect.selection import Selection, select_diverse
@@ -150,11 +149,5 @@ def _grade(models: Mapping[str, Sequence[Path]], held_out: Dataset, batch_size: 
 
 
 def _answers(vlm: VLM, rows: Dataset, batch_size: int) -> Grades:
-    grades = Grades(right=[], nll=[])
-    for part in undecoded(rows):
-        for result in vlm.score(read_table(part), batch_size):
-            if isinstance(result, RowError):
-                raise result
-            grades["right"].append(bool(result.hit.all()))
-            grades["nll"].append(float(result.nll.mean()))
-    return grades
+    losses = response_losses(vlm, rows, batch_size)
+    return Grades(right=[bool(loss.hit.all()) for loss in losses], nll=[loss.mean for loss in losses])

@@ -5,6 +5,7 @@ from hf_vitselect.rules.coincide import Coincide
 from hf_vitselect.rules.facility_location import FacilityLocation
 from hf_vitselect.rules.grouped_sampling import GroupedSampling
 from hf_vitselect.rules.k_center import KCenter
+from hf_vitselect.rules.length_matched import LengthMatchedRandom
 from hf_vitselect.rules.leverage import Leverage
 from hf_vitselect.rules.mmssr import MMSSR
 from hf_vitselect.rules.neighbor_penalty import NeighborPenalty
@@ -21,6 +22,7 @@ __all__ = [
     "FacilityLocation",
     "GroupedSampling",
     "KCenter",
+    "LengthMatchedRandom",
     "Leverage",
     "NeighborPenalty",
     "PreSel",

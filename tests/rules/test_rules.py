@@ -15,6 +15,7 @@ from hf_vitselect.rules import (
     FacilityLocation,
     GroupedSampling,
     KCenter,
+    LengthMatchedRandom,
     Leverage,
     NeighborPenalty,
     PreSel,
@@ -28,6 +29,7 @@ from hf_vitselect.rules import (
 
 RULES = [
     Random(),
+    LengthMatchedRandom(),
     TopScore(),
     TopScore(lowest=True),
     NeighborPenalty(),
@@ -91,7 +93,8 @@ def test_the_same_seed_gives_the_same_picks(rule):
         np.testing.assert_array_equal(first, second)
 
 
-BY_QUOTA = (GroupedSampling, PreSel, Coincide, MMSSR)  # groups that take turns by their shares of the budget
+# Groups take turns by their shares of the budget, and lengths are quantiles of as many.
+BY_QUOTA = (GroupedSampling, LengthMatchedRandom, PreSel, Coincide, MMSSR)
 greedy = [rule for rule in RULES if not isinstance(rule, BY_QUOTA)]
 
 

@@ -1,0 +1,289 @@
+"""What a model knows: from its folder to a score for each held-out row, higher is better.
+
+An evaluation is any function of a model's folder that returns one number a row, or a single number:
+
+    def pope(model: str) -> float:
+        results = lm_eval.simple_evaluate("hf-multimodal", model_args=f"pretrained={model}", tasks=["pope"])
+        return results["results"]["pope"]["acc,none"]
+
+The classes here are such functions. They also have an ``identity``, so that a run that goes on notices other
+held-out rows; a plain function goes by its name.
+"""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any, TypeVar
+
+import torch
+from datasets import Dataset
+from numpy.typing import ArrayLike
+
+from hf_vitselect.encoding import Encoded, Encoder
+from hf_vitselect.errors import ColumnError, RowError
+from hf_vitselect.rows import Conversation, Turn, read_table, row_ids, undecoded
+from hf_vitselect.scoring import pool_digest
+from hf_vitselect.vlm import VLM, ResponseLoss
+
+T = TypeVar("T")
+
+Evaluation = Callable[[str], ArrayLike]
+"""From a model's folder to float scores of shape (rows,), or one number; higher is better."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """An evaluation on held-out rows.
+
+    Attributes:
+        rows: any conversation layout; the last assistant turn is the right answer.
+        batch_size: rows in one forward.
+    """
+
+    rows: Dataset
+    batch_size: int = 8
+
+    def identity(self) -> dict[str, Any]:
+        """What the scores depend on beside the model, as plain JSON."""
+        settings = {name: _name(value) for name, value in vars(self).items() if name != "rows"}
+        return {"evaluation": type(self).__name__, "rows": pool_digest(row_ids(self.rows)), **settings}
+
+
+@dataclass(frozen=True, eq=False)
+class ExactMatch(HeldOut):
+    """1 where greedy decoding would write all of a row's responses, token for token, else 0.
+
+    It takes one forward a row and no decoding: every response token must be the model's first choice.
+
+    Example:
+        >>> ExactMatch(held_out)("model").mean()  # doctest: +SKIP
+        0.54
+    """
+
+    def __call__(self, model: str) -> list[float]:
+        """Float scores, one a row.
+
+        Raises:
+            RowError: if a row cannot be read.
+        """
+        return [
+            float(loss.hit.all()) for loss in response_losses(VLM.load(model), self.rows, self.batch_size)
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class LogLikelihood(HeldOut):
+    """The mean log-likelihood of a row's response tokens, in nats: finer than being right or wrong."""
+
+    def __call__(self, model: str) -> list[float]:
+        """Float scores, one a row, at most 0.
+
+        Raises:
+            RowError: if a row cannot be read.
+        """
+        return [-loss.mean for loss in response_losses(VLM.load(model), self.rows, self.batch_size)]
+
+
+@dataclass(frozen=True, eq=False)
+class MultipleChoice(HeldOut):
+    """1 where the right option is the likeliest of a row's options, else 0.
+
+    Each option is put in the place of the last answer; its mean log-likelihood a token counts, so that long
+    options are at no disadvantage. A tie is wrong.
+
+    Attributes:
+        options: the column with each row's options, a list of texts with the right answer among them.
+    """
+
+    options: str = "options"
+
+    def __call__(self, model: str) -> list[float]:
+        """Float scores, one a row.
+
+        Raises:
+            ColumnError: if the options are no column, or a right answer is not among them.
+            RowError: if a row cannot be read.
+        """
+        asked, right = self._ask()
+        losses = iter(_all(VLM.load(model).score(asked, self.batch_size)))
+        scores = []
+        for place, count in right:
+            means = [next(losses).mean for _ in range(count)]
+            scores.append(float(all(means[place] < other for i, other in enumerate(means) if i != place)))
+        return scores
+
+    def _ask(self) -> tuple[list[Conversation], list[tuple[int, int]]]:
+        """Every row with every option; and for each row the right one's place and how many there are."""
+        if self.options not in self.rows.column_names:
+            raise ColumnError(f"expected a column {self.options!r} of options, got {self.rows.column_names}")
+        asked, right = [], []
+        for row, options in zip(_conversations(self.rows), self.rows[self.options], strict=True):
+            answer = row.turns[-1].text.strip()
+            texts = [option.strip() for option in options]
+            if answer not in texts:
+                raise ColumnError(f"expected the answer {answer!r} among the options, got {texts}")
+            asked += [replace(row, turns=(*row.turns[:-1], Turn("assistant", (option,)))) for option in texts]
+            right.append((texts.index(answer), len(texts)))
+        return asked, right
+
+
+def token_f1(answers: Sequence[str], right: Sequence[str]) -> list[float]:
+    """How much of each right answer's words an answer has, as SQuAD counts it (arXiv 1606.05250, 6.1).
+
+    The harmonic mean of precision and recall over words, without case, punctuation and articles; two empty
+    texts agree.
+
+    Example:
+        >>> token_f1(["a red ring", "No."], ["the red circle", "no"])
+        [0.5, 1.0]
+    """
+    scores = []
+    for given, wanted in zip(map(_words, answers), map(_words, right), strict=True):
+        common = (Counter(given) & Counter(wanted)).total()
+        scores.append(2 * common / (len(given) + len(wanted)) if given or wanted else 1.0)
+    return scores
+
+
+@dataclass(frozen=True, eq=False)
+class Generated(HeldOut):
+    """Scores of what a model writes as the last answer, by greedy decoding.
+
+    Attributes:
+        metric: from the model's answers and the right ones, both lists of texts, to a number for each, or
+            to a single one; higher is better.
+        max_new_tokens: the longest answer.
+    """
+
+    metric: Callable[[list[str], list[str]], ArrayLike] = token_f1
+    max_new_tokens: int = 64
+
+    def __call__(self, model: str) -> ArrayLike:
+        """What the metric returns.
+
+        Raises:
+            RowError: if a row cannot be read.
+        """
+        vlm, rows = VLM.load(model), _conversations(self.rows)
+        answers: list[str] = []
+        for start in range(0, len(rows), self.batch_size):
+            answers += write(vlm, rows[start : start + self.batch_size], self.max_new_tokens)
+        return self.metric(answers, [row.turns[-1].text.strip() for row in rows])
+
+
+def find_evaluation(name: str, rows: Dataset, batch_size: int = 8) -> Evaluation:
+    """An evaluation by its name on the command line.
+
+    Args:
+        name: one of this module's, in lower case, or ``package.module:function``, your own.
+        rows: what this module's are evaluated on.
+        batch_size: rows in one forward.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    known: dict[str, Callable[..., Evaluation]] = {
+        "exact_match": ExactMatch,
+        "log_likelihood": LogLikelihood,
+        "multiple_choice": MultipleChoice,
+        "token_f1": Generated,
+    }
+    if name in known:
+        return known[name](rows, batch_size)
+    module, _, function = name.partition(":")
+    try:
+        found: Evaluation = getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"expected an evaluation among {list(known)}, or package.module:function, got {name!r}: {error}"
+        ) from error
+    return found
+
+
+def response_losses(vlm: VLM, rows: Dataset, batch_size: int) -> list[ResponseLoss]:
+    """The response losses of every row.
+
+    Raises:
+        RowError: if a row cannot be scored.
+    """
+    return [loss for table in undecoded(rows) for loss in _all(vlm.score(read_table(table), batch_size))]
+
+
+@torch.inference_mode()
+def write(vlm: VLM, rows: Sequence[Conversation], max_new_tokens: int) -> list[str]:
+    """What the model writes as the last answer of each row, by greedy decoding.
+
+    It sees exactly the tokens that stand before that answer in training.
+
+    Raises:
+        RowError: if a row cannot be read.
+    """
+    encoder = vlm.encoder
+    encoded = [encoder.encode(row) for row in rows]
+    inputs, prompts = encoder.collate([_prompt(row) for row in encoded])
+    # Decoding goes on at the right edge, so the padding goes to the left one.
+    padding = (~prompts).sum(1).tolist()
+    inputs = {
+        key: torch.stack([row.roll(pad) for row, pad in zip(value, padding, strict=True)])
+        if value.shape == prompts.shape
+        else value
+        for key, value in inputs.items()
+    }
+    device, dtype = vlm.model.device, vlm.model.dtype
+    inputs = {k: v.to(device, dtype if v.is_floating_point() else None) for k, v in inputs.items()}
+    written = vlm.model.generate(
+        **inputs,
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        pad_token_id=encoder.pad_id,
+        eos_token_id=_ends(vlm, encoder, encoded),
+    )
+    # Models that are given embeddings, such as BLIP-2, return the new tokens alone.
+    new = written[:, prompts.shape[1] :] if written.shape[1] > prompts.shape[1] else written
+    return [text.strip() for text in encoder.tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+
+def _prompt(row: Encoded) -> Encoded:
+    """The row up to its last answer; its mask is true everywhere, so that padding shows."""
+    response = row.response[0].long()
+    start = int((response.diff() == 1).nonzero()[-1]) + 1
+    inputs = {
+        key: value[:, :start] if value.shape == row.response.shape else value
+        for key, value in row.inputs.items()
+    }
+    return Encoded(inputs, torch.ones(1, start, dtype=torch.bool))
+
+
+def _ends(vlm: VLM, encoder: Encoder, rows: Sequence[Encoded]) -> list[int]:
+    """Tokens that end an answer: the model's own, and what the template writes there."""
+    known = vlm.model.generation_config.eos_token_id
+    ends = {known} if isinstance(known, int) else set(known or ())
+    last = {int(row.inputs["input_ids"][row.response][-1]) for row in rows}
+    return sorted(ends | (last & set(encoder.tokenizer.all_special_ids)))
+
+
+def _conversations(rows: Dataset) -> list[Conversation]:
+    read = [row for table in undecoded(rows) for row in read_table(table)]
+    for row in read:
+        if isinstance(row, Conversation) and (not row.turns or row.turns[-1].role != "assistant"):
+            raise RowError("no_response", "expected an answer as the last turn of every held-out row")
+    return _all(read)
+
+
+def _all(results: Sequence[T | RowError]) -> list[T]:
+    """The results, none of which may be an error: a score of other rows is another score."""
+    for result in results:
+        if isinstance(result, RowError):
+            raise result
+    return [result for result in results if not isinstance(result, RowError)]
+
+
+def _words(text: str) -> list[str]:
+    bare = text.lower().translate(str.maketrans("", "", string.punctuation))
+    return re.sub(r"\b(a|an|the)\b", " ", bare).split()
+
+
+def _name(value: Any) -> Any:
+    return f"{value.__module__}.{value.__qualname__}" if callable(value) else value
