@@ -15,7 +15,7 @@ from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
 
 from hf_vitselect import NecessityScorer, Selection, push_to_hub, score, select_diverse
 from hf_vitselect.arguments import PoolArguments, TrainingConfig
-from hf_vitselect.pipeline import load_pool
+from hf_vitselect.pipeline import load_pool, with_model_options
 from hf_vitselect.rules import GroupedSampling
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
@@ -35,6 +35,7 @@ def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
     """Seed model, then as many rounds of scoring, selecting and fine-tuning as asked for."""
     out, pool, base = Path(training.output_dir), load_pool(args), model.model_name_or_path
     options = {"peft_config": get_peft_config(model)}
+    training = with_model_options(model, training)
     training.output_dir = str(out / "seed")
     seed = train_seed_model(pool, base, args.seed_budget, training, **options)
     selection: Selection | tuple[()] = ()

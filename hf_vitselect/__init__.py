@@ -52,7 +52,7 @@ __all__ = [
 
 _ROOMS = {
     "Blend": "scorers",
-    "contamination": "find_contamination",
+    "find_contamination": "contamination",
     "ClipEmbedding": "scorers",
     "ClipScore": "scorers",
     "ImageGain": "scorers",

@@ -44,7 +44,7 @@ from hf_vitselect.scorers import (
     ScoreNetScorer,
     TextEmbedding,
 )
-from hf_vitselect.scoring import score
+from hf_vitselect.scoring import pool_digest, score
 from hf_vitselect.selection import Selection, select_diverse
 from hf_vitselect.sources import identify
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_seed_rows, train_seed_model
@@ -70,7 +70,9 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
     here = Run(folder)
     stages = plan(config, here.folder)
     for stage in stages:
-        parse_section(stage.command, stage.flags)
+        _refuse_mistakes(stage)
+    settings = {stage.name: _recorded_settings(stage) for stage in stages}
+    here.refuse_stale(settings)
     for stage in stages:
 
         def work(folder: Path, stage: Stage = stage) -> None:
@@ -78,7 +80,7 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
             resume = {"resume_from_checkpoint": checkpoint} if checkpoint else {}
             _DO[stage.command](*parse_section(stage.command, {**stage.flags, **resume}))
 
-        here.stage(stage.name, {**stage.settings, "inputs": _inputs(stage)}, work)
+        here.stage(stage.name, settings[stage.name], work)
     return here.folder
 
 
@@ -137,7 +139,7 @@ def make_rule(args: SelectArguments) -> Rule:
     }
     given = {name: getattr(args, name) for name in flags if getattr(args, name, None) is not None}
     given |= json.loads(args.rule_kwargs or "{}")
-    if given.get("groups", "").isdigit():
+    if str(given.get("groups")).isdigit():
         given["groups"] = int(given["groups"])
     foreign = sorted(given.keys() - {parameter.name for parameter in dataclasses.fields(kind)})
     if foreign:
@@ -152,8 +154,9 @@ def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -
         load_pool(args),
         model.model_name_or_path,
         parse_budget(args.budget),
-        _with_model_options(model, training),
+        with_model_options(model, training),
         peft_config=get_peft_config(model),
+        quantization_config=get_quantization_config(model),
         seed=training.seed,
     )
 
@@ -161,8 +164,7 @@ def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -
 def score_command(args: ScoreArguments) -> None:
     """Scores a pool and saves it, columns joined, to the folder ``scored``."""
     scorers: list[Scorer] = []
-    if unknown := sorted(set(args.signals) - _SIGNALS.keys()):
-        raise ValueError(f"signals: expected some of {list(_SIGNALS)}, got {unknown}")
+    _refuse_unknown_signals(args)
     if args.model_name_or_path:
         scorers += [
             _SIGNALS[signal](
@@ -199,7 +201,7 @@ def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFT
         model.model_name_or_path,
         pool=pool,
         score_net=ScoreNet.fit(pool, args.columns, hidden=args.hidden, seed=training.seed),
-        args=_with_model_options(model, training),
+        args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
     )
@@ -231,7 +233,7 @@ def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig)
     trainer = SelectionSFTTrainer(
         model.model_name_or_path,
         selection=Selection.load_from_disk(args.selection),
-        args=_with_model_options(model, training),
+        args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
     )
@@ -254,7 +256,7 @@ def compare_command(args: CompareArguments, model: ModelConfig, training: SFTCon
         training.output_dir,
         budgets=[parse_budget(budget) for budget in args.budgets],
         seeds=args.seeds,
-        args=_with_model_options(model, training),
+        args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         by=args.by,
         matched=args.matched,
@@ -299,6 +301,29 @@ def _chosen_rows(pool: Dataset, folder: str | None) -> Selection | Sequence[str]
     return load_seed_rows(pool, folder) if seed else Selection.load_from_disk(folder)
 
 
+def _refuse_mistakes(stage: Stage) -> None:
+    """Finds what can be found before hours have passed."""
+    args = parse_section(stage.command, stage.flags)[0]
+    if isinstance(args, SelectArguments):
+        make_rule(args)
+        parse_budget(args.budget)
+    if isinstance(args, ScoreArguments):
+        _refuse_unknown_signals(args)
+
+
+def _refuse_unknown_signals(args: ScoreArguments) -> None:
+    if not isinstance(args.signals, list) or set(args.signals) - _SIGNALS.keys():
+        raise ValueError(f"signals: expected a list of some of {list(_SIGNALS)}, got {args.signals!r}")
+
+
+def _recorded_settings(stage: Stage) -> dict[str, Any]:
+    """What a stage's result depends on: the batch size is no part of it, and secrets are none of ours."""
+    settings = {name: value for name, value in stage.settings.items() if not name.endswith("_token")}
+    if stage.command == "score":
+        settings.pop("batch_size", None)
+    return {**settings, "inputs": _inputs(stage)}
+
+
 def _inputs(stage: Stage) -> dict[str, Any]:
     """What the user's own pool and models are now: a fingerprint, exact weights."""
     found: dict[str, Any] = {}
@@ -309,10 +334,22 @@ def _inputs(stage: Stage) -> dict[str, Any]:
         if stage.settings.get(name):
             revision = stage.settings.get("model_revision") if name.startswith("model") else None
             found[name] = identify(stage.settings[name], revision)
+    for name in ("include", "exclude", "selection"):
+        folder = stage.flags.get(name)
+        if name in stage.settings and folder == stage.settings[name]:  # else it is a stage's
+            found[name] = _digest_of_rows(folder)
     return found
 
 
-def _with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:
+def _digest_of_rows(folder: str) -> str:
+    record = Path(folder, ROWS_FILE)
+    if record.exists():
+        return pool_digest(json.loads(record.read_text())["row_ids"])
+    return pool_digest(Selection.load_from_disk(folder).row_ids)
+
+
+def with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:
+    """The training arguments with TRL's model flags: revision, attention kernel, dtype."""
     training.model_init_kwargs = {
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,

@@ -59,19 +59,22 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
     Raises:
         ValueError: for an unknown section, one with an output_dir, or rounds that cannot be made.
     """
+    if wrong := [
+        name
+        for name, section in config.items()
+        if name != "rounds" and not isinstance(section or {}, Mapping)
+    ]:
+        raise ValueError(f"expected flags and their values in the sections {wrong}, got {config[wrong[0]]!r}")
     sections = {name: dict(config[name] or {}) for name in COMMANDS if name in config}
     rounds = config.get("rounds", 1)
     if unknown := sorted(config.keys() - sections.keys() - {"rounds"}):
         raise ValueError(f"unknown sections {unknown}; expected some of {[*COMMANDS, 'rounds']}")
     if placed := [name for name, section in sections.items() if "output_dir" in section]:
         raise ValueError(f"expected no output_dir in the sections {placed}: a run's stages lie in its folder")
-    if not isinstance(rounds, int) or rounds < 1:
+    if not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 1:
         raise ValueError(f"rounds: expected an int of 1 or more, got {rounds!r}")
-    if rounds > 1 and (not sections.keys() >= _ROUND_NEEDS or "score_net" in sections):
-        raise ValueError(
-            f"rounds: expected the sections {sorted(_ROUND_NEEDS)} and no score_net, got {list(sections)}; "
-            "each round scores with the model that the one before has trained"
-        )
+    if rounds > 1:
+        _refuse_rounds(sections, rounds)
     stages: list[Stage] = []
     latest: dict[str, str] = {}  # the folder of each command's latest stage
     for turn in range(1, rounds + 1):
@@ -80,14 +83,37 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
                 continue
             settings = _of_round(command, section, turn, rounds)
             flags = {**_from_before(command, latest, sections, turn), **settings}
-            flags |= {
-                name: latest.get(flags[name], flags[name]) for name in ("include", "exclude") if name in flags
-            }
+            flags |= {name: _rows_of(flags[name], latest) for name in ("include", "exclude") if name in flags}
             name = f"{command}_{turn}" if turn > 1 and command != "push" else command
             if command != "push":
                 latest[command] = flags["output_dir"] = str(folder / name)
             stages.append(Stage(name, command, settings, flags))
     return stages
+
+
+def _rows_of(name: Any, latest: Mapping[str, str]) -> str:
+    """The folder of a stage's rows, or a folder of the user's own."""
+    if not isinstance(name, str) or (name in COMMANDS and name not in latest):
+        raise ValueError(f"include, exclude: expected a stage before or a folder, got {name!r}")
+    return latest.get(name, name)
+
+
+def _refuse_rounds(sections: Mapping[str, Mapping[str, Any]], rounds: int) -> None:
+    """Refuses what would fail only in a later round."""
+    if not sections.keys() >= _ROUND_NEEDS or "score_net" in sections:
+        raise ValueError(
+            f"rounds: expected the sections {sorted(_ROUND_NEEDS)} and no score_net, got {list(sections)}; "
+            "each round scores with the model that the one before has trained"
+        )
+    by, signals = (
+        sections["select"].get("by", SelectArguments.by),
+        sections["score"].get("signals", ["necessity"]),
+    )
+    if by not in signals or "suffix" in sections["score"]:
+        raise ValueError(f"rounds: expected by= among the signals {signals} and no suffix, got {by!r}")
+    budget = parse_budget(sections["select"].get("budget", SelectArguments.budget))
+    if isinstance(budget, int) and budget < rounds:
+        raise ValueError(f"rounds: expected a budget of at least one row a round, got {budget}")
 
 
 def _of_round(command: str, section: Mapping[str, Any], turn: int, rounds: int) -> dict[str, Any]:

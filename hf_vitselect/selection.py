@@ -17,7 +17,7 @@ from datasets import Dataset, Value, concatenate_datasets, load_from_disk
 from numpy.typing import NDArray
 
 from hf_vitselect import rules
-from hf_vitselect.columns import keep_rows, read_column, read_features, read_scores
+from hf_vitselect.columns import keep_rows, read_column, read_features, read_scores, read_values
 from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
 from hf_vitselect.rows import row_ids
@@ -294,7 +294,7 @@ def select_diverse(
     if rows <= np.count_nonzero(given):
         raise BudgetError(f"asked for {rows} rows, but {np.count_nonzero(given)} are included; ask for more")
     features = keep_rows(features, usable) if features is not None else None
-    columns = {name: np.asarray(dataset.with_format("numpy")[name])[usable] for name in rule.uses_columns}
+    columns = {name: read_values(dataset, name)[usable] for name in rule.uses_columns}
     picked = np.searchsorted(usable, first.positions[given])
     # A rule of somebody else may not know of earlier picks, and need not where there are none.
     earlier = {"picked": picked} if len(picked) else {}
@@ -303,7 +303,7 @@ def select_diverse(
     if balance is None:
         more, gains = rule(*arrays, **earlier)
     else:
-        labels = numbered(np.asarray(dataset.with_format("numpy")[balance])[usable])
+        labels = numbered(read_values(dataset, balance)[usable])
         sizes = np.bincount(labels).astype(np.float64)
         weights = sizes if balance_quota == "proportional" else np.ones(len(sizes))
         more, gains = pick_in_groups(rule, labels, weights, *arrays, **earlier)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hf_vitselect.errors import StaleRunError
 from hf_vitselect.pipeline import load_pool, make_rule, run
 from hf_vitselect.rules import GroupedSampling, KCenter, NeighborPenalty, TopScore
 from hf_vitselect.runs import Run
-from hf_vitselect.selection import Selection
+from hf_vitselect.selection import Selection, select_diverse
 
 CONFIGS = Path(__file__).parents[1] / "examples" / "configs"
 SECTIONS = {
@@ -69,10 +70,23 @@ def test_a_change_upstream_makes_later_stages_stale(tmp_path):
     first.stage("a", {"x": 1}, note("a"))
     first.stage("b", {}, note("b"))
     (tmp_path / "a.json").unlink()
+    shutil.rmtree(tmp_path / "a")
     second = Run(tmp_path)
     second.stage("a", {"x": 2}, note("a"))
-    with pytest.raises(StaleRunError, match="stages_before"):
+    with pytest.raises(StaleRunError, match=r"stages_before.a.x: 1 then, 2 now"):
         second.stage("b", {}, note("b"))
+
+
+def test_all_stages_are_looked_at_before_the_first_one_runs(tmp_path):
+    Run(tmp_path).stage("b", {"y": 1}, note("b"))
+    with pytest.raises(StaleRunError, match="y: 1 then, 2 now"):
+        Run(tmp_path).refuse_stale({"a": {}, "b": {"y": 2}})
+
+
+def test_a_stage_without_a_record_is_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(StaleRunError, match=r"got none in .*a.json"):
+        Run(tmp_path).stage("a", {"x": 1}, note("a"))
 
 
 @pytest.mark.parametrize(
@@ -170,6 +184,40 @@ def test_a_stage_is_never_reused_for_another_pool_model_or_setting(changed, tiny
         run(config, tmp_path / "run")
 
 
+def test_another_selection_to_leave_out_makes_a_stage_stale(scored_pool, tmp_path):
+    scored_pool.save_to_disk(tmp_path / "pool")
+    config = {
+        "select": {"dataset_name": str(tmp_path / "pool"), "exclude": str(tmp_path / "out"), "budget": 5}
+    }
+    for budget, error in ((3, False), (4, True)):
+        select_diverse(scored_pool, budget, rule=TopScore()).save_to_disk(tmp_path / "out")
+        with pytest.raises(StaleRunError, match=r"inputs.exclude") if error else nullcontext():
+            run(config, tmp_path / "run")
+
+
+def test_a_smaller_batch_goes_on_with_the_same_stage(tiny, tmp_path):
+    mixed_pool(6).save_to_disk(tmp_path / "pool")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
+    for batch_size in (4, 2):
+        run({"score": {**score, "batch_size": batch_size}}, tmp_path / "run")
+    assert "batch_size" not in (tmp_path / "run" / "score.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"select": {"rule": "Best"}}, "expected a rule among"),
+        ({"select": {"rule": "GroupedSampling", "quota": "falling"}}, "quota: expected"),
+        ({"score": {"signals": ["necessty"]}}, "signals: expected a list of some of"),
+    ],
+    ids=["rule", "quota", "signal"],
+)
+def test_mistakes_are_found_before_anything_runs(section, message, tmp_path):
+    config = {name: {"dataset_name": "nowhere", **flags} for name, flags in section.items()}
+    with pytest.raises(ValueError, match=message):
+        run(config, tmp_path)
+
+
 def test_load_pool_reads_saved_splits(tmp_path):
     from datasets import DatasetDict
 
@@ -190,7 +238,9 @@ def test_budget_from_a_flag(text, budget):
 def test_rule_from_flags():
     assert make_rule(SelectArguments("x", gamma=0.5)) == NeighborPenalty(gamma=0.5)
     assert make_rule(SelectArguments("x", rule="TopScore", lowest=True)) == TopScore(lowest=True)
-    assert make_rule(SelectArguments("x", rule="GroupedSampling", groups="5")) == GroupedSampling(groups=5)
+    for groups in ("5", 5):
+        made = make_rule(SelectArguments("x", rule="GroupedSampling", groups=groups))
+        assert made == GroupedSampling(groups=5)
     assert make_rule(SelectArguments("x", rule="KCenter", rule_kwargs='{"weighted": true}')) == KCenter(
         weighted=True
     )

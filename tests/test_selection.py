@@ -13,7 +13,7 @@ from pools import assistant, mixed_pool, pool, raw_images, user
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding, score, select_diverse
 from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
 from hf_vitselect.rows import row_ids
-from hf_vitselect.rules import NeighborPenalty, Random, Rule, TopScore
+from hf_vitselect.rules import GroupedSampling, NeighborPenalty, Random, Rule, TopScore
 
 ROWS, WIDTH = 40, 6
 
@@ -458,3 +458,16 @@ def test_a_column_may_be_balanced(scored, quota, counts):
     assert selection.recipe["balance"] == {"column": "kind", "quota": quota}
     with pytest.raises(ColumnError, match="balance: expected a column, got 'mind'"):
         select_diverse(kind, 10, balance="mind")
+
+
+@pytest.mark.parametrize("values", [[1, None], [1.5, math.nan], ["a", None], [True, None]], ids=repr)
+def test_rows_without_a_group_are_one_group(scored, values):
+    kind = scored.add_column("kind", [values[i % 2] for i in range(ROWS)])
+    rule = GroupedSampling(groups="kind", quota="uniform")
+    selection = select_diverse(kind, 10, rule=rule)
+    assert sum(i % 2 for i in selection.indices.tolist()) == 5
+
+
+def test_a_group_is_no_list(scored):
+    with pytest.raises(ColumnError, match="expected single values in 'embedding'"):
+        select_diverse(scored, 5, rule=GroupedSampling(groups="embedding"))

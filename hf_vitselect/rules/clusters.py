@@ -51,6 +51,7 @@ def members(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def numbered(values: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Equal values as equal numbers from 0, in the order of their first appearance; any type, null too."""
+    """Equal values as equal numbers from 0, by their first appearance; NaN is a value, as null is."""
     numbers: dict[object, int] = {}
-    return np.array([numbers.setdefault(value, len(numbers)) for value in values.tolist()], dtype=np.int64)
+    known = (None if value != value else value for value in values.tolist())
+    return np.array([numbers.setdefault(value, len(numbers)) for value in known], dtype=np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_vitselect.rules.base import NO_ROWS, Rule, required
-from hf_vitselect.rules.clusters import kmeans, unit_rows
+from hf_vitselect.rules.clusters import kmeans, numbered, unit_rows
 from hf_vitselect.rules.quotas import quotas, take
 
 
@@ -108,9 +108,7 @@ class GroupedSampling(Rule):
     ) -> NDArray[np.int64]:
         """The group of every row, numbered from 0."""
         if isinstance(self.groups, str):
-            numbers: dict[object, int] = {}
-            values = columns[self.groups].tolist()
-            return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)
+            return numbered(columns[self.groups])
         if self.cluster:
             return kmeans(unit_rows(required(features, "features", self)), self.groups, rng)[0]
         labels = np.empty(len(scores), dtype=np.int64)

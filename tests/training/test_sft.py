@@ -143,6 +143,15 @@ def test_seed_model_records_its_rows_and_passes_over_broken_ones(tiny, tmp_path)
         train_seed_model(pool, tiny("llava").folder, 7, config(tmp_path, max_steps=1))
 
 
+def test_a_seed_model_passes_over_long_rows(tiny, tmp_path):
+    pool = mixed_pool(8)
+    rows = _encoded(pool)
+    rows[0]["messages"][0]["content"][-1]["text"] = "long " * 400
+    pool = type(pool).from_list(rows, features=pool.features)
+    drawn = train_seed_model(pool, tiny("llava").folder, 7, config(tmp_path, max_steps=1, max_length=200))
+    assert 0 not in drawn.indices
+
+
 def test_a_seed_model_s_card_names_pool_commit_and_rows(tiny, tmp_path):
     pool = mixed_pool(6)
     pool.info.description = 'hf_vitselect: {"source": {"repo_id": "lab/pool", "commit": "c0ffee"}}'
