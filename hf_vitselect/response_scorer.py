@@ -13,7 +13,8 @@ from hf_vitselect.rows import Conversation
 from hf_vitselect.views import View
 
 if TYPE_CHECKING:
-    from hf_vitselect.vlm import VLM, ResponseLoss
+    from hf_vitselect.signals import ResponseSignals
+    from hf_vitselect.vlm import VLM
 
 _FLOAT32_MAX = 3.4028234663852886e38
 
@@ -71,7 +72,7 @@ class ResponseScorer(MeasuringScorer):
         return Features({self.column: Value("float32"), self.status_column: Value("string")})
 
     @abstractmethod
-    def value(self, losses: Mapping[View, "ResponseLoss"]) -> float:
+    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The row's number.
 
         Args:
@@ -81,12 +82,12 @@ class ResponseScorer(MeasuringScorer):
             ArithmeticError: if there is none, which is ``non_finite``, as are infinity and NaN.
         """
 
-    def measure(self, rows: Sequence[Conversation | RowError]) -> list["ResponseLoss | RowError"]:
+    def measure(self, rows: Sequence[Conversation | RowError]) -> list["ResponseSignals | RowError"]:
         """The losses of the response tokens, in batches of rows of similar length."""
-        losses: list[ResponseLoss | RowError] = self.loaded.score(rows, self.batch_size)
+        losses: list[ResponseSignals | RowError] = self.loaded.score(rows, self.batch_size)
         return losses
 
-    def columns(self, rows: Sequence[Mapping[View, "ResponseLoss"] | RowError]) -> dict[str, list[Any]]:
+    def columns(self, rows: Sequence[Mapping[View, "ResponseSignals"] | RowError]) -> dict[str, list[Any]]:
         """The number of every row that has one, and the status of all."""
         values = [self._value_or_error(row) for row in rows]
         return {
@@ -108,7 +109,7 @@ class ResponseScorer(MeasuringScorer):
             trust_remote_code=self.trust_remote_code,
         )
 
-    def _value_or_error(self, row: Mapping[View, "ResponseLoss"] | RowError) -> float | RowError:
+    def _value_or_error(self, row: Mapping[View, "ResponseSignals"] | RowError) -> float | RowError:
         if isinstance(row, RowError):
             return row
         tokens = {len(losses.nll) for losses in row.values()}

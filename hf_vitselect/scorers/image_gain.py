@@ -7,7 +7,7 @@ from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.views import View, whole, without_pictures
 
 if TYPE_CHECKING:
-    from hf_vitselect.vlm import ResponseLoss
+    from hf_vitselect.signals import ResponseSignals
 
 
 class ImageGain(ResponseScorer):
@@ -39,6 +39,6 @@ class ImageGain(ResponseScorer):
     signal = "image_gain"
     views = (whole, without_pictures)
 
-    def value(self, losses: Mapping[View, "ResponseLoss"]) -> float:
+    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The loss that the pictures save."""
         return losses[without_pictures].mean - losses[whole].mean

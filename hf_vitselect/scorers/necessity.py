@@ -10,7 +10,7 @@ from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.vlm import ResponseLoss
+    from hf_vitselect.signals import ResponseSignals
 
 
 class NecessityScorer(ResponseScorer):
@@ -51,11 +51,11 @@ class NecessityScorer(ResponseScorer):
             {self.column: Value("float32"), self._tokens: Value("int32"), self.status_column: Value("string")}
         )
 
-    def value(self, losses: Mapping[View, "ResponseLoss"]) -> float:
+    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The mean loss."""
         return losses[whole].mean
 
-    def columns(self, rows: Sequence[Mapping[View, "ResponseLoss"] | RowError]) -> dict[str, list[Any]]:
+    def columns(self, rows: Sequence[Mapping[View, "ResponseSignals"] | RowError]) -> dict[str, list[Any]]:
         """The score, the number of response tokens where there is a score, the status."""
         found = super().columns(rows)
         tokens = [

@@ -8,7 +8,7 @@ from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.vlm import ResponseLoss
+    from hf_vitselect.signals import ResponseSignals
 
 
 class PerplexityScorer(ResponseScorer):
@@ -35,6 +35,6 @@ class PerplexityScorer(ResponseScorer):
 
     signal = "perplexity"
 
-    def value(self, losses: Mapping[View, "ResponseLoss"]) -> float:
+    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The exponential of the mean loss."""
         return math.exp(losses[whole].mean)

@@ -7,7 +7,7 @@ from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.views import View, whole, without_questions
 
 if TYPE_CHECKING:
-    from hf_vitselect.vlm import ResponseLoss
+    from hf_vitselect.signals import ResponseSignals
 
 
 class QuestionGain(ResponseScorer):
@@ -43,6 +43,6 @@ class QuestionGain(ResponseScorer):
     signal = "question_gain"
     views = (whole, without_questions)
 
-    def value(self, losses: Mapping[View, "ResponseLoss"]) -> float:
+    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The ratio of the losses."""
         return losses[without_questions].mean / losses[whole].mean
