@@ -297,11 +297,7 @@ class VLM:
         if chunked is None:
             self._output_is_last = run.raw.dtype == run.logits.dtype and torch.equal(run.raw, run.logits)
         head = self.model.get_output_embeddings()
-        logits = (
-            map(head, torch.split(run.states[predicts], CHUNK))
-            if chunked
-            else iter(torch.split(run.logits[0], CHUNK))
-        )
+        kept = torch.split(run.states[predicts] if chunked else run.logits[0], CHUNK)
         targets = torch.split(inputs["input_ids"][response], CHUNK)
         chunks = [
             token_signals(head(part) if chunked else part, right)

@@ -1,5 +1,7 @@
 """The losses: for every architecture those of a slow loop over the model's full logits."""
 
+import math
+
 import pytest
 import torch
 from pools import encode, mixed_pool, png, stripes
