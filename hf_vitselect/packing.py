@@ -12,9 +12,9 @@ import torch
 
 from hf_vitselect.encoding import Encoded
 
-_OWN_PER_SHARED = 2
+_OWN_PER_SHARED = 8
 """A pack ends at so many tokens of its rows' own for each shared one: hidden from each other they still cost
-attention, and by then the shared ones cost little."""
+attention and a larger mask, and by then the shared ones cost next to nothing."""
 
 
 @dataclass(frozen=True)
