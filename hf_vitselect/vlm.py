@@ -187,7 +187,7 @@ class VLM:
         """The results of one forward, or None if memory did not suffice for several rows."""
         try:
             return list(self.signals(rows))
-        except (RuntimeError, ValueError, IndexError) as error:
+        except _REFUSALS as error:
             out_of_memory, reason = _is_out_of_memory(error), str(error)
         if out_of_memory and torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -205,35 +205,36 @@ class VLM:
     def _pack(
         self, rows: Sequence[Encoded], places: Sequence[int], allows: Callable[[int, int], bool]
     ) -> list[Pack]:
-        """How rows are laid out; the first that could share are scored in both ways to see if they may."""
         if self.plain_because is None:
             packs = pack(rows, places, allows)
             shared = next((pack for pack in packs if pack.shared), None)
-            if shared is None:
-                return packs
-            if not self._packing_tried:
-                self.plain_because = self._try_packing([rows[place] for place in shared.places[:2]])
-                self._packing_tried = True
-                _logger.info("Rows of one picture share a sequence: %s", self.plain_because or "yes")
-            if self.plain_because is None:
+            if (
+                shared is None
+                or self._packing_tried
+                or self._try_packing([rows[i] for i in shared.places[:2]])
+            ):
                 return packs
         return singles(rows, places)
 
-    def _try_packing(self, rows: Sequence[Encoded]) -> str | None:
-        """Why the model does not give two rows in one sequence the losses that they have alone, or None."""
+    def _try_packing(self, rows: Sequence[Encoded]) -> bool:
+        """Whether two rows in one sequence have the losses that they have alone."""
+        try:
+            apart = self._forward(rows, singles(rows, range(2)))
+        except _REFUSALS:
+            return False  # these rows may be to blame: the next ones tell
         try:
             together = self._forward(rows, pack(rows, range(2), Limit().allows))
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            return f"the model refuses the mask: {error}"
-        apart = self._forward(rows, singles(rows, range(2)))
-        exact = self.model.dtype == torch.float32
-        difference = max(
-            (one.nll - two.nll).abs().max().item() if exact else abs(one.mean - two.mean)
-            for one, two in zip(together, apart, strict=True)
+        except (*_REFUSALS, TypeError) as error:
+            if _is_out_of_memory(error):
+                return False
+            self.plain_because = f"it refuses the mask: {error}"
+        else:
+            self.plain_because = _difference(apart, together, self.model.dtype)
+        self._packing_tried = True
+        _logger.info(
+            "Rows of one picture in one sequence: %s", self.plain_because or "their losses are the same"
         )
-        if difference <= (_EXACT if exact else _ROUNDED):
-            return None
-        return f"losses differ by {difference:.2g} nats from those of the rows alone"
+        return self.plain_because is None
 
     def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> list[ResponseSignals]:
         begun = time.perf_counter()
@@ -364,12 +365,25 @@ def _run(
 
 _PROBE = Conversation((Turn("user", ("q",)), Turn("assistant", ("a",))))
 
-_EXACT = 1e-4
-"""A token's loss in float32 may differ by so much, in nats, for rows to share a sequence: a wrong position or
-mask shows as more even in a model with random weights."""
+_REFUSALS = (RuntimeError, ValueError, IndexError)
+"""What models raise for rows that they cannot run on."""
 
-_ROUNDED = 0.02
-"""The same for a row's mean loss in half precision."""
+
+def _difference(
+    apart: Sequence[ResponseSignals], together: Sequence[ResponseSignals], dtype: torch.dtype
+) -> str | None:
+    """How losses of packed rows are not those that the rows have alone, or None.
+
+    A wrong position or mask shows as more than 1e-4 nats for some token even in a model with random weights.
+    Half precision moves single tokens by more, so there the rows' means count.
+    """
+    if dtype == torch.float32:
+        tolerance = 1e-4
+        gaps = [(one.nll - two.nll).abs().max().item() for one, two in zip(apart, together, strict=True)]
+    else:
+        tolerance = 0.02
+        gaps = [abs(one.mean - two.mean) for one, two in zip(apart, together, strict=True)]
+    return None if max(gaps) <= tolerance else f"losses differ by {max(gaps):.2g} nats"
 
 
 def _cannot_pack(model: Any) -> str | None:

@@ -9,6 +9,7 @@ from tiny import ARCHITECTURES
 from tiny_vlm import load
 
 from hf_vitselect.encoding import Encoded
+from hf_vitselect.errors import RowError
 from hf_vitselect.packing import Pack, attention_mask, branch, pack, singles
 from hf_vitselect.rows import Conversation, Picture, Turn
 
@@ -81,6 +82,22 @@ def test_a_model_whose_losses_differ_when_packed_keeps_to_plain_forwards(tiny, e
     for result, right in zip(vlm.score(rows(), batch_size=5), alone, strict=True):
         torch.testing.assert_close(result.nll, right.nll, atol=1e-5, rtol=0)
     assert "losses differ by" in vlm.plain_because
+
+
+def test_a_row_that_the_model_refuses_does_not_tell_whether_rows_can_share(tiny, eager, monkeypatch):
+    vlm = load(tiny("llava"))
+    forward, refused = type(vlm.model).forward, []
+
+    def refuse(self, input_ids, **inputs):
+        if not refused:  # the first of the two rows of the trial
+            refused.append(input_ids)
+            raise ValueError("the model does not like it")
+        return forward(self, input_ids=input_ids, **inputs)
+
+    monkeypatch.setattr(type(vlm.model), "forward", refuse)
+    assert not any(isinstance(result, RowError) for result in vlm.score(rows()))
+    assert vlm.plain_because is None
+    assert vlm.work.tokens < vlm.work.alone
 
 
 def test_another_attention_than_sdpa_is_never_packed(tiny):
