@@ -36,7 +36,11 @@ class ResponseScorer(MeasuringScorer):
         dtype: a torch dtype's name; ``auto`` is the checkpoint's. Half precision moves losses by
             about 1e-3 with the batch's make-up.
         batch_size: rows in one forward; does not change the scores beyond rounding.
+        batch_tokens: tokens in one forward, padding included, in place of `batch_size`: for a GPU, where
+            it is filled whatever the rows' lengths.
         max_length: rows with more tokens are ``too_long``; the model's own context if None.
+        attn_implementation: the attention kernel, as in `transformers`, whose choice it is if None. Under
+            any but ``sdpa`` rows of one picture cost a whole forward each.
         trust_remote_code: as in `transformers`.
 
     Raises:
@@ -52,13 +56,17 @@ class ResponseScorer(MeasuringScorer):
         revision: str | None = None,
         dtype: str = "auto",
         batch_size: int = 8,
+        batch_tokens: int | None = None,
         max_length: int | None = None,
+        attn_implementation: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
         super().__init__(model, column=column, revision=revision)
         self.dtype = str(dtype).removeprefix("torch.")
         self.batch_size = batch_size
+        self.batch_tokens = batch_tokens
         self.max_length = max_length
+        self.attn_implementation = attn_implementation
         self.trust_remote_code = trust_remote_code
         self.processor = None
         if processor is not None:
@@ -84,8 +92,8 @@ class ResponseScorer(MeasuringScorer):
 
     def measure(self, rows: Sequence[Conversation | RowError]) -> list["ResponseSignals | RowError"]:
         """The losses of the response tokens, in batches of rows of similar length."""
-        losses: list[ResponseSignals | RowError] = self.loaded.score(rows, self.batch_size)
-        return losses
+        vlm: VLM = self.loaded
+        return vlm.score(rows, None if self.batch_tokens else self.batch_size, self.batch_tokens)
 
     def columns(self, rows: Sequence[Mapping[View, "ResponseSignals"] | RowError]) -> dict[str, list[Any]]:
         """The number of every row that has one, and the status of all."""
@@ -106,6 +114,7 @@ class ResponseScorer(MeasuringScorer):
             dtype=self.dtype,
             device=self._device(),
             max_length=self.max_length,
+            attn_implementation=self.attn_implementation,
             trust_remote_code=self.trust_remote_code,
         )
 

@@ -96,6 +96,7 @@ class VLM:
         dtype: str = "auto",
         device: str | None = None,
         max_length: int | None = None,
+        attn_implementation: str | None = None,
         trust_remote_code: bool = False,
     ) -> "VLM":
         """Loads a model and its processor from the Hub or a folder.
@@ -107,6 +108,7 @@ class VLM:
             dtype: a torch dtype's name; ``auto`` is the checkpoint's.
             device: a torch device; the first GPU if there is one, else the CPU.
             max_length: the longest row in tokens; the model's own context if None.
+            attn_implementation: ``sdpa``, ``flash_attention_2``, ...; `transformers`' choice if None.
             trust_remote_code: as in `transformers`.
 
         Raises:
@@ -116,7 +118,9 @@ class VLM:
         options = {"revision": revision, "trust_remote_code": trust_remote_code}
         if processor is None:
             processor = AutoProcessor.from_pretrained(model, **options)
-        loaded = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype, **options)
+        loaded = AutoModelForImageTextToText.from_pretrained(
+            model, dtype=dtype, attn_implementation=attn_implementation, **options
+        )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         vlm = cls(loaded.to(device), processor, max_length)
         # A model that cannot run at all must fail here, and not turn every row of a pool into a bad one.
@@ -126,7 +130,6 @@ class VLM:
             raise ModelError(f"{model} cannot read a question and its answer: {error}") from error
         return vlm
 
-    @torch.inference_mode()
     def signals(self, rows: Sequence[Encoded]) -> list[ResponseSignals]:
         """One forward over rows of any length.
 
@@ -140,7 +143,11 @@ class VLM:
         Args:
             rows: encoded by `self.encoder`.
         """
-        return self._forward(rows, self._pack(rows, range(len(rows)), Limit().allows))
+        packs = self._pack(rows, range(len(rows)), Limit().allows)
+        begun = time.perf_counter()
+        found = self._forward(rows, packs)
+        self.work.add(rows, packs, time.perf_counter() - begun)
+        return found
 
     def score(
         self,
@@ -236,8 +243,8 @@ class VLM:
         )
         return self.plain_because is None
 
+    @torch.inference_mode()
     def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> list[ResponseSignals]:
-        begun = time.perf_counter()
         members = [[rows[place] for place in pack.places] for pack in packs]
         inputs, response = self.encoder.collate(
             [join(them, pack.shared) for them, pack in zip(members, packs, strict=True)]
@@ -257,7 +264,6 @@ class VLM:
         results = zip(*(torch.split(values.cpu(), counts) for values in tokens), pooled, strict=True)
         places = [place for pack in packs for place in pack.places]
         found = {place: ResponseSignals(*result) for place, result in zip(places, results, strict=True)}
-        self.work.add(rows, packs, time.perf_counter() - begun)
         return [found[place] for place in range(len(rows))]
 
     def _tree(self, members: Sequence[Sequence[Encoded]], shared: Sequence[int]) -> dict[str, torch.Tensor]:

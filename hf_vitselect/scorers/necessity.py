@@ -32,7 +32,11 @@ class NecessityScorer(ResponseScorer):
         dtype: a torch dtype's name; ``auto`` is the checkpoint's. Half precision moves scores by
             about 1e-3 with the batch's make-up.
         batch_size: rows in one forward; does not change the scores beyond rounding.
+        batch_tokens: tokens in one forward, padding included, in place of `batch_size`: for a GPU, where
+            it is filled whatever the rows' lengths.
         max_length: rows with more tokens are ``too_long``; the model's own context if None.
+        attn_implementation: the attention kernel, as in `transformers`, whose choice it is if None. Under
+            any but ``sdpa`` rows of one picture cost a whole forward each.
         trust_remote_code: as in `transformers`.
 
     Raises:
