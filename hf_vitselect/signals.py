@@ -35,7 +35,7 @@ class ResponseSignals:
 
 
 def token_signals(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Loss, hit, entropy and error norm of every token.
+    """Loss, hit, entropy and error norm of every token, in two float32 tensors of the logits' shape.
 
     Args:
         logits: shape (tokens, vocabulary), any floating dtype; computed on in float32.
@@ -46,9 +46,9 @@ def token_signals(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Te
     """
     log_chances = logits.float().log_softmax(-1)
     nll = -log_chances.gather(-1, targets[:, None])[:, 0]
-    hit = log_chances.argmax(-1) == targets
-    chances = log_chances.exp_()
-    entropy = torch.special.entr(chances).sum(-1)
-    squares = torch.linalg.vecdot(chances, chances)
-    error_norm = (squares - 2 * (-nll).exp() + 1).clamp(min=0).sqrt()
+    hit = log_chances.max(-1).indices == targets
+    log_chances.clamp_(min=torch.finfo(torch.float32).min)  # a token that cannot be has no entropy, not NaN
+    chances = log_chances.exp()
+    entropy = -torch.linalg.vecdot(chances, log_chances)
+    error_norm = (chances.norm(dim=-1).square() - 2 * (-nll).exp() + 1).clamp(min=0).sqrt()
     return nll, hit, entropy, error_norm

@@ -24,7 +24,7 @@ CHUNK = 256
 """Positions whose logits exist at the same time."""
 
 _WINDOW = 256
-"""Rows that are sorted by length together; so many more are prepared ahead."""
+"""Rows that are sorted by length together, where batches are counted in tokens."""
 
 
 @dataclass
@@ -135,7 +135,7 @@ class VLM:
 
         Rows with the same pictures and the same tokens before them cost these once, where the model allows
         it (`plain_because`). Logits are made for response positions only, 256 at a time: of them no more
-        exists than 256 x vocabulary x (4 x 4 bytes + the model's own precision). A model that changes its
+        exists than 256 x vocabulary x (2 x 4 bytes + the model's own precision). A model that changes its
         logits after the output layer (soft caps, scales) keeps those of all response positions in its own
         precision. The first token of a row has no prediction and is not counted even where it is a response
         token.
@@ -161,14 +161,16 @@ class VLM:
         memory is taken again in halves, and later ones are no larger than these.
 
         Args:
-            rows: read by `hf_vitselect.rows`. Those with the same pictures are scored together.
+            rows: read by `hf_vitselect.rows`. Those with the same pictures are scored together. As many are
+                sorted by length as fill 16 batches (256 under `batch_tokens` alone), while as many more
+                are decoded; only their pictures are in memory.
             batch_size: the largest number of rows in one forward, or None.
             batch_tokens: the largest number of tokens in one forward, padding included, or None.
         """
         begun = time.perf_counter()
         limit = Limit(batch_size, batch_tokens)
         results: dict[int, ResponseSignals | RowError] = {}
-        for window in encoded_ahead(self.encoder, rows, max(_WINDOW, batch_size or 0)):
+        for window in encoded_ahead(self.encoder, rows, 16 * batch_size if batch_size else _WINDOW):
             results |= {place: row for place, row in window if isinstance(row, RowError)}
             readable = {place: row for place, row in window if isinstance(row, Encoded)}
             results |= zip(readable, self._score_encoded(list(readable.values()), limit), strict=True)

@@ -1,6 +1,7 @@
-"""LLaVA models with random weights, built from their configs: a small one, and one of LLaVA-1.5-7B's shape."""
+"""LLaVA models with random weights, from their configs: a small one, and one of LLaVA-1.5-7B's shape."""
 
 import random
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,16 +85,13 @@ def save(name: str, folder: Path) -> str:
     return str(folder)
 
 
-def forward_flops(
-    model: Any, rows: float, tokens: float, pairs: float, answers: float, pictures: float
-) -> float:
-    """Floating-point operations of forwards, from the model's shape: two for each weight and each sum.
+def forward_flops(model: Any, tokens: float, pairs: float, answers: float, pictures: float) -> float:
+    """Floating-point operations of forwards, from the model's shape: two for each weight and each product.
 
     Args:
         model: made by `build`.
-        rows: not counted, every term is linear in the others.
         tokens: of the language model, without padding.
-        pairs: tokens that see each other, summed over the rows.
+        pairs: of tokens of which one sees the other, summed over the sequences.
         answers: tokens with logits.
         pictures: that went through the vision tower.
     """
@@ -107,6 +105,20 @@ def forward_flops(
         + pictures * 2 * (_weights(inside.vision_tower) + _weights(inside.multi_modal_projector)) * patches
         + pictures * 4 * vision.hidden_size * vision.num_hidden_layers * patches**2
     )
+
+
+def matmul_peak(device: str, dtype: str, size: int | None = None) -> float:
+    """The best operations per second of a few products of square matrices."""
+    size = size or (8192 if device == "cuda" else 2048)
+    one, two = torch.randn(2, size, size, device=device, dtype=getattr(torch, dtype))
+    best = float("inf")
+    for _ in range(10):
+        start = time.perf_counter()
+        for _ in range(10 if device == "cuda" else 1):
+            product = one @ two
+        product[0, 0].item()
+        best = min(best, (time.perf_counter() - start) / (10 if device == "cuda" else 1))
+    return 2 * size**3 / best
 
 
 def _weights(module: torch.nn.Module) -> int:

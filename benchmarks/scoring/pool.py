@@ -4,6 +4,8 @@ import io
 import random
 
 import numpy as np
+from datasets import Dataset
+from datasets import Image as ImageFeature
 from PIL import Image
 from scoring.models import WORDS
 
@@ -34,6 +36,23 @@ def rows_about_pictures(
         turns = (Turn("user", (None, question)), Turn("assistant", (answer,)))
         made.append(Conversation(turns, (picture,)))
     return made
+
+
+def as_dataset(rows: int, per_picture: int, tokens: int) -> Dataset:
+    """The same rows as a data set of LLaVA's layout."""
+    made = rows_about_pictures(rows, per_picture, tokens)
+    roles = {"user": "human", "assistant": "gpt"}
+    cells = {
+        "conversations": [
+            [
+                {"from": roles[turn.role], "value": "".join(part or "<image>" for part in turn.parts)}
+                for turn in row.turns
+            ]
+            for row in made
+        ],
+        "image": [{"bytes": row.pictures[0].data, "path": None} for row in made],
+    }
+    return Dataset.from_dict(cells).cast_column("image", ImageFeature())
 
 
 def _jpeg(chance: np.random.Generator, side: int) -> bytes:
