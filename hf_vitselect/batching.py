@@ -30,10 +30,9 @@ class Limit:
 
     def below(self, rows: int, tokens: int) -> "Limit":
         """Half of a forward that was too large."""
-        return Limit(
-            None if self.rows is None else max(1, rows // 2),
-            None if self.tokens is None else max(1, tokens // 2),
-        )
+        if self.tokens is not None:
+            return Limit(tokens=max(1, tokens // 2))
+        return Limit(rows=max(1, rows // 2))
 
 
 def batches(rows: Sequence[Encoded], packs: Iterable[Pack], limit: Limit) -> list[list[Pack]]:

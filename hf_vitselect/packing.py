@@ -75,22 +75,34 @@ def branch(tensors: Sequence[torch.Tensor], shared: int) -> torch.Tensor:
     return torch.cat([tensors[0][..., :shared], *(tensor[..., shared:] for tensor in tensors)], -1)
 
 
-def attention_mask(lengths: Sequence[Sequence[int]], shared: Sequence[int]) -> torch.Tensor:
-    """Who sees whom: each token the shared ones and those of its own row, up to itself.
+def owners(lengths: Sequence[Sequence[int]], shared: Sequence[int]) -> torch.Tensor:
+    """Whose each token is.
 
     Args:
         lengths: of every sequence, its rows' lengths.
         shared: of every sequence, how many leading tokens its rows share.
 
     Returns:
-        bool of shape (sequences, 1, L, L), L the longest sequence. No row sees padding.
+        int64 of shape (sequences, L), L the longest sequence: 0 for shared tokens, 1, 2, ... for those of the
+        rows in order, -1 for padding.
     """
-    owners = [
-        torch.cat([torch.zeros(start), *(torch.full((n - start,), 1.0 + i) for i, n in enumerate(rows))])
+    tokens = [
+        torch.tensor([0] * start + [i for i, n in enumerate(rows, 1) for _ in range(n - start)])
         for rows, start in zip(lengths, shared, strict=True)
     ]
-    owner = torch.nn.utils.rnn.pad_sequence(owners, batch_first=True, padding_value=-1.0)
-    seen = (owner[:, None, :] == 0) | (owner[:, None, :] == owner[:, :, None])
+    return torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=-1)
+
+
+def attention_mask(owners: torch.Tensor) -> torch.Tensor:
+    """Who sees whom: each token the shared ones and those of its own row, up to itself.
+
+    Args:
+        owners: as `owners` tells them, shape (sequences, L).
+
+    Returns:
+        bool of shape (sequences, 1, L, L). No row sees padding.
+    """
+    seen = (owners[:, None, :] == 0) | (owners[:, None, :] == owners[:, :, None])
     return seen.tril()[:, None]
 
 

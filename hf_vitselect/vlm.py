@@ -14,7 +14,7 @@ from hf_vitselect.ahead import encoded_ahead
 from hf_vitselect.batching import Limit, batches, size
 from hf_vitselect.encoding import Encoded, Encoder
 from hf_vitselect.errors import ModelError, RowError
-from hf_vitselect.packing import Pack, attention_mask, branch, join, pack, singles
+from hf_vitselect.packing import Pack, attention_mask, branch, join, owners, pack, singles
 from hf_vitselect.rows import Conversation, Turn
 from hf_vitselect.signals import ResponseSignals, token_signals
 
@@ -251,8 +251,6 @@ class VLM:
         inputs, response = self.encoder.collate(
             [join(them, pack.shared) for them, pack in zip(members, packs, strict=True)]
         )
-        if any(pack.shared for pack in packs):
-            inputs |= self._tree(members, [pack.shared for pack in packs])
         response[:, 0] = False
         device = self.model.device
         # Pictures come in fp32; not every model casts them to its own precision.
@@ -260,6 +258,8 @@ class VLM:
             key: value.to(device, self.model.dtype if value.is_floating_point() else None)
             for key, value in inputs.items()
         }
+        if any(pack.shared for pack in packs):
+            inputs |= self._tree(members, [pack.shared for pack in packs])
         tokens, hidden = self._response_tokens(inputs, response.to(device))
         counts = [int(row.response[0, 1:].sum()) for them in members for row in them]
         pooled = torch.stack([states.float().mean(0) for states in torch.split(hidden, counts)]).cpu()
@@ -277,7 +277,11 @@ class VLM:
         longest = max(place.shape[-1] for place in places)
         padded = [torch.nn.functional.pad(place, (0, longest - place.shape[-1])) for place in places]
         lengths = [[row.length for row in rows] for rows in members]
-        return {"attention_mask": attention_mask(lengths, shared), "position_ids": torch.cat(padded, -2)}
+        device = self.model.device
+        return {
+            "attention_mask": attention_mask(owners(lengths, shared).to(device)),
+            "position_ids": torch.cat(padded, -2).to(device),
+        }
 
     def _positions(self, row: Encoded) -> torch.Tensor:
         """Shape (1, L), or (3, 1, L) where the model's positions tell a picture's height and width."""

@@ -61,6 +61,7 @@ def test_the_stricter_limit_holds():
     assert Limit(rows=8).below(5, 100) == Limit(rows=2)
     assert Limit(tokens=900).below(5, 100) == Limit(tokens=50)
     assert Limit(rows=8).below(1, 100) == Limit(rows=1)
+    assert Limit().below(5, 100) == Limit(rows=2)
 
 
 ABOUT = [

@@ -10,7 +10,7 @@ from tiny_vlm import load
 
 from hf_vitselect.encoding import Encoded
 from hf_vitselect.errors import RowError
-from hf_vitselect.packing import Pack, attention_mask, branch, pack, singles
+from hf_vitselect.packing import Pack, attention_mask, branch, owners, pack, singles
 from hf_vitselect.rows import Conversation, Picture, Turn
 
 PACKED = [name for name in ARCHITECTURES if name != "gemma3"]
@@ -150,7 +150,9 @@ def test_packs_keep_to_what_is_allowed_and_to_few_own_tokens():
 
 
 def test_a_row_sees_what_is_shared_and_itself():
-    mask = attention_mask([[3, 4], [2]], [2, 0])[:, 0].int().tolist()
+    whose = owners([[3, 4], [2]], [2, 0])
+    assert whose.tolist() == [[0, 0, 1, 2, 2], [1, 1, -1, -1, -1]]
+    mask = attention_mask(whose)[:, 0].int().tolist()
     assert mask[0] == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 0, 1, 0], [1, 1, 0, 1, 1]]
     assert [row[:2] for row in mask[1][:2]] == [[1, 0], [1, 1]]
     assert all(any(row) for row in mask[1])
