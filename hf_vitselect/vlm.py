@@ -258,6 +258,8 @@ class VLM:
             key: value.to(device, self.model.dtype if value.is_floating_point() else None)
             for key, value in inputs.items()
         }
+        # Padding is on the right, where no token sees it: without a mask the fast causal kernels run.
+        inputs.pop("attention_mask", None)
         if any(pack.shared for pack in packs):
             inputs |= self._tree(members, [pack.shared for pack in packs])
         tokens, hidden = self._response_tokens(inputs, response.to(device))
