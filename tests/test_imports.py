@@ -17,6 +17,8 @@ FLOORS = [
     {"sources", "rows", "columns"},
     {"answers", "views"},
     {"encoding"},
+    {"packing", "ahead", "signals"},
+    {"batching"},
     {"vlm", "clip", "chat", "score_net"},
     {"scorer"},
     {"measuring"},
