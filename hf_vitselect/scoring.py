@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset, concatenate_datasets
-from datasets.table import table_cast
 from tqdm.auto import tqdm
 
 from hf_vitselect.engines.engine import Engine
@@ -220,9 +219,10 @@ def _score_stream(
         nonlocal shards_read
         # The first time its own, the second time what other ranks have left.
         for ranks in range(min(2, engine.rank.world)):
-            batches = stream.decode(False).with_format("arrow").iter(batch_size=shard_size)
+            # Not as Arrow tables: those of a generator's rows have whatever types each row suggests.
+            batches = stream.with_format(None).decode(False).iter(batch_size=shard_size)
             for shard, batch in enumerate(batches):
-                table = table_cast(batch, features.arrow_schema)
+                table = pa.table(features.encode_batch(batch), schema=features.arrow_schema)
                 digest = _digest([table])
                 if ledger.path(shard).exists():
                     ledger.refuse_other_rows(shard, digest)
@@ -240,6 +240,7 @@ def _score_stream(
         engine.run(work, shards(), keep)
     if shards_read == 0:
         raise LayoutError("expected rows to score, got an empty stream")
+    ledger.refuse_more_than(shards_read)
     return ledger.read(shards_read, Features({**features, **work.features}))
 
 

@@ -68,6 +68,18 @@ class Ledger:
                 f"folder, or delete {self.folder}"
             )
 
+    def refuse_more_than(self, shards: int) -> None:
+        """Refuses shards that are left of a longer pool.
+
+        Raises:
+            StaleRunError: if there are any.
+        """
+        if more := self.finished() - set(range(shards)):
+            raise StaleRunError(
+                f"expected {shards} shards, got shard {max(more)} of a longer pool too; give another output "
+                f"folder, or delete {self.folder}"
+            )
+
     def read(self, shards: int, features: Features, *, in_memory: bool = False) -> Dataset:
         """All shards, in order.
 
