@@ -4,8 +4,9 @@ Plain actors, not Ray Data: the ledger needs to know which rows a finished block
 has to be found by halving its block, where Ray Data would run the block again or give up.
 """
 
-from typing import Any
+import pickle
 
+import cloudpickle
 import pyarrow as pa
 
 from hf_vitselect.engines.crew import WorkerDied
@@ -27,7 +28,8 @@ class RayActor:
 
     def __init__(self, work: Work) -> None:
         self._loaded = False
-        self._actor = ray.remote(num_gpus=min(1, gpus()))(_Remote).remote(work)
+        actor = ray.remote(num_gpus=min(1, gpus()))(_Remote)
+        self._actor = actor.remote(cloudpickle.dumps(work))
 
     def score(self, table: pa.Table) -> pa.Table:
         """The new columns of these rows.
@@ -38,7 +40,7 @@ class RayActor:
         """
         try:
             if not self._loaded:
-                ray.get(self._actor.score.remote(table.slice(0, 0)))
+                ray.get(self._actor.load.remote(table.slice(0, 0)))
                 self._loaded = True
             return ray.get(self._actor.score.remote(table))
         except (RayActorError, OutOfMemoryError) as error:
@@ -57,8 +59,12 @@ def gpus() -> int:
 
 
 class _Remote:
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, pickled: bytes) -> None:
+        self._pickled = pickled
 
-    def score(self, table: pa.Table) -> Any:
+    def load(self, nothing: pa.Table) -> None:
+        self._work: Work = pickle.loads(self._pickled)  # here, so that an error is raised as it is
+        self._work(nothing)
+
+    def score(self, table: pa.Table) -> pa.Table:
         return self._work(table)
