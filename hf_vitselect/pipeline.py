@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
 from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
@@ -26,6 +26,7 @@ from hf_vitselect.arguments import (
     parse_section,
 )
 from hf_vitselect.engines.ledger import refuse_changes, write_atomically
+from hf_vitselect.engines.ranks import Rank
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.rules.base import Rule
@@ -44,6 +45,8 @@ from hf_vitselect.selection import Selection, select_diverse
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, train_seed_model
 
 _FILES = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
+
+_WHERE = {"workers", "engine"}  # flags that change nothing in the result
 
 
 class Run:
@@ -125,7 +128,8 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
             resume = {"resume_from_checkpoint": checkpoint} if checkpoint else {}
             _DO[name](*parse_section(name, {**section, **resume}))
 
-        here.stage(name, config[name] or {}, work)
+        settings = config[name] or {}
+        here.stage(name, {key: settings[key] for key in settings if key not in _WHERE}, work)
     return here.folder
 
 
@@ -229,8 +233,24 @@ def score_command(args: ScoreArguments) -> None:
         raise ValueError(
             "nothing to score: give model_name_or_path, clip_name_or_path, text_name_or_path or judge"
         )
-    scored = score(load_pool(args), scorers, Path(args.output_dir, "shards"), shard_size=args.shard_size)
-    scored.save_to_disk(str(Path(args.output_dir, "scored")))
+    scored = score(
+        _load_stream(args) if args.dataset_streaming else load_pool(args),
+        scorers,
+        Path(args.output_dir, "shards"),
+        shard_size=args.shard_size,
+        workers=args.workers,
+        engine=args.engine,
+    )
+    if Rank.here().number == 0:
+        scored.save_to_disk(str(Path(args.output_dir, "scored")))
+
+
+def _load_stream(args: PoolArguments) -> IterableDataset:
+    kind = _FILES.get(Path(args.dataset_name).suffix)
+    if kind is not None and os.path.isfile(args.dataset_name):
+        return load_dataset(kind, data_files=args.dataset_name, split="train", streaming=True)
+    name, config, split = args.dataset_name, args.dataset_config, args.dataset_train_split
+    return load_dataset(name, config, split=split, streaming=True)
 
 
 def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFTConfig) -> None:
