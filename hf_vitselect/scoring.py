@@ -81,6 +81,10 @@ def score(
             "expected a stream that knows its features; give them to the function that made it, as features="
         )
     _refuse_columns(list(dataset.features), scorers)
+    record = {
+        "source": recorded_source(dataset),
+        "scorers": recorded_scorers(dataset) + [scorer.recipe() for scorer in scorers],
+    }
     chosen = Engine.choose(engine, workers)
     if isinstance(dataset, IterableDataset):
         if output_dir is None:
@@ -90,10 +94,6 @@ def score(
         if len(dataset) == 0:
             raise LayoutError("expected rows to score, got an empty data set")
         scored = _score_rows(dataset.with_format(None), scorers, output_dir, shard_size, chosen)
-    record = {
-        "source": recorded_source(dataset),
-        "scorers": recorded_scorers(dataset) + [scorer.recipe() for scorer in scorers],
-    }
     scored.info.description = _describe(dataset.info.description or "", record)
     return scored
 

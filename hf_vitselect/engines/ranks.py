@@ -25,7 +25,8 @@ class Rank:
     @classmethod
     def here(cls) -> "Rank":
         """From ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK`` and ``LOCAL_WORLD_SIZE``."""
-        number, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        world = int(os.environ.get("WORLD_SIZE", 1))
+        number = int(os.environ.get("RANK", 0)) if world > 1 else 0
         return cls(
             number,
             world,
