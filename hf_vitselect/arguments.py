@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from trl import ModelConfig, SFTConfig, TrlParser
 
@@ -50,6 +50,9 @@ class ScoreArguments(PoolArguments):
         None, "Rows with more tokens are too_long; the model's context if not set."
     )
     shard_size: int = _flag(500, "Rows in one shard; at most so many are lost in a crash.")
+    workers: int | None = _flag(None, "Worker processes; one for each GPU, if there are several, if not set.")
+    engine: Literal["local", "ray"] = _flag("local", "'local', or 'ray' for workers on a Ray cluster.")
+    dataset_streaming: bool = _flag(False, "Reads the pool as a stream, in constant memory.")
     trust_remote_code: bool = _flag(False, "As in transformers.")
 
 

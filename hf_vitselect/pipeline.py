@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
 from hf_vitselect import rules
@@ -24,6 +24,7 @@ from hf_vitselect.arguments import (
     parse_section,
 )
 from hf_vitselect.compare import compare, parse_method
+from hf_vitselect.engines.ranks import Rank
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation import find_evaluation
 from hf_vitselect.hub import push_to_hub
@@ -51,6 +52,9 @@ from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_see
 from hf_vitselect.training.seed import ROWS_FILE
 
 _FILES = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
+
+# Flags of score that change nothing in the result.
+_WHERE = {"workers", "engine", "batch_size", "batch_tokens"}
 
 
 def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
@@ -190,8 +194,24 @@ def score_command(args: ScoreArguments) -> None:
         raise ValueError(
             "nothing to score: give model_name_or_path, clip_name_or_path, text_name_or_path or judge"
         )
-    scored = score(load_pool(args), scorers, Path(args.output_dir, "shards"), shard_size=args.shard_size)
-    scored.save_to_disk(str(Path(args.output_dir, "scored")))
+    scored = score(
+        _load_stream(args) if args.dataset_streaming else load_pool(args),
+        scorers,
+        Path(args.output_dir, "shards"),
+        shard_size=args.shard_size,
+        workers=args.workers,
+        engine=args.engine,
+    )
+    if Rank.here().number == 0:
+        scored.save_to_disk(str(Path(args.output_dir, "scored")))
+
+
+def _load_stream(args: PoolArguments) -> IterableDataset:
+    kind = _FILES.get(Path(args.dataset_name).suffix)
+    if kind is not None and os.path.isfile(args.dataset_name):
+        return load_dataset(kind, data_files=args.dataset_name, split="train", streaming=True)
+    name, config, split = args.dataset_name, args.dataset_config, args.dataset_train_split
+    return load_dataset(name, config, split=split, streaming=True)
 
 
 def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFTConfig) -> None:
@@ -317,10 +337,13 @@ def _refuse_unknown_signals(args: ScoreArguments) -> None:
 
 
 def _recorded_settings(stage: Stage) -> dict[str, Any]:
-    """What a stage's result depends on: the batch size is no part of it, and secrets are none of ours."""
-    settings = {name: value for name, value in stage.settings.items() if not name.endswith("_token")}
-    if stage.command == "score":
-        settings.pop("batch_size", None)
+    """What a stage's result depends on, but for secrets."""
+    left_out = _WHERE if stage.command == "score" else set()
+    settings = {
+        name: value
+        for name, value in stage.settings.items()
+        if name not in left_out and not name.endswith("_token")
+    }
     return {**settings, "inputs": _inputs(stage)}
 
 

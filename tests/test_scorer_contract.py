@@ -110,6 +110,16 @@ def statuses(scorer):
     return ["ok" if pictures or not needs_picture else "image_missing" for pictures in raw_images(POOL)]
 
 
+def test_no_rows_give_no_values(make):
+    """Which is how a worker has a scorer load its model before there are rows."""
+    scorer = make()
+    table = scorer(POOL.select([]).with_format("arrow")[:])
+    assert [table.schema.field(name).type for name in scorer.features] == list(
+        scorer.features.arrow_schema.types
+    )
+    assert scorer._loaded is not None or scorer.model == "judge"
+
+
 def values(dataset, scorer):
     """The scorer's columns as arrays, nulls as NaN."""
     found = {}
