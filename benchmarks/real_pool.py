@@ -24,7 +24,7 @@ from realpool.chain import accuracy, run_chain
 from realpool.fetch import fetch
 
 from hf_vitselect.demo.stages import grade
-from hf_vitselect.pipeline import Run
+from hf_vitselect.runs import Run
 
 DATA = Path(__file__).parent / "data"
 LICENCES = (

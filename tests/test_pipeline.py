@@ -10,8 +10,9 @@ from tiny_embedders import save_clip
 
 from hf_vitselect.arguments import SelectArguments, parse_section
 from hf_vitselect.errors import StaleRunError
-from hf_vitselect.pipeline import Run, _wire, load_pool, make_rule, parse_budget, run
+from hf_vitselect.pipeline import _wire, load_pool, make_rule, parse_budget, run
 from hf_vitselect.rules import GroupedSampling, NeighborPenalty, TopScore
+from hf_vitselect.runs import Run
 from hf_vitselect.selection import Selection
 
 CONFIGS = Path(__file__).parents[1] / "examples" / "configs"

@@ -27,8 +27,8 @@ from hf_vitselect.demo.models import (
 from hf_vitselect.demo.pool import render_captions, render_held_out, render_pool
 from hf_vitselect.demo.stages import Grades, align, grade, select_and_fine_tune, small_training
 from hf_vitselect.hub import push_to_hub
-from hf_vitselect.pipeline import Run
 from hf_vitselect.report import plots, table
+from hf_vitselect.runs import Run
 from hf_vitselect.scorers import ClipEmbedding, NecessityScorer
 from hf_vitselect.selection import Selection
 from hf_vitselect.training import SelectionSFTTrainer

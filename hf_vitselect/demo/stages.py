@@ -11,9 +11,9 @@ from datasets import Dataset, load_from_disk
 from trl import SFTConfig
 
 from hf_vitselect.errors import RowError
-from hf_vitselect.pipeline import Run
 from hf_vitselect.rows import read_table, undecoded
 from hf_vitselect.rules import NeighborPenalty, Random, Rule
+from hf_vitselect.runs import Run
 from hf_vitselect.scorer import Scorer
 from hf_vitselect.scoring import score
 from hf_vitselect.selection import Selection, select_diverse

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import hf_vitselect.rules
-from hf_vitselect.rules import GroupedSampling, NeighborPenalty, Random, Rule, TopScore
+from hf_vitselect.rules import GroupedSampling, LengthMatchedRandom, NeighborPenalty, Random, Rule, TopScore
 
 RULES = [
     Random(),
+    LengthMatchedRandom(),
     TopScore(),
     TopScore(lowest=True),
     NeighborPenalty(),
@@ -63,7 +64,8 @@ def test_the_same_seed_gives_the_same_picks(rule):
         np.testing.assert_array_equal(first, second)
 
 
-greedy = [rule for rule in RULES if not isinstance(rule, GroupedSampling)]  # whose groups take turns by quota
+quotas = (GroupedSampling, LengthMatchedRandom)  # whose picks depend on the budget from the first one on
+greedy = [rule for rule in RULES if not isinstance(rule, quotas)]
 
 
 @pytest.mark.parametrize("rule", greedy, ids=repr)
