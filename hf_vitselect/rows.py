@@ -237,6 +237,13 @@ def row_ids(dataset: Any) -> list[str]:
     return ids
 
 
+def answer_characters(dataset: Any) -> list[int | None]:
+    """How long every row's answers are, in characters; None for a row that cannot be read."""
+    layout = find_layout(dataset.column_names)
+    texts = dataset.select_columns(list(layout.text_columns)).with_format("arrow")
+    return [_answer_characters(layout, row) for table in texts.iter(1000) for row in table.to_pylist()]
+
+
 def content_hash(row: Conversation) -> str:
     """sha256 over the canonical JSON of the turns and the sha256 of each picture's encoded bytes."""
     return _digest([[[turn.role, list(turn.parts)] for turn in row.turns], [_sha(p) for p in row.pictures]])
@@ -270,6 +277,14 @@ def _read_or_error(layout: Layout, row: Mapping[str, Any]) -> Conversation | Row
         return layout.read(row)
     except RowError as error:
         return error
+
+
+def _answer_characters(layout: Layout, row: Mapping[str, Any]) -> int | None:
+    try:
+        turns = [_turn(role, content) for role, content in layout.read_turns(row)]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return sum(len(turn.text) for turn in turns if turn.role == "assistant")
 
 
 def _turn(role: str, content: Any) -> Turn:

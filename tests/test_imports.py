@@ -14,7 +14,8 @@ PACKAGE = Path(hf_vitselect.__file__).parent
 # From the ground floor up. A room may import from the floors below its own, and from itself.
 FLOORS = [
     {"errors"},
-    {"sources", "rows", "columns"},
+    {"sources", "rows", "columns", "diversity"},
+    {"make_up"},
     {"answers", "views"},
     {"encoding"},
     {"vlm", "clip", "chat", "score_net"},
@@ -24,6 +25,7 @@ FLOORS = [
     {"scorers", "engines"},
     {"rules", "runs", "scoring"},
     {"selection"},
+    {"baselines"},
     {"report"},
     {"card"},
     {"evaluation", "training", "hub"},
