@@ -1,5 +1,7 @@
 """The subsets that a selection must beat: random rows, and random rows with answers as long."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ def baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
         the recipe's seed only.
     """
     rows, budget, seed = _usable(selection), len(selection), int(selection.recipe.get("seed") or 0)
-    columns: dict[str, NDArray[np.generic]] = {"selected": _column(selection, "selected")[rows]}
+    columns: dict[str, NDArray[Any]] = {"selected": _column(selection, "selected")[rows]}
     picks = {"random": Random()(None, None, budget, np.random.default_rng(seed), columns)[0]}
     if (name := length_column(selection)) is not None:
         columns[name] = _column(selection, name)[rows]
@@ -36,13 +38,13 @@ def _usable(selection: Selection) -> NDArray[np.int64]:
     """The rows that the rule could have picked: with a score and with features."""
     scores, usable = selection.scores, np.ones(len(selection.scores), dtype=np.bool_)
     by, over = selection.recipe.get("by"), selection.recipe.get("over")
-    if by in scores.column_names:
+    if by is not None and by in scores.column_names:
         usable &= read_scores(scores, by)[1] == "ok"
     if f"{over}_status" in scores.column_names:
         usable &= np.asarray(read_column(scores, f"{over}_status").to_pylist(), dtype=object) == "ok"
     return np.flatnonzero(usable | _column(selection, "selected"))
 
 
-def _column(selection: Selection, name: str) -> NDArray[np.generic]:
-    values: NDArray[np.generic] = read_column(selection.scores, name).to_numpy()
+def _column(selection: Selection, name: str) -> NDArray[Any]:
+    values: NDArray[Any] = read_column(selection.scores, name).to_numpy()
     return values

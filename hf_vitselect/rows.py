@@ -226,15 +226,19 @@ def row_ids(dataset: Any) -> list[str]:
     """
     seen: Counter[str] = Counter()
     ids = []
-    with tqdm(total=len(dataset), desc="Hashing rows", unit="row", leave=False) as progress:
-        for table in undecoded(dataset):
-            for i, row in enumerate(read_table(table)):
-                # An unreadable row has no turns to hash, but must have an id all the same.
-                digest = _cells_hash(table.slice(i, 1)) if isinstance(row, RowError) else content_hash(row)
-                ids.append(f"{digest}-{seen[digest]}")
-                seen[digest] += 1
-            progress.update(len(table))
+    contents = row_contents(dataset)
+    for digest in tqdm(contents, total=len(dataset), desc="Hashing rows", unit="row", leave=False):
+        ids.append(f"{digest}-{seen[digest]}")
+        seen[digest] += 1
     return ids
+
+
+def row_contents(dataset: Any) -> Iterator[str]:
+    """What every row's id begins with, the hash of its content; of a stream too."""
+    for table in undecoded(dataset):
+        for i, row in enumerate(read_table(table)):
+            # An unreadable row has no turns to hash, but must have an id all the same.
+            yield _cells_hash(table.slice(i, 1)) if isinstance(row, RowError) else content_hash(row)
 
 
 def answer_characters(dataset: Any) -> list[int | None]:

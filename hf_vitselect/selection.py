@@ -26,6 +26,7 @@ from hf_vitselect.rules.base import Rule
 from hf_vitselect.scorer import Scorer
 from hf_vitselect.scoring import pool_digest, recorded_scorers, recorded_source
 from hf_vitselect.sources import versions
+from hf_vitselect.validation import check_selection
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class Selection:
 
         Raises:
             FileNotFoundError: if there is no selection.
+            SelectionError: if its parts do not fit together.
         """
         folder = Path(path)
         if not (folder / "picks.npz").exists():
@@ -119,6 +121,7 @@ class Selection:
             indices, gains = picks["indices"], picks["gains"]
         recipe = json.loads((folder / "recipe.json").read_text())
         dataset, scores = (load_from_disk(str(folder / name)) for name in ("dataset", "scores"))
+        check_selection(recipe, indices, gains, scores)
         return cls(dataset, indices, gains, scores, recipe)
 
 

@@ -24,6 +24,7 @@ FLOORS = [
     {"response_scorer", "clip_scorer"},
     {"scorers", "engines"},
     {"rules", "runs", "scoring"},
+    {"validation"},
     {"selection"},
     {"baselines"},
     {"report"},

@@ -8,7 +8,16 @@ from datasets import Dataset, Value, concatenate_datasets
 from PIL import Image
 
 from hf_vitselect.errors import ColumnError, LayoutError
-from hf_vitselect.report import duplicates, make_up, make_ups, plots, score_columns, score_values, statistics, table
+from hf_vitselect.report import (
+    duplicates,
+    make_up,
+    make_ups,
+    plots,
+    score_columns,
+    score_values,
+    statistics,
+    table,
+)
 from hf_vitselect.rules import Random, TopScore
 from hf_vitselect.selection import Selection, select_diverse
 

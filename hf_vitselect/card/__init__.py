@@ -4,11 +4,11 @@ Everything that is not written in a template stays text: Markdown, HTML and Jinj
 row, a path or a recipe are shown, never obeyed.
 """
 
-from hf_vitselect.card.dataset import Publish, card_data, dataset_card, unfinished_card
+from hf_vitselect.card.dataset import Publish, card_data, dataset_card, subset_fingerprint, unfinished_card
 from hf_vitselect.card.files import card_files
-from hf_vitselect.card.licence import licence_names, licence_warnings
+from hf_vitselect.card.licence import hub_licence, licence_names, licence_warnings
 from hf_vitselect.card.markdown import BEGIN, END, code, md
-from hf_vitselect.card.merge import merge_card, merge_section, read_card
+from hf_vitselect.card.merge import mark_unfinished, merge_card, merge_section, read_card
 from hf_vitselect.card.model import model_quick_start, model_section
 from hf_vitselect.card.recipe import published_recipe
 from hf_vitselect.card.run import RunRecord
@@ -22,8 +22,10 @@ __all__ = [
     "card_files",
     "code",
     "dataset_card",
+    "hub_licence",
     "licence_names",
     "licence_warnings",
+    "mark_unfinished",
     "md",
     "merge_card",
     "merge_section",
@@ -31,5 +33,6 @@ __all__ = [
     "model_section",
     "published_recipe",
     "read_card",
+    "subset_fingerprint",
     "unfinished_card",
 ]

@@ -13,6 +13,7 @@ from hf_vitselect.card.methods import citations
 from hf_vitselect.card.recipe import facts, published_recipe
 from hf_vitselect.card.recreate import script
 from hf_vitselect.card.run import RunRecord
+from hf_vitselect.scoring import pool_digest
 from hf_vitselect.selection import Selection
 
 Publish = Literal["rows", "indices"]
@@ -95,7 +96,8 @@ def card_data(selection: Selection) -> dict[str, Any]:
     data["task_categories"] = ["image-text-to-text"]
     data["tags"] = ["vitselect", "data-selection"]
     left_out = ("budget", "scorers", "diversity", "make_up", "versions")
-    data["vitselect"] = {name: value for name, value in recipe.items() if name not in left_out}
+    data["vitselect"] = {"complete": True, "subset_fingerprint": subset_fingerprint(selection)}
+    data["vitselect"] |= {name: value for name, value in recipe.items() if name not in left_out}
     data["vitselect"]["source"] = {name: value for name, value in source.items() if value is not None}
     data["vitselect"]["scorers"] = [
         {"column": scorer.get("column"), "scorer": scorer.get("scorer"), **(scorer.get("identity") or {})}
@@ -104,9 +106,16 @@ def card_data(selection: Selection) -> dict[str, Any]:
     return data
 
 
-def unfinished_card(selection: Selection) -> str:
-    """What stands between the marks until a push is whole."""
-    return render("unfinished_card.md.jinja", selected=len(selection))
+def unfinished_card(selection: Selection, repo_id: str) -> str:
+    """The body of the card until a push is whole."""
+    title = repo_id.rpartition("/")[2]
+    return render("unfinished_card.md.jinja", title=title, selected=len(selection))
+
+
+def subset_fingerprint(selection: Selection) -> str:
+    """sha256 over the row ids of the subset, in pick order."""
+    ids = selection.scores["row_id"][:]
+    return pool_digest([ids[index] for index in selection.indices])
 
 
 def _plot_text(path: str) -> str:
@@ -136,14 +145,14 @@ def _make_up(name: str, shares: Mapping[str, Mapping[str, float]]) -> Markdown:
 def _diversity(figures: Mapping[str, Any]) -> Markdown:
     """The figures that come in pairs, of the subset and of a random one, all as distances."""
     lines = []
-    for name, words, distance in (
+    for name, words, cosine in (
         ("mean_nearest_cosine", "mean distance of a row of the subset to the nearest other one", True),
         ("coverage_radius", "largest distance of a row of the pool to the nearest one of the subset", False),
     ):
-        pair = [figures.get(name), figures.get(f"{name}_random")]
-        if all(isinstance(value, (int, float)) for value in pair):
-            subset, random = (1 - value if distance else value for value in pair)
-            lines.append({"figure": Markdown(words), "subset": float(subset), "random": float(random)})
+        subset, random = figures.get(name), figures.get(f"{name}_random")
+        if isinstance(subset, float) and isinstance(random, float):
+            pair = (1 - subset, 1 - random) if cosine else (subset, random)
+            lines.append({"figure": Markdown(words), "subset": pair[0], "random": pair[1]})
     return table(lines)
 
 

@@ -1,6 +1,6 @@
 """Puts what this package has to say into a card that may be somebody's already."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from huggingface_hub import DatasetCard
@@ -36,6 +36,30 @@ def merge_card(existing: str, body: str, data: Mapping[str, Any]) -> str:
             card.data[name] = value
         elif isinstance(value, list):
             card.data[name] = list(dict.fromkeys([*([old] if isinstance(old, str) else old), *value]))
+    return str(card.content)
+
+
+def mark_unfinished(existing: str, body: str, *, without: Sequence[str] = ()) -> str:
+    """A card that is there already, while the data below it changes.
+
+    Args:
+        existing: the whole README; may be empty.
+        body: as `unfinished_card` writes it.
+        without: configs that the card shall no longer name.
+
+    Raises:
+        ValueError: if the existing metadata is no mapping.
+        yaml.YAMLError: if it is no YAML.
+    """
+    card = read_card(existing)
+    card.text = merge_section(card.text, body)
+    card.data["vitselect"] = {"complete": False}
+    for name in ("configs", "dataset_info"):
+        entries = card.data.get(name) or []
+        entries = entries if isinstance(entries, list) else [entries]
+        kept = [entry for entry in entries if entry.get("config_name", "default") not in without]
+        if len(kept) < len(entries):
+            card.data[name] = kept or None
     return str(card.content)
 
 
