@@ -16,6 +16,7 @@ _COMMANDS = {
     "select": "pick a subset of a scored pool",
     "train": "fine-tune a model on a selection",
     "push": "push a selection and its card to the Hub",
+    "report": "write a selection's card to a folder, as Markdown and as one HTML page",
 }
 
 

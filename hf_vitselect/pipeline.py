@@ -1,11 +1,13 @@
 """The commands, and the chain of them: a run whose stages are commands."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import yaml
 from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
 from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
@@ -15,6 +17,7 @@ from hf_vitselect.arguments import (
     COMMANDS,
     PoolArguments,
     PushArguments,
+    ReportArguments,
     ScoreArguments,
     ScoreNetArguments,
     SeedArguments,
@@ -22,6 +25,8 @@ from hf_vitselect.arguments import (
     TrainArguments,
     parse_section,
 )
+from hf_vitselect.card import Publish, write_report
+from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.rules.base import Rule
@@ -51,7 +56,8 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
     the subset. All sections are checked before the first one runs.
 
     Args:
-        config: the sections seed, score, score_net, select, train and push, each with its command's flags.
+        config: the sections seed, score, score_net, select, train, push and report, each with its command's
+            flags.
         folder: the run's folder; the same call goes on where it stopped.
 
     Raises:
@@ -65,6 +71,8 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
     sections = _wire(config, here.folder)
     for name, section in sections.items():
         parse_section(name, section)
+    settings = yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
+    write_atomically(here.folder / "run.yaml", settings.encode())
     for name, section in sections.items():
 
         def work(folder: Path, name: str = name, section: Mapping[str, Any] = section) -> None:
@@ -228,8 +236,22 @@ def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig)
 def push_command(args: PushArguments) -> None:
     """Pushes the selection, and records in its folder where to."""
     selection = Selection.load_from_disk(args.selection)
-    print(push_to_hub(selection, args.repo_id, private=args.private))
+    address = push_to_hub(
+        selection,
+        args.repo_id,
+        publish=cast(Publish, args.publish),
+        private=args.private,
+        revision=args.revision,
+        create_pr=args.create_pr,
+        run=args.run_dir,
+    )
+    print(address)
     selection.save_to_disk(args.selection)
+
+
+def report_command(args: ReportArguments) -> None:
+    """Writes the selection's card, without any Hub."""
+    print(write_report(Selection.load_from_disk(args.selection), args.output_dir, run=args.run_dir))
 
 
 _DO: dict[str, Callable[..., None]] = {
@@ -239,6 +261,7 @@ _DO: dict[str, Callable[..., None]] = {
     "select": select_command,
     "train": train_command,
     "push": push_command,
+    "report": report_command,
 }
 
 
@@ -258,7 +281,8 @@ def _wire(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
         "score_net": {"output_dir": str(folder / "score_net")},
         "select": {"output_dir": str(folder / "select")},
         "train": {"output_dir": str(folder / "train")},
-        "push": {},
+        "push": {"run_dir": str(folder)},
+        "report": {"output_dir": str(folder / "report"), "run_dir": str(folder)},
     }
     if "seed" in sections:
         made["score"]["model_name_or_path"] = str(folder / "seed")
@@ -267,7 +291,8 @@ def _wire(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
     if "score_net" in sections:
         made["select"] |= {"dataset_name": str(folder / "score_net" / "scored"), "by": "score_net"}
     if "select" in sections:
-        made["train"]["selection"] = made["push"]["selection"] = str(folder / "select")
+        for name in ("train", "push", "report"):
+            made[name]["selection"] = str(folder / "select")
     return {name: {**made[name], **section} for name, section in sections.items()}
 
 

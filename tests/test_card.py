@@ -265,7 +265,7 @@ def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
     assert shown[0].question == shown[0].answer == name
     body = dataset_card(hostile, repo_id=name, plots=["plots/scores.png"], examples=shown, run=run)
     for text, usual in (
-        (body, dataset_card(friendly, plots=["x.png"], run=RunRecord(cost=[{"a": 1}]))),
+        (body, dataset_card(friendly, plots=["x.png"], run=RunRecord(comparison=[{"a": 1}]))),
         (model_section(hostile), ""),
     ):
         shown, kinds = rendered(text)

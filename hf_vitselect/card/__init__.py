@@ -10,7 +10,8 @@ from hf_vitselect.card.licence import hub_licence, licence_names, licence_warnin
 from hf_vitselect.card.markdown import BEGIN, END, code, md
 from hf_vitselect.card.merge import mark_unfinished, merge_card, merge_section, read_card
 from hf_vitselect.card.model import model_quick_start, model_section
-from hf_vitselect.card.recipe import published_recipe
+from hf_vitselect.card.page import html_page, write_report
+from hf_vitselect.card.recipe import folder_name, published_recipe
 from hf_vitselect.card.run import RunRecord
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "card_files",
     "code",
     "dataset_card",
+    "folder_name",
+    "html_page",
     "hub_licence",
     "licence_names",
     "licence_warnings",
@@ -35,4 +38,5 @@ __all__ = [
     "read_card",
     "subset_fingerprint",
     "unfinished_card",
+    "write_report",
 ]

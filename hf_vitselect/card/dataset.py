@@ -1,5 +1,6 @@
 """The card of a published selection."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Literal
@@ -59,7 +60,7 @@ def dataset_card(
         "dataset_card.md.jinja",
         **known,
         title=(repo_id or "A selection").rpartition("/")[2],
-        repo_id=repo_id or "path/to/the/dataset",
+        repo_id=repo_id,
         publish=publish,
         warnings=licence_warnings([*known["licences"], *make_ups.get("license", {})]),
         plots=[{"path": Markdown(quote(path)), "text": _plot_text(path)} for path in plots],
@@ -69,7 +70,7 @@ def dataset_card(
         duplicates=report.duplicates(selection),
         examples=table([_example(example) for example in examples]),
         comparison=table(run.comparison),
-        cost=table(run.cost),
+        cost=table([{**stage, "stage": code(stage["stage"])} for stage in run.cost]),
         config=run.config is not None,
         script=script(published_recipe(selection)),
         citations=citations(names),
@@ -89,7 +90,7 @@ def card_data(selection: Selection) -> dict[str, Any]:
     if licence := hub_licence(licence_names(source)):
         data["license"] = licence
     if source.get("language"):
-        data["language"] = source["language"]
+        data["language"] = copy.copy(source["language"])  # else YAML writes the second one as an alias
     if source.get("repo_id"):
         data["source_datasets"] = [source["repo_id"]]
     data["size_categories"] = [next((name for top, name in _SIZES if len(selection) < top), "n>1M")]

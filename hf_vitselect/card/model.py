@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hf_vitselect.card.markdown import render, table
+from hf_vitselect.card.markdown import code, render, table
 from hf_vitselect.card.recipe import facts
 from hf_vitselect.selection import Selection
 
@@ -16,7 +16,7 @@ def model_section(
         base_model: what was fine-tuned, a Hub id or a folder.
         metrics: the training's last ones by name, such as its loss.
     """
-    measured = [{"metric": name, "value": value} for name, value in (metrics or {}).items()]
+    measured = [{"metric": code(name), "value": value} for name, value in (metrics or {}).items()]
     return render(
         "model_section.md.jinja", **facts(selection), base_model=base_model, metrics=table(measured)
     )
