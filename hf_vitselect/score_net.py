@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hf_vitselect.columns import read_features, read_scores
-from hf_vitselect.errors import ColumnError
+from hf_vitselect.errors import ColumnError, ModelError
 
 _NOT_GRADED = ("image_missing", "bad_row")
 
@@ -170,6 +170,12 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
         spread = np.where(high > low, high - low, np.inf)
         scaled = np.where(high > low, 2 * (filled - low) / spread - 1, 0.0)
         return scaled.astype(np.float32)
+
+    @classmethod
+    def _load_as_pickle(cls, *args: Any, **kwargs: Any) -> "ScoreNet":
+        raise ModelError(
+            "expected a score net with model.safetensors, got only pickled weights; save it again"
+        )
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """The card that `save_pretrained` and `push_to_hub` write."""
