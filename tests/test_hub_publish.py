@@ -39,7 +39,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     state = {"settings": {}, "seconds": 12.5, "device": "cpu"}
     (folder / "run" / "score.json").write_text(json.dumps(state))
-    (folder / "run" / "comparison.json").write_text(json.dumps([{"model": "subset", "accuracy": 0.25}]))
+    against = {"mean": 0.125, "low": 0.0, "high": 0.25, "level": 0.95, "rows_p": None}
+    line = {"method": "subset", "rows": 6, "means": [0.25, 0.75], "random": against, "matched": None}
+    (folder / "run" / "compare").mkdir()
+    (folder / "run" / "compare" / "comparison.json").write_text(
+        json.dumps({"lines": {"exact_match": [line]}})
+    )
     return folder
 
 
@@ -56,6 +61,7 @@ def publish() -> dict[str, Any]:
     from huggingface_hub import DatasetCard, HfApi
 
     from hf_vitselect import Selection, apply_selection, push_to_hub
+    from hf_vitselect.cli import main
     from hf_vitselect.errors import HubError
 
     home, api = Path(os.environ["HF_HOME"]), HfApi()
@@ -101,6 +107,9 @@ def publish() -> dict[str, Any]:
     api.create_repo("tester/upgraded", repo_type="dataset")
     DatasetCard("---\nlicense: mit\n---\n").push_to_hub("tester/upgraded")
     seen["upgraded"] = caught(selection(source=source), "tester/upgraded", publish="indices")
+
+    flags = ["--selection", str(home / "selection"), "--repo_id", "tester/cli", "--publish", "indices"]
+    seen["cli"] = main(["push", *flags, "--revision", "mine", "--run_dir", str(home / "run")])
 
     def refused(given: Dataset, name: str = "tester/branch", revision: str | None = "mine") -> str:
         try:
@@ -179,8 +188,8 @@ def test_rows_come_with_the_run(saw: dict[str, Any], hub: HubServer) -> None:
     assert (
         hub.read(at["files"]["run.yaml"]).decode() == "seed:\n  dataset_name: pool\nselect:\n  budget: 0.5\n"
     )
-    assert "| score |    12.5 | cpu    |" in card
-    assert "| subset |     0.25 |" in card
+    assert "| `score` |    12.5 | cpu    |" in card
+    assert "| exact&#95;match | subset |    6 |  0.5 | 0.3536 |     2 | +0.125 (+0.000 to +0.250) |" in card
     assert {"examples/top.jpg", "plots/scores.png"} <= at["files"].keys()
 
 
@@ -200,6 +209,13 @@ def test_a_branch_and_a_pull_request_leave_main_alone(
     for name in ("tester/branch", "tester/request"):
         assert set(files(hub, name)) == {".gitattributes"}
     assert [d["status"] for d in hub.repo("datasets", "tester/request")["discussions"]] == ["open"]
+
+
+def test_push_by_flags(saw: dict[str, Any], hub: HubServer, home: Path) -> None:
+    assert saw["cli"] == 0
+    assert "run.yaml" in files(hub, "tester/cli", "mine")
+    assert not [path for path in files(hub, "tester/cli", "mine") if path.startswith("data/")]
+    assert Selection.load_from_disk(home / "selection").recipe["published"]["repo_id"] == "tester/cli"
 
 
 def test_the_licence_is_the_pools(saw: dict[str, Any]) -> None:

@@ -1,10 +1,13 @@
 """What the folder of a run tells a card: its settings, its cost, its comparison."""
 
 import json
+import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from statistics import fmean, stdev
 from typing import Any
 
 import yaml
@@ -28,7 +31,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "RunRecord":
-        """Reads ``run.yaml``, the stages' records and ``comparison.json``, as far as they are there.
+        """Reads ``run.yaml``, the stages' records and ``compare/comparison.json``, as far as they are there.
 
         Raises:
             FileNotFoundError: if there is no such folder.
@@ -36,11 +39,11 @@ class RunRecord:
         folder = Path(folder)
         if not folder.is_dir():
             raise FileNotFoundError(f"expected the folder of a run, got {folder}")
-        config, comparison = folder / "run.yaml", folder / "comparison.json"
+        config, comparison = folder / "run.yaml", folder / "compare" / "comparison.json"
         return cls(
             published_config(config.read_text("utf-8")) if config.exists() else None,
             _cost(folder),
-            json.loads(comparison.read_text("utf-8")) if comparison.exists() else [],
+            _comparison(json.loads(comparison.read_text("utf-8"))) if comparison.exists() else [],
         )
 
 
@@ -59,6 +62,29 @@ def _published(value: Any) -> Any:
     ):
         return PureWindowsPath(value).name
     return value
+
+
+def _comparison(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lines of a comparison as cells."""
+    return [
+        {
+            "evaluation": evaluation,
+            "method": line["method"],
+            "rows": line["rows"],
+            "mean": fmean(line["means"]),
+            "sd": stdev(line["means"]) if len(line["means"]) > 1 else None,
+            "seeds": len(line["means"]),
+            **{f"less {name}": _interval(line[name]) for name in ("random", "matched") if line.get(name)},
+        }
+        for evaluation, lines in found["lines"].items()
+        for line in lines
+    ]
+
+
+def _interval(found: Mapping[str, float]) -> str:
+    if not math.isfinite(found["low"]):
+        return f"{found['mean']:+.3f} (no interval)"
+    return f"{found['mean']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
 
 
 def _cost(folder: Path) -> list[dict[str, Any]]:
