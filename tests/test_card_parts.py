@@ -74,12 +74,17 @@ def test_one_row_is_one_example() -> None:
 
 def test_a_run_is_published_without_secrets_and_folders() -> None:
     config = {
-        "seed": {"hub_token": "hf_x", "dataset_name": "/home/me/pool", "model_name_or_path": "a/b"},
+        "seed": {
+            "hub_token": "hf_x",
+            "eos_token": "</s>",
+            "dataset_name": "/home/me/pool",
+            "model_name_or_path": "a/b",
+        },
         "score": {"judge_api_key_env": "KEY", "api_key": "sk", "rows": 3},
         "select": {"given": ["C:\\Users\\me\\x", "~/y"]},
     }
     assert yaml.safe_load(published_config(yaml.safe_dump(config))) == {
-        "seed": {"dataset_name": "pool", "model_name_or_path": "a/b"},
+        "seed": {"eos_token": "</s>", "dataset_name": "pool", "model_name_or_path": "a/b"},
         "score": {"judge_api_key_env": "KEY", "rows": 3},
         "select": {"given": ["x", "y"]},
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-_SECRET = re.compile(r"(?i)token|secret|password|api_?key(?!_env)")
+_SECRET = re.compile(r"(?i)^token$|(hub|auth|access)_token|secret|password|api_?key(?!_env)")
 
 
 @dataclass(frozen=True)
