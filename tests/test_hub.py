@@ -82,17 +82,19 @@ def push_and_load() -> dict[str, Any]:
     seen: dict[str, Any] = {"url": push_to_hub(selection, "tester/subset", private=True)}
     seen["published"] = selection.recipe["published"]
 
-    snippet = re.search(r"```python\n(.*?)```", DatasetCard.load("tester/subset").text, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(snippet[1], names)
+    pool = Dataset.load_from_disk(home / "pool").select_columns(["messages", "images"]).shuffle(seed=1)
+    loading = DatasetCard.load("tester/subset").text.split("\n## ")[1]
+    names: dict[str, Any] = {"pool": pool}
+    for snippet in re.findall(r"```python\n(.*?)```", loading, re.DOTALL):
+        exec(snippet, names)
     seen["features"] = names["subset"].features == selection.dataset.features
     seen["rows"] = cells(names["subset"])
     seen["decoded"] = names["subset"][0]["images"][0].size
     seen["scores"] = names["scores"].to_list()
     seen["streamed"] = len(list(load_dataset("tester/subset", split="train", streaming=True)))
 
-    pool = Dataset.load_from_disk(home / "pool").select_columns(["messages", "images"]).shuffle(seed=1)
-    rebuilt = apply_selection(pool, "tester/subset")
+    rebuilt = names["selection"]
+    seen["baseline"] = names["random"]["row_id"][:]
     seen["rebuilt"] = [row["messages"] for row in rebuilt.dataset]
     seen["rebuilt_indices"] = pool.select(rebuilt.indices)["messages"] == rebuilt.dataset["messages"]
     seen["rebuilt_gains"] = rebuilt.gains.tolist()
@@ -136,6 +138,11 @@ def test_the_cards_snippet_loads_the_rows_byte_for_byte(saw: dict[str, Any], sel
 def test_every_row_of_the_pool_has_its_scores(saw: dict[str, Any], selection: Selection) -> None:
     assert saw["scores"] == selection.scores.to_list()
     assert len(saw["scores"]) == 20
+
+
+def test_the_baseline_is_of_the_subset_s_size(saw: dict[str, Any], selection: Selection) -> None:
+    assert len(set(saw["baseline"])) == len(selection)
+    assert set(saw["baseline"]) <= set(selection.scores["row_id"])
 
 
 def test_everything_is_there(saw: dict[str, Any], hub: HubServer, selection: Selection) -> None:

@@ -55,6 +55,7 @@ def publish() -> dict[str, Any]:
     import os
     import warnings
     from contextlib import redirect_stderr, redirect_stdout
+    from dataclasses import replace
     from pathlib import Path
 
     from datasets import Dataset, load_dataset
@@ -93,6 +94,21 @@ def publish() -> dict[str, Any]:
     streamed = load_dataset("tester/both", "scores", split="train", streaming=True)
     seen["streamed"] = [row["row_id"] for row in streamed]
 
+    first = selection()
+    push_to_hub(first, "tester/wider", plots={})
+    difficulty = [float(i) for i in range(12)]
+    wider = replace(selection(), scores=first.scores.add_column("difficulty", difficulty))
+    push_to_hub(wider, "tester/wider", plots={})
+    streamed = load_dataset("tester/wider", "scores", split="train", streaming=True)
+    seen["wider"] = {
+        "rows": load_dataset("tester/wider", split="train")["messages"] == first.dataset["messages"],
+        "difficulty": load_dataset("tester/wider", "scores", split="train")["difficulty"][:] == difficulty,
+        "streamed": [row["difficulty"] for row in streamed] == difficulty,
+        "before": load_dataset(
+            "tester/wider", "scores", split="train", revision=first.recipe["published"]["commit"]
+        ).column_names,
+    }
+
     push_to_hub(selection(), "tester/branch", revision="mine", plots={})
     seen["branch"] = apply_selection(pool, "tester/branch", "mine").indices.tolist()
     seen["request"] = push_to_hub(selection(), "tester/request", create_pr=True, plots={})
@@ -129,24 +145,27 @@ def publish() -> dict[str, Any]:
     elsewhere.info.description = "hf_vitselect: " + json.dumps(record)
     seen["commit"] = refused(elsewhere.select(range(9)), "tester/inherits", None)
 
-    def tampered(name: str, change: Any) -> str:
-        repo = f"tester/tampered-{name}"
-        push_to_hub(selection(), repo, plots={})
-        for path in ("recipe.json", "picks.json"):
-            value = json.loads(Path(api.hf_hub_download(repo, path, repo_type="dataset")).read_text())
-            content = change(path, value)
-            content = content if isinstance(content, bytes) else json.dumps(content).encode()
-            api.upload_file(path_or_fileobj=content, path_in_repo=path, repo_id=repo, repo_type="dataset")
-        return refused(pool, repo, None)
+    whole = selection()
+    push_to_hub(whole, "tester/tampered", plots={})
+    recipe = json.loads(json.dumps({**whole.recipe, "published": {}}))
+    ids = whole.scores["row_id"][:]
+    picks = {"row_id": [ids[i] for i in whole.indices], "gain": whole.gains.tolist()}
+
+    def tampered(recipe: Any = recipe, picks: Any = picks) -> str:
+        for path, value in (("recipe.json", recipe), ("picks.json", picks)):
+            content = value if isinstance(value, bytes) else json.dumps(value).encode()
+            api.upload_file(
+                path_or_fileobj=content, path_in_repo=path, repo_id="tester/tampered", repo_type="dataset"
+            )
+        return refused(pool, "tester/tampered", None)
 
     seen["tampered"] = {
-        "fingerprint": tampered(
-            "a", lambda path, v: {**v, "fingerprint": "0" * 64} if "recipe" in path else v
-        ),
-        "picks": tampered("b", lambda path, v: v if "recipe" in path else {**v, "row_id": v["row_id"][::-1]}),
-        "types": tampered("c", lambda path, v: {**v, "scorers": "all"} if "recipe" in path else v),
-        "pickle": tampered("d", lambda path, v: b"\x80\x04." if "recipe" in path else v),
-        "list": tampered("e", lambda path, v: v if "recipe" in path else [1]),
+        "nothing": tampered(),
+        "fingerprint": tampered(recipe={**recipe, "fingerprint": "0" * 64}),
+        "picks": tampered(picks={**picks, "row_id": picks["row_id"][::-1]}),
+        "types": tampered(recipe={**recipe, "scorers": "all"}),
+        "pickle": tampered(recipe=b"\x80\x04."),
+        "list": tampered(picks=[1]),
     }
     return seen
 
@@ -211,6 +230,15 @@ def test_a_branch_and_a_pull_request_leave_main_alone(
     assert [d["status"] for d in hub.repo("datasets", "tester/request")["discussions"]] == ["open"]
 
 
+def test_new_score_columns_break_no_config(saw: dict[str, Any], selection: Selection) -> None:
+    assert saw["wider"] == {
+        "rows": True,
+        "difficulty": True,
+        "streamed": True,
+        "before": selection.scores.column_names,
+    }
+
+
 def test_push_by_flags(saw: dict[str, Any], hub: HubServer, home: Path) -> None:
     assert saw["cli"] == 0
     assert "run.yaml" in files(hub, "tester/cli", "mine")
@@ -250,6 +278,7 @@ def test_a_pool_that_does_not_fit_is_described(saw: dict[str, Any]) -> None:
 )
 def test_what_was_tampered_with_is_not_believed(saw: dict[str, Any], case: str, words: str) -> None:
     assert words in saw["tampered"][case]
+    assert saw["tampered"]["nothing"] == ""
 
 
 def test_the_token_is_nowhere(saw: dict[str, Any], hub: HubServer, home: Path) -> None:

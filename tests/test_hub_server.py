@@ -18,7 +18,7 @@ def run_client(
     client: Callable[[], dict[str, Any]],
     hub_url: str,
     home: Path,
-    timeout: float = 120,
+    timeout: float = 300,
     token: str = "hf_test",
 ) -> dict[str, Any]:
     """Run the function alone in a process of its own and return its answer."""
