@@ -72,14 +72,14 @@ def read_readme(api: HfApi, repo_id: str, commit: str) -> str:
     return (read_file(api, repo_id, commit, "README.md") or b"").decode("utf-8")
 
 
-def read_hub_card(api: HfApi, repo_id: str, commit: str) -> DatasetCard:
-    """The card; an empty one if there is none.
+def parse_readme(readme: str, repo_id: str) -> DatasetCard:
+    """A README as a card.
 
     Raises:
         HubError: if its metadata cannot be read.
     """
     try:
-        return read_card(read_readme(api, repo_id, commit))
+        return read_card(readme)
     except (ValueError, yaml.YAMLError) as error:
         raise HubError(
             f"expected a README.md with YAML metadata in {repo_id}, got one that cannot be read: {error}; "

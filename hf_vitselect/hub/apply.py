@@ -9,7 +9,7 @@ from huggingface_hub import HfApi
 from numpy.typing import NDArray
 
 from hf_vitselect.errors import HubError, SelectionError
-from hf_vitselect.hub.access import explained, read_hub_card, read_json
+from hf_vitselect.hub.access import explained, parse_readme, read_json, read_readme
 from hf_vitselect.rows import row_ids
 from hf_vitselect.scoring import recorded_source
 from hf_vitselect.selection import Selection
@@ -42,7 +42,8 @@ def apply_selection(
     api = HfApi(token=token)
     with explained(repo_id, token):
         commit = str(api.dataset_info(repo_id, revision=revision).sha)
-        _refuse_unfinished(read_hub_card(api, repo_id, commit).data.get("vitselect"), repo_id, commit)
+        there = parse_readme(read_readme(api, repo_id, commit), repo_id)
+        _refuse_unfinished(there.data.get("vitselect"), repo_id, commit)
         recipe, picks = (read_json(api, repo_id, commit, name) for name in ("recipe.json", "picks.json"))
         scores = load_dataset(repo_id, "scores", split="train", revision=commit, token=token)
     try:

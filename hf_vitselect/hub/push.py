@@ -3,16 +3,17 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import httpx2
 from datasets import Dataset, DatasetDict
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetInfo, HfApi
 
 from hf_vitselect import card, report
 from hf_vitselect.baselines import baselines
 from hf_vitselect.errors import HubError
-from hf_vitselect.hub.access import explained, read_hub_card, read_readme, secret
+from hf_vitselect.hub.access import explained, parse_readme, read_readme, secret
 from hf_vitselect.hub.check import check_pushed
 from hf_vitselect.selection import Selection
 
@@ -81,43 +82,83 @@ def push_to_hub(
         )
     plots = report.plots(selection) if plots is None else plots
     record = None if run is None else card.RunRecord.read(run)
+    content = _Content(selection, publish, plots, record, token)
     api = HfApi(token=token)
     with explained(repo_id, token):
         url = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-        repo_id, address = url.repo_id, str(url)
-        _refuse_public(api, repo_id, private)
+        address, number = str(url), None
+        _refuse_public(api, url.repo_id, private)
         _inherit(api, selection)
-
-        def files(existing: str) -> dict[str, bytes]:
-            made = card.card_files(
-                selection, plots, existing=existing, repo_id=repo_id, run=record, publish=publish
-            )
-            _refuse_token(made, token)
-            return made
-
-        branch = revision or "main"
-        number = _draft(api, repo_id, selection) if create_pr else None
-        if number is not None:
-            branch, address = f"refs/pr/{number}", f"{address}/discussions/{number}"
+        if create_pr:
+            number = _draft(api, url.repo_id, selection)
+            address, revision = f"{address}/discussions/{number}", f"refs/pr/{number}"
         elif revision is not None:
-            api.create_branch(repo_id, branch=revision, repo_type="dataset", exist_ok=True)
-        _begin(api, repo_id, branch, selection, publish, files)
-        subsets = _push_data(selection, repo_id, branch, publish, token)
-        head = str(api.dataset_info(repo_id, revision=branch).sha)
-        check_pushed(selection, subsets, repo_id, head, rows=publish == "rows", token=token)
-        made = files(read_readme(api, repo_id, head))
-        commit = api.create_commit(
-            repo_id,
-            [*_stale(api, repo_id, head, made), *(CommitOperationAdd(path, made[path]) for path in made)],
-            commit_message=commit_message or "Describe the selection",
-            repo_type="dataset",
-            revision=branch,
-            parent_commit=head,
-        )
+            api.create_branch(url.repo_id, branch=revision, repo_type="dataset", exist_ok=True)
+        branch = _Branch(api, url.repo_id, revision)
+        _begin(branch, content)
+        subsets = _push_data(branch, content)
+        head = str(branch.head().sha)
+        check_pushed(selection, subsets, branch.repo_id, head, rows=publish == "rows", token=token)
+        commit = _end(branch, content, head, commit_message or "Describe the selection")
         if number is not None:
-            api.change_discussion_status(repo_id, number, "open", repo_type="dataset")
-    selection.recipe["published"] = {"repo_id": repo_id, "commit": commit.oid}
+            api.change_discussion_status(branch.repo_id, number, "open", repo_type="dataset")
+    selection.recipe["published"] = {"repo_id": branch.repo_id, "commit": commit}
     return address
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """Where a push goes; ``name`` is None for main."""
+
+    api: HfApi
+    repo_id: str
+    name: str | None
+
+    def head(self) -> DatasetInfo:
+        return self.api.dataset_info(self.repo_id, revision=self.name or "main")
+
+    def commit(
+        self, files: Mapping[str, bytes], deleted: Iterable[str], message: str, parent: str | None
+    ) -> str:
+        """Commits onto ``parent`` and nothing else; returns the commit."""
+        done = self.api.create_commit(
+            self.repo_id,
+            [
+                *map(CommitOperationDelete, deleted),
+                *(CommitOperationAdd(path, content) for path, content in files.items()),
+            ],
+            commit_message=message,
+            repo_type="dataset",
+            revision=self.name or "main",
+            parent_commit=parent,
+        )
+        return str(done.oid)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What is pushed."""
+
+    selection: Selection
+    publish: card.Publish
+    plots: Mapping[str, bytes]
+    run: card.RunRecord | None
+    token: str | None
+
+    def files(self, existing: str, repo_id: str) -> dict[str, bytes]:
+        """The card and what stands beside it, without the user's token."""
+        made = card.card_files(
+            self.selection,
+            self.plots,
+            existing=existing,
+            repo_id=repo_id,
+            run=self.run,
+            publish=self.publish,
+        )
+        hidden = secret(self.token)
+        if hidden and (found := [path for path, content in made.items() if hidden.encode() in content]):
+            raise HubError(f"expected no token in what is published, got yours in {found}; take it out there")
+        return made
 
 
 def _refuse_public(api: HfApi, repo_id: str, private: bool | None) -> None:
@@ -128,12 +169,6 @@ def _refuse_public(api: HfApi, repo_id: str, private: bool | None) -> None:
         )
 
 
-def _refuse_token(files: Mapping[str, bytes], token: str | None) -> None:
-    hidden = secret(token)
-    if hidden and (found := [path for path, content in files.items() if hidden.encode() in content]):
-        raise HubError(f"expected no token in what is published, got yours in {found}; take it out there")
-
-
 def _inherit(api: HfApi, selection: Selection) -> None:
     """Fills in the licence and the language that the card of the pool on the Hub has."""
     source = selection.recipe["source"]
@@ -142,7 +177,7 @@ def _inherit(api: HfApi, selection: Selection) -> None:
         return
     try:
         commit = str(api.dataset_info(source["repo_id"], revision=source.get("commit")).sha)
-        data = read_hub_card(api, source["repo_id"], commit).data
+        data = parse_readme(read_readme(api, source["repo_id"], commit), source["repo_id"]).data
     except (HubError, OSError, httpx2.TransportError) as error:
         warnings.warn(
             f"the card of the pool {source['repo_id']} cannot be read: {type(error).__name__}", stacklevel=3
@@ -160,36 +195,24 @@ def _draft(api: HfApi, repo_id: str, selection: Selection) -> int:
     return int(api.create_pull_request(repo_id, title, repo_type="dataset").num)
 
 
-def _begin(
-    api: HfApi,
-    repo_id: str,
-    branch: str,
-    selection: Selection,
-    publish: card.Publish,
-    files: Callable[[str], Mapping[str, bytes]],
-) -> None:
+def _begin(branch: _Branch, content: _Content) -> None:
     """Says in the card that the repository is incomplete, and takes out what will not be pushed."""
-    head = api.dataset_info(repo_id, revision=branch)
-    there = read_hub_card(api, repo_id, str(head.sha))
-    existing = read_readme(api, repo_id, str(head.sha))
-    files(existing)  # Made now too, so that a card nobody can merge stops the push before it begins.
-    _warn(selection, there.data.get("license"), publish)
-    gone = [] if publish == "rows" else ["default"]
-    readme = card.mark_unfinished(existing, card.unfinished_card(selection, repo_id), without=gone)
-    rows = [item.rfilename for item in head.siblings or [] if gone and _ROWS.fullmatch(item.rfilename)]
-    api.create_commit(
-        repo_id,
-        [CommitOperationAdd("README.md", readme.encode()), *map(CommitOperationDelete, rows)],
-        commit_message="Begin to push a selection",
-        repo_type="dataset",
-        revision=branch,
-        parent_commit=head.sha,
+    head = branch.head()
+    existing = read_readme(branch.api, branch.repo_id, str(head.sha))
+    there = parse_readme(existing, branch.repo_id)
+    content.files(existing, branch.repo_id)  # now too, so that what cannot be made stops the push here
+    _warn(content, there.data.get("license"))
+    gone = [] if content.publish == "rows" else ["default"]
+    readme = card.mark_unfinished(
+        existing, card.unfinished_card(content.selection, branch.repo_id), without=gone
     )
+    rows = [path for path in _paths(head) if gone and _ROWS.fullmatch(path)]
+    branch.commit({"README.md": readme.encode()}, rows, "Begin to push a selection", head.sha)
 
 
-def _warn(selection: Selection, chosen: object, publish: card.Publish) -> None:
-    names = card.licence_names(selection.recipe["source"])
-    if publish == "rows":
+def _warn(content: _Content, chosen: object) -> None:
+    names = card.licence_names(content.selection.recipe["source"])
+    if content.publish == "rows":
         for sentence in card.licence_warnings(names):
             warnings.warn(sentence, stacklevel=4)
     inherited = card.hub_licence(names)
@@ -200,34 +223,40 @@ def _warn(selection: Selection, chosen: object, publish: card.Publish) -> None:
         )
 
 
-def _push_data(
-    selection: Selection, repo_id: str, branch: str, publish: card.Publish, token: str | None
-) -> DatasetDict:
+def _push_data(branch: _Branch, content: _Content) -> DatasetDict:
     """Pushes the configs, one commit each; returns the random subsets."""
+    selection = content.selection
     ids = selection.scores["row_id"][:]
-    subsets = DatasetDict(
-        {
-            name: Dataset.from_dict({"row_id": [ids[row] for row in rows]})
-            for name, rows in baselines(selection).items()
-        }
-    )
+    drawn = baselines(selection)
+    subsets = {
+        name: Dataset.from_dict({"row_id": [ids[row] for row in rows]}) for name, rows in drawn.items()
+    }
     configs = {
-        # A whole DatasetDict, because pushing one split leaves an older push's features in the card.
-        **({"default": DatasetDict({"train": selection.dataset})} if publish == "rows" else {}),
-        "scores": DatasetDict({"train": selection.scores}),
+        "default": {"train": selection.dataset},
+        "scores": {"train": selection.scores},
         "random_baseline": subsets,
     }
+    if content.publish == "indices":
+        del configs["default"]
     for name, splits in configs.items():
-        splits.push_to_hub(
-            repo_id,
+        # A whole DatasetDict, because pushing one split leaves an older push's features in the card.
+        DatasetDict(splits).push_to_hub(
+            branch.repo_id,
             name,
-            token=token,
-            revision=None if branch == "main" else branch,
+            token=content.token,
+            revision=branch.name,
             commit_message=f"Upload the config {name}",
         )
-    return subsets
+    return DatasetDict(subsets)
 
 
-def _stale(api: HfApi, repo_id: str, head: str, made: Mapping[str, bytes]) -> list[CommitOperationDelete]:
-    there = [item.rfilename for item in api.dataset_info(repo_id, revision=head).siblings or []]
-    return [CommitOperationDelete(path) for path in there if path.startswith(_OURS) and path not in made]
+def _end(branch: _Branch, content: _Content, head: str, message: str) -> str:
+    """The final card and what it shows, onto the very commit that was checked."""
+    files = content.files(read_readme(branch.api, branch.repo_id, head), branch.repo_id)
+    there = _paths(branch.api.dataset_info(branch.repo_id, revision=head))
+    stale = [path for path in there if path.startswith(_OURS) and path not in files]
+    return branch.commit(files, stale, message, head)
+
+
+def _paths(info: DatasetInfo) -> list[str]:
+    return [file.rfilename for file in info.siblings or []]
