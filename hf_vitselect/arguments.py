@@ -111,6 +111,19 @@ class PushArguments:
     selection: str = field(metadata={"help": "A folder that `select` wrote."})
     repo_id: str = field(metadata={"help": "The data set repository, owner/name."})
     private: bool | None = _flag(None, "Whether a new repository is private.")
+    publish: str = _flag("rows", "'rows', or 'indices' for pools that may not be redistributed.")
+    revision: str | None = _flag(None, "A branch to push to; main if not set.")
+    create_pr: bool = _flag(False, "Push to a pull request.")
+    run_dir: str | None = _flag(None, "The run that made the selection: its settings and cost are shown.")
+
+
+@dataclass
+class ReportArguments:
+    """`report`: writes the card and its plots to a folder, as Markdown and as one HTML page."""
+
+    selection: str = field(metadata={"help": "A folder that `select` wrote."})
+    output_dir: str = _flag("report", "README.md, index.html, plots and examples go here.")
+    run_dir: str | None = _flag(None, "The run that made the selection: its settings and cost are shown.")
 
 
 @dataclass
@@ -167,6 +180,7 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "push": (PushArguments,),
     "train": (TrainArguments, ModelConfig, TrainingConfig),
     "compare": (CompareArguments, ModelConfig, TrainingConfig),
+    "report": (ReportArguments,),
 }
 
 
@@ -199,6 +213,9 @@ def parse_section(command: str, section: Mapping[str, Any]) -> tuple[Any, ...]:
     Raises:
         ValueError: for a key that is no flag of the command, or a required one that is missing.
     """
+    if "hub_token" in section:
+        # A run keeps its sections on disk.
+        raise ValueError(f"section {command}: expected no hub_token; log in with `hf auth login` instead")
     parser = TrlParser(COMMANDS[command], prog=f"section {command}", exit_on_error=False)
     unknown = parser.set_defaults_with_config(**section)
     if unknown:

@@ -5,8 +5,9 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import yaml
 from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
@@ -15,6 +16,7 @@ from hf_vitselect.arguments import (
     CompareArguments,
     PoolArguments,
     PushArguments,
+    ReportArguments,
     ScoreArguments,
     ScoreNetArguments,
     SeedArguments,
@@ -23,7 +25,9 @@ from hf_vitselect.arguments import (
     parse_budget,
     parse_section,
 )
+from hf_vitselect.card import Publish, write_report
 from hf_vitselect.compare import compare, parse_method
+from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.engines.ranks import Rank
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation import find_evaluation
@@ -77,6 +81,9 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
         _refuse_mistakes(stage)
     settings = {stage.name: _recorded_settings(stage) for stage in stages}
     here.refuse_stale(settings)
+    write_atomically(
+        here.folder / "run.yaml", yaml.safe_dump(_without_tokens(config), sort_keys=False).encode()
+    )
     for stage in stages:
 
         def work(folder: Path, stage: Stage = stage) -> None:
@@ -290,8 +297,22 @@ def compare_command(args: CompareArguments, model: ModelConfig, training: SFTCon
 def push_command(args: PushArguments) -> None:
     """Pushes the selection, and records in its folder where to."""
     selection = Selection.load_from_disk(args.selection)
-    print(push_to_hub(selection, args.repo_id, private=args.private))
+    address = push_to_hub(
+        selection,
+        args.repo_id,
+        publish=cast(Publish, args.publish),
+        private=args.private,
+        revision=args.revision,
+        create_pr=args.create_pr,
+        run=args.run_dir,
+    )
+    print(address)
     selection.save_recipe(args.selection)
+
+
+def report_command(args: ReportArguments) -> None:
+    """Writes the selection's card, without any Hub."""
+    print(write_report(Selection.load_from_disk(args.selection), args.output_dir, run=args.run_dir))
 
 
 _SIGNALS: dict[str, type[ResponseScorer]] = {
@@ -305,6 +326,7 @@ _DO: dict[str, Callable[..., None]] = {
     "train": train_command,
     "push": push_command,
     "compare": compare_command,
+    "report": report_command,
 }
 
 
@@ -339,12 +361,17 @@ def _refuse_unknown_signals(args: ScoreArguments) -> None:
 def _recorded_settings(stage: Stage) -> dict[str, Any]:
     """What a stage's result depends on, but for secrets."""
     left_out = _WHERE if stage.command == "score" else set()
-    settings = {
-        name: value
-        for name, value in stage.settings.items()
-        if name not in left_out and not name.endswith("_token")
+    settings = {name: value for name, value in stage.settings.items() if name not in left_out}
+    return {**_without_tokens(settings), "inputs": _inputs(stage)}
+
+
+def _without_tokens(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain settings but for secrets, at any depth."""
+    return {
+        name: _without_tokens(value) if isinstance(value, Mapping) else value
+        for name, value in settings.items()
+        if not name.endswith("_token")
     }
-    return {**settings, "inputs": _inputs(stage)}
 
 
 def _inputs(stage: Stage) -> dict[str, Any]:

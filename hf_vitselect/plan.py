@@ -9,6 +9,7 @@ from typing import Any
 from hf_vitselect.arguments import COMMANDS, PoolArguments, SelectArguments, parse_budget
 
 _POOL_FLAGS = [item.name for item in dataclasses.fields(PoolArguments)]
+_LAST = {"push", "compare", "report"}  # commands of the last round only
 _ROUND_NEEDS = {"score", "select", "train"}
 # Later rounds score with the model of the round before, and have the other columns already.
 _FIRST_ROUND_ONLY = {
@@ -52,8 +53,8 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
     more, what was selected before included; only the last subset and the last model are pushed.
 
     Args:
-        config: the sections seed, score, score_net, select, train and push, each with its command's flags;
-            and ``rounds``, 1 if not given.
+        config: sections, each with its command's flags: seed, score, score_net, select, push, train, compare
+            and report; and ``rounds``, 1 if not given.
         folder: the run's.
 
     Raises:
@@ -79,14 +80,16 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
     latest: dict[str, str] = {}  # the folder of each command's latest stage
     for turn in range(1, rounds + 1):
         for command, section in sections.items():
-            if (command == "seed" and turn > 1) or (command == "push" and turn < rounds):
+            if (command == "seed" and turn > 1) or (command in _LAST and turn < rounds):
                 continue
             settings = _of_round(command, section, turn, rounds)
             flags = {**_from_before(command, latest, sections, turn), **settings}
             flags |= {name: _rows_of(flags[name], latest) for name in ("include", "exclude") if name in flags}
-            name = f"{command}_{turn}" if turn > 1 and command != "push" else command
+            name = f"{command}_{turn}" if turn > 1 and command not in _LAST else command
             if command != "push":
                 latest[command] = flags["output_dir"] = str(folder / name)
+            if command in ("push", "report"):
+                flags["run_dir"] = str(folder)
             stages.append(Stage(name, command, settings, flags))
     return stages
 
@@ -152,6 +155,8 @@ def _from_before(
         flags = {"dataset_name": f"{latest['score_net']}/scored", "by": "score_net"}
     elif command == "select" and "score" in latest:
         flags["dataset_name"] = f"{latest['score']}/scored"
-    elif command in ("train", "push") and "select" in latest:
+    elif command == "compare" and "score" in latest:
+        flags["dataset_name"] = f"{latest.get('score_net', latest['score'])}/scored"
+    elif command in ("train", "push", "report") and "select" in latest:
         flags["selection"] = latest["select"]
     return flags

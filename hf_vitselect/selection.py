@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from hf_vitselect import rules
 from hf_vitselect.columns import keep_rows, read_column, read_features, read_scores, read_values
+from hf_vitselect.diversity import diversity
 from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
-from hf_vitselect.rows import row_ids
+from hf_vitselect.make_up import make_up
+from hf_vitselect.rows import answer_characters, row_ids
 from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import Rule
@@ -28,8 +30,7 @@ from hf_vitselect.rules.clusters import numbered
 from hf_vitselect.scorer import Scorer
 from hf_vitselect.scoring import pool_digest, recorded_scorers, recorded_source
 from hf_vitselect.sources import versions
-
-_DIVERSITY_SAMPLE = 2000
+from hf_vitselect.validation import check_selection
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,11 @@ class Selection:
         gains: float64 of shape (picked,), the score at the moment of the pick; of rows that were included,
             what their own selection said, or 0.
         scores: one row for each row of the pool: row_id, its numbers and statuses, selected, rank
-            (0 = picked first, null = not picked). No images, texts or embeddings.
+            (0 = picked first, null = not picked), and answer_characters where the pool has no
+            response_tokens. No images, texts or embeddings.
         recipe: plain JSON: pool, rows in and out, rows dropped by status, rows included and excluded with
             the recipe that chose them, scorers with their exact models, rule, what the rule notes about its
-            picks, seed, versions, diversity figures.
+            picks, seed, versions, diversity figures, make-up.
     """
 
     dataset: Dataset
@@ -84,6 +86,7 @@ class Selection:
             "over": None,
             "scorers": [],
             "diversity": {},
+            "make_up": make_up(pool, indices),
             **reasons,
             "versions": versions("hf_vitselect", "datasets", "numpy", "torch", "transformers"),
         }
@@ -168,6 +171,7 @@ class Selection:
 
         Raises:
             FileNotFoundError: if there is no selection.
+            SelectionError: if its parts do not fit together.
         """
         folder = Path(path)
         if not (folder / "picks.npz").exists():
@@ -176,6 +180,7 @@ class Selection:
             indices, gains = picks["indices"], picks["gains"]
         recipe = json.loads((folder / "recipe.json").read_text())
         dataset, scores = (load_from_disk(str(folder / name)) for name in ("dataset", "scores"))
+        check_selection(recipe, indices, gains, scores)
         return cls(dataset, indices, gains, scores, recipe)
 
 
@@ -326,7 +331,7 @@ def select_diverse(
             "rule_notes": rule.notes(scores[usable], features, rows, np.random.default_rng(seed), columns),
             "seed": seed,
             "scorers": _scorer_recipes(dataset, [by, over]),
-            "diversity": _diversity(features, picked, seed) if features is not None else {},
+            "diversity": diversity(features, picked, seed) if features is not None else {},
         },
     )
 
@@ -388,6 +393,8 @@ def _score_table(dataset: Dataset, ids: list[str], indices: NDArray[np.int64]) -
     rank[indices] = np.arange(len(indices))
     columns = {"row_id": pa.chunked_array([pa.array(ids, pa.string())])}
     columns |= {name: read_column(dataset, name) for name in numbers}
+    if not {"response_tokens", "answer_characters"} & columns.keys():
+        columns["answer_characters"] = pa.chunked_array([pa.array(answer_characters(dataset), pa.int64())])
     columns["selected"] = pa.chunked_array([pa.array(rank >= 0)])
     columns["rank"] = pa.chunked_array([pa.array(rank, mask=rank < 0)])
     return Dataset(pa.table(columns))
@@ -406,36 +413,3 @@ def _scorer_recipes(dataset: Dataset, given: list[str | Scorer]) -> list[dict[st
             # A plain map leaves no trace of its function; only score(), or the scorer as by= or over=, does.
             recipes.setdefault(item, {"column": item, "scorer": None})
     return list(recipes.values())
-
-
-def _diversity(features: NDArray[np.float32], picked: NDArray[np.int64], seed: int) -> Mapping[str, float]:
-    """Mean cosine to the nearest other picked row: of the subset, and of a random one of the same size."""
-    rng = np.random.default_rng(seed)
-    random = rng.choice(len(features), size=len(picked), replace=False)
-    return {
-        "mean_nearest_cosine": _mean_nearest_cosine(features, picked, rng),
-        "mean_nearest_cosine_random": _mean_nearest_cosine(features, random, rng),
-    }
-
-
-def _mean_nearest_cosine(
-    features: NDArray[np.float32], rows: NDArray[np.int64], rng: np.random.Generator
-) -> float:
-    """Over a sample of at most 2,000 rows, and by parts, so that large selections stay cheap."""
-    if len(rows) < 2:
-        return 0.0
-    rows = np.sort(rows)
-    asked = rng.choice(len(rows), size=min(len(rows), _DIVERSITY_SAMPLE), replace=False)
-    queries = _units(features[rows[asked]])
-    nearest = np.full(len(asked), -1.0, dtype=np.float32)
-    for start in range(0, len(rows), _DIVERSITY_SAMPLE):
-        block = queries @ _units(features[rows[start : start + _DIVERSITY_SAMPLE]]).T
-        itself = (asked >= start) & (asked < start + _DIVERSITY_SAMPLE)
-        block[itself, asked[itself] - start] = -1.0
-        nearest = np.maximum(nearest, block.max(axis=1))
-    return round(float(nearest.mean(dtype=np.float64)), 6)
-
-
-def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    units: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return units

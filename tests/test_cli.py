@@ -1,4 +1,4 @@
-"""Every command by its flags, on local paths; the push is in test_hub."""
+"""Every command by its flags, on local paths; the push is in test_hub_publish."""
 
 import pytest
 from datasets import load_from_disk

@@ -14,7 +14,8 @@ PACKAGE = Path(hf_vitselect.__file__).parent
 # From the ground floor up. A room may import from the floors below its own, and from itself.
 FLOORS = [
     {"errors"},
-    {"sources", "rows", "columns"},
+    {"sources", "rows", "columns", "diversity"},
+    {"make_up"},
     {"answers", "views"},
     {"encoding"},
     {"packing", "ahead", "signals"},
@@ -25,7 +26,9 @@ FLOORS = [
     {"response_scorer", "clip_scorer", "column_scorer"},
     {"scorers", "engines"},
     {"rules", "runs", "scoring"},
+    {"validation"},
     {"selection", "contamination"},
+    {"baselines"},
     {"report"},
     {"card"},
     {"evaluation", "training", "hub"},

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import yaml
 from pools import mixed_pool
 from tiny_embedders import save_clip
 
@@ -95,8 +96,9 @@ def test_a_stage_without_a_record_is_refused(tmp_path):
         ({"sleect": {}}, "unknown sections .*sleect"),
         ({"score": {"dataset_name": "x", "modle": "y"}}, "section score: unknown keys .*modle"),
         ({"select": {"budget": 0.1}, "push": {}}, "section select: missing .*dataset_name"),
+        ({"train": {"hub_token": "hf_secret"}}, r"section train: expected no hub_token; log in"),
     ],
-    ids=["section", "key", "missing"],
+    ids=["section", "key", "missing", "token"],
 )
 def test_a_wrong_configuration_is_refused_before_anything_runs(config, message, tmp_path):
     with pytest.raises(ValueError, match=message):
@@ -112,8 +114,13 @@ def test_chain_from_seed_to_model(tiny, tmp_path):
         "score": {"shard_size": 5},
         "select": {"budget": 0.5, "rule": "TopScore"},
         "train": training,
+        "report": None,
     }
     run(config, tmp_path / "run")
+    assert yaml.safe_load((tmp_path / "run" / "run.yaml").read_text()) == config
+    card = (tmp_path / "run" / "report" / "README.md").read_text()
+    assert "## What it cost" in card
+    assert str(tmp_path) not in card + (tmp_path / "run" / "report" / "run.yaml").read_text()
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.safetensors")}
     assert {path.parent.name for path in made} >= {"seed", "train"}
     selection = Selection.load_from_disk(tmp_path / "run" / "select")

@@ -248,7 +248,8 @@ def test_diversity_is_the_mean_cosine_to_the_nearest_other_pick():
 
 def test_scores_hold_every_row_and_neither_images_nor_embeddings(scored):
     selection = select_diverse(scored, 4)
-    assert selection.scores.column_names == ["row_id", "necessity", "necessity_status", "selected", "rank"]
+    names = ["row_id", "necessity", "necessity_status", "answer_characters", "selected", "rank"]
+    assert selection.scores.column_names == names
     assert selection.scores["row_id"][:] == row_ids(scored)
     assert selection.scores["necessity"][:] == scored["necessity"][:]
     ranked = {i: rank for i, rank in enumerate(selection.scores["rank"]) if rank is not None}
