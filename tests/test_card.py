@@ -399,3 +399,22 @@ def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
         text=True,
     )
     assert all(line.startswith(str(installed)) for line in done.stdout.splitlines())
+
+
+def test_included_and_excluded_rows_are_told_and_their_folders_stay_private(
+    selection: Selection, scored_pool: Dataset
+) -> None:
+    seed = select_diverse(scored_pool, 4, rule=Random(), seed=9)
+    seed = replace(seed, recipe={**seed.recipe, "scorers": [SEED], "row_ids": "seed_rows.json"})
+    rest = select_diverse(scored_pool, 6, exclude=seed, balance="kind")
+    more = select_diverse(scored_pool, 12, include=rest, exclude=seed)
+    body = dataset_card(more)
+    assert "12 of 40 rows of a pool without a Hub address" in body
+    assert "6 of them included beforehand" in body
+    assert "In the subset from the start: 6 rows, an earlier selection by NeighborPenalty" in body
+    assert "Never picked: 4 rows, those of the seed model" in body
+    assert "    include=included,\n    exclude=excluded,\n" in body
+    assert "    balance='kind',\n    balance_quota='proportional',\n" in dataset_card(rest)
+    published = [str(published_recipe(more)), yaml.safe_dump(card_data(more)), body]
+    assert not any("/home/me" in text for text in published)
+    assert "recipe" not in card_data(more)["vitselect"]["excluded"]
