@@ -38,7 +38,8 @@ class Rank:
         """These shards, this rank's own first.
 
         The others' follow in a random order, so that ranks that are done early help those that are late or
-        dead, each with another shard. Nobody waits for anybody; at worst a shard is scored twice.
+        dead, each with another shard. Nobody waits for anybody; at worst a rank that would be idle scores a
+        shard once more.
         """
         yield from (shard for shard in shards if shard % self.world == self.number)
         others = [shard for shard in shards if shard % self.world != self.number]
