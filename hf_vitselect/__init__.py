@@ -16,13 +16,17 @@ if TYPE_CHECKING:
         Blend,
         ClipEmbedding,
         ClipScore,
+        EL2NScorer,
+        GraNdScorer,
         ImageGain,
         JudgeScore,
+        MIWVScorer,
         NecessityScorer,
         PerplexityScorer,
         QuestionGain,
         ScoreNetScorer,
         TextEmbedding,
+        UPDScorer,
     )
     from hf_vitselect.scoring import score
     from hf_vitselect.selection import Selection, select_diverse
@@ -33,8 +37,11 @@ __all__ = [
     "Blend",
     "ClipEmbedding",
     "ClipScore",
+    "EL2NScorer",
+    "GraNdScorer",
     "ImageGain",
     "JudgeScore",
+    "MIWVScorer",
     "NecessityScorer",
     "PerplexityScorer",
     "QuestionGain",
@@ -43,6 +50,7 @@ __all__ = [
     "Scorer",
     "Selection",
     "TextEmbedding",
+    "UPDScorer",
     "apply_selection",
     "find_contamination",
     "push_to_hub",
@@ -52,6 +60,10 @@ __all__ = [
 
 _ROOMS = {
     "Blend": "scorers",
+    "EL2NScorer": "scorers",
+    "GraNdScorer": "scorers",
+    "MIWVScorer": "scorers",
+    "UPDScorer": "scorers",
     "find_contamination": "contamination",
     "ClipEmbedding": "scorers",
     "ClipScore": "scorers",

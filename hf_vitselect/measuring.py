@@ -30,8 +30,13 @@ class MeasuringScorer(Scorer):
     signal: ClassVar[str]
     """The main column's name, if no other is given."""
 
-    views: ClassVar[tuple[View, ...]] = (whole,)
-    """What is measured of every row. A row of which one view cannot be made is not measured at all."""
+    beside_the_measurement: ClassVar[tuple[str, ...]] = ("column", "version")
+    """What of the configuration `measure` does not look at."""
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What is measured of every row. A row of which one view cannot be made is not measured at all."""
+        return (whole,)
 
     def __init__(self, model: str, *, column: str | None = None, revision: str | None = None) -> None:
         column = self.signal if column is None else column
@@ -41,8 +46,8 @@ class MeasuringScorer(Scorer):
     def measure(self, rows: Sequence[Conversation | RowError]) -> list[Any]:
         """What the model finds in one view of the rows: for each a result, or the error that it has none.
 
-        May look at all of the configuration but the column's name, and at nothing else: scorers of equal
-        configuration share it.
+        May look at all of the configuration but `beside_the_measurement`, and at nothing else: scorers of
+        equal configuration share it.
 
         Args:
             rows: a view of every row, or the error of one that is not to be measured.
@@ -71,7 +76,7 @@ class MeasuringScorer(Scorer):
 
     def _setup(self) -> dict[str, Any]:
         state = self.__getstate__()
-        return {name: value for name, value in state.items() if name not in ("column", "version")}
+        return {name: value for name, value in state.items() if name not in self.beside_the_measurement}
 
 
 class Joined(Scorer):

@@ -20,6 +20,7 @@ class ResponseSignals:
             token.
         hidden: float32 of shape (hidden size,), the mean over the response tokens of the states that the
             output layer reads at them.
+        vocabulary: how many tokens the distributions are over.
     """
 
     nll: torch.Tensor
@@ -27,6 +28,7 @@ class ResponseSignals:
     entropy: torch.Tensor
     error_norm: torch.Tensor
     hidden: torch.Tensor
+    vocabulary: int
 
     @property
     def mean(self) -> float:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -267,7 +268,8 @@ class VLM:
         pooled = torch.stack([states.float().mean(0) for states in torch.split(hidden, counts)]).cpu()
         results = zip(*(torch.split(values.cpu(), counts) for values in tokens), pooled, strict=True)
         places = [place for pack in packs for place in pack.places]
-        found = {place: ResponseSignals(*result) for place, result in zip(places, results, strict=True)}
+        made = partial(ResponseSignals, vocabulary=self.model.config.get_text_config().vocab_size)
+        found = {place: made(*result) for place, result in zip(places, results, strict=True)}
         return [found[place] for place in range(len(rows))]
 
     def _tree(self, members: Sequence[Sequence[Encoded]], shared: Sequence[int]) -> dict[str, torch.Tensor]:

@@ -14,6 +14,7 @@ PACKAGE = Path(hf_vitselect.__file__).parent
 # From the ground floor up. A room may import from the floors below its own, and from itself.
 FLOORS = [
     {"errors"},
+    {"rules"},
     {"sources", "rows", "columns", "diversity"},
     {"make_up"},
     {"answers", "views"},
@@ -21,11 +22,11 @@ FLOORS = [
     {"packing", "ahead", "signals"},
     {"batching"},
     {"vlm", "clip", "chat", "score_net"},
-    {"scorer"},
+    {"scorer", "gradients"},
     {"measuring"},
     {"response_scorer", "clip_scorer", "column_scorer"},
     {"scorers", "engines"},
-    {"rules", "runs", "scoring"},
+    {"runs", "scoring"},
     {"validation"},
     {"selection", "contamination"},
     {"baselines"},

@@ -39,7 +39,7 @@ def test_half_precision_is_computed_in_full():
 
 def test_the_mean_is_that_of_the_tokens():
     def signals(nll):
-        return ResponseSignals(nll, nll > 1, nll, nll, nll)
+        return ResponseSignals(nll, nll > 1, nll, nll, nll, vocabulary=9)
 
     assert signals(torch.tensor([1.0, 2.0, 6.0])).mean == 3.0
     assert math.isnan(signals(torch.tensor([])).mean)

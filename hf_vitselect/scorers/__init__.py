@@ -3,23 +3,31 @@
 from hf_vitselect.scorers.blend import Blend
 from hf_vitselect.scorers.clip import ClipEmbedding
 from hf_vitselect.scorers.clip_score import ClipScore
+from hf_vitselect.scorers.el2n import EL2NScorer
+from hf_vitselect.scorers.grand import GraNdScorer
 from hf_vitselect.scorers.image_gain import ImageGain
 from hf_vitselect.scorers.judge import JudgeScore
+from hf_vitselect.scorers.miwv import MIWVScorer
 from hf_vitselect.scorers.necessity import NecessityScorer
 from hf_vitselect.scorers.perplexity import PerplexityScorer
 from hf_vitselect.scorers.question_gain import QuestionGain
 from hf_vitselect.scorers.score_net import ScoreNetScorer
 from hf_vitselect.scorers.text import TextEmbedding
+from hf_vitselect.scorers.upd import UPDScorer
 
 __all__ = [
     "Blend",
     "ClipEmbedding",
     "ClipScore",
+    "EL2NScorer",
+    "GraNdScorer",
     "ImageGain",
     "JudgeScore",
+    "MIWVScorer",
     "NecessityScorer",
     "PerplexityScorer",
     "QuestionGain",
     "ScoreNetScorer",
     "TextEmbedding",
+    "UPDScorer",
 ]

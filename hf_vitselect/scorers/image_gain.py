@@ -38,7 +38,11 @@ class ImageGain(ResponseScorer):
     """
 
     signal = "image_gain"
-    views = (whole, without_pictures)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What is taken away, and what is not."""
+        return (whole, without_pictures)
 
     def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The loss that the pictures save."""

@@ -42,7 +42,11 @@ class QuestionGain(ResponseScorer):
     """
 
     signal = "question_gain"
-    views = (whole, without_questions)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What is taken away, and what is not."""
+        return (whole, without_questions)
 
     def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The ratio of the losses."""

@@ -1,5 +1,7 @@
 """What the scorers of losses are compared with: rows shown in part by hand, and a slow loop."""
 
+from collections.abc import Iterator
+
 import torch
 from datasets import Dataset
 from pools import assistant, png, pool, user
@@ -34,13 +36,18 @@ def talks(pictures: bool = True, questions: bool = True, most: int = 2) -> Datas
 @torch.inference_mode()
 def slow_means(tiny, dataset: Dataset) -> list[tuple[float, int]]:
     """Row by row, all logits: the mean loss of the response tokens, and how many they are."""
-    vlm = VLM.load(tiny.folder, processor=tiny.processor, device="cpu")
-    means = []
+    cross_entropy = torch.nn.functional.cross_entropy
+    return [(cross_entropy(*row).item(), len(row[1])) for row in slow_logits(tiny, dataset)]
+
+
+def slow_logits(
+    tiny, dataset: Dataset, vlm: VLM | None = None
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Row by row, from a whole forward: the logits that predict the response tokens, and these tokens."""
+    vlm = vlm or VLM.load(tiny.folder, processor=tiny.processor, device="cpu")
     for table in undecoded(dataset):
         for row in read_table(table):
             encoded = vlm.encoder.encode(row)
             inputs, _ = vlm.encoder.collate([encoded])
-            losses = -vlm.model(**inputs).logits[0, :-1].log_softmax(-1)
-            losses = losses.gather(1, inputs["input_ids"][0, 1:, None])[:, 0][encoded.response[0, 1:]]
-            means.append((losses.mean().item(), len(losses)))
-    return means
+            kept = encoded.response[0, 1:]
+            yield vlm.model(**inputs).logits[0, :-1][kept], inputs["input_ids"][0, 1:][kept]

@@ -1,0 +1,39 @@
+"""How wrong the model's probabilities are (EL2N, arXiv 2107.07075)."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from hf_vitselect.response_scorer import ResponseScorer
+from hf_vitselect.views import View, whole
+
+if TYPE_CHECKING:
+    from hf_vitselect.signals import ResponseSignals
+
+
+class EL2NScorer(ResponseScorer):
+    """The error L2 norm: mean over the response tokens of the length of (probabilities - one-hot token).
+
+    The paper (Paul et al., arXiv 2107.07075, section 3) scores one prediction of a classifier, averaged over
+    some ten models early in training; the mean over a response's tokens is how later work takes it to
+    language models, and here it is one model. It is a baseline of Self-Filter and of most tables since.
+
+    Adds ``el2n`` (float32, 0 to the square root of 2, higher = harder) and ``el2n_status``.
+
+    Args:
+        model: the model, a Hub id or a folder.
+        column: name of the main column.
+        processor, revision, dtype, batch_size, batch_tokens, max_length, attn_implementation,
+            trust_remote_code: as in `NecessityScorer`.
+
+    Raises:
+        ModelError: at the first row, if the processor has no chat template or a slow tokenizer.
+
+    Example:
+        >>> scored = pool.map(EL2NScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
+    """
+
+    signal = "el2n"
+
+    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
+        """The mean error norm."""
+        return losses[whole].error_norm.double().mean().item()

@@ -1,0 +1,110 @@
+"""How much a row would move the model (GraNd, arXiv 2107.07075)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from datasets import Features, Value
+
+from hf_vitselect.errors import RowError
+from hf_vitselect.measuring import MeasuringScorer
+from hf_vitselect.rows import Conversation
+from hf_vitselect.views import View, whole
+
+if TYPE_CHECKING:
+    from hf_vitselect.vlm import VLM
+
+
+class GraNdScorer(MeasuringScorer):
+    """The gradient norm: length of the gradient of the row's mean response loss.
+
+    The paper (Paul et al., arXiv 2107.07075, section 2) takes the expectation over models early in training;
+    here it is one model. By all parameters it costs a forward and a backward a row and memory for one
+    gradient as large as the model, so it is for small models; by the output layer alone (tied input part left
+    out) it costs a forward.
+
+    Adds ``grand`` (float32, 0 or more, higher = harder) and ``grand_status``. Rows are taken one by one.
+
+    Args:
+        model: the model, a Hub id or a folder.
+        parameters: ``"all"``, exact, or ``"last_layer"``.
+        column: name of the main column.
+        revision: a commit, branch or tag on the Hub.
+        dtype: a torch dtype's name; ``auto`` is the checkpoint's.
+        max_length: rows with more tokens are ``too_long``; the model's own context if None.
+        trust_remote_code: as in `transformers`.
+
+    Raises:
+        ModelError: at the first row, if the processor has no chat template or a slow tokenizer, or under
+            ``"last_layer"`` if the model changes its logits after that layer.
+        ValueError: if ``parameters`` is neither.
+
+    Example:
+        >>> scored = pool.map(GraNdScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
+    """
+
+    signal = "grand"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        parameters: Literal["all", "last_layer"] = "last_layer",
+        column: str | None = None,
+        revision: str | None = None,
+        dtype: str = "auto",
+        max_length: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        super().__init__(model, column=column, revision=revision)
+        if parameters not in ("all", "last_layer"):
+            raise ValueError(f"parameters: expected 'all' or 'last_layer', got {parameters!r}")
+        self.parameters = parameters
+        self.dtype = str(dtype).removeprefix("torch.")
+        self.max_length = max_length
+        self.trust_remote_code = trust_remote_code
+
+    @property
+    def features(self) -> Features:
+        """The score and the status."""
+        return Features({self.column: Value("float32"), self.status_column: Value("string")})
+
+    def measure(self, rows: Sequence[Conversation | RowError]) -> list[float | RowError]:
+        """The gradient norm of every row."""
+        from hf_vitselect.gradients import gradient_norm, output_gradient_norm
+
+        norm = gradient_norm if self.parameters == "all" else output_gradient_norm
+        found: list[float | RowError] = []
+        for row in rows:
+            try:
+                if isinstance(row, RowError):
+                    raise row
+                encoded = self.loaded.encoder.encode(row)
+                if not encoded.response[0, 1:].any():
+                    raise RowError("no_response", "no token of the answer has a prediction")
+                found.append(norm(self.loaded, encoded))
+            except RowError as error:
+                found.append(error)
+        return found
+
+    def columns(self, rows: Sequence[Mapping[View, float] | RowError]) -> dict[str, list[Any]]:
+        """The norms that are finite, and the status of all."""
+        norms = [row.status if isinstance(row, RowError) else row[whole] for row in rows]
+        norms = ["non_finite" if isinstance(it, float) and not math.isfinite(it) else it for it in norms]
+        return {
+            self.column: [it if isinstance(it, float) else None for it in norms],
+            self.status_column: ["ok" if isinstance(it, float) else it for it in norms],
+        }
+
+    def load(self, identity: Mapping[str, Any]) -> "VLM":
+        """The model with its processor."""
+        from hf_vitselect.vlm import VLM
+
+        return VLM.load(
+            identity["model"],
+            revision=identity.get("commit"),
+            dtype=self.dtype,
+            device=self._device(),
+            max_length=self.max_length,
+            trust_remote_code=self.trust_remote_code,
+        )

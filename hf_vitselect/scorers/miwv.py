@@ -1,0 +1,137 @@
+"""Whether a similar row helps with the answer (MIWV, arXiv 2511.07074)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_vitselect.columns import read_features
+from hf_vitselect.errors import ColumnError, RowError
+from hf_vitselect.response_scorer import ResponseScorer
+from hf_vitselect.rows import Conversation, Turn, content_hash, find_layout, read_table, row_contents
+from hf_vitselect.rules.nearest import nearest_rows
+from hf_vitselect.views import View, whole
+
+if TYPE_CHECKING:
+    from hf_vitselect.signals import ResponseSignals
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbors:
+    """Each row's nearest other row.
+
+    Attributes:
+        pool: the rows, their conversations alone.
+        nearest: int64 ``[n]``, a position in the pool; -1 where a row has no usable embedding.
+    """
+
+    pool: Dataset
+    nearest: NDArray[np.int64]
+    _places: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def of(self, row: Conversation) -> Conversation:
+        """The row that is nearest to this one.
+
+        Raises:
+            RowError: ``bad_row`` if it is none of the pool's, or has no embedding.
+        """
+        if not self._places:
+            self._places.update((content, i) for i, content in enumerate(row_contents(self.pool)))
+        place = self._places.get(content_hash(row), -1)
+        if place < 0 or self.nearest[place] < 0:
+            raise RowError(
+                "bad_row", "it has no nearest row: it is not in the pool of fit, or was not embedded"
+            )
+        found = read_table(
+            self.pool.with_format("arrow")[int(self.nearest[place]) : int(self.nearest[place]) + 1]
+        )[0]
+        if isinstance(found, RowError):
+            raise RowError("bad_row", f"its nearest row cannot be read: {found}")
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"pool": self.pool, "nearest": self.nearest}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in {**state, "_places": {}}.items():
+            object.__setattr__(self, name, value)
+
+    def recipe(self) -> dict[str, Any]:
+        """How many rows there are."""
+        return {"rows": len(self.nearest), "fingerprint": self.pool._fingerprint}
+
+
+class MIWVScorer(ResponseScorer):
+    """The loss with the most similar row as an example, minus the loss without it.
+
+    MIWV (arXiv 2511.07074, "importance-aware data selection"): where an example of the same kind does not
+    help with the answer, or disturbs, the model has something to learn. The paper is about text alone and
+    takes the example nearest in BGE embeddings of the instruction; with pictures it is a re-implementation:
+    the example is the whole nearest row by the given column, its text and its pictures stand before the first
+    question.
+
+    Made by `MIWVScorer.fit`. Adds ``miwv`` (float32, nats per response token, any sign, higher = more to
+    learn) and ``miwv_status``; a row that `fit` has not seen, or that had no embedding, is ``bad_row``.
+
+    Example:
+        >>> miwv = MIWVScorer.fit(pool, "llava-hf/llava-1.5-7b-hf", over="embedding")  # doctest: +SKIP
+        >>> scored = pool.map(miwv, batched=True)  # doctest: +SKIP
+    """
+
+    signal = "miwv"
+    beside_the_measurement = (*ResponseScorer.beside_the_measurement, "neighbors")
+
+    def __init__(self, model: str, *, neighbors: Neighbors, **options: Any) -> None:
+        super().__init__(model, **options)
+        self.neighbors = neighbors
+
+    @classmethod
+    def fit(cls, pool: Dataset, model: str, *, over: str = "embedding", **options: Any) -> "MIWVScorer":
+        """A scorer that knows each row's nearest other row.
+
+        Args:
+            pool: any conversation layout, with an embedding column; the rows that are to be scored.
+            model: the model before fine-tuning, a Hub id or a folder.
+            over: the embedding column.
+            **options: as in `NecessityScorer`: ``column``, ``processor``, ``dtype``, ...
+
+        Raises:
+            ColumnError: if the column is missing, holds no vectors, or fewer than two rows have one.
+        """
+        if over not in pool.column_names:
+            raise ColumnError(f"expected the column {over!r}, got {pool.column_names}; embed the pool first")
+        features, statuses = read_features(pool, over)
+        usable = np.flatnonzero(statuses == "ok")
+        if len(usable) < 2:
+            raise ColumnError(f"expected two rows with a vector in {over!r}, got {len(usable)}")
+        nearest = np.full(len(pool), -1, dtype=np.int64)
+        nearest[usable] = usable[nearest_rows(features[usable], 1)[0][:, 0]]
+        columns = list(find_layout(pool.column_names).columns)
+        neighbors = Neighbors(pool.with_format(None).select_columns(columns), nearest)
+        return cls(model, neighbors=neighbors, **options)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The row as it is, and after its example."""
+        return (whole, self._after_example)
+
+    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
+        """The loss that the example adds."""
+        return losses[self._after_example].mean - losses[whole].mean
+
+    def _after_example(self, row: Conversation) -> Conversation:
+        example = self.neighbors.of(row)
+        parts: list[str | None] = ["Here is an example.\n"]
+        for turn in example.turns:
+            parts += [f"{turn.role.upper()}: ", *turn.parts, "\n"]
+        first = next((i for i, turn in enumerate(row.turns) if turn.role == "user"), None)
+        if first is None:
+            raise RowError("bad_row", "it has no question that an example could stand before")
+        asked = Turn("user", (*parts, "Now answer this.\n", *row.turns[first].parts))
+        turns = (*row.turns[:first], asked, *row.turns[first + 1 :])
+        before = sum(part is None for turn in row.turns[:first] for part in turn.parts)
+        pictures = (*row.pictures[:before], *example.pictures, *row.pictures[before:])
+        return Conversation(turns, pictures)
