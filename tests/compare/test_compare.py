@@ -190,6 +190,11 @@ def test_names_whose_folders_are_taken_are_refused(names, scored_pool, tiny, tmp
         compared(scored_pool, tiny, tmp_path, dict.fromkeys(names, TopScore()))
 
 
+def test_an_unknown_name_in_matched_is_refused(scored_pool, tiny, tmp_path):
+    with pytest.raises(ValueError, match=r"matched: expected some of \['top'\], got \['typo'\]"):
+        compared(scored_pool, tiny, tmp_path, {"top": TopScore()}, matched=["typo"])
+
+
 @pytest.mark.parametrize(
     ("text", "name", "method"),
     [
