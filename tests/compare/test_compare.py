@@ -33,14 +33,9 @@ def compared(pool, tiny, folder, selections=None, **changes):
         "exact match": ExactMatch(held_out),
         "half": half,
     }
-    options = {
-        "budgets": [ROWS],
-        "seeds": 2,
-        "args": training(folder),
-        "columns": ["kind"],
-        "matched": ["top"],
-    }
     selections = selections or {"top": TopScore(), "mine": select_diverse(pool, 5, rule=Random(), seed=9)}
+    options = {"budgets": [ROWS], "seeds": 2, "args": training(folder), "columns": ["kind"]}
+    options["matched"] = ["top"] if "top" in selections else []
     return compare(pool, selections, tiny("llava").folder, evaluations, folder, **{**options, **changes})
 
 
@@ -166,7 +161,6 @@ def test_full_data_is_a_line_of_its_own(scored_pool, tiny, tmp_path):
         {"net": Method(TopScore(), by="necessity")},
         full=True,
         seeds=1,
-        matched=[],
     ).lines["log-likelihood"]
     assert [(line.method, line.rows) for line in found] == [
         ("full data", 38),
