@@ -108,8 +108,10 @@ def test_the_same_call_trains_nothing_again_and_more_seeds_train_more(finished, 
 
 
 def test_a_killed_comparison_goes_on(scored_pool, tiny, tmp_path):
+    deadly = {"seed_1"}
+
     def die(model):
-        if "seed_1" in model:
+        if any(seed in model for seed in deadly):
             raise KeyboardInterrupt
         return [0.0, 1.0]
 
@@ -119,7 +121,7 @@ def test_a_killed_comparison_goes_on(scored_pool, tiny, tmp_path):
         compare(*call, {"die": die}, tmp_path, **options)
     made = models(tmp_path)
     assert len(made) == 3
-    die.__code__ = (lambda model: [0.0, 1.0]).__code__
+    deadly.clear()
     compare(*call, {"die": die}, tmp_path, **options)
     assert len(models(tmp_path)) == 4
     assert made.items() <= models(tmp_path).items()
