@@ -15,7 +15,7 @@ from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
 
 from hf_vitselect import ClipEmbedding, ClipScore, ScoreNetScorer, push_to_hub, score, select_diverse
 from hf_vitselect.arguments import PoolArguments, TrainingConfig
-from hf_vitselect.pipeline import load_pool
+from hf_vitselect.pipeline import load_pool, with_model_options
 from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer
@@ -37,8 +37,8 @@ def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
     options = {"peft_config": get_peft_config(model)}
     pool = score(load_pool(args), [ClipEmbedding(clip), ClipScore(clip)], out / "clip")
 
-    training.output_dir = str(out / "stage1")
-    net = ScoreNet.fit(pool, args.columns)
+    training = with_model_options(model, training)
+    training.output_dir, net = str(out / "stage1"), ScoreNet.fit(pool, args.columns)
     trainer = ScoreNetTrainer(model.model_name_or_path, pool=pool, score_net=net, args=training, **options)
     trainer.train()
     trainer.save_model()

@@ -8,10 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hf_vitselect.contamination import find_contamination
     from hf_vitselect.hub import apply_selection, push_to_hub
     from hf_vitselect.score_net import ScoreNet
     from hf_vitselect.scorer import Scorer
     from hf_vitselect.scorers import (
+        Blend,
         ClipEmbedding,
         ClipScore,
         ImageGain,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Blend",
     "ClipEmbedding",
     "ClipScore",
     "ImageGain",
@@ -41,12 +44,15 @@ __all__ = [
     "Selection",
     "TextEmbedding",
     "apply_selection",
+    "find_contamination",
     "push_to_hub",
     "score",
     "select_diverse",
 ]
 
 _ROOMS = {
+    "Blend": "scorers",
+    "find_contamination": "contamination",
     "ClipEmbedding": "scorers",
     "ClipScore": "scorers",
     "ImageGain": "scorers",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from trl import ModelConfig, SFTConfig, TrlParser
 
@@ -50,6 +50,9 @@ class ScoreArguments(PoolArguments):
         None, "Rows with more tokens are too_long; the model's context if not set."
     )
     shard_size: int = _flag(500, "Rows in one shard; at most so many are lost in a crash.")
+    workers: int | None = _flag(None, "Worker processes; one for each GPU, if there are several, if not set.")
+    engine: Literal["local", "ray"] = _flag("local", "'local', or 'ray' for workers on a Ray cluster.")
+    dataset_streaming: bool = _flag(False, "Reads the pool as a stream, in constant memory.")
     trust_remote_code: bool = _flag(False, "As in transformers.")
 
 
@@ -73,6 +76,7 @@ class SelectArguments(PoolArguments):
     by: str = _flag("necessity", "The score column.")
     over: str = _flag("embedding", "The embedding column.")
     rule: str = _flag("NeighborPenalty", "A rule of hf_vitselect.rules.")
+    rule_kwargs: str | None = _flag(None, "Parameters of any rule, as JSON.")
     gamma: float | None = _flag(None, "NeighborPenalty: strength of the penalty.")
     neighbors: int | None = _flag(None, "NeighborPenalty: how many neighbours are penalised.")
     rescale: str | None = _flag(None, "NeighborPenalty: 'minmax' maps the scores to [0, 1] first.")
@@ -88,6 +92,8 @@ class SelectArguments(PoolArguments):
     )
     seed: int = _flag(0, "Of the rule's random numbers.")
     include: str | None = _flag(None, "Rows that stand in the subset first: a selection or a seed model.")
+    balance: str | None = _flag(None, "A column; the rule picks inside the groups of its values.")
+    balance_quota: str = _flag("proportional", "The groups' shares: 'proportional' or 'uniform'.")
     exclude: str | None = _flag(None, "Rows that are never picked: a selection or a seed model.")
 
 
@@ -105,6 +111,19 @@ class PushArguments:
     selection: str = field(metadata={"help": "A folder that `select` wrote."})
     repo_id: str = field(metadata={"help": "The data set repository, owner/name."})
     private: bool | None = _flag(None, "Whether a new repository is private.")
+    publish: str = _flag("rows", "'rows', or 'indices' for pools that may not be redistributed.")
+    revision: str | None = _flag(None, "A branch to push to; main if not set.")
+    create_pr: bool = _flag(False, "Push to a pull request.")
+    run_dir: str | None = _flag(None, "The run that made the selection: its settings and cost are shown.")
+
+
+@dataclass
+class ReportArguments:
+    """`report`: writes the card and its plots to a folder, as Markdown and as one HTML page."""
+
+    selection: str = field(metadata={"help": "A folder that `select` wrote."})
+    output_dir: str = _flag("report", "README.md, index.html, plots and examples go here.")
+    run_dir: str | None = _flag(None, "The run that made the selection: its settings and cost are shown.")
 
 
 @dataclass
@@ -161,6 +180,7 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "push": (PushArguments,),
     "train": (TrainArguments, ModelConfig, TrainingConfig),
     "compare": (CompareArguments, ModelConfig, TrainingConfig),
+    "report": (ReportArguments,),
 }
 
 
@@ -193,6 +213,9 @@ def parse_section(command: str, section: Mapping[str, Any]) -> tuple[Any, ...]:
     Raises:
         ValueError: for a key that is no flag of the command, or a required one that is missing.
     """
+    if "hub_token" in section:
+        # A run keeps its sections on disk.
+        raise ValueError(f"section {command}: expected no hub_token; log in with `hf auth login` instead")
     parser = TrlParser(COMMANDS[command], prog=f"section {command}", exit_on_error=False)
     unknown = parser.set_defaults_with_config(**section)
     if unknown:

@@ -17,6 +17,7 @@ _COMMANDS = {
     "train": "fine-tune a model on a selection",
     "push": "push a selection and its card to the Hub",
     "compare": "fine-tune on selections and on random rows, and say which is better",
+    "report": "write a selection's card to a folder, as Markdown and as one HTML page",
 }
 
 

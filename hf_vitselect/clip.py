@@ -37,7 +37,8 @@ class Clip:
     """
 
     def __init__(self, model: str, *, revision: str | None = None, device: str = "cpu") -> None:
-        self.model = AutoModel.from_pretrained(model, revision=revision, dtype="auto").to(device).eval()
+        loaded = AutoModel.from_pretrained(model, revision=revision, dtype="auto", use_safetensors=True)
+        self.model = loaded.to(device).eval()
         self.processor = AutoProcessor.from_pretrained(model, revision=revision)
 
     def features(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, List, Sequence, Value
+from datasets import ClassLabel, Dataset, List, Sequence, Value
 from numpy.typing import NDArray
 
 from hf_vitselect.errors import ColumnError
@@ -20,6 +20,24 @@ _IN_MEMORY = 2**26  # bytes of vectors that are kept in memory: 64 MiB
 def read_column(dataset: Dataset, name: str) -> pa.ChunkedArray:
     """A column as it lies in Arrow."""
     return dataset.select_columns([name]).with_format("arrow")[:].column(0)
+
+
+def read_values(dataset: Dataset, column: str) -> NDArray[Any]:
+    """A column of single values: numbers as they are, nulls as NaN; others as objects, nulls as None.
+
+    Raises:
+        ColumnError: if the column holds lists, pictures or other structures.
+    """
+    kind = dataset.features[column]
+    if not isinstance(kind, (Value, ClassLabel)):
+        raise ColumnError(
+            f"expected single values in {column!r}, got {kind}; give a column of texts or numbers"
+        )
+    array = read_column(dataset, column)
+    if _is_numeric(kind) and kind.dtype != "bool":
+        values: NDArray[Any] = array.to_numpy()
+        return values
+    return np.array(array.to_pylist(), dtype=object)
 
 
 def read_scores(dataset: Dataset, column: str) -> tuple[NDArray[np.float64], NDArray[np.object_]]:

@@ -28,10 +28,15 @@ class Encoded:
     Attributes:
         inputs: the processor's tensors for a batch of one; ``input_ids`` is int64 of shape (1, L).
         response: bool of shape (1, L), the tokens that SFT supervises.
+        seen: the number of tokens up to the last picture's last one; 0 without pictures.
+        opening: a digest of those tokens and of the pictures as the model gets them: rows with the same one
+            begin alike. Empty without pictures.
     """
 
     inputs: dict[str, torch.Tensor]
     response: torch.Tensor
+    seen: int = 0
+    opening: bytes = b""
 
     @property
     def length(self) -> int:
@@ -166,7 +171,9 @@ class Encoder:
         response = self._response(ids, offsets, spans, replaced)
         if not any(response):
             raise RowError("no_response", "no token of the answer is left after tokenising")
-        return Encoded(inputs, torch.tensor([response], dtype=torch.bool))
+        seen = max((place + 1 for place, token in enumerate(ids) if token in self._image_ids), default=0)
+        opening = _digest(inputs, seen) if seen else b""
+        return Encoded(inputs, torch.tensor([response], dtype=torch.bool), seen, opening)
 
     def render(self, turns: Sequence[Turn]) -> tuple[str, list[tuple[int, int]]]:
         """The rendered text, and the character span of every response in it, end of turn included.
@@ -284,6 +291,16 @@ def _cat(tensors: Sequence[torch.Tensor], fill: int) -> torch.Tensor:
 
 def _tensors(encoding: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return {key: torch.as_tensor(np.asarray(value)) for key, value in encoding.items()}
+
+
+def _digest(inputs: Mapping[str, torch.Tensor], seen: int) -> bytes:
+    """Of the first tokens, and of everything that is not one value for each token: the pictures."""
+    digest = hashlib.blake2b(digest_size=16)
+    for key, value in sorted(inputs.items()):
+        told = value[:, :seen] if value.shape == inputs["input_ids"].shape else value
+        digest.update(f"{key} {told.dtype} {tuple(told.shape)} ".encode())
+        digest.update(told.contiguous().numpy().data)
+    return digest.digest()
 
 
 def _text(token: Any) -> str | None:

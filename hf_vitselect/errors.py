@@ -7,6 +7,8 @@ VitSelectError
 ├── RowSetError     rows, named by their ids, that do not fit the pool            (also a ValueError)
 ├── ModelError      a model or processor that cannot be used for the job          (also a ValueError)
 ├── StaleRunError   a run's folder that was made with other settings              (also a ValueError)
+├── WorkerError     workers that die whatever they are given                      (also a RuntimeError)
+├── SelectionError  a selection whose parts do not fit together                   (also a ValueError)
 ├── HubError        a repository that is not what was expected                    (also a ValueError)
 └── RowError        one row that cannot be used; carries a status, never ends a scoring run
 """
@@ -53,6 +55,14 @@ class ModelError(VitSelectError, ValueError):
 
 class StaleRunError(VitSelectError, ValueError):
     """A run's folder holds results that were made with other settings."""
+
+
+class WorkerError(VitSelectError, RuntimeError):
+    """Workers die before they have scored anything."""
+
+
+class SelectionError(VitSelectError, ValueError):
+    """A selection that was read from somewhere is damaged or none."""
 
 
 class HubError(VitSelectError, ValueError):

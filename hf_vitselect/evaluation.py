@@ -26,7 +26,8 @@ from hf_vitselect.encoding import Encoded, Encoder
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.rows import Conversation, Turn, read_table, row_ids, undecoded
 from hf_vitselect.scoring import pool_digest
-from hf_vitselect.vlm import VLM, ResponseLoss
+from hf_vitselect.signals import ResponseSignals
+from hf_vitselect.vlm import VLM
 
 T = TypeVar("T")
 
@@ -202,7 +203,7 @@ def find_evaluation(name: str, rows: Dataset, batch_size: int = 8) -> Evaluation
     return found
 
 
-def response_losses(vlm: VLM, rows: Dataset, batch_size: int) -> list[ResponseLoss]:
+def response_losses(vlm: VLM, rows: Dataset, batch_size: int) -> list[ResponseSignals]:
     """The response losses of every row.
 
     Raises:

@@ -1,13 +1,14 @@
 """The commands, and the chain of them: a run whose stages are commands."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
-from transformers.trainer_utils import get_last_checkpoint
+import yaml
+from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
 from hf_vitselect import rules
@@ -15,6 +16,7 @@ from hf_vitselect.arguments import (
     CompareArguments,
     PoolArguments,
     PushArguments,
+    ReportArguments,
     ScoreArguments,
     ScoreNetArguments,
     SeedArguments,
@@ -23,7 +25,10 @@ from hf_vitselect.arguments import (
     parse_budget,
     parse_section,
 )
+from hf_vitselect.card import Publish, write_report
 from hf_vitselect.compare import compare, parse_method
+from hf_vitselect.engines.ledger import write_atomically
+from hf_vitselect.engines.ranks import Rank
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation import find_evaluation
 from hf_vitselect.hub import push_to_hub
@@ -44,13 +49,16 @@ from hf_vitselect.scorers import (
     ScoreNetScorer,
     TextEmbedding,
 )
-from hf_vitselect.scoring import score
+from hf_vitselect.scoring import pool_digest, score
 from hf_vitselect.selection import Selection, select_diverse
 from hf_vitselect.sources import identify
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.seed import ROWS_FILE
 
 _FILES = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
+
+# Flags of score that change nothing in the result.
+_WHERE = {"workers", "engine", "batch_size", "batch_tokens"}
 
 
 def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
@@ -70,16 +78,36 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
     here = Run(folder)
     stages = plan(config, here.folder)
     for stage in stages:
-        parse_section(stage.command, stage.flags)
+        _refuse_mistakes(stage)
+    settings = {stage.name: _recorded_settings(stage) for stage in stages}
+    here.refuse_stale(settings)
+    write_atomically(
+        here.folder / "run.yaml", yaml.safe_dump(_without_tokens(config), sort_keys=False).encode()
+    )
     for stage in stages:
 
         def work(folder: Path, stage: Stage = stage) -> None:
-            checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+            checkpoint = last_whole_checkpoint(folder)
             resume = {"resume_from_checkpoint": checkpoint} if checkpoint else {}
             _DO[stage.command](*parse_section(stage.command, {**stage.flags, **resume}))
 
-        here.stage(stage.name, {**stage.settings, "inputs": _inputs(stage)}, work)
+        here.stage(stage.name, settings[stage.name], work)
     return here.folder
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint of a training that was written to its end, or None.
+
+    A killed process leaves a broken one, which `transformers.trainer_utils.get_last_checkpoint` takes; the
+    trainer writes ``trainer_state.json`` last.
+    """
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
+        try:
+            json.loads(Path(path, "trainer_state.json").read_text())
+        except (OSError, ValueError):
+            continue
+        return str(path)
+    return None
 
 
 def load_pool(args: PoolArguments) -> Dataset:
@@ -120,8 +148,9 @@ def make_rule(args: SelectArguments) -> Rule:
         if each != "Rule"
         for item in dataclasses.fields(getattr(rules, each))
     }
-    given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
-    if given.get("groups", "").isdigit():
+    given = {name: getattr(args, name) for name in flags if getattr(args, name, None) is not None}
+    given |= json.loads(args.rule_kwargs or "{}")
+    if str(given.get("groups")).isdigit():
         given["groups"] = int(given["groups"])
     foreign = sorted(given.keys() - {parameter.name for parameter in dataclasses.fields(kind)})
     if foreign:
@@ -136,8 +165,9 @@ def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -
         load_pool(args),
         model.model_name_or_path,
         parse_budget(args.budget),
-        _with_model_options(model, training),
+        with_model_options(model, training),
         peft_config=get_peft_config(model),
+        quantization_config=get_quantization_config(model),
         seed=training.seed,
     )
 
@@ -145,8 +175,7 @@ def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -
 def score_command(args: ScoreArguments) -> None:
     """Scores a pool and saves it, columns joined, to the folder ``scored``."""
     scorers: list[Scorer] = []
-    if unknown := sorted(set(args.signals) - _SIGNALS.keys()):
-        raise ValueError(f"signals: expected some of {list(_SIGNALS)}, got {unknown}")
+    _refuse_unknown_signals(args)
     if args.model_name_or_path:
         scorers += [
             _SIGNALS[signal](
@@ -172,8 +201,24 @@ def score_command(args: ScoreArguments) -> None:
         raise ValueError(
             "nothing to score: give model_name_or_path, clip_name_or_path, text_name_or_path or judge"
         )
-    scored = score(load_pool(args), scorers, Path(args.output_dir, "shards"), shard_size=args.shard_size)
-    scored.save_to_disk(str(Path(args.output_dir, "scored")))
+    scored = score(
+        _load_stream(args) if args.dataset_streaming else load_pool(args),
+        scorers,
+        Path(args.output_dir, "shards"),
+        shard_size=args.shard_size,
+        workers=args.workers,
+        engine=args.engine,
+    )
+    if Rank.here().number == 0:
+        scored.save_to_disk(str(Path(args.output_dir, "scored")))
+
+
+def _load_stream(args: PoolArguments) -> IterableDataset:
+    kind = _FILES.get(Path(args.dataset_name).suffix)
+    if kind is not None and os.path.isfile(args.dataset_name):
+        return load_dataset(kind, data_files=args.dataset_name, split="train", streaming=True)
+    name, config, split = args.dataset_name, args.dataset_config, args.dataset_train_split
+    return load_dataset(name, config, split=split, streaming=True)
 
 
 def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFTConfig) -> None:
@@ -183,7 +228,7 @@ def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFT
         model.model_name_or_path,
         pool=pool,
         score_net=ScoreNet.fit(pool, args.columns, hidden=args.hidden, seed=training.seed),
-        args=_with_model_options(model, training),
+        args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
     )
@@ -204,6 +249,8 @@ def select_command(args: SelectArguments) -> None:
         seed=args.seed,
         include=_chosen_rows(pool, args.include),
         exclude=_chosen_rows(pool, args.exclude),
+        balance=args.balance,
+        balance_quota=args.balance_quota,  # type: ignore[arg-type]
     )
     selection.save_to_disk(args.output_dir)
 
@@ -213,7 +260,7 @@ def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig)
     trainer = SelectionSFTTrainer(
         model.model_name_or_path,
         selection=Selection.load_from_disk(args.selection),
-        args=_with_model_options(model, training),
+        args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
     )
@@ -236,7 +283,7 @@ def compare_command(args: CompareArguments, model: ModelConfig, training: SFTCon
         training.output_dir,
         budgets=[parse_budget(budget) for budget in args.budgets],
         seeds=args.seeds,
-        args=_with_model_options(model, training),
+        args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         by=args.by,
         matched=args.matched,
@@ -250,8 +297,22 @@ def compare_command(args: CompareArguments, model: ModelConfig, training: SFTCon
 def push_command(args: PushArguments) -> None:
     """Pushes the selection, and records in its folder where to."""
     selection = Selection.load_from_disk(args.selection)
-    print(push_to_hub(selection, args.repo_id, private=args.private))
-    selection.save_to_disk(args.selection)
+    address = push_to_hub(
+        selection,
+        args.repo_id,
+        publish=cast(Publish, args.publish),
+        private=args.private,
+        revision=args.revision,
+        create_pr=args.create_pr,
+        run=args.run_dir,
+    )
+    print(address)
+    selection.save_recipe(args.selection)
+
+
+def report_command(args: ReportArguments) -> None:
+    """Writes the selection's card, without any Hub."""
+    print(write_report(Selection.load_from_disk(args.selection), args.output_dir, run=args.run_dir))
 
 
 _SIGNALS: dict[str, type[ResponseScorer]] = {
@@ -265,6 +326,7 @@ _DO: dict[str, Callable[..., None]] = {
     "train": train_command,
     "push": push_command,
     "compare": compare_command,
+    "report": report_command,
 }
 
 
@@ -281,6 +343,37 @@ def _chosen_rows(pool: Dataset, folder: str | None) -> Selection | Sequence[str]
     return load_seed_rows(pool, folder) if seed else Selection.load_from_disk(folder)
 
 
+def _refuse_mistakes(stage: Stage) -> None:
+    """Finds what can be found before hours have passed."""
+    args = parse_section(stage.command, stage.flags)[0]
+    if isinstance(args, SelectArguments):
+        make_rule(args)
+        parse_budget(args.budget)
+    if isinstance(args, ScoreArguments):
+        _refuse_unknown_signals(args)
+
+
+def _refuse_unknown_signals(args: ScoreArguments) -> None:
+    if not isinstance(args.signals, list) or set(args.signals) - _SIGNALS.keys():
+        raise ValueError(f"signals: expected a list of some of {list(_SIGNALS)}, got {args.signals!r}")
+
+
+def _recorded_settings(stage: Stage) -> dict[str, Any]:
+    """What a stage's result depends on, but for secrets."""
+    left_out = _WHERE if stage.command == "score" else set()
+    settings = {name: value for name, value in stage.settings.items() if name not in left_out}
+    return {**_without_tokens(settings), "inputs": _inputs(stage)}
+
+
+def _without_tokens(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain settings but for secrets, at any depth."""
+    return {
+        name: _without_tokens(value) if isinstance(value, Mapping) else value
+        for name, value in settings.items()
+        if not name.endswith("_token")
+    }
+
+
 def _inputs(stage: Stage) -> dict[str, Any]:
     """What the user's own pool and models are now: a fingerprint, exact weights."""
     found: dict[str, Any] = {}
@@ -291,10 +384,22 @@ def _inputs(stage: Stage) -> dict[str, Any]:
         if stage.settings.get(name):
             revision = stage.settings.get("model_revision") if name.startswith("model") else None
             found[name] = identify(stage.settings[name], revision)
+    for name in ("include", "exclude", "selection"):
+        folder = stage.flags.get(name)
+        if name in stage.settings and folder == stage.settings[name]:  # else it is a stage's
+            found[name] = _digest_of_rows(folder)
     return found
 
 
-def _with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:
+def _digest_of_rows(folder: str) -> str:
+    record = Path(folder, ROWS_FILE)
+    if record.exists():
+        return pool_digest(json.loads(record.read_text())["row_ids"])
+    return pool_digest(Selection.load_from_disk(folder).row_ids)
+
+
+def with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:
+    """The training arguments with TRL's model flags: revision, attention kernel, dtype."""
     training.model_init_kwargs = {
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,

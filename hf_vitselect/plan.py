@@ -9,6 +9,7 @@ from typing import Any
 from hf_vitselect.arguments import COMMANDS, PoolArguments, SelectArguments, parse_budget
 
 _POOL_FLAGS = [item.name for item in dataclasses.fields(PoolArguments)]
+_LAST = {"push", "compare", "report"}  # commands of the last round only
 _ROUND_NEEDS = {"score", "select", "train"}
 # Later rounds score with the model of the round before, and have the other columns already.
 _FIRST_ROUND_ONLY = {
@@ -52,42 +53,70 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
     more, what was selected before included; only the last subset and the last model are pushed.
 
     Args:
-        config: the sections seed, score, score_net, select, train and push, each with its command's flags;
-            and ``rounds``, 1 if not given.
+        config: sections, each with its command's flags: seed, score, score_net, select, push, train, compare
+            and report; and ``rounds``, 1 if not given.
         folder: the run's.
 
     Raises:
         ValueError: for an unknown section, one with an output_dir, or rounds that cannot be made.
     """
+    if wrong := [
+        name
+        for name, section in config.items()
+        if name != "rounds" and not isinstance(section or {}, Mapping)
+    ]:
+        raise ValueError(f"expected flags and their values in the sections {wrong}, got {config[wrong[0]]!r}")
     sections = {name: dict(config[name] or {}) for name in COMMANDS if name in config}
     rounds = config.get("rounds", 1)
     if unknown := sorted(config.keys() - sections.keys() - {"rounds"}):
         raise ValueError(f"unknown sections {unknown}; expected some of {[*COMMANDS, 'rounds']}")
     if placed := [name for name, section in sections.items() if "output_dir" in section]:
         raise ValueError(f"expected no output_dir in the sections {placed}: a run's stages lie in its folder")
-    if not isinstance(rounds, int) or rounds < 1:
+    if not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 1:
         raise ValueError(f"rounds: expected an int of 1 or more, got {rounds!r}")
-    if rounds > 1 and (not sections.keys() >= _ROUND_NEEDS or "score_net" in sections):
-        raise ValueError(
-            f"rounds: expected the sections {sorted(_ROUND_NEEDS)} and no score_net, got {list(sections)}; "
-            "each round scores with the model that the one before has trained"
-        )
+    if rounds > 1:
+        _refuse_rounds(sections, rounds)
     stages: list[Stage] = []
     latest: dict[str, str] = {}  # the folder of each command's latest stage
     for turn in range(1, rounds + 1):
         for command, section in sections.items():
-            if (command == "seed" and turn > 1) or (command == "push" and turn < rounds):
+            if (command == "seed" and turn > 1) or (command in _LAST and turn < rounds):
                 continue
             settings = _of_round(command, section, turn, rounds)
             flags = {**_from_before(command, latest, sections, turn), **settings}
-            flags |= {
-                name: latest.get(flags[name], flags[name]) for name in ("include", "exclude") if name in flags
-            }
-            name = f"{command}_{turn}" if turn > 1 and command != "push" else command
+            flags |= {name: _rows_of(flags[name], latest) for name in ("include", "exclude") if name in flags}
+            name = f"{command}_{turn}" if turn > 1 and command not in _LAST else command
             if command != "push":
                 latest[command] = flags["output_dir"] = str(folder / name)
+            if command in ("push", "report"):
+                flags["run_dir"] = str(folder)
             stages.append(Stage(name, command, settings, flags))
     return stages
+
+
+def _rows_of(name: Any, latest: Mapping[str, str]) -> str:
+    """The folder of a stage's rows, or a folder of the user's own."""
+    if not isinstance(name, str) or (name in COMMANDS and name not in latest):
+        raise ValueError(f"include, exclude: expected a stage before or a folder, got {name!r}")
+    return latest.get(name, name)
+
+
+def _refuse_rounds(sections: Mapping[str, Mapping[str, Any]], rounds: int) -> None:
+    """Refuses what would fail only in a later round."""
+    if not sections.keys() >= _ROUND_NEEDS or "score_net" in sections:
+        raise ValueError(
+            f"rounds: expected the sections {sorted(_ROUND_NEEDS)} and no score_net, got {list(sections)}; "
+            "each round scores with the model that the one before has trained"
+        )
+    by, signals = (
+        sections["select"].get("by", SelectArguments.by),
+        sections["score"].get("signals", ["necessity"]),
+    )
+    if by not in signals or "suffix" in sections["score"]:
+        raise ValueError(f"rounds: expected by= among the signals {signals} and no suffix, got {by!r}")
+    budget = parse_budget(sections["select"].get("budget", SelectArguments.budget))
+    if isinstance(budget, int) and budget < rounds:
+        raise ValueError(f"rounds: expected a budget of at least one row a round, got {budget}")
 
 
 def _of_round(command: str, section: Mapping[str, Any], turn: int, rounds: int) -> dict[str, Any]:
@@ -126,6 +155,8 @@ def _from_before(
         flags = {"dataset_name": f"{latest['score_net']}/scored", "by": "score_net"}
     elif command == "select" and "score" in latest:
         flags["dataset_name"] = f"{latest['score']}/scored"
-    elif command in ("train", "push") and "select" in latest:
+    elif command == "compare" and "score" in latest:
+        flags["dataset_name"] = f"{latest.get('score_net', latest['score'])}/scored"
+    elif command in ("train", "push", "report") and "select" in latest:
         flags["selection"] = latest["select"]
     return flags

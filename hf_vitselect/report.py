@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, Value
 from numpy.typing import NDArray
 
+from hf_vitselect.baselines import length_column
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.selection import Selection
 
@@ -97,30 +98,48 @@ def make_up(pool: Dataset, selection: Selection, column: str) -> dict[str, dict[
     if not isinstance(pool.features.get(column), Value):
         plain = [name for name, kind in pool.features.items() if isinstance(kind, Value)]
         raise ColumnError(f"expected a column of plain values, got {column!r}; choose one of {plain}")
-    values = ["(none)" if value is None else str(value) for value in pool[column]]
-    everywhere = Counter(values)
-    picked = Counter(values[index] for index in selection.indices)
-    return {
-        value: {
-            "pool": count,
-            "subset": picked[value],
-            "pool_share": count / len(values),
-            "subset_share": picked[value] / len(selection),
-        }
-        for value, count in sorted(everywhere.items(), key=lambda item: (-item[1], item[0]))
+    values = pool[column]
+    everywhere, picked = Counter(values), Counter(values[index] for index in selection.indices)
+    return _shares((value, count, picked[value]) for value, count in everywhere.items())
+
+
+def make_ups(selection: Selection) -> dict[str, dict[str, dict[str, float]]]:
+    """What the selection itself remembers of its make-up, and that of its answers' lengths.
+
+    Returns:
+        For each column that sorts the pool's rows into kinds, as `make_up` gives it; and under the length's
+        name the rows in each quarter of the pool's lengths.
+    """
+    known = {
+        name: _shares((row["value"], row["pool"], row["subset"]) for row in counts)
+        for name, counts in selection.recipe.get("make_up", {}).items()
     }
+    name = length_column(selection)
+    lengths = _length_counts(selection, name) if name else []
+    return known | ({name: _shares(lengths, sort=False)} if name and len(lengths) > 1 else {})
+
+
+def duplicates(selection: Selection) -> dict[str, int]:
+    """Rows that repeat an earlier one, picture for picture and word for word: in the pool, in the subset."""
+    table = selection.scores.select_columns(["row_id", "selected"]).with_format("arrow")[:]
+    contents = [row_id.rpartition("-")[0] for row_id in table["row_id"].to_pylist()]
+    picked = [
+        content for content, there in zip(contents, table["selected"].to_pylist(), strict=True) if there
+    ]
+    return {"pool": len(contents) - len(set(contents)), "subset": len(picked) - len(set(picked))}
 
 
 def plots(selection: Selection, pool: Dataset | None = None, column: str | None = None) -> dict[str, bytes]:
     """Draws the selection against its pool.
 
     Args:
-        pool: the pool that the selection was made from; needed for ``column`` only.
-        column: the pool's column whose make-up is drawn.
+        pool: the pool that the selection was made from; needed for a ``column`` only that the selection
+            does not remember.
+        column: the column whose make-up is drawn; the first that the selection remembers if None.
 
     Returns:
-        PNG files by name: ``scores.png``, the histogram of the main score, if there is one; and
-        ``make_up.png`` if a column was given.
+        PNG files by name: ``scores.png``, the histogram of the main score, if there is one; ``make_up.png``
+        if there is a column to draw; ``lengths.png``, the histogram of the answers' lengths.
 
     Raises:
         ColumnError: if there is no such column, or no pool to take it from.
@@ -130,10 +149,19 @@ def plots(selection: Selection, pool: Dataset | None = None, column: str | None 
         pool_scores, subset_scores = score_values(selection, columns[0])
         if len(pool_scores):
             drawn["scores.png"] = _histogram(columns[0], pool_scores, subset_scores)
+    remembered = {
+        name: shares for name, shares in make_ups(selection).items() if name != length_column(selection)
+    }
+    column = column if column is not None else next(iter(remembered), None)
     if column is not None:
-        if pool is None:
+        if column not in remembered and pool is None:
             raise ColumnError(f"expected the pool that has the column {column!r}, got none; pass pool=")
-        drawn["make_up.png"] = _bars(column, make_up(pool, selection, column))
+        shares = remembered.get(column) if pool is None else make_up(pool, selection, column)
+        drawn["make_up.png"] = _bars(column, shares or {})
+    if (name := length_column(selection)) is not None:
+        pool_lengths, subset_lengths = score_values(selection, name)
+        if len(pool_lengths):
+            drawn["lengths.png"] = _histogram(name, pool_lengths, subset_lengths)
     return drawn
 
 
@@ -173,6 +201,37 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = Non
         for width, right in zip(widths, numeric, strict=True)
     )
     return "\n".join([line(cells[0]), f"|{'|'.join(rules)}|", *(line(values) for values in cells[1:])])
+
+
+def _shares(counts: Iterable[tuple[Any, int, int]], sort: bool = True) -> dict[str, dict[str, float]]:
+    """From (value, rows of the pool, rows of the subset) to counts and shares by the value's name."""
+    named: dict[str, list[int]] = {}
+    for value, pool, subset in counts:
+        # Two values of one name, such as 1 and "1", are one bar.
+        bar = named.setdefault("(none)" if value is None else str(value), [0, 0])
+        bar[0], bar[1] = bar[0] + pool, bar[1] + subset
+    rows, picked = (max(1, sum(bar[i] for bar in named.values())) for i in (0, 1))
+    order = sorted(named.items(), key=lambda item: (-item[1][0], item[0])) if sort else named.items()
+    return {
+        name: {"pool": pool, "subset": subset, "pool_share": pool / rows, "subset_share": subset / picked}
+        for name, (pool, subset) in order
+    }
+
+
+def _length_counts(selection: Selection, column: str) -> list[tuple[str, int, int]]:
+    pool, subset = score_values(selection, column)
+    if not len(pool):
+        return []
+    tops = np.unique(np.quantile(pool, [0.25, 0.5, 0.75, 1], method="inverted_cdf")).astype(int).tolist()
+    bottoms = [int(pool.min()), *(top + 1 for top in tops[:-1])]
+    return [
+        (
+            f"{low:,} to {top:,}" if low < top else f"{top:,}",
+            int(((low <= pool) & (pool <= top)).sum()),
+            int(((low <= subset) & (subset <= top)).sum()),
+        )
+        for low, top in zip(bottoms, tops, strict=True)
+    ]
 
 
 def _cell(value: Any) -> str:

@@ -13,7 +13,8 @@ from hf_vitselect.rows import Conversation
 from hf_vitselect.views import View
 
 if TYPE_CHECKING:
-    from hf_vitselect.vlm import VLM, ResponseLoss
+    from hf_vitselect.signals import ResponseSignals
+    from hf_vitselect.vlm import VLM
 
 _FLOAT32_MAX = 3.4028234663852886e38
 
@@ -35,7 +36,11 @@ class ResponseScorer(MeasuringScorer):
         dtype: a torch dtype's name; ``auto`` is the checkpoint's. Half precision moves losses by
             about 1e-3 with the batch's make-up.
         batch_size: rows in one forward; does not change the scores beyond rounding.
+        batch_tokens: tokens in one forward, padding included, in place of `batch_size`: for a GPU, where
+            it is filled whatever the rows' lengths.
         max_length: rows with more tokens are ``too_long``; the model's own context if None.
+        attn_implementation: the attention kernel, as in `transformers`, whose choice it is if None. Under
+            any but ``sdpa`` rows of one picture cost a whole forward each.
         trust_remote_code: as in `transformers`.
 
     Raises:
@@ -51,13 +56,17 @@ class ResponseScorer(MeasuringScorer):
         revision: str | None = None,
         dtype: str = "auto",
         batch_size: int = 8,
+        batch_tokens: int | None = None,
         max_length: int | None = None,
+        attn_implementation: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
         super().__init__(model, column=column, revision=revision)
         self.dtype = str(dtype).removeprefix("torch.")
         self.batch_size = batch_size
+        self.batch_tokens = batch_tokens
         self.max_length = max_length
+        self.attn_implementation = attn_implementation
         self.trust_remote_code = trust_remote_code
         self.processor = None
         if processor is not None:
@@ -71,7 +80,7 @@ class ResponseScorer(MeasuringScorer):
         return Features({self.column: Value("float32"), self.status_column: Value("string")})
 
     @abstractmethod
-    def value(self, losses: Mapping[View, "ResponseLoss"]) -> float:
+    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The row's number.
 
         Args:
@@ -81,12 +90,12 @@ class ResponseScorer(MeasuringScorer):
             ArithmeticError: if there is none, which is ``non_finite``, as are infinity and NaN.
         """
 
-    def measure(self, rows: Sequence[Conversation | RowError]) -> list["ResponseLoss | RowError"]:
+    def measure(self, rows: Sequence[Conversation | RowError]) -> list["ResponseSignals | RowError"]:
         """The losses of the response tokens, in batches of rows of similar length."""
-        losses: list[ResponseLoss | RowError] = self.loaded.score(rows, self.batch_size)
-        return losses
+        vlm: VLM = self.loaded
+        return vlm.score(rows, None if self.batch_tokens else self.batch_size, self.batch_tokens)
 
-    def columns(self, rows: Sequence[Mapping[View, "ResponseLoss"] | RowError]) -> dict[str, list[Any]]:
+    def columns(self, rows: Sequence[Mapping[View, "ResponseSignals"] | RowError]) -> dict[str, list[Any]]:
         """The number of every row that has one, and the status of all."""
         values = [self._value_or_error(row) for row in rows]
         return {
@@ -105,10 +114,11 @@ class ResponseScorer(MeasuringScorer):
             dtype=self.dtype,
             device=self._device(),
             max_length=self.max_length,
+            attn_implementation=self.attn_implementation,
             trust_remote_code=self.trust_remote_code,
         )
 
-    def _value_or_error(self, row: Mapping[View, "ResponseLoss"] | RowError) -> float | RowError:
+    def _value_or_error(self, row: Mapping[View, "ResponseSignals"] | RowError) -> float | RowError:
         if isinstance(row, RowError):
             return row
         tokens = {len(losses.nll) for losses in row.values()}

@@ -226,15 +226,26 @@ def row_ids(dataset: Any) -> list[str]:
     """
     seen: Counter[str] = Counter()
     ids = []
-    with tqdm(total=len(dataset), desc="Hashing rows", unit="row", leave=False) as progress:
-        for table in undecoded(dataset):
-            for i, row in enumerate(read_table(table)):
-                # An unreadable row has no turns to hash, but must have an id all the same.
-                digest = _cells_hash(table.slice(i, 1)) if isinstance(row, RowError) else content_hash(row)
-                ids.append(f"{digest}-{seen[digest]}")
-                seen[digest] += 1
-            progress.update(len(table))
+    contents = row_contents(dataset)
+    for digest in tqdm(contents, total=len(dataset), desc="Hashing rows", unit="row", leave=False):
+        ids.append(f"{digest}-{seen[digest]}")
+        seen[digest] += 1
     return ids
+
+
+def row_contents(dataset: Any) -> Iterator[str]:
+    """What every row's id begins with, the hash of its content; of a stream too."""
+    for table in undecoded(dataset):
+        for i, row in enumerate(read_table(table)):
+            # An unreadable row has no turns to hash, but must have an id all the same.
+            yield _cells_hash(table.slice(i, 1)) if isinstance(row, RowError) else content_hash(row)
+
+
+def answer_characters(dataset: Any) -> list[int | None]:
+    """How long every row's answers are, in characters; None for a row that cannot be read."""
+    layout = find_layout(dataset.column_names)
+    texts = dataset.select_columns(list(layout.text_columns)).with_format("arrow")
+    return [_answer_characters(layout, row) for table in texts.iter(1000) for row in table.to_pylist()]
 
 
 def content_hash(row: Conversation) -> str:
@@ -270,6 +281,14 @@ def _read_or_error(layout: Layout, row: Mapping[str, Any]) -> Conversation | Row
         return layout.read(row)
     except RowError as error:
         return error
+
+
+def _answer_characters(layout: Layout, row: Mapping[str, Any]) -> int | None:
+    try:
+        turns = [_turn(role, content) for role, content in layout.read_turns(row)]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return sum(len(turn.text) for turn in turns if turn.role == "assistant")
 
 
 def _turn(role: str, content: Any) -> Turn:

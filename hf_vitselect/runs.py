@@ -1,6 +1,5 @@
 """A run: stages in a folder. Finished ones are not repeated, stale ones are refused."""
 
-import hashlib
 import json
 import os
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_vitselect.engines.ledger import refuse_changes, write_atomically
+from hf_vitselect.errors import StaleRunError
 
 
 class Run:
@@ -27,7 +27,21 @@ class Run:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.seconds: dict[str, float] = {}
-        self._before = ""
+        self._before: dict[str, Any] = {}
+
+    def refuse_stale(self, stages: Mapping[str, Mapping[str, Any]]) -> None:
+        """Looks at all stages before the first one costs anything.
+
+        Args:
+            stages: the settings of every stage that is to come, in order.
+
+        Raises:
+            StaleRunError: as `stage` does.
+        """
+        before: dict[str, Any] = {}
+        for name, settings in stages.items():
+            self._state(name, _plain({**settings, "stages_before": before}))
+            before[name] = settings
 
     def stage(self, name: str, settings: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
         """Does the work, unless it is done already with these settings.
@@ -39,19 +53,16 @@ class Run:
                 and finds there what it had written.
 
         Raises:
-            StaleRunError: if the stage was made with other settings, naming those that changed.
+            StaleRunError: if the stage was made with other settings, naming those that changed, or by nobody
+                knows which.
         """
         folder, record = self.folder / name, self.folder / f"{name}.json"
-        wanted = json.loads(json.dumps({**settings, "stages_before": self._before}))
-        self._before = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
-        if record.exists():
-            state = json.loads(record.read_text())
-            # A stage that stopped before it left anything, at a wrong setting say, binds nobody.
-            if "seconds" in state or folder.exists():
-                refuse_changes(state["settings"], wanted, [folder, record])
-            if "seconds" in state:
-                self.seconds[name] = state["seconds"]
-                return folder
+        wanted = _plain({**settings, "stages_before": self._before})
+        self._before[name] = settings
+        state = self._state(name, wanted)
+        if "seconds" in state:
+            self.seconds[name] = state["seconds"]
+            return folder
         write_atomically(record, json.dumps({"settings": wanted}, indent=2).encode())
         start = time.perf_counter()
         work(folder)
@@ -59,3 +70,24 @@ class Run:
         finished = {"settings": wanted, "seconds": self.seconds[name]}
         write_atomically(record, json.dumps(finished, indent=2).encode())
         return folder
+
+    def _state(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """What a stage's record says, if it was made with these settings."""
+        folder, record = self.folder / name, self.folder / f"{name}.json"
+        if not record.exists():
+            if folder.exists():
+                raise StaleRunError(
+                    f"expected a record of the settings that made {folder}, got none in {record}; "
+                    f"give another output folder, or delete {folder}"
+                )
+            return {}
+        state: dict[str, Any] = json.loads(record.read_text())
+        # A stage that stopped before it left anything, at a wrong setting say, binds nobody.
+        if "seconds" in state or folder.exists():
+            refuse_changes(state["settings"], wanted, [folder, record])
+        return state
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain

@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from datasets import Dataset, List, Value
 from datasets import Sequence as SequenceFeature
-from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from huggingface_hub import ModelCard, ModelHubMixin, PyTorchModelHubMixin
 from numpy.typing import NDArray
 from torch import nn
 
 from hf_vitselect.columns import read_features, read_scores
-from hf_vitselect.errors import ColumnError
+from hf_vitselect.errors import ColumnError, ModelError
 
+_Net = TypeVar("_Net", bound=ModelHubMixin)
 _NOT_GRADED = ("image_missing", "bad_row")
 
 
@@ -170,6 +171,10 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
         spread = np.where(high > low, high - low, np.inf)
         scaled = np.where(high > low, 2 * (filled - low) / spread - 1, 0.0)
         return scaled.astype(np.float32)
+
+    @classmethod
+    def _load_as_pickle(cls, model: _Net, model_file: str, map_location: str, strict: bool) -> _Net:
+        raise ModelError(f"expected a score net with model.safetensors, got {model_file}; save it again")
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """The card that `save_pretrained` and `push_to_hub` write."""

@@ -117,9 +117,10 @@ class Scorer(ABC):
     def recipe(self) -> dict[str, Any]:
         """What made the scores, as plain JSON: class, configuration, exact weights, code version.
 
-        The batch size is left out: a run that went out of memory goes on with a smaller one.
+        The size of batches is left out: a run that went out of memory goes on with smaller ones.
         """
-        state = {name: value for name, value in self.__getstate__().items() if name != "batch_size"}
+        sizes = ("batch_size", "batch_tokens")
+        state = {name: value for name, value in self.__getstate__().items() if name not in sizes}
         plain = {name: value.recipe() if hasattr(value, "recipe") else value for name, value in state.items()}
         return {"scorer": type(self).__name__, **plain}
 

@@ -3,14 +3,17 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 import pyarrow as pa
-from datasets import Dataset, Features, concatenate_datasets
+from datasets import Dataset, Features, IterableDataset, concatenate_datasets
 from tqdm.auto import tqdm
 
-from hf_vitselect.engines.ledger import Ledger
+from hf_vitselect.engines.engine import Engine
+from hf_vitselect.engines.ledger import ROWS, Ledger
+from hf_vitselect.engines.work import Work
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.measuring import join
 from hf_vitselect.rows import find_layout, row_ids
@@ -21,74 +24,87 @@ _RECORD = "hf_vitselect: "
 
 
 def score(
-    dataset: Dataset,
+    dataset: Dataset | IterableDataset,
     scorers: Scorer | Sequence[Scorer],
     output_dir: str | os.PathLike[str] | None = None,
     *,
     shard_size: int = 500,
+    workers: int | None = None,
+    engine: Literal["local", "ray"] = "local",
 ) -> Dataset:
     """Attaches the columns of one or several scorers to a pool.
 
     Scorers of the same model and settings share its forwards: a view of a row is measured once for all of
-    them. The numbers are those that each would give alone.
+    them. The numbers are those that each would give alone, whatever the engine and the workers.
+
+    A worker that dies is replaced. Rows that kill it again are found by halving their shard, and get nulls
+    and the status ``worker_died``.
+
+    Processes that a launcher started side by side (``torchrun``, ``accelerate launch``, or your own with
+    ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK``) share the shards if they have the same ``output_dir``. None
+    waits for another: one that is done with its own shards helps with the others', and each returns the
+    whole pool.
 
     Args:
-        dataset: the pool; any conversation layout.
+        dataset: the pool; any conversation layout. Of a stream, which must know its features, no picture is
+            decoded but those that its own ``map`` or ``filter`` decodes: put ``stream.decode(False)`` before
+            those.
         scorers: what to attach.
-        output_dir: keeps every finished shard as Parquet; the same call goes on after a crash. Without
-            it the work is that of ``dataset.map(scorer, batched=True)``; scorers that share forwards are
-            cached together.
-        shard_size: rows in one shard; at most so many are lost in a crash.
+        output_dir: keeps every finished shard as Parquet; the same call goes on after a crash, with another
+            number of workers too. Without it nothing is kept, and in this process the work is that of
+            ``dataset.map(scorer, batched=True)``; scorers that share forwards are cached together.
+        shard_size: rows in one shard; at most so many are lost in a crash, and for each worker so many are in
+            memory.
+        workers: worker processes, or Ray actors. By default one for each GPU if there are several, else none.
+            ``workers=1`` is one process beside this one, which a row can kill without killing the run.
+        engine: ``ray`` runs the workers on the Ray cluster that this process is, or gets, connected to.
 
     Returns:
-        The pool with the columns joined, images byte for byte as they were. It remembers its scorers,
-        and `select_diverse` writes them into the recipe.
+        The pool with the columns joined, in the pool's order, images byte for byte as they were. It
+        remembers its scorers, and `select_diverse` writes them into the recipe. Of a stream, what was
+        written to ``output_dir``.
 
     Raises:
         ColumnError: if a column would be overwritten, or two scorers add the same one.
         LayoutError: if the columns are no known conversation layout, or there are no rows.
         StaleRunError: if ``output_dir`` holds shards of other scorers or of another pool.
+        ValueError: for a stream without ``output_dir``, or an engine that does not exist.
+        WorkerError: if workers die before they have scored anything.
     """
     scorers = [scorers] if isinstance(scorers, Scorer) else list(scorers)
-    if not isinstance(dataset, Dataset):
-        raise LayoutError(f"expected a datasets.Dataset (one split), got {type(dataset).__name__}")
-    dataset = dataset.with_format(None)  # a format may decode pictures
-    find_layout(dataset.column_names)
-    if len(dataset) == 0:
-        raise LayoutError("expected rows to score, got an empty data set")
-    added: list[str] = []
-    for scorer in scorers:
-        refuse_overwrite(scorer, dataset.column_names)
-        if twice := [name for name in scorer.features if name in added]:
-            raise ColumnError(f"two scorers add {twice}; give one of them another column=")
-        added.extend(scorer.features)
+    if not isinstance(dataset, (Dataset, IterableDataset)):
+        raise LayoutError(
+            f"expected a datasets.Dataset or IterableDataset (one split), got {type(dataset).__name__}"
+        )
+    if dataset.features is None:
+        raise LayoutError(
+            "expected a stream that knows its features; give them to the function that made it, as features="
+        )
+    _refuse_columns(list(dataset.features), scorers)
     record = {
         "source": recorded_source(dataset),
         "scorers": recorded_scorers(dataset) + [scorer.recipe() for scorer in scorers],
     }
-    if output_dir is None:
-        columns = [*dataset.column_names, *added]
-        for scorer in join(scorers):
-            dataset = dataset.map(
-                scorer, batched=True, batch_size=shard_size, desc=f"Scoring {scorer.column}"
-            )
-        # Where scorers were joined, theirs stand side by side.
-        scored = dataset if dataset.column_names == columns else dataset.select_columns(columns)
+    chosen = Engine.choose(engine, workers)
+    if isinstance(dataset, IterableDataset):
+        if output_dir is None:
+            raise ValueError("expected output_dir=, where the rows of a stream are written with their scores")
+        scored = _score_stream(dataset, scorers, output_dir, shard_size, chosen)
     else:
-        scored = concatenate_datasets(
-            [dataset, _sharded_columns(dataset, scorers, output_dir, shard_size)], axis=1
-        )
+        if len(dataset) == 0:
+            raise LayoutError("expected rows to score, got an empty data set")
+        scored = _score_rows(dataset.with_format(None), scorers, output_dir, shard_size, chosen)
     scored.info.description = _describe(dataset.info.description or "", record)
     return scored
 
 
-def recorded_scorers(dataset: Dataset) -> list[dict[str, Any]]:
+def recorded_scorers(dataset: Dataset | IterableDataset) -> list[dict[str, Any]]:
     """The recipes of the scorers that `score` has attached to this pool, in order."""
     scorers: list[dict[str, Any]] = _recorded(dataset).get("scorers", [])
     return scorers
 
 
-def recorded_source(dataset: Dataset) -> dict[str, Any]:
+def recorded_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
     """Where this pool came from when `score` saw it first, or comes from now."""
     source: dict[str, Any] = _recorded(dataset).get("source") or pool_source(dataset)
     return source
@@ -99,9 +115,51 @@ def pool_digest(ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
-def _sharded_columns(
-    dataset: Dataset, scorers: Sequence[Scorer], output_dir: str | os.PathLike[str], shard_size: int
+def _refuse_columns(there: Sequence[str], scorers: Sequence[Scorer]) -> None:
+    find_layout(there)
+    added: list[str] = []
+    for scorer in scorers:
+        refuse_overwrite(scorer, there)
+        if twice := [name for name in scorer.features if name in added]:
+            raise ColumnError(f"two scorers add {twice}; give one of them another column=")
+        added.extend(scorer.features)
+
+
+def _score_rows(
+    dataset: Dataset,
+    scorers: Sequence[Scorer],
+    output_dir: str | os.PathLike[str] | None,
+    shard_size: int,
+    engine: Engine,
 ) -> Dataset:
+    if output_dir is not None:
+        return _beside(dataset, _score_shards(dataset, scorers, output_dir, shard_size, engine))
+    if engine.workers is not None:
+        with TemporaryDirectory() as folder:
+            columns = _score_shards(dataset, scorers, folder, shard_size, engine, in_memory=True)
+        return _beside(dataset, columns)
+    names = [*dataset.column_names, *Work(scorers).features]
+    for scorer in join(scorers):
+        dataset = dataset.map(scorer, batched=True, batch_size=shard_size, desc=f"Scoring {scorer.column}")
+    # Where scorers were joined, theirs stand side by side.
+    return dataset if dataset.column_names == names else dataset.select_columns(names)
+
+
+def _beside(dataset: Dataset, columns: Dataset) -> Dataset:
+    joined: Dataset = concatenate_datasets([dataset, columns], axis=1)
+    return joined
+
+
+def _score_shards(
+    dataset: Dataset,
+    scorers: Sequence[Scorer],
+    output_dir: str | os.PathLike[str],
+    shard_size: int,
+    engine: Engine,
+    *,
+    in_memory: bool = False,
+) -> Dataset:
+    """The new columns of a pool, shard by shard."""
     ids = row_ids(dataset)
     settings = {
         "pool": pool_digest(ids),
@@ -111,37 +169,96 @@ def _sharded_columns(
     }
     read = [name for scorer in scorers for name in scorer.reads if name in dataset.column_names]
     if read:
-        settings["reads"] = {name: _column_digest(dataset, name) for name in read}
+        settings["reads"] = {name: column_digest(dataset, name) for name in read}
     ledger = Ledger(output_dir, settings)
     wanted = [*find_layout(dataset.column_names).columns, *read]
-    inputs = dataset.select_columns(list(dict.fromkeys(wanted)))
-    features = Features({name: kind for scorer in scorers for name, kind in scorer.features.items()})
+    inputs = dataset.select_columns(list(dict.fromkeys(wanted))).with_format("arrow")
     starts = range(0, len(ids), shard_size)
-    joined = join(scorers)
-    with tqdm(total=len(ids), desc="Scoring", unit="row") as progress:
-        for shard, start in enumerate(starts):
-            stop = min(start + shard_size, len(ids))
-            if not ledger.path(shard).exists():
-                table = inputs.with_format("arrow")[start:stop]
-                for scorer in joined:
-                    table = scorer(table)
-                columns = [table.column(name).combine_chunks() for name in features]
-                ledger.write(shard, pa.Table.from_arrays(columns, schema=features.arrow_schema))
-            progress.update(stop - start)
-    files = [str(ledger.path(shard)) for shard in range(len(starts))]
-    return Dataset.from_parquet(files, features=features, cache_dir=str(ledger.folder / "joined"))
+    finished = ledger.finished()
+    missing = [shard for shard in range(len(starts)) if shard not in finished]
+
+    def shards() -> Iterator[tuple[int, pa.Table]]:
+        for shard in engine.rank.order(missing):
+            if not ledger.path(shard).exists():  # another rank may have been faster
+                yield shard, inputs[starts[shard] : starts[shard] + shard_size]
+
+    def keep(shard: int, rows: pa.Table, columns: pa.Table) -> None:
+        ledger.write(shard, columns)
+        progress.update(len(rows))
+
+    left = sum(min(shard_size, len(ids) - starts[shard]) for shard in missing)
+    work = Work(scorers)
+    with tqdm(total=len(ids), initial=len(ids) - left, desc="Scoring", unit="row") as progress:
+        engine.run(work, shards(), keep)
+    return ledger.read(len(starts), work.features, in_memory=in_memory)
 
 
-def _column_digest(dataset: Dataset, name: str) -> str:
+def _score_stream(
+    stream: IterableDataset,
+    scorers: Sequence[Scorer],
+    output_dir: str | os.PathLike[str],
+    shard_size: int,
+    engine: Engine,
+) -> Dataset:
+    """A stream's rows with their new columns.
+
+    A stream has no length and no fingerprint, so it is read from its start also when a run goes on, and each
+    finished shard must have been made from the very rows that come now.
+    """
+    work, features = Work(scorers), stream.features
+    settings = {
+        "stream": sorted(features),
+        "shard_size": shard_size,
+        "scorers": [scorer.recipe() for scorer in scorers],
+    }
+    ledger = Ledger(output_dir, settings)
+    shards_read = 0
+
+    def shards() -> Iterator[tuple[int, pa.Table]]:
+        nonlocal shards_read
+        # The first time its own, the second time what other ranks have left.
+        for ranks in range(min(2, engine.rank.world)):
+            # Not as Arrow tables: those of a generator's rows have whatever types each row suggests.
+            batches = stream.with_format(None).decode(False).iter(batch_size=shard_size)
+            for shard, batch in enumerate(batches):
+                table = pa.table(features.encode_batch(batch), schema=features.arrow_schema)
+                digest = _digest([table])
+                if ledger.path(shard).exists():
+                    ledger.refuse_other_rows(shard, digest)
+                elif ranks or shard % engine.rank.world == engine.rank.number:
+                    yield shard, table.replace_schema_metadata({ROWS: digest})
+                shards_read = shard + 1
+
+    def keep(shard: int, rows: pa.Table, columns: pa.Table) -> None:
+        for name in columns.column_names:
+            rows = rows.append_column(columns.schema.field(name), columns.column(name))
+        ledger.write(shard, rows)
+        progress.update(len(rows))
+
+    with tqdm(desc="Scoring", unit="row") as progress:
+        engine.run(work, shards(), keep)
+    if shards_read == 0:
+        raise LayoutError("expected rows to score, got an empty stream")
+    ledger.refuse_more_than(shards_read)
+    return ledger.read(shards_read, Features({**features, **work.features}))
+
+
+def column_digest(dataset: Dataset, name: str) -> str:
+    """sha256 over a column's values in order."""
+    return _digest(dataset.select_columns([name]).with_format("arrow").iter(1000))
+
+
+def _digest(tables: Iterable[pa.Table]) -> str:
     digest = hashlib.sha256()
-    for table in dataset.select_columns([name]).with_format("arrow").iter(batch_size=1000):
-        # Taken anew, equal values have equal bytes, wherever in a larger buffer they lay.
-        values = table.column(0).combine_chunks().take(pa.array(range(len(table))))
-        digest.update(pa.RecordBatch.from_arrays([values], [name]).serialize())
+    for table in tables:
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            # Taken anew, equal values have equal bytes, wherever in a larger buffer they lay.
+            values = column.combine_chunks().take(pa.array(range(len(table))))
+            digest.update(pa.RecordBatch.from_arrays([values], [name]).serialize())
     return digest.hexdigest()
 
 
-def _recorded(dataset: Dataset) -> dict[str, Any]:
+def _recorded(dataset: Dataset | IterableDataset) -> dict[str, Any]:
     """What `score` has written into the data set's description, which survives maps and saving."""
     for line in (dataset.info.description or "").splitlines():
         if line.startswith(_RECORD):

@@ -7,25 +7,30 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, Value, load_from_disk
+from datasets import Dataset, Value, concatenate_datasets, load_from_disk
 from numpy.typing import NDArray
 
-from hf_vitselect.columns import keep_rows, read_column, read_features, read_scores
+from hf_vitselect import rules
+from hf_vitselect.columns import keep_rows, read_column, read_features, read_scores, read_values
+from hf_vitselect.diversity import diversity
+from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
-from hf_vitselect.rows import row_ids
+from hf_vitselect.make_up import make_up
+from hf_vitselect.rows import answer_characters, row_ids
 from hf_vitselect.rules import NeighborPenalty
+from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import Rule
+from hf_vitselect.rules.clusters import numbered
 from hf_vitselect.scorer import Scorer
 from hf_vitselect.scoring import pool_digest, recorded_scorers, recorded_source
 from hf_vitselect.sources import versions
-
-_DIVERSITY_SAMPLE = 2000
+from hf_vitselect.validation import check_selection
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,11 @@ class Selection:
         gains: float64 of shape (picked,), the score at the moment of the pick; of rows that were included,
             what their own selection said, or 0.
         scores: one row for each row of the pool: row_id, its numbers and statuses, selected, rank
-            (0 = picked first, null = not picked). No images, texts or embeddings.
+            (0 = picked first, null = not picked), and answer_characters where the pool has no
+            response_tokens. No images, texts or embeddings.
         recipe: plain JSON: pool, rows in and out, rows dropped by status, rows included and excluded with
             the recipe that chose them, scorers with their exact models, rule, what the rule notes about its
-            picks, seed, versions, diversity figures.
+            picks, seed, versions, diversity figures, make-up.
     """
 
     dataset: Dataset
@@ -80,6 +86,7 @@ class Selection:
             "over": None,
             "scorers": [],
             "diversity": {},
+            "make_up": make_up(pool, indices),
             **reasons,
             "versions": versions("hf_vitselect", "datasets", "numpy", "torch", "transformers"),
         }
@@ -95,6 +102,46 @@ class Selection:
         ids: list[str] = self.scores["row_id"][self.indices]
         return ids
 
+    def extend(self, new_rows: Dataset, budget: int | float, *, rule: Rule | None = None) -> "Selection":
+        """Picks more from rows that have come since, given what was picked before; nothing is scored again.
+
+        The new pool is this selection's rows, which stay, and after them the new ones: indices and recipe
+        are about that. Picks are those of `select_diverse` over the whole grown pool with the earlier picks
+        included and the other earlier rows excluded, up to the order of ties and random draws. They are not
+        those of a fresh selection over the grown pool: earlier rows that were passed over are not looked at
+        again, and whatever a rule takes from the pool as a whole (quantiles and clusters of
+        `GroupedSampling`, the range of ``rescale="minmax"``) it takes from these rows.
+
+        Args:
+            new_rows: rows with the same columns, scored by the same scorers.
+            budget: how many of them to pick, as rows or as a share of them; see `select_diverse`.
+            rule: the same rule if None.
+
+        Raises:
+            BudgetError: if the budget cannot be met.
+            ColumnError: if the new rows have not the selection's columns.
+            ValueError: if the recipe's rule is none of `hf_vitselect.rules` and no other is given.
+        """
+        if new_rows.features != self.dataset.features:
+            ours, theirs = self.dataset.features, new_rows.features
+            other = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+            raise ColumnError(
+                f"expected new rows with the selection's columns and types, got others in {other}; "
+                "score them with the same scorers"
+            )
+        pool = concatenate_datasets([self.dataset, new_rows])
+        earlier = Dataset.from_dict({"row_id": row_ids(pool)[: len(self)]})
+        kept = replace(self, indices=np.arange(len(self)), scores=earlier)
+        return select_diverse(
+            pool,
+            len(self) + budget_rows(budget, len(new_rows)),
+            by=self.recipe["by"] or "necessity",
+            over=self.recipe["over"] or "embedding",
+            rule=_recorded_rule(self.recipe) if rule is None else rule,
+            seed=self.recipe["seed"],
+            include=kept,
+        )
+
     def save_to_disk(self, path: str | os.PathLike[str]) -> None:
         """Writes everything to a folder, whole or not at all; an older selection there is replaced.
 
@@ -104,7 +151,7 @@ class Selection:
         target = Path(path)
         if target.exists() and not (target / "recipe.json").exists() and any(target.iterdir()):
             raise FileExistsError(f"{target} is there and is no selection; give another folder")
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        temporary = target.with_name(f".{target.name}.partial")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         self.dataset.save_to_disk(temporary / "dataset")
@@ -114,12 +161,17 @@ class Selection:
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
 
+    def save_recipe(self, path: str | os.PathLike[str]) -> None:
+        """Writes the recipe alone over that of the same selection, which stays whole all the time."""
+        write_atomically(Path(path, "recipe.json"), json.dumps(self.recipe, indent=2).encode())
+
     @classmethod
     def load_from_disk(cls, path: str | os.PathLike[str]) -> "Selection":
         """Reads what `save_to_disk` wrote.
 
         Raises:
             FileNotFoundError: if there is no selection.
+            SelectionError: if its parts do not fit together.
         """
         folder = Path(path)
         if not (folder / "picks.npz").exists():
@@ -128,6 +180,7 @@ class Selection:
             indices, gains = picks["indices"], picks["gains"]
         recipe = json.loads((folder / "recipe.json").read_text())
         dataset, scores = (load_from_disk(str(folder / name)) for name in ("dataset", "scores"))
+        check_selection(recipe, indices, gains, scores)
         return cls(dataset, indices, gains, scores, recipe)
 
 
@@ -177,6 +230,8 @@ def select_diverse(
     seed: int = 0,
     include: "Selection | Sequence[str]" = (),
     exclude: "Selection | Sequence[str]" = (),
+    balance: str | None = None,
+    balance_quota: Literal["proportional", "uniform"] = "proportional",
 ) -> Selection:
     """Picks a subset of a scored pool.
 
@@ -196,7 +251,11 @@ def select_diverse(
         include: rows that stand in the subset before the first pick, by row id, as an earlier round's or
             those of the seed model. They are part of the budget, and the rule takes them for its own first
             picks. Rows among them that could not be picked are left out.
-        exclude: rows that are never picked, by row id. The recipe counts what both name.
+        exclude: rows that are never picked, by row id, such as `find_contamination` finds. The recipe counts
+            what both name.
+        balance: a column, such as the rows' task, source or language; the rule then picks inside the groups
+            of its values, each with its share of the budget.
+        balance_quota: the groups' shares: ``"proportional"`` to their usable rows, or ``"uniform"``.
 
     Raises:
         BudgetError: if the budget is no such number, more than the rows that can be picked, or no more than
@@ -208,11 +267,15 @@ def select_diverse(
     Example:
         >>> selection = select_diverse(scored, 0.15, rule=NeighborPenalty(gamma=1.0))  # doctest: +SKIP
     """
+    if balance_quota not in ("proportional", "uniform"):
+        raise ValueError(f"balance_quota: expected 'proportional' or 'uniform', got {balance_quota!r}")
     if not isinstance(rule, Rule):
         raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
     score_column = by.column if isinstance(by, Scorer) else by
     feature_column = over.column if isinstance(over, Scorer) else over
     _refuse_missing_columns(dataset, rule, score_column, feature_column)
+    if balance is not None and balance not in dataset.column_names:
+        raise ColumnError(f"balance: expected a column, got {balance!r}; there are {dataset.column_names}")
     # Without scores a rule still needs the pool's size; one that uses them has been refused above.
     scores, features, statuses = np.zeros(len(dataset)), None, np.full(len(dataset), "ok", dtype=object)
     if score_column in dataset.column_names:
@@ -236,12 +299,19 @@ def select_diverse(
     if rows <= np.count_nonzero(given):
         raise BudgetError(f"asked for {rows} rows, but {np.count_nonzero(given)} are included; ask for more")
     features = keep_rows(features, usable) if features is not None else None
-    columns = {name: np.asarray(dataset.with_format("numpy")[name])[usable] for name in rule.uses_columns}
+    columns = {name: read_values(dataset, name)[usable] for name in rule.uses_columns}
     picked = np.searchsorted(usable, first.positions[given])
     # A rule of somebody else may not know of earlier picks, and need not where there are none.
     earlier = {"picked": picked} if len(picked) else {}
     rng = np.random.default_rng(seed)
-    more, gains = rule(scores[usable], features, rows - len(picked), rng, columns, **earlier)
+    arrays = (scores[usable], features, rows - len(picked), rng, columns)
+    if balance is None:
+        more, gains = rule(*arrays, **earlier)
+    else:
+        labels = numbered(read_values(dataset, balance)[usable])
+        sizes = np.bincount(labels).astype(np.float64)
+        weights = sizes if balance_quota == "proportional" else np.ones(len(sizes))
+        more, gains = pick_in_groups(rule, labels, weights, *arrays, **earlier)
     picked = np.concatenate([picked, more])
     return Selection.of(
         dataset,
@@ -256,17 +326,26 @@ def select_diverse(
             "excluded": never.recipe,
             "by": score_column if rule.uses_scores else None,
             "over": feature_column if rule.uses_features else None,
+            "balance": balance and {"column": balance, "quota": balance_quota},
             "rule": {"rule": type(rule).__name__, **asdict(rule)},  # type: ignore[call-overload]
             "rule_notes": rule.notes(scores[usable], features, rows, np.random.default_rng(seed), columns),
             "seed": seed,
             "scorers": _scorer_recipes(dataset, [by, over]),
-            "diversity": _diversity(features, picked, seed) if features is not None else {},
+            "diversity": diversity(features, picked, seed) if features is not None else {},
         },
     )
 
 
 def _counts(statuses: NDArray[np.object_]) -> dict[str, int]:
     return dict(sorted(Counter(statuses).items()))
+
+
+def _recorded_rule(recipe: Mapping[str, Any]) -> Rule:
+    name, parameters = recipe["rule"]["rule"], {k: v for k, v in recipe["rule"].items() if k != "rule"}
+    if name not in rules.__all__:
+        raise ValueError(f"expected a rule of hf_vitselect.rules in the recipe, got {name!r}; give rule=")
+    rule: Rule = getattr(rules, name)(**parameters)
+    return rule
 
 
 def _refuse_missing_columns(dataset: Dataset, rule: Rule, score_column: str, feature_column: str) -> None:
@@ -314,6 +393,8 @@ def _score_table(dataset: Dataset, ids: list[str], indices: NDArray[np.int64]) -
     rank[indices] = np.arange(len(indices))
     columns = {"row_id": pa.chunked_array([pa.array(ids, pa.string())])}
     columns |= {name: read_column(dataset, name) for name in numbers}
+    if not {"response_tokens", "answer_characters"} & columns.keys():
+        columns["answer_characters"] = pa.chunked_array([pa.array(answer_characters(dataset), pa.int64())])
     columns["selected"] = pa.chunked_array([pa.array(rank >= 0)])
     columns["rank"] = pa.chunked_array([pa.array(rank, mask=rank < 0)])
     return Dataset(pa.table(columns))
@@ -332,36 +413,3 @@ def _scorer_recipes(dataset: Dataset, given: list[str | Scorer]) -> list[dict[st
             # A plain map leaves no trace of its function; only score(), or the scorer as by= or over=, does.
             recipes.setdefault(item, {"column": item, "scorer": None})
     return list(recipes.values())
-
-
-def _diversity(features: NDArray[np.float32], picked: NDArray[np.int64], seed: int) -> Mapping[str, float]:
-    """Mean cosine to the nearest other picked row: of the subset, and of a random one of the same size."""
-    rng = np.random.default_rng(seed)
-    random = rng.choice(len(features), size=len(picked), replace=False)
-    return {
-        "mean_nearest_cosine": _mean_nearest_cosine(features, picked, rng),
-        "mean_nearest_cosine_random": _mean_nearest_cosine(features, random, rng),
-    }
-
-
-def _mean_nearest_cosine(
-    features: NDArray[np.float32], rows: NDArray[np.int64], rng: np.random.Generator
-) -> float:
-    """Over a sample of at most 2,000 rows, and by parts, so that large selections stay cheap."""
-    if len(rows) < 2:
-        return 0.0
-    rows = np.sort(rows)
-    asked = rng.choice(len(rows), size=min(len(rows), _DIVERSITY_SAMPLE), replace=False)
-    queries = _units(features[rows[asked]])
-    nearest = np.full(len(asked), -1.0, dtype=np.float32)
-    for start in range(0, len(rows), _DIVERSITY_SAMPLE):
-        block = queries @ _units(features[rows[start : start + _DIVERSITY_SAMPLE]]).T
-        itself = (asked >= start) & (asked < start + _DIVERSITY_SAMPLE)
-        block[itself, asked[itself] - start] = -1.0
-        nearest = np.maximum(nearest, block.max(axis=1))
-    return round(float(nearest.mean(dtype=np.float64)), 6)
-
-
-def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    units: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return units

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from hf_vitselect.errors import ModelError
@@ -45,7 +45,7 @@ def identify(model: str, revision: str | None = None) -> dict[str, Any]:
     return identity
 
 
-def pool_source(dataset: Dataset) -> dict[str, Any]:
+def pool_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
     """Where a pool comes from, as far as `datasets` tells.
 
     Returns:
@@ -53,7 +53,7 @@ def pool_source(dataset: Dataset) -> dict[str, Any]:
         what is not known.
     """
     info = dataset.info
-    files = [file["filename"] for file in dataset.cache_files]
+    files = [file["filename"] for file in getattr(dataset, "cache_files", ())]  # a stream has none
     # The cache's folders: [owner___]name/config/version/commit.
     pattern = (
         rf".*/(?:(\w[\w.-]*)___)?({re.escape(str(info.dataset_name))})/[^/]+/[^/]+/([0-9a-f]{{40}})/[^/]+"

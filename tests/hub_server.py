@@ -6,7 +6,8 @@
 or `python tests/hub_server.py --root DIR --port 8899`.
 
 Under the root lie `objects/<sha256>`, every file's content, and `<models|datasets>/<owner>/<name>/repo.json`,
-a repository's commits, oldest first. The only branch is main.
+a repository's commits, oldest first: those of main, and those of every other branch and pull request. A
+private repository is hidden from requests without a token.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -64,7 +66,7 @@ class HubServer(ThreadingHTTPServer):
     Attributes:
         requests: every request so far, in order of arrival.
         fail: asked with method and path before each request; a status is answered in place of the request,
-            0 cuts the connection, None lets it through.
+            0 cuts the connection, -1 does the work and cuts it then, None lets it through.
     """
 
     def __init__(self, root: Path, port: int = 0) -> None:
@@ -85,9 +87,11 @@ class HubServer(ThreadingHTTPServer):
         self.server_close()
 
     def repo(self, kind: str, name: str) -> dict[str, Any]:
-        """`private` and `commits` of a repository; kind is "models" or "datasets".
+        """A repository; kind is "models" or "datasets".
 
-        A commit has sha, message, date and files: path -> oid (of git), sha256, size, lfs.
+        It has `private`, `commits` of main, `branches` (name -> commits; those of a pull request are
+        refs/pr/<number>) and `discussions`, the pull requests. A commit has sha, message, date and files:
+        path -> oid (of git), sha256, size, lfs.
         """
         try:
             return json.loads(self.repo_file(kind, name).read_bytes())
@@ -95,10 +99,10 @@ class HubServer(ThreadingHTTPServer):
             raise HubError(404, "Repository not found", "RepoNotFound") from None
 
     def commit(self, kind: str, name: str, revision: str = "main") -> dict[str, Any]:
-        commits = self.repo(kind, name)["commits"]
-        if revision == "main":
-            return commits[-1]
-        for commit in commits:
+        repo = self.repo(kind, name)
+        if revision in branches(repo):
+            return branches(repo)[revision][-1]
+        for commit in itertools.chain(*branches(repo).values()):
             if commit["sha"] == revision:
                 return commit
         raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
@@ -123,13 +127,24 @@ class HubServer(ThreadingHTTPServer):
             "lfs": lfs,
         }
 
-    def add_commit(self, kind: str, name: str, repo: dict[str, Any], message: str, files: dict) -> str:
-        parent = repo["commits"][-1]["sha"] if repo["commits"] else None
+    def add_commit(
+        self, kind: str, name: str, repo: dict[str, Any], message: str, files: dict, branch: str = "main"
+    ) -> str:
+        commits = branches(repo)[branch]
+        parent = commits[-1]["sha"] if commits else None
         commit = {"message": message, "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", "files": files}
         sha = hashlib.sha1(json.dumps([parent, commit]).encode()).hexdigest()
-        repo["commits"].append({"sha": sha, **commit})
-        replace(self.repo_file(kind, name), json.dumps(repo).encode())
+        commits.append({"sha": sha, **commit})
+        self.save(kind, name, repo)
         return sha
+
+    def save(self, kind: str, name: str, repo: dict[str, Any]) -> None:
+        replace(self.repo_file(kind, name), json.dumps(repo).encode())
+
+
+def branches(repo: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Every branch's commits by its name."""
+    return {"main": repo["commits"], **repo["branches"]}
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -190,6 +205,11 @@ ROUTES = [
     ("POST", rf"{WEB}\.git/info/lfs/objects/batch", "lfs_batch"),
     ("PUT", "/lfs/(?P<sha256>[0-9a-f]{64})", "lfs_upload"),
     ("POST", f"{API}/commit/{REVISION}", "add_commit"),
+    ("POST", f"{API}/branch/{REVISION}", "create_branch"),
+    ("GET", f"{API}/discussions", "list_discussions"),
+    ("POST", f"{API}/discussions", "create_discussion"),
+    ("GET", rf"{API}/discussions/(?P<number>\d+)", "show_discussion"),
+    ("POST", rf"{API}/discussions/(?P<number>\d+)/status", "set_status"),
     ("GET", f"{WEB}/resolve/{REVISION}/(?P<path>.+)", "resolve"),
 ]
 
@@ -206,16 +226,18 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         self.query = parse_qs(url.query)
         status = hub.fail(self.command, self.path)
+        self.lost = status == -1
         if status == 0:
             self.close_connection = True
             return
         try:
-            if status is not None:
+            if status is not None and not self.lost:
                 raise HubError(status, f"Made to fail with {status}")
             for method, pattern, name in ROUTES:
                 match = re.fullmatch(pattern, url.path)
                 if match and method == self.command.replace("HEAD", "GET"):
                     groups = {key: unquote(value) for key, value in match.groupdict().items() if value}
+                    self.refuse_strangers(groups)
                     getattr(self, name)(**groups)
                     return
             raise HubError(404, f"No route {self.command} {url.path}")
@@ -225,6 +247,9 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = answer
 
     def reply(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        if self.lost:
+            self.close_connection = True
+            return
         self.send_response(status)
         for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
@@ -242,6 +267,13 @@ class Handler(BaseHTTPRequestHandler):
     def need_login(self) -> None:
         if not self.headers.get("Authorization"):
             raise HubError(401, "Invalid username or password.")
+
+    def refuse_strangers(self, groups: dict[str, str]) -> None:
+        kind, name = groups.get("kind", "models"), groups.get("name", "")
+        if self.headers.get("Authorization") or not name or not self.server.repo_file(kind, name).exists():
+            return
+        if self.server.repo(kind, name)["private"]:
+            raise HubError(401, "Repository not found", "RepoNotFound")
 
     def whoami(self) -> None:
         self.need_login()
@@ -266,7 +298,8 @@ class Handler(BaseHTTPRequestHandler):
             if self.server.repo_file(kind, name).exists():
                 self.reply_json({**answer, "error": "You already created this repo"}, 409)
                 return
-            repo = {"private": asked.get("visibility") == "private", "commits": []}
+            private = asked.get("visibility") == "private"
+            repo = {"private": private, "commits": [], "branches": {}, "discussions": []}
             files = {".gitattributes": self.server.store(GIT_ATTRIBUTES)}
             self.server.add_commit(kind, name, repo, "initial commit", files)
         self.reply_json(answer)
@@ -343,21 +376,69 @@ class Handler(BaseHTTPRequestHandler):
     def add_commit(self, kind: str, name: str, revision: str) -> None:
         self.need_login()
         if "create_pr" in self.query:
-            raise HubError(501, "This Hub has no pull requests")
+            raise HubError(501, "This Hub opens pull requests empty, as discussions")
         header, *operations = map(json.loads, self.body.splitlines())
         with self.server.lock:
             repo = self.server.repo(kind, name)
-            head = repo["commits"][-1]
-            if revision != "main":
+            if revision not in branches(repo):
                 raise HubError(404, f"Not a branch: {revision}", "RevisionNotFound")
+            head = branches(repo)[revision][-1]
             if header["value"].get("parentCommit") not in (None, head["sha"]):
                 raise HubError(412, "A commit has happened since. Please refresh and try again.")
             files = dict(head["files"])
             for operation in operations:
                 self.apply(operation["key"], operation["value"], files)
-            sha = self.server.add_commit(kind, name, repo, header["value"]["summary"], files)
+            sha = self.server.add_commit(kind, name, repo, header["value"]["summary"], files, revision)
         url = f"{self.web_url(kind, name)}/commit/{sha}"
         self.reply_json({"success": True, "commitOid": sha, "commitUrl": url})
+
+    def create_branch(self, kind: str, name: str, revision: str) -> None:
+        self.need_login()
+        with self.server.lock:
+            repo = self.server.repo(kind, name)
+            if revision in branches(repo):
+                raise HubError(409, f"Reference already exists: {revision}")
+            repo["branches"][revision] = list(repo["commits"])
+            self.server.save(kind, name, repo)
+        self.reply_json({})
+
+    def list_discussions(self, kind: str, name: str) -> None:
+        discussions = [
+            self.discussion(kind, name, each) for each in self.server.repo(kind, name)["discussions"]
+        ]
+        self.reply_json({"discussions": discussions, "count": len(discussions), "start": 0})
+
+    def discussion(self, kind: str, name: str, kept: dict[str, Any]) -> dict[str, Any]:
+        repo = {"name": name, "type": kind.removesuffix("s")}
+        return {**kept, "isPullRequest": True, "author": {"name": USER}, "repo": repo, "events": []}
+
+    def create_discussion(self, kind: str, name: str) -> None:
+        self.need_login()
+        asked = json.loads(self.body)
+        with self.server.lock:
+            repo = self.server.repo(kind, name)
+            number = len(repo["discussions"]) + 1
+            now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+            kept = {"num": number, "title": asked["title"], "status": "draft", "createdAt": now}
+            repo["discussions"].append(kept)
+            repo["branches"][f"refs/pr/{number}"] = list(repo["commits"])
+            self.server.save(kind, name, repo)
+        self.reply_json({"pullRequest": True, **self.discussion(kind, name, kept)})
+
+    def show_discussion(self, kind: str, name: str, number: str) -> None:
+        kept = self.server.repo(kind, name)["discussions"][int(number) - 1]
+        details = {"changes": {"base": "refs/heads/main"}, "filesWithConflicts": [], "diff": ""}
+        self.reply_json({**self.discussion(kind, name, kept), **details})
+
+    def set_status(self, kind: str, name: str, number: str) -> None:
+        self.need_login()
+        with self.server.lock:
+            repo = self.server.repo(kind, name)
+            kept = repo["discussions"][int(number) - 1]
+            kept["status"] = status = json.loads(self.body)["status"]
+            self.server.save(kind, name, repo)
+        event = {"id": "1", "type": "status-change", "createdAt": kept["createdAt"], "author": {"name": USER}}
+        self.reply_json({"newStatus": {**event, "data": {"status": status}}})
 
     def apply(self, key: str, value: dict[str, Any], files: dict[str, Any]) -> None:
         path = value["path"]

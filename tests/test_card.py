@@ -13,10 +13,12 @@ import yaml
 from datasets import Dataset
 from huggingface_hub import DatasetCard, ModelCard
 from markdown_it import MarkdownIt
+from pools import assistant, png, pool, user
 
 from hf_vitselect.card import (
     BEGIN,
     END,
+    RunRecord,
     card_data,
     code,
     dataset_card,
@@ -26,6 +28,7 @@ from hf_vitselect.card import (
     model_section,
     published_recipe,
 )
+from hf_vitselect.card.examples import examples
 from hf_vitselect.rules import NeighborPenalty, Random
 from hf_vitselect.selection import Selection, select_diverse
 
@@ -97,8 +100,10 @@ def test_card_says_what_was_done(selection: Selection) -> None:
         "ClipEmbedding with openai/clip-vit-large-patch14, commit cccc",
         "Mean negative log-likelihood of the response under a seed model",
         "gamma = 0.5, neighbors = 10, rescale = None, seed 3",
-        "mean_nearest_cosine_random",
-        "better than a random one of the same size is not known",
+        "largest distance of a row of the pool to the nearest one of the subset",
+        "0 in the pool, 0 in the subset",
+        "repeat: i = argmax s; pick i",
+        "Not known: no model was trained",
         "MLLM-Selector",
         f"numpy {np.__version__}",
     ):
@@ -233,7 +238,11 @@ HOSTILE = [
 def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
     recipe = {
         **selection.recipe,
-        "source": dict.fromkeys(SOURCE, name),
+        "source": dict.fromkeys([*SOURCE, "language"], name),
+        "make_up": {
+            name: [{"value": name, "pool": 30, "subset": 10}, {"value": "a", "pool": 10, "subset": 0}]
+        },
+        "rounds": [{name: name}],
         "fingerprint": name,
         "by": name,
         "over": name,
@@ -247,11 +256,18 @@ def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
         "published": {"repo_id": name, "commit": name},
     }
     scores = selection.scores.rename_column("necessity", name) if name else selection.scores
-    hostile = replace(selection, recipe=recipe, scores=scores)
+    rows = pool([([user(name, 1), assistant(name)], [png(i)]) for i in range(10)])
+    hostile = replace(selection, recipe=recipe, scores=scores, dataset=rows)
     friendly = replace(selection, recipe={**selection.recipe, "published": {"repo_id": "a/b", "commit": "c"}})
 
-    body = dataset_card(hostile, repo_id=name, plots=["plots/scores.png"])
-    for text, usual in ((body, dataset_card(friendly, plots=["x.png"])), (model_section(hostile), "")):
+    run = RunRecord(cost=[{"stage": name, name: name}], comparison=[{"model": name, name: 1.0}])
+    shown = examples(hostile)
+    assert shown[0].question == shown[0].answer == name
+    body = dataset_card(hostile, repo_id=name, plots=["plots/scores.png"], examples=shown, run=run)
+    for text, usual in (
+        (body, dataset_card(friendly, plots=["x.png"], run=RunRecord(comparison=[{"a": 1}]))),
+        (model_section(hostile), ""),
+    ):
         shown, kinds = rendered(text)
         assert kinds <= rendered(usual or body)[1] | {"html_inline", "<code>", "</code>"}
         assert text.count(BEGIN) == text.count(END) == 1
@@ -372,7 +388,7 @@ def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
     program = (
         "import hf_vitselect.card as card, hf_vitselect.hub_cards as templates;"
         "print(card.__file__, templates.__file__, sep='\\n');"
-        "[card._template(name) for name in ('dataset_card.md.jinja', 'model_section.md.jinja')]"
+        "[card.markdown._template(name) for name in ('dataset_card.md.jinja', 'model_section.md.jinja')]"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -383,3 +399,22 @@ def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
         text=True,
     )
     assert all(line.startswith(str(installed)) for line in done.stdout.splitlines())
+
+
+def test_included_and_excluded_rows_are_told_and_their_folders_stay_private(
+    selection: Selection, scored_pool: Dataset
+) -> None:
+    seed = select_diverse(scored_pool, 4, rule=Random(), seed=9)
+    seed = replace(seed, recipe={**seed.recipe, "scorers": [SEED], "row_ids": "seed_rows.json"})
+    rest = select_diverse(scored_pool, 6, exclude=seed, balance="kind")
+    more = select_diverse(scored_pool, 12, include=rest, exclude=seed)
+    body = dataset_card(more)
+    assert "12 of 40 rows of a pool without a Hub address" in body
+    assert "6 of them included beforehand" in body
+    assert "In the subset from the start: 6 rows, an earlier selection by NeighborPenalty" in body
+    assert "Never picked: 4 rows, those of the seed model" in body
+    assert "    include=included,\n    exclude=excluded,\n" in body
+    assert "    balance='kind',\n    balance_quota='proportional',\n" in dataset_card(rest)
+    published = [str(published_recipe(more)), yaml.safe_dump(card_data(more)), body]
+    assert not any("/home/me" in text for text in published)
+    assert "recipe" not in card_data(more)["vitselect"]["excluded"]

@@ -1,4 +1,4 @@
-"""Every command by its flags, on local paths; the push is in test_hub."""
+"""Every command by its flags, on local paths; the push is in test_hub_publish."""
 
 import pytest
 from datasets import load_from_disk
@@ -28,6 +28,14 @@ def test_score_select_train(tiny, tmp_path, capsys):
     assert main(["train", *flags, *CPU]) == 0
     assert (tmp_path / "out" / "model.safetensors").exists()
     assert "vitselect" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_score_a_stream_in_a_worker_process(tiny, tmp_path):
+    mixed_pool(9).to_parquet(tmp_path / "pool.parquet")
+    flags = ["--dataset_name", str(tmp_path / "pool.parquet"), "--model_name_or_path", tiny("llava").folder]
+    out = ["--output_dir", str(tmp_path / "out")]
+    assert main(["score", *flags, *out, "--dataset_streaming", "true", "--workers", "1"]) == 0
+    assert load_from_disk(tmp_path / "out" / "scored")["necessity_status"][:] == ["ok"] * 9
 
 
 def test_lora_by_trl_flags(tiny, scored_pool, tmp_path):

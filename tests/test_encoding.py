@@ -394,3 +394,21 @@ def test_a_saved_processor_encodes_the_same(architecture):
     assert all(torch.equal(first.inputs[key], second.inputs[key]) for key in first.inputs)
     again = SavedProcessor.of(saved.load())
     assert SavedProcessor.of(again.load()) == again
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_opening_is_that_of_the_pictures_and_what_stands_before_them(architecture):
+    encoder = Encoder(ARCHITECTURES[architecture]()[1])
+
+    def encoded(question, picture, system="be brief"):
+        talk = (Turn("system", (system,)), Turn("user", (None, question)), Turn("assistant", ("red",)))
+        return encoder.encode(Conversation(talk, (Picture(png(picture)),)))
+
+    first = encoded("what?", 1)
+    assert first.seen > 0
+    assert first.opening == encoded("which colour?", 1).opening
+    assert first.opening != encoded("what?", 2).opening
+    if architecture != "blip2":  # its picture comes before everything
+        assert first.opening != encoded("what?", 1, "be long").opening
+    text_only = encoder.encode(conversation(turns("what?", "red")))
+    assert (text_only.seen, text_only.opening) == (0, b"")

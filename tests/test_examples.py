@@ -1,5 +1,6 @@
 """The examples run from a pool to a fine-tuned model."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -22,27 +23,52 @@ TRAINING = {
 }
 
 
-@pytest.mark.parametrize("columns", [["embedding"], ["clip_score", "judge"]], ids=["embedding", "scores"])
-def test_self_filter(columns, tiny, tmp_path):
+def run_example(name, model, folder, *flags, **options):
+    """Runs the script on 12 rows with half of them as the budget; its output lies in the folder `out`."""
     pool = mixed_pool(12).add_column("judge", [float(i % 5) for i in range(12)])
-    pool.save_to_disk(tmp_path / "pool")
+    pool.save_to_disk(folder / "pool")
     given = {
-        "dataset_name": tmp_path / "pool",
-        "model_name_or_path": tiny("llava").folder,
-        "clip_name_or_path": save_clip(tmp_path / "clip"),
-        "output_dir": tmp_path / "out",
+        "dataset_name": folder / "pool",
+        "model_name_or_path": model,
+        "output_dir": folder / "out",
         "budget": 0.5,
         **TRAINING,
+        **options,
     }
-    flags = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    command = [sys.executable, EXAMPLES / "self_filter.py", *flags, "--columns", *columns]
+    flags = [*(word for name, value in given.items() for word in (f"--{name}", str(value))), *flags]
+    command = [sys.executable, EXAMPLES / name, *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    selection = Selection.load_from_disk(tmp_path / "out" / "selection")
+    return folder / "out"
+
+
+@pytest.mark.parametrize("columns", [["embedding"], ["clip_score", "judge"]], ids=["embedding", "scores"])
+def test_self_filter(columns, tiny, tmp_path):
+    clip = save_clip(tmp_path / "clip")
+    model = tiny("llava").folder
+    out = run_example("self_filter.py", model, tmp_path, "--columns", *columns, clip_name_or_path=clip)
+    selection = Selection.load_from_disk(out / "selection")
     assert len(selection.dataset) == 6
     assert [scorer["column"] for scorer in selection.recipe["scorers"]] == [
         "embedding",
         "clip_score",
         "score_net",
     ]
-    assert (tmp_path / "out" / "model" / "model.safetensors").exists()
+    assert (out / "model" / "model.safetensors").exists()
+
+
+def test_mllm_selector(tiny, tmp_path):
+    model = tiny("llava").folder
+    out = run_example("mllm_selector.py", model, tmp_path, seed_budget=0.25, rounds=2)
+    first, second = (Selection.load_from_disk(out / f"selection_{turn}") for turn in (1, 2))
+    assert (len(first), len(second)) == (3, 6)
+    assert second.row_ids[:3] == first.row_ids
+    assert second.recipe["excluded"]["rows"] == 3
+    seed_ids = json.loads((out / "seed" / "seed_rows.json").read_text())["row_ids"]
+    assert not {*seed_ids} & {*second.row_ids}
+    assert (out / "model_2" / "model.safetensors").exists()
+
+
+def test_examples_are_short():
+    for name in ("self_filter.py", "mllm_selector.py"):
+        assert len((EXAMPLES / name).read_text().splitlines()) < 60

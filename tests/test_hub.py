@@ -82,17 +82,19 @@ def push_and_load() -> dict[str, Any]:
     seen: dict[str, Any] = {"url": push_to_hub(selection, "tester/subset", private=True)}
     seen["published"] = selection.recipe["published"]
 
-    snippet = re.search(r"```python\n(.*?)```", DatasetCard.load("tester/subset").text, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(snippet[1], names)
+    pool = Dataset.load_from_disk(home / "pool").select_columns(["messages", "images"]).shuffle(seed=1)
+    loading = DatasetCard.load("tester/subset").text.split("\n## ")[1]
+    names: dict[str, Any] = {"pool": pool}
+    for snippet in re.findall(r"```python\n(.*?)```", loading, re.DOTALL):
+        exec(snippet, names)
     seen["features"] = names["subset"].features == selection.dataset.features
     seen["rows"] = cells(names["subset"])
     seen["decoded"] = names["subset"][0]["images"][0].size
     seen["scores"] = names["scores"].to_list()
     seen["streamed"] = len(list(load_dataset("tester/subset", split="train", streaming=True)))
 
-    pool = Dataset.load_from_disk(home / "pool").select_columns(["messages", "images"]).shuffle(seed=1)
-    rebuilt = apply_selection(pool, "tester/subset")
+    rebuilt = names["selection"]
+    seen["baseline"] = names["random"]["row_id"][:]
     seen["rebuilt"] = [row["messages"] for row in rebuilt.dataset]
     seen["rebuilt_indices"] = pool.select(rebuilt.indices)["messages"] == rebuilt.dataset["messages"]
     seen["rebuilt_gains"] = rebuilt.gains.tolist()
@@ -138,9 +140,14 @@ def test_every_row_of_the_pool_has_its_scores(saw: dict[str, Any], selection: Se
     assert len(saw["scores"]) == 20
 
 
+def test_the_baseline_is_of_the_subset_s_size(saw: dict[str, Any], selection: Selection) -> None:
+    assert len(set(saw["baseline"])) == len(selection)
+    assert set(saw["baseline"]) <= set(selection.scores["row_id"])
+
+
 def test_everything_is_there(saw: dict[str, Any], hub: HubServer, selection: Selection) -> None:
     pushed = files(hub, "tester/subset")
-    assert set(pushed) >= {"README.md", "recipe.json", "picks.json", "plots/scores.png"}
+    assert set(pushed) >= {"README.md", "recipe.json", "picks.json", "plots/scores.png", "examples/top.jpg"}
     assert json.loads(pushed["recipe.json"]) == selection.recipe
     assert pushed["plots/scores.png"].startswith(b"\x89PNG")
     assert b"](plots/scores.png)" in pushed["README.md"]
@@ -148,10 +155,12 @@ def test_everything_is_there(saw: dict[str, Any], hub: HubServer, selection: Sel
 
 def test_card_comes_last(saw: dict[str, Any], hub: HubServer) -> None:
     commits = hub.repo("datasets", "tester/subset")["commits"]
-    described = [
-        BEGIN.encode() in hub.read(c["files"]["README.md"]) for c in commits if "README.md" in c["files"]
-    ]
-    assert described == [False] * (len(described) - 1) + [True]
+    readmes = [hub.read(c["files"]["README.md"]) for c in commits if "README.md" in c["files"]]
+    cards = [DatasetCard(readme.decode()) for readme in readmes]
+    complete = [card.data.vitselect["complete"] for card in cards]
+    assert complete == [False] * (len(complete) - 1) + [True]
+    assert all("**This repository is incomplete.**" in card.text for card in cards[:-1])
+    assert "incomplete" not in cards[-1].text
 
 
 def test_rebuilt_from_ids(saw: dict[str, Any], selection: Selection) -> None:
@@ -203,7 +212,8 @@ def test_a_card_that_was_there_survives_two_pushes(hub: HubServer, home: Path) -
         assert card.text.count(BEGIN) == card.text.count(END) == 1
         assert card.data.license == "mit"
         assert card.data.my_key == 1
-        assert [config["config_name"] for config in card.data.configs] == ["default", "scores"]
+        configs = {config["config_name"] for config in card.data.configs}
+        assert configs == {"default", "scores", "random_baseline"}
     assert saw["columns"]
     assert saw["messages"]
     assert saw["scores"]
@@ -219,7 +229,6 @@ def push_wrongly() -> dict[str, Any]:
     from huggingface_hub import HfApi
 
     from hf_vitselect import Selection, push_to_hub
-    from hf_vitselect.errors import HubError
     from hf_vitselect.hub import apply_selection
 
     home = Path(os.environ["HF_HOME"])
@@ -229,7 +238,7 @@ def push_wrongly() -> dict[str, Any]:
     def error_of(call: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
         try:
             call(*args, **kwargs)
-        except HubError as error:
+        except ValueError as error:
             return str(error)
         return "no error"
 
@@ -250,35 +259,21 @@ def push_wrongly() -> dict[str, Any]:
     }
     selection.recipe["source"]["repo_id"] = "tester/pool"
     seen["source"] = error_of(push_to_hub, selection, "tester/pool")
-
     selection.recipe["source"]["repo_id"] = None
-    seen["cut"] = error_of(push_to_hub, selection, "tester/cut")
-    seen["half"] = error_of(apply_selection, pool, "tester/cut")
-    seen["again"] = error_of(push_to_hub, selection, "tester/cut")
-    seen["whole"] = error_of(apply_selection, pool, "tester/cut")
+    api.create_repo("tester/public", repo_type="dataset")
+    seen["public"] = error_of(push_to_hub, selection, "tester/public", private=True)
+    seen["both"] = error_of(push_to_hub, selection, "tester/public", revision="a", create_pr=True)
+    seen["publish"] = error_of(push_to_hub, selection, "tester/public", publish="nothing")
+    seen["plain"] = error_of(apply_selection, pool, "tester/public")
+    selection.recipe["note"] = f"token={os.environ['HF_TOKEN']}"
+    seen["leak"] = error_of(push_to_hub, selection, "tester/public")
 
-    other = Selection.load_from_disk(home / "other")
-    seen["cut_other"] = error_of(push_to_hub, other, "tester/cut")
-    seen["mixed"] = error_of(apply_selection, pool, "tester/cut")
     return seen
 
 
 @pytest.fixture(scope="module")
-def errors(hub: HubServer, home: Path) -> Iterator[dict[str, Any]]:
-    # The repository starts with one commit; each push brings rows and scores first, and then its card.
-    before_a_card = [3, 6]
-
-    def fail(method: str, path: str) -> int | None:
-        if path.startswith("/api/datasets/tester/cut/commit/"):
-            commits = hub.repo("datasets", "tester/cut")["commits"]
-            if before_a_card and len(commits) == before_a_card[0]:
-                del before_a_card[0]
-                return 403
-        return None
-
-    hub.fail = fail
-    yield run_client(push_wrongly, hub.url, home)
-    hub.fail = lambda method, path: None
+def errors(hub: HubServer, home: Path) -> dict[str, Any]:
+    return run_client(push_wrongly, hub.url, home)
 
 
 @pytest.mark.parametrize(
@@ -289,14 +284,13 @@ def errors(hub: HubServer, home: Path) -> Iterator[dict[str, Any]]:
         ("login", "log in with `hf auth login`"),
         ("broken", "repair or delete it"),
         ("nothing", "got 404"),
-        ("no_selection", "expected a selection with recipe.json in tester/broken"),
+        ("no_selection", "repair or delete it"),
         ("source", "'tester/pool', where its pool is; give another id"),
-        ("cut", "got 403"),
-        ("half", "got a data set without it"),
-        ("again", "no error"),
-        ("whole", "no error"),
-        ("cut_other", "got 403"),
-        ("mixed", "a push stopped half-way"),
+        ("plain", "got a card without one"),
+        ("public", "there already and public"),
+        ("both", "expected revision= or create_pr=True"),
+        ("publish", "expected 'rows' or 'indices'"),
+        ("leak", "got yours in ['recipe.json'"),
     ],
 )
 def test_errors_say_what_to_do(errors: dict[str, Any], case: str, words: str) -> None:

@@ -14,7 +14,13 @@ import pytest
 from hub_server import HubServer, client_env
 
 
-def run_client(client: Callable[[], dict[str, Any]], hub_url: str, home: Path) -> dict[str, Any]:
+def run_client(
+    client: Callable[[], dict[str, Any]],
+    hub_url: str,
+    home: Path,
+    timeout: float = 300,
+    token: str = "hf_test",
+) -> dict[str, Any]:
     """Run the function alone in a process of its own and return its answer."""
     code = f"""
 from __future__ import annotations
@@ -22,8 +28,9 @@ import json
 {inspect.getsource(client)}
 print(json.dumps({client.__name__}()))
 """
-    env = client_env(hub_url, home)
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+    env = {**client_env(hub_url, home), "HF_TOKEN": token}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -286,7 +293,7 @@ def test_from_pretrained_at_two_commits(hub: HubServer, home: Path) -> None:
 def digits(hub: HubServer) -> str:
     """The address of a file on the Hub that holds 0123456789."""
     with hub.lock:
-        repo = {"private": False, "commits": []}
+        repo = {"private": False, "commits": [], "branches": {}, "discussions": []}
         hub.add_commit("models", "tester/range", repo, "digits", {"digits": hub.store(b"0123456789")})
     return f"{hub.url}/tester/range/resolve/main/digits"
 
@@ -329,7 +336,13 @@ def test_cut_connection(hub: HubServer, digits: str, monkeypatch: pytest.MonkeyP
 
 def test_repositories_outlive_the_server(tmp_path: Path) -> None:
     with HubServer(tmp_path) as first:
-        sha = first.add_commit("models", "tester/kept", {"private": False, "commits": []}, "start", {})
+        sha = first.add_commit(
+            "models",
+            "tester/kept",
+            {"private": False, "commits": [], "branches": {}, "discussions": []},
+            "start",
+            {},
+        )
     with HubServer(tmp_path) as second:
         assert second.commit("models", "tester/kept")["sha"] == sha
 

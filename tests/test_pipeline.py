@@ -1,18 +1,21 @@
 """A run goes on where it stopped, and refuses what other settings made."""
 
 import json
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import yaml
 from pools import mixed_pool
 from tiny_embedders import save_clip
 
 from hf_vitselect.arguments import SelectArguments, parse_budget
 from hf_vitselect.errors import StaleRunError
 from hf_vitselect.pipeline import load_pool, make_rule, run
-from hf_vitselect.rules import GroupedSampling, NeighborPenalty, TopScore
+from hf_vitselect.rules import GroupedSampling, KCenter, NeighborPenalty, TopScore
 from hf_vitselect.runs import Run
-from hf_vitselect.selection import Selection
+from hf_vitselect.selection import Selection, select_diverse
 
 CONFIGS = Path(__file__).parents[1] / "examples" / "configs"
 SECTIONS = {
@@ -68,10 +71,23 @@ def test_a_change_upstream_makes_later_stages_stale(tmp_path):
     first.stage("a", {"x": 1}, note("a"))
     first.stage("b", {}, note("b"))
     (tmp_path / "a.json").unlink()
+    shutil.rmtree(tmp_path / "a")
     second = Run(tmp_path)
     second.stage("a", {"x": 2}, note("a"))
-    with pytest.raises(StaleRunError, match="stages_before"):
+    with pytest.raises(StaleRunError, match=r"stages_before.a.x: 1 then, 2 now"):
         second.stage("b", {}, note("b"))
+
+
+def test_all_stages_are_looked_at_before_the_first_one_runs(tmp_path):
+    Run(tmp_path).stage("b", {"y": 1}, note("b"))
+    with pytest.raises(StaleRunError, match="y: 1 then, 2 now"):
+        Run(tmp_path).refuse_stale({"a": {}, "b": {"y": 2}})
+
+
+def test_a_stage_without_a_record_is_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(StaleRunError, match=r"got none in .*a.json"):
+        Run(tmp_path).stage("a", {"x": 1}, note("a"))
 
 
 @pytest.mark.parametrize(
@@ -80,8 +96,9 @@ def test_a_change_upstream_makes_later_stages_stale(tmp_path):
         ({"sleect": {}}, "unknown sections .*sleect"),
         ({"score": {"dataset_name": "x", "modle": "y"}}, "section score: unknown keys .*modle"),
         ({"select": {"budget": 0.1}, "push": {}}, "section select: missing .*dataset_name"),
+        ({"train": {"hub_token": "hf_secret"}}, r"section train: expected no hub_token; log in"),
     ],
-    ids=["section", "key", "missing"],
+    ids=["section", "key", "missing", "token"],
 )
 def test_a_wrong_configuration_is_refused_before_anything_runs(config, message, tmp_path):
     with pytest.raises(ValueError, match=message):
@@ -97,8 +114,13 @@ def test_chain_from_seed_to_model(tiny, tmp_path):
         "score": {"shard_size": 5},
         "select": {"budget": 0.5, "rule": "TopScore"},
         "train": training,
+        "report": None,
     }
     run(config, tmp_path / "run")
+    assert yaml.safe_load((tmp_path / "run" / "run.yaml").read_text()) == config
+    card = (tmp_path / "run" / "report" / "README.md").read_text()
+    assert "## What it cost" in card
+    assert str(tmp_path) not in card + (tmp_path / "run" / "report" / "run.yaml").read_text()
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.safetensors")}
     assert {path.parent.name for path in made} >= {"seed", "train"}
     selection = Selection.load_from_disk(tmp_path / "run" / "select")
@@ -125,6 +147,84 @@ def test_chain_with_a_score_net(tiny, tmp_path):
     assert [scorer["column"] for scorer in recipe["scorers"]] == ["embedding", "clip_score", "score_net"]
 
 
+def test_chain_in_two_rounds(tiny, tmp_path):
+    mixed_pool(16).save_to_disk(tmp_path / "pool")
+    training = {"model_name_or_path": tiny("llava").folder, **TRAINING}
+    config = {
+        "rounds": 2,
+        "seed": {"dataset_name": str(tmp_path / "pool"), "budget": 4, **training},
+        "score": {"shard_size": 8},
+        "select": {"budget": 12, "rule": "GroupedSampling", "groups": "2", "include": "seed"},
+        "train": training,
+    }
+    for _ in range(2):
+        run(config, tmp_path / "run")
+    first, second = (Selection.load_from_disk(tmp_path / "run" / name) for name in ("select", "select_2"))
+    assert (len(first), len(second)) == (6, 12)
+    assert second.row_ids[:6] == first.row_ids
+    assert second.recipe["included"]["recipe"] == first.recipe
+    assert second.recipe["by"] == "necessity_2"
+    models = {it["column"]: it["identity"]["model"] for it in second.recipe["scorers"]}
+    assert models == {f"necessity{n}": str(tmp_path / "run" / m) for n, m in (("", "seed"), ("_2", "train"))}
+    assert {"necessity", "necessity_2"} < set(second.scores.column_names)
+    assert (tmp_path / "run" / "train_2" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("changed", ["pool", "model", "flag"])
+def test_a_stage_is_never_reused_for_another_pool_model_or_setting(changed, tiny, tmp_path):
+    mixed_pool(8).save_to_disk(tmp_path / "pool")
+    shutil.copytree(tiny("llava").folder, tmp_path / "model")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": str(tmp_path / "model")}
+    config = {"score": score, "select": {"budget": 2, "rule": "TopScore"}}
+    run(config, tmp_path / "run")
+    if changed == "pool":
+        shutil.rmtree(tmp_path / "pool")
+        mixed_pool(9).save_to_disk(tmp_path / "pool")
+        named = "inputs.dataset_name: .* then"
+    elif changed == "model":
+        (tmp_path / "model" / "more.txt").write_text("other weights")
+        named = "inputs.model_name_or_path.digest: .* then"
+    else:
+        config["select"]["budget"] = 3
+        named = "budget: 2 then, 3 now"
+    with pytest.raises(StaleRunError, match=named):
+        run(config, tmp_path / "run")
+
+
+def test_another_selection_to_leave_out_makes_a_stage_stale(scored_pool, tmp_path):
+    scored_pool.save_to_disk(tmp_path / "pool")
+    config = {
+        "select": {"dataset_name": str(tmp_path / "pool"), "exclude": str(tmp_path / "out"), "budget": 5}
+    }
+    for budget, error in ((3, False), (4, True)):
+        select_diverse(scored_pool, budget, rule=TopScore()).save_to_disk(tmp_path / "out")
+        with pytest.raises(StaleRunError, match=r"inputs.exclude") if error else nullcontext():
+            run(config, tmp_path / "run")
+
+
+def test_a_smaller_batch_goes_on_with_the_same_stage(tiny, tmp_path):
+    mixed_pool(6).save_to_disk(tmp_path / "pool")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
+    for batch_size in (4, 2):
+        run({"score": {**score, "batch_size": batch_size}}, tmp_path / "run")
+    assert "batch_size" not in (tmp_path / "run" / "score.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"select": {"rule": "Best"}}, "expected a rule among"),
+        ({"select": {"rule": "GroupedSampling", "quota": "falling"}}, "quota: expected"),
+        ({"score": {"signals": ["necessty"]}}, "signals: expected a list of some of"),
+    ],
+    ids=["rule", "quota", "signal"],
+)
+def test_mistakes_are_found_before_anything_runs(section, message, tmp_path):
+    config = {name: {"dataset_name": "nowhere", **flags} for name, flags in section.items()}
+    with pytest.raises(ValueError, match=message):
+        run(config, tmp_path)
+
+
 def test_load_pool_reads_saved_splits(tmp_path):
     from datasets import DatasetDict
 
@@ -145,7 +245,12 @@ def test_budget_from_a_flag(text, budget):
 def test_rule_from_flags():
     assert make_rule(SelectArguments("x", gamma=0.5)) == NeighborPenalty(gamma=0.5)
     assert make_rule(SelectArguments("x", rule="TopScore", lowest=True)) == TopScore(lowest=True)
-    assert make_rule(SelectArguments("x", rule="GroupedSampling", groups="5")) == GroupedSampling(groups=5)
+    for groups in ("5", 5):
+        made = make_rule(SelectArguments("x", rule="GroupedSampling", groups=groups))
+        assert made == GroupedSampling(groups=5)
+    assert make_rule(SelectArguments("x", rule="KCenter", rule_kwargs='{"weighted": true}')) == KCenter(
+        weighted=True
+    )
     by_source = SelectArguments("x", rule="GroupedSampling", groups="source", quota="uniform")
     assert make_rule(by_source) == GroupedSampling(groups="source", quota="uniform")
     with pytest.raises(ValueError, match=r"TopScore has no \['gamma'\]"):

@@ -94,11 +94,16 @@ def test_a_share_is_reached_in_rounds_too():
     [
         ({"sleect": {}}, "unknown sections .*sleect"),
         ({"score": {"output_dir": "elsewhere"}}, "expected no output_dir in the sections .*score"),
+        ({"score": "abc"}, "expected flags and their values in the sections .*'abc'"),
+        ({"select": {"exclude": "seed"}}, "expected a stage before or a folder, got 'seed'"),
+        ({"select": {"include": ["a"]}}, "expected a stage before or a folder"),
+        (CHAIN | {"rounds": 2, "select": {"by": "clip_score"}}, "by= among the signals"),
+        (CHAIN | {"rounds": 3, "select": {"budget": 2}}, "at least one row a round, got 2"),
+        (CHAIN | {"rounds": True}, "rounds: expected an int"),
         (CHAIN | {"rounds": 0}, "rounds: expected an int of 1 or more, got 0"),
         (CHAIN | {"rounds": 2, "score_net": {}}, "no score_net"),
         ({"score": {}, "select": {}, "rounds": 2}, "expected the sections .*'train'"),
     ],
-    ids=["section", "output-dir", "no-round", "score-net", "no-training"],
 )
 def test_a_plan_that_cannot_be_made_is_an_error(config, message):
     with pytest.raises(ValueError, match=message):

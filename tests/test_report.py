@@ -4,11 +4,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import Dataset, Value
+from datasets import Dataset, Value, concatenate_datasets
 from PIL import Image
 
 from hf_vitselect.errors import ColumnError, LayoutError
-from hf_vitselect.report import make_up, plots, score_columns, score_values, statistics, table
+from hf_vitselect.report import (
+    duplicates,
+    make_up,
+    make_ups,
+    plots,
+    score_columns,
+    score_values,
+    statistics,
+    table,
+)
 from hf_vitselect.rules import Random, TopScore
 from hf_vitselect.selection import Selection, select_diverse
 
@@ -72,9 +81,28 @@ def test_make_up_of_what_cannot_be_counted(selection: Selection, scored_pool: Da
         make_up(scored_pool.select(range(39)), selection, "kind")
 
 
+def test_a_selection_remembers_its_make_up(selection: Selection, scored_pool: Dataset) -> None:
+    remembered = make_ups(selection)
+    assert remembered["kind"] == make_up(scored_pool, selection, "kind")
+    lengths = remembered["answer_characters"]
+    answers = [sum(len(t["content"][0]["text"]) for t in m[1::2]) for m in scored_pool["messages"]]
+    assert sum(quarter["pool"] for quarter in lengths.values()) == 40
+    assert sum(quarter["subset"] for quarter in lengths.values()) == 10
+    assert next(iter(lengths)).startswith(f"{min(answers)} to ")
+    assert list(lengths)[-1].endswith(f" to {max(answers)}")
+
+
+def test_duplicates_are_counted_by_content(scored_pool: Dataset) -> None:
+    pool = scored_pool.select_columns(["messages", "images"])
+    twice = concatenate_datasets([pool, pool.select([3, 5, 5])])
+    selection = select_diverse(twice, 42, rule=Random())
+    assert duplicates(selection)["pool"] == 3
+    assert 2 <= duplicates(selection)["subset"] <= 3
+
+
 def test_plots_are_pictures_on_white(selection: Selection, scored_pool: Dataset) -> None:
     drawn = plots(selection, scored_pool, "kind")
-    assert list(drawn) == ["scores.png", "make_up.png"]
+    assert list(drawn) == ["scores.png", "make_up.png", "lengths.png"]
     for png in drawn.values():
         image = picture(png)
         assert image.width > 900
@@ -88,12 +116,13 @@ def test_plots_are_the_same_twice(selection: Selection) -> None:
 
 def test_plot_of_a_column_needs_the_pool(selection: Selection) -> None:
     with pytest.raises(ColumnError, match="pass pool="):
-        plots(selection, column="kind")
+        plots(selection, column="necessity")
+    assert plots(selection, column="kind")["make_up.png"] == plots(selection)["make_up.png"]
 
 
 def test_no_scores_no_histogram(selection: Selection) -> None:
     recipe = {**selection.recipe, "by": None, "scorers": []}
-    assert plots(replace(selection, recipe=recipe)) == {}
+    assert "scores.png" not in plots(replace(selection, recipe=recipe))
 
 
 @pytest.mark.parametrize("name", ["$x^{$", r"\frac{", "a\nb\x07", "x" * 500, "<b>", "颜色"])

@@ -19,6 +19,7 @@ from tiny_embedders import save_clip, save_sentence_transformer
 
 import hf_vitselect.scorers
 from hf_vitselect import (
+    Blend,
     ClipEmbedding,
     ClipScore,
     ImageGain,
@@ -43,9 +44,11 @@ SCORERS = {
     "text": TextEmbedding,
     "judge": JudgeScore,
     "score_net": ScoreNetScorer,
+    "blend": Blend,
 }
-WITH_WEIGHTS = [name for name in SCORERS if name != "judge"]
-OF_CONVERSATIONS = [name for name in SCORERS if name != "score_net"]  # which reads the column "grade"
+WITH_WEIGHTS = [name for name in SCORERS if name not in ("judge", "blend")]
+OF_COLUMNS = ("score_net", "blend")  # which read the column "grade", and have no batches of their own
+OF_CONVERSATIONS = [name for name in SCORERS if name not in OF_COLUMNS]
 BLIND = (TextEmbedding, JudgeScore)
 POOL = mixed_pool(12).add_column("grade", [float(i % 5) for i in range(12)])
 
@@ -68,6 +71,7 @@ def settings(tiny, tmp_path_factory):
             "text": {"model": save_sentence_transformer(tmp_path_factory.mktemp("text"))},
             "judge": {"model": "judge", "base_url": judge.url},
             "score_net": {"model": str(score_net)},
+            "blend": {"weights": {"grade": 2.0}, "scales": {}, "product": False, "column": "blend"},
         }
 
 
@@ -93,7 +97,7 @@ def make(name, settings):
     def make(**options):
         if name == "judge" and "batch_size" in options:  # its batch is what is under way at a time
             options["concurrency"] = options.pop("batch_size")
-        if name == "score_net":  # it has no batches of its own
+        if name in OF_COLUMNS:
             options.pop("batch_size", None)
         return SCORERS[name](**(settings[name] | options))
 
@@ -104,6 +108,16 @@ def statuses(scorer):
     """What the rows of `POOL` are given: without a picture there is no cosine and no gain."""
     needs_picture = isinstance(scorer, (ClipScore, ImageGain))
     return ["ok" if pictures or not needs_picture else "image_missing" for pictures in raw_images(POOL)]
+
+
+def test_no_rows_give_no_values(make):
+    """Which is how a worker has a scorer load its model before there are rows."""
+    scorer = make()
+    table = scorer(POOL.select([]).with_format("arrow")[:])
+    assert [table.schema.field(name).type for name in scorer.features] == list(
+        scorer.features.arrow_schema.types
+    )
+    assert scorer._loaded is not None or scorer.model == "judge"
 
 
 def values(dataset, scorer):

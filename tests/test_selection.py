@@ -13,7 +13,7 @@ from pools import assistant, mixed_pool, pool, raw_images, user
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding, score, select_diverse
 from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
 from hf_vitselect.rows import row_ids
-from hf_vitselect.rules import NeighborPenalty, Random, Rule, TopScore
+from hf_vitselect.rules import GroupedSampling, NeighborPenalty, Random, Rule, TopScore
 
 ROWS, WIDTH = 40, 6
 
@@ -248,7 +248,8 @@ def test_diversity_is_the_mean_cosine_to_the_nearest_other_pick():
 
 def test_scores_hold_every_row_and_neither_images_nor_embeddings(scored):
     selection = select_diverse(scored, 4)
-    assert selection.scores.column_names == ["row_id", "necessity", "necessity_status", "selected", "rank"]
+    names = ["row_id", "necessity", "necessity_status", "answer_characters", "selected", "rank"]
+    assert selection.scores.column_names == names
     assert selection.scores["row_id"][:] == row_ids(scored)
     assert selection.scores["necessity"][:] == scored["necessity"][:]
     ranked = {i: rank for i, rank in enumerate(selection.scores["rank"]) if rank is not None}
@@ -418,3 +419,56 @@ def test_rows_that_do_not_fit_are_an_error(scored, budget, include, exclude, err
     include, exclude = ([ids[i] if isinstance(i, int) else i for i in rows] for rows in (include, exclude))
     with pytest.raises(error, match=message):
         select_diverse(scored, budget, include=include, exclude=exclude)
+
+
+RANDOMLESS = [
+    TopScore(),
+    TopScore(lowest=True),
+    NeighborPenalty(),
+    NeighborPenalty(rescale="minmax", gamma=0.5),
+]
+
+
+@pytest.mark.parametrize("rule", RANDOMLESS, ids=repr)
+def test_extending_equals_the_batch_that_leaves_out_the_rows_passed_over(scored, rule):
+    old, new = scored.select(range(25)), scored.select(range(25, ROWS))
+    first = select_diverse(old, 8, rule=rule)
+    more = first.extend(new, 6)
+    passed = [
+        row_id for row_id, taken in zip(row_ids(old), first.scores["selected"], strict=True) if not taken
+    ]
+    batch = select_diverse(scored, 14, rule=rule, include=first, exclude=passed)
+    assert more.row_ids == batch.row_ids
+    np.testing.assert_array_equal(more.gains, batch.gains)
+    assert more.recipe["included"]["recipe"] == first.recipe
+    assert more.recipe["rule"] == first.recipe["rule"]
+
+
+def test_extending_with_an_equal_row_or_other_columns(scored):
+    first = select_diverse(scored.select(range(20)), 5)
+    assert len(first.extend(scored.select(range(20)), 20)) == 25
+    with pytest.raises(ColumnError, match=r"got others in \['embedding'\]"):
+        first.extend(scored.remove_columns("embedding"), 2)
+
+
+@pytest.mark.parametrize(("quota", "counts"), [("proportional", [7, 3]), ("uniform", [5, 5])])
+def test_a_column_may_be_balanced(scored, quota, counts):
+    kind = scored.add_column("kind", ["a"] * 28 + ["b"] * 12)
+    selection = select_diverse(kind, 10, balance="kind", balance_quota=quota)
+    assert [selection.dataset["kind"][:].count(value) for value in "ab"] == counts
+    assert selection.recipe["balance"] == {"column": "kind", "quota": quota}
+    with pytest.raises(ColumnError, match="balance: expected a column, got 'mind'"):
+        select_diverse(kind, 10, balance="mind")
+
+
+@pytest.mark.parametrize("values", [[1, None], [1.5, math.nan], ["a", None], [True, None]], ids=repr)
+def test_rows_without_a_group_are_one_group(scored, values):
+    kind = scored.add_column("kind", [values[i % 2] for i in range(ROWS)])
+    rule = GroupedSampling(groups="kind", quota="uniform")
+    selection = select_diverse(kind, 10, rule=rule)
+    assert sum(i % 2 for i in selection.indices.tolist()) == 5
+
+
+def test_a_group_is_no_list(scored):
+    with pytest.raises(ColumnError, match="expected single values in 'embedding'"):
+        select_diverse(scored, 5, rule=GroupedSampling(groups="embedding"))

@@ -43,7 +43,7 @@ def columns(dataset, scorers):
 def forwards(monkeypatch):
     """How many forwards there were, runs of the vision tower among them, rows in them, and models loaded."""
     counts = Counter()
-    losses, load = VLM.response_losses, VLM.load.__func__
+    losses, load = VLM.signals, VLM.load.__func__
 
     def counting(self, rows):
         counts["forwards"] += 1
@@ -58,7 +58,7 @@ def forwards(monkeypatch):
         vlm.model.model.vision_tower.register_forward_hook(lambda *_: counts.update(towers=1))
         return vlm
 
-    monkeypatch.setattr(VLM, "response_losses", counting)
+    monkeypatch.setattr(VLM, "signals", counting)
     monkeypatch.setattr(VLM, "load", classmethod(loading))
     return counts
 
@@ -159,7 +159,7 @@ def test_recipes_say_nothing_of_sharing(tiny, tmp_path):
     assert ledger["scorers"] == [scorer.recipe() for scorer in make(tiny, *KINDS)]
     assert ledger["scorers"][0].keys() == {
         *("scorer", "column", "model", "revision", "identity", "version"),
-        *("dtype", "max_length", "processor", "trust_remote_code"),
+        *("dtype", "max_length", "attn_implementation", "processor", "trust_remote_code"),
     }
 
 

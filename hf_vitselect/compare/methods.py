@@ -14,7 +14,7 @@ from hf_vitselect import rules
 from hf_vitselect.errors import RowError
 from hf_vitselect.rows import read_table, undecoded
 from hf_vitselect.rules import LengthMatchedRandom, Rule
-from hf_vitselect.scoring import _column_digest, pool_digest
+from hf_vitselect.scoring import column_digest, pool_digest
 from hf_vitselect.selection import Selection, select_diverse
 
 RANDOM, MATCHED, FULL = "random", "random, lengths of {}", "full data"
@@ -40,7 +40,7 @@ class Method:
         looked_at = [self.by, f"{self.by}_status", *self.rule.uses_columns]
         if self.rule.uses_features:
             looked_at += [self.over, f"{self.over}_status"]
-        digests = {name: _column_digest(pool, name) for name in looked_at if name in pool.column_names}
+        digests = {name: column_digest(pool, name) for name in looked_at if name in pool.column_names}
         rule = {"rule": type(self.rule).__name__, **asdict(self.rule)}  # type: ignore[call-overload]
         return {"rule": rule, "by": self.by, "over": self.over, "columns": digests}
 

@@ -2,14 +2,19 @@
 
 import json
 import os
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from datasets import Dataset, Features
 
 from hf_vitselect.errors import StaleRunError
+
+ROWS = b"hf_vitselect.rows"
+"""Metadata of a shard's schema, where nothing else says so: a digest of the rows that it was made from."""
 
 
 class Ledger:
@@ -32,15 +37,61 @@ class Ledger:
         else:
             write_atomically(record, json.dumps(settings, indent=2).encode())
 
+    def finished(self) -> set[int]:
+        """The numbers of the shards that are there."""
+        return {int(path.stem.removeprefix("shard-")) for path in self.folder.glob("shard-*.parquet")}
+
     def path(self, shard: int) -> Path:
         """Where a shard lies, or will lie."""
         return self.folder / f"shard-{shard:05d}.parquet"
 
     def write(self, shard: int, table: pa.Table) -> None:
-        """Keeps a finished shard; it appears whole or not at all."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink)
-        write_atomically(self.path(shard), sink.getvalue().to_pybytes())
+        """Keeps a finished shard; it appears whole or not at all. One that is there already stays."""
+        if not self.path(shard).exists():
+            sink = pa.BufferOutputStream()
+            pq.write_table(table, sink)
+            write_atomically(self.path(shard), sink.getvalue())
+
+    def refuse_other_rows(self, shard: int, digest: str) -> None:
+        """Refuses to go on with a shard that was made from other rows.
+
+        Args:
+            shard: a finished one, whose schema has the metadata `ROWS`.
+            digest: of the rows that it should have been made from.
+
+        Raises:
+            StaleRunError: if it was not.
+        """
+        if (pq.read_schema(self.path(shard)).metadata or {}).get(ROWS) != digest.encode():
+            raise StaleRunError(
+                f"{self.path(shard)} was made from other rows than those that come now; give another output "
+                f"folder, or delete {self.folder}"
+            )
+
+    def refuse_more_than(self, shards: int) -> None:
+        """Refuses shards that are left of a longer pool.
+
+        Raises:
+            StaleRunError: if there are any.
+        """
+        if more := self.finished() - set(range(shards)):
+            raise StaleRunError(
+                f"expected {shards} shards, got shard {max(more)} of a longer pool too; give another output "
+                f"folder, or delete {self.folder}"
+            )
+
+    def read(self, shards: int, features: Features, *, in_memory: bool = False) -> Dataset:
+        """All shards, in order.
+
+        Args:
+            shards: how many there are.
+            features: their columns.
+            in_memory: whether the data set outlives the folder; else it is memory-mapped, from a copy in
+                Arrow's format in the folder ``joined``.
+        """
+        files = [str(self.path(shard)) for shard in range(shards)]
+        copy = str(self.folder / "joined")
+        return Dataset.from_parquet(files, features=features, cache_dir=copy, keep_in_memory=in_memory)
 
 
 def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], made: Sequence[Path]) -> None:
@@ -76,9 +127,10 @@ def _flat(settings: Any, name: str = "") -> dict[str, Any]:
     return {full: value for key, inner in items for full, value in _flat(inner, key).items()}
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | pa.Buffer) -> None:
     """Writes a file that a reader sees whole or not at all, also after a crash."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Process ids of two machines can be the same.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with open(temporary, "wb") as file:
         file.write(content)
         file.flush()

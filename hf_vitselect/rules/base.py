@@ -76,6 +76,17 @@ def first_others(order: NDArray[np.int64], picked: NDArray[np.int64], budget: in
     return order[~np.isin(order, picked)][:budget]
 
 
+def required(array: NDArray[Any] | None, name: str, rule: Rule) -> NDArray[Any]:
+    """The array, of which the rule cannot do without.
+
+    Raises:
+        ValueError: if it is missing.
+    """
+    if array is None:
+        raise ValueError(f"{type(rule).__name__} expected {name}, got none; add that column")
+    return array
+
+
 def pool_size(
     scores: NDArray[np.float64] | None,
     features: NDArray[np.float32] | None,

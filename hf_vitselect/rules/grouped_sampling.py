@@ -1,6 +1,5 @@
 """Necessity-based grouped sampling: every group of rows gives its share."""
 
-from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -8,7 +7,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import NO_ROWS, Rule
+from hf_vitselect.rules.base import NO_ROWS, Rule, required
+from hf_vitselect.rules.clusters import kmeans, numbered, unit_rows
+from hf_vitselect.rules.quotas import quotas, take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +88,7 @@ class GroupedSampling(Rule):
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Picks ``budget`` rows, each group's quota less what it has in ``picked``. See ``Rule.__call__``."""
-        if scores is None:
-            raise ValueError("GroupedSampling expected scores, got none; add that column")
+        scores = required(scores, "scores", self)
         # Drawn before anything depends on the budget.
         draw = rng.permutation(len(scores)) if self.within == "random" else -scores
         labels = self._labels(scores, features, rng, columns)
@@ -96,13 +96,7 @@ class GroupedSampling(Rule):
         sizes = np.bincount(labels, minlength=count)
         given = np.bincount(labels[picked], minlength=count)
         share = quotas(sizes, self._weights(scores, labels, sizes), len(picked) + budget, given)
-        old = np.isin(np.arange(len(scores)), picked)
-        order = np.lexsort((np.arange(len(scores)), draw, ~old, labels))
-        place = np.empty(len(scores), dtype=np.int64)  # of a row in its group
-        place[order] = np.arange(len(scores)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        taken = np.flatnonzero((place < share[labels]) & ~old)
-        step = (place[taken] + 0.5) / share[labels[taken]]
-        picks = taken[np.lexsort((taken, -scores[taken], step))]
+        picks = take(labels, share, draw, -scores, picked)
         return picks, scores[picks]
 
     def _labels(
@@ -114,13 +108,9 @@ class GroupedSampling(Rule):
     ) -> NDArray[np.int64]:
         """The group of every row, numbered from 0."""
         if isinstance(self.groups, str):
-            numbers: dict[object, int] = {}
-            values = columns[self.groups].tolist()
-            return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)
+            return numbered(columns[self.groups])
         if self.cluster:
-            if features is None:
-                raise ValueError("GroupedSampling(cluster=True) expected features, got none; add that column")
-            return _clusters(features, min(self.groups, len(features)), int(rng.integers(2**31)))
+            return kmeans(unit_rows(required(features, "features", self)), self.groups, rng)[0]
         labels = np.empty(len(scores), dtype=np.int64)
         for group, rows in enumerate(np.array_split(np.argsort(scores, kind="stable"), self.groups)):
             labels[rows] = group
@@ -138,54 +128,3 @@ class GroupedSampling(Rule):
         rank = np.empty(len(sizes))
         rank[np.argsort(means, kind="stable")] = np.arange(1, len(sizes) + 1)
         return sizes * rank
-
-
-def quotas(
-    sizes: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    budget: int,
-    given: NDArray[np.int64] | int = 0,
-) -> NDArray[np.int64]:
-    """Shares a budget among groups by weight, exactly, none more than it has or less than it was given.
-
-    Args:
-        sizes: int64 ``[groups]``, rows of each group, 0 or more.
-        weights: float64 ``[groups]``, above 0 wherever there are rows.
-        budget: from the sum of ``given`` to the sum of the sizes.
-        given: int64 ``[groups]``, rows of each group that are in the subset already.
-
-    Returns:
-        int64 ``[groups]``, adding up to the budget: largest remainder, ties to the first group.
-    """
-    share = np.zeros(len(sizes), dtype=np.int64)
-    some = sizes > 0
-    most, weight = sizes[some], weights[some]
-    least = np.broadcast_to(given, sizes.shape)[some]
-    # A level gives each group so many rows for its weight, within its bounds; between two levels at which a
-    # bound is met, the same groups are free.
-    levels = np.unique(np.concatenate([[0.0], least / weight, most / weight]))
-    upper = max(1, bisect_left(levels, budget, key=lambda level: np.clip(level * weight, least, most).sum()))
-    upper = min(upper, len(levels) - 1)
-    exact = np.where(least / weight >= levels[upper], least, most).astype(np.float64)
-    free = (least / weight < levels[upper]) & (most / weight > levels[upper - 1])
-    exact[free] = (budget - exact[~free].sum()) * weight[free] / weight[free].sum()
-    whole = np.floor(exact).astype(np.int64)
-    remainders = np.where(free, exact - whole, -1.0)
-    whole[np.argsort(-remainders, kind="stable")[: budget - int(whole.sum())]] += 1
-    share[some] = whole
-    return share
-
-
-def _clusters(features: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int64]:
-    """K-means of unit rows on one thread: with several, sums and so clusters could differ."""
-    import faiss
-    from threadpoolctl import threadpool_limits
-
-    units = np.array(features, dtype=np.float32, order="C")
-    faiss.normalize_L2(units)
-    with threadpool_limits(1):
-        kmeans = faiss.Kmeans(units.shape[1], count, niter=20, seed=seed, spherical=True)
-        kmeans.cp.min_points_per_centroid = 1
-        kmeans.train(units)
-        _, labels = kmeans.index.search(units, 1)
-    return labels[:, 0].astype(np.int64)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hf_vitselect.rules.approximate import Index
-from hf_vitselect.rules.base import NO_ROWS, Rule
+from hf_vitselect.rules.base import NO_ROWS, Rule, required
 from hf_vitselect.rules.neighbors import RemainingNeighbors, row_norms
 from hf_vitselect.rules.products import Products
 from hf_vitselect.rules.top_score import TopScore
@@ -96,11 +96,7 @@ class NeighborPenalty(Rule):
             ValueError: If scores or features are missing, a feature is not finite, or the penalties drive
                 the scores out of float64's range (a large gamma over negative scores can).
         """
-        if scores is None or features is None:
-            missing = "scores" if scores is None else "features"
-            raise ValueError(
-                f"NeighborPenalty expected scores and features, got no {missing}; add that column"
-            )
+        scores, features = required(scores, "scores", self), required(features, "features", self)
         if self.rescale == "minmax":
             spread = np.ptp(scores)
             scores = (scores - scores.min()) / (spread if spread > 0 else 1.0)

@@ -167,7 +167,7 @@ class RemainingNeighbors:
         for row, count, bound, candidates in zip(rows.tolist(), counts, bounds, found, strict=True):
             near = candidates[:count]
             near = near[(near >= 0) & self._remaining[near]]
-            cosines = self._cosines(row, near)
+            cosines = cosines_with(self._features, self._norms, row, near)
             order = np.lexsort((near, -cosines))
             proven = order[: np.count_nonzero(cosines > bound)]
             self._lists[row] = near[proven], cosines[proven]
@@ -195,17 +195,20 @@ class RemainingNeighbors:
         following = products[np.arange(rows), np.minimum(counts, width - 1)]
         return counts, np.where((counts == width) & (width >= self._left), -np.inf, following + error)
 
-    def _cosines(self, row: int, others: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Cosines of one row with others, int64 ``[m]``, by the definition: float32 ``[m]``."""
-        query = self._features[row].astype(np.float64)
-        cosines = np.empty(len(others), dtype=np.float32)
-        step = max(1, _CHUNK_VALUES // len(query))
-        for start in range(0, len(others), step):
-            part = others[start : start + step]
-            # einsum sums each row in one fixed order; BLAS may not, and equal rows must tie.
-            dots = np.einsum("nd,d->n", self._features[part].astype(np.float64, order="C"), query)
-            cosines[start : start + step] = dots / (self._norms[part] * self._norms[row])
-        return cosines
+
+def cosines_with(
+    features: NDArray[np.float32], norms: NDArray[np.float64], row: int, others: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Cosines of one row with others, int64 ``[m]``, by the definition: float32 ``[m]``."""
+    query = features[row].astype(np.float64)
+    cosines = np.empty(len(others), dtype=np.float32)
+    step = max(1, _CHUNK_VALUES // len(query))
+    for start in range(0, len(others), step):
+        part = others[start : start + step]
+        # einsum sums each row in one fixed order; BLAS may not, and equal rows must tie.
+        dots = np.einsum("nd,d->n", features[part].astype(np.float64, order="C"), query)
+        cosines[start : start + step] = dots / (norms[part] * norms[row])
+    return cosines
 
 
 def row_norms(features: NDArray[np.float32]) -> NDArray[np.float64]:

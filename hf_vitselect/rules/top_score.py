@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import NO_ROWS, Rule, first_others
+from hf_vitselect.rules.base import NO_ROWS, Rule, first_others, required
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,7 @@ class TopScore(Rule):
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Picks ``budget`` rows by their scores alone. See ``Rule.__call__``."""
-        if scores is None:
-            raise ValueError("TopScore expected scores, got None; score the pool first")
+        scores = required(scores, "scores", self)
         order = np.argsort(scores if self.lowest else -scores, kind="stable")
         picks = first_others(order, picked, budget)
         return picks, scores[picks].astype(np.float64)

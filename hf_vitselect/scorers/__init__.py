@@ -1,5 +1,6 @@
 """The catalogue: one signal, one paper, one file."""
 
+from hf_vitselect.scorers.blend import Blend
 from hf_vitselect.scorers.clip import ClipEmbedding
 from hf_vitselect.scorers.clip_score import ClipScore
 from hf_vitselect.scorers.image_gain import ImageGain
@@ -11,6 +12,7 @@ from hf_vitselect.scorers.score_net import ScoreNetScorer
 from hf_vitselect.scorers.text import TextEmbedding
 
 __all__ = [
+    "Blend",
     "ClipEmbedding",
     "ClipScore",
     "ImageGain",

@@ -7,7 +7,7 @@ from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.views import View, whole, without_pictures
 
 if TYPE_CHECKING:
-    from hf_vitselect.vlm import ResponseLoss
+    from hf_vitselect.signals import ResponseSignals
 
 
 class ImageGain(ResponseScorer):
@@ -27,7 +27,8 @@ class ImageGain(ResponseScorer):
     Args:
         model: the model, a Hub id or a folder.
         column: name of the main column.
-        processor, revision, dtype, batch_size, max_length, trust_remote_code: as in `NecessityScorer`.
+        processor, revision, dtype, batch_size, batch_tokens, max_length, attn_implementation,
+            trust_remote_code: as in `NecessityScorer`.
 
     Raises:
         ModelError: at the first row, if the processor has no chat template or a slow tokenizer.
@@ -39,6 +40,6 @@ class ImageGain(ResponseScorer):
     signal = "image_gain"
     views = (whole, without_pictures)
 
-    def value(self, losses: Mapping[View, "ResponseLoss"]) -> float:
+    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The loss that the pictures save."""
         return losses[without_pictures].mean - losses[whole].mean

@@ -10,7 +10,7 @@ from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.vlm import ResponseLoss
+    from hf_vitselect.signals import ResponseSignals
 
 
 class NecessityScorer(ResponseScorer):
@@ -32,7 +32,11 @@ class NecessityScorer(ResponseScorer):
         dtype: a torch dtype's name; ``auto`` is the checkpoint's. Half precision moves scores by
             about 1e-3 with the batch's make-up.
         batch_size: rows in one forward; does not change the scores beyond rounding.
+        batch_tokens: tokens in one forward, padding included, in place of `batch_size`: for a GPU, where
+            it is filled whatever the rows' lengths.
         max_length: rows with more tokens are ``too_long``; the model's own context if None.
+        attn_implementation: the attention kernel, as in `transformers`, whose choice it is if None. Under
+            any but ``sdpa`` rows of one picture cost a whole forward each.
         trust_remote_code: as in `transformers`.
 
     Raises:
@@ -51,11 +55,11 @@ class NecessityScorer(ResponseScorer):
             {self.column: Value("float32"), self._tokens: Value("int32"), self.status_column: Value("string")}
         )
 
-    def value(self, losses: Mapping[View, "ResponseLoss"]) -> float:
+    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The mean loss."""
         return losses[whole].mean
 
-    def columns(self, rows: Sequence[Mapping[View, "ResponseLoss"] | RowError]) -> dict[str, list[Any]]:
+    def columns(self, rows: Sequence[Mapping[View, "ResponseSignals"] | RowError]) -> dict[str, list[Any]]:
         """The score, the number of response tokens where there is a score, the status."""
         found = super().columns(rows)
         tokens = [

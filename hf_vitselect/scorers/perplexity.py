@@ -8,7 +8,7 @@ from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.vlm import ResponseLoss
+    from hf_vitselect.signals import ResponseSignals
 
 
 class PerplexityScorer(ResponseScorer):
@@ -24,7 +24,8 @@ class PerplexityScorer(ResponseScorer):
     Args:
         model: the model, a Hub id or a folder.
         column: name of the main column.
-        processor, revision, dtype, batch_size, max_length, trust_remote_code: as in `NecessityScorer`.
+        processor, revision, dtype, batch_size, batch_tokens, max_length, attn_implementation,
+            trust_remote_code: as in `NecessityScorer`.
 
     Raises:
         ModelError: at the first row, if the processor has no chat template or a slow tokenizer.
@@ -35,6 +36,6 @@ class PerplexityScorer(ResponseScorer):
 
     signal = "perplexity"
 
-    def value(self, losses: Mapping[View, "ResponseLoss"]) -> float:
+    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The exponential of the mean loss."""
         return math.exp(losses[whole].mean)

@@ -7,7 +7,7 @@ from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.views import View, whole, without_questions
 
 if TYPE_CHECKING:
-    from hf_vitselect.vlm import ResponseLoss
+    from hf_vitselect.signals import ResponseSignals
 
 
 class QuestionGain(ResponseScorer):
@@ -31,7 +31,8 @@ class QuestionGain(ResponseScorer):
     Args:
         model: the model, a Hub id or a folder.
         column: name of the main column.
-        processor, revision, dtype, batch_size, max_length, trust_remote_code: as in `NecessityScorer`.
+        processor, revision, dtype, batch_size, batch_tokens, max_length, attn_implementation,
+            trust_remote_code: as in `NecessityScorer`.
 
     Raises:
         ModelError: at the first row, if the processor has no chat template or a slow tokenizer.
@@ -43,6 +44,6 @@ class QuestionGain(ResponseScorer):
     signal = "question_gain"
     views = (whole, without_questions)
 
-    def value(self, losses: Mapping[View, "ResponseLoss"]) -> float:
+    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The ratio of the losses."""
         return losses[without_questions].mean / losses[whole].mean

@@ -5,18 +5,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from datasets import Dataset, Features, Value
 
-from hf_vitselect.scorer import Scorer
+from hf_vitselect.column_scorer import ColumnScorer
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from hf_vitselect.score_net import ScoreNet
 
 
-class ScoreNetScorer(Scorer):
+class ScoreNetScorer(ColumnScorer):
     """Minus the output of a score net: the row's difficulty in Self-Filter (arXiv 2402.12501, stage 1).
 
     The net reads the columns that it was trained on (scores or an embedding), and neither pictures nor
@@ -46,32 +43,20 @@ class ScoreNetScorer(Scorer):
         return Features({self.column: Value("float32"), self.status_column: Value("string")})
 
     @property
-    def reads(self) -> tuple[str, ...]:
-        """The net's input columns and, where they are there, their statuses."""
-        return tuple(name for column in self.loaded.columns for name in (column, f"{column}_status"))
+    def inputs(self) -> Mapping[str, Any]:
+        """The net's input columns."""
+        return dict.fromkeys(self.loaded.columns, self.loaded.kind)
 
-    def read(
-        self, batch: pa.Table | Mapping[str, Any]
-    ) -> tuple[tuple["NDArray[np.float32]", "NDArray[np.object_]"], bool]:
-        """The net's inputs and their statuses."""
-        net = self.loaded
-        if isinstance(batch, pa.Table):
-            names = [name for name in self.reads if name in batch.column_names]
-            # The schema's metadata would still list the columns that are left out.
-            table = batch.select(names).replace_schema_metadata(None)
-            return net.read(Dataset(table, fingerprint="batch")), True
-        columns = {name: batch[name] for name in self.reads if name in batch}
-        batched = net.is_batch(columns)
-        if not batched:
-            columns = {name: [value] for name, value in columns.items()}
-        kinds = {name: net.kind if name in net.columns else Value("string") for name in columns}
-        return net.read(Dataset.from_dict(columns, features=Features(kinds))), batched
+    def is_batch(self, columns: Mapping[str, Any]) -> bool:
+        """An embedding is a list too."""
+        several: bool = self.loaded.is_batch(columns)
+        return several
 
-    def score_rows(self, rows: tuple["NDArray[np.float32]", "NDArray[np.object_]"]) -> dict[str, list[Any]]:
+    def score_rows(self, rows: Dataset) -> dict[str, list[Any]]:
         """Runs the net; it is small enough for the CPU."""
         import torch
 
-        inputs, statuses = rows
+        inputs, statuses = self.loaded.read(rows)
         usable = np.flatnonzero(statuses == "ok")
         difficulty: list[float | None] = [None] * len(statuses)
         statuses = statuses.copy()

@@ -64,4 +64,9 @@ class TextEmbedding(Scorer):
         """The sentence-transformers model."""
         from sentence_transformers import SentenceTransformer
 
-        return SentenceTransformer(identity["model"], revision=identity.get("commit"), device=self._device())
+        return SentenceTransformer(
+            identity["model"],
+            revision=identity.get("commit"),
+            device=self._device(),
+            model_kwargs={"use_safetensors": True},
+        )

@@ -28,6 +28,7 @@ def train_seed_model(
     args: SFTConfig,
     *,
     peft_config: Any = None,
+    quantization_config: Any = None,
     processing_class: Any = None,
     seed: int = 0,
 ) -> Selection:
@@ -44,6 +45,7 @@ def train_seed_model(
         fraction_or_rows: a budget as in `select_diverse`.
         args: any `trl.SFTConfig`.
         peft_config: as in TRL; the folder then holds the adapter.
+        quantization_config: as in TRL.
         processing_class: a processor with a chat template; the model's own if None.
         seed: of the draw.
 
@@ -56,9 +58,14 @@ def train_seed_model(
     """
     if processing_class is None:
         processing_class = load_processor(model, args)
-    selection = draw(pool, fraction_or_rows, Encoder(processing_class), seed)
+    selection = draw(pool, fraction_or_rows, Encoder(processing_class, args.max_length), seed)
     trainer = SelectionSFTTrainer(
-        model, selection=selection, args=args, peft_config=peft_config, processing_class=processing_class
+        model,
+        selection=selection,
+        args=args,
+        peft_config=peft_config,
+        quantization_config=quantization_config,
+        processing_class=processing_class,
     )
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     trainer.save_model()

@@ -1,8 +1,10 @@
 """Fine-tuning on a selection."""
 
+import os
+import re
 from typing import Any
 
-from hf_vitselect.card import merge_section, model_section
+from hf_vitselect.card import folder_name, merge_section, model_section
 from hf_vitselect.selection import Selection
 from hf_vitselect.training.response import ResponseSFTTrainer
 
@@ -38,4 +40,10 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
         recipe = self.selection.recipe
         known = (dataset_name, recipe.get("published", {}).get("repo_id"), recipe["source"]["repo_id"])
         card.data.datasets = list(dict.fromkeys(name for name in known if name)) or None
-        card.text = merge_section(card.text, model_section(self.selection))
+        name = self.base_model.config.name_or_path
+        # Of several values the last: the whole training's loss, and what it was evaluated at.
+        logged = {key: value for entry in self.state.log_history for key, value in entry.items()}
+        metrics = {key: value for key, value in logged.items() if re.match("train_loss|eval_", key)}
+        base_model = (folder_name(name) if os.path.isdir(name) else name) or None
+        section = model_section(self.selection, base_model=base_model, metrics=metrics)
+        card.text = merge_section(card.text, section)

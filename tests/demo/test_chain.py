@@ -58,7 +58,8 @@ def test_everything_is_left_in_the_folder(finished):
     random = Selection.load_from_disk(folder / "random")
     assert len(selection) == len(random) == 24
     assert (folder / "card" / "README.md").read_text().startswith("---")
-    assert {path.name for path in (folder / "card" / "plots").iterdir()} == {"scores.png", "make_up.png"}
+    plots = {path.name for path in (folder / "card" / "plots").iterdir()}
+    assert plots == {"scores.png", "make_up.png", "lengths.png"}
     assert len(list(folder.glob("model_*_[01]/model.safetensors"))) == 4
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_vitselect.rules.grouped_sampling import GroupedSampling, quotas
+from hf_vitselect.rules.grouped_sampling import GroupedSampling
+from hf_vitselect.rules.quotas import quotas
 
 
 def pick(rule, scores, budget, seed=0, features=None, **columns):

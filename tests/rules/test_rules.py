@@ -9,7 +9,23 @@ import numpy as np
 import pytest
 
 import hf_vitselect.rules
-from hf_vitselect.rules import GroupedSampling, LengthMatchedRandom, NeighborPenalty, Random, Rule, TopScore
+from hf_vitselect.rules import (
+    MMSSR,
+    Coincide,
+    FacilityLocation,
+    GroupedSampling,
+    KCenter,
+    LengthMatchedRandom,
+    Leverage,
+    NeighborPenalty,
+    PreSel,
+    Prototypicality,
+    Random,
+    Rule,
+    ScoreThreshold,
+    SemDeDup,
+    TopScore,
+)
 
 RULES = [
     Random(),
@@ -22,12 +38,24 @@ RULES = [
     GroupedSampling(),
     GroupedSampling(groups="row", quota="proportional"),
     GroupedSampling(groups=5, cluster=True, quota="uniform", within="necessity"),
+    ScoreThreshold(minimum=-100.0),
+    Prototypicality(clusters=7),
+    Prototypicality(clusters=7, nearest=True),
+    KCenter(),
+    KCenter(weighted=True),
+    SemDeDup(rows_per_cluster=40),
+    SemDeDup(rows_per_cluster=40, keep="near"),
+    FacilityLocation(neighbors=8),
+    Leverage(energy=0.5),
+    PreSel(task="row", rows_per_cluster=30),
+    Coincide(rows_per_cluster=40),
+    MMSSR(capabilities=("row", "reading"), style="row"),
 ]
 every_rule = pytest.mark.parametrize("rule", RULES, ids=repr)
 
 ROWS = 300
 rng = np.random.default_rng(0)
-SCORES = np.round(rng.standard_normal(ROWS), 1)
+SCORES = np.round(np.abs(rng.standard_normal(ROWS)), 1) + 0.1
 FEATURES = rng.standard_normal((ROWS, 16)).astype(np.float32)
 
 
@@ -65,8 +93,9 @@ def test_the_same_seed_gives_the_same_picks(rule):
         np.testing.assert_array_equal(first, second)
 
 
-quotas = (GroupedSampling, LengthMatchedRandom)  # whose picks depend on the budget from the first one on
-greedy = [rule for rule in RULES if not isinstance(rule, quotas)]
+# Groups take turns by their shares of the budget, and lengths are quantiles of as many.
+BY_QUOTA = (GroupedSampling, LengthMatchedRandom, PreSel, Coincide, MMSSR)
+greedy = [rule for rule in RULES if not isinstance(rule, BY_QUOTA)]
 
 
 @pytest.mark.parametrize("rule", greedy, ids=repr)

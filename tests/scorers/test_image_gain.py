@@ -29,12 +29,10 @@ def test_it_is_the_loss_that_the_pictures_save(tiny, architecture):
 
 def test_a_row_without_pictures_is_image_missing_and_costs_no_forward(tiny, monkeypatch):
     rows = []
-    losses = VLM.response_losses
+    losses = VLM.signals
     scorer = ImageGain(tiny("llava").folder)
     scorer.loaded  # noqa: B018
-    monkeypatch.setattr(
-        VLM, "response_losses", lambda self, batch: rows.append(len(batch)) or losses(self, batch)
-    )
+    monkeypatch.setattr(VLM, "signals", lambda self, batch: rows.append(len(batch)) or losses(self, batch))
     scored = talks().map(scorer, batched=True)
     assert scored["image_gain_status"][:] == ["ok", "image_missing", "ok", "ok", "ok"]
     assert scored["image_gain"][1] is None

@@ -170,6 +170,29 @@ def test_half_precision_is_near_the_full_one(tiny):
     )
 
 
+@pytest.mark.parametrize(
+    "options", [{"batch_tokens": 60}, {"batch_size": 1}, {"attn_implementation": "eager"}], ids=str
+)
+def test_neither_batches_nor_attention_change_the_score(tiny, options):
+    usual = POOL.map(NecessityScorer(tiny("llava").folder), batched=True)["necessity"]
+    other = POOL.map(NecessityScorer(tiny("llava").folder, **options), batched=True)["necessity"]
+    np.testing.assert_allclose(other[:], usual[:], atol=1e-5, rtol=0)
+
+
+def test_batch_tokens_take_the_place_of_batch_size(tiny):
+    scorer = NecessityScorer(tiny("llava").folder, batch_size=1, batch_tokens=10_000)
+    forwards = []
+    scorer.loaded.model.register_forward_pre_hook(lambda *_: forwards.append(1))
+    POOL.map(scorer, batched=True, new_fingerprint="fresh")
+    assert len(forwards) <= 4
+
+
+def test_the_recipe_names_the_attention_and_no_batch(tiny):
+    recipe = NecessityScorer(tiny("llava").folder, batch_tokens=9, attn_implementation="eager").recipe()
+    assert recipe["attn_implementation"] == "eager"
+    assert not {"batch_size", "batch_tokens"} & recipe.keys()
+
+
 def test_features_need_no_model():
     assert NecessityScorer("no/such-model").features == Features(
         {

@@ -1,5 +1,7 @@
 """PerplexityScorer: the exponential of a slow loop's losses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -23,12 +25,12 @@ def test_it_is_the_exponential_of_a_slow_loop_s_losses(tiny, architecture):
 
 @pytest.mark.parametrize(("loss", "status"), [(88.0, "ok"), (89.0, "non_finite"), (1e4, "non_finite")])
 def test_what_float32_cannot_hold_is_not_finite(tiny, monkeypatch, loss, status):
-    losses = VLM.response_losses
+    losses = VLM.signals
 
     def hard(self, rows):
-        return [type(it)(torch.full_like(it.nll, loss), it.hit) for it in losses(self, rows)]
+        return [replace(it, nll=torch.full_like(it.nll, loss)) for it in losses(self, rows)]
 
-    monkeypatch.setattr(VLM, "response_losses", hard)
+    monkeypatch.setattr(VLM, "signals", hard)
     scored = talks().map(PerplexityScorer(tiny("llava").folder), batched=True)
     assert set(scored["perplexity_status"]) == {status}
     assert (scored["perplexity"][0] is None) == (status != "ok")

@@ -1,5 +1,7 @@
 """QuestionGain: the losses of a slow loop with and without the questions, and the rows that have no gain."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,12 +43,12 @@ def test_a_system_turn_is_no_question(tiny):
 
 
 def test_an_answer_that_is_certain_has_no_ratio(tiny, monkeypatch):
-    losses = VLM.response_losses
+    losses = VLM.signals
 
     def certain(self, rows):
-        return [type(found)(torch.zeros_like(found.nll), found.hit) for found in losses(self, rows)]
+        return [replace(found, nll=torch.zeros_like(found.nll)) for found in losses(self, rows)]
 
-    monkeypatch.setattr(VLM, "response_losses", certain)
+    monkeypatch.setattr(VLM, "signals", certain)
     scored = talks().map(QuestionGain(tiny("llava").folder), batched=True)
     assert set(scored["question_gain_status"]) == {"non_finite"}
     assert scored["question_gain"][:] == [None] * 5

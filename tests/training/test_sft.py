@@ -1,6 +1,7 @@
 """SelectionSFTTrainer trains, resumes and writes its card, in every architecture."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -106,12 +107,15 @@ def test_rows_over_max_length_are_refused_before_training(tiny, selection, tmp_p
 def test_card_names_the_selection_and_its_data_set(tiny, selection, tmp_path):
     selection.recipe["published"] = {"repo_id": "me/subset", "commit": "c0ffee"}
     trainer = SelectionSFTTrainer(tiny("llava").folder, selection=selection, args=config(tmp_path))
+    trainer.state.log_history = [{"loss": 3.0}, {"train_loss": 1.25, "epoch": 1}]
     trainer.create_model_card(model_name="m")
     trainer.create_model_card(model_name="m")
     card = ModelCard.load(tmp_path / "README.md")
     assert card.data.datasets == ["me/subset"]
     assert card.text.count("vitselect:begin") == 1
     assert "c0ffee" in card.text
+    assert f"- Base model: `{Path(tiny('llava').folder).name}`" in card.text
+    assert "| `train_loss` |  1.25 |" in card.text
     assert card.text.count("## Quick start") == 1
     assert 'pipeline("image-text-to-text"' in card.text
     assert "time machine" not in card.text  # of TRL's text-only example
@@ -141,6 +145,15 @@ def test_seed_model_records_its_rows_and_passes_over_broken_ones(tiny, tmp_path)
     assert again.recipe == drawn.recipe
     with pytest.raises(BudgetError, match="only 6 of 10"):
         train_seed_model(pool, tiny("llava").folder, 7, config(tmp_path, max_steps=1))
+
+
+def test_a_seed_model_passes_over_long_rows(tiny, tmp_path):
+    pool = mixed_pool(8)
+    rows = _encoded(pool)
+    rows[0]["messages"][0]["content"][-1]["text"] = "long " * 400
+    pool = type(pool).from_list(rows, features=pool.features)
+    drawn = train_seed_model(pool, tiny("llava").folder, 7, config(tmp_path, max_steps=1, max_length=200))
+    assert 0 not in drawn.indices
 
 
 def test_a_seed_model_s_card_names_pool_commit_and_rows(tiny, tmp_path):

@@ -1,0 +1,299 @@
+"""The measurements, one command each."""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from scoring.models import build, forward_flops, matmul_peak, save
+from scoring.naive import mean_loss
+from scoring.pool import as_dataset, rows_about_pictures
+from selection.measure import Measured, load, measured, peak_growth, table
+
+from hf_vitselect import NecessityScorer, score
+from hf_vitselect.encoding import Encoded
+from hf_vitselect.packing import Pack
+from hf_vitselect.rows import Conversation
+from hf_vitselect.signals import ResponseSignals, token_signals
+from hf_vitselect.vlm import CHUNK, VLM
+
+
+def speed(args: argparse.Namespace) -> None:
+    """Scores the same rows naively and with the package, in turns."""
+    vlm = VLM(*build("small"))
+    print(f"{sum(p.numel() for p in vlm.model.parameters()) / 1e6:.0f}M parameters; {load()}", flush=True)
+    lines = []
+    for tokens in args.tokens:
+        for per_picture in args.per_picture:
+            rows = rows_about_pictures(args.rows, per_picture, tokens)
+            ways = {
+                "naive": lambda rows=rows: [mean_loss(vlm.model, vlm.encoder, row) for row in rows],
+                "one row a forward": lambda rows=rows: _means(vlm, rows, 1),
+                f"{args.batch_size} rows a forward": lambda rows=rows: _means(vlm, rows, args.batch_size),
+            }
+            taken = _in_turns(ways, args.rounds)
+            for name, times in taken.items():
+                ratios = [a.cpu / b.cpu for a, b in zip(taken["naive"], times, strict=True)]
+                apart = zip(times[0].result, taken["naive"][0].result, strict=True)
+                lines.append(
+                    {
+                        "rows a picture": per_picture,
+                        "text tokens": tokens,
+                        "way": name,
+                        "CPU s a row": f"{median(one.cpu for one in times) / len(rows):.3f}",
+                        "times naive": f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+                        "largest difference": f"{max(abs(a - b) for a, b in apart):.1e}",
+                    }
+                )
+    print(table(lines))
+    print(load())
+
+
+def signals(args: argparse.Namespace) -> None:
+    """Times what is made of the logits, beside the forward that made them."""
+    vlm = VLM(*build("small"))
+    rows = [vlm.encoder.encode(row) for row in rows_about_pictures(args.rows, 1, args.tokens)]
+    count = sum(int(row.response.sum()) for row in rows)
+    logits = torch.randn(CHUNK, vlm.model.config.text_config.vocab_size)
+    targets = torch.zeros(CHUNK, dtype=torch.long)
+    ways = {
+        "forward": lambda: [vlm.signals([row]) for row in rows],
+        "losses alone": lambda: torch.nn.functional.cross_entropy(logits, targets, reduction="none"),
+        "all signals": lambda: token_signals(logits, targets),
+    }
+    taken = {name: median(one.cpu for one in times) for name, times in _in_turns(ways, args.rounds).items()}
+    extra = (taken["all signals"] - taken["losses alone"]) * count / CHUNK
+    print(f"{count} response tokens of {sum(row.length for row in rows)}; {load()}")
+    print(f"forwards {taken['forward']:.2f} s, of which signals beside losses {extra:.3f} s", end=" ")
+    print(f"({extra / taken['forward']:.1%})")
+
+
+def memory(args: argparse.Namespace) -> None:
+    """Watches the growth of anonymous memory in one forward over 8 rows, with and without all logits."""
+    model, processor = build("small")
+    vlm = VLM(model, processor)
+    rows = [vlm.encoder.encode(row) for row in rows_about_pictures(8, 1, args.tokens)]
+    inputs, response = vlm.encoder.collate(rows)
+    labels = inputs["input_ids"].masked_fill(~response, -100)
+
+    @torch.inference_mode()
+    def bare() -> None:
+        model.model(**inputs, use_cache=False)
+
+    @torch.inference_mode()
+    def all_logits() -> None:
+        model(**inputs, labels=labels, use_cache=False)
+
+    print(f"8 rows, {response.numel()} tokens with padding, {int(response.sum())} of responses; {load()}")
+    for name, call in {
+        "without output layer": bare,
+        "with all logits": all_logits,
+        "with the package": lambda: vlm.signals(rows),
+    }.items():
+        call()
+        with peak_growth() as growth:
+            call()
+        print(f"{name}: {growth[0] / 2**20:.0f} MiB")
+
+
+def overhead(args: argparse.Namespace) -> None:
+    """Times `map` and a finished `score` beside the forwards inside."""
+    with tempfile.TemporaryDirectory() as folder:
+        scorer = NecessityScorer(save("small", Path(folder, "model")))
+        rows = as_dataset(args.rows, args.per_picture, args.tokens)
+        work = scorer.loaded.work
+        rows.select(range(2)).map(scorer, batched=True)  # the first time, it is tried whether rows can share
+        lines = []
+        calls = {
+            "map": lambda: rows.map(scorer, batched=True, load_from_cache_file=False),
+            "score": lambda: score(rows, scorer, Path(folder, "run"), shard_size=args.rows),
+            "score again": lambda: score(rows, scorer, Path(folder, "run"), shard_size=args.rows),
+        }
+        for name, call in calls.items():
+            before = work.forward_seconds
+            one = measured(call)
+            inside = work.forward_seconds - before
+            lines.append(
+                {
+                    "call": name,
+                    "wall": f"{one.wall:.2f} s",
+                    "in forwards": f"{inside:.2f} s",
+                    "beside": f"{(one.wall - inside) / inside:.1%}" if inside else f"{one.wall:.2f} s",
+                }
+            )
+        print(table(lines))
+        print(f"{work}; {load()}")
+
+
+def precision(args: argparse.Namespace) -> None:
+    """Scores the same rows in several precisions, attentions and batches."""
+    rows = rows_about_pictures(args.rows, 4, args.tokens)
+    settings = [
+        ("float32", "sdpa", 1),
+        ("float32", "sdpa", 8),
+        ("float32", "eager", 8),
+        ("bfloat16", "sdpa", 1),
+        ("bfloat16", "sdpa", 8),
+        ("float16", "sdpa", 8),
+    ]
+    lines, right = [], None
+    for dtype, attention, batch_size in settings:
+        vlm = VLM(*build("small", dtype=dtype, attention=attention))
+        one = measured(lambda vlm=vlm, size=batch_size: vlm.score(rows, size))
+        right = right or one.result
+        pairs = list(zip(one.result, right, strict=True))
+        token = max((a.nll - b.nll).abs().max().item() for a, b in pairs)
+        lines.append(
+            {
+                "dtype": dtype,
+                "attention": attention,
+                "batch_size": batch_size,
+                "CPU s a row": f"{one.cpu / len(rows):.3f}",
+                "largest difference of a token": f"{token:.1e}",
+                "of a row": f"{max(abs(a.mean - b.mean) for a, b in pairs):.1e}",
+            }
+        )
+    print(table(lines))
+    print(load())
+
+
+def compiled(args: argparse.Namespace) -> None:
+    """Compiles the language model and scores rows of ragged lengths one by one."""
+    rows = rows_about_pictures(args.rows, 1, args.tokens)
+    vlm = VLM(*build("small"))
+    plain = measured(lambda: _means(vlm, rows, 1))
+    torch._dynamo.config.recompile_limit = args.rows
+    vlm.model.model.language_model.compile(dynamic=args.dynamic)
+    first = measured(lambda: _means(vlm, rows, 1))
+    plans = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    again = measured(lambda: _means(vlm, rows, 1))
+    apart = max(abs(a - b) for a, b in zip(plain.result, again.result, strict=True))
+    print(f"dynamic={args.dynamic}, {len(rows)} rows; {load()}")
+    print(
+        f"plain {plain.cpu:.1f} s, compiled {again.cpu:.1f} s after a first pass of {first.wall:.1f} s (wall)"
+    )
+    print(f"{plans} graphs; losses differ by {apart:.1e}")
+
+
+class Watched(VLM):
+    """Remembers what went through its forwards."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        super().__init__(model, processor)
+        self.forget()
+
+    def forget(self) -> None:
+        """Starts anew."""
+        self.pairs = self.answers = self.pictures = 0
+
+    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> list[ResponseSignals]:
+        for pack in packs:
+            self.pairs += pack.shared**2 // 2
+            self.pictures += bool(rows[pack.places[0]].seen)
+            for place in pack.places:
+                own = rows[place].length - pack.shared
+                self.pairs += own * (pack.shared + own / 2)
+                self.answers += int(rows[place].response.sum())
+        return super()._forward(rows, packs)
+
+
+def throughput(args: argparse.Namespace) -> None:
+    """Scores many rows and counts operations, from the model's shape, beside a large product's."""
+    vlm = Watched(*build(args.model, args.device, args.dtype, args.attention))
+    limit = (None, args.batch_tokens) if args.batch_tokens else (args.batch_size, None)
+    rows = rows_about_pictures(args.rows, args.per_picture, args.tokens)
+    _means(vlm, rows[:32], *limit)
+    vlm.forget()
+    vlm.work = type(vlm.work)()
+    naive = measured(lambda: [mean_loss(vlm.model, vlm.encoder, row) for row in rows[: args.naive]])
+    if args.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    vlm.score(rows, *limit)
+    work = vlm.work
+    done = forward_flops(vlm.model, work.tokens, vlm.pairs, vlm.answers, vlm.pictures)
+    peak = matmul_peak(args.device, args.dtype)
+    print(f"{args.model}, {args.dtype}, {args.attention}, {_device(args.device)}; {load()}")
+    print(
+        f"{work.rows / work.seconds:.2f} rows/s, {work.tokens / work.seconds:.0f} tokens/s through the model,"
+    )
+    print(f"{work.alone / work.seconds:.0f} tokens/s as rows have them; {work}")
+    print(
+        f"{done / work.seconds / 1e12:.3f} TFLOP/s, {done / work.seconds / peak:.1%} of {peak / 1e12:.3f}, "
+        "the best of a product of square matrices"
+    )
+    if args.naive:
+        ratio = naive.wall / args.naive * work.rows / work.seconds
+        print(f"naive: {args.naive / naive.wall:.2f} rows/s; {ratio:.2f} times as fast (wall)")
+    if args.device == "cuda":
+        print(f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB of device memory at most")
+
+
+def _device(device: str) -> str:
+    threads = torch.get_num_threads()
+    return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {threads} thread(s)"
+
+
+def _in_turns(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[Measured]]:
+    for way in ways.values():
+        way()
+    taken: dict[str, list[Measured]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            taken[name].append(measured(way))
+    return taken
+
+
+def _means(
+    vlm: VLM, rows: Sequence[Conversation], batch_size: int | None, batch_tokens: int | None = None
+) -> list[float]:
+    return [result.mean for result in vlm.score(rows, batch_size, batch_tokens)]
+
+
+def main(description: str) -> None:
+    """Parses the command line and calls the command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=description, formatter_class=raw)
+    commands = parser.add_subparsers(required=True)
+    for name, do, rows in (
+        ("speed", speed, 32),
+        ("signals", signals, 8),
+        ("memory", memory, 8),
+        ("map", overhead, 64),
+        ("precision", precision, 16),
+        ("compile", compiled, 16),
+        ("throughput", throughput, 64),
+    ):
+        command = commands.add_parser(name, help=do.__doc__)
+        command.add_argument("--threads", type=int, default=1, help="of torch")
+        command.add_argument("--rows", type=int, default=rows, help="of the pool")
+        several = {"nargs": "+"} if do is speed else {}
+        command.add_argument(
+            "--tokens", type=int, default=[60] if do is speed else 60, help="of text, mean", **several
+        )
+        if do in (speed, signals):
+            command.add_argument("--rounds", type=int, default=3, help="of every way")
+        if do in (speed, overhead, throughput):
+            command.add_argument(
+                "--per_picture", type=int, default=[1, 4] if do is speed else 4, help="rows", **several
+            )
+        if do in (speed, throughput):
+            command.add_argument("--batch_size", type=int, default=8, help="rows in one forward")
+        if do is compiled:
+            command.add_argument("--dynamic", action="store_true", help="let lengths be symbols")
+        if do is throughput:
+            command.add_argument("--model", default="small", choices=["small", "7b"], help="its shape")
+            command.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="must be there")
+            command.add_argument("--dtype", default="float32", help="of weights and states")
+            command.add_argument("--attention", default="sdpa", help="kernel")
+            command.add_argument("--batch_tokens", type=int, help="in one forward, in place of --batch_size")
+            command.add_argument("--naive", type=int, default=16, help="rows that are scored naively too")
+        command.set_defaults(do=do)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    start = time.perf_counter()
+    args.do(args)
+    print(f"{time.perf_counter() - start:.0f} s in all")

@@ -1,0 +1,62 @@
+"""Rows of rendered pictures with questions and answers of made-up words."""
+
+import io
+import random
+
+import numpy as np
+from datasets import Dataset
+from datasets import Image as ImageFeature
+from PIL import Image
+from scoring.models import WORDS
+
+from hf_vitselect.rows import Conversation, Picture, Turn
+
+
+def rows_about_pictures(
+    rows: int, per_picture: int, tokens: int, seed: int = 0, side: int = 480
+) -> list[Conversation]:
+    """Conversations of one turn, those about one picture side by side.
+
+    Args:
+        rows: how many.
+        per_picture: rows about one picture.
+        tokens: mean length of question and answer together, in words of about one token. Lengths are ragged:
+            log-normal with a standard deviation of 0.6 in the logarithm, one part in three the question.
+        seed: of everything.
+        side: of the pictures, JPEG files.
+    """
+    chance = np.random.default_rng(seed)
+    words = random.Random(seed)
+    made = []
+    for number in range(rows):
+        if number % per_picture == 0:
+            picture = Picture(_jpeg(chance, side))
+        length = max(6, int(chance.lognormal(np.log(tokens) - 0.18, 0.6)))
+        question, answer = (" ".join(words.choices(WORDS, k=k)) for k in (length // 3, length - length // 3))
+        turns = (Turn("user", (None, question)), Turn("assistant", (answer,)))
+        made.append(Conversation(turns, (picture,)))
+    return made
+
+
+def as_dataset(rows: int, per_picture: int, tokens: int) -> Dataset:
+    """The same rows as a data set of LLaVA's layout."""
+    made = rows_about_pictures(rows, per_picture, tokens)
+    roles = {"user": "human", "assistant": "gpt"}
+    cells = {
+        "conversations": [
+            [
+                {"from": roles[turn.role], "value": "".join(part or "<image>" for part in turn.parts)}
+                for turn in row.turns
+            ]
+            for row in made
+        ],
+        "image": [{"bytes": row.pictures[0].data, "path": None} for row in made],
+    }
+    return Dataset.from_dict(cells).cast_column("image", ImageFeature())
+
+
+def _jpeg(chance: np.random.Generator, side: int) -> bytes:
+    coarse = chance.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    sink = io.BytesIO()
+    Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(sink, "JPEG")
+    return sink.getvalue()

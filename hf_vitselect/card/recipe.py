@@ -1,0 +1,117 @@
+"""The recipe as the world may see it, and what both cards say of it."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import PureWindowsPath
+from typing import Any
+
+from hf_vitselect.card.licence import licence_names
+from hf_vitselect.card.markdown import link
+from hf_vitselect.card.methods import formula, summary
+from hf_vitselect.selection import Selection
+
+_TOLD = {
+    *("format", "source", "fingerprint", "rows", "selected", "by", "over", "scorers", "diversity", "make_up"),
+    *(
+        "budget",
+        "dropped",
+        "rule",
+        "seed",
+        "versions",
+        "published",
+        "row_ids",
+        "balance",
+        "included",
+        "excluded",
+    ),
+}
+"""The parts of a recipe that a card has words for; all others are shown as they are."""
+
+
+def published_recipe(selection: Selection) -> dict[str, Any]:
+    """The recipe as the world may see it: a model's folder is named without the folders above it."""
+    return _published(copy.deepcopy(selection.recipe))
+
+
+def _published(recipe: dict[str, Any]) -> dict[str, Any]:
+    recipe.pop("published", None)
+    for rows in (recipe.get("included"), recipe.get("excluded")):
+        if rows and "recipe" in rows:
+            _published(rows["recipe"])
+    for scorer in recipe["scorers"]:
+        identity = scorer.get("identity") or {}
+        if "digest" in identity:
+            scorer["model"] = folder_name(identity["model"])
+            if isinstance(scorer.get("processor"), str):
+                scorer["processor"] = folder_name(scorer["processor"])
+        while identity:
+            if "digest" in identity:
+                identity["model"] = folder_name(identity["model"])
+            identity = identity.get("base")
+    return recipe
+
+
+def folder_name(path: str) -> str:
+    """The last part of a path of any system."""
+    return PureWindowsPath(path).name or "a local folder"
+
+
+def facts(selection: Selection) -> dict[str, Any]:
+    """What the cards of the data set and of a model both say."""
+    recipe = published_recipe(selection)
+    source = recipe["source"]
+    rule = dict(recipe.get("rule") or {})
+    name = rule.pop("rule", "an unknown rule")
+    published = selection.recipe.get("published")
+    return {
+        "rows": recipe["rows"],
+        "selected": len(selection),
+        "digest": recipe["fingerprint"],
+        "source": link(source["repo_id"]) if source.get("repo_id") else "a pool without a Hub address",
+        "pool": {name: source.get(name) for name in ("config", "split", "commit")},
+        "licences": licence_names(source),
+        "budget": recipe.get("budget"),
+        "row_ids": recipe.get("row_ids"),
+        "balance": recipe.get("balance"),
+        "included": _row_set(recipe.get("included")),
+        "excluded": _row_set(recipe.get("excluded")),
+        "dropped": recipe.get("dropped", {}),
+        "by": recipe.get("by"),
+        "over": recipe.get("over"),
+        "seed": recipe.get("seed"),
+        "rule": {"name": name, "parameters": rule, "summary": summary(name), "formula": formula(name)},
+        "scorers": [_scorer(scorer) for scorer in recipe["scorers"]],
+        "more": {key: _short(value) for key, value in recipe.items() if key not in _TOLD and value},
+        "versions": recipe.get("versions", {}),
+        "published": published and {"link": link(published["repo_id"]), "commit": published.get("commit")},
+    }
+
+
+def _row_set(rows: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Rows that were not picked by the rule: how many, their digest, and whose they are."""
+    if not rows:
+        return None
+    recipe = rows.get("recipe", {})
+    whose = None
+    if recipe.get("row_ids"):
+        whose = "those of the seed model"
+    elif recipe:
+        whose = f"an earlier selection by {recipe.get('rule', {}).get('rule')}"
+    left_out = sum(rows.get("left_out", {}).values())
+    return {"rows": rows["rows"] - left_out, "digest": rows["digest"], "whose": whose}
+
+
+def _scorer(scorer: Mapping[str, Any]) -> dict[str, Any]:
+    name, identity = scorer.get("scorer"), scorer.get("identity") or {}
+    return {
+        "name": name,
+        "column": scorer.get("column"),
+        "summary": summary(name),
+        "formula": formula(name),
+        **{key: identity.get(key) for key in ("model", "commit", "digest")},
+    }
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

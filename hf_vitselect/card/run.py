@@ -1,0 +1,97 @@
+"""What the folder of a run tells a card: its settings, its cost, its comparison."""
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from statistics import fmean, stdev
+from typing import Any
+
+import yaml
+
+_SECRET = re.compile(r"(?i)^token$|(hub|auth|access)_token|secret|password|api_?key(?!_env)")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is known of the run that made a selection.
+
+    Attributes:
+        config: the run's YAML, without secrets and without the folders of this machine.
+        cost: one row a stage: ``stage``, ``seconds`` and, where known, ``tokens`` and ``device``.
+        comparison: rows of the table of models, trained on the subset and on others.
+    """
+
+    config: str | None = None
+    cost: list[dict[str, Any]] = field(default_factory=list)
+    comparison: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> "RunRecord":
+        """Reads ``run.yaml``, the stages' records and ``compare/comparison.json``, as far as they are there.
+
+        Raises:
+            FileNotFoundError: if there is no such folder.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"expected the folder of a run, got {folder}")
+        config, comparison = folder / "run.yaml", folder / "compare" / "comparison.json"
+        return cls(
+            published_config(config.read_text("utf-8")) if config.exists() else None,
+            _cost(folder),
+            _comparison(json.loads(comparison.read_text("utf-8"))) if comparison.exists() else [],
+        )
+
+
+def published_config(text: str) -> str:
+    """A run's YAML as the world may see it: without secrets, and folders by their last name only."""
+    return yaml.safe_dump(_published(yaml.safe_load(text)), sort_keys=False, allow_unicode=True)
+
+
+def _published(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _published(item) for key, item in value.items() if not _SECRET.search(str(key))}
+    if isinstance(value, list):
+        return [_published(item) for item in value]
+    if isinstance(value, str) and (
+        PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute() or value.startswith("~")
+    ):
+        return PureWindowsPath(value).name
+    return value
+
+
+def _comparison(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lines of a comparison as cells."""
+    return [
+        {
+            "evaluation": evaluation,
+            "method": line["method"],
+            "rows": line["rows"],
+            "mean": fmean(line["means"]),
+            "sd": stdev(line["means"]) if len(line["means"]) > 1 else None,
+            "seeds": len(line["means"]),
+            **{f"less {name}": _interval(line[name]) for name in ("random", "matched") if line.get(name)},
+        }
+        for evaluation, lines in found["lines"].items()
+        for line in lines
+    ]
+
+
+def _interval(found: Mapping[str, float]) -> str:
+    if not math.isfinite(found["low"]):
+        return f"{found['mean']:+.3f} (no interval)"
+    return f"{found['mean']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
+
+
+def _cost(folder: Path) -> list[dict[str, Any]]:
+    stages = []
+    for file in sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns):
+        record = json.loads(file.read_text("utf-8"))
+        if isinstance(record, dict) and "seconds" in record and "settings" in record:
+            known = {name: record[name] for name in ("tokens", "device") if name in record}
+            stages.append({"stage": file.stem, "seconds": record["seconds"], **known})
+    return stages

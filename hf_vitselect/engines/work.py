@@ -1,0 +1,56 @@
+"""What every worker does: a table of rows in, a table of their new columns out."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+from datasets import Features
+
+from hf_vitselect.errors import StaleRunError
+from hf_vitselect.measuring import join
+from hf_vitselect.scorer import Scorer
+
+
+class Work:
+    """Several scorers, one after the other; those that share forwards share them.
+
+    Pickled, it is their configuration; each process loads its models at its first call.
+
+    Args:
+        scorers: a later one may read the columns of those before it.
+    """
+
+    def __init__(self, scorers: Sequence[Scorer]) -> None:
+        self.features = Features({name: kind for scorer in scorers for name, kind in scorer.features.items()})
+        self._scorers = list(scorers)
+        self._recipes = [scorer.recipe() for scorer in scorers]
+        self._steps = join(scorers)
+
+    def __call__(self, table: pa.Table, rank: int | None = None) -> pa.Table:
+        """The new columns of these rows.
+
+        Args:
+            table: undecoded, the scorers' inputs among its columns.
+            rank: the worker's number on its machine, which picks its GPU.
+
+        Raises:
+            StaleRunError: if a model's folder is not, here and now, what it was where the run began.
+        """
+        for scorer in self._steps:
+            table = scorer(table, rank)
+        for scorer, recipe in zip(self._scorers, self._recipes, strict=True):
+            if scorer.recipe() != recipe:
+                raise StaleRunError(
+                    f"the files of {scorer.model} are not those that the run began with; let no training "
+                    "write there, have the same files on every machine, and give another output folder"
+                )
+        columns = [table.column(name).combine_chunks() for name in self.features]
+        return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
+
+    def lost(self, rows: int) -> pa.Table:
+        """The columns of rows that kill whoever scores them: nulls, and the status ``worker_died``."""
+        statuses = {scorer.status_column for scorer in self._scorers}
+        columns = [
+            pa.array(["worker_died" if field.name in statuses else None] * rows, type=field.type)
+            for field in self.features.arrow_schema
+        ]
+        return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)

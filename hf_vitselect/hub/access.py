@@ -1,0 +1,105 @@
+"""Reads from the Hub, and turns its refusals into errors that say what to do."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import yaml
+from datasets.exceptions import DatasetsError
+from huggingface_hub import DatasetCard, HfApi, get_token
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RemoteEntryNotFoundError
+
+from hf_vitselect.card import read_card
+from hf_vitselect.errors import HubError
+
+
+@contextmanager
+def explained(repo_id: str, token: str | bool | None) -> Iterator[None]:
+    """Turns what libraries raise into a `HubError` that names the repository and no token."""
+    try:
+        yield
+    except HubError:
+        raise
+    except HFValidationError as error:
+        raise HubError(f"expected a repository id such as 'me/subset', got {repo_id!r}: {error}") from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status in (401, 403):
+            advice = "log in with `hf auth login`, with a token that may write there"
+        elif status == 404:
+            advice = "check the id and the revision; a private repository needs a token that may read it"
+        else:
+            advice = "call again; what arrived before stays, and the card comes last"
+        message = f"expected access to the data set {repo_id}, got {status}: {error}; {advice}"
+        raise HubError(without_token(message, token)) from error
+    except (httpx2.TransportError, DatasetsError, OSError) as error:
+        message = (
+            f"expected to finish with the data set {repo_id}, got {type(error).__name__}: {error}; "
+            "call again; what arrived before stays, and the card comes last"
+        )
+        raise HubError(without_token(message, token)) from error
+
+
+def secret(token: str | bool | None) -> str | None:
+    """The token that `huggingface_hub` sends, if any."""
+    return token if isinstance(token, str) else get_token() if token is not False else None
+
+
+def without_token(text: str, token: str | bool | None) -> str:
+    """A text in which the token cannot be read."""
+    hidden = secret(token)
+    return text.replace(hidden, "<token>") if hidden else text
+
+
+def read_file(api: HfApi, repo_id: str, commit: str, path: str) -> bytes | None:
+    """A file's content; None if the commit has none of that name.
+
+    Args:
+        commit: an exact one: of a branch's name an older answer may be cached.
+    """
+    try:
+        file = api.hf_hub_download(repo_id, path, repo_type="dataset", revision=commit)
+    except RemoteEntryNotFoundError:
+        return None
+    return Path(file).read_bytes()
+
+
+def read_readme(api: HfApi, repo_id: str, commit: str) -> str:
+    """The README; empty if there is none."""
+    return (read_file(api, repo_id, commit, "README.md") or b"").decode("utf-8")
+
+
+def parse_readme(readme: str, repo_id: str) -> DatasetCard:
+    """A README as a card.
+
+    Raises:
+        HubError: if its metadata cannot be read.
+    """
+    try:
+        return read_card(readme)
+    except (ValueError, yaml.YAMLError) as error:
+        raise HubError(
+            f"expected a README.md with YAML metadata in {repo_id}, got one that cannot be read: {error}; "
+            "repair or delete it on the Hub"
+        ) from error
+
+
+def read_json(api: HfApi, repo_id: str, commit: str, name: str) -> Any:
+    """A JSON file of a published selection.
+
+    Raises:
+        HubError: if there is none, or it is no JSON.
+    """
+    content = read_file(api, repo_id, commit, name)
+    if content is None:
+        raise HubError(
+            f"expected a selection with {name} in {repo_id} at {commit}, got a data set without it; "
+            "give the id of a data set that push_to_hub has completed"
+        )
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise HubError(f"expected JSON in {name} of {repo_id} at {commit}, got {error}") from error

@@ -1,0 +1,61 @@
+"""Reads back what was pushed, before its card says that it is whole."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from datasets import Dataset, load_dataset
+
+from hf_vitselect.errors import HubError
+from hf_vitselect.rows import row_contents
+from hf_vitselect.scoring import pool_digest
+from hf_vitselect.selection import Selection
+
+
+def check_pushed(
+    selection: Selection,
+    baselines: Mapping[str, Dataset],
+    repo_id: str,
+    commit: str,
+    *,
+    rows: bool,
+    token: str | None,
+) -> None:
+    """Counts and hashes the rows of every config as the Hub has them.
+
+    The picked rows travel a second time, as a stream: nothing of them is kept.
+
+    Args:
+        baselines: the config ``random_baseline``, by split.
+        rows: whether the picked rows were pushed.
+
+    Raises:
+        HubError: naming the config that is not what was pushed.
+    """
+
+    def stream(config: str, split: str) -> Any:
+        return load_dataset(repo_id, config, split=split, revision=commit, token=token, streaming=True)
+
+    ids = selection.scores["row_id"][:]
+    _compare(_column(stream("scores", "train"), "row_id"), ids, "scores", repo_id)
+    for split, subset in baselines.items():
+        _compare(_column(stream("random_baseline", split), "row_id"), subset["row_id"][:], split, repo_id)
+    if rows:
+        picked = [ids[index].rpartition("-")[0] for index in selection.indices]
+        _compare(row_contents(stream("default", "train")), picked, "default", repo_id)
+
+
+def _column(rows: Any, name: str) -> Iterator[str]:
+    for table in rows.select_columns([name]).with_format("arrow").iter(1000):
+        yield from table.column(0).to_pylist()
+
+
+def _compare(got: Iterator[str], pushed: Sequence[str], config: str, repo_id: str) -> None:
+    found = list(got)
+    if len(found) != len(pushed) or pool_digest(found) != pool_digest(pushed):
+        place = next(i for i, pair in enumerate(zip_longest(found, pushed)) if pair[0] != pair[1])
+        raise HubError(
+            f"expected {len(pushed):,} rows in {config} of {repo_id} with the digest {pool_digest(pushed)}, "
+            f"read back {len(found):,} with {pool_digest(found)}, others from row {place:,} on; call again: "
+            "somebody else may have pushed at the same time"
+        )

@@ -1,0 +1,155 @@
+"""Several scores as one."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from datasets import Dataset, Features, Value
+from numpy.typing import NDArray
+
+from hf_vitselect.column_scorer import ColumnScorer
+from hf_vitselect.columns import read_scores
+from hf_vitselect.errors import ColumnError
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """The share of a pool's scores that are lower, those that are equal by half: 0 to 1.
+
+    Attributes:
+        values: float64 ``[n]``, the pool's scores, rising.
+    """
+
+    values: NDArray[np.float64]
+
+    def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The ranks, float64 of the same shape."""
+        below, up_to = (np.searchsorted(self.values, scores, side=side) for side in ("left", "right"))
+        ranks: NDArray[np.float64] = (below + up_to) / (2 * len(self.values))
+        return ranks
+
+    def recipe(self) -> dict[str, Any]:
+        """How many scores, and a digest of them."""
+        return {"rows": len(self.values), "digest": hashlib.sha256(self.values.tobytes()).hexdigest()}
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Scores less their pool's mean, over its standard deviation; 0 where that is 0."""
+
+    mean: float
+    deviation: float
+
+    def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The standard scores, float64 of the same shape."""
+        return (scores - self.mean) / (self.deviation or np.inf)
+
+    def recipe(self) -> dict[str, Any]:
+        """Mean and deviation."""
+        return {"mean": self.mean, "deviation": self.deviation}
+
+
+class Blend(ColumnScorer):
+    """A weighted sum of normalised scores, or a product of raw ones.
+
+    Made by `Blend.fit`, which looks at the pool that it is to be applied to. A row of which one score is
+    missing has none, and that score's status.
+
+    Adds ``blend`` (float32) and ``blend_status``.
+
+    Example:
+        >>> blend = Blend.fit(scored, {"necessity": 1.0, "clip_score": 0.5})  # doctest: +SKIP
+        >>> scored = scored.map(blend, batched=True)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        scales: Mapping[str, Ranks | Standard],
+        *,
+        product: bool,
+        column: str,
+    ) -> None:
+        super().__init__(column=column)
+        self.weights = dict(weights)
+        self.scales = dict(scales)
+        self.product = product
+
+    @classmethod
+    def fit(
+        cls,
+        pool: Dataset,
+        weights: Mapping[str, float],
+        *,
+        normalize: Literal["rank", "z"] | None = "rank",
+        product: bool = False,
+        column: str = "blend",
+    ) -> "Blend":
+        """The blend of a pool's columns.
+
+        Args:
+            pool: with the columns; rows without a score do not count for the normalisation.
+            weights: the columns, each with its weight; a negative one turns a score round.
+            normalize: ``"rank"`` among the pool's scores (0 to 1), ``"z"`` (less the mean, over the standard
+                deviation), or None.
+            product: multiply the scores to the power of their weights instead of adding them times those. D3
+                (arXiv 2503.11441) multiplies difficulty and dependability; scores must not be negative.
+            column: name of the main column.
+
+        Raises:
+            ColumnError: if a column is missing, not numeric or without one score.
+            ValueError: if there is no column, or ``normalize`` is none of these.
+        """
+        if not weights:
+            raise ValueError("expected columns with weights, got none")
+        if normalize not in ("rank", "z", None):
+            raise ValueError(f"normalize: expected 'rank', 'z' or None, got {normalize!r}")
+        scales: dict[str, Ranks | Standard] = {}
+        for name in weights:
+            if name not in pool.column_names:
+                raise ColumnError(
+                    f"expected a column {name!r}, got {pool.column_names}; score the pool first"
+                )
+            scores, statuses = read_scores(pool, name)
+            usable = scores[statuses == "ok"]
+            if not len(usable):
+                raise ColumnError(f"expected scores in {name!r}, but no row has one; score the pool again")
+            if normalize == "rank":
+                scales[name] = Ranks(np.sort(usable))
+            elif normalize == "z":
+                scales[name] = Standard(float(usable.mean()), float(usable.std()))
+        return cls(weights, scales, product=product, column=column)
+
+    @property
+    def features(self) -> Features:
+        """The blend and the status."""
+        return Features({self.column: Value("float32"), self.status_column: Value("string")})
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """The blended columns."""
+        return {name: Value("float64") for name in self.weights}
+
+    def score_rows(self, rows: Dataset) -> dict[str, list[Any]]:
+        """Blends the rows that have all scores."""
+        if missing := [name for name in self.weights if name not in rows.column_names]:
+            raise ColumnError(f"the blend reads {missing}, got {rows.column_names}; add those columns")
+        blend = np.ones(len(rows)) if self.product else np.zeros(len(rows))
+        merged = np.full(len(rows), "ok", dtype=object)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            for name, weight in self.weights.items():
+                scores, statuses = read_scores(rows, name)
+                merged = np.where(merged == "ok", statuses, merged)
+                scaled = self.scales[name](scores) if name in self.scales else scores
+                blend = blend * scaled**weight if self.product else blend + weight * scaled
+            values = blend.astype(np.float32)
+        merged[(merged == "ok") & ~np.isfinite(values)] = "non_finite"
+        found = [v if status == "ok" else None for v, status in zip(values.tolist(), merged, strict=True)]
+        return {self.column: found, self.status_column: merged.tolist()}
+
+    def recipe(self) -> dict[str, Any]:
+        """The scales by what they hold, in short."""
+        scales = {name: {"scale": type(it).__name__, **it.recipe()} for name, it in self.scales.items()}
+        return super().recipe() | {"scales": scales}

@@ -1,0 +1,61 @@
+"""Ray actors: the same numbers, and what happens when one is killed."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from lengths import Length, calls, words
+from pools import mixed_pool, raw_images
+
+from hf_vitselect import NecessityScorer, score
+
+ray = pytest.importorskip("ray")
+
+TEXTS = [f"word{i}" for i in range(20)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """A Ray of two processors on this machine."""
+    paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}  # of the modules of these tests
+    ray.init(num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False, runtime_env=paths)
+    yield
+    ray.shutdown()
+
+
+def test_two_actors_give_the_numbers_of_one_process(tiny, tmp_path):
+    scorer, pool = NecessityScorer(tiny("llava").folder), mixed_pool(12)
+    alone = score(pool, scorer)
+    together = score(pool, scorer, tmp_path, shard_size=3, workers=2, engine="ray")
+    assert together.features == alone.features
+    np.testing.assert_allclose(together["necessity"][:], alone["necessity"][:], atol=1e-5, rtol=0)
+    assert raw_images(together) == raw_images(pool)
+
+
+def test_an_actor_that_is_killed_midway_costs_its_shard(tmp_path):
+    def kill():
+        while not calls(tmp_path):
+            time.sleep(0.01)
+        time.sleep(0.3)
+        os.kill(int(next(iter(calls(tmp_path))).removeprefix("calls-")), signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    scorer = Length(tmp_path, seconds=0.1)
+    scored = score(words(*TEXTS), scorer, tmp_path / "run", shard_size=2, workers=2, engine="ray")
+    assert scored["length"][:] == score(words(*TEXTS), Length(tmp_path))["length"][:]
+    seen = calls(tmp_path)
+    assert len(seen) == 4  # two actors, the one that took over, and this process
+    assert sum(map(len, seen.values())) <= 2 * len(TEXTS) + 2
+
+
+def test_finished_shards_are_not_repeated_and_the_engine_may_change(tmp_path):
+    with pytest.raises(LookupError, match="no such thing"):
+        score(words(*TEXTS, "raise"), Length(tmp_path), tmp_path / "run", shard_size=4)
+    before = sum(map(len, calls(tmp_path).values()))
+    with pytest.raises(LookupError, match="no such thing"):
+        score(words(*TEXTS, "raise"), Length(tmp_path), tmp_path / "run", shard_size=4, engine="ray")
+    assert before == sum(map(len, calls(tmp_path).values())) - 1 == 21

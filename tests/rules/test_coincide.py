@@ -1,0 +1,53 @@
+"""COINCIDE: shares of two clusters by hand, and the least discrepancy inside."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from hf_vitselect.rules import Coincide
+from hf_vitselect.rules.coincide import _least_discrepancy, _sums_of_kernels
+
+rng = np.random.default_rng(0)
+
+
+def around(axis, rows, spread):
+    features = np.zeros((rows, 5))
+    features[:, [axis, 4]] = 1  # the last is common to all clusters, so that they are alike at all
+    return (features + spread * rng.standard_normal((rows, 5))).astype(np.float32)
+
+
+def discrepancy(units, picks):
+    kernel = np.exp(2 * units @ units.T - 2)
+    return kernel[np.ix_(picks, picks)].mean() - 2 * kernel[picks].mean() + kernel.mean()
+
+
+def test_a_dense_cluster_gives_less_than_a_loose_one_of_equal_size():
+    features = np.concatenate([around(0, 50, 0.01), around(1, 50, 0.2)])
+    rows, _ = Coincide(rows_per_cluster=50)(None, features, 40, np.random.default_rng(1), {})
+    dense = int((rows < 50).sum())
+    assert 0 < dense < 20
+
+
+def test_inside_a_cluster_each_pick_lowers_the_discrepancy_most():
+    units = around(0, 12, 0.5).astype(np.float64)
+    units /= np.linalg.norm(units, axis=1)[:, None]
+    picks = _least_discrepancy(units, _sums_of_kernels(units), 4, np.empty(0, np.int64)).tolist()
+    for count in range(1, 5):
+        others = [row for row in range(12) if row not in picks[: count - 1]]
+        best = min(others, key=lambda row: discrepancy(units, [*picks[: count - 1], row]))
+        assert picks[count - 1] == best
+
+
+def test_few_picks_come_near_the_best_possible():
+    units = around(0, 10, 0.5).astype(np.float64)
+    units /= np.linalg.norm(units, axis=1)[:, None]
+    picks = _least_discrepancy(units, _sums_of_kernels(units), 3, np.empty(0, np.int64))
+    every = sorted(discrepancy(units, list(some)) for some in combinations(range(10), 3))
+    assert discrepancy(units, picks) <= every[len(every) // 4]
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"rows_per_cluster": 0}])
+def test_wrong_options_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Coincide(**options)
