@@ -13,8 +13,8 @@ the pool (the seed model), scores the pool, selects 15%, fine-tunes the aligned 
 random rows, and prints one table (realpool/chain.py). The same call goes on where it stopped.
 
 `compare` asks whether that beats random rows: fine-tunes of the aligned model on random rows, on random rows
-with the selection's response lengths, on the highest scores and on `NeighborPenalty`'s picks, several seeds
-each (realpool/comparison.py).
+with the selection's response lengths, on the highest and on the lowest scores and on `NeighborPenalty`'s
+picks, several seeds each (realpool/comparison.py).
 """
 
 import argparse
@@ -74,7 +74,8 @@ def compare(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     held_out = load_from_disk(args.pool)["held_out"]
-    print(run_comparison(args.run, held_out, args.out, seeds=args.seeds, processes=args.processes))
+    options = {"seeds": args.seeds, "processes": args.processes}
+    print(run_comparison(args.run, args.self_filter, held_out, args.out, **options))
 
 
 def grade_models(args: argparse.Namespace) -> None:
@@ -110,6 +111,7 @@ def main() -> None:
     command = commands.add_parser("compare", help="compare selections with random rows, after a run")
     command.add_argument("--pool", type=Path, default=DATA / "pool", help="folder of the pool")
     command.add_argument("--run", type=Path, default=DATA / "run", help="folder of the run")
+    command.add_argument("--self_filter", type=Path, help="folder of examples/self_filter.py, to compare too")
     command.add_argument("--out", type=Path, default=DATA / "compare", help="folder of the comparison")
     command.add_argument("--seeds", type=int, default=3, help="fine-tunes of each subset")
     command.add_argument("--processes", type=int, default=1, help="fine-tunes at once")

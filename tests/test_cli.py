@@ -60,6 +60,28 @@ def test_flags_from_yaml(scored_pool, tmp_path):
     assert recipe["rule"]["gamma"] == 0.5
 
 
+def test_compare(tiny, scored_pool, tmp_path, capsys):
+    scored_pool.save_to_disk(tmp_path / "scored")
+    mixed_pool(4, seed=900).save_to_disk(tmp_path / "held_out")
+    data = ["--dataset_name", str(tmp_path / "scored"), "--eval_dataset_name", str(tmp_path / "held_out")]
+    options = ["--selections", "easy=TopScore(lowest=True)", "--seeds", "1", "--seed", "7"]
+    scores = ["--evaluations", "log_likelihood", "exact_match", "--budgets", "4", "--columns", "kind"]
+    out = ["--model_name_or_path", tiny("llava").folder, "--output_dir", str(tmp_path / "out")]
+    assert main(["compare", *data, *options, *scores, *out, *CPU]) == 0
+    printed = capsys.readouterr().out
+    assert "- easy, 4 rows: not distinguishable from random with 1 seed" in printed
+    assert "## exact_match" in printed
+    assert (tmp_path / "out" / "trials" / "easy" / "4_rows" / "seed_7" / "model").is_dir()
+
+
+def test_compare_refuses_what_is_no_rule(tmp_path, scored_pool, capsys):
+    scored_pool.save_to_disk(tmp_path / "scored")
+    data = ["--dataset_name", str(tmp_path / "scored"), "--eval_dataset_name", str(tmp_path / "scored")]
+    out = ["--model_name_or_path", "x", "--output_dir", str(tmp_path / "out")]
+    assert main(["compare", *data, "--selections", "Best", *out, *CPU]) == 2
+    assert "expected a rule such as TopScore" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -1,36 +1,51 @@
 """Does selecting beat random rows on the real pool? The comparison, through the package's function."""
 
+import json
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, concatenate_datasets, load_from_disk
 
 from hf_vitselect.compare import Comparison, Method, compare
 from hf_vitselect.demo.stages import small_training
 from hf_vitselect.evaluation import ExactMatch, LogLikelihood, MultipleChoice
+from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import NeighborPenalty, Rule, TopScore
+from hf_vitselect.scoring import pool_digest
 from realpool.chain import BUDGET, CHANCE
 
 # As in docs/self_filter.md: a quarter of the steps of `run_chain`, because there are many fine-tunes.
 _tuning = partial(small_training, epochs=3, batch_size=16, learning_rate=5e-4)
-SELECTIONS: dict[str, Rule | Method] = {"TopScore": TopScore(), "NeighborPenalty": NeighborPenalty()}
+SELECTIONS: dict[str, Rule | Method] = {
+    "TopScore": TopScore(),  # also NeighborPenalty's gamma=0: hard rows, however alike
+    "NeighborPenalty": NeighborPenalty(),
+    "easy first": TopScore(lowest=True),
+}
+SELF_FILTER = {"Self-Filter": Method(NeighborPenalty(rescale="minmax"), by="score_net", over="clip")}
 
 
-def run_comparison(run: Path, held_out: Dataset, out: Path, *, seeds: int, processes: int) -> Comparison:
-    """Random, length-matched random, TopScore and NeighborPenalty at 15%.
+def run_comparison(
+    run: Path, self_filter: Path | None, held_out: Dataset, out: Path, *, seeds: int, processes: int
+) -> Comparison:
+    """Random, length-matched random, and selections at 15%.
 
     Args:
         run: the folder of a finished `run_chain`: its scored pool and its aligned model.
+        self_filter: the folder of a finished examples/self_filter.py on the same pool; its selection is
+            compared too.
         held_out: rows about other pictures.
         out: the comparison's folder; the same call goes on where it stopped.
         seeds: fine-tunes of each subset.
         processes: how many of them at once.
     """
+    scored, selections = load_from_disk(run / "score" / "scored"), SELECTIONS
+    if self_filter is not None:
+        scored, selections = _with_difficulty(scored, self_filter), {**SELECTIONS, **SELF_FILTER}
     asked = held_out.select(np.flatnonzero(np.isin(held_out["kind"], list(CHANCE))))
     return compare(
-        load_from_disk(run / "score" / "scored"),
-        SELECTIONS,
+        scored,
+        selections,
         str(run / "base"),
         {
             "exact match": ExactMatch(asked, batch_size=64),
@@ -45,3 +60,19 @@ def run_comparison(run: Path, held_out: Dataset, out: Path, *, seeds: int, proce
         columns=["source", "kind"],
         processes=processes,
     )
+
+
+def _with_difficulty(scored: Dataset, self_filter: Path) -> Dataset:
+    """The pool with Self-Filter's columns beside its own: the CLIP embedding as `clip`, and `score_net`."""
+    names = {"embedding": "clip", "embedding_status": "clip_status"}
+    parts = [scored]
+    for folder in ("clip", "difficulty"):
+        of = json.loads((self_filter / folder / "ledger.json").read_text())["pool"]
+        if of != pool_digest(row_ids(scored)):
+            raise ValueError(f"{self_filter} is of another pool; run examples/self_filter.py on this one")
+        shards = sorted(map(str, (self_filter / folder).glob("shard-*.parquet")))
+        columns = Dataset.from_parquet(shards, cache_dir=str(self_filter / folder / "joined"))
+        parts.append(
+            columns.rename_columns({old: new for old, new in names.items() if old in columns.features})
+        )
+    return concatenate_datasets(parts, axis=1)

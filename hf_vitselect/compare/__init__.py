@@ -83,7 +83,7 @@ def compare(
         BudgetError, ColumnError: as in `select_diverse`.
         LayoutError: if a selection is of another pool.
         StaleRunError: if the folder holds trials that were made with other settings.
-        ValueError: if a name is taken twice, or there is nothing to compare.
+        ValueError: if a name is taken twice or unknown, or there is nothing to compare.
 
     Example:
         >>> selections, evaluations = {"mine": NeighborPenalty()}, {"exact match": ExactMatch(held_out)}
@@ -91,7 +91,7 @@ def compare(
         >>> print(comparison)  # doctest: +SKIP
     """
     args = SFTConfig(max_length=None) if args is None else args
-    _refuse_names(selections, evaluations)
+    _refuse_names(selections, evaluations, matched)
     digest = pool_digest(row_ids(pool))
     methods = {name: _method(name, given, by, digest) for name, given in selections.items()}
     pool, lengths = with_lengths(pool)
@@ -142,12 +142,14 @@ def _usable_rows(pool: Dataset, by: str) -> int:
     return int(np.count_nonzero(read_scores(pool, by)[1] == "ok"))
 
 
-def _refuse_names(selections: Mapping[str, Any], evaluations: Mapping[str, Any]) -> None:
+def _refuse_names(
+    selections: Mapping[str, Any], evaluations: Mapping[str, Any], matched: Collection[str] | None
+) -> None:
     if not selections or not evaluations:
         raise ValueError("expected a selection and an evaluation at least, each by its name")
-    for names in (selections, evaluations):
-        folders = Counter(slug(name) for name in names)
-        twice = sorted(name for name in names if folders[slug(name)] > 1)
-        taken = sorted(name for name in names if names is selections and slug(name) in (RANDOM, slug(FULL)))
-        if twice or taken:
-            raise ValueError(f"expected other names in place of {twice + taken}: their folders are taken")
+    if unknown := sorted(set(matched or ()) - selections.keys()):
+        raise ValueError(f"matched: expected some of {list(selections)}, got {unknown}")
+    for names in ([RANDOM, FULL, *selections], evaluations):
+        folders = Counter(map(slug, names))
+        if twice := sorted({name for name in names if folders[slug(name)] > 1}):
+            raise ValueError(f"expected other names in place of some of {twice}: they share a folder")

@@ -144,7 +144,9 @@ class Comparison:
         (out / "comparison.md").write_text(f"{self}\n")
         found = {name: [asdict(line) for line in lines] for name, lines in self.lines.items()}
         record = {"lines": found, "overlap": self.overlap, "make_up": self.make_up}
-        (out / "comparison.json").write_text(json.dumps(record, indent=2))
+        # An end of an interval that is infinite is null in JSON.
+        plain = json.loads(json.dumps(record), parse_constant=lambda _: None)
+        (out / "comparison.json").write_text(json.dumps(plain, indent=2))
         name, lines = next(iter(self.lines.items()))
         (out / "comparison.png").write_bytes(draw(name, lines))
 

@@ -58,18 +58,16 @@ def make_up(pool: Dataset, lengths: str, columns: Sequence[str], subsets: Subset
             return float(np.nanquantile(sizes[rows], part))
 
         table.append(row(f"{lengths}: {part:.0%} have at most", quantile, "{:.0f}"))
-    read = [item for part in undecoded(pool) for item in read_table(part)]
-    turns, pictures = _numbers(read, _answers), _numbers(read, lambda item: len(item.pictures))
-    table += [share("several answers", turns > 1), share("no picture", pictures == 0)]
-    table.append(share("several pictures", pictures > 1))
-    for label, content in (("conversation", content_hash), ("pictures", _picture_hash)):
-        ids = np.array([None if isinstance(item, RowError) else content(item) for item in read], dtype=object)
+    facts = _facts(pool)
+    table.append(share("several answers", facts["answers"] > 1))
+    table += [share("no picture", facts["pictures"] == 0), share("several pictures", facts["pictures"] > 1)]
+    for what in ("conversation", "picture"):
 
-        def repeated(rows: NDArray[np.int64], ids: NDArray[np.object_] = ids) -> float:
-            known = [item for item in ids[rows] if item is not None]
-            return (len(known) - len(set(known))) / len(rows)
+        def repeated(rows: NDArray[np.int64], ids: NDArray[np.int64] = facts[f"{what}_id"]) -> float:
+            known = ids[rows][ids[rows] != 0]
+            return (len(known) - len(np.unique(known))) / len(rows)
 
-        table.append(row(f"{label} of an earlier row", repeated, "{:.1%}"))
+        table.append(row(f"{what} of an earlier row", repeated, "{:.1%}"))
     for column in columns:
         values = np.array([str(value) for value in pool[column]], dtype=object)
         for value, _ in Counter(values).most_common(_MOST_VALUES):
@@ -86,15 +84,15 @@ def _overlap(one: str, other: str, subsets: Subsets) -> float:
     return float(np.mean([jaccard(*pair) for pair in pairs])) if pairs else 1.0
 
 
-def _numbers(
-    read: Sequence[Conversation | RowError], count: Callable[[Conversation], int]
-) -> NDArray[np.int64]:
-    return np.array([-1 if isinstance(item, RowError) else count(item) for item in read])
-
-
-def _answers(row: Conversation) -> int:
-    return sum(turn.role == "assistant" for turn in row.turns)
-
-
-def _picture_hash(row: Conversation) -> str | None:
-    return content_hash(Conversation((), row.pictures)) if row.pictures else None
+def _facts(pool: Dataset) -> dict[str, NDArray[np.int64]]:
+    """Of every row: its answers, its pictures, and ids of its conversation and its pictures, 0 for none."""
+    facts: dict[str, list[int]] = {"answers": [], "pictures": [], "conversation_id": [], "picture_id": []}
+    for table in undecoded(pool):
+        for row in read_table(table):
+            row = Conversation(()) if isinstance(row, RowError) else row
+            pictures = content_hash(Conversation((), row.pictures)) if row.pictures else None
+            facts["answers"].append(sum(turn.role == "assistant" for turn in row.turns))
+            facts["pictures"].append(len(row.pictures))
+            facts["picture_id"].append(hash(pictures) if pictures else 0)
+            facts["conversation_id"].append(hash((row.turns, pictures)) if row.turns else 0)
+    return {name: np.array(values) for name, values in facts.items()}

@@ -43,6 +43,8 @@ def draw(evaluation: str, lines: "Sequence[Line]") -> bytes:
         )
     axes.plot([], [], "o", color=_GREY, alpha=0.4, label="a seed")
     axes.plot([], [], "D", color=_GREY, label="mean")
+    for verdict in sorted({line.random.verdict for line in order if line.random is not None}):
+        axes.plot([], [], "D", color=_COLORS[verdict], label=f"mean: {verdict}")
     axes.plot([], [], color=_GREY, linewidth=2, label="interval of the difference to random")
     axes.set_yticks(
         range(len(order)),

@@ -1,12 +1,11 @@
 """One trial: a subset, a fine-tune on it and its evaluations, in a folder that a killed run goes on in."""
 
-import copy
 import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -119,9 +118,14 @@ class Trial:
         return float(json.loads((self.folder / "model.json").read_text())["seconds"])
 
     def _train(self, setup: Setup, out: Path) -> None:
-        args = copy.copy(setup.args)
-        args.output_dir, args.seed, args.push_to_hub = str(out), self.seed, False
-        args.include_num_input_tokens_seen = "non_padding"
+        # Made anew, because arguments remember the devices of the process that they were made in.
+        args = replace(
+            setup.args,
+            output_dir=str(out),
+            seed=self.seed,
+            push_to_hub=False,
+            include_num_input_tokens_seen="non_padding",
+        )
         trainer = SelectionSFTTrainer(
             setup.model, selection=self.subset, args=args, peft_config=setup.peft_config
         )

@@ -166,7 +166,7 @@ def _compare(
         args=tuning(out),
         matched=["NeighborPenalty"],
         columns=["flaw", "kind"],
-        processes=os.cpu_count() if not torch.cuda.is_available() else None,
+        processes=None if torch.cuda.is_available() else 2,
     )
 
 

@@ -16,12 +16,13 @@ import sys
 from hf_vitselect.demo.chain import demo
 from hf_vitselect.demo.models import DemoSettings
 sizes = {"pool_rows": 160, "held_out_rows": 24, "caption_rows": 64, "clip_epochs": 1, "tune_epochs": 1}
-print(demo(sys.argv[1], settings=DemoSettings(**sizes), seeds=int(sys.argv[2]), owner="tester"))
+settings, compared = DemoSettings(**sizes), len(sys.argv) > 3
+print(demo(sys.argv[1], settings=settings, seeds=int(sys.argv[2]), owner="tester", compared=compared))
 """
 
 
-def demo(folder: Path, hub: HubServer, home: Path, seeds: int) -> str:
-    command = [sys.executable, "-c", DEMO, str(folder), str(seeds)]
+def demo(folder: Path, hub: HubServer, home: Path, seeds: int, *compared: str) -> str:
+    command = [sys.executable, "-c", DEMO, str(folder), str(seeds), *compared]
     done = subprocess.run(command, env=client_env(hub.url, home), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
@@ -36,6 +37,18 @@ def finished(tmp_path_factory):
         made = {path: path.stat().st_mtime_ns for path in (tmp / "out").glob("*.json")}
         again = demo(tmp / "out", hub, tmp / "home", seeds=2)
         yield tmp / "out", hub, first, again, made
+
+
+def test_the_selection_is_compared_with_random_rows(finished, tmp_path):
+    folder, hub, *_ = finished
+    printed = demo(folder, hub, tmp_path, 2, "compared")
+    for part in (
+        "- NeighborPenalty, 24 rows: ",
+        "- random, lengths of NeighborPenalty, 24 rows: ",
+        "| flaw: wrong",
+    ):
+        assert part in printed
+    assert (folder / "compare" / "comparison.png").exists()
 
 
 def test_everything_is_left_in_the_folder(finished):
