@@ -89,6 +89,11 @@ def check_recipe(recipe: Any) -> None:
         _expect(isinstance(counts, list) and all(map(_is_count, counts)), "a make-up in rows", counts)
     rule = recipe.get("rule") or {}
     _expect(isinstance(rule.get("rule"), _OPTIONAL_TEXT), "a rule's name", rule.get("rule"))
+    for rows in (recipe.get("included"), recipe.get("excluded")):
+        whole = isinstance(rows, Mapping) and type(rows.get("rows")) is int
+        _expect(rows is None or whole, "the rows that were included and excluded", rows)
+        if rows and rows.get("recipe"):
+            check_recipe(rows["recipe"])
     repo_id = recipe["source"].get("repo_id")
     _expect(isinstance(repo_id, _OPTIONAL_TEXT), "a source with its repository's id", repo_id)
 

@@ -120,7 +120,7 @@ class VLM:
         if processor is None:
             processor = AutoProcessor.from_pretrained(model, **options)
         loaded = AutoModelForImageTextToText.from_pretrained(
-            model, dtype=dtype, attn_implementation=attn_implementation, **options
+            model, dtype=dtype, attn_implementation=attn_implementation, use_safetensors=True, **options
         )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         vlm = cls(loaded.to(device), processor, max_length)
