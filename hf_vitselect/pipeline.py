@@ -35,7 +35,7 @@ from hf_vitselect.hub import push_to_hub
 from hf_vitselect.plan import Stage, plan
 from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.rules.base import Rule
-from hf_vitselect.runs import Run
+from hf_vitselect.runs import Run, last_whole_checkpoint
 from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.scorer import Scorer
 from hf_vitselect.scorers import (
@@ -93,21 +93,6 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
 
         here.stage(stage.name, settings[stage.name], work)
     return here.folder
-
-
-def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint of a training that was written to its end, or None.
-
-    A killed process leaves a broken one, which `transformers.trainer_utils.get_last_checkpoint` takes; the
-    trainer writes ``trainer_state.json`` last.
-    """
-    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
-        try:
-            json.loads(Path(path, "trainer_state.json").read_text())
-        except (OSError, ValueError):
-            continue
-        return str(path)
-    return None
 
 
 def load_pool(args: PoolArguments) -> Dataset:

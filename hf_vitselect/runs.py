@@ -88,6 +88,21 @@ class Run:
         return state
 
 
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint of a training that was written to its end, or None.
+
+    A killed process leaves a broken one, which `transformers.trainer_utils.get_last_checkpoint` takes; the
+    trainer writes ``trainer_state.json`` last.
+    """
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
+        try:
+            json.loads(Path(path, "trainer_state.json").read_text())
+        except (OSError, ValueError):
+            continue
+        return str(path)
+    return None
+
+
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain

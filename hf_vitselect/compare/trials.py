@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig
 
 from hf_vitselect.evaluation import Evaluation
-from hf_vitselect.runs import Run
+from hf_vitselect.runs import Run, last_whole_checkpoint
 from hf_vitselect.selection import Selection
 from hf_vitselect.sources import identify
 from hf_vitselect.training import SelectionSFTTrainer
@@ -129,7 +128,7 @@ class Trial:
         trainer = SelectionSFTTrainer(
             setup.model, selection=self.subset, args=args, peft_config=setup.peft_config
         )
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.is_dir() else None)
+        trainer.train(resume_from_checkpoint=last_whole_checkpoint(out))
         trainer.save_model()
         trainer.save_state()
         trainer.create_model_card()
