@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hf_vitselect.scorer import Scorer
     from hf_vitselect.scorers import (
         Blend,
+        CapabilityScorer,
         ClipEmbedding,
         ClipScore,
         EL2NScorer,
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Blend",
+    "CapabilityScorer",
     "ClipEmbedding",
     "ClipScore",
     "EL2NScorer",
@@ -60,6 +62,7 @@ __all__ = [
 
 _ROOMS = {
     "Blend": "scorers",
+    "CapabilityScorer": "scorers",
     "EL2NScorer": "scorers",
     "GraNdScorer": "scorers",
     "MIWVScorer": "scorers",

@@ -19,6 +19,8 @@ from hf_vitselect.errors import ModelError, RowError
 
 _logger = logging.getLogger(__name__)
 
+Question = str | list[dict[str, Any]]
+
 _PROBE = "Hello."
 _LONGEST_PAUSE = 60.0
 _REFUSED = {400, 413, 422}
@@ -80,14 +82,14 @@ class ChatEndpoint:
             timeout=timeout,
         )
 
-    def ask(self, questions: Sequence[str], concurrency: int) -> list[str | RowError]:
+    def ask(self, questions: Sequence[Question], concurrency: int) -> list[str | RowError]:
         """The answers, in the questions' order.
 
         Trouble that may pass (no connection, a timeout, no chat completion in the answer, HTTP 408, 425,
         429 and 5xx) is tried again after 1, 2, 4, ... 60 seconds, or after what Retry-After says.
 
         Args:
-            questions: one message each.
+            questions: one message each, a text or a list of content parts in OpenAI's form.
             concurrency: requests under way at a time.
 
         Returns:
@@ -106,7 +108,7 @@ class ChatEndpoint:
             raise self._unusable(f"refuses even a greeting: {refused}")
         return answers
 
-    def _ask(self, question: str) -> str | RowError:
+    def _ask(self, question: Question) -> str | RowError:
         trouble = ""
         for tried in range(self.retries + 1):
             pause = min(2.0**tried, _LONGEST_PAUSE)
@@ -137,7 +139,7 @@ class ChatEndpoint:
                 sleep(pause)
         raise self._unusable(
             f"gave no answer in {self.retries + 1} tries, the last: {trouble}; "
-            f"the question ends in {question[-300:]!r}"
+            f"the question ends in {str(question)[-300:]!r}"
         )
 
     def _unusable(self, why: str) -> ModelError:

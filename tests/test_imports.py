@@ -24,7 +24,7 @@ FLOORS = [
     {"vlm", "clip", "chat", "score_net"},
     {"scorer", "gradients"},
     {"measuring"},
-    {"response_scorer", "clip_scorer", "column_scorer"},
+    {"response_scorer", "clip_scorer", "column_scorer", "chat_scorer"},
     {"scorers", "engines"},
     {"runs", "scoring"},
     {"validation"},

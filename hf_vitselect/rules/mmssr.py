@@ -27,6 +27,18 @@ CAPABILITIES = (
     "ocr",
 )
 
+STYLES = (
+    "multi-choice",
+    "coordinate",
+    "yes/no",
+    "word or short phrase",
+    "short description",
+    "detailed description",
+    "comparison",
+    "chain of thought",
+    "specified style",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MMSSR(Rule):
@@ -51,15 +63,15 @@ class MMSSR(Rule):
 
     Example:
         >>> columns = {"ocr": np.array([5.0, 1.0, 0.0]), "style": np.array(["word", "word", "yes/no"])}
-        >>> MMSSR(capabilities=("ocr",))(None, None, 2, np.random.default_rng(0), columns)[0].tolist()
+        >>> MMSSR(capabilities=("ocr",), style="style")(None, None, 2, np.random.default_rng(0), columns)[0].tolist()
         [0, 1]
     """
 
     uses_scores: ClassVar[bool] = False
     uses_features: ClassVar[bool] = False
 
-    capabilities: tuple[str, ...] = CAPABILITIES
-    style: str = "style"
+    capabilities: tuple[str, ...] = tuple(f"capability_{name}" for name in CAPABILITIES)
+    style: str = "capability_style"
     threshold: float = 0.0
 
     def __post_init__(self) -> None:

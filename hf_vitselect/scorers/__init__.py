@@ -1,6 +1,7 @@
 """The catalogue: one signal, one paper, one file."""
 
 from hf_vitselect.scorers.blend import Blend
+from hf_vitselect.scorers.capability import CapabilityScorer
 from hf_vitselect.scorers.clip import ClipEmbedding
 from hf_vitselect.scorers.clip_score import ClipScore
 from hf_vitselect.scorers.el2n import EL2NScorer
@@ -17,6 +18,7 @@ from hf_vitselect.scorers.upd import UPDScorer
 
 __all__ = [
     "Blend",
+    "CapabilityScorer",
     "ClipEmbedding",
     "ClipScore",
     "EL2NScorer",

@@ -2,18 +2,14 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from typing import Any
 
 from datasets import Features, Value
 
+from hf_vitselect.chat_scorer import ChatScorer
 from hf_vitselect.errors import RowError
 from hf_vitselect.rows import Conversation
-from hf_vitselect.scorer import Scorer
-
-if TYPE_CHECKING:
-    from hf_vitselect.chat import ChatEndpoint
 
 _logger = logging.getLogger(__name__)
 
@@ -36,10 +32,9 @@ _RATING = re.compile(
     re.IGNORECASE,
 )
 _MARKUP = re.compile(r"[*_`\"']")
-_HOW_TO_ASK = {"api_key_env", "timeout", "retries", "concurrency"}
 
 
-class JudgeScore(Scorer):
+class JudgeScore(ChatScorer):
     """The quality from 0 to 10 that a chat model gives to a row's text.
 
     Self-Filter (arXiv 2402.12501, stage 1 and its code) asks gpt-3.5-turbo-1106 at temperature 0 with
@@ -104,22 +99,21 @@ class JudgeScore(Scorer):
         retries: int = 6,
         concurrency: int = 8,
     ) -> None:
-        super().__init__(column=column, model=str(model))
+        super().__init__(
+            model,
+            column=column,
+            base_url=base_url,
+            provider=provider,
+            api_key_env=api_key_env,
+            seed=seed,
+            max_tokens=max_tokens,
+            timeout=timeout,
+            retries=retries,
+            concurrency=concurrency,
+        )
         if CONVERSATION not in prompt:
             raise ValueError(f"expected a prompt with {CONVERSATION} for the row's text, got {prompt!r}")
-        if base_url is not None and provider is not None:
-            raise ValueError(f"expected base_url or provider, got both: {base_url!r} and {provider!r}")
-        if base_url is not None:
-            _check_address(base_url)
-        self.base_url = base_url
-        self.provider = provider
-        self.api_key_env = api_key_env
         self.prompt = prompt
-        self.seed = seed
-        self.max_tokens = max_tokens
-        self.timeout = timeout
-        self.retries = retries
-        self.concurrency = concurrency
 
     @property
     def features(self) -> Features:
@@ -141,39 +135,6 @@ class JudgeScore(Scorer):
         given = iter(answers)
         found = [_judged(next(given) if isinstance(question, str) else question) for question in questions]
         return {name: [cells[i] for cells in found] for i, name in enumerate(self.features)}
-
-    def load(self, identity: Mapping[str, Any]) -> "ChatEndpoint":
-        """The endpoint; nothing is sent yet."""
-        from hf_vitselect.chat import ChatEndpoint
-
-        return ChatEndpoint(
-            identity["model"],
-            base_url=self.base_url,
-            provider=self.provider,
-            api_key_env=self.api_key_env,
-            options={"temperature": 0, "seed": self.seed, "max_tokens": self.max_tokens},
-            timeout=self.timeout,
-            retries=self.retries,
-        )
-
-    def recipe(self) -> dict[str, Any]:
-        """What made the scores; not how the endpoint was reached, so a run may go on with more patience."""
-        return {name: value for name, value in super().recipe().items() if name not in _HOW_TO_ASK}
-
-    def _identity(self) -> dict[str, Any]:
-        # Which weights an endpoint has behind a name is its own affair: there is no commit to resolve.
-        return {"model": self.model, "endpoint": self.base_url or f"huggingface/{self.provider or 'auto'}"}
-
-
-def _check_address(base_url: str) -> None:
-    address = urlsplit(base_url)
-    if address.username or address.password or address.query:  # Not shown: it may hold the key.
-        raise ValueError(
-            "expected a base_url without user, password and query, because it is published with the recipe; "
-            "put the key into an environment variable and name that with api_key_env="
-        )
-    if address.scheme not in ("http", "https") or not address.hostname:
-        raise ValueError(f"expected a base_url such as http://localhost:8000/v1, got {base_url!r}")
 
 
 def read_rating(answer: str) -> float | None:

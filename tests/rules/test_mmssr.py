@@ -9,7 +9,7 @@ from hf_vitselect.rules import MMSSR
 def pick(budget, capabilities, style, **options):
     columns = {name: np.array(values, dtype=float) for name, values in capabilities.items()}
     columns["style"] = np.array(style)
-    rule = MMSSR(capabilities=tuple(capabilities), **options)
+    rule = MMSSR(capabilities=tuple(capabilities), style="style", **options)
     return rule(None, None, budget, np.random.default_rng(0), columns)
 
 
