@@ -36,7 +36,9 @@ class ScoreArguments(PoolArguments):
     model_revision: str | None = _flag(None, "The seed model's commit, branch or tag.")
     signals: list[str] = field(
         default_factory=lambda: ["necessity"],
-        metadata={"help": "The seed model's columns: necessity, perplexity, image_gain, question_gain."},
+        metadata={
+            "help": "The seed model's columns: necessity, perplexity, image_gain, question_gain, el2n, upd."
+        },
     )
     suffix: str = _flag("", "Appended to the names of the seed model's columns.")
     clip_name_or_path: str | None = _flag(None, "A CLIP model, for the column 'embedding'.")
@@ -46,6 +48,8 @@ class ScoreArguments(PoolArguments):
     text_name_or_path: str | None = _flag(None, "A sentence-transformers model, for the column 'embedding'.")
     dtype: str = _flag("auto", "The seed model's dtype; auto is the checkpoint's.")
     batch_size: int = _flag(8, "Rows in one forward of the seed model.")
+    batch_tokens: int | None = _flag(None, "Tokens in one forward, padding included, in place of batch_size.")
+    attn_implementation: str | None = _flag(None, "The seed model's attention kernel, as in transformers.")
     max_length: int | None = _flag(
         None, "Rows with more tokens are too_long; the model's context if not set."
     )

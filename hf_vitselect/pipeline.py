@@ -41,6 +41,7 @@ from hf_vitselect.scorer import Scorer
 from hf_vitselect.scorers import (
     ClipEmbedding,
     ClipScore,
+    EL2NScorer,
     ImageGain,
     JudgeScore,
     NecessityScorer,
@@ -48,6 +49,7 @@ from hf_vitselect.scorers import (
     QuestionGain,
     ScoreNetScorer,
     TextEmbedding,
+    UPDScorer,
 )
 from hf_vitselect.scoring import pool_digest, score
 from hf_vitselect.selection import Selection, select_diverse
@@ -169,6 +171,8 @@ def score_command(args: ScoreArguments) -> None:
                 revision=args.model_revision,
                 dtype=args.dtype,
                 batch_size=args.batch_size,
+                batch_tokens=args.batch_tokens,
+                attn_implementation=args.attn_implementation,
                 max_length=args.max_length,
                 trust_remote_code=args.trust_remote_code,
             )
@@ -301,7 +305,8 @@ def report_command(args: ReportArguments) -> None:
 
 
 _SIGNALS: dict[str, type[ResponseScorer]] = {
-    kind.signal: kind for kind in (NecessityScorer, PerplexityScorer, ImageGain, QuestionGain)
+    kind.signal: kind
+    for kind in (NecessityScorer, PerplexityScorer, ImageGain, QuestionGain, EL2NScorer, UPDScorer)
 }
 _DO: dict[str, Callable[..., None]] = {
     "seed": seed_command,

@@ -63,7 +63,8 @@ class MMSSR(Rule):
 
     Example:
         >>> columns = {"ocr": np.array([5.0, 1.0, 0.0]), "style": np.array(["word", "word", "yes/no"])}
-        >>> MMSSR(capabilities=("ocr",), style="style")(None, None, 2, np.random.default_rng(0), columns)[0].tolist()
+        >>> rule = MMSSR(capabilities=("ocr",), style="style")
+        >>> rule(None, None, 2, np.random.default_rng(0), columns)[0].tolist()
         [0, 1]
     """
 
