@@ -32,6 +32,8 @@ class ChatScorer(Scorer):
             carries a key: it is published with the recipe.
     """
 
+    needs = "an endpoint with a chat model"
+
     def __init__(
         self,
         model: str,

@@ -23,6 +23,8 @@ class ClipFeatureScorer(MeasuringScorer):
         batch_size: rows in one forward.
     """
 
+    needs = "a CLIP model"
+
     def __init__(
         self, model: str, *, column: str | None = None, revision: str | None = None, batch_size: int = 64
     ) -> None:

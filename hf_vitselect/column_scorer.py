@@ -17,6 +17,8 @@ class ColumnScorer(Scorer):
     are there, of their statuses.
     """
 
+    needs = "score columns"
+
     @property
     @abstractmethod
     def inputs(self) -> Mapping[str, Any]:

@@ -47,6 +47,8 @@ class ResponseScorer(MeasuringScorer):
         ModelError: at the first row, if the processor has no chat template or a slow tokenizer.
     """
 
+    needs = "a vision-language model"
+
     def __init__(
         self,
         model: str,

@@ -29,6 +29,12 @@ class Scorer(ABC):
         revision: a commit, branch or tag on the Hub.
     """
 
+    cost: ClassVar[str] = ""
+    """What a row costs, for the catalogue: forwards, gradients, requests."""
+
+    needs: ClassVar[str] = ""
+    """What the scorer cannot do without, for the catalogue."""
+
     version: ClassVar[int] = 1
     """Part of the fingerprint: raise it when the same configuration gives other numbers."""
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pools import mixed_pool
-from tiny_embedders import save_clip
+from pools import assistant, mixed_pool, pool, user
+from tiny_embedders import save_clip, save_sentence_transformer
 
 from hf_vitselect import Selection
 
@@ -25,8 +25,8 @@ TRAINING = {
 
 def run_example(name, model, folder, *flags, **options):
     """Runs the script on 12 rows with half of them as the budget; its output lies in the folder `out`."""
-    pool = mixed_pool(12).add_column("judge", [float(i % 5) for i in range(12)])
-    pool.save_to_disk(folder / "pool")
+    rows = mixed_pool(12).add_column("judge", [float(i % 5) for i in range(12)])
+    rows.save_to_disk(folder / "pool")
     given = {
         "dataset_name": folder / "pool",
         "model_name_or_path": model,
@@ -69,6 +69,29 @@ def test_mllm_selector(tiny, tmp_path):
     assert (out / "model_2" / "model.safetensors").exists()
 
 
+def test_text_only(tiny, tmp_path):
+    turns = [([user(f"what is {i}?"), assistant(f"the number {i}")], []) for i in range(12)]
+    pool(turns).add_column("source", ["a", "b"] * 6).save_to_disk(tmp_path / "pool")
+    pool(turns[:2]).save_to_disk(tmp_path / "held_out")
+    flags = {
+        "dataset_name": tmp_path / "pool",
+        "evaluation": tmp_path / "held_out",
+        "model_name_or_path": tiny("llava").folder,
+        "text_name_or_path": save_sentence_transformer(tmp_path / "text"),
+        "output_dir": tmp_path / "out",
+        "budget": 0.5,
+        "near": 1.1,  # for a random encoder all texts are alike
+    }
+    command = [sys.executable, EXAMPLES / "text_only.py"]
+    command += [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    selection = Selection.load_from_disk(tmp_path / "out" / "selection")
+    assert len(selection) == 6
+    assert selection.recipe["excluded"]["rows"] == 2
+    assert not {0, 1} & set(selection.indices.tolist())
+
+
 def test_examples_are_short():
-    for name in ("self_filter.py", "mllm_selector.py"):
+    for name in ("self_filter.py", "mllm_selector.py", "text_only.py"):
         assert len((EXAMPLES / name).read_text().splitlines()) < 60

@@ -29,7 +29,7 @@ FLOORS = [
     {"runs", "scoring"},
     {"validation"},
     {"selection", "contamination"},
-    {"baselines"},
+    {"baselines", "catalogue"},
     {"report"},
     {"card"},
     {"evaluation", "training", "hub"},

@@ -14,7 +14,7 @@ from hf_vitselect.rules.quotas import quotas, take
 
 @dataclass(frozen=True, kw_only=True)
 class GroupedSampling(Rule):
-    """MLLM-Selector's second stage (arXiv 2503.20502), a re-implementation.
+    """Quotas for groups of rows, MLLM-Selector's second stage (arXiv 2503.20502), a re-implementation.
 
     The paper's text on its necessity-based grouped sampling could not be read: what the groups are, how
     many, and how a group's rows are drawn is not known. The readings that its abstract allows are options

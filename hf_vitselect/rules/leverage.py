@@ -12,7 +12,7 @@ from hf_vitselect.rules.base import NO_ROWS, Rule, first_others, required
 
 @dataclass(frozen=True, kw_only=True)
 class Leverage(Rule):
-    """Leverage scores (ScalSelect, arXiv 2602.11636, its code's last step).
+    """The rows of highest leverage (ScalSelect, arXiv 2602.11636, its code's last step).
 
     The features are centred, their main directions are kept up to a share of the variance ("energy"), and a
     row's score is the squared length of its row in the left singular vectors: how much the subspace depends

@@ -20,7 +20,7 @@ _OVERLAP_ROWS = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class NeighborPenalty(Rule):
-    """Self-Filter's second stage (arXiv 2402.12501, the filter for diversity; defaults of its code).
+    """High scores, spread out: Self-Filter's second stage (arXiv 2402.12501, its code's defaults).
 
     Repeats: pick the row i with the highest current score, remove it, and for each of its ``neighbors``
     nearest remaining rows j subtract ``gamma * score_i * cos(i, j)**2`` from the score of j. Here score_i is

@@ -14,7 +14,7 @@ from hf_vitselect.rules.quotas import quotas, take
 
 @dataclass(frozen=True, kw_only=True)
 class PreSel(Rule):
-    """PreSel (arXiv 2503.07591, its code's selection).
+    """Task shares by instruction relevance, then typical rows (PreSel, arXiv 2503.07591, its code).
 
     Each task gets a share of the budget by the softmax of minus its mean instruction relevance score (IRS,
     the loss with the question over the loss without it), with the temperature 1 / sqrt(tasks). Inside a task

@@ -64,6 +64,8 @@ class Blend(ColumnScorer):
         >>> scored = scored.map(blend, batched=True)  # doctest: +SKIP
     """
 
+    cost = "nothing"
+
     def __init__(
         self,
         weights: Mapping[str, float],

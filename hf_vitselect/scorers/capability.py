@@ -50,6 +50,9 @@ class CapabilityScorer(ChatScorer):
         >>> scored = score(pool, scorer, output_dir="run", shard_size=100)  # doctest: +SKIP
     """
 
+    cost = "1 request"
+    needs = "an endpoint with a vision-language model"
+
     def __init__(
         self,
         model: str,

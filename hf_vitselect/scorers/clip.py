@@ -35,6 +35,8 @@ class ClipEmbedding(ClipFeatureScorer):
         >>> pool.map(ClipEmbedding("openai/clip-vit-large-patch14"), batched=True)  # doctest: +SKIP
     """
 
+    cost = "1 forward of both CLIP towers"
+
     signal = "embedding"
 
     @property

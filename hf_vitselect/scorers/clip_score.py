@@ -37,6 +37,9 @@ class ClipScore(ClipFeatureScorer):
         >>> pool.map(ClipScore("openai/clip-vit-large-patch14"), batched=True)  # doctest: +SKIP
     """
 
+    cost = "1 forward of both CLIP towers"
+    needs = "a CLIP model, pictures"
+
     signal = "clip_score"
 
     @property

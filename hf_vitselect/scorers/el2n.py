@@ -32,6 +32,8 @@ class EL2NScorer(ResponseScorer):
         >>> scored = pool.map(EL2NScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 
+    cost = "1 forward"
+
     signal = "el2n"
 
     def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:

@@ -43,6 +43,9 @@ class GraNdScorer(MeasuringScorer):
         >>> scored = pool.map(GraNdScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 
+    cost = "1 forward, or 1 forward and 1 gradient"
+    needs = "a vision-language model"
+
     signal = "grand"
 
     def __init__(

@@ -37,6 +37,9 @@ class ImageGain(ResponseScorer):
         >>> scored = pool.map(ImageGain("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 
+    cost = "2 forwards"
+    needs = "a vision-language model, pictures"
+
     signal = "image_gain"
 
     @property

@@ -84,6 +84,8 @@ class JudgeScore(ChatScorer):
         >>> scored = score(pool, judge, output_dir="run", shard_size=100)  # doctest: +SKIP
     """
 
+    cost = "1 request"
+
     def __init__(
         self,
         model: str,

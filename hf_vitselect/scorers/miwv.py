@@ -81,6 +81,9 @@ class MIWVScorer(ResponseScorer):
         >>> scored = pool.map(miwv, batched=True)  # doctest: +SKIP
     """
 
+    cost = "2 forwards, one of them longer"
+    needs = "a vision-language model, an embedding"
+
     signal = "miwv"
     beside_the_measurement = (*ResponseScorer.beside_the_measurement, "neighbors")
 

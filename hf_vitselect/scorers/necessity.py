@@ -46,6 +46,8 @@ class NecessityScorer(ResponseScorer):
         >>> scored = pool.map(NecessityScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 
+    cost = "1 forward"
+
     signal = "necessity"
 
     @property

@@ -34,6 +34,8 @@ class PerplexityScorer(ResponseScorer):
         >>> scored = pool.map(PerplexityScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 
+    cost = "1 forward"
+
     signal = "perplexity"
 
     def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:

@@ -41,6 +41,8 @@ class QuestionGain(ResponseScorer):
         >>> scored = pool.map(QuestionGain("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 
+    cost = "2 forwards"
+
     signal = "question_gain"
 
     @property

@@ -34,6 +34,9 @@ class ScoreNetScorer(ColumnScorer):
         >>> scored = pool.map(ScoreNetScorer("output/score_net"), batched=True)  # doctest: +SKIP
     """
 
+    cost = "nothing; the net costs a fine-tune"
+    needs = "a score net, and its columns"
+
     def __init__(self, model: str, *, column: str = "score_net", revision: str | None = None) -> None:
         super().__init__(column=column, model=str(model), revision=revision)
 

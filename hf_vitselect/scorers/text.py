@@ -29,6 +29,9 @@ class TextEmbedding(Scorer):
         >>> pool.map(TextEmbedding("sentence-transformers/all-MiniLM-L6-v2"), batched=True)  # doctest: +SKIP
     """
 
+    cost = "1 forward of the sentence encoder"
+    needs = "a sentence encoder"
+
     def __init__(
         self, model: str, *, column: str = "embedding", revision: str | None = None, batch_size: int = 64
     ) -> None:

@@ -37,6 +37,8 @@ class UPDScorer(ResponseScorer):
         >>> scored = pool.map(UPDScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 
+    cost = "1 forward"
+
     signal = "upd"
 
     def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
