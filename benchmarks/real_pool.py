@@ -75,7 +75,8 @@ def compare(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     held_out = load_from_disk(args.pool)["held_out"]
     options = {"seeds": args.seeds, "processes": args.processes}
-    print(run_comparison(args.run, args.self_filter, held_out, args.out, **options))
+    self_filter = {name: Path(folder) for name, _, folder in (it.rpartition("=") for it in args.self_filter)}
+    print(run_comparison(args.run, self_filter, held_out, args.out, **options))
 
 
 def grade_models(args: argparse.Namespace) -> None:
@@ -111,7 +112,9 @@ def main() -> None:
     command = commands.add_parser("compare", help="compare selections with random rows, after a run")
     command.add_argument("--pool", type=Path, default=DATA / "pool", help="folder of the pool")
     command.add_argument("--run", type=Path, default=DATA / "run", help="folder of the run")
-    command.add_argument("--self_filter", type=Path, help="folder of examples/self_filter.py, to compare too")
+    command.add_argument(
+        "--self_filter", nargs="*", default=[], help="NAME=FOLDER of examples/self_filter.py, to compare too"
+    )
     command.add_argument("--out", type=Path, default=DATA / "compare", help="folder of the comparison")
     command.add_argument("--seeds", type=int, default=3, help="fine-tunes of each subset")
     command.add_argument("--processes", type=int, default=1, help="fine-tunes at once")

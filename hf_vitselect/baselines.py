@@ -35,13 +35,15 @@ def length_column(selection: Selection) -> str | None:
 
 
 def _usable(selection: Selection) -> NDArray[np.int64]:
-    """The rows that the rule could have picked: with a score and with features."""
+    """The rows that the rule could have picked: with a score and features, and not excluded."""
     scores, usable = selection.scores, np.ones(len(selection.scores), dtype=np.bool_)
     by, over = selection.recipe.get("by"), selection.recipe.get("over")
     if by is not None and by in scores.column_names:
         usable &= read_scores(scores, by)[1] == "ok"
     if f"{over}_status" in scores.column_names:
         usable &= np.asarray(read_column(scores, f"{over}_status").to_pylist(), dtype=object) == "ok"
+    if "excluded" in scores.column_names:
+        usable &= ~_column(selection, "excluded")
     return np.flatnonzero(usable | _column(selection, "selected"))
 
 

@@ -25,7 +25,7 @@ from hf_vitselect.make_up import make_up
 from hf_vitselect.rows import answer_characters, row_ids
 from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.rules.balance import pick_in_groups
-from hf_vitselect.rules.base import Rule
+from hf_vitselect.rules.base import NO_ROWS, Rule
 from hf_vitselect.rules.clusters import numbered
 from hf_vitselect.scorer import Scorer
 from hf_vitselect.scoring import pool_digest, recorded_scorers, recorded_source
@@ -64,6 +64,7 @@ class Selection:
         indices: NDArray[np.int64],
         gains: NDArray[np.float64],
         reasons: Mapping[str, Any],
+        excluded: NDArray[np.int64] = NO_ROWS,
     ) -> "Selection":
         """The selection of these rows.
 
@@ -73,6 +74,7 @@ class Selection:
             indices: int64 of shape (picked,), in pick order.
             gains: float64 of shape (picked,).
             reasons: plain JSON for the recipe: the rule, its seed, what was dropped.
+            excluded: int64, rows that could not be picked; ``scores`` then says so.
         """
         recipe = {
             "format": 1,
@@ -90,7 +92,7 @@ class Selection:
             **reasons,
             "versions": versions("hf_vitselect", "datasets", "numpy", "torch", "transformers"),
         }
-        return cls(pool.select(indices), indices, gains, _score_table(pool, ids, indices), recipe)
+        return cls(pool.select(indices), indices, gains, _score_table(pool, ids, indices, excluded), recipe)
 
     def __len__(self) -> int:
         """The number of picked rows."""
@@ -333,6 +335,7 @@ def select_diverse(
             "scorers": _scorer_recipes(dataset, [by, over]),
             "diversity": diversity(features, picked, seed) if features is not None else {},
         },
+        never.positions,
     )
 
 
@@ -383,7 +386,9 @@ def budget_rows(budget: int | float, pool: int) -> int:
     return rows
 
 
-def _score_table(dataset: Dataset, ids: list[str], indices: NDArray[np.int64]) -> Dataset:
+def _score_table(
+    dataset: Dataset, ids: list[str], indices: NDArray[np.int64], excluded: NDArray[np.int64]
+) -> Dataset:
     numbers = [
         name
         for name, kind in dataset.features.items()
@@ -395,6 +400,8 @@ def _score_table(dataset: Dataset, ids: list[str], indices: NDArray[np.int64]) -
     columns |= {name: read_column(dataset, name) for name in numbers}
     if not {"response_tokens", "answer_characters"} & columns.keys():
         columns["answer_characters"] = pa.chunked_array([pa.array(answer_characters(dataset), pa.int64())])
+    if len(excluded):
+        columns["excluded"] = pa.chunked_array([pa.array(np.isin(np.arange(len(dataset)), excluded))])
     columns["selected"] = pa.chunked_array([pa.array(rank >= 0)])
     columns["rank"] = pa.chunked_array([pa.array(rank, mask=rank < 0)])
     return Dataset(pa.table(columns))

@@ -42,3 +42,10 @@ def test_they_depend_on_the_seed_only(scored_pool: Dataset) -> None:
         name: rows.tolist() for name, rows in again.items()
     }
     assert first["random"].tolist() != other["random"].tolist()
+
+
+def test_excluded_rows_are_in_none(scored_pool: Dataset) -> None:
+    never = select_diverse(scored_pool, 20, rule=Random())
+    drawn = baselines(select_diverse(scored_pool, 15, rule=TopScore(), exclude=never))
+    for rows in drawn.values():
+        assert not set(never.indices.tolist()) & set(rows.tolist())

@@ -1,6 +1,7 @@
 """Does selecting beat random rows on the real pool? The comparison, through the package's function."""
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -22,26 +23,28 @@ SELECTIONS: dict[str, Rule | Method] = {
     "NeighborPenalty": NeighborPenalty(),
     "easy first": TopScore(lowest=True),
 }
-SELF_FILTER = {"Self-Filter": Method(NeighborPenalty(rescale="minmax"), by="score_net", over="clip")}
 
 
 def run_comparison(
-    run: Path, self_filter: Path | None, held_out: Dataset, out: Path, *, seeds: int, processes: int
+    run: Path, self_filter: Mapping[str, Path], held_out: Dataset, out: Path, *, seeds: int, processes: int
 ) -> Comparison:
     """Random, length-matched random, and selections at 15%.
 
     Args:
         run: the folder of a finished `run_chain`: its scored pool and its aligned model.
-        self_filter: the folder of a finished examples/self_filter.py on the same pool; its selection is
-            compared too.
+        self_filter: folders of finished runs of examples/self_filter.py on the same pool, by name; what
+            they would pick is compared too.
         held_out: rows about other pictures.
         out: the comparison's folder; the same call goes on where it stopped.
         seeds: fine-tunes of each subset.
         processes: how many of them at once.
     """
-    scored, selections = load_from_disk(run / "score" / "scored"), SELECTIONS
-    if self_filter is not None:
-        scored, selections = _with_difficulty(scored, self_filter), {**SELECTIONS, **SELF_FILTER}
+    scored, selections = load_from_disk(run / "score" / "scored"), dict(SELECTIONS)
+    for number, (name, folder) in enumerate(self_filter.items()):
+        column = f"score_net_{number + 1}" if number else "score_net"
+        scored = _with_difficulty(scored, folder, column)
+        difficulty = Method(NeighborPenalty(rescale="minmax"), by=column, over="clip")
+        selections = {**selections, name: difficulty}
     asked = held_out.select(np.flatnonzero(np.isin(held_out["kind"], list(CHANCE))))
     return compare(
         scored,
@@ -62,11 +65,12 @@ def run_comparison(
     )
 
 
-def _with_difficulty(scored: Dataset, self_filter: Path) -> Dataset:
-    """The pool with Self-Filter's columns beside its own: the CLIP embedding as `clip`, and `score_net`."""
+def _with_difficulty(scored: Dataset, self_filter: Path, column: str) -> Dataset:
+    """The pool with Self-Filter's difficulty beside its own columns, and the CLIP embedding as `clip`."""
     names = {"embedding": "clip", "embedding_status": "clip_status"}
+    names |= {"score_net": column, "score_net_status": f"{column}_status"}
     parts = [scored]
-    for folder in ("clip", "difficulty"):
+    for folder in ("difficulty",) if "clip" in scored.column_names else ("clip", "difficulty"):
         of = json.loads((self_filter / folder / "ledger.json").read_text())["pool"]
         if of != pool_digest(row_ids(scored)):
             raise ValueError(f"{self_filter} is of another pool; run examples/self_filter.py on this one")
