@@ -52,7 +52,7 @@ def output_gradient_norm(vlm: "VLM", row: "Encoded") -> float:
     finally:
         handle.remove()
     states, raw = seen
-    if not torch.equal(raw.reshape(logits.shape).to(logits.dtype), logits):
+    if not torch.equal(raw.reshape(logits.shape).to(logits.dtype).nan_to_num(), logits.nan_to_num()):
         raise ModelError(
             "expected a model whose output layer is its last, got one that changes its logits after it; "
             "use parameters='all'"
@@ -61,7 +61,7 @@ def output_gradient_norm(vlm: "VLM", row: "Encoded") -> float:
     errors[torch.arange(len(targets)), targets] -= 1
     states = states.reshape(len(targets), -1).double()
     squared = ((errors @ errors.T) * (states @ states.T)).sum() / len(targets) ** 2
-    return math.sqrt(max(0.0, float(squared)))
+    return squared.clamp(min=0).sqrt().item()
 
 
 def _inputs(vlm: "VLM", row: "Encoded") -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:

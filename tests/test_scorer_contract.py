@@ -131,7 +131,7 @@ def test_no_rows_give_no_values(make):
     assert [table.schema.field(name).type for name in scorer.features] == list(
         scorer.features.arrow_schema.types
     )
-    assert scorer._loaded is not None or scorer.model == "judge"
+    assert scorer._loaded is not None or scorer.model in ("judge", None)
 
 
 def values(dataset, scorer):
@@ -286,7 +286,7 @@ def test_the_fingerprint_is_equal_before_and_after_a_call(make):
     scorer = make()
     before = Hasher.hash(scorer)
     POOL.map(scorer, batched=True, load_from_cache_file=False)
-    assert scorer._loaded is not None
+    assert scorer._loaded is not None or scorer.model is None
     assert Hasher.hash(scorer) == before == Hasher.hash(make())
 
 
@@ -382,7 +382,7 @@ def test_the_recipe_is_plain_json_that_names_the_model(make, settings, name):
     assert json.loads(json.dumps(recipe)) == recipe
     assert recipe["scorer"] == SCORERS[name].__name__
     assert recipe["column"] == "x"
-    assert recipe["identity"]["model"] == settings[name]["model"]
+    assert recipe["identity"].get("model") == settings[name].get("model")
     assert recipe == make(column="x", batch_size=64).recipe()
 
 

@@ -13,7 +13,8 @@ from hf_vitselect.demo.stages import small_training
 from hf_vitselect.evaluation import ExactMatch, LogLikelihood, MultipleChoice
 from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import NeighborPenalty, Rule, TopScore
-from hf_vitselect.scoring import pool_digest
+from hf_vitselect.scorers import EL2NScorer
+from hf_vitselect.scoring import pool_digest, score
 from realpool.chain import BUDGET, CHANCE
 
 # As in docs/self_filter.md: a quarter of the steps of `run_chain`, because there are many fine-tunes.
@@ -22,6 +23,7 @@ SELECTIONS: dict[str, Rule | Method] = {
     "TopScore": TopScore(),  # also NeighborPenalty's gamma=0: hard rows, however alike
     "NeighborPenalty": NeighborPenalty(),
     "easy first": TopScore(lowest=True),
+    "EL2N": Method(TopScore(), by="el2n"),
 }
 
 
@@ -40,6 +42,7 @@ def run_comparison(
         processes: how many of them at once.
     """
     scored, selections = load_from_disk(run / "score" / "scored"), dict(SELECTIONS)
+    scored = score(scored, EL2NScorer(str(run / "seed")), out / "el2n")
     for number, (name, folder) in enumerate(self_filter.items()):
         column = f"score_net_{number + 1}" if number else "score_net"
         scored = _with_difficulty(scored, folder, column)

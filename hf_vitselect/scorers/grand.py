@@ -76,16 +76,16 @@ class GraNdScorer(MeasuringScorer):
         """The gradient norm of every row."""
         from hf_vitselect.gradients import gradient_norm, output_gradient_norm
 
-        norm = gradient_norm if self.parameters == "all" else output_gradient_norm
+        norm, vlm = gradient_norm if self.parameters == "all" else output_gradient_norm, self.loaded
         found: list[float | RowError] = []
         for row in rows:
             try:
                 if isinstance(row, RowError):
                     raise row
-                encoded = self.loaded.encoder.encode(row)
+                encoded = vlm.encoder.encode(row)
                 if not encoded.response[0, 1:].any():
                     raise RowError("no_response", "no token of the answer has a prediction")
-                found.append(norm(self.loaded, encoded))
+                found.append(norm(vlm, encoded))
             except RowError as error:
                 found.append(error)
         return found

@@ -235,7 +235,7 @@ def test_the_defaults_are_the_papers():
 
 
 def test_missing_features_are_an_error():
-    with pytest.raises(ValueError, match="got no features"):
+    with pytest.raises(ValueError, match="expected features, got none"):
         pick(NeighborPenalty(), np.ones(3), None, 1)
 
 
