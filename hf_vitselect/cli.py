@@ -9,7 +9,7 @@ from hf_vitselect.errors import VitSelectError
 
 _COMMANDS = {
     "demo": "the whole chain on a pool that it renders itself, in minutes and offline",
-    "run": "the whole chain from a YAML file with the sections seed, score, score_net, select, train, push",
+    "run": "the whole chain from a YAML file with a section for each command",
     "seed": "fine-tune a model on a random part of a pool",
     "score": "attach score and embedding columns to a pool",
     "score_net": "train a score net with the model, and attach its difficulty",
@@ -57,7 +57,7 @@ def _run(flags: Sequence[str]) -> None:
 
     parser = argparse.ArgumentParser(prog="hf-vitselect run")
     parser.add_argument(
-        "--config", required=True, help="YAML with the sections seed, score, score_net, select, train, push"
+        "--config", required=True, help="YAML with sections, as in examples/configs, and rounds"
     )
     parser.add_argument("--output_dir", required=True, help="the run's folder; the same call goes on there")
     given = parser.parse_args(flags)
