@@ -54,10 +54,11 @@ def test_a_shard_whose_worker_died_by_chance_is_tried_again(tmp_path):
 
 
 def test_a_scorer_s_own_error_ends_the_run_as_it_does_without_workers(tmp_path):
+    before = psutil.Process().children()  # of other tests
     with pytest.raises(LookupError, match="no such thing") as caught:
         score(words(*TEXTS, "raise"), Length(tmp_path), tmp_path / "run", shard_size=4, workers=2)
     assert "In a worker process" in caught.value.__notes__[0]
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= set(before)
 
 
 def test_workers_that_cannot_load_end_the_run(tmp_path):
