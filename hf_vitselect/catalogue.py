@@ -4,8 +4,9 @@ import inspect
 import re
 from typing import Any
 
-from hf_vitselect import rules, scorers
+from hf_vitselect import scorers
 from hf_vitselect.rules import Rule
+from hf_vitselect.rules.by_name import RULES
 from hf_vitselect.scorer import Scorer
 
 _HEAD = """\
@@ -21,7 +22,7 @@ package is about.
 def catalogue() -> str:
     """The tables, as Markdown."""
     kinds = [getattr(scorers, name) for name in sorted(scorers.__all__, key=str.lower)]
-    made = [getattr(rules, name) for name in sorted(rules.__all__, key=str.lower) if name != "Rule"]
+    made = [RULES[name] for name in sorted(RULES, key=str.lower)]
     return "\n".join(
         [
             _HEAD,

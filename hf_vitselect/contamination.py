@@ -1,6 +1,5 @@
 """Rows of a pool that an evaluation set holds too: what `select_diverse(..., exclude=)` should leave out."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +9,8 @@ from numpy.typing import NDArray
 
 from hf_vitselect.columns import read_features
 from hf_vitselect.errors import ColumnError, RowError
-from hf_vitselect.rows import Conversation, find_layout, read_table, row_ids
+from hf_vitselect.rows import Conversation, read_table, row_ids, undecoded
+from hf_vitselect.rules.clusters import unit_rows
 
 _BATCH_ROWS = 500
 
@@ -72,19 +72,12 @@ def find_contamination(
 
 def _conversations(dataset: Dataset) -> Iterator[Conversation | None]:
     """Every row that can be read, None for the others."""
-    columns = list(find_layout(dataset.column_names).columns)
-    for table in dataset.select_columns(columns).with_format("arrow").iter(_BATCH_ROWS):
+    for table in undecoded(dataset):
         yield from (None if isinstance(row, RowError) else row for row in read_table(table))
 
 
 def _pictures(row: Conversation | None) -> set[str]:
-    digests = set()
-    for picture in row.pictures if row else ():
-        try:
-            digests.add(hashlib.sha256(picture.encoded()).hexdigest())
-        except RowError:
-            continue
-    return digests
+    return {digest for picture in (row.pictures if row else ()) if (digest := picture.digest())}
 
 
 def _texts(row: Conversation | None) -> set[str]:
@@ -106,7 +99,7 @@ def _near(pool: Dataset, evaluation: Dataset, over: str, threshold: float) -> ND
         if over not in dataset.column_names:
             raise ColumnError(f"expected the column {over!r} in the {name}, got {dataset.column_names}")
     (rows, usable), (others, known) = read_features(pool, over), read_features(evaluation, over)
-    targets = _units(others[known == "ok"])
+    targets = unit_rows(others[known == "ok"].astype(np.float64))
     if rows.shape[1] != targets.shape[1]:
         raise ColumnError(
             f"expected vectors of one length in {over!r}, got {rows.shape[1]} in the pool and "
@@ -115,11 +108,5 @@ def _near(pool: Dataset, evaluation: Dataset, over: str, threshold: float) -> ND
     highest = np.full(len(rows), -np.inf)
     for start in range(0, len(rows), _BATCH_ROWS):
         part = slice(start, start + _BATCH_ROWS)
-        highest[part] = (_units(rows[part]) @ targets.T).max(axis=1, initial=-np.inf)
+        highest[part] = (unit_rows(rows[part].astype(np.float64)) @ targets.T).max(axis=1, initial=-np.inf)
     return np.flatnonzero((usable == "ok") & (highest >= threshold))
-
-
-def _units(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    exact = rows.astype(np.float64)
-    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    return exact / np.where(lengths > 0, lengths, 1.0)

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_vitselect.rules.clusters import unit_rows
+
 _SAMPLE = 2000
 
 
@@ -46,16 +48,11 @@ def _nearest(
     pool: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Cosines to the nearest of ``rows``: of ``rows[sample]``, but for themselves, and of the pool's rows."""
-    queries = _units(features[np.concatenate([rows[sample], pool])])
+    queries = unit_rows(features[np.concatenate([rows[sample], pool])])
     nearest = np.full(len(queries), -1.0, dtype=np.float32)
     for start in range(0, len(rows), _SAMPLE):
-        block = queries @ _units(features[rows[start : start + _SAMPLE]]).T
+        block = queries @ unit_rows(features[rows[start : start + _SAMPLE]]).T
         itself = np.flatnonzero((sample >= start) & (sample < start + _SAMPLE))
         block[itself, sample[itself] - start] = -1.0
         nearest = np.maximum(nearest, block.max(axis=1))
     return nearest[: len(sample)].astype(np.float64), nearest[len(sample) :].astype(np.float64)
-
-
-def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    units: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return units

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
-from hf_vitselect import rules
 from hf_vitselect.arguments import (
     CompareArguments,
     PoolArguments,
@@ -35,7 +34,8 @@ from hf_vitselect.hub import push_to_hub
 from hf_vitselect.plan import Stage, plan
 from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.rules.base import Rule
-from hf_vitselect.runs import Run, last_whole_checkpoint
+from hf_vitselect.rules.by_name import RULES, rule_class
+from hf_vitselect.runs import Run, last_whole_checkpoint, without_secrets
 from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.scorer import Scorer
 from hf_vitselect.scorers import (
@@ -84,7 +84,7 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
     settings = {stage.name: _recorded_settings(stage) for stage in stages}
     here.refuse_stale(settings)
     write_atomically(
-        here.folder / "run.yaml", yaml.safe_dump(_without_tokens(config), sort_keys=False).encode()
+        here.folder / "run.yaml", yaml.safe_dump(without_secrets(config), sort_keys=False).encode()
     )
     for stage in stages:
 
@@ -103,9 +103,6 @@ def load_pool(args: PoolArguments) -> Dataset:
     Raises:
         LayoutError: if a folder holds several splits and none of that name.
     """
-    kind = _FILES.get(Path(args.dataset_name).suffix)
-    if kind is not None and os.path.isfile(args.dataset_name):
-        return load_dataset(kind, data_files=args.dataset_name, split="train")
     if any(Path(args.dataset_name, file).exists() for file in ("state.json", "dataset_dict.json")):
         saved = load_from_disk(args.dataset_name)
         if isinstance(saved, Dataset):
@@ -116,7 +113,16 @@ def load_pool(args: PoolArguments) -> Dataset:
                 f"expected a split {args.dataset_train_split!r}, got {list(saved)}; set dataset_train_split"
             )
         return saved[args.dataset_train_split]
-    return load_dataset(args.dataset_name, args.dataset_config, split=args.dataset_train_split)
+    return _load(args, streaming=False)
+
+
+def _load(args: PoolArguments, *, streaming: bool) -> Any:
+    """What `datasets.load_dataset` makes of a file or a name."""
+    kind = _FILES.get(Path(args.dataset_name).suffix)
+    if kind is not None and os.path.isfile(args.dataset_name):
+        return load_dataset(kind, data_files=args.dataset_name, split="train", streaming=streaming)
+    name, config, split = args.dataset_name, args.dataset_config, args.dataset_train_split
+    return load_dataset(name, config, split=split, streaming=streaming)
 
 
 def make_rule(args: SelectArguments) -> Rule:
@@ -125,25 +131,16 @@ def make_rule(args: SelectArguments) -> Rule:
     Raises:
         ValueError: if there is no such rule, or it has no such flag.
     """
-    if args.rule not in rules.__all__ or args.rule == "Rule":
-        known = sorted(set(rules.__all__) - {"Rule"})
-        raise ValueError(f"expected a rule among {known}, got {args.rule!r}")
-    kind = getattr(rules, args.rule)
-    flags = {
-        item.name
-        for each in rules.__all__
-        if each != "Rule"
-        for item in dataclasses.fields(getattr(rules, each))
-    }
+    kind = rule_class(args.rule)
+    flags = {item.name for each in RULES.values() for item in dataclasses.fields(each)}  # type: ignore[arg-type]
     given = {name: getattr(args, name) for name in flags if getattr(args, name, None) is not None}
     given |= json.loads(args.rule_kwargs or "{}")
     if str(given.get("groups")).isdigit():
         given["groups"] = int(given["groups"])
-    foreign = sorted(given.keys() - {parameter.name for parameter in dataclasses.fields(kind)})
+    foreign = sorted(given.keys() - {parameter.name for parameter in dataclasses.fields(kind)})  # type: ignore[arg-type]
     if foreign:
         raise ValueError(f"{args.rule} has no {foreign}; remove them or choose the rule that has")
-    made: Rule = kind(**given)
-    return made
+    return kind(**given)
 
 
 def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -> None:
@@ -191,7 +188,7 @@ def score_command(args: ScoreArguments) -> None:
             "nothing to score: give model_name_or_path, clip_name_or_path, text_name_or_path or judge"
         )
     scored = score(
-        _load_stream(args) if args.dataset_streaming else load_pool(args),
+        _load(args, streaming=True) if args.dataset_streaming else load_pool(args),
         scorers,
         Path(args.output_dir, "shards"),
         shard_size=args.shard_size,
@@ -200,14 +197,6 @@ def score_command(args: ScoreArguments) -> None:
     )
     if Rank.here().number == 0:
         scored.save_to_disk(str(Path(args.output_dir, "scored")))
-
-
-def _load_stream(args: PoolArguments) -> IterableDataset:
-    kind = _FILES.get(Path(args.dataset_name).suffix)
-    if kind is not None and os.path.isfile(args.dataset_name):
-        return load_dataset(kind, data_files=args.dataset_name, split="train", streaming=True)
-    name, config, split = args.dataset_name, args.dataset_config, args.dataset_train_split
-    return load_dataset(name, config, split=split, streaming=True)
 
 
 def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFTConfig) -> None:
@@ -352,16 +341,7 @@ def _recorded_settings(stage: Stage) -> dict[str, Any]:
     """What a stage's result depends on, but for secrets."""
     left_out = _WHERE if stage.command == "score" else set()
     settings = {name: value for name, value in stage.settings.items() if name not in left_out}
-    return {**_without_tokens(settings), "inputs": _inputs(stage)}
-
-
-def _without_tokens(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain settings but for secrets, at any depth."""
-    return {
-        name: _without_tokens(value) if isinstance(value, Mapping) else value
-        for name, value in settings.items()
-        if not name.endswith("_token")
-    }
+    return {**without_secrets(settings), "inputs": _inputs(stage)}
 
 
 def _inputs(stage: Stage) -> dict[str, Any]:

@@ -83,6 +83,13 @@ class Picture:
         except OSError as error:
             raise RowError("image_missing", f"cannot read the file: {error}") from error
 
+    def digest(self) -> str | None:
+        """sha256 of the encoded bytes, None if there are none."""
+        try:
+            return hashlib.sha256(self.encoded()).hexdigest()
+        except RowError:
+            return None
+
     def decode(self) -> Image.Image:
         """The picture in RGB, upright (EXIF rotation applied, as `datasets` does).
 
@@ -250,7 +257,9 @@ def answer_characters(dataset: Any) -> list[int | None]:
 
 def content_hash(row: Conversation) -> str:
     """sha256 over the canonical JSON of the turns and the sha256 of each picture's encoded bytes."""
-    return _digest([[[turn.role, list(turn.parts)] for turn in row.turns], [_sha(p) for p in row.pictures]])
+    return _digest(
+        [[[turn.role, list(turn.parts)] for turn in row.turns], [p.digest() for p in row.pictures]]
+    )
 
 
 def _cells_hash(table: pa.Table) -> str:
@@ -258,7 +267,7 @@ def _cells_hash(table: pa.Table) -> str:
     (row,) = table.to_pylist()
     cell = row.pop(find_layout(table.column_names).image_column, None)
     try:
-        pictures = [_sha(picture) for picture in _pictures(cell)]
+        pictures = [picture.digest() for picture in _pictures(cell)]
     except (AttributeError, TypeError):
         pictures = [repr(cell)]
     return _digest([row, pictures])
@@ -267,13 +276,6 @@ def _cells_hash(table: pa.Table) -> str:
 def _digest(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _sha(picture: Picture) -> str | None:
-    try:
-        return hashlib.sha256(picture.encoded()).hexdigest()
-    except RowError:
-        return None
 
 
 def _read_or_error(layout: Layout, row: Mapping[str, Any]) -> Conversation | RowError:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from hf_vitselect.engines.ledger import refuse_changes, write_atomically
 from hf_vitselect.errors import StaleRunError
+
+_SECRET = re.compile(r"(?i)^token$|(hub|auth|access)_token|secret|password|api_?key(?!_env)")
 
 
 class Run:
@@ -86,6 +89,17 @@ class Run:
         if "seconds" in state or folder.exists():
             refuse_changes(state["settings"], wanted, [folder, record])
         return state
+
+
+def without_secrets(settings: Any) -> Any:
+    """Plain settings but for tokens, passwords and keys, at any depth."""
+    if isinstance(settings, Mapping):
+        return {
+            name: without_secrets(value) for name, value in settings.items() if not _SECRET.search(str(name))
+        }
+    if isinstance(settings, list):
+        return [without_secrets(value) for value in settings]
+    return settings
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:

@@ -16,7 +16,6 @@ import pyarrow as pa
 from datasets import Dataset, Value, concatenate_datasets, load_from_disk
 from numpy.typing import NDArray
 
-from hf_vitselect import rules
 from hf_vitselect.columns import keep_rows, read_column, read_features, read_scores, read_values
 from hf_vitselect.diversity import diversity
 from hf_vitselect.engines.ledger import write_atomically
@@ -26,6 +25,7 @@ from hf_vitselect.rows import answer_characters, row_ids
 from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import NO_ROWS, Rule
+from hf_vitselect.rules.by_name import rule_class
 from hf_vitselect.rules.clusters import numbered
 from hf_vitselect.scorer import Scorer
 from hf_vitselect.scoring import pool_digest, recorded_scorers, recorded_source
@@ -208,8 +208,8 @@ class _RowSet:
             RowSetError: if one is not there.
         """
         wanted = rows.row_ids if isinstance(rows, Selection) else list(dict.fromkeys(rows))
-        place = {row_id: i for i, row_id in enumerate(ids)} if wanted else {}
-        if unknown := [row_id for row_id in wanted if row_id not in place]:
+        positions, unknown = find_rows(wanted, ids)
+        if unknown:
             raise RowSetError(
                 f"expected rows of this pool in {name}, got {len(unknown)} of {len(wanted)} row ids that it "
                 f"has not, the first: {unknown[0]!r}; give a selection of the same pool, or remove these"
@@ -218,7 +218,6 @@ class _RowSet:
         gains = np.zeros(len(wanted))
         if isinstance(rows, Selection):
             recipe["recipe"], gains = rows.recipe, rows.gains
-        positions = np.array([place[row_id] for row_id in wanted], dtype=np.int64)
         return cls(positions, gains, recipe if wanted else None)
 
 
@@ -339,16 +338,20 @@ def select_diverse(
     )
 
 
+def find_rows(wanted: Sequence[str], ids: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """Where a pool with these row ids has the wanted ones, int64 in their order; and the missing ones."""
+    place = {row_id: i for i, row_id in enumerate(ids)} if wanted else {}
+    found = [place[row_id] for row_id in wanted if row_id in place]
+    return np.array(found, dtype=np.int64), [row_id for row_id in wanted if row_id not in place]
+
+
 def _counts(statuses: NDArray[np.object_]) -> dict[str, int]:
     return dict(sorted(Counter(statuses).items()))
 
 
 def _recorded_rule(recipe: Mapping[str, Any]) -> Rule:
-    name, parameters = recipe["rule"]["rule"], {k: v for k, v in recipe["rule"].items() if k != "rule"}
-    if name not in rules.__all__:
-        raise ValueError(f"expected a rule of hf_vitselect.rules in the recipe, got {name!r}; give rule=")
-    rule: Rule = getattr(rules, name)(**parameters)
-    return rule
+    parameters = dict(recipe["rule"])
+    return rule_class(parameters.pop("rule"))(**parameters)
 
 
 def _refuse_missing_columns(dataset: Dataset, rule: Rule, score_column: str, feature_column: str) -> None:

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -12,7 +11,7 @@ from typing import Any
 
 import yaml
 
-_SECRET = re.compile(r"(?i)^token$|(hub|auth|access)_token|secret|password|api_?key(?!_env)")
+from hf_vitselect.runs import without_secrets
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,14 @@ class RunRecord:
 
 def published_config(text: str) -> str:
     """A run's YAML as the world may see it: without secrets, and folders by their last name only."""
-    return yaml.safe_dump(_published(yaml.safe_load(text)), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(
+        _published(without_secrets(yaml.safe_load(text))), sort_keys=False, allow_unicode=True
+    )
 
 
 def _published(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _published(item) for key, item in value.items() if not _SECRET.search(str(key))}
+        return {key: _published(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_published(item) for item in value]
     if isinstance(value, str) and (

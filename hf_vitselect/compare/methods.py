@@ -10,10 +10,9 @@ import numpy as np
 from datasets import Dataset, Value
 from numpy.typing import NDArray
 
-from hf_vitselect import rules
-from hf_vitselect.errors import RowError
-from hf_vitselect.rows import read_table, undecoded
+from hf_vitselect.rows import answer_characters
 from hf_vitselect.rules import LengthMatchedRandom, Rule
+from hf_vitselect.rules.by_name import rule_class
 from hf_vitselect.scoring import column_digest, pool_digest
 from hf_vitselect.selection import Selection, select_diverse
 
@@ -89,13 +88,11 @@ def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
         keywords = call.keywords if isinstance(call, ast.Call) else []
         options = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in keywords}
         columns = {"by": by} | {key: options.pop(key) for key in ("by", "over") if key in options}
-        if kind not in rules.__all__ or kind == "Rule":
-            raise ValueError(f"there is no rule {kind!r}")
-        return name, Method(getattr(rules, kind)(**options), **columns)
+        return name, Method(rule_class(kind)(**options), **columns)
     except (SyntaxError, TypeError, ValueError) as error:
         raise ValueError(
             f"expected a rule such as TopScore or easy=TopScore(lowest=True), or a selection's folder, got "
-            f"{text!r}: {error}; rules are {sorted(set(rules.__all__) - {'Rule'})}"
+            f"{text!r}: {error}"
         ) from error
 
 
@@ -106,11 +103,7 @@ def with_lengths(pool: Dataset) -> tuple[Dataset, str]:
     """
     if LENGTHS in pool.column_names:
         return pool, LENGTHS
-    lengths = []
-    for table in undecoded(pool):
-        for row in read_table(table):
-            answers = [] if isinstance(row, RowError) else [t for t in row.turns if t.role == "assistant"]
-            lengths.append(sum(len(turn.text) for turn in answers))
+    lengths = [count or 0 for count in answer_characters(pool)]
     return pool.add_column(CHARACTERS, lengths, feature=Value("int64")), CHARACTERS
 
 

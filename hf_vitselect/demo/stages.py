@@ -123,8 +123,7 @@ def _train(trainer: SelectionSFTTrainer) -> None:
 
 
 def _train_seed(pool: Dataset, base: Path, training: Training, share: float, out: Path) -> None:
-    drawn = train_seed_model(pool, str(base), share, training(out, seed=0))
-    drawn.save_to_disk(out / "seed_rows")
+    train_seed_model(pool, str(base), share, training(out, seed=0))
 
 
 def _score(pool: Dataset, make_scorers: Callable[[str], Sequence[Scorer]], seed: str, out: Path) -> None:

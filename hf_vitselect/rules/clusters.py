@@ -1,14 +1,18 @@
 """Clusters of rows by the direction of their features."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
+Float = TypeVar("Float", np.float32, np.float64)
 
-def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows over their lengths, float32 ``[n, d]``, a copy; zero rows stay zero."""
-    units = np.array(features, dtype=np.float32, order="C")
+
+def unit_rows(features: NDArray[Float]) -> NDArray[Float]:
+    """Rows over their lengths, float32 or float64 ``[n, d]`` as they come, a copy; zero rows stay zero."""
+    units = np.array(features, order="C")
     lengths = np.sqrt(np.einsum("nd,nd->n", units, units, dtype=np.float64))
-    units /= np.where(lengths > 0, lengths, 1.0).astype(np.float32)[:, None]
+    units /= np.where(lengths > 0, lengths, 1.0).astype(units.dtype)[:, None]
     return units
 
 

@@ -66,12 +66,7 @@ class Coincide(Rule):
         kernels = [_sums_of_kernels(units[rows].astype(np.float64)) for rows in groups]
         sizes = np.array([len(rows) for rows in groups])
         some = sizes > 0
-        density = np.array(
-            [
-                (sums.sum() - len(sums)) / (len(sums) * (len(sums) - 1)) if len(sums) > 1 else 1.0
-                for sums in kernels
-            ]
-        )
+        density = np.array([_density(sums) for sums in kernels])
         exponent = _mean_cosine_to_others(centroids[: len(groups)]) / (self.temperature * density)
         weights = np.where(some, np.exp(exponent - exponent[some].max()), 0.0)
         given = np.bincount(labels[picked], minlength=len(groups))

@@ -13,7 +13,7 @@ from hf_vitselect.encoding import Encoder
 from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import BudgetError, ModelError, RowSetError
 from hf_vitselect.rows import row_ids
-from hf_vitselect.selection import Selection, budget_rows
+from hf_vitselect.selection import Selection, budget_rows, find_rows
 from hf_vitselect.training.collator import ResponseCollator, trainable, undecoded_rows
 from hf_vitselect.training.response import load_processor
 from hf_vitselect.training.sft import SelectionSFTTrainer
@@ -92,13 +92,12 @@ def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:
         raise ModelError(f"expected the folder of a seed model with {ROWS_FILE}, got {model}")
     record = json.loads(path.read_text())
     ids = row_ids(pool)
-    place = {row_id: i for i, row_id in enumerate(ids)}
-    if missing := [row_id for row_id in record["row_ids"] if row_id not in place]:
+    indices, missing = find_rows(record["row_ids"], ids)
+    if missing:
         raise RowSetError(
             f"expected the pool of the seed model {model}, got one without {len(missing)} of its "
             f"{len(record['row_ids'])} rows, the first: {missing[0]}"
         )
-    indices = np.array([place[row_id] for row_id in record["row_ids"]], dtype=np.int64)
     return Selection.of(pool, ids, indices, np.zeros(len(indices)), record["recipe"])
 
 
