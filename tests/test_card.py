@@ -15,6 +15,7 @@ from huggingface_hub import DatasetCard, ModelCard
 from markdown_it import MarkdownIt
 from pools import assistant, png, pool, user
 
+from hf_vitselect import Blend
 from hf_vitselect.card import (
     BEGIN,
     END,
@@ -123,6 +124,14 @@ def test_script_pins_the_scorers(selection: Selection) -> None:
     assert f"load_dataset('lab/pool', 'default', split='train', revision='{'a' * 40}')" in body
     assert "    NecessityScorer('seed', batch_size=4),\n" in body
     assert f"    ClipEmbedding('openai/clip-vit-large-patch14', revision='{'c' * 40}'),\n" in body
+
+
+def test_a_scorer_that_was_fitted_is_told_by_its_column(plain: Selection, scored_pool: Dataset) -> None:
+    blend = Blend.fit(scored_pool, {"necessity": 1.0}).recipe()
+    body = dataset_card(replace(plain, recipe={**plain.recipe, "scorers": [blend]}))
+    script = re.findall(r"```python\n(.*?)```", body, re.DOTALL)[-1]
+    assert "# the pool must have the column 'blend'" in script
+    compile(script, "script", "exec")
 
 
 def test_script_runs_and_picks_the_same_rows(plain: Selection, scored_pool: Dataset) -> None:

@@ -59,10 +59,13 @@ def _pinned(scorer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _call(module: Any, recipe: Mapping[str, Any], name: Any, **changes: Any) -> str | None:
-    """The constructor call that the recipe of a rule or a scorer tells, if the class is one of ours."""
-    if name not in module.__all__:
+    """The constructor call that the recipe of a rule or a scorer tells.
+
+    None if the class is none of ours, or is made by its `fit`, which looks at a pool that no recipe holds.
+    """
+    kind = getattr(module, name) if name in module.__all__ else None
+    if kind is None or hasattr(kind, "fit"):
         return None
-    kind = getattr(module, name)
     values = {**recipe, **changes}
     own = getattr(kind, "signal", None)
     arguments: list[str] = []
