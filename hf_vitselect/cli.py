@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _run(given.flags)
         else:
             from hf_vitselect.arguments import parse_flags
-            from hf_vitselect.pipeline import command
+            from hf_vitselect.commands import command
 
             command(given.command, parse_flags(given.command, given.flags))
     except (VitSelectError, ValueError, OSError) as error:

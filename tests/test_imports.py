@@ -36,6 +36,7 @@ FLOORS = [
     {"compare"},
     {"arguments"},
     {"plan"},
+    {"commands"},
     {"pipeline"},
     {"demo"},
     {"cli"},

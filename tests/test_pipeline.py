@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from datasets import load_from_disk
 from pools import mixed_pool
 from tiny_embedders import save_clip
 
-from hf_vitselect.arguments import SelectArguments, parse_budget
+from hf_vitselect.arguments import parse_budget
 from hf_vitselect.errors import StaleRunError
-from hf_vitselect.pipeline import load_pool, make_rule, run
-from hf_vitselect.rules import GroupedSampling, KCenter, NeighborPenalty, TopScore
+from hf_vitselect.pipeline import run
+from hf_vitselect.rules import TopScore
 from hf_vitselect.runs import Run
 from hf_vitselect.selection import Selection, select_diverse
 
@@ -202,6 +203,14 @@ def test_another_selection_to_leave_out_makes_a_stage_stale(scored_pool, tmp_pat
             run(config, tmp_path / "run")
 
 
+def test_a_stream_is_not_loaded_for_its_fingerprint(tiny, tmp_path, monkeypatch):
+    mixed_pool(4).to_parquet(tmp_path / "pool.parquet")
+    score = {"dataset_name": str(tmp_path / "pool.parquet"), "model_name_or_path": tiny("llava").folder}
+    monkeypatch.setattr("hf_vitselect.pipeline.load_pool", None)
+    run({"score": {**score, "dataset_streaming": True}}, tmp_path / "run")
+    assert len(load_from_disk(tmp_path / "run" / "score" / "scored")) == 4
+
+
 def test_a_smaller_batch_goes_on_with_the_same_stage(tiny, tmp_path):
     mixed_pool(6).save_to_disk(tmp_path / "pool")
     score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
@@ -225,38 +234,12 @@ def test_mistakes_are_found_before_anything_runs(section, message, tmp_path):
         run(config, tmp_path)
 
 
-def test_load_pool_reads_saved_splits(tmp_path):
-    from datasets import DatasetDict
-
-    DatasetDict({"train": mixed_pool(3), "test": mixed_pool(2)}).save_to_disk(tmp_path)
-    assert len(load_pool(SelectArguments(str(tmp_path), dataset_train_split="test"))) == 2
-    with pytest.raises(ValueError, match="expected a split 'nope'"):
-        load_pool(SelectArguments(str(tmp_path), dataset_train_split="nope"))
-
-
 @pytest.mark.parametrize(
     ("text", "budget"), [("12", 12), ("0.15", 0.15), ("1.0", 1.0), (3, 3), (0.5, 0.5), ("-1", -1)]
 )
 def test_budget_from_a_flag(text, budget):
     parsed = parse_budget(text)
     assert (parsed, type(parsed)) == (budget, type(budget))
-
-
-def test_rule_from_flags():
-    assert make_rule(SelectArguments("x", gamma=0.5)) == NeighborPenalty(gamma=0.5)
-    assert make_rule(SelectArguments("x", rule="TopScore", lowest=True)) == TopScore(lowest=True)
-    for groups in ("5", 5):
-        made = make_rule(SelectArguments("x", rule="GroupedSampling", groups=groups))
-        assert made == GroupedSampling(groups=5)
-    assert make_rule(SelectArguments("x", rule="KCenter", rule_kwargs='{"weighted": true}')) == KCenter(
-        weighted=True
-    )
-    by_source = SelectArguments("x", rule="GroupedSampling", groups="source", quota="uniform")
-    assert make_rule(by_source) == GroupedSampling(groups="source", quota="uniform")
-    with pytest.raises(ValueError, match=r"TopScore has no \['gamma'\]"):
-        make_rule(SelectArguments("x", rule="TopScore", gamma=0.5))
-    with pytest.raises(ValueError, match="expected a rule among"):
-        make_rule(SelectArguments("x", rule="Best"))
 
 
 def test_a_stage_that_left_nothing_can_be_corrected(tmp_path):
@@ -266,10 +249,3 @@ def test_a_stage_that_left_nothing_can_be_corrected(tmp_path):
     with pytest.raises(FileNotFoundError):
         Run(tmp_path).stage("a", {"model": "typo"}, fail)
     assert (Run(tmp_path).stage("a", {"model": "right"}, note("done")) / "log").read_text() == "done"
-
-
-def test_load_pool_reads_a_single_file(tmp_path):
-    mixed_pool(3).to_parquet(tmp_path / "pool.parquet")
-    pool = load_pool(SelectArguments(str(tmp_path / "pool.parquet")))
-    assert len(pool) == 3
-    assert pool.features == mixed_pool(3).features
