@@ -170,6 +170,7 @@ def test_a_half_written_shard_is_not_a_finished_one(tiny, counted, tmp_path):
     score(POOL, scorer, tmp_path, shard_size=5)
     assert counted == [5, 5, 2, 5]
     assert pq.read_table(shard).num_rows == 5
+    assert not list(tmp_path.glob(".shard*"))
 
 
 def test_two_scorers_of_one_column_are_an_error_before_any_work(tiny, counted, tmp_path):

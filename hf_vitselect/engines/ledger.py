@@ -4,6 +4,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ class Ledger:
         if not self.path(shard).exists():
             sink = pa.BufferOutputStream()
             pq.write_table(table, sink)
-            write_atomically(self.path(shard), sink.getvalue())
+            # Another rank may have finished the run meanwhile, and tidied up.
+            with suppress(FileNotFoundError):
+                write_atomically(self.path(shard), sink.getvalue())
 
     def refuse_other_rows(self, shard: int, digest: str) -> None:
         """Refuses to go on with a shard that was made from other rows.
@@ -81,7 +84,7 @@ class Ledger:
             )
 
     def read(self, shards: int, features: Features, *, in_memory: bool = False) -> Dataset:
-        """All shards, in order.
+        """All shards, in order. What killed writers have left is removed.
 
         Args:
             shards: how many there are.
@@ -90,6 +93,8 @@ class Ledger:
                 Arrow's format in the folder ``joined``.
         """
         files = [str(self.path(shard)) for shard in range(shards)]
+        for unfinished in self.folder.glob(".shard-*"):
+            unfinished.unlink(missing_ok=True)
         copy = str(self.folder / "joined")
         return Dataset.from_parquet(files, features=features, cache_dir=copy, keep_in_memory=in_memory)
 

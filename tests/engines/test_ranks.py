@@ -1,6 +1,8 @@
 """Processes of a launcher share a run without waiting for each other."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from lengths import Length, calls, words
@@ -32,6 +34,43 @@ def test_two_ranks_share_the_shards_and_both_get_all_rows(tmp_path, streamed):
         process.join(60)
     expected = str([len(f"USER: {text} ASSISTANT: yes") for text in TEXTS])
     assert list(results(tmp_path).values()) == [expected, expected]
+    assert {word for rows in calls(tmp_path).values() for word in rows} == set(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"],
+        [
+            *("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
+            *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
+        ],
+    ],
+    ids=["torchrun", "accelerate"],
+)
+def test_processes_of_a_launcher_are_ranks(tmp_path, launcher):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import pathlib, sys, torch\n"
+        "from hf_vitselect import score\n"
+        "from lengths import Length, words\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "torch.distributed.init_process_group('gloo')\n"
+        "torch.distributed.barrier()  # so that both find work\n"
+        f"scored = score(words(*{TEXTS}), Length(folder, seconds=0.02), folder / 'run', shard_size=2)\n"
+        "print(scored['length'][:])\n"
+    )
+    beside = {"PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, str(script), str(tmp_path)],
+        env=os.environ | beside,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str([len(f"USER: {text} ASSISTANT: yes") for text in TEXTS])] * 2
+    assert len(calls(tmp_path)) == 2
     assert {word for rows in calls(tmp_path).values() for word in rows} == set(TEXTS)
 
 
