@@ -4,8 +4,7 @@
     python benchmarks/score.py signals        # what entropies, error norms and pooled states cost
     python benchmarks/score.py memory         # of the logits, all and in chunks
     python benchmarks/score.py map            # bar 7: what `map` and a resumed `score` add to the forwards
-    python benchmarks/score.py precision      # what dtype, attention and batch do to losses and speed
-    python benchmarks/score.py compile        # torch.compile on batches of ragged lengths
+    python benchmarks/score.py precision      # what dtype, attention, batch, compiling do to losses and speed
     python benchmarks/score.py throughput     # rows/s, tokens/s, TFLOP/s, share of the measured peak
         --model 7b --device cuda --dtype bfloat16 --rows 2000 --batch_tokens 32768  # bars 6 and 8, one H200
 

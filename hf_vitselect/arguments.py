@@ -50,6 +50,7 @@ class ScoreArguments(PoolArguments):
     batch_size: int = _flag(8, "Rows in one forward of the seed model.")
     batch_tokens: int | None = _flag(None, "Tokens in one forward, padding included, in place of batch_size.")
     attn_implementation: str | None = _flag(None, "The seed model's attention kernel, as in transformers.")
+    torch_compile: bool = _flag(False, "Whether to compile the seed model's layers.")
     max_length: int | None = _flag(
         None, "Rows with more tokens are too_long; the model's context if not set."
     )

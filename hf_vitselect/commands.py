@@ -127,6 +127,7 @@ def score_command(args: ScoreArguments) -> None:
                 batch_size=args.batch_size,
                 batch_tokens=args.batch_tokens,
                 attn_implementation=args.attn_implementation,
+                torch_compile=args.torch_compile,
                 max_length=args.max_length,
                 trust_remote_code=args.trust_remote_code,
             )

@@ -41,10 +41,13 @@ class ResponseScorer(MeasuringScorer):
         max_length: rows with more tokens are ``too_long``; the model's own context if None.
         attn_implementation: the attention kernel, as in `transformers`, whose choice it is if None. Under
             any but ``sdpa`` rows of one picture cost a whole forward each.
+        torch_compile: whether `torch.compile` makes the layers' kernels, once for rows of any length: some
+            seconds at the first rows, and on a CPU a C++ compiler.
         trust_remote_code: as in `transformers`.
 
     Raises:
-        ModelError: at the first row, if the processor has no chat template or a slow tokenizer.
+        ModelError: at the first row, if the processor has no chat template or a slow tokenizer, or
+            if the layers cannot be compiled.
     """
 
     needs = "a vision-language model"
@@ -61,6 +64,7 @@ class ResponseScorer(MeasuringScorer):
         batch_tokens: int | None = None,
         max_length: int | None = None,
         attn_implementation: str | None = None,
+        torch_compile: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
         super().__init__(model, column=column, revision=revision)
@@ -69,6 +73,7 @@ class ResponseScorer(MeasuringScorer):
         self.batch_tokens = batch_tokens
         self.max_length = max_length
         self.attn_implementation = attn_implementation
+        self.torch_compile = torch_compile
         self.trust_remote_code = trust_remote_code
         self.processor = None
         if processor is not None:
@@ -117,6 +122,7 @@ class ResponseScorer(MeasuringScorer):
             device=self._device(),
             max_length=self.max_length,
             attn_implementation=self.attn_implementation,
+            torch_compile=self.torch_compile,
             trust_remote_code=self.trust_remote_code,
         )
 

@@ -24,6 +24,10 @@ _logger = logging.getLogger(__name__)
 CHUNK = 256
 """Positions whose logits exist at the same time."""
 
+_CPU_TOKENS = 2048
+"""The largest forward on a CPU, if several sequences fill it: by then nothing is gained by more of them, and
+their tensors leave the caches."""
+
 _WINDOW = 256
 """Rows that are sorted by length together, where batches are counted in tokens."""
 
@@ -84,7 +88,7 @@ class VLM:
         self.plain_because = _cannot_pack(model)
         """Why rows of one picture are not packed, or None if they are, as far as is known."""
         self._packing_tried = False
-        self._ceiling = Limit()
+        self._ceiling = Limit(tokens=_CPU_TOKENS if model.device.type == "cpu" else None)
         self._output_is_last: bool | None = None
 
     @classmethod
@@ -98,6 +102,7 @@ class VLM:
         device: str | None = None,
         max_length: int | None = None,
         attn_implementation: str | None = None,
+        torch_compile: bool = False,
         trust_remote_code: bool = False,
     ) -> "VLM":
         """Loads a model and its processor from the Hub or a folder.
@@ -110,11 +115,12 @@ class VLM:
             device: a torch device; the first GPU if there is one, else the CPU.
             max_length: the longest row in tokens; the model's own context if None.
             attn_implementation: ``sdpa``, ``flash_attention_2``, ...; `transformers`' choice if None.
+            torch_compile: whether to compile the layers.
             trust_remote_code: as in `transformers`.
 
         Raises:
             ModelError: if the processor has no chat template or a slow tokenizer, or refuses a
-                plain question.
+                plain question, or if the layers cannot be compiled.
         """
         options = {"revision": revision, "trust_remote_code": trust_remote_code}
         if processor is None:
@@ -124,11 +130,12 @@ class VLM:
         )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         vlm = cls(loaded.to(device), processor, max_length)
+        if torch_compile:
+            compile_layers(loaded)
         # A model that cannot run at all must fail here, and not turn every row of a pool into a bad one.
-        try:
-            vlm.signals([vlm.encoder.encode(_PROBE)])
-        except RowError as error:
-            raise ModelError(f"{model} cannot read a question and its answer: {error}") from error
+        [found] = vlm.score([_PROBE])
+        if isinstance(found, RowError):
+            raise ModelError(f"{model} cannot read a question and its answer: {found}") from found
         return vlm
 
     def signals(self, rows: Sequence[Encoded]) -> list[ResponseSignals]:
@@ -166,7 +173,8 @@ class VLM:
                 sorted by length as fill 16 batches (256 under `batch_tokens` alone), while as many more
                 are decoded; only their pictures are in memory.
             batch_size: the largest number of rows in one forward, or None.
-            batch_tokens: the largest number of tokens in one forward, padding included, or None.
+            batch_tokens: the largest number of tokens in one forward, padding included, or None. On a CPU
+                never more than 2048, unless one row has more.
         """
         begun = time.perf_counter()
         limit = Limit(batch_size, batch_tokens)
@@ -198,6 +206,10 @@ class VLM:
         try:
             return list(self.signals(rows))
         except _REFUSALS as error:
+            if isinstance(error, torch._dynamo.exc.TorchDynamoException):
+                raise ModelError(
+                    f"the layers cannot be compiled, leave torch_compile off: {error}"
+                ) from error
             out_of_memory, reason = _is_out_of_memory(error), str(error)
         if out_of_memory and torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -400,6 +412,20 @@ def _difference(
         tolerance = 0.02
         gaps = [abs(one.mean - two.mean) for one, two in zip(apart, together, strict=True)]
     return None if max(gaps) <= tolerance else f"losses differ by {max(gaps):.2g} nats"
+
+
+def compile_layers(model: Any) -> None:
+    """Compiles the language model's layers one by one, so that all share a few graphs, for any length.
+
+    Not the vision tower's: some make a new graph for every number of pictures.
+    """
+    # The layers of all models are called through one function of transformers, whose graphs are counted
+    # together; past the limit layers would run as they are, without a word.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+    for layers in model.get_decoder().modules():
+        if isinstance(layers, torch.nn.ModuleList):
+            for layer in layers:
+                layer.compile(dynamic=True)
 
 
 def _cannot_pack(model: Any) -> str | None:

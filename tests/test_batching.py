@@ -1,6 +1,7 @@
 """Which sequences share a forward, and what happens when memory runs out."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -108,6 +109,15 @@ def test_out_of_memory_halves_the_forwards_and_goes_on(tiny, small_memory, error
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
     assert 1 <= len(warnings) <= 4  # the second call knows the limit
     assert len(sizes) < 2 * len(ABOUT)
+
+
+def test_forwards_stay_small_on_a_cpu(small_memory, monkeypatch):
+    monkeypatch.setattr("hf_vitselect.vlm._CPU_TOKENS", 100)
+    vlm, sizes = small_memory(math.inf, None)
+    vlm.score(ABOUT, batch_size=None, batch_tokens=10_000)
+    longest = max(vlm.encoder.encode(row).length for row in ABOUT)
+    assert max(sizes) <= max(100, longest)
+    assert len(sizes) < len(ABOUT)
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)

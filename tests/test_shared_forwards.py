@@ -159,7 +159,7 @@ def test_recipes_say_nothing_of_sharing(tiny, tmp_path):
     assert ledger["scorers"] == [scorer.recipe() for scorer in make(tiny, *KINDS)]
     assert ledger["scorers"][0].keys() == {
         *("scorer", "column", "model", "revision", "identity", "version"),
-        *("dtype", "max_length", "attn_implementation", "processor", "trust_remote_code"),
+        *("dtype", "max_length", "attn_implementation", "torch_compile", "processor", "trust_remote_code"),
     }
 
 

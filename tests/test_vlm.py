@@ -1,6 +1,7 @@
 """The losses: for every architecture those of a slow loop over the model's full logits."""
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -207,6 +208,37 @@ def test_a_model_that_cannot_read_a_plain_question_fails_at_once(tiny, monkeypat
     monkeypatch.setattr(type(processor), "__call__", lambda *_, **__: {}["no such input"])
     with pytest.raises(ModelError, match="cannot read a question"):
         VLM.load(tiny("llava").folder, processor=processor, device="cpu")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_compiled_layers_find_the_same(vlm_of, tiny, architecture, monkeypatch):
+    monkeypatch.setattr("hf_vitselect.packing._OWN_PER_SHARED", 100)  # tiny pictures have few tokens
+    plain, model = vlm_of(architecture), tiny(architecture)
+    vlm = VLM.load(model.folder, processor=model.processor, dtype="float32", device="cpu", torch_compile=True)
+    assert all(layer._compiled_call_impl for layer in language_layers(vlm.model))
+    rows = conversations(architecture)
+    rows += rows[:2]  # two rows of one picture
+    for size in (1, 3, 8):
+        for one, other in zip(vlm.score(rows, size), plain.score(rows, size), strict=True):
+            for name, values in vars(other).items():
+                torch.testing.assert_close(getattr(one, name), values, atol=1e-5, rtol=1e-5)
+
+
+def language_layers(model):
+    decoder = model.get_decoder()
+    return getattr(decoder, "model", decoder).layers
+
+
+def test_layers_that_cannot_be_compiled_are_no_fault_of_the_rows(vlm_of, monkeypatch):
+    vlm = vlm_of("llava")
+
+    def fail(*_):
+        raise torch._dynamo.exc.InternalTorchDynamoError("no compiler")
+
+    monkeypatch.setattr(vlm, "_forward", fail)
+    with pytest.raises(ModelError, match=r"torch_compile off: no compiler"):
+        vlm.score(conversations("llava"))
 
 
 def test_rows_of_a_data_set_score_like_conversations(vlm_of):

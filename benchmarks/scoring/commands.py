@@ -4,6 +4,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,7 +20,7 @@ from hf_vitselect.encoding import Encoded
 from hf_vitselect.packing import Pack
 from hf_vitselect.rows import Conversation
 from hf_vitselect.signals import ResponseSignals, token_signals
-from hf_vitselect.vlm import CHUNK, VLM
+from hf_vitselect.vlm import CHUNK, VLM, compile_layers
 
 
 def speed(args: argparse.Namespace) -> None:
@@ -130,53 +131,44 @@ def overhead(args: argparse.Namespace) -> None:
 
 
 def precision(args: argparse.Namespace) -> None:
-    """Scores the same rows in several precisions, attentions and batches."""
+    """Scores the same rows in several precisions, attentions and batches, as they are and compiled."""
     rows = rows_about_pictures(args.rows, 4, args.tokens)
     settings = [
-        ("float32", "sdpa", 1),
-        ("float32", "sdpa", 8),
-        ("float32", "eager", 8),
-        ("bfloat16", "sdpa", 1),
-        ("bfloat16", "sdpa", 8),
-        ("float16", "sdpa", 8),
+        ("float32", "sdpa", 1, False),
+        ("float32", "sdpa", 8, False),
+        ("float32", "sdpa", 8, True),
+        ("float32", "eager", 8, False),
+        ("bfloat16", "sdpa", 1, False),
+        ("bfloat16", "sdpa", 8, False),
+        ("bfloat16", "sdpa", 8, True),
+        ("float16", "sdpa", 8, False),
+        ("float16", "sdpa", 8, True),
     ]
     lines, right = [], None
-    for dtype, attention, batch_size in settings:
+    for dtype, attention, batch_size, compiled in settings:
         vlm = VLM(*build("small", dtype=dtype, attention=attention))
-        one = measured(lambda vlm=vlm, size=batch_size: vlm.score(rows, size))
-        right = right or one.result
-        pairs = list(zip(one.result, right, strict=True))
+        if compiled:
+            torch.compiler.reset()  # what other precisions have left
+            compile_layers(vlm.model)
+        score_all = partial(vlm.score, rows, batch_size)
+        first, again = measured(score_all), measured(score_all)
+        right = right or first.result
+        pairs = list(zip(again.result, right, strict=True))
         token = max((a.nll - b.nll).abs().max().item() for a, b in pairs)
         lines.append(
             {
                 "dtype": dtype,
                 "attention": attention,
                 "batch_size": batch_size,
-                "CPU s a row": f"{one.cpu / len(rows):.3f}",
+                "torch_compile": compiled,
+                "first call": f"{first.wall:.1f} s",
+                "CPU s a row, second call": f"{again.cpu / len(rows):.3f}",
                 "largest difference of a token": f"{token:.1e}",
                 "of a row": f"{max(abs(a.mean - b.mean) for a, b in pairs):.1e}",
             }
         )
     print(table(lines))
     print(load())
-
-
-def compiled(args: argparse.Namespace) -> None:
-    """Compiles the language model and scores rows of ragged lengths one by one."""
-    rows = rows_about_pictures(args.rows, 1, args.tokens)
-    vlm = VLM(*build("small"))
-    plain = measured(lambda: _means(vlm, rows, 1))
-    torch._dynamo.config.recompile_limit = args.rows
-    vlm.model.model.language_model.compile(dynamic=args.dynamic)
-    first = measured(lambda: _means(vlm, rows, 1))
-    plans = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    again = measured(lambda: _means(vlm, rows, 1))
-    apart = max(abs(a - b) for a, b in zip(plain.result, again.result, strict=True))
-    print(f"dynamic={args.dynamic}, {len(rows)} rows; {load()}")
-    print(
-        f"plain {plain.cpu:.1f} s, compiled {again.cpu:.1f} s after a first pass of {first.wall:.1f} s (wall)"
-    )
-    print(f"{plans} graphs; losses differ by {apart:.1e}")
 
 
 class Watched(VLM):
@@ -264,7 +256,6 @@ def main(description: str) -> None:
         ("memory", memory, 8),
         ("map", overhead, 64),
         ("precision", precision, 16),
-        ("compile", compiled, 16),
         ("throughput", throughput, 64),
     ):
         command = commands.add_parser(name, help=do.__doc__)
@@ -282,8 +273,6 @@ def main(description: str) -> None:
             )
         if do in (speed, throughput):
             command.add_argument("--batch_size", type=int, default=8, help="rows in one forward")
-        if do is compiled:
-            command.add_argument("--dynamic", action="store_true", help="let lengths be symbols")
         if do is throughput:
             command.add_argument("--model", default="small", choices=["small", "7b"], help="its shape")
             command.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="must be there")

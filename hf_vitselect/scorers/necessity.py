@@ -37,10 +37,13 @@ class NecessityScorer(ResponseScorer):
         max_length: rows with more tokens are ``too_long``; the model's own context if None.
         attn_implementation: the attention kernel, as in `transformers`, whose choice it is if None. Under
             any but ``sdpa`` rows of one picture cost a whole forward each.
+        torch_compile: whether `torch.compile` makes the layers' kernels, once for rows of any length: some
+            seconds at the first rows, and on a CPU a C++ compiler.
         trust_remote_code: as in `transformers`.
 
     Raises:
-        ModelError: at the first row, if the processor has no chat template or a slow tokenizer.
+        ModelError: at the first row, if the processor has no chat template or a slow tokenizer, or
+            if the layers cannot be compiled.
 
     Example:
         >>> scored = pool.map(NecessityScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP

@@ -32,7 +32,7 @@ class QuestionGain(ResponseScorer):
         model: the model, a Hub id or a folder.
         column: name of the main column.
         processor, revision, dtype, batch_size, batch_tokens, max_length, attn_implementation,
-            trust_remote_code: as in `NecessityScorer`.
+            torch_compile, trust_remote_code: as in `NecessityScorer`.
 
     Raises:
         ModelError: at the first row, if the processor has no chat template or a slow tokenizer.
