@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hf_vitselect.errors import ModelError
-from hf_vitselect.vlm import logits_at
+from hf_vitselect.forward import logits_at
 
 if TYPE_CHECKING:
     from hf_vitselect.encoding import Encoded

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -15,6 +15,7 @@ from hf_vitselect.ahead import encoded_ahead
 from hf_vitselect.batching import Limit, batches, size
 from hf_vitselect.encoding import Encoded, Encoder
 from hf_vitselect.errors import ModelError, RowError
+from hf_vitselect.forward import compile_layers, run_forward
 from hf_vitselect.packing import Pack, attention_mask, branch, join, owners, pack, singles
 from hf_vitselect.rows import Conversation, Turn
 from hf_vitselect.signals import ResponseSignals, token_signals
@@ -317,7 +318,7 @@ class VLM:
         """What `token_signals` tells of all response tokens, and the states at them."""
         predicts = response.roll(-1, dims=1)
         chunked = self._output_is_last
-        run = _run(
+        run = run_forward(
             self.model,
             self.model,
             inputs,
@@ -333,62 +334,6 @@ class VLM:
             for part, right in zip(kept, targets, strict=True)
         ]
         return [torch.cat(parts) for parts in zip(*chunks, strict=True)], run.states[response]
-
-
-def logits_at(
-    model: Any, forward: Callable[..., Any], inputs: Mapping[str, torch.Tensor], keep: torch.Tensor
-) -> torch.Tensor:
-    """A model's own forward, whose output layer sees only the kept positions.
-
-    A hook before the output layer serves every architecture, and whatever the model does to its
-    logits afterwards (scaling, soft capping) still happens.
-
-    Args:
-        model: whose output layer it is.
-        forward: what to call with the inputs, the model or one of its methods.
-        inputs: without labels.
-        keep: bool of the shape of ``input_ids``.
-
-    Returns:
-        Shape (kept, vocabulary).
-    """
-    return _run(model, forward, inputs, lambda states: states[keep].unsqueeze(0)).logits[0]
-
-
-class _Run(NamedTuple):
-    states: torch.Tensor
-    """What reached the output layer, shape (rows, L, hidden size)."""
-    raw: torch.Tensor
-    """What left it."""
-    logits: torch.Tensor
-    """What the model made of that."""
-
-
-def _run(
-    model: Any,
-    forward: Callable[..., Any],
-    inputs: Mapping[str, torch.Tensor],
-    pick: Callable[[torch.Tensor], torch.Tensor],
-) -> _Run:
-    """A forward whose output layer sees only what is picked of the states."""
-    seen: list[torch.Tensor] = []
-
-    def before(_: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        seen.append(arguments[0])
-        return (pick(arguments[0]), *arguments[1:])
-
-    head = model.get_output_embeddings()
-    handles = [
-        head.register_forward_pre_hook(before),
-        head.register_forward_hook(lambda *call: seen.append(call[2])),
-    ]
-    try:
-        logits = forward(**inputs, use_cache=False).logits
-    finally:
-        for handle in handles:
-            handle.remove()
-    states, raw = seen
-    return _Run(states, raw, logits)
 
 
 _PROBE = Conversation((Turn("user", ("q",)), Turn("assistant", ("a",))))
@@ -412,20 +357,6 @@ def _difference(
         tolerance = 0.02
         gaps = [abs(one.mean - two.mean) for one, two in zip(apart, together, strict=True)]
     return None if max(gaps) <= tolerance else f"losses differ by {max(gaps):.2g} nats"
-
-
-def compile_layers(model: Any) -> None:
-    """Compiles the language model's layers one by one, so that all share a few graphs, for any length.
-
-    Not the vision tower's: some make a new graph for every number of pictures.
-    """
-    # The layers of all models are called through one function of transformers, whose graphs are counted
-    # together; past the limit layers would run as they are, without a word.
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
-    for layers in model.get_decoder().modules():
-        if isinstance(layers, torch.nn.ModuleList):
-            for layer in layers:
-                layer.compile(dynamic=True)
 
 
 def _cannot_pack(model: Any) -> str | None:

@@ -17,10 +17,11 @@ from selection.measure import Measured, load, measured, peak_growth, table
 
 from hf_vitselect import NecessityScorer, score
 from hf_vitselect.encoding import Encoded
+from hf_vitselect.forward import compile_layers
 from hf_vitselect.packing import Pack
 from hf_vitselect.rows import Conversation
 from hf_vitselect.signals import ResponseSignals, token_signals
-from hf_vitselect.vlm import CHUNK, VLM, compile_layers
+from hf_vitselect.vlm import CHUNK, VLM
 
 
 def speed(args: argparse.Namespace) -> None:

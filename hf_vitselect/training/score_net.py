@@ -15,11 +15,11 @@ from trl import SFTConfig
 
 from hf_vitselect.encoding import Encoder
 from hf_vitselect.errors import BudgetError
+from hf_vitselect.forward import logits_at
 from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.sources import pool_source
 from hf_vitselect.training.collator import IGNORED, ResponseCollator, trainable, undecoded_rows
 from hf_vitselect.training.response import ResponseSFTTrainer, load_processor
-from hf_vitselect.vlm import logits_at
 
 _logger = logging.getLogger(__name__)
 _FOLDER = "score_net"
