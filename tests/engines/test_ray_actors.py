@@ -36,6 +36,25 @@ def test_two_actors_give_the_numbers_of_one_process(tiny, tmp_path):
     assert raw_images(together) == raw_images(pool)
 
 
+def test_a_scorer_takes_the_batches_of_ray_data(tiny, tmp_path):
+    class Scoring:
+        def __init__(self, model):
+            self.scorer = NecessityScorer(model)
+
+        def __call__(self, table):
+            return self.scorer(table)
+
+    pool, model = mixed_pool(12).add_column("number", range(12)), tiny("llava").folder
+    pool.to_parquet(tmp_path / "pool.parquet")
+    actors = {"concurrency": 2, "num_cpus": 0.5}  # which leaves a processor to read
+    scored = ray.data.read_parquet(str(tmp_path)).map_batches(
+        Scoring, fn_constructor_args=[model], batch_format="pyarrow", batch_size=4, **actors
+    )
+    found = {row["number"]: row["necessity"] for row in scored.take_all()}
+    alone = score(pool, NecessityScorer(model))["necessity"][:]
+    np.testing.assert_allclose([found[number] for number in range(12)], alone, atol=1e-5, rtol=0)
+
+
 def test_an_actor_that_is_killed_midway_costs_its_shard(tmp_path):
     def kill():
         while not calls(tmp_path):
