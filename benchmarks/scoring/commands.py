@@ -26,7 +26,8 @@ from hf_vitselect.vlm import CHUNK, VLM
 
 def speed(args: argparse.Namespace) -> None:
     """Scores the same rows naively and with the package, in turns."""
-    vlm = VLM(*build("small"))
+    vlm, compiled = VLM(*build("small")), VLM(*build("small"))
+    compile_layers(compiled.model)
     print(f"{sum(p.numel() for p in vlm.model.parameters()) / 1e6:.0f}M parameters; {load()}", flush=True)
     lines = []
     for tokens in args.tokens:
@@ -36,6 +37,7 @@ def speed(args: argparse.Namespace) -> None:
                 "naive": lambda rows=rows: [mean_loss(vlm.model, vlm.encoder, row) for row in rows],
                 "one row a forward": lambda rows=rows: _means(vlm, rows, 1),
                 f"{args.batch_size} rows a forward": lambda rows=rows: _means(vlm, rows, args.batch_size),
+                "the same, compiled": lambda rows=rows: _means(compiled, rows, args.batch_size),
             }
             taken = _in_turns(ways, args.rounds)
             for name, times in taken.items():
