@@ -199,6 +199,8 @@ class Watched(VLM):
 def throughput(args: argparse.Namespace) -> None:
     """Scores many rows and counts operations, from the model's shape, beside a large product's."""
     vlm = Watched(*build(args.model, args.device, args.dtype, args.attention))
+    if args.torch_compile:
+        compile_layers(vlm.model)
     limit = (None, args.batch_tokens) if args.batch_tokens else (args.batch_size, None)
     rows = rows_about_pictures(args.rows, args.per_picture, args.tokens)
     _means(vlm, rows[:32], *limit)
@@ -281,6 +283,7 @@ def main(description: str) -> None:
             command.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="must be there")
             command.add_argument("--dtype", default="float32", help="of weights and states")
             command.add_argument("--attention", default="sdpa", help="kernel")
+            command.add_argument("--torch_compile", action="store_true", help="compile the layers")
             command.add_argument("--batch_tokens", type=int, help="in one forward, in place of --batch_size")
             command.add_argument("--naive", type=int, default=16, help="rows that are scored naively too")
         command.set_defaults(do=do)
