@@ -20,21 +20,24 @@ def encoded_ahead(
 ) -> Iterator[Prepared]:
     """Encodes rows a window at a time, always one window ahead of the caller.
 
-    Rows with the same pictures come side by side, where the first of them stands.
+    Rows with the same pictures come side by side, where the first of them stands. The first window is a
+    sixteenth and each has twice as many rows as the one before it, so that the caller begins early.
 
     Args:
         encoder: encodes in threads.
         rows: read by `hf_vitselect.rows`.
-        window: rows in one window: the pictures of two windows are in memory at the same time.
+        window: rows in one window at most: the pictures of two are in memory at the same time.
 
     Yields:
         The rows of a window with their places among all rows; a row that cannot be encoded is its error.
     """
     places = iter(_same_pictures_together(rows))
+    size = max(1, window // 16)
     with ThreadPoolExecutor(_THREADS) as threads:
         ahead: deque[list[tuple[int, Future[Encoded | RowError]]]] = deque()
         while True:
-            while len(ahead) < 2 and (following := list(islice(places, window))):
+            while len(ahead) < 2 and (following := list(islice(places, size))):
+                size = min(window, 2 * size)
                 ahead.append([(i, threads.submit(_encode_or_error, encoder, rows[i])) for i in following])
             if not ahead:
                 return

@@ -1,12 +1,12 @@
 """How much one row would move a model: lengths of its loss's gradient."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from hf_vitselect.errors import ModelError
-from hf_vitselect.forward import logits_at
+from hf_vitselect.forward import logits_at, run_forward
 
 if TYPE_CHECKING:
     from hf_vitselect.encoding import Encoded
@@ -41,37 +41,21 @@ def output_gradient_norm(vlm: "VLM", row: "Encoded") -> float:
         ModelError: if the model changes its logits after the output layer (soft caps, scales).
     """
     inputs, keep, targets = _inputs(vlm, row)
-    seen: list[torch.Tensor] = []
-
-    def look(_: Any, read: tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
-        seen.extend((read[0], made))
-
-    handle = vlm.model.get_output_embeddings().register_forward_hook(look)
-    try:
-        logits = logits_at(vlm.model, vlm.model, inputs, keep)
-    finally:
-        handle.remove()
-    states, raw = seen
-    if not torch.equal(raw.reshape(logits.shape).to(logits.dtype).nan_to_num(), logits.nan_to_num()):
+    run = run_forward(vlm.model, vlm.model, inputs, lambda states: states[keep].unsqueeze(0))
+    logits = run.logits[0]
+    if not torch.equal(run.raw[0].to(logits.dtype).nan_to_num(), logits.nan_to_num()):
         raise ModelError(
             "expected a model whose output layer is its last, got one that changes its logits after it; "
             "use parameters='all'"
         )
     errors = logits.double().softmax(-1)
     errors[torch.arange(len(targets)), targets] -= 1
-    states = states.reshape(len(targets), -1).double()
+    states = run.states[keep].double()
     squared = ((errors @ errors.T) * (states @ states.T)).sum() / len(targets) ** 2
     return squared.clamp(min=0).sqrt().item()
 
 
 def _inputs(vlm: "VLM", row: "Encoded") -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
     """The model's inputs, the positions that predict response tokens, and these tokens."""
-    inputs, response = vlm.encoder.collate([row])
-    response[:, 0] = False
-    device = vlm.model.device
-    moved = {
-        key: value.to(device, vlm.model.dtype if value.is_floating_point() else None)
-        for key, value in inputs.items()
-    }
-    response = response.to(device)
-    return moved, response.roll(-1, dims=1), moved["input_ids"][response]
+    inputs, response = vlm.inputs([row])
+    return inputs, response.roll(-1, dims=1), inputs["input_ids"][response]

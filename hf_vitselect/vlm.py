@@ -34,7 +34,7 @@ _WINDOW = 256
 
 
 @dataclass
-class Work:
+class Tally:
     """What a model has done so far.
 
     Attributes:
@@ -55,8 +55,9 @@ class Work:
 
     def add(self, rows: Sequence[Encoded], packs: Sequence[Pack], seconds: float) -> None:
         """Counts one forward."""
-        self.rows += len(rows)
-        self.alone += sum(row.length for row in rows)
+        places = [place for pack in packs for place in pack.places]
+        self.rows += len(places)
+        self.alone += sum(rows[place].length for place in places)
         self.tokens += sum(pack.length for pack in packs)
         self.padded += size(packs)[1]
         self.forward_seconds += seconds
@@ -85,11 +86,14 @@ class VLM:
         context = getattr(text_config, "max_position_embeddings", None)
         limits = [limit for limit in (max_length, context) if limit is not None]
         self.encoder = Encoder(processor, min(limits, default=None))
-        self.work = Work()
+        self.work = Tally()
         self.plain_because = _cannot_pack(model)
         """Why rows of one picture are not packed, or None if they are, as far as is known."""
         self._packing_tried = False
-        self._ceiling = Limit(tokens=_CPU_TOKENS if model.device.type == "cpu" else None)
+        self._ceiling = Limit(
+            rows=1 if _looks_at_the_longest_row(text_config) else None,
+            tokens=_CPU_TOKENS if model.device.type == "cpu" else None,
+        )
         self._output_is_last: bool | None = None
 
     @classmethod
@@ -152,11 +156,24 @@ class VLM:
         Args:
             rows: encoded by `self.encoder`.
         """
-        packs = self._pack(rows, range(len(rows)), Limit().allows)
-        begun = time.perf_counter()
-        found = self._forward(rows, packs)
-        self.work.add(rows, packs, time.perf_counter() - begun)
-        return found
+        found = self._count_forward(rows, self._pack(rows, range(len(rows)), Limit().allows))
+        return [found[place] for place in range(len(rows))]
+
+    def inputs(self, rows: Sequence[Encoded]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """One batch on the model's device, and which of its tokens are of responses and have a prediction.
+
+        Returns:
+            The inputs, floating ones in the model's precision, and bool of shape (len(rows), longest row).
+        """
+        inputs, response = self.encoder.collate(rows)
+        response[:, 0] = False
+        device = self.model.device
+        # Pictures come in fp32; not every model casts them to its own precision.
+        moved = {
+            key: value.to(device, self.model.dtype if value.is_floating_point() else None)
+            for key, value in inputs.items()
+        }
+        return moved, response.to(device)
 
     def score(
         self,
@@ -193,63 +210,62 @@ class VLM:
         while todo := [place for place in range(len(rows)) if place not in found]:
             limit = limit.within(self._ceiling)
             for batch in batches(rows, self._pack(rows, todo, limit.allows), limit):
-                places = [place for pack in batch for place in pack.places]
-                results = self._signals_or_errors([rows[place] for place in places])
+                results = self._signals_or_errors(rows, batch)
                 if results is None:
                     self._ceiling = limit.below(*size(batch))
                     _logger.warning("Out of memory: forwards are now held to %s", self._ceiling)
                     break
-                found |= zip(places, results, strict=True)
+                found |= results
         return [found[place] for place in range(len(rows))]
 
-    def _signals_or_errors(self, rows: Sequence[Encoded]) -> list[ResponseSignals | RowError] | None:
-        """The results of one forward, or None if memory did not suffice for several rows."""
+    def _signals_or_errors(
+        self, rows: Sequence[Encoded], packs: Sequence[Pack]
+    ) -> dict[int, ResponseSignals | RowError] | None:
+        """The results of one forward by place, or None if memory did not suffice for several rows."""
         try:
-            return list(self.signals(rows))
+            return dict(self._count_forward(rows, packs))
         except _REFUSALS as error:
-            if isinstance(error, torch._dynamo.exc.TorchDynamoException):
-                raise ModelError(
-                    f"the layers cannot be compiled, leave torch_compile off: {error}"
-                ) from error
+            _raise_if_no_row_is_to_blame(error)
             out_of_memory, reason = _is_out_of_memory(error), str(error)
         if out_of_memory and torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if len(rows) == 1:
+        places = [place for pack in packs for place in pack.places]
+        if len(places) == 1:
             row_error = RowError(
                 "too_long" if out_of_memory else "bad_row", f"the model refuses it: {reason}"
             )
             _logger.warning("A row is marked %s: %s", row_error.status, row_error)
-            return [row_error]
+            return {places[0]: row_error}
         if out_of_memory:
             return None
-        alone = [self._signals_or_errors([row]) for row in rows]
-        return [result for results in alone if results is not None for result in results]
+        alone = [self._signals_or_errors(rows, [single]) for single in singles(rows, places)]
+        return {place: result for results in alone if results for place, result in results.items()}
 
     def _pack(
         self, rows: Sequence[Encoded], places: Sequence[int], allows: Callable[[int, int], bool]
     ) -> list[Pack]:
-        if self.plain_because is None:
-            packs = pack(rows, places, allows)
-            shared = next((pack for pack in packs if pack.shared), None)
-            if (
-                shared is None
-                or self._packing_tried
-                or self._try_packing([rows[i] for i in shared.places[:2]])
-            ):
-                return packs
-        return singles(rows, places)
+        if self.plain_because is not None:
+            return singles(rows, places)
+        packs = pack(rows, places, allows)
+        for shared in packs:
+            if shared.shared and not self._packing_tried:
+                self._try_packing([rows[place] for place in shared.places[:2]])
+        usable = self.plain_because is None and (self._packing_tried or not any(it.shared for it in packs))
+        return packs if usable else singles(rows, places)
 
-    def _try_packing(self, rows: Sequence[Encoded]) -> bool:
-        """Whether two rows in one sequence have the losses that they have alone."""
+    def _try_packing(self, rows: Sequence[Encoded]) -> None:
+        """Finds whether two rows in one sequence have the losses that they have alone."""
         try:
             apart = self._forward(rows, singles(rows, range(2)))
-        except _REFUSALS:
-            return False  # these rows may be to blame: the next ones tell
+        except _REFUSALS as error:
+            _raise_if_no_row_is_to_blame(error)
+            return  # these rows may be to blame: the next ones tell
         try:
             together = self._forward(rows, pack(rows, range(2), Limit().allows))
         except (*_REFUSALS, TypeError) as error:
+            _raise_if_no_row_is_to_blame(error)
             if _is_out_of_memory(error):
-                return False
+                return
             self.plain_because = f"it refuses the mask: {error}"
         else:
             self.plain_because = _difference(apart, together, self.model.dtype)
@@ -257,33 +273,31 @@ class VLM:
         _logger.info(
             "Rows of one picture in one sequence: %s", self.plain_because or "their losses are the same"
         )
-        return self.plain_because is None
+
+    def _count_forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseSignals]:
+        begun = time.perf_counter()
+        found = self._forward(rows, packs)
+        self.work.add(rows, packs, time.perf_counter() - begun)
+        return found
 
     @torch.inference_mode()
-    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> list[ResponseSignals]:
+    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseSignals]:
+        """The signals of the packed rows, by their places."""
         members = [[rows[place] for place in pack.places] for pack in packs]
-        inputs, response = self.encoder.collate(
+        inputs, response = self.inputs(
             [join(them, pack.shared) for them, pack in zip(members, packs, strict=True)]
         )
-        response[:, 0] = False
-        device = self.model.device
-        # Pictures come in fp32; not every model casts them to its own precision.
-        inputs = {
-            key: value.to(device, self.model.dtype if value.is_floating_point() else None)
-            for key, value in inputs.items()
-        }
         # Padding is on the right, where no token sees it: without a mask the fast causal kernels run.
         inputs.pop("attention_mask", None)
         if any(pack.shared for pack in packs):
             inputs |= self._tree(members, [pack.shared for pack in packs])
-        tokens, hidden = self._response_tokens(inputs, response.to(device))
+        tokens, hidden = self._response_tokens(inputs, response)
         counts = [int(row.response[0, 1:].sum()) for them in members for row in them]
         pooled = torch.stack([states.float().mean(0) for states in torch.split(hidden, counts)]).cpu()
         results = zip(*(torch.split(values.cpu(), counts) for values in tokens), pooled, strict=True)
         places = [place for pack in packs for place in pack.places]
         made = partial(ResponseSignals, vocabulary=self.model.config.get_text_config().vocab_size)
-        found = {place: made(*result) for place, result in zip(places, results, strict=True)}
-        return [found[place] for place in range(len(rows))]
+        return {place: made(*result) for place, result in zip(places, results, strict=True)}
 
     def _tree(self, members: Sequence[Sequence[Encoded]], shared: Sequence[int]) -> dict[str, torch.Tensor]:
         """The inputs that let rows share tokens: who sees whom, and every token's position in its own row."""
@@ -343,19 +357,20 @@ _REFUSALS = (RuntimeError, ValueError, IndexError)
 
 
 def _difference(
-    apart: Sequence[ResponseSignals], together: Sequence[ResponseSignals], dtype: torch.dtype
+    apart: Mapping[int, ResponseSignals], together: Mapping[int, ResponseSignals], dtype: torch.dtype
 ) -> str | None:
     """How losses of packed rows are not those that the rows have alone, or None.
 
     A wrong position or mask shows as more than 1e-4 nats for some token even in a model with random weights.
     Half precision moves single tokens by more, so there the rows' means count.
     """
+    pairs = [(apart[place], together[place]) for place in apart]
     if dtype == torch.float32:
         tolerance = 1e-4
-        gaps = [(one.nll - two.nll).abs().max().item() for one, two in zip(apart, together, strict=True)]
+        gaps = [(one.nll - two.nll).abs().max().item() for one, two in pairs]
     else:
         tolerance = 0.02
-        gaps = [abs(one.mean - two.mean) for one, two in zip(apart, together, strict=True)]
+        gaps = [abs(one.mean - two.mean) for one, two in pairs]
     return None if max(gaps) <= tolerance else f"losses differ by {max(gaps):.2g} nats"
 
 
@@ -372,5 +387,21 @@ def _cannot_pack(model: Any) -> str | None:
     return None
 
 
+def _looks_at_the_longest_row(text_config: Any) -> bool:
+    """Whether a forward turns all rows' positions by how long the longest of them is, as longrope does."""
+    rope = getattr(text_config, "rope_parameters", None) or {}
+    kinds = [rope, *(value for value in rope.values() if isinstance(value, Mapping))]
+    return any(kind.get("rope_type") == "longrope" for kind in kinds)
+
+
+def _raise_if_no_row_is_to_blame(error: Exception) -> None:
+    if isinstance(error, torch.AcceleratorError):  # nothing runs on that device any more
+        raise error
+    if isinstance(error, torch._dynamo.exc.TorchDynamoException):
+        raise ModelError(f"the layers cannot be compiled, leave torch_compile off: {error}") from error
+
+
 def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        sign in str(error) for sign in ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
+    )

@@ -34,22 +34,22 @@ class Encoder:
 
 def test_every_row_has_its_place():
     windows = list(encoded_ahead(Encoder(), [row(i) for i in range(7)], 3))
-    assert windows == [[(0, "0"), (1, "1"), (2, "2")], [(3, "3"), (4, "4"), (5, "5")], [(6, "6")]]
+    assert windows == [[(0, "0")], [(1, "1"), (2, "2")], [(3, "3"), (4, "4"), (5, "5")], [(6, "6")]]
     assert list(encoded_ahead(Encoder(), [], 3)) == []
 
 
 def test_rows_of_one_picture_come_together():
     rows = [row(0, 5), row(1), row(2, 6), row(3, 5), RowError("bad_row", "x"), row(5, 6), row(6, 5)]
-    (window,) = encoded_ahead(Encoder(), rows, 10)
-    assert [place for place, _ in window] == [0, 3, 6, 1, 2, 5, 4]
+    windows = encoded_ahead(Encoder(), rows, 10)
+    assert [place for window in windows for place, _ in window] == [0, 3, 6, 1, 2, 5, 4]
 
 
 def test_bad_rows_are_their_errors():
     unread = RowError("image_missing", "x")
-    (window,) = encoded_ahead(Encoder(), [unread, row("bad"), row(2)], 10)
-    assert window[0] == (0, unread)
-    assert window[1][1].status == "bad_row"
-    assert window[2] == (2, "2")
+    (first,), ((_, second), third) = encoded_ahead(Encoder(), [unread, row("bad"), row(2)], 10)
+    assert first == (0, unread)
+    assert second.status == "bad_row"
+    assert third == (2, "2")
 
 
 def test_an_error_that_is_no_row_s_stops():
@@ -59,10 +59,11 @@ def test_an_error_that_is_no_row_s_stops():
 
 def test_one_window_is_prepared_ahead_and_no_more():
     encoder = Encoder()
-    windows = encoded_ahead(encoder, [row(i) for i in range(8)], 2)
-    next(windows)
+    windows = encoded_ahead(encoder, [row(i) for i in range(99)], 32)
+    assert len(next(windows)) == 2
+    assert len(next(windows)) == 4
     windows.close()  # waits for what was begun
-    assert sorted(encoder.asked) == ["0", "1", "2", "3"]
+    assert sorted(map(int, encoder.asked)) == list(range(2 + 4 + 8))
     assert threading.current_thread() not in encoder.threads
 
 

@@ -19,7 +19,7 @@ FLOORS = [
     {"make_up"},
     {"answers", "views"},
     {"encoding"},
-    {"packing", "ahead", "signals"},
+    {"packing", "ahead", "signals", "forward"},
     {"batching"},
     {"vlm", "clip", "chat", "score_net"},
     {"scorer", "gradients"},

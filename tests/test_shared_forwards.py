@@ -43,12 +43,12 @@ def columns(dataset, scorers):
 def forwards(monkeypatch):
     """How many forwards there were, runs of the vision tower among them, rows in them, and models loaded."""
     counts = Counter()
-    losses, load = VLM.signals, VLM.load.__func__
+    forward, load = VLM._forward, VLM.load.__func__
 
-    def counting(self, rows):
+    def counting(self, rows, packs):
         counts["forwards"] += 1
-        counts["rows"] += len(rows)
-        return losses(self, rows)
+        counts["rows"] += sum(len(pack.places) for pack in packs)
+        return forward(self, rows, packs)
 
     def loading(cls, *arguments, **options):
         vlm = load(cls, *arguments, **options)
@@ -58,7 +58,7 @@ def forwards(monkeypatch):
         vlm.model.model.vision_tower.register_forward_hook(lambda *_: counts.update(towers=1))
         return vlm
 
-    monkeypatch.setattr(VLM, "signals", counting)
+    monkeypatch.setattr(VLM, "_forward", counting)
     monkeypatch.setattr(VLM, "load", classmethod(loading))
     return counts
 
