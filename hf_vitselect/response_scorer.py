@@ -29,25 +29,13 @@ class ResponseScorer(MeasuringScorer):
     Adds its column (float32) and the column's status.
 
     Args:
-        model: the model, a Hub id or a folder; loaded at the first row, not before.
         column: name of the main column; the signal's own if None.
-        processor: a processor to use in place of the model's own `AutoProcessor`.
-        revision: a commit, branch or tag on the Hub.
-        dtype: a torch dtype's name; ``auto`` is the checkpoint's. Half precision moves losses by
-            about 1e-3 with the batch's make-up.
-        batch_size: rows in one forward; does not change the scores beyond rounding.
-        batch_tokens: tokens in one forward, padding included, in place of `batch_size`: for a GPU, where
-            it is filled whatever the rows' lengths.
-        max_length: rows with more tokens are ``too_long``; the model's own context if None.
-        attn_implementation: the attention kernel, as in `transformers`, whose choice it is if None. Under
-            any but ``sdpa`` rows of one picture cost a whole forward each.
-        torch_compile: whether `torch.compile` makes the layers' kernels, once for rows of any length: some
-            seconds at the first rows, and on a CPU a C++ compiler.
-        trust_remote_code: as in `transformers`.
+        model, processor, revision, dtype, batch_size, batch_tokens, max_length, attn_implementation,
+            torch_compile, trust_remote_code: as in `NecessityScorer`.
 
     Raises:
-        ModelError: at the first row, if the processor has no chat template or a slow tokenizer, or
-            if the layers cannot be compiled.
+        ModelError: as in `NecessityScorer`.
+        ValueError: if a forward could hold nothing.
     """
 
     needs = "a vision-language model"
@@ -68,6 +56,9 @@ class ResponseScorer(MeasuringScorer):
         trust_remote_code: bool = False,
     ) -> None:
         super().__init__(model, column=column, revision=revision)
+        for name, size in (("batch_size", batch_size), ("batch_tokens", batch_tokens)):
+            if size is not None and size < 1:
+                raise ValueError(f"{name}: expected 1 or more, got {size}")
         self.dtype = str(dtype).removeprefix("torch.")
         self.batch_size = batch_size
         self.batch_tokens = batch_tokens

@@ -7,6 +7,7 @@ import pytest
 import torch
 from pools import encode, mixed_pool, png, stripes
 from tiny import ARCHITECTURES
+from tiny_vlm import load
 
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.rows import Conversation, Picture, Turn, read_table, undecoded
@@ -230,15 +231,34 @@ def language_layers(model):
     return getattr(decoder, "model", decoder).layers
 
 
-def test_layers_that_cannot_be_compiled_are_no_fault_of_the_rows(vlm_of, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "raised", "message"),
+    [
+        (torch._dynamo.exc.InternalTorchDynamoError("no compiler"), ModelError, "torch_compile off: no"),
+        (torch.AcceleratorError("illegal memory access"), torch.AcceleratorError, "illegal memory access"),
+    ],
+    ids=["compiler", "device"],
+)
+def test_neither_compilers_nor_broken_devices_are_the_rows_fault(vlm_of, monkeypatch, error, raised, message):
     vlm = vlm_of("llava")
 
     def fail(*_):
-        raise torch._dynamo.exc.InternalTorchDynamoError("no compiler")
+        raise error
 
     monkeypatch.setattr(vlm, "_forward", fail)
-    with pytest.raises(ModelError, match=r"torch_compile off: no compiler"):
+    with pytest.raises(raised, match=message):
         vlm.score(conversations("llava"))
+
+
+def test_a_long_row_does_not_turn_the_positions_of_others(tiny):
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "factor": 4.0}
+    factors = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8, "original_max_position_embeddings": 40}
+    vlm = load(tiny("llava"), rope_parameters=rope | factors)
+    rows = conversations("llava")
+    assert {vlm.encoder.encode(row).length > 40 for row in rows} == {True, False}
+    alone = [vlm.score([row])[0] for row in rows]
+    for result, right in zip(vlm.score(rows, 8), alone, strict=True):
+        torch.testing.assert_close(result.nll, right.nll, atol=1e-5, rtol=0)
 
 
 def test_rows_of_a_data_set_score_like_conversations(vlm_of):

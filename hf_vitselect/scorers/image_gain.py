@@ -31,7 +31,7 @@ class ImageGain(ResponseScorer):
             torch_compile, trust_remote_code: as in `NecessityScorer`.
 
     Raises:
-        ModelError: at the first row, if the processor has no chat template or a slow tokenizer.
+        ModelError: as in `NecessityScorer`.
 
     Example:
         >>> scored = pool.map(ImageGain("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP

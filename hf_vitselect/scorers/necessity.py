@@ -31,7 +31,8 @@ class NecessityScorer(ResponseScorer):
         revision: a commit, branch or tag on the Hub.
         dtype: a torch dtype's name; ``auto`` is the checkpoint's. Half precision moves scores by
             about 1e-3 with the batch's make-up.
-        batch_size: rows in one forward; does not change the scores beyond rounding.
+        batch_size: rows in one forward; does not change the scores beyond rounding. On a CPU a forward has
+            2,048 tokens at most, unless one row has more.
         batch_tokens: tokens in one forward, padding included, in place of `batch_size`: for a GPU, where
             it is filled whatever the rows' lengths.
         max_length: rows with more tokens are ``too_long``; the model's own context if None.
@@ -44,6 +45,7 @@ class NecessityScorer(ResponseScorer):
     Raises:
         ModelError: at the first row, if the processor has no chat template or a slow tokenizer, or
             if the layers cannot be compiled.
+        ValueError: if a forward could hold nothing.
 
     Example:
         >>> scored = pool.map(NecessityScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP

@@ -179,6 +179,12 @@ def test_neither_batches_nor_attention_change_the_score(tiny, options):
     np.testing.assert_allclose(other[:], usual[:], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("sizes", [{"batch_size": 0}, {"batch_tokens": -5}], ids=str)
+def test_a_forward_must_hold_something(sizes):
+    with pytest.raises(ValueError, match=f"{next(iter(sizes))}: expected 1 or more, got"):
+        NecessityScorer("no/such-model", **sizes)
+
+
 def test_batch_tokens_take_the_place_of_batch_size(tiny):
     scorer = NecessityScorer(tiny("llava").folder, batch_size=1, batch_tokens=10_000)
     forwards = []
