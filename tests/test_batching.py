@@ -81,6 +81,7 @@ ABOUT = [
 ]
 ERRORS = {
     "GPU": lambda: torch.OutOfMemoryError("CUDA out of memory."),
+    "cuBLAS": lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"),
     "CPU": lambda: raised_by(torch.empty, 1 << 55),
 }
 
