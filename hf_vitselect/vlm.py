@@ -188,8 +188,8 @@ class VLM:
 
         Args:
             rows: read by `hf_vitselect.rows`. Those with the same pictures are scored together. As many are
-                sorted by length as fill 16 batches (256 under `batch_tokens` alone), while as many more
-                are decoded; only their pictures are in memory.
+                sorted by length as fill 16 batches (256 under `batch_tokens` alone; fewer at
+                first), while as many more are decoded; only their pictures are in memory.
             batch_size: the largest number of rows in one forward, or None.
             batch_tokens: the largest number of tokens in one forward, padding included, or None. On a CPU
                 never more than 2048, unless one row has more.
@@ -247,11 +247,12 @@ class VLM:
         if self.plain_because is not None:
             return singles(rows, places)
         packs = pack(rows, places, allows)
-        for shared in packs:
-            if shared.shared and not self._packing_tried:
-                self._try_packing([rows[place] for place in shared.places[:2]])
-        usable = self.plain_because is None and (self._packing_tried or not any(it.shared for it in packs))
-        return packs if usable else singles(rows, places)
+        sharing = [each for each in packs if each.shared]
+        for each in sharing:
+            if not self._packing_tried:
+                self._try_packing([rows[place] for place in each.places[:2]])
+        known = self._packing_tried or not sharing
+        return packs if known and self.plain_because is None else singles(rows, places)
 
     def _try_packing(self, rows: Sequence[Encoded]) -> None:
         """Finds whether two rows in one sequence have the losses that they have alone."""

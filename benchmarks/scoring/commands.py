@@ -185,7 +185,7 @@ class Watched(VLM):
         """Starts anew."""
         self.pairs = self.answers = self.pictures = 0
 
-    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> list[ResponseSignals]:
+    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseSignals]:
         for pack in packs:
             self.pairs += pack.shared**2 // 2
             self.pictures += bool(rows[pack.places[0]].seen)
