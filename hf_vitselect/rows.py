@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -67,25 +68,30 @@ class Picture:
     decoded: Image.Image | None = None
 
     def encoded(self) -> bytes:
-        """The encoded bytes.
+        """The encoded bytes; of a decoded picture a PNG of what `decode` gives.
 
         Raises:
-            RowError: ``image_missing`` if the row carries none and no file can be read.
+            RowError: ``image_missing`` if the row carries none and no file can be read, ``image_error`` if a
+                decoded picture does not become RGB.
         """
         if self.data is not None:
             return self.data
         if self.decoded is not None:
-            return self.decoded.tobytes()
+            file = io.BytesIO()
+            self.decode().save(file, "PNG")
+            return file.getvalue()
         if self.path is None or not os.path.isfile(self.path):
             raise RowError("image_missing", f"no bytes in the row and no file at {self.path!r}")
         try:
-            with open(self.path, "rb") as file:
-                return file.read()
+            return Path(self.path).read_bytes()
         except OSError as error:
             raise RowError("image_missing", f"cannot read the file: {error}") from error
 
     def digest(self) -> str | None:
-        """sha256 of the encoded bytes, None if there are none."""
+        """sha256 of the encoded bytes, None if there are none; of a decoded picture that of its pixels."""
+        if self.data is None and self.decoded is not None:
+            kind = (self.decoded.mode, self.decoded.size, self.decoded.getpalette())
+            return hashlib.sha256(repr(kind).encode() + self.decoded.tobytes()).hexdigest()
         try:
             return hashlib.sha256(self.encoded()).hexdigest()
         except RowError:

@@ -254,6 +254,17 @@ def test_an_opened_picture_is_loaded_before_threads_share_it():
     assert set(decoded) == {opened.convert("RGB").tobytes()}
 
 
+def test_a_decoded_picture_has_a_file_and_a_digest_of_its_own():
+    picture = Picture(decoded=stripes(20, 10).convert("RGBA"))
+    assert Picture(data=picture.encoded()).decode().tobytes() == picture.decode().tobytes()
+    shapes = [PILImage.new("RGB", (10, 20)), PILImage.new("RGB", (20, 10)), PILImage.new("HSV", (20, 10))]
+    black, white = PILImage.new("P", (9, 9)), PILImage.new("P", (9, 9))
+    black.putpalette([0, 0, 0])
+    white.putpalette([255, 255, 255])
+    assert len({Picture(decoded=it).digest() for it in (*shapes, black, white)}) == 5
+    assert Picture(decoded=shapes[0]).digest() == Picture(decoded=shapes[0].copy()).digest()
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_an_opened_picture_that_does_not_load_is_its_rows_error(kind):
     opened = PILImage.open(io.BytesIO(encode(stripes(90, 60), kind)[:-40]))
