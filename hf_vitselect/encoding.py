@@ -157,7 +157,7 @@ class Encoder:
             offsets = encoding.pop("offset_mapping")[0]
             replaced = (encoding.pop("text_replacement_offsets", None) or [[]])[0]
             inputs = _tensors(encoding)
-        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError) as error:
             raise RowError("bad_row", f"the processor refuses it: {error}") from error
         ids = inputs["input_ids"][0].tolist()
         if self.context is not None and len(ids) > self.context:

@@ -339,6 +339,18 @@ def test_turns_that_the_template_refuses_are_a_bad_row():
         Encoder(llava_processor(refusing)).encode(conversation(CONVERSATIONS["a system turn"]))
 
 
+@pytest.mark.parametrize("error", [ValueError, RuntimeError], ids=lambda error: error.__name__)
+def test_a_picture_that_the_processor_refuses_is_a_bad_row(error, monkeypatch):
+    encoder = Encoder(llava_processor(VICUNA))
+
+    def refuse(*_, **__):
+        raise error("too narrow")
+
+    monkeypatch.setattr(type(encoder.processor.image_processor), "__call__", refuse)
+    with pytest.raises(RowError, match=r"bad_row.*too narrow"):
+        encoder.encode(conversation(turns("what?", "red", pictures=1)))
+
+
 def test_a_processor_without_a_chat_template_says_what_to_do():
     with pytest.raises(ModelError, match=r"LlavaProcessor.*set processor\.chat_template"):
         Encoder(llava_processor(None))
