@@ -7,9 +7,10 @@ import pytest
 import tiny as tiny_models
 import torch
 from pools import encode, png, stripes
-from tiny import ARCHITECTURES, CHATML, VICUNA
+from tiny import ARCHITECTURES, CHATML, PLAIN_STRINGS, SIZE, VICUNA
 from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
-from transformers import LlavaProcessor, PreTrainedTokenizerFast
+from transformers import InstructBlipProcessor, LlavaProcessor, PreTrainedTokenizerFast
+from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from hf_vitselect.encoding import Encoder, SavedProcessor
@@ -366,6 +367,16 @@ def test_a_slow_tokenizer_is_refused(monkeypatch):
     processor = llava_processor(VICUNA)
     monkeypatch.setattr(type(processor.tokenizer), "is_fast", False)
     with pytest.raises(ModelError, match="fast tokenizer"):
+        Encoder(processor)
+
+
+def test_a_processor_that_shows_the_answer_to_the_q_former_is_refused():
+    pictures = BlipImageProcessorPil(size={"height": SIZE, "width": SIZE})
+    processor = InstructBlipProcessor(
+        pictures, tiny_models.tokenizer("<image>"), tiny_models.tokenizer(), num_query_tokens=3
+    )
+    processor.chat_template = PLAIN_STRINGS
+    with pytest.raises(ModelError, match=r"InstructBlipProcessor with \['qformer_input_ids'\]"):
         Encoder(processor)
 
 
