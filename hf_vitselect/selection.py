@@ -456,7 +456,7 @@ def _refuse_other_scorers(
         if our and their and differ:
             raise ColumnError(
                 f"expected new rows with {column!r} by the selection's scorer, got one with other {differ}; "
-                'score them with the weights, settings and version that selection.recipe["scorers"] names'
+                'score the rows with the weights, settings and version that selection.recipe["scorers"] names'
             )
 
 
