@@ -88,7 +88,8 @@ class Encoder:
         context: the longest row in tokens, or None for no limit.
 
     Raises:
-        ModelError: if the processor has no chat template, or its tokenizer is a slow one.
+        ModelError: if the processor has no chat template, its tokenizer is a slow one, or another part of
+            the model reads the text too.
     """
 
     def __init__(self, processor: Any, context: int | None = None) -> None:
@@ -103,6 +104,13 @@ class Encoder:
         if not getattr(tokenizer, "is_fast", False):
             raise ModelError(
                 f"expected a fast tokenizer (it gives character offsets), got {type(tokenizer).__name__}"
+            )
+        # InstructBLIP's Q-Former reads the whole text, so losses of the answer would be too low.
+        if others := [name for name in processor.model_input_names if name.endswith("_input_ids")]:
+            raise ModelError(
+                "expected a processor that gives the text to the language model alone, got "
+                f"{type(processor).__name__} with {others}, where the model would read the answer before it "
+                "writes it; take a model without them, such as BLIP-2 instead of InstructBLIP"
             )
         self.processor = processor
         self.tokenizer = tokenizer
@@ -157,7 +165,7 @@ class Encoder:
             offsets = encoding.pop("offset_mapping")[0]
             replaced = (encoding.pop("text_replacement_offsets", None) or [[]])[0]
             inputs = _tensors(encoding)
-        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError) as error:
             raise RowError("bad_row", f"the processor refuses it: {error}") from error
         ids = inputs["input_ids"][0].tolist()
         if self.context is not None and len(ids) > self.context:

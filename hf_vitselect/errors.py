@@ -38,7 +38,7 @@ class LayoutError(VitSelectError, ValueError):
 
 
 class ColumnError(VitSelectError, ValueError):
-    """A column is missing, has the wrong type, or would be overwritten."""
+    """A column is missing, has the wrong type, is another scorer's, or would be overwritten."""
 
 
 class BudgetError(VitSelectError, ValueError):

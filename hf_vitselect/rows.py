@@ -11,7 +11,9 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -58,7 +60,7 @@ class Picture:
     Attributes:
         data: the encoded bytes, if the row carries them.
         path: a file to read them from otherwise.
-        decoded: a picture that a stream has decoded already.
+        decoded: a picture that a stream has decoded already, loaded.
     """
 
     data: bytes | None = None
@@ -66,25 +68,30 @@ class Picture:
     decoded: Image.Image | None = None
 
     def encoded(self) -> bytes:
-        """The encoded bytes.
+        """The encoded bytes; of a decoded picture a PNG of what `decode` gives.
 
         Raises:
-            RowError: ``image_missing`` if the row carries none and no file can be read.
+            RowError: ``image_missing`` if the row carries none and no file can be read, ``image_error`` if a
+                decoded picture does not become RGB.
         """
         if self.data is not None:
             return self.data
         if self.decoded is not None:
-            return self.decoded.tobytes()
+            file = io.BytesIO()
+            self.decode().save(file, "PNG")
+            return file.getvalue()
         if self.path is None or not os.path.isfile(self.path):
             raise RowError("image_missing", f"no bytes in the row and no file at {self.path!r}")
         try:
-            with open(self.path, "rb") as file:
-                return file.read()
+            return Path(self.path).read_bytes()
         except OSError as error:
             raise RowError("image_missing", f"cannot read the file: {error}") from error
 
     def digest(self) -> str | None:
-        """sha256 of the encoded bytes, None if there are none."""
+        """sha256 of the encoded bytes, None if there are none; of a decoded picture that of its pixels."""
+        if self.data is None and self.decoded is not None:
+            kind = (self.decoded.mode, self.decoded.size, self.decoded.getpalette())
+            return hashlib.sha256(repr(kind).encode() + self.decoded.tobytes()).hexdigest()
         try:
             return hashlib.sha256(self.encoded()).hexdigest()
         except RowError:
@@ -94,16 +101,14 @@ class Picture:
         """The picture in RGB, upright (EXIF rotation applied, as `datasets` does).
 
         Raises:
-            RowError: ``image_missing``, or ``image_error`` if the bytes are no whole picture.
+            RowError: ``image_missing``, or ``image_error`` if it is no whole picture.
         """
         if self.decoded is not None:
-            return self.decoded.convert("RGB")
+            with _image_error(f"a picture of mode {self.decoded.mode} that does not become RGB"):
+                return self.decoded.convert("RGB")
         data = self.encoded()
-        try:
-            with Image.open(io.BytesIO(data)) as image:
-                return ImageOps.exif_transpose(image).convert("RGB")
-        except Exception as error:  # Pillow's plugins raise what they like, on broken EXIF even struct.error.
-            raise RowError("image_error", f"{len(data)} bytes that do not decode: {error}") from error
+        with _image_error(f"{len(data)} bytes that do not decode"), Image.open(io.BytesIO(data)) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,8 @@ class Layout:
             row: at least the layout's columns, images not decoded.
 
         Raises:
-            RowError: ``bad_row``, ``image_missing`` or ``placeholder_mismatch``.
+            RowError: ``bad_row``, ``image_missing``, ``placeholder_mismatch`` or, for a PIL picture that does
+                not load, ``image_error``.
         """
         try:
             turns = [_turn(role, content) for role, content in self.read_turns(row)]
@@ -359,8 +365,18 @@ def _picture(cell: Any) -> Picture:
     if isinstance(cell, bytes):
         return Picture(data=cell)
     if isinstance(cell, Image.Image):
+        with _image_error("a picture that does not load"):
+            cell.load()  # Else the threads that ask for it would read its file at the same time.
         return Picture(decoded=cell)
     return Picture(data=cell.get("bytes"), path=cell.get("path"))
+
+
+@contextmanager
+def _image_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # Pillow's plugins raise what they like, on broken EXIF even struct.error.
+        raise RowError("image_error", f"{what}: {error}") from error
 
 
 def _records(cell: Any) -> Any:

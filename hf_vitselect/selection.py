@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -111,17 +111,23 @@ class Selection:
         are about that. Picks are those of `select_diverse` over the whole grown pool with the earlier picks
         included and the other earlier rows excluded, up to the order of ties and random draws. They are not
         those of a fresh selection over the grown pool: earlier rows that were passed over are not looked at
-        again, and whatever a rule takes from the pool as a whole (quantiles and clusters of
-        `GroupedSampling`, the range of ``rescale="minmax"``) it takes from these rows.
+        again, and whatever is taken from the pool as a whole (quantiles and clusters of `GroupedSampling`,
+        the range of ``rescale="minmax"``, the proportional shares of ``balance``) is taken from these rows.
+
+        Earlier picks that this rule cannot use, as another one may have picked rows without features, are
+        left out and not replaced. ``balance`` is that of this selection, its shares those of all picks, the
+        earlier ones among them.
 
         Args:
-            new_rows: rows with the same columns, scored by the same scorers.
+            new_rows: rows with the same columns. Those that the rule uses must be of the same scorers: the
+                same weights, wherever they lie, settings and code version. Where one side does not know what
+                made a column (`score` remembers, a plain ``map`` does not), it is taken as it is.
             budget: how many of them to pick, as rows or as a share of them; see `select_diverse`.
             rule: the same rule if None.
 
         Raises:
             BudgetError: if the budget cannot be met.
-            ColumnError: if the new rows have not the selection's columns.
+            ColumnError: if the new rows have not the selection's columns, or another scorer made them.
             ValueError: if the recipe's rule is none of `hf_vitselect.rules` and no other is given.
         """
         if new_rows.features != self.dataset.features:
@@ -131,17 +137,25 @@ class Selection:
                 f"expected new rows with the selection's columns and types, got others in {other}; "
                 "score them with the same scorers"
             )
+        by, over = self.recipe["by"] or "necessity", self.recipe["over"] or "embedding"
+        balance = self.recipe.get("balance") or {"column": None, "quota": "proportional"}
+        rule = _recorded_rule(self.recipe) if rule is None else rule
+        *_, statuses = _read_inputs(self.dataset, rule, by, over)
+        used = [by] * rule.uses_scores + [over] * rule.uses_features + [balance["column"], *rule.uses_columns]
+        _refuse_other_scorers(used, self.recipe["scorers"], _scorer_recipes(new_rows, []))
         pool = concatenate_datasets([self.dataset, new_rows])
         earlier = Dataset.from_dict({"row_id": row_ids(pool)[: len(self)]})
         kept = replace(self, indices=np.arange(len(self)), scores=earlier)
         return select_diverse(
             pool,
-            len(self) + budget_rows(budget, len(new_rows)),
-            by=self.recipe["by"] or "necessity",
-            over=self.recipe["over"] or "embedding",
-            rule=_recorded_rule(self.recipe) if rule is None else rule,
+            int(np.count_nonzero(statuses == "ok")) + budget_rows(budget, len(new_rows)),
+            by=by,
+            over=over,
+            rule=rule,
             seed=self.recipe["seed"],
             include=kept,
+            balance=balance["column"],
+            balance_quota=balance["quota"],
         )
 
     def save_to_disk(self, path: str | os.PathLike[str]) -> None:
@@ -270,20 +284,11 @@ def select_diverse(
     """
     if balance_quota not in ("proportional", "uniform"):
         raise ValueError(f"balance_quota: expected 'proportional' or 'uniform', got {balance_quota!r}")
-    if not isinstance(rule, Rule):
-        raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
-    score_column = by.column if isinstance(by, Scorer) else by
-    feature_column = over.column if isinstance(over, Scorer) else over
-    _refuse_missing_columns(dataset, rule, score_column, feature_column)
     if balance is not None and balance not in dataset.column_names:
         raise ColumnError(f"balance: expected a column, got {balance!r}; there are {dataset.column_names}")
-    # Without scores a rule still needs the pool's size; one that uses them has been refused above.
-    scores, features, statuses = np.zeros(len(dataset)), None, np.full(len(dataset), "ok", dtype=object)
-    if score_column in dataset.column_names:
-        scores, statuses = read_scores(dataset, score_column)
-    if rule.uses_features:
-        features, feature_statuses = read_features(dataset, feature_column)
-        statuses = np.where(statuses == "ok", feature_statuses, statuses)
+    score_column = by.column if isinstance(by, Scorer) else by
+    feature_column = over.column if isinstance(over, Scorer) else over
+    scores, features, statuses = _read_inputs(dataset, rule, score_column, feature_column)
     ids = row_ids(dataset)
     first, never = _RowSet.of(include, ids, "include"), _RowSet.of(exclude, ids, "exclude")
     if both := np.intersect1d(first.positions, never.positions).tolist():
@@ -352,6 +357,23 @@ def _counts(statuses: NDArray[np.object_]) -> dict[str, int]:
 def _recorded_rule(recipe: Mapping[str, Any]) -> Rule:
     parameters = dict(recipe["rule"])
     return rule_class(parameters.pop("rule"))(**parameters)
+
+
+def _read_inputs(
+    dataset: Dataset, rule: Rule, score_column: str, feature_column: str
+) -> tuple[NDArray[np.float64], NDArray[np.float32] | None, NDArray[np.object_]]:
+    """What a rule reads, and of every row the status: ``ok`` if it can be picked."""
+    if not isinstance(rule, Rule):
+        raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
+    _refuse_missing_columns(dataset, rule, score_column, feature_column)
+    # Without scores a rule still needs the pool's size; one that uses them has been refused above.
+    scores, features, statuses = np.zeros(len(dataset)), None, np.full(len(dataset), "ok", dtype=object)
+    if score_column in dataset.column_names:
+        scores, statuses = read_scores(dataset, score_column)
+    if rule.uses_features:
+        features, feature_statuses = read_features(dataset, feature_column)
+        statuses = np.where(statuses == "ok", feature_statuses, statuses)
+    return scores, features, statuses
 
 
 def _refuse_missing_columns(dataset: Dataset, rule: Rule, score_column: str, feature_column: str) -> None:
@@ -423,3 +445,32 @@ def _scorer_recipes(dataset: Dataset, given: list[str | Scorer]) -> list[dict[st
             # A plain map leaves no trace of its function; only score(), or the scorer as by= or over=, does.
             recipes.setdefault(item, {"column": item, "scorer": None})
     return list(recipes.values())
+
+
+def _refuse_other_scorers(
+    columns: Iterable[str | None], ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]
+) -> None:
+    for column in columns:
+        our, their = (_made_by(column, recipes) for recipes in (ours, theirs))
+        differ = sorted(name for name in our | their if our.get(name) != their.get(name))
+        if our and their and differ:
+            raise ColumnError(
+                f"expected new rows with {column!r} by the selection's scorer, got one with other {differ}; "
+                'score the rows with the weights, settings and version that selection.recipe["scorers"] names'
+            )
+
+
+def _made_by(column: str | None, recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is known of a column's scorer, whose further columns begin with its main one's name."""
+    made = [it for it in recipes if it["scorer"] and f"{column}_".startswith(f"{it['column']}_")]
+    recipe = max(made, key=lambda it: len(it["column"]), default={})
+    exact: dict[str, Any] = _without_places(json.loads(json.dumps(recipe)))
+    return exact
+
+
+def _without_places(recipe: Any) -> Any:
+    """A recipe with the exact weights, but not where they lay."""
+    if not isinstance(recipe, dict):
+        return recipe
+    places = ("model", "revision") if recipe.get("identity") or "digest" in recipe else ()
+    return {name: _without_places(value) for name, value in recipe.items() if name not in places}

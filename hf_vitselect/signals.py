@@ -51,6 +51,8 @@ def token_signals(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Te
     hit = log_chances.max(-1).indices == targets
     log_chances.clamp_(min=torch.finfo(torch.float32).min)  # a token that cannot be has no entropy, not NaN
     chances = log_chances.exp()
-    entropy = -torch.linalg.vecdot(chances, log_chances)
-    error_norm = (chances.norm(dim=-1).square() - 2 * (-nll).exp() + 1).clamp(min=0).sqrt()
+    entropy = -log_chances.mul_(chances).sum(-1)  # in place: vecdot makes a third tensor
+    # What the token lacks of 1 is what all others have: a sum that keeps its digits, unlike 1 less a chance.
+    others = chances.scatter_(-1, targets[:, None], 0)
+    error_norm = torch.hypot(others.norm(dim=-1), others.sum(-1))
     return nll, hit, entropy, error_norm

@@ -7,9 +7,10 @@ import pytest
 import tiny as tiny_models
 import torch
 from pools import encode, png, stripes
-from tiny import ARCHITECTURES, CHATML, VICUNA
+from tiny import ARCHITECTURES, CHATML, PLAIN_STRINGS, SIZE, VICUNA
 from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
-from transformers import LlavaProcessor, PreTrainedTokenizerFast
+from transformers import InstructBlipProcessor, LlavaProcessor, PreTrainedTokenizerFast
+from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from hf_vitselect.encoding import Encoder, SavedProcessor
@@ -339,6 +340,18 @@ def test_turns_that_the_template_refuses_are_a_bad_row():
         Encoder(llava_processor(refusing)).encode(conversation(CONVERSATIONS["a system turn"]))
 
 
+@pytest.mark.parametrize("error", [ValueError, RuntimeError], ids=lambda error: error.__name__)
+def test_a_picture_that_the_processor_refuses_is_a_bad_row(error, monkeypatch):
+    encoder = Encoder(llava_processor(VICUNA))
+
+    def refuse(*_, **__):
+        raise error("too narrow")
+
+    monkeypatch.setattr(type(encoder.processor.image_processor), "__call__", refuse)
+    with pytest.raises(RowError, match=r"bad_row.*too narrow"):
+        encoder.encode(conversation(turns("what?", "red", pictures=1)))
+
+
 def test_a_processor_without_a_chat_template_says_what_to_do():
     with pytest.raises(ModelError, match=r"LlavaProcessor.*set processor\.chat_template"):
         Encoder(llava_processor(None))
@@ -354,6 +367,16 @@ def test_a_slow_tokenizer_is_refused(monkeypatch):
     processor = llava_processor(VICUNA)
     monkeypatch.setattr(type(processor.tokenizer), "is_fast", False)
     with pytest.raises(ModelError, match="fast tokenizer"):
+        Encoder(processor)
+
+
+def test_a_processor_that_shows_the_answer_to_the_q_former_is_refused():
+    pictures = BlipImageProcessorPil(size={"height": SIZE, "width": SIZE})
+    processor = InstructBlipProcessor(
+        pictures, tiny_models.tokenizer("<image>"), tiny_models.tokenizer(), num_query_tokens=3
+    )
+    processor.chat_template = PLAIN_STRINGS
+    with pytest.raises(ModelError, match=r"InstructBlipProcessor with \['qformer_input_ids'\]"):
         Encoder(processor)
 
 

@@ -1,9 +1,11 @@
 """Every layout of the contract, row ids, pictures and the rows that cannot be read."""
 
 import contextlib
+import io
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -242,6 +244,36 @@ def test_a_picture_is_read_upright_as_datasets_reads_it():
 def test_every_colour_mode_becomes_rgb(mode):
     data = encode(stripes().convert("L" if mode == "I;16" else mode).convert(mode), "TIFF")
     assert Picture(data=data).decode().mode == "RGB"
+
+
+def test_an_opened_picture_is_loaded_before_threads_share_it():
+    opened = PILImage.open(io.BytesIO(encode(stripes(1600, 1200), "JPEG")))
+    rows, _ = read_mapping({"prompt": ["what?"] * 16, "completion": ["red"] * 16, "image": [opened] * 16})
+    with ThreadPoolExecutor(8) as threads:
+        decoded = list(threads.map(lambda row: row.pictures[0].decode().tobytes(), rows))
+    assert set(decoded) == {opened.convert("RGB").tobytes()}
+
+
+def test_a_decoded_picture_has_a_file_and_a_digest_of_its_own():
+    picture = Picture(decoded=stripes(20, 10).convert("RGBA"))
+    assert Picture(data=picture.encoded()).decode().tobytes() == picture.decode().tobytes()
+    shapes = [PILImage.new("RGB", (10, 20)), PILImage.new("RGB", (20, 10)), PILImage.new("HSV", (20, 10))]
+    black, white = PILImage.new("P", (9, 9)), PILImage.new("P", (9, 9))
+    black.putpalette([0, 0, 0])
+    white.putpalette([255, 255, 255])
+    assert len({Picture(decoded=it).digest() for it in (*shapes, black, white)}) == 5
+    assert Picture(decoded=shapes[0]).digest() == Picture(decoded=shapes[0].copy()).digest()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_an_opened_picture_that_does_not_load_is_its_rows_error(kind):
+    opened = PILImage.open(io.BytesIO(encode(stripes(90, 60), kind)[:-40]))
+    batch = {"prompt": ["what?"] * 3, "completion": ["red"] * 3, "image": [opened, opened, stripes()]}
+    (first, second, good), _ = read_mapping(batch)
+    assert first.status == second.status == "image_error"
+    assert isinstance(good, Conversation)
+    with pytest.raises(RowError, match="image_error: a picture of mode La"):
+        Picture(decoded=PILImage.new("La", (9, 9))).decode()
 
 
 def test_a_picture_is_read_from_its_file(tmp_path):

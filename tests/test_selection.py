@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import FrozenInstanceError, dataclass
 from typing import ClassVar
 
@@ -449,6 +450,36 @@ def test_extending_with_an_equal_row_or_other_columns(scored):
     assert len(first.extend(scored.select(range(20)), 20)) == 25
     with pytest.raises(ColumnError, match=r"got others in \['embedding'\]"):
         first.extend(scored.remove_columns("embedding"), 2)
+
+
+def test_extending_keeps_the_balance(scored):
+    kind = scored.add_column("kind", ["a", "a", "a", "b"] * (ROWS // 4))
+    first = select_diverse(kind.select(range(20)), 6, balance="kind", balance_quota="uniform")
+    more = first.extend(kind.select(range(20, ROWS)), 4)
+    assert more.recipe["balance"] == {"column": "kind", "quota": "uniform"}
+    assert [more.dataset["kind"][:].count(value) for value in "ab"] == [5, 5]
+
+
+def test_extending_picks_so_many_of_the_new_rows_whatever_is_left_out():
+    vectors = [None if i in (0, 2) else [float(i)] * WIDTH for i in range(ROWS)]
+    dataset = scored_pool(scores=[float(-i) for i in range(ROWS)], vectors=vectors)
+    first = select_diverse(dataset.select(range(20)), 6, rule=TopScore())
+    more = first.extend(dataset.select(range(20, ROWS)), 3, rule=NeighborPenalty())
+    assert more.recipe["included"]["left_out"] == {"bad_row": 2}
+    assert [sum(more.indices < 6), sum(more.indices >= 6)] == [4, 3]
+
+
+def test_extending_wants_the_same_weights_wherever_they_lie(tiny, tmp_path):
+    ours, theirs = tiny("llava").folder, tiny("idefics3").folder
+    moved = shutil.copytree(ours, tmp_path / "moved")
+    pool, new = mixed_pool(12).select(range(6)), mixed_pool(12).select(range(6, 12))
+    first = select_diverse(score(pool, NecessityScorer(ours)), 3, rule=TopScore())
+    assert len(first.extend(score(new, NecessityScorer(str(moved), batch_size=2)), 2)) == 5
+    others = score(new, NecessityScorer(theirs))
+    with pytest.raises(ColumnError, match=r"'necessity' by the selection's scorer, got .*\['identity'\]"):
+        first.extend(others, 2)
+    assert len(first.extend(others, 2, rule=Random())) == 5
+    assert len(first.extend(new.map(NecessityScorer(theirs), batched=True), 2)) == 5
 
 
 @pytest.mark.parametrize(("quota", "counts"), [("proportional", [7, 3]), ("uniform", [5, 5])])

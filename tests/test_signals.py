@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from hf_vitselect.signals import ResponseSignals, token_signals
@@ -27,6 +28,17 @@ def test_other_formulas_agree():
     one_hot = torch.nn.functional.one_hot(targets, 200)
     torch.testing.assert_close(error_norm, (logits.softmax(-1) - one_hot).norm(dim=-1))
     assert torch.equal(hit, logits.argmax(-1) == targets)
+
+
+@pytest.mark.parametrize("gap", [8, 16, 30])
+def test_the_error_of_a_confident_token_is_not_rounded_away(gap):
+    logits = torch.randn(4, 32000, generator=torch.Generator().manual_seed(0))
+    logits[:, 7] = logits.max() + gap
+    error_norm = token_signals(logits, torch.full((4,), 7))[3]
+    others = torch.cat([logits[:, :7], logits[:, 8:]], dim=-1).double()
+    exact = others.exp() / logits.double().exp().sum(-1, keepdim=True)
+    expected = (exact.square().sum(-1) + exact.sum(-1).square()).sqrt()
+    torch.testing.assert_close(error_norm.double(), expected, rtol=1e-4, atol=0)
 
 
 def test_half_precision_is_computed_in_full():

@@ -5,9 +5,10 @@ import json
 
 import pytest
 from judge_server import JudgeServer, Reply
-from pools import assistant, png, pool, user
+from pools import assistant, png, pool, stripes, user
 
 from hf_vitselect import CapabilityScorer, select_diverse
+from hf_vitselect.rows import Picture
 from hf_vitselect.rules import MMSSR
 from hf_vitselect.rules.mmssr import CAPABILITIES
 from hf_vitselect.scorers.capability import read_capabilities
@@ -55,6 +56,18 @@ def test_the_model_sees_the_picture(scored):
     kind, data = seen[0][0]["image_url"]["url"].split(",")
     assert kind == "data:image/png;base64"
     assert base64.b64decode(data) == png(1)
+
+
+def test_the_model_sees_a_decoded_picture():
+    row = {"prompt": "is it red?", "completion": "yes", "image": stripes(9, 5)}
+    with JudgeServer() as server:
+        server.reply = reply
+        cells = CapabilityScorer("a model", base_url=server.url)(row)
+        (request,) = server.requests
+    assert cells["capability_status"] == "ok"
+    kind, data = request.text[0]["image_url"]["url"].split(",")
+    assert kind == "data:image/png;base64"
+    assert Picture(data=base64.b64decode(data)).decode().tobytes() == stripes(9, 5).tobytes()
 
 
 def test_mmssr_samples_by_the_columns(scored):
