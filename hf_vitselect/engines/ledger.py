@@ -1,5 +1,6 @@
 """The ledger: finished shards on disk, with what made them."""
 
+import glob
 import json
 import os
 import uuid
@@ -93,7 +94,7 @@ class Ledger:
             in_memory: whether the data set outlives the folder; else it is memory-mapped, from a copy in
                 Arrow's format in the folder ``joined``.
         """
-        files = [str(self.path(shard)) for shard in range(shards)]
+        files = [glob.escape(str(self.path(shard))) for shard in range(shards)]  # `datasets` globs them
         for unfinished in self.folder.glob(".shard-*"):
             unfinished.unlink(missing_ok=True)
         copy = str(self.folder / "joined")
