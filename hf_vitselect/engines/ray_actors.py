@@ -67,4 +67,4 @@ class _Remote:
         self._work(nothing)
 
     def score(self, table: pa.Table) -> pa.Table:
-        return self._work(table)
+        return self._work.or_exit(table)

@@ -78,3 +78,8 @@ def test_finished_shards_are_not_repeated_and_the_engine_may_change(tmp_path):
     with pytest.raises(LookupError, match="no such thing"):
         score(words(*TEXTS, "raise"), Length(tmp_path), tmp_path / "run", shard_size=4, engine="ray")
     assert before == sum(map(len, calls(tmp_path).values())) - 1 == 21
+
+
+def test_a_row_that_breaks_the_gpu_is_lost_alone(tmp_path):
+    scored = score(words("a", "gpu", "c"), Length(tmp_path), tmp_path / "run", workers=1, engine="ray")
+    assert scored["length_status"][:] == ["ok", "worker_died", "ok"]
