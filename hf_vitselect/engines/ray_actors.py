@@ -18,7 +18,7 @@ from hf_vitselect.rows import Picture, find_layout
 
 try:
     import ray
-    from ray.exceptions import OutOfMemoryError, RayActorError
+    from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError, RayTaskError
 except ImportError as error:
     raise ImportError('engine="ray" needs Ray: pip install "hf_vitselect[ray]"') from error
 
@@ -39,7 +39,7 @@ class RayActor:
         """The new columns of these rows.
 
         Raises:
-            WorkerDied: if the actor or its machine is gone.
+            WorkerDied: if the actor or its machine is gone, also if it took the finished columns along.
             Exception: what the scorer raised.
         """
         table = _with_pictures(table)
@@ -48,7 +48,9 @@ class RayActor:
                 ray.get(self._actor.load.remote(table.slice(0, 0)))
                 self._loaded = True
             return ray.get(self._actor.score.remote(table))
-        except (RayActorError, OutOfMemoryError) as error:
+        except RayTaskError:  # what the scorer raised; Ray gives it the class of that too
+            raise
+        except (RayActorError, OutOfMemoryError, NodeDiedError, ObjectLostError) as error:
             raise WorkerDied(str(error), loaded=self._loaded) from error
 
     def stop(self) -> None:

@@ -13,8 +13,9 @@ from hf_vitselect import Scorer
 
 
 class Length(Scorer):
-    """Characters of a row. The rows "exit", "signal", "raise" do what they say, "once" only the first time. The
-    row "orphan" leaves a process behind, which leaves a file if it is left alone; "gpu" breaks the GPU.
+    """Characters of a row. The rows "exit", "signal", "raise" do what they say, "once" only the first time.
+
+    The row "orphan" leaves a process behind, which leaves a file if it is left alone; "gpu" breaks the GPU.
 
     Args:
         folder: where calls leave a file each, named by process, and its rows.

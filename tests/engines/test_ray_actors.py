@@ -12,8 +12,11 @@ from lengths import Length, calls, words
 from pools import assistant, mixed_pool, png, pool, raw_images, user
 
 from hf_vitselect import NecessityScorer, score
+from hf_vitselect.engines.crew import WorkerDied
+from hf_vitselect.engines.work import Work
 
 ray = pytest.importorskip("ray")
+errors = pytest.importorskip("ray.exceptions")
 
 TEXTS = [f"word{i}" for i in range(20)]
 
@@ -96,3 +99,29 @@ def test_a_row_that_breaks_the_gpu_is_lost_alone(tmp_path):
     pool = words("a", "gpu", "c")
     scored = score(pool, Length(tmp_path), tmp_path / "run", shard_size=1, workers=1, engine="ray")
     assert scored["length_status"][:] == ["ok", "worker_died", "ok"]
+
+
+LOST = errors.ObjectLostError("00" * 28, None, "")
+GONE = errors.NodeDiedError("the node is dead")
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (LOST, WorkerDied),
+        (GONE, WorkerDied),
+        (errors.RayTaskError("score", "", LOST).as_instanceof_cause(), errors.RayTaskError),
+    ],
+    ids=["result lost", "machine lost", "lost by the scorer"],
+)
+def test_a_machine_that_is_gone_is_a_dead_worker(tmp_path, monkeypatch, raised, expected):
+    from hf_vitselect.engines.ray_actors import RayActor
+
+    def get(_):
+        raise raised
+
+    monkeypatch.setattr(ray, "get", get)
+    actor = RayActor(Work([Length(tmp_path)]))
+    with pytest.raises(expected):
+        actor.score(words("a").with_format("arrow")[:])
+    actor.stop()
