@@ -68,7 +68,7 @@ def score(
         ColumnError: if a column would be overwritten, or two scorers add the same one.
         LayoutError: if the columns are no known conversation layout, or there are no rows.
         StaleRunError: if ``output_dir`` holds shards of other scorers or of another pool.
-        ValueError: for a stream without ``output_dir``, or an engine that does not exist.
+        ValueError: for a stream without ``output_dir``, an engine that does not exist, or empty shards.
         WorkerError: if workers die before they have scored anything.
     """
     scorers = [scorers] if isinstance(scorers, Scorer) else list(scorers)
@@ -80,6 +80,8 @@ def score(
         raise LayoutError(
             "expected a stream that knows its features; give them to the function that made it, as features="
         )
+    if shard_size < 1:
+        raise ValueError(f"expected shard_size from 1, got {shard_size}")
     _refuse_columns(list(dataset.features), scorers)
     record = {
         "source": recorded_source(dataset),

@@ -203,6 +203,14 @@ def test_an_empty_pool_is_an_error(scorers):
         score(POOL.select([]), scorers)
 
 
+@pytest.mark.parametrize("folder", [None, "run"], ids=["in memory", "on disk"])
+@pytest.mark.parametrize("shard_size", [0, -1])
+def test_a_shard_has_rows(scorers, tmp_path, folder, shard_size):
+    with pytest.raises(ValueError, match=f"expected shard_size from 1, got {shard_size}"):
+        score(POOL, scorers, folder and tmp_path / folder, shard_size=shard_size)
+    assert not list(tmp_path.iterdir())
+
+
 def test_bad_rows_are_kept_with_their_status(tiny, tmp_path):
     rows = [
         ([user("a")], []),

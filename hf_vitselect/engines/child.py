@@ -27,7 +27,7 @@ def main() -> None:
                 work = pickle.loads(pickled)
                 work(table.slice(0, 0), rank)  # loads the models
                 _reply(replies, None)
-            _reply(replies, to_bytes(work(table, rank)))
+            _reply(replies, to_bytes(work.or_exit(table, rank)))
         except Exception as error:
             _reply(replies, _portable(error))
 

@@ -1,5 +1,6 @@
 """The ledger: finished shards on disk, with what made them."""
 
+import glob
 import json
 import os
 import uuid
@@ -33,10 +34,11 @@ class Ledger:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         record = self.folder / "ledger.json"
-        if record.exists():
-            refuse_changes(json.loads(record.read_text()), settings, [self.folder])
-        else:
-            write_atomically(record, json.dumps(settings, indent=2).encode())
+        if not record.exists():
+            # Another rank may be faster; then its settings hold.
+            with suppress(FileExistsError):
+                _create_atomically(record, json.dumps(settings, indent=2).encode())
+        refuse_changes(json.loads(record.read_text()), settings, [self.folder])
 
     def finished(self) -> set[int]:
         """The numbers of the shards that are there."""
@@ -92,7 +94,7 @@ class Ledger:
             in_memory: whether the data set outlives the folder; else it is memory-mapped, from a copy in
                 Arrow's format in the folder ``joined``.
         """
-        files = [str(self.path(shard)) for shard in range(shards)]
+        files = [glob.escape(str(self.path(shard))) for shard in range(shards)]  # `datasets` globs them
         for unfinished in self.folder.glob(".shard-*"):
             unfinished.unlink(missing_ok=True)
         copy = str(self.folder / "joined")
@@ -134,10 +136,32 @@ def _flat(settings: Any, name: str = "") -> dict[str, Any]:
 
 def write_atomically(path: Path, content: bytes | pa.Buffer) -> None:
     """Writes a file that a reader sees whole or not at all, also after a crash."""
+    os.replace(_write_beside(path, content), path)
+
+
+def _create_atomically(path: Path, content: bytes) -> None:
+    """As `write_atomically`, but a file that is there stays.
+
+    Raises:
+        FileExistsError: if one is there, even if it came just now.
+    """
+    temporary = _write_beside(path, content)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # A mounted drive or bucket may have no hard links; there the last one to come stays.
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_beside(path: Path, content: bytes | pa.Buffer) -> Path:
+    """Writes a temporary file in the same folder."""
     # Process ids of two machines can be the same.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with open(temporary, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    return temporary

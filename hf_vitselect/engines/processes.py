@@ -6,8 +6,11 @@ user's script either, so that script needs no ``if __name__ == "__main__"``.
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from typing import Any
 
 import cloudpickle
@@ -37,6 +40,7 @@ class Process:
             env={"OMP_NUM_THREADS": str(threads)} | os.environ,
             start_new_session=True,  # Ctrl-C is for the parent, which then stops its workers
         )
+        threading.Thread(target=self._bury, daemon=True).start()
         self._send((cloudpickle.dumps(work), rank))
 
     def score(self, table: pa.Table) -> pa.Table:
@@ -53,9 +57,19 @@ class Process:
         return from_bytes(self._receive())
 
     def stop(self) -> None:
-        """Kills the process and waits for its end."""
-        self._process.kill()
+        """Kills the process with all that it has started, and waits for its end."""
+        if self._process.poll() is None:
+            self._kill_group()
         self._process.wait()
+
+    def _bury(self) -> None:
+        """Once the process is gone, kills what it has forked: that would hold its pipes open."""
+        self._process.wait()
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _send(self, message: Any) -> None:
         assert self._process.stdin is not None

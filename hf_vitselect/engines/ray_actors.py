@@ -5,16 +5,20 @@ has to be found by halving its block, where Ray Data would run the block again o
 """
 
 import pickle
+from contextlib import suppress
+from typing import Any
 
 import cloudpickle
 import pyarrow as pa
 
 from hf_vitselect.engines.crew import WorkerDied
 from hf_vitselect.engines.work import Work
+from hf_vitselect.errors import RowError
+from hf_vitselect.rows import Picture, find_layout
 
 try:
     import ray
-    from ray.exceptions import OutOfMemoryError, RayActorError
+    from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError, RayTaskError
 except ImportError as error:
     raise ImportError('engine="ray" needs Ray: pip install "hf_vitselect[ray]"') from error
 
@@ -35,15 +39,18 @@ class RayActor:
         """The new columns of these rows.
 
         Raises:
-            WorkerDied: if the actor or its machine is gone.
+            WorkerDied: if the actor or its machine is gone, also if it took the finished columns along.
             Exception: what the scorer raised.
         """
+        table = _with_pictures(table)
         try:
             if not self._loaded:
                 ray.get(self._actor.load.remote(table.slice(0, 0)))
                 self._loaded = True
             return ray.get(self._actor.score.remote(table))
-        except (RayActorError, OutOfMemoryError) as error:
+        except RayTaskError:  # what the scorer raised; Ray gives it the class of that too
+            raise
+        except (RayActorError, OutOfMemoryError, NodeDiedError, ObjectLostError) as error:
             raise WorkerDied(str(error), loaded=self._loaded) from error
 
     def stop(self) -> None:
@@ -58,6 +65,26 @@ def gpus() -> int:
     return int(ray.cluster_resources().get("GPU", 0))
 
 
+def _with_pictures(table: pa.Table) -> pa.Table:
+    """The rows with the bytes of pictures that are only paths: no other machine need see those files."""
+    image_column = find_layout(table.column_names).image_column
+    if image_column is None:
+        return table
+    cells = pa.array([_with_bytes(cell) for cell in table.column(image_column).to_pylist()])
+    return table.set_column(table.column_names.index(image_column), image_column, cells)
+
+
+def _with_bytes(cell: Any) -> Any:
+    if isinstance(cell, list):
+        return [_with_bytes(picture) for picture in cell]
+    if isinstance(cell, str):
+        cell = {"bytes": None, "path": cell}
+    if isinstance(cell, dict) and cell.get("bytes") is None:
+        with suppress(RowError):  # the row gets that status where it is scored
+            return cell | {"bytes": Picture(path=cell.get("path")).encoded()}
+    return cell
+
+
 class _Remote:
     def __init__(self, pickled: bytes) -> None:
         self._pickled = pickled
@@ -67,4 +94,4 @@ class _Remote:
         self._work(nothing)
 
     def score(self, table: pa.Table) -> pa.Table:
-        return self._work(table)
+        return self._work.or_exit(table)

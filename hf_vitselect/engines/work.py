@@ -1,5 +1,7 @@
 """What every worker does: a table of rows in, a table of their new columns out."""
 
+import os
+import traceback
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -45,6 +47,21 @@ class Work:
                 )
         columns = [table.column(name).combine_chunks() for name in self.features]
         return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
+
+    def or_exit(self, table: pa.Table, rank: int | None = None) -> pa.Table:
+        """The new columns, for a worker: ends its process when a row has broken the accelerator for it.
+
+        Nothing runs there any more, while the process that replaces this one can go on, and finds the row.
+        """
+        try:
+            return self(table, rank)
+        except Exception as error:
+            import torch
+
+            if not isinstance(error, torch.AcceleratorError):
+                raise
+            traceback.print_exc()
+            os._exit(1)
 
     def lost(self, rows: int) -> pa.Table:
         """The columns of rows that kill whoever scores them: nulls, and the status ``worker_died``."""

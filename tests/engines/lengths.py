@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import torch
 from datasets import Features, List, Value
 from pools import assistant, pool, user
 
@@ -13,6 +14,8 @@ from hf_vitselect import Scorer
 
 class Length(Scorer):
     """Characters of a row. The rows "exit", "signal", "raise" do what they say, "once" only the first time.
+
+    The row "orphan" leaves a process behind, which leaves a file if it is left alone; "gpu" breaks the GPU.
 
     Args:
         folder: where calls leave a file each, named by process, and its rows.
@@ -48,6 +51,13 @@ class Length(Scorer):
         if word == "signal" or (word == "once" and not Path(self.folder, "once").exists()):
             Path(self.folder, "once").touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        if word == "orphan":
+            if os.fork() == 0:
+                time.sleep(15)
+                Path(self.folder, "orphan").touch()
+            os._exit(3)
+        if word == "gpu":
+            raise torch.AcceleratorError("CUDA error: device-side assert triggered")
         if word == "raise":
             raise LookupError("no such thing")
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from lengths import Length, words
 
+from hf_vitselect import score
 from hf_vitselect.engines.engine import Engine
 from hf_vitselect.engines.work import Work
 from hf_vitselect.errors import StaleRunError
@@ -40,3 +41,8 @@ class Retrained(Length):
 def test_a_model_that_changes_under_way_ends_the_run(tmp_path):
     with pytest.raises(StaleRunError, match="not those that the run began with"):
         Work([Retrained(tmp_path)])(words("a").with_format("arrow")[:], 1)
+
+
+def test_nobody_ends_this_process_for_a_broken_gpu(tmp_path):
+    with pytest.raises(torch.AcceleratorError, match="device-side assert"):
+        score(words("a", "gpu"), Length(tmp_path), tmp_path / "run")

@@ -48,6 +48,18 @@ def test_a_row_that_kills_is_lost_alone(tmp_path):
     assert cells(scored) == expected
 
 
+def test_a_dead_worker_is_noticed_though_what_it_forked_lives(tmp_path):
+    scored = score(words("a", "orphan"), Length(tmp_path), tmp_path / "run", shard_size=1, workers=1)
+    assert scored["length_status"][:] == ["ok", "worker_died"]
+    assert not (tmp_path / "orphan").exists()
+
+
+def test_a_row_that_breaks_the_gpu_is_lost_alone(tmp_path, capfd):
+    scored = score(words("a", "gpu", "c"), Length(tmp_path), tmp_path / "run", workers=1)
+    assert scored["length_status"][:] == ["ok", "worker_died", "ok"]
+    assert "AcceleratorError: CUDA error: device-side assert" in capfd.readouterr().err
+
+
 def test_a_shard_whose_worker_died_by_chance_is_tried_again(tmp_path):
     scored = score(words("a", "once", "b"), Length(tmp_path), tmp_path / "run", workers=1)
     assert scored["length_status"][:] == ["ok"] * 3

@@ -9,11 +9,14 @@ import time
 import numpy as np
 import pytest
 from lengths import Length, calls, words
-from pools import mixed_pool, raw_images
+from pools import assistant, mixed_pool, png, pool, raw_images, user
 
 from hf_vitselect import NecessityScorer, score
+from hf_vitselect.engines.crew import WorkerDied
+from hf_vitselect.engines.work import Work
 
 ray = pytest.importorskip("ray")
+errors = pytest.importorskip("ray.exceptions")
 
 TEXTS = [f"word{i}" for i in range(20)]
 
@@ -34,6 +37,18 @@ def test_two_actors_give_the_numbers_of_one_process(tiny, tmp_path):
     assert together.features == alone.features
     np.testing.assert_allclose(together["necessity"][:], alone["necessity"][:], atol=1e-5, rtol=0)
     assert raw_images(together) == raw_images(pool)
+
+
+@pytest.mark.parametrize("strings", [False, True], ids=["images", "strings"])
+def test_pictures_that_are_paths_travel(tiny, tmp_path, monkeypatch, strings):
+    monkeypatch.chdir(tmp_path)  # where no actor is
+    (tmp_path / "seen.png").write_bytes(png())
+    talk = [user("what?", 1), assistant("red")]
+    rows = pool([(talk, ["seen.png"]), (talk, ["gone.png"]), (talk, [png()])])
+    if strings:
+        rows = rows.select([0, 1]).remove_columns("images").add_column("images", [["seen.png"], ["gone.png"]])
+    scored = score(rows, NecessityScorer(tiny("llava").folder), workers=1, engine="ray")
+    assert scored["necessity_status"][:] == ["ok", "image_missing", "ok"][: len(rows)]
 
 
 def test_a_scorer_takes_the_batches_of_ray_data(tiny, tmp_path):
@@ -78,3 +93,35 @@ def test_finished_shards_are_not_repeated_and_the_engine_may_change(tmp_path):
     with pytest.raises(LookupError, match="no such thing"):
         score(words(*TEXTS, "raise"), Length(tmp_path), tmp_path / "run", shard_size=4, engine="ray")
     assert before == sum(map(len, calls(tmp_path).values())) - 1 == 21
+
+
+def test_a_row_that_breaks_the_gpu_is_lost_alone(tmp_path):
+    pool = words("a", "gpu", "c")
+    scored = score(pool, Length(tmp_path), tmp_path / "run", shard_size=1, workers=1, engine="ray")
+    assert scored["length_status"][:] == ["ok", "worker_died", "ok"]
+
+
+LOST = errors.ObjectLostError("00" * 28, None, "")
+GONE = errors.NodeDiedError("the node is dead")
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (LOST, WorkerDied),
+        (GONE, WorkerDied),
+        (errors.RayTaskError("score", "", LOST).as_instanceof_cause(), errors.RayTaskError),
+    ],
+    ids=["result lost", "machine lost", "lost by the scorer"],
+)
+def test_a_machine_that_is_gone_is_a_dead_worker(tmp_path, monkeypatch, raised, expected):
+    from hf_vitselect.engines.ray_actors import RayActor
+
+    def get(_):
+        raise raised
+
+    monkeypatch.setattr(ray, "get", get)
+    actor = RayActor(Work([Length(tmp_path)]))
+    with pytest.raises(expected):
+        actor.score(words("a").with_format("arrow")[:])
+    actor.stop()
