@@ -90,7 +90,7 @@ def test_what_is_no_engine_is_an_error(tmp_path, wrong):
 
 
 SCRIPT = """
-import os, time
+import os, signal, time
 from datasets import Features, Value
 from hf_vitselect import Scorer, score
 from lengths import words
@@ -109,6 +109,7 @@ class Mine(Scorer):
         return {"mine": [os.getpid()] * len(rows), "mine_status": ["ok"] * len(rows)}
 
 seconds = SECONDS
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
 print("started", flush=True)
 scored = score(words("a", "b", "c"), Mine(), "run", shard_size=1, workers=2)
 print(len(scored), os.getpid() in scored["mine"][:])
