@@ -25,12 +25,13 @@ def test_it_is_the_exponential_of_a_slow_loop_s_losses(tiny, architecture):
 
 @pytest.mark.parametrize(("loss", "status"), [(88.0, "ok"), (89.0, "non_finite"), (1e4, "non_finite")])
 def test_what_float32_cannot_hold_is_not_finite(tiny, monkeypatch, loss, status):
-    losses = VLM.signals
+    forward = VLM._forward
 
-    def hard(self, rows):
-        return [replace(it, nll=torch.full_like(it.nll, loss)) for it in losses(self, rows)]
+    def hard(self, rows, packs):
+        found = forward(self, rows, packs)
+        return {place: replace(it, nll=torch.full_like(it.nll, loss)) for place, it in found.items()}
 
-    monkeypatch.setattr(VLM, "signals", hard)
+    monkeypatch.setattr(VLM, "_forward", hard)
     scored = talks().map(PerplexityScorer(tiny("llava").folder), batched=True)
     assert set(scored["perplexity_status"]) == {status}
     assert (scored["perplexity"][0] is None) == (status != "ok")

@@ -43,12 +43,13 @@ def test_a_system_turn_is_no_question(tiny):
 
 
 def test_an_answer_that_is_certain_has_no_ratio(tiny, monkeypatch):
-    losses = VLM.signals
+    forward = VLM._forward
 
-    def certain(self, rows):
-        return [replace(found, nll=torch.zeros_like(found.nll)) for found in losses(self, rows)]
+    def certain(self, rows, packs):
+        found = forward(self, rows, packs)
+        return {place: replace(it, nll=torch.zeros_like(it.nll)) for place, it in found.items()}
 
-    monkeypatch.setattr(VLM, "signals", certain)
+    monkeypatch.setattr(VLM, "_forward", certain)
     scored = talks().map(QuestionGain(tiny("llava").folder), batched=True)
     assert set(scored["question_gain_status"]) == {"non_finite"}
     assert scored["question_gain"][:] == [None] * 5
