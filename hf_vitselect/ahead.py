@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
+from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.encoding import Encoded, Encoder
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation
 
 _THREADS = min(8, os.cpu_count() or 1)
 
@@ -25,7 +25,7 @@ def encoded_ahead(
 
     Args:
         encoder: encodes in threads.
-        rows: read by `hf_vitselect.rows`.
+        rows: read by `hf_vitselect.data`.
         window: rows in one window at most: the pictures of two are in memory at the same time.
 
     Yields:

@@ -3,8 +3,8 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
+from hf_vitselect.data.conversation import Turn
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Turn
 
 _PRIVATE_USE = range(0xF8F0, 0xF8FF)
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoProcessor
 
+from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
 from hf_vitselect.measuring import MeasuringScorer
-from hf_vitselect.rows import Conversation
 
 if TYPE_CHECKING:
     from hf_vitselect.clip import Clip, ClipFeatures

@@ -8,8 +8,10 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.columns import read_features
+from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import ColumnError, RowError
-from hf_vitselect.rows import Conversation, read_table, row_ids, undecoded
 from hf_vitselect.rules.clusters import unit_rows
 
 _BATCH_ROWS = 500

@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 from hf_vitselect.answers import find_answers
+from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.errors import ModelError, RowError
-from hf_vitselect.rows import Conversation, Turn
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,11 @@ import torch
 from datasets import Dataset
 from numpy.typing import ArrayLike
 
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.encoding import Encoded, Encoder
 from hf_vitselect.errors import ColumnError, RowError
-from hf_vitselect.rows import Conversation, Turn, read_table, row_ids, undecoded
 from hf_vitselect.scoring import pool_digest
 from hf_vitselect.signals import ResponseSignals
 from hf_vitselect.vlm import VLM

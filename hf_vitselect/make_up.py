@@ -9,7 +9,7 @@ from datasets import Dataset, Value
 from numpy.typing import NDArray
 
 from hf_vitselect.columns import read_column
-from hf_vitselect.rows import find_layout
+from hf_vitselect.data.layouts import find_layout
 
 _KINDS = ("string", "large_string", "bool")
 _MOST_VALUES = 50

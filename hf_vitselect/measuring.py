@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from datasets import Features
 
+from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation
 from hf_vitselect.scorer import Scorer
 from hf_vitselect.views import View, whole
 

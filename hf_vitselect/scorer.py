@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from datasets import Features
 
+from hf_vitselect.data.layouts import read_mapping, read_table
 from hf_vitselect.errors import ColumnError
-from hf_vitselect.rows import read_mapping, read_table
 from hf_vitselect.sources import identify
 
 

@@ -11,12 +11,13 @@ import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset, concatenate_datasets
 from tqdm.auto import tqdm
 
+from hf_vitselect.data.layouts import find_layout
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.engines.engine import Engine
 from hf_vitselect.engines.ledger import ROWS, Ledger
 from hf_vitselect.engines.work import Work
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.measuring import join
-from hf_vitselect.rows import find_layout, row_ids
 from hf_vitselect.scorer import Scorer, refuse_overwrite
 from hf_vitselect.sources import pool_source
 

@@ -17,11 +17,12 @@ from datasets import Dataset, Value, concatenate_datasets, load_from_disk
 from numpy.typing import NDArray
 
 from hf_vitselect.columns import keep_rows, read_column, read_features, read_scores, read_values
+from hf_vitselect.data.layouts import answer_characters
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.diversity import diversity
 from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
 from hf_vitselect.make_up import make_up
-from hf_vitselect.rows import answer_characters, row_ids
 from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import NO_ROWS, Rule

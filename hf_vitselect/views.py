@@ -5,8 +5,8 @@ A view keeps the answers as they are: their tokens are what a loss is taken over
 
 from collections.abc import Callable
 
+from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation, Turn
 
 View = Callable[[Conversation], Conversation]
 

@@ -13,11 +13,11 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from hf_vitselect.ahead import encoded_ahead
 from hf_vitselect.batching import Limit, batches, size
+from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.encoding import Encoded, Encoder
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.forward import compile_layers, run_forward
 from hf_vitselect.packing import Pack, attention_mask, branch, join, owners, pack, singles
-from hf_vitselect.rows import Conversation, Turn
 from hf_vitselect.signals import ResponseSignals, token_signals
 
 _logger = logging.getLogger(__name__)
@@ -187,7 +187,7 @@ class VLM:
         memory is taken again in halves, and later ones are no larger than these.
 
         Args:
-            rows: read by `hf_vitselect.rows`. Those with the same pictures are scored together. As many are
+            rows: read by `hf_vitselect.data`. Those with the same pictures are scored together. As many are
                 sorted by length as fill 16 batches (256 under `batch_tokens` alone; fewer at
                 first), while as many more are decoded; only their pictures are in memory.
             batch_size: the largest number of rows in one forward, or None.

@@ -6,8 +6,9 @@ import pytest
 from pools import png
 
 from hf_vitselect.ahead import encoded_ahead
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import Picture
 from hf_vitselect.errors import ModelError, RowError
-from hf_vitselect.rows import Conversation, Picture, Turn
 
 
 def row(number, picture=None):

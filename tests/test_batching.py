@@ -9,10 +9,11 @@ from pools import encode, stripes
 from tiny_vlm import load
 
 from hf_vitselect.batching import Limit, batches, size
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import Picture
 from hf_vitselect.encoding import Encoded
 from hf_vitselect.errors import RowError
 from hf_vitselect.packing import Pack, singles
-from hf_vitselect.rows import Conversation, Picture, Turn
 
 
 def encoded(length, **inputs):

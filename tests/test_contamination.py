@@ -6,8 +6,8 @@ from datasets import List, Value
 from pools import assistant, png, pool, user
 
 from hf_vitselect import find_contamination, select_diverse
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import ColumnError
-from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import Random
 
 

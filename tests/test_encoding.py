@@ -13,9 +13,10 @@ from transformers import InstructBlipProcessor, LlavaProcessor, PreTrainedTokeni
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import Picture
 from hf_vitselect.encoding import Encoder, SavedProcessor
 from hf_vitselect.errors import ModelError, RowError
-from hf_vitselect.rows import Conversation, Picture, Turn
 
 ENDS = {
     "llava": "</s>",

@@ -6,6 +6,7 @@ import torch
 from datasets import List, Value
 from pools import assistant, mixed_pool, png, pool, user
 
+from hf_vitselect.data.layouts import read_table, undecoded
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.evaluation import (
     ExactMatch,
@@ -16,7 +17,6 @@ from hf_vitselect.evaluation import (
     token_f1,
     write,
 )
-from hf_vitselect.rows import read_table, undecoded
 from hf_vitselect.scorers import NecessityScorer
 from hf_vitselect.vlm import VLM
 

@@ -13,7 +13,7 @@ from pools import mixed_pool, raw_images
 from test_hub_server import run_client
 
 from hf_vitselect.card import subset_fingerprint
-from hf_vitselect.rows import row_ids
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection import Selection, select_diverse
 

@@ -15,7 +15,7 @@ PACKAGE = Path(hf_vitselect.__file__).parent
 FLOORS = [
     {"errors"},
     {"rules"},
-    {"sources", "rows", "columns", "diversity"},
+    {"sources", "data", "columns", "diversity"},
     {"make_up"},
     {"answers", "views"},
     {"encoding"},

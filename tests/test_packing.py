@@ -8,10 +8,11 @@ from pools import encode, stripes
 from tiny import ARCHITECTURES
 from tiny_vlm import load
 
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import Picture
 from hf_vitselect.encoding import Encoded
 from hf_vitselect.errors import RowError
 from hf_vitselect.packing import Pack, attention_mask, branch, owners, pack, singles
-from hf_vitselect.rows import Conversation, Picture, Turn
 
 PACKED = [name for name in ARCHITECTURES if name != "gemma3"]
 SEEN = [Picture(encode(stripes(24, 20, seed=seed))) for seed in (3, 4)]

@@ -12,8 +12,8 @@ from datasets import Features, List, Value, load_from_disk
 from pools import assistant, mixed_pool, pool, raw_images, user
 
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding, score, select_diverse
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
-from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import GroupedSampling, NeighborPenalty, Random, Rule, TopScore
 
 ROWS, WIDTH = 40, 6

@@ -2,8 +2,9 @@
 
 import pytest
 
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import Picture
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation, Picture, Turn
 from hf_vitselect.views import whole, without_pictures, without_questions
 
 PICTURES = (Picture(data=b"one"), Picture(data=b"two"))

@@ -9,8 +9,10 @@ from pools import encode, mixed_pool, png, stripes
 from tiny import ARCHITECTURES
 from tiny_vlm import load
 
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import Picture
+from hf_vitselect.data.layouts import read_table, undecoded
 from hf_vitselect.errors import ModelError, RowError
-from hf_vitselect.rows import Conversation, Picture, Turn, read_table, undecoded
 from hf_vitselect.vlm import VLM
 
 TALKS = [

@@ -9,9 +9,9 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets, load_from_disk
 
 from hf_vitselect.compare import Comparison, Method, compare
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.demo.stages import small_training
 from hf_vitselect.evaluation import ExactMatch, LogLikelihood, MultipleChoice
-from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import NeighborPenalty, Rule, TopScore
 from hf_vitselect.scorers import EL2NScorer
 from hf_vitselect.scoring import pool_digest, score

@@ -16,10 +16,10 @@ from scoring.pool import as_dataset, rows_about_pictures
 from selection.measure import Measured, load, measured, peak_growth, table
 
 from hf_vitselect import NecessityScorer, score
+from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.encoding import Encoded
 from hf_vitselect.forward import compile_layers
 from hf_vitselect.packing import Pack
-from hf_vitselect.rows import Conversation
 from hf_vitselect.signals import ResponseSignals, token_signals
 from hf_vitselect.vlm import CHUNK, VLM
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
+from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.encoding import Encoder
-from hf_vitselect.rows import Conversation
 
 
 @torch.inference_mode()

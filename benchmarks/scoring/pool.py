@@ -9,7 +9,8 @@ from datasets import Image as ImageFeature
 from PIL import Image
 from scoring.models import WORDS
 
-from hf_vitselect.rows import Conversation, Picture, Turn
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import Picture
 
 
 def rows_about_pictures(

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.images import Picture
+from hf_vitselect.data.layouts import read_table, undecoded
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation, Picture, read_table, undecoded
 from hf_vitselect.selection import Selection
 
 _SIDE = 192  # pixels

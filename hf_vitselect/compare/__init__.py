@@ -23,9 +23,9 @@ from hf_vitselect.compare.methods import (
     with_lengths,
 )
 from hf_vitselect.compare.trials import Setup, Trial, finish, slug
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation import Evaluation
-from hf_vitselect.rows import row_ids
 from hf_vitselect.rules import Random, Rule
 from hf_vitselect.scoring import pool_digest
 from hf_vitselect.selection import Selection, budget_rows

@@ -10,7 +10,7 @@ import numpy as np
 from datasets import Dataset, Value
 from numpy.typing import NDArray
 
-from hf_vitselect.rows import answer_characters
+from hf_vitselect.data.layouts import answer_characters
 from hf_vitselect.rules import LengthMatchedRandom, Rule
 from hf_vitselect.rules.by_name import rule_class
 from hf_vitselect.scoring import column_digest, pool_digest

@@ -10,8 +10,10 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.compare.statistics import jaccard
+from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.row_ids import content_hash
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation, content_hash, read_table, undecoded
 
 Subsets = Mapping[str, Sequence[NDArray[np.int64]]]
 """Under each method's name its subsets, one for each seed: int64 rows of the pool."""

@@ -11,10 +11,11 @@ from typing import Any
 import cloudpickle
 import pyarrow as pa
 
+from hf_vitselect.data.images import Picture
+from hf_vitselect.data.layouts import find_layout
 from hf_vitselect.engines.crew import WorkerDied
 from hf_vitselect.engines.work import Work
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Picture, find_layout
 
 try:
     import ray

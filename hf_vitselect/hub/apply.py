@@ -8,9 +8,9 @@ from datasets import Dataset, load_dataset
 from huggingface_hub import HfApi
 from numpy.typing import NDArray
 
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import HubError, SelectionError
 from hf_vitselect.hub.access import explained, parse_readme, read_json, read_readme
-from hf_vitselect.rows import row_ids
 from hf_vitselect.scoring import recorded_source
 from hf_vitselect.selection import Selection
 from hf_vitselect.validation import check_selection

@@ -6,8 +6,8 @@ from typing import Any
 
 from datasets import Dataset, load_dataset
 
+from hf_vitselect.data.row_ids import row_contents
 from hf_vitselect.errors import HubError
-from hf_vitselect.rows import row_contents
 from hf_vitselect.scoring import pool_digest
 from hf_vitselect.selection import Selection
 

@@ -12,8 +12,9 @@ from datasets import Features, Value
 from PIL import Image
 
 from hf_vitselect.chat_scorer import ChatScorer
+from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.images import Picture
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation, Picture
 from hf_vitselect.rules.mmssr import CAPABILITIES, STYLES
 
 PROMPT = f"""\

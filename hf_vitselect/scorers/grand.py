@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from datasets import Features, Value
 
+from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
 from hf_vitselect.measuring import MeasuringScorer
-from hf_vitselect.rows import Conversation
 from hf_vitselect.views import View, whole
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 from datasets import Features, Value
 
 from hf_vitselect.chat_scorer import ChatScorer
+from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation
 
 _logger = logging.getLogger(__name__)
 

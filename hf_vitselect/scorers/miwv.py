@@ -9,9 +9,11 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.columns import read_features
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.layouts import find_layout, read_table
+from hf_vitselect.data.row_ids import content_hash, row_contents
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.response_scorer import ResponseScorer
-from hf_vitselect.rows import Conversation, Turn, content_hash, find_layout, read_table, row_contents
 from hf_vitselect.rules.nearest import nearest_rows
 from hf_vitselect.views import View, whole
 

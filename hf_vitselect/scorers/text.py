@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from datasets import Features, List, Value
 
+from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import Conversation
 from hf_vitselect.scorer import Scorer
 
 

@@ -7,9 +7,9 @@ import torch
 from datasets import Dataset, Features, Image, List
 from datasets import Sequence as SequenceFeature
 
+from hf_vitselect.data.layouts import find_layout, read_mapping
 from hf_vitselect.encoding import Encoded, Encoder
 from hf_vitselect.errors import RowError
-from hf_vitselect.rows import find_layout, read_mapping
 
 IGNORED = -100
 """The label of tokens that are not trained on."""

@@ -9,10 +9,10 @@ import numpy as np
 from datasets import Dataset
 from trl import SFTConfig
 
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.encoding import Encoder
 from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import BudgetError, ModelError, RowSetError
-from hf_vitselect.rows import row_ids
 from hf_vitselect.selection import Selection, budget_rows, find_rows
 from hf_vitselect.training.collator import ResponseCollator, trainable, undecoded_rows
 from hf_vitselect.training.response import load_processor

@@ -8,7 +8,7 @@ from judge_server import JudgeServer, Reply
 from pools import assistant, png, pool, stripes, user
 
 from hf_vitselect import CapabilityScorer, select_diverse
-from hf_vitselect.rows import Picture
+from hf_vitselect.data.images import Picture
 from hf_vitselect.rules import MMSSR
 from hf_vitselect.rules.mmssr import CAPABILITIES
 from hf_vitselect.scorers.capability import read_capabilities

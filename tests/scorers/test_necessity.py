@@ -12,9 +12,9 @@ from slow_losses import slow_means
 from tiny import ARCHITECTURES
 
 from hf_vitselect import NecessityScorer
+from hf_vitselect.data.layouts import read_table, undecoded
 from hf_vitselect.encoding import Encoder
 from hf_vitselect.errors import ModelError
-from hf_vitselect.rows import read_table, undecoded
 from hf_vitselect.vlm import VLM
 
 POOL = mixed_pool(12)

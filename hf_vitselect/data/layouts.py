@@ -1,29 +1,19 @@
-"""What a row means: the only file that knows column layouts, and the only image decoder.
+"""The conversation layouts: the only file that knows which columns hold what."""
 
-A row of any layout becomes a `Conversation`: turns of text with slots where the pictures stand,
-and the pictures as they are encoded. Nothing here decodes a picture before somebody asks for it,
-because `datasets` re-encodes every image of a column that a mapped function has touched.
-"""
-
-import hashlib
-import io
-import json
-import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from PIL import Image, ImageOps
-from tqdm.auto import tqdm
+from PIL import Image
 
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import Picture, image_error
 from hf_vitselect.errors import LayoutError, RowError
 
 PLACEHOLDER = "<image>"
 """Where a picture stands in the plain-string contents of the layouts."""
+
 
 _ROLES = {
     "system": "system",
@@ -33,100 +23,6 @@ _ROLES = {
     "gpt": "assistant",
     "tool": "tool",
 }
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One message.
-
-    Attributes:
-        role: ``system``, ``user``, ``assistant`` or ``tool``.
-        parts: texts in order; ``None`` is a slot for the next picture of the conversation.
-    """
-
-    role: str
-    parts: tuple[str | None, ...]
-
-    @property
-    def text(self) -> str:
-        """The turn's texts joined, without its pictures."""
-        return "".join(part for part in self.parts if part is not None)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture as the data set holds it.
-
-    Attributes:
-        data: the encoded bytes, if the row carries them.
-        path: a file to read them from otherwise.
-        decoded: a picture that a stream has decoded already, loaded.
-    """
-
-    data: bytes | None = None
-    path: str | None = None
-    decoded: Image.Image | None = None
-
-    def encoded(self) -> bytes:
-        """The encoded bytes; of a decoded picture a PNG of what `decode` gives.
-
-        Raises:
-            RowError: ``image_missing`` if the row carries none and no file can be read, ``image_error`` if a
-                decoded picture does not become RGB.
-        """
-        if self.data is not None:
-            return self.data
-        if self.decoded is not None:
-            file = io.BytesIO()
-            self.decode().save(file, "PNG")
-            return file.getvalue()
-        if self.path is None or not os.path.isfile(self.path):
-            raise RowError("image_missing", f"no bytes in the row and no file at {self.path!r}")
-        try:
-            return Path(self.path).read_bytes()
-        except OSError as error:
-            raise RowError("image_missing", f"cannot read the file: {error}") from error
-
-    def digest(self) -> str | None:
-        """sha256 of the encoded bytes, None if there are none; of a decoded picture that of its pixels."""
-        if self.data is None and self.decoded is not None:
-            kind = (self.decoded.mode, self.decoded.size, self.decoded.getpalette())
-            return hashlib.sha256(repr(kind).encode() + self.decoded.tobytes()).hexdigest()
-        try:
-            return hashlib.sha256(self.encoded()).hexdigest()
-        except RowError:
-            return None
-
-    def decode(self) -> Image.Image:
-        """The picture in RGB, upright (EXIF rotation applied, as `datasets` does).
-
-        Raises:
-            RowError: ``image_missing``, or ``image_error`` if it is no whole picture.
-        """
-        if self.decoded is not None:
-            with _image_error(f"a picture of mode {self.decoded.mode} that does not become RGB"):
-                return self.decoded.convert("RGB")
-        data = self.encoded()
-        with _image_error(f"{len(data)} bytes that do not decode"), Image.open(io.BytesIO(data)) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """A row of any layout, read.
-
-    Attributes:
-        turns: the messages in order.
-        pictures: one for each slot, in order.
-    """
-
-    turns: tuple[Turn, ...]
-    pictures: tuple[Picture, ...] = ()
-
-    @property
-    def transcript(self) -> str:
-        """The whole conversation as ``USER: ... ASSISTANT: ...``, without its pictures."""
-        return " ".join(f"{turn.role.upper()}: {turn.text.strip()}" for turn in self.turns)
 
 
 @dataclass(frozen=True)
@@ -160,7 +56,7 @@ class Layout:
         """
         try:
             turns = [_turn(role, content) for role, content in self.read_turns(row)]
-            pictures = _pictures(row.get(self.image_column)) if self.image_column else ()
+            pictures = read_pictures(row.get(self.image_column)) if self.image_column else ()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RowError("bad_row", f"not a conversation: {type(error).__name__}: {error}") from error
         slots = sum(turn.parts.count(None) for turn in turns)
@@ -230,58 +126,11 @@ def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
     yield from dataset.select_columns(columns).with_format("arrow").iter(batch_size)
 
 
-def row_ids(dataset: Any) -> list[str]:
-    """An id for every row that does not depend on the row order, other columns or the machine.
-
-    Returns:
-        For each row the sha256 of its turns and of each picture's encoded bytes (64 hex digits),
-        a dash, and the number of rows before it with the same content.
-    """
-    seen: Counter[str] = Counter()
-    ids = []
-    contents = row_contents(dataset)
-    for digest in tqdm(contents, total=len(dataset), desc="Hashing rows", unit="row", leave=False):
-        ids.append(f"{digest}-{seen[digest]}")
-        seen[digest] += 1
-    return ids
-
-
-def row_contents(dataset: Any) -> Iterator[str]:
-    """What every row's id begins with, the hash of its content; of a stream too."""
-    for table in undecoded(dataset):
-        for i, row in enumerate(read_table(table)):
-            # An unreadable row has no turns to hash, but must have an id all the same.
-            yield _cells_hash(table.slice(i, 1)) if isinstance(row, RowError) else content_hash(row)
-
-
 def answer_characters(dataset: Any) -> list[int | None]:
     """How long every row's answers are, in characters; None for a row that cannot be read."""
     layout = find_layout(dataset.column_names)
     texts = dataset.select_columns(list(layout.text_columns)).with_format("arrow")
     return [_answer_characters(layout, row) for table in texts.iter(1000) for row in table.to_pylist()]
-
-
-def content_hash(row: Conversation) -> str:
-    """sha256 over the canonical JSON of the turns and the sha256 of each picture's encoded bytes."""
-    return _digest(
-        [[[turn.role, list(turn.parts)] for turn in row.turns], [p.digest() for p in row.pictures]]
-    )
-
-
-def _cells_hash(table: pa.Table) -> str:
-    """Of a table of one row: its cells as they are, but every picture by its bytes, wherever it lies."""
-    (row,) = table.to_pylist()
-    cell = row.pop(find_layout(table.column_names).image_column, None)
-    try:
-        pictures = [picture.digest() for picture in _pictures(cell)]
-    except (AttributeError, TypeError):
-        pictures = [repr(cell)]
-    return _digest([row, pictures])
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=repr)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _read_or_error(layout: Layout, row: Mapping[str, Any]) -> Conversation | RowError:
@@ -349,7 +198,7 @@ def _refuse_arrays(cell: Any) -> None:
         )
 
 
-def _pictures(cell: Any) -> tuple[Picture, ...]:
+def read_pictures(cell: Any) -> tuple[Picture, ...]:
     if cell is None:
         return ()
     if isinstance(cell, (str, bytes, Mapping, Image.Image)):
@@ -365,18 +214,10 @@ def _picture(cell: Any) -> Picture:
     if isinstance(cell, bytes):
         return Picture(data=cell)
     if isinstance(cell, Image.Image):
-        with _image_error("a picture that does not load"):
+        with image_error("a picture that does not load"):
             cell.load()  # Else the threads that ask for it would read its file at the same time.
         return Picture(decoded=cell)
     return Picture(data=cell.get("bytes"), path=cell.get("path"))
-
-
-@contextmanager
-def _image_error(what: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # Pillow's plugins raise what they like, on broken EXIF even struct.error.
-        raise RowError("image_error", f"{what}: {error}") from error
 
 
 def _records(cell: Any) -> Any:

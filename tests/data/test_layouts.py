@@ -13,17 +13,11 @@ from datasets import Dataset, Image, List
 from PIL import Image as PILImage
 from pools import encode, png, pool, stripes, user
 
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import Picture
+from hf_vitselect.data.layouts import find_layout, read_mapping, read_table, undecoded
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import LayoutError, RowError
-from hf_vitselect.rows import (
-    Conversation,
-    Picture,
-    Turn,
-    find_layout,
-    read_mapping,
-    read_table,
-    row_ids,
-    undecoded,
-)
 
 CELL = {"bytes": png(), "path": None}
 TWO = [CELL, {"bytes": png(1), "path": None}]
@@ -309,7 +303,8 @@ def test_exact_duplicates_are_numbered():
 def test_row_ids_are_equal_in_another_process(tmp_path):
     row_pool().save_to_disk(tmp_path / "pool")
     code = (
-        "import sys, json; from datasets import load_from_disk; from hf_vitselect.rows import row_ids;"
+        "import sys, json;"
+        "from datasets import load_from_disk; from hf_vitselect.data.row_ids import row_ids;"
         "print(json.dumps(row_ids(load_from_disk(sys.argv[1]))))"
     )
     done = subprocess.run(

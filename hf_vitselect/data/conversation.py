@@ -1,0 +1,41 @@
+"""A row of any layout, once it is read: turns of text with slots where the images stand, and the images."""
+
+from dataclasses import dataclass
+
+from hf_vitselect.data.images import Picture
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message.
+
+    Attributes:
+        role: ``system``, ``user``, ``assistant`` or ``tool``.
+        parts: texts in order; ``None`` is a slot for the next picture of the conversation.
+    """
+
+    role: str
+    parts: tuple[str | None, ...]
+
+    @property
+    def text(self) -> str:
+        """The turn's texts joined, without its pictures."""
+        return "".join(part for part in self.parts if part is not None)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A row of any layout, read.
+
+    Attributes:
+        turns: the messages in order.
+        pictures: one for each slot, in order.
+    """
+
+    turns: tuple[Turn, ...]
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def transcript(self) -> str:
+        """The whole conversation as ``USER: ... ASSISTANT: ...``, without its pictures."""
+        return " ".join(f"{turn.role.upper()}: {turn.text.strip()}" for turn in self.turns)
