@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from hf_vitselect.data.layouts import find_layout
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.engines.engine import Engine
-from hf_vitselect.engines.ledger import ROWS, Ledger
+from hf_vitselect.engines.ledger import Ledger
 from hf_vitselect.engines.work import Work
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.measuring import join
@@ -176,24 +176,28 @@ def _score_shards(
     ledger = Ledger(output_dir, settings)
     wanted = [*find_layout(dataset.column_names).columns, *read]
     inputs = dataset.select_columns(list(dict.fromkeys(wanted))).with_format("arrow")
-    starts = range(0, len(ids), shard_size)
-    finished = ledger.finished()
-    missing = [shard for shard in range(len(starts)) if shard not in finished]
+    of_shard = [ids[start : start + shard_size] for start in range(0, len(ids), shard_size)]
+    digests = [pool_digest(rows) for rows in of_shard]
+    missing = [
+        shard
+        for shard, rows in enumerate(of_shard)
+        if not ledger.has(shard, len(rows), digests[shard], settled=True)
+    ]
 
     def shards() -> Iterator[tuple[int, pa.Table]]:
         for shard in engine.rank.order(missing):
             if not ledger.path(shard).exists():  # another rank may have been faster
-                yield shard, inputs[starts[shard] : starts[shard] + shard_size]
+                yield shard, inputs[shard * shard_size : (shard + 1) * shard_size]
 
     def keep(shard: int, rows: pa.Table, columns: pa.Table) -> None:
-        ledger.write(shard, columns)
+        ledger.write(shard, columns, digests[shard])
         progress.update(len(rows))
 
-    left = sum(min(shard_size, len(ids) - starts[shard]) for shard in missing)
+    left = sum(len(of_shard[shard]) for shard in missing)
     work = Work(scorers)
     with tqdm(total=len(ids), initial=len(ids) - left, desc="Scoring", unit="row") as progress:
         engine.run(work, shards(), keep)
-    return ledger.read(len(starts), work.features, in_memory=in_memory)
+    return ledger.read(len(of_shard), work.features, in_memory=in_memory)
 
 
 def _score_stream(
@@ -216,6 +220,7 @@ def _score_stream(
     }
     ledger = Ledger(output_dir, settings)
     shards_read = 0
+    digests: dict[int, str] = {}
 
     def shards() -> Iterator[tuple[int, pa.Table]]:
         nonlocal shards_read
@@ -225,17 +230,16 @@ def _score_stream(
             batches = stream.with_format(None).decode(False).iter(batch_size=shard_size)
             for shard, batch in enumerate(batches):
                 table = pa.table(features.encode_batch(batch), schema=features.arrow_schema)
-                digest = _digest([table])
-                if ledger.path(shard).exists():
-                    ledger.refuse_other_rows(shard, digest)
-                elif ranks or shard % engine.rank.world == engine.rank.number:
-                    yield shard, table.replace_schema_metadata({ROWS: digest})
+                digests[shard] = _digest([table])
+                there = ledger.has(shard, len(table), digests[shard], settled=False)
+                if not there and (ranks or shard % engine.rank.world == engine.rank.number):
+                    yield shard, table
                 shards_read = shard + 1
 
     def keep(shard: int, rows: pa.Table, columns: pa.Table) -> None:
         for name in columns.column_names:
             rows = rows.append_column(columns.schema.field(name), columns.column(name))
-        ledger.write(shard, rows)
+        ledger.write(shard, rows, digests[shard])
         progress.update(len(rows))
 
     with tqdm(desc="Scoring", unit="row") as progress:

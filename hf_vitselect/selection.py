@@ -43,7 +43,7 @@ class Selection:
         indices: int64 of shape (picked,), positions in the pool, in pick order.
         gains: float64 of shape (picked,), the score at the moment of the pick; of rows that were included,
             what their own selection said, or 0.
-        scores: one row for each row of the pool: row_id, its numbers and statuses, selected, rank
+        scores: one row for each row of the pool: row_id, its numbers, statuses and reasons, selected, rank
             (0 = picked first, null = not picked), and answer_characters where the pool has no
             response_tokens. No images, texts or embeddings.
         recipe: plain JSON: pool, rows in and out, rows dropped by status, rows included and excluded with
@@ -424,6 +424,8 @@ def _score_table(
     rank[indices] = np.arange(len(indices))
     columns = {"row_id": pa.chunked_array([pa.array(ids, pa.string())])}
     columns |= {name: read_column(dataset, name) for name in numbers}
+    reasons = [f"{name.removesuffix('_status')}_reason" for name in numbers if name.endswith("_status")]
+    columns |= {name: read_column(dataset, name) for name in reasons if name in dataset.column_names}
     if not {"response_tokens", "answer_characters"} & columns.keys():
         columns["answer_characters"] = pa.chunked_array([pa.array(answer_characters(dataset), pa.int64())])
     if len(excluded):
