@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets import Dataset
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
 from hf_vitselect.arguments import (
@@ -25,9 +24,9 @@ from hf_vitselect.arguments import (
 from hf_vitselect.card import Publish, write_report
 from hf_vitselect.compare import compare, parse_method
 from hf_vitselect.engines.ranks import Rank
-from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation import find_evaluation
 from hf_vitselect.hub import push_to_hub
+from hf_vitselect.loading import open_pool, open_stream
 from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.rules.base import Rule
 from hf_vitselect.rules.by_name import RULES, rule_class
@@ -51,35 +50,14 @@ from hf_vitselect.selection import Selection, select_diverse
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.seed import ROWS_FILE
 
-_FILES = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
-
 
 def load_pool(args: PoolArguments) -> Dataset:
-    """The pool: a Parquet, JSON or CSV file, a folder that `save_to_disk` wrote, or `datasets.load_dataset`.
+    """The pool that the flags name.
 
     Raises:
-        LayoutError: if a folder holds several splits and none of that name.
+        PoolError: if there is none, or it cannot be read.
     """
-    if any(Path(args.dataset_name, file).exists() for file in ("state.json", "dataset_dict.json")):
-        saved = load_from_disk(args.dataset_name)
-        if isinstance(saved, Dataset):
-            return saved
-        assert isinstance(saved, DatasetDict)
-        if args.dataset_train_split not in saved:
-            raise LayoutError(
-                f"expected a split {args.dataset_train_split!r}, got {list(saved)}; set dataset_train_split"
-            )
-        return saved[args.dataset_train_split]
-    return _load(args, streaming=False)
-
-
-def _load(args: PoolArguments, *, streaming: bool) -> Any:
-    """What `datasets.load_dataset` makes of a file or a name."""
-    kind = _FILES.get(Path(args.dataset_name).suffix)
-    if kind is not None and os.path.isfile(args.dataset_name):
-        return load_dataset(kind, data_files=args.dataset_name, split="train", streaming=streaming)
-    name, config, split = args.dataset_name, args.dataset_config, args.dataset_train_split
-    return load_dataset(name, config, split=split, streaming=streaming)
+    return open_pool(args.dataset_name, args.dataset_config, args.dataset_train_split)
 
 
 def make_rule(args: SelectArguments) -> Rule:
@@ -146,7 +124,9 @@ def score_command(args: ScoreArguments) -> None:
             "nothing to score: give model_name_or_path, clip_name_or_path, text_name_or_path or judge"
         )
     scored = score(
-        _load(args, streaming=True) if args.dataset_streaming else load_pool(args),
+        open_stream(args.dataset_name, args.dataset_config, args.dataset_train_split)
+        if args.dataset_streaming
+        else load_pool(args),
         scorers,
         Path(args.output_dir, "shards"),
         shard_size=args.shard_size,

@@ -1,6 +1,7 @@
 """The errors of this package.
 
 VitSelectError
+├── PoolError       a pool that is not there, or cannot be read                   (also a ValueError)
 ├── LayoutError     a data set whose columns are no conversation layout we know   (also a ValueError)
 ├── ColumnError     a column that is missing, or that would be overwritten        (also a ValueError)
 ├── BudgetError     a budget that cannot be met                                   (also a ValueError)
@@ -34,6 +35,10 @@ RowStatus = Literal[
 
 class VitSelectError(Exception):
     """Base of every error that this package raises on purpose."""
+
+
+class PoolError(VitSelectError, ValueError):
+    """There is no pool of that name, or it cannot be read."""
 
 
 class LayoutError(VitSelectError, ValueError):
