@@ -103,7 +103,7 @@ def nearest(name: str, names: Iterable[str], whole: Callable[[str], str] = str) 
         names: what there is.
         whole: how a name is shown.
     """
-    close = difflib.get_close_matches(name, list(names), n=1)
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.7)
     return f"; did you mean {whole(close[0])!r}?" if close else ""
 
 

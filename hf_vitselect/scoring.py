@@ -18,10 +18,12 @@ from hf_vitselect.engines.ledger import Ledger
 from hf_vitselect.engines.work import Work
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.measuring import join
+from hf_vitselect.refusals import Refusals, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.scorer import Scorer, refuse_overwrite
 from hf_vitselect.sources import pool_source
 
 _RECORD = "hf_vitselect: "
+_ADVICE = "docs/rows.md says for each status what to do"
 
 
 def score(
@@ -65,7 +67,10 @@ def score(
         remembers its scorers, and `select_diverse` writes them into the recipe. Of a stream, what was
         written to ``output_dir``.
 
+    Where more than half of the rows are refused a warning says so, with the first reasons.
+
     Raises:
+        AllRefusedError: if no scorer has scored a single row; its ``scored`` has every row's reason.
         ColumnError: if a column would be overwritten, or two scorers add the same one.
         LayoutError: if the columns are no known conversation layout, or there are no rows.
         StaleRunError: if ``output_dir`` holds shards of other scorers or of another pool.
@@ -98,7 +103,20 @@ def score(
             raise LayoutError("expected rows to score, got an empty data set")
         scored = _score_rows(dataset.with_format(None), scorers, output_dir, shard_size, chosen)
     scored.info.description = _describe(dataset.info.description or "", record)
+    _report_refusals(scored, scorers, output_dir)
     return scored
+
+
+def _report_refusals(
+    scored: Dataset, scorers: Sequence[Scorer], output_dir: str | os.PathLike[str] | None
+) -> None:
+    found = {scorer.column: Refusals.read(scored, scorer.column) for scorer in scorers}
+    if all(refusals.refused == refusals.rows for refusals in found.values()):
+        column, refusals = next(iter(found.items()))
+        kept = "" if output_dir is None else f"; what was found stays in {os.fspath(output_dir)}"
+        refuse_if_none_left(refusals, f"have no {column}", f"{_ADVICE}{kept}", scored)
+    for column, refusals in found.items():
+        warn_if_most_are_refused(refusals, f"have no {column}", _ADVICE)
 
 
 def recorded_scorers(dataset: Dataset | IterableDataset) -> list[dict[str, Any]]:
