@@ -10,6 +10,7 @@ from transformers import AutoModel, AutoProcessor
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
+from hf_vitselect.forward import full_precision
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Clip:
         return found
 
     @torch.inference_mode()
+    @full_precision()
     def _forward(self, pictures: Sequence[list[Any]], texts: Sequence[str]) -> list[ClipFeatures]:
         device = self.model.device
         # Not every tokenizer knows its model's context.
