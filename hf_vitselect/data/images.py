@@ -35,8 +35,8 @@ class Picture:
         """The encoded bytes; of a decoded picture a PNG of what `decode` gives.
 
         Raises:
-            RowError: ``image_missing`` if the row carries none and no file can be read, ``image_error`` if a
-                decoded picture does not become RGB.
+            RowError: ``image_missing`` if the row carries none and no file can be read, ``image_remote`` if
+                it is a URL, ``image_error`` if a decoded picture does not become RGB.
         """
         if self.data is not None:
             return self.data
@@ -44,6 +44,8 @@ class Picture:
             file = io.BytesIO()
             self.decode().save(file, "PNG")
             return file.getvalue()
+        if self.path is not None and "://" in self.path:
+            raise RowError("image_remote", f"{self.path[:80]} is a URL, and nothing is fetched")
         if self.path is None or not os.path.isfile(self.path):
             raise RowError("image_missing", f"no bytes in the row and no file at {self.path!r}")
         try:
@@ -65,7 +67,7 @@ class Picture:
         """The picture in RGB, upright (EXIF rotation applied, as `datasets` does).
 
         Raises:
-            RowError: ``image_missing``, or ``image_error`` if it is no whole picture.
+            RowError: ``image_missing``, ``image_remote``, or ``image_error`` if it is no whole picture.
         """
         if self.decoded is not None:
             with image_error(f"a picture of mode {self.decoded.mode} that does not become RGB"):
