@@ -11,7 +11,8 @@ import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset, concatenate_datasets
 from tqdm.auto import tqdm
 
-from hf_vitselect.data.layouts import find_layout, refuse_transform
+from hf_vitselect.data.files import files_digest, image_files
+from hf_vitselect.data.layouts import find_layout, refuse_transform, undecoded
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.data.stored import UNSTORED, encode_batch, with_features
 from hf_vitselect.engines.engine import Engine
@@ -176,6 +177,9 @@ def _score_shards(
         "scorers": [scorer.recipe() for scorer in scorers],
     }
     read = [name for scorer in scorers for name in scorer.reads if name in dataset.column_names]
+    if files := image_files(undecoded(dataset)):
+        missing_files = list(files.values()).count(None)
+        settings["image_files"] = {"there": len(files) - missing_files, "missing": missing_files}
     if read:
         settings["reads"] = {name: column_digest(dataset, name) for name in read}
     ledger = Ledger(output_dir, settings)
@@ -230,7 +234,7 @@ def _score_stream(
             batches = stream.with_format(None).decode(False).iter(batch_size=shard_size)
             for shard, batch in enumerate(batches):
                 table = encode_batch(batch, features)
-                digest = _digest([table])
+                digest = _digest([table]) + (files_digest([table]) or "")
                 if ledger.path(shard).exists():
                     ledger.refuse_other_rows(shard, digest)
                 elif ranks or shard % engine.rank.world == engine.rank.number:

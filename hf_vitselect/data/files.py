@@ -1,10 +1,10 @@
 """Images that are files: what scores depend on beside the rows."""
 
 import hashlib
+import json
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,15 +17,19 @@ from hf_vitselect.errors import LayoutError
 _STORES_INLINE_IMAGES = ("arrow.json", "image", "url", "path", "base64", "bytes")
 
 
-def files_digest(tables: Any) -> str | None:
-    """sha256 over name, size and time of every file that holds an image of these rows; None if there is none.
+def image_files(tables: Iterable[pa.Table]) -> dict[str, tuple[int, int] | None]:
+    """Size and time of every file that is an image of these rows, by its name; None where it is missing.
 
     Args:
-        tables: undecoded Arrow tables of one layout.
+        tables: undecoded, each of one layout.
     """
-    paths = {path for table in tables for path in _paths(table)}
-    states = [f"{path}\0{_state(path)}\0" for path in sorted(paths)]
-    return hashlib.sha256("".join(states).encode("utf-8", "surrogateescape")).hexdigest() if paths else None
+    return {path: _state(path) for path in sorted({path for table in tables for path in _paths(table)})}
+
+
+def files_digest(tables: Iterable[pa.Table]) -> str | None:
+    """sha256 over what `image_files` finds; None if that is nothing."""
+    files = image_files(tables)
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest() if files else None
 
 
 def mapped_files_digest() -> str | None:

@@ -33,8 +33,8 @@ _IMAGE_COLUMN = re.compile(
     r"(image|img|picture|pic|photo)s?([ _-]?(path|file|filename|url|list|bytes|data|base64)s?)?",
     re.IGNORECASE,
 )
-_SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
-_UNREAD_COLUMNS = ("history", "functions", "documents", "chat_template_kwargs")
+SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
+UNREAD_COLUMNS = ("history", "functions", "documents", "chat_template_kwargs")
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
             f"expected one conversation layout, got {' and '.join(both)}; "
             "leave one out with dataset.remove_columns"
         )
-    if unread := [name for name in names if name in _UNREAD_COLUMNS]:
+    if unread := [name for name in names if name in UNREAD_COLUMNS]:
         raise LayoutError(
             f"expected a conversation in {'+'.join(found[0].text_columns)} alone, got {unread} next to it, "
             f"not read; put it into the turns, or leave it out with dataset.remove_columns({unread})"
@@ -164,7 +164,7 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
     return Layout(
         found[0].text_columns,
         _image_columns(names) or _refuse_other_images(columns),
-        _at_most_one("system prompt", [name for name in _SYSTEM_COLUMNS if name in names]),
+        _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names]),
         "tools" if "tools" in names else None,
         tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
         found[0].read_contents,
