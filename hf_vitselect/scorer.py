@@ -13,6 +13,7 @@ import pyarrow as pa
 from datasets import Features
 
 from hf_vitselect.data.layouts import read_mapping, read_table
+from hf_vitselect.data.roots import mapped_roots, mark_roots
 from hf_vitselect.errors import ColumnError
 from hf_vitselect.sources import identify
 
@@ -112,6 +113,8 @@ class Scorer(ABC):
         self._rank = rank
         table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
         refuse_overwrite(self, table.column_names if table is not None else list(batch))
+        if table is not None:
+            table = mark_roots(table, mapped_roots())
         rows, batched = self.read(batch if table is None else table)
         columns = self.score_rows(rows)
         if table is None:

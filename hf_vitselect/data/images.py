@@ -7,7 +7,8 @@ column that a mapped function has touched.
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ MOST_PIXELS = 178_956_970
 MOST_RESIZED = 33_554_432
 """Pixels of an image whose shorter side a processor has made its own: 297 times as long as wide, at 336."""
 
+_URL = re.compile(r"(https?|ftp|hf|s3|gs|az)://", re.IGNORECASE)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 
@@ -37,18 +39,20 @@ class Picture:
         data: the encoded bytes, if the row carries them.
         path: a file to read them from otherwise.
         decoded: a picture that a stream has decoded already, loaded.
+        roots: the folders whose files ``path`` may name; None for any.
     """
 
     data: bytes | None = None
     path: str | None = None
     decoded: Image.Image | None = None
+    roots: Sequence[str] | None = None
 
     def encoded(self) -> bytes:
         """The encoded bytes; of a decoded picture a PNG of what `decode` gives.
 
         Raises:
-            RowError: ``image_missing`` if the row carries none and no file can be read, ``image_error`` if a
-                decoded picture does not become RGB.
+            RowError: ``image_missing`` if the row carries none and no file can be read, ``image_remote`` if
+                it has a URL, ``image_error`` if a decoded picture does not become RGB.
         """
         if self.data is not None:
             return self.data
@@ -56,12 +60,12 @@ class Picture:
             file = io.BytesIO()
             self.decode().save(file, "PNG")
             return file.getvalue()
-        if self.path is None or not os.path.isfile(self.path):
-            raise RowError("image_missing", f"no bytes in the row and no file at {self.path!r}")
+        if self.path is None:
+            raise RowError("image_missing", "neither bytes nor a path in the row")
         try:
-            return Path(self.path).read_bytes()
+            return Path(find_file(self.path, self.roots)).read_bytes()
         except (OSError, MemoryError) as error:
-            raise RowError("image_missing", f"cannot read the file: {error}") from error
+            raise RowError("image_missing", f"cannot read the file {self.path!r}: {error}") from error
 
     def digest(self) -> str | None:
         """sha256 of the encoded bytes, None if there are none; of a decoded picture that of its pixels."""
@@ -95,6 +99,41 @@ class Picture:
                 if not data.startswith(_PNG):
                     raise
                 return _decode(_without_texts(data))
+
+
+def find_file(path: str, roots: Sequence[str] | None) -> str:
+    """The file that a row names.
+
+    Args:
+        path: as it stands in the row.
+        roots: the folders that may hold it, where a relative path begins; None for any, and for relative ones
+            the working directory. Neither ``..`` nor a link leads out of them.
+
+    Raises:
+        RowError: ``image_missing`` if there is none, or it is not one of those that the row may name;
+            ``image_remote`` for a URL.
+    """
+    if _URL.match(path):
+        raise RowError("image_remote", f"a URL, and images are not fetched: {path}")
+    files = [path] if roots is None else [file for root in roots if (file := _inside(root, path))]
+    if not files:
+        raise RowError(
+            "image_missing",
+            f"rows of a pool from the Hub cannot name files of this machine, got {path!r}; "
+            "the pool must hold the images themselves",
+        )
+    found = next(filter(os.path.isfile, files), None)
+    if found is None:
+        raise RowError("image_missing", f"no file at {path!r}")
+    return found
+
+
+def _inside(root: str, path: str) -> str | None:
+    """The file that a path names in a folder; None if it leads out of it."""
+    if "\0" in path:
+        return None
+    root, file = os.path.realpath(root), os.path.realpath(os.path.join(root, path))
+    return file if os.path.commonpath((root, file)) == root else None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

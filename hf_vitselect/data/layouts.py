@@ -9,6 +9,7 @@ from PIL import Image
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import Picture, image_error
+from hf_vitselect.data.roots import image_roots, mark_roots, marked_roots
 from hf_vitselect.errors import LayoutError, RowError
 
 PLACEHOLDER = "<image>"
@@ -95,8 +96,9 @@ def read_table(table: pa.Table) -> list[Conversation | RowError]:
     Raises:
         LayoutError: if the columns make no known layout.
     """
-    layout = find_layout(table.column_names)
-    return [_read_or_error(layout, row) for row in table.select(list(layout.columns)).to_pylist()]
+    layout, roots = find_layout(table.column_names), marked_roots(table)
+    rows = [_read_or_error(layout, row) for row in table.select(list(layout.columns)).to_pylist()]
+    return [row if isinstance(row, RowError) else row.under(roots) for row in rows]
 
 
 def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError], bool]:
@@ -123,7 +125,9 @@ def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError
 def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
     """The conversation columns of a `datasets.Dataset` as Arrow tables, images as they are encoded."""
     columns = list(find_layout(dataset.column_names).columns)
-    yield from dataset.select_columns(columns).with_format("arrow").iter(batch_size)
+    roots = image_roots(dataset)
+    for table in dataset.select_columns(columns).with_format("arrow").iter(batch_size):
+        yield mark_roots(table, roots)
 
 
 def answer_characters(dataset: Any) -> list[int | None]:
