@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import huggingface_hub
@@ -16,6 +16,8 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from hf_vitselect.errors import ModelError
 
+_QUOTED_FOLDERS = re.compile(r"""(?<=['"])(?:file://)?(?:[A-Za-z]:)?[\\/~][^'"]*[\\/](?=[^'"\\/]*['"])""")
+_FOLDERS = re.compile(r"""(?<![\w:/.\\])(?:file://|~|[A-Za-z]:)?[\\/]{1,2}(?:[^\s\\/'":,;<>|*?`]+[\\/])+""")
 _RECORD = "hf_vitselect: "
 _NO_WEIGHTS = {"README.md", "training_args.bin"}
 
@@ -153,6 +155,16 @@ def _folder_digest(stamps: tuple[tuple[str, str, int, int], ...]) -> str:
         with open(path, "rb") as file:
             whole.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return whole.hexdigest()
+
+
+def without_folders(text: str) -> str:
+    """A text that names files of this machine, of any system, by their last names only."""
+    return _FOLDERS.sub("", _QUOTED_FOLDERS.sub("", text))
+
+
+def folder_name(path: str) -> str:
+    """The last part of a path of any system."""
+    return PureWindowsPath(path).name or "a local folder"
 
 
 def versions(*packages: str) -> dict[str, Any]:
