@@ -10,9 +10,10 @@ import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset, concatenate_datasets
 from tqdm.auto import tqdm
 
-from hf_vitselect.data.layouts import find_layout
+from hf_vitselect.data.layouts import find_layout, refuse_transform
 from hf_vitselect.data.roots import image_roots
 from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.stored import UNSTORED, encode_batch, with_features
 from hf_vitselect.engines.engine import Engine
 from hf_vitselect.engines.ledger import ROWS, Ledger
 from hf_vitselect.engines.work import Work
@@ -65,7 +66,8 @@ def score(
 
     Raises:
         ColumnError: if a column would be overwritten, or two scorers add the same one.
-        LayoutError: if the columns are no known conversation layout, or there are no rows.
+        LayoutError: if the columns are no known conversation layout, there are no rows, or the pool has a
+            transform.
         StaleRunError: if ``output_dir`` holds shards of other scorers or of another pool.
         ValueError: for a stream without ``output_dir``, an engine that does not exist, or empty shards.
         WorkerError: if workers die before they have scored anything.
@@ -75,13 +77,16 @@ def score(
         raise LayoutError(
             f"expected a datasets.Dataset or IterableDataset (one split), got {type(dataset).__name__}"
         )
+    refuse_transform(dataset)
+    if isinstance(dataset, IterableDataset):
+        dataset = with_features(dataset)
     if dataset.features is None:
         raise LayoutError(
             "expected a stream that knows its features; give them to the function that made it, as features="
         )
     if shard_size < 1:
         raise ValueError(f"expected shard_size from 1, got {shard_size}")
-    _refuse_columns(list(dataset.features), scorers)
+    _refuse_columns(dataset.features, scorers)
     record = {
         "source": recorded_source(dataset),
         "scorers": recorded_scorers(dataset) + [scorer.recipe() for scorer in scorers],
@@ -110,11 +115,11 @@ def pool_digest(ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
-def _refuse_columns(there: Sequence[str], scorers: Sequence[Scorer]) -> None:
+def _refuse_columns(there: Features, scorers: Sequence[Scorer]) -> None:
     find_layout(there)
     added: list[str] = []
     for scorer in scorers:
-        refuse_overwrite(scorer, there)
+        refuse_overwrite(scorer, list(there))
         if twice := [name for name in scorer.features if name in added]:
             raise ColumnError(f"two scorers add {twice}; give one of them another column=")
         added.extend(scorer.features)
@@ -216,7 +221,7 @@ def _score_stream(
             # Not as Arrow tables: those of a generator's rows have whatever types each row suggests.
             batches = stream.with_format(None).decode(False).iter(batch_size=shard_size)
             for shard, batch in enumerate(batches):
-                table = pa.table(features.encode_batch(batch), schema=features.arrow_schema)
+                table = encode_batch(batch, features)
                 digest = _digest([table])
                 if ledger.path(shard).exists():
                     ledger.refuse_other_rows(shard, digest)
@@ -225,6 +230,8 @@ def _score_stream(
                 shards_read = shard + 1
 
     def keep(shard: int, rows: pa.Table, columns: pa.Table) -> None:
+        if UNSTORED in rows.column_names:
+            rows = rows.drop_columns(UNSTORED)
         for name in columns.column_names:
             rows = rows.append_column(columns.schema.field(name), columns.column(name))
         ledger.write(shard, rows)

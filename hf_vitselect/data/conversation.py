@@ -31,10 +31,12 @@ class Conversation:
     Attributes:
         turns: the messages in order.
         pictures: one for each slot, in order.
+        tools: the JSON of the tools that the template is to describe, a list.
     """
 
     turns: tuple[Turn, ...]
     pictures: tuple[Picture, ...] = ()
+    tools: str | None = None
 
     @property
     def transcript(self) -> str:

@@ -52,7 +52,7 @@ class Picture:
 
         Raises:
             RowError: ``image_missing`` if the row carries none and no file can be read, ``image_remote`` if
-                it has a URL, ``image_error`` if a decoded picture does not become RGB.
+                it is a URL, ``image_error`` if a decoded picture does not become RGB.
         """
         if self.data is not None:
             return self.data
@@ -83,8 +83,8 @@ class Picture:
         Of an animation or a file of several pages this is the first.
 
         Raises:
-            RowError: ``image_missing``, or ``image_error`` if it is no whole image, has more than
-                `MOST_PIXELS`, or does not fit into memory.
+            RowError: ``image_missing``, ``image_remote``, or ``image_error`` if it is no whole image, has
+                more than `MOST_PIXELS`, or does not fit into memory.
         """
         if self.decoded is not None:
             with image_error(f"an image of mode {self.decoded.mode} that does not become RGB"):

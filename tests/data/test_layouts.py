@@ -165,11 +165,10 @@ BAD_ROWS = {
     "a placeholder and a null cell": ({"content": "<image>a"}, None, "image_missing"),
     "unknown role": ({"role": "narrator", "content": "a"}, [], "bad_row"),
     "no role": ({"role": None, "content": "a"}, [], "bad_row"),
-    "unknown part": ({"content": [{"type": "video", "text": None}]}, [], "bad_row"),
+    "unknown part": ({"content": [{"type": "smell", "text": None}]}, [], "bad_row"),
     "one part instead of a list": ({"content": {"type": "text", "text": "a"}}, [], "bad_row"),
-    "a number as content": ({"content": 3}, [], "bad_row"),
     "a number as part": ({"content": [3]}, [], "bad_row"),
-    "a number as text": ({"content": [{"type": "text", "text": 3}]}, [], "bad_row"),
+    "a truth value as text": ({"content": [{"type": "text", "text": True}]}, [], "bad_row"),
     "a number as image": ({"content": "a"}, [3], "bad_row"),
 }
 
