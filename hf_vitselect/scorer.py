@@ -14,6 +14,7 @@ from datasets import Features
 
 from hf_vitselect.data.files import mapped_files_digest
 from hf_vitselect.data.layouts import read_mapping, read_table
+from hf_vitselect.data.roots import mapped_roots, mark_roots
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.sources import identify
 
@@ -118,6 +119,8 @@ class Scorer(ABC):
                 "input_columns= of map: the scorer reads only what it needs, and images stay as they are"
             )
         refuse_overwrite(self, table.column_names if table is not None else list(batch))
+        if table is not None:
+            table = mark_roots(table, mapped_roots())
         rows, batched = self.read(batch if table is None else table)
         columns = self.score_rows(rows)
         if table is None:

@@ -1,9 +1,8 @@
 """Scores a pool shard by shard, so that a killed run goes on where it was."""
 
 import hashlib
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from tqdm.auto import tqdm
 
 from hf_vitselect.data.files import files_digest, image_files
 from hf_vitselect.data.layouts import find_layout, refuse_transform, undecoded
+from hf_vitselect.data.roots import image_roots, mark_roots
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.data.stored import UNSTORED, encode_batch, with_features
 from hf_vitselect.engines.engine import Engine
@@ -21,9 +21,7 @@ from hf_vitselect.engines.work import Work
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.measuring import join
 from hf_vitselect.scorer import Scorer, refuse_overwrite
-from hf_vitselect.sources import pool_source
-
-_RECORD = "hf_vitselect: "
+from hf_vitselect.sources import read_record, recorded_source, with_record
 
 
 def score(
@@ -103,20 +101,14 @@ def score(
         if len(dataset) == 0:
             raise LayoutError("expected rows to score, got an empty data set")
         scored = _score_rows(dataset.with_format(None), scorers, output_dir, shard_size, chosen)
-    scored.info.description = _describe(dataset.info.description or "", record)
+    scored.info.description = with_record(dataset.info.description, record)
     return scored
 
 
 def recorded_scorers(dataset: Dataset | IterableDataset) -> list[dict[str, Any]]:
     """The recipes of the scorers that `score` has attached to this pool, in order."""
-    scorers: list[dict[str, Any]] = _recorded(dataset).get("scorers", [])
+    scorers: list[dict[str, Any]] = read_record(dataset).get("scorers", [])
     return scorers
-
-
-def recorded_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
-    """Where this pool came from when `score` saw it first, or comes from now."""
-    source: dict[str, Any] = _recorded(dataset).get("source") or pool_source(dataset)
-    return source
 
 
 def pool_digest(ids: Sequence[str]) -> str:
@@ -199,7 +191,7 @@ def _score_shards(
         progress.update(len(rows))
 
     left = sum(min(shard_size, len(ids) - starts[shard]) for shard in missing)
-    work = Work(scorers)
+    work = Work(scorers, image_roots(dataset))
     with tqdm(total=len(ids), initial=len(ids) - left, desc="Scoring", unit="row") as progress:
         engine.run(work, shards(), keep)
     return ledger.read(len(starts), work.features, in_memory=in_memory)
@@ -217,7 +209,7 @@ def _score_stream(
     A stream has no length and no fingerprint, so it is read from its start also when a run goes on, and each
     finished shard must have been made from the very rows that come now.
     """
-    work, features = Work(scorers), stream.features
+    work, features = Work(scorers, image_roots(stream)), stream.features
     settings = {
         "stream": sorted(features),
         "shard_size": shard_size,
@@ -234,7 +226,7 @@ def _score_stream(
             batches = stream.with_format(None).decode(False).iter(batch_size=shard_size)
             for shard, batch in enumerate(batches):
                 table = encode_batch(batch, features)
-                digest = _digest([table]) + (files_digest([table]) or "")
+                digest = _digest([table]) + (files_digest([mark_roots(table, work.roots)]) or "")
                 if ledger.path(shard).exists():
                     ledger.refuse_other_rows(shard, digest)
                 elif ranks or shard % engine.rank.world == engine.rank.number:
@@ -270,17 +262,3 @@ def _digest(tables: Iterable[pa.Table]) -> str:
             values = column.combine_chunks().take(pa.array(range(len(table))))
             digest.update(pa.RecordBatch.from_arrays([values], [name]).serialize())
     return digest.hexdigest()
-
-
-def _recorded(dataset: Dataset | IterableDataset) -> dict[str, Any]:
-    """What `score` has written into the data set's description, which survives maps and saving."""
-    for line in (dataset.info.description or "").splitlines():
-        if line.startswith(_RECORD):
-            record: dict[str, Any] = json.loads(line.removeprefix(_RECORD))
-            return record
-    return {}
-
-
-def _describe(description: str, record: Mapping[str, Any]) -> str:
-    kept = [line for line in description.splitlines() if not line.startswith(_RECORD)]
-    return "\n".join([*kept, _RECORD + json.dumps(record)])

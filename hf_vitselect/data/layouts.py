@@ -7,13 +7,14 @@ forms in which cells are stored, `turns` what roles, contents and placeholders m
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset, Features, Image
 
 from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.roots import ROOTS, image_roots, mark_roots, marked_roots
 from hf_vitselect.data.stored import UNSTORED, from_text, is_empty, is_record_of_lists, plain_rows, records
 from hf_vitselect.data.turns import (
     Draft,
@@ -187,9 +188,10 @@ def read_table(table: pa.Table) -> list[Conversation | RowError]:
     Raises:
         LayoutError: if the columns make no known layout.
     """
-    layout = find_layout(table.column_names)
+    layout, roots = find_layout(table.column_names), marked_roots(table)
     columns = [*layout.columns, *([UNSTORED] if UNSTORED in table.column_names else [])]
-    return [_read_or_error(layout, row) for row in plain_rows(table.select(columns))]
+    rows = [_read_or_error(layout, row) for row in plain_rows(table.select(columns))]
+    return [row if isinstance(row, RowError) else row.under(roots) for row in rows]
 
 
 def read_row(row: Mapping[str, Any]) -> Conversation:
@@ -199,7 +201,7 @@ def read_row(row: Mapping[str, Any]) -> Conversation:
         LayoutError: if the columns make no known layout.
         RowError: if it cannot be read.
     """
-    return find_layout(list(row)).read(row)
+    return find_layout(list(row)).read(row).under(row.get(ROOTS))
 
 
 def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError], bool]:
@@ -228,15 +230,17 @@ def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
         LayoutError: if the columns make no known layout, or the data set has a transform.
     """
     refuse_transform(dataset)
-    columns = list(find_layout(dataset.features or dataset.column_names).columns)
-    yield from dataset.select_columns(columns).with_format("arrow").iter(batch_size)
+    columns, roots = list(find_layout(dataset.features or dataset.column_names).columns), image_roots(dataset)
+    for table in dataset.select_columns(columns).with_format("arrow").iter(batch_size):
+        yield mark_roots(table, roots)
 
 
 def with_image_bytes(table: pa.Table) -> pa.Table:
     """The rows with the bytes of images that are only named, as far as there are such files."""
+    roots = marked_roots(table)
     for name in find_layout(table.column_names).image_columns:
         try:
-            cells = [_embedded(row[name]) for row in plain_rows(table.select([name]))]
+            cells = [_embedded(row[name], roots) for row in plain_rows(table.select([name]))]
         except (TypeError, ValueError):  # They are no images; whoever reads the rows says so.
             continue
         image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
@@ -273,10 +277,10 @@ def _read_or_error(layout: Layout, row: Mapping[str, Any]) -> Conversation | Row
         return error
 
 
-def _embedded(cell: Any) -> list[dict[str, Any]]:
+def _embedded(cell: Any, roots: Sequence[str] | None) -> list[dict[str, Any]]:
     images = []
     for image in image_cells(cell):
-        picture = read_image(image)
+        picture = replace(read_image(image), roots=roots)
         try:
             data = picture.encoded()
         except RowError:  # The row gets that status where it is scored.

@@ -10,6 +10,7 @@ import cloudpickle
 import pyarrow as pa
 
 from hf_vitselect.data.layouts import with_image_bytes
+from hf_vitselect.data.roots import mark_roots
 from hf_vitselect.engines.crew import WorkerDied
 from hf_vitselect.engines.work import Work
 
@@ -29,6 +30,7 @@ class RayActor:
 
     def __init__(self, work: Work) -> None:
         self._loaded = False
+        self._roots = work.roots
         actor = ray.remote(num_gpus=min(1, gpus()))(_Remote)
         self._actor = actor.remote(cloudpickle.dumps(work))
 
@@ -39,7 +41,8 @@ class RayActor:
             WorkerDied: if the actor or its machine is gone, also if it took the finished columns along.
             Exception: what the scorer raised.
         """
-        table = with_image_bytes(table)  # No other machine need see the files.
+        # No other machine need see the files.
+        table = with_image_bytes(mark_roots(table, self._roots))
         try:
             if not self._loaded:
                 ray.get(self._actor.load.remote(table.slice(0, 0)))

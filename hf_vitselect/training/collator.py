@@ -7,6 +7,7 @@ import torch
 from datasets import Dataset
 
 from hf_vitselect.data.layouts import find_layout, read_row, refuse_transform
+from hf_vitselect.data.roots import ROOTS, image_roots
 from hf_vitselect.data.stored import with_plain_rows
 from hf_vitselect.encoding import Encoded, Encoder
 from hf_vitselect.errors import RowError
@@ -58,7 +59,9 @@ def undecoded_rows(dataset: Dataset, reads: Sequence[str] = ()) -> Dataset:
     """
     refuse_transform(dataset)
     columns = [*find_layout(dataset.features).columns, *reads]
-    return with_plain_rows(dataset.with_format(None).select_columns(columns))
+    roots = image_roots(dataset)
+    more = {} if roots is None else {ROOTS: roots}
+    return with_plain_rows(dataset.with_format(None).select_columns(columns), **more)
 
 
 def trainable(rows: Dataset, order: Iterable[int], collator: ResponseCollator) -> Iterator[tuple[int, str]]:
