@@ -23,7 +23,7 @@ from datasets import Dataset
 from numpy.typing import ArrayLike
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.layouts import read_rows, read_table, undecoded
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.encoding import Encoded, Encoder
 from hf_vitselect.errors import ColumnError, RowError
@@ -268,7 +268,7 @@ def _ends(vlm: VLM, encoder: Encoder, rows: Sequence[Encoded]) -> list[int]:
 
 
 def _conversations(rows: Dataset) -> list[Conversation]:
-    read = [row for table in undecoded(rows) for row in read_table(table)]
+    read = list(read_rows(rows))
     for row in read:
         if isinstance(row, Conversation) and (not row.turns or row.turns[-1].role != "assistant"):
             raise RowError("no_response", "expected an answer as the last turn of every held-out row")

@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from datasets import Features
 
+from hf_vitselect.data.files import mapped_files_digest
 from hf_vitselect.data.layouts import read_mapping, read_table
-from hf_vitselect.errors import ColumnError
+from hf_vitselect.data.roots import mapped_roots, mark_roots
+from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.sources import identify
 
 
@@ -111,7 +113,14 @@ class Scorer(ABC):
         """
         self._rank = rank
         table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
+        if table is None and not hasattr(batch, "keys"):
+            raise LayoutError(
+                f"expected a row or batch with its columns' names, got {type(batch).__name__}; leave out "
+                "input_columns= of map: the scorer reads only what it needs, and images stay as they are"
+            )
         refuse_overwrite(self, table.column_names if table is not None else list(batch))
+        if table is not None:
+            table = mark_roots(table, mapped_roots())
         rows, batched = self.read(batch if table is None else table)
         columns = self.score_rows(rows)
         if table is None:
@@ -132,12 +141,15 @@ class Scorer(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         public = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return public | {"identity": self._identity(), "version": self.version}
+        state = public | {"identity": self._identity(), "version": self.version}
+        files = mapped_files_digest()
+        return state | {"files": files} if files else state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         configuration = dict(state)
         identity = configuration.pop("identity")
         del configuration["version"]
+        configuration.pop("files", None)
         vars(self).update(configuration)
         self._start_empty(identity if "commit" in identity else None)
 
