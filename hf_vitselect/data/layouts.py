@@ -258,3 +258,8 @@ _LAYOUTS: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], Iterable[tu
     (("conversations",), _llava),
     (("texts",), _cauldron),
 )
+
+
+def conversation_columns() -> set[str]:
+    """Every column that some layout reads."""
+    return {"images", "image"}.union(*(text_columns for text_columns, _ in _LAYOUTS))
