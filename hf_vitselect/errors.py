@@ -13,7 +13,8 @@ VitSelectError
 └── RowError        one row that cannot be used; carries a status, never ends a scoring run
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 RowStatus = Literal[
     "ok",
@@ -76,8 +77,15 @@ class RowError(VitSelectError):
 
     Attributes:
         status: the row's status; never ``ok``.
+        message: why it has that status, in a few words.
+        known: values that the row has nevertheless, by column.
     """
 
-    def __init__(self, status: RowStatus, message: str) -> None:
-        super().__init__(f"{status}: {message}")
+    def __init__(self, status: RowStatus, message: str, known: Mapping[str, Any] | None = None) -> None:
+        super().__init__(status, message, known)  # so that it can be pickled
         self.status: RowStatus = status
+        self.message = message
+        self.known: Mapping[str, Any] = known or {}
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.message}"

@@ -1,6 +1,6 @@
 """Batches for training, with the response mask of scoring as labels."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -59,26 +59,6 @@ def undecoded_rows(dataset: Dataset, reads: Sequence[str] = ()) -> Dataset:
     columns = [*find_layout(dataset.column_names).columns, *reads]
     dataset = dataset.with_format(None).select_columns(columns)
     return dataset.cast(Features({name: _undecoded(kind) for name, kind in dataset.features.items()}))
-
-
-def trainable(rows: Dataset, order: Iterable[int], collator: ResponseCollator) -> Iterator[tuple[int, str]]:
-    """Encodes rows one by one, to tell those that cannot be trained on before training meets them.
-
-    Args:
-        rows: as `undecoded_rows` gives them.
-        order: which rows, and in which order.
-        collator: of the model that is to be trained.
-
-    Yields:
-        The row, and ``ok`` or why it cannot be trained on.
-    """
-    for i in order:
-        try:
-            collator.encode(rows[int(i)])
-        except RowError as error:
-            yield int(i), error.status
-        else:
-            yield int(i), "ok"
 
 
 def _undecoded(kind: Any) -> Any:
