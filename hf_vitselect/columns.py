@@ -72,7 +72,7 @@ def refuse_missing(names: Iterable[str], columns: Iterable[str], use: str) -> No
         if name not in columns:
             near = difflib.get_close_matches(str(name), columns, n=2)
             advice = f"did you mean {' or '.join(map(repr, near))}?" if near else "score the pool first"
-            raise ColumnError(f"{use}: expected a column, got {name!r}; there are {columns}; {advice}")
+            raise ColumnError(f"{use}: expected a column {name!r}, got {columns}; {advice}")
 
 
 def read_column(dataset: Dataset, name: str) -> pa.ChunkedArray:

@@ -13,8 +13,11 @@ VitSelectError
 └── RowError        one row that cannot be used; carries a status, never ends a scoring run
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+
+_SHOWN = 3  # rows that a message names
 
 RowStatus = Literal[
     "ok",
@@ -89,3 +92,24 @@ class RowError(VitSelectError):
 
     def __str__(self) -> str:
         return f"{self.status}: {self.message}"
+
+
+def counted(errors: Mapping[int, RowError]) -> dict[str, int]:
+    """How many rows have which status.
+
+    Args:
+        errors: by row.
+    """
+    return dict(sorted(Counter(error.status for error in errors.values()).items()))
+
+
+def shown(errors: Mapping[int, RowError], ids: Sequence[str] | None = None) -> str:
+    """The first rows with their reasons.
+
+    Args:
+        errors: by row.
+        ids: of all rows, if they are known.
+    """
+    first = list(errors.items())[:_SHOWN]
+    named = [f"row {i}{'' if ids is None else f' ({ids[i]})'}: {error}" for i, error in first]
+    return "; ".join(named) + f"; and {len(errors) - _SHOWN} more" * (len(errors) > _SHOWN)

@@ -1,7 +1,6 @@
 """What would end a training at its step, found before the first one: rows and options."""
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,12 +12,11 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 from trl import SFTConfig
 
-from hf_vitselect.errors import RowError
+from hf_vitselect.errors import RowError, shown
 from hf_vitselect.training.collator import ResponseCollator
 
 _THREADS = min(8, os.cpu_count() or 1)
 _CHUNK = 64  # rows whose pictures are in memory at the same time
-_SHOWN = 3
 
 
 def row_errors(
@@ -81,23 +79,6 @@ def refuse_long_rows(unusable: Mapping[int, RowError], args: SFTConfig, ids: Seq
             f"args.max_length is {args.max_length} and {len(long)} rows are longer ({shown(long, ids)}); "
             "rows are never truncated: set max_length=None, or leave long rows out",
         )
-
-
-def shown(errors: Mapping[int, RowError], ids: Sequence[str] | None = None) -> str:
-    """The first rows with their reasons.
-
-    Args:
-        errors: by row.
-        ids: of all rows, if they are known.
-    """
-    first = list(errors.items())[:_SHOWN]
-    named = [f"row {i}{f', {ids[i]}' if ids is not None else ''}: {error}" for i, error in first]
-    return "; ".join(named) + f"; and {len(errors) - _SHOWN} more" * (len(errors) > _SHOWN)
-
-
-def counted(errors: Mapping[int, RowError]) -> dict[str, int]:
-    """How many rows have which status."""
-    return dict(sorted(Counter(error.status for error in errors.values()).items()))
 
 
 def settled(args: SFTConfig, evaluated: bool) -> SFTConfig:

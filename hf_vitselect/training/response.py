@@ -16,8 +16,8 @@ from trl import SFTConfig, SFTTrainer
 
 from hf_vitselect.card import model_quick_start
 from hf_vitselect.encoding import Encoder
-from hf_vitselect.errors import BudgetError, RowError
-from hf_vitselect.training.checks import counted, find_unusable, refuse_long_rows, settled, shown
+from hf_vitselect.errors import BudgetError, RowError, counted, shown
+from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 
 _logger = logging.getLogger(__name__)

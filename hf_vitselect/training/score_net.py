@@ -13,11 +13,11 @@ from trl import SFTConfig
 
 from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.encoding import Encoder
-from hf_vitselect.errors import BudgetError, RowError
+from hf_vitselect.errors import BudgetError, RowError, counted, shown
 from hf_vitselect.forward import logits_at
 from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.sources import pool_source
-from hf_vitselect.training.checks import counted, find_unusable, shown
+from hf_vitselect.training.checks import find_unusable
 from hf_vitselect.training.collator import IGNORED, ResponseCollator, undecoded_rows
 from hf_vitselect.training.response import ResponseSFTTrainer, load_processor
 

@@ -13,9 +13,9 @@ from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.encoding import Encoder
 from hf_vitselect.engines.ledger import write_atomically
-from hf_vitselect.errors import BudgetError, ModelError, RowError, RowSetError
+from hf_vitselect.errors import BudgetError, ModelError, RowError, RowSetError, counted, shown
 from hf_vitselect.selection import Selection, budget_rows, find_rows
-from hf_vitselect.training.checks import counted, row_errors, shown
+from hf_vitselect.training.checks import row_errors
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.response import load_processor
 from hf_vitselect.training.sft import SelectionSFTTrainer
