@@ -23,7 +23,7 @@ def baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
     picks = {"random": Random()(None, None, budget, np.random.default_rng(seed), columns)[0]}
     if (name := length_column(selection)) is not None:
         columns[name] = _column(selection, name)[rows]
-        rule = LengthMatchedRandom(like="selected", lengths=name)
+        rule = LengthMatchedRandom(lengths=name)
         picks["length_matched"] = rule(None, None, budget, np.random.default_rng(seed), columns)[0]
     return {name: rows[picked] for name, picked in picks.items()}
 

@@ -62,7 +62,7 @@ def refuse_missing(names: Iterable[str], columns: Iterable[str], use: str) -> No
     Args:
         names: that are wanted.
         columns: that are there.
-        use: whose they are, such as ``by=``.
+        use: how the message begins, such as ``expected a column``.
 
     Raises:
         ColumnError: with the nearest names that are there.
@@ -72,7 +72,7 @@ def refuse_missing(names: Iterable[str], columns: Iterable[str], use: str) -> No
         if name not in columns:
             near = difflib.get_close_matches(str(name), columns, n=2)
             advice = f"did you mean {' or '.join(map(repr, near))}?" if near else "score the pool first"
-            raise ColumnError(f"{use}: expected a column {name!r}, got {columns}; {advice}")
+            raise ColumnError(f"{use} {name!r}; there are {columns}; {advice}")
 
 
 def read_column(dataset: Dataset, name: str) -> pa.ChunkedArray:
@@ -141,7 +141,7 @@ def read_features(dataset: Dataset, column: str) -> tuple[NDArray[np.float32], N
     kind = dataset.features[column]
     if not (isinstance(kind, (List, LargeList, Sequence)) and is_numeric(kind.feature)):
         raise ColumnError(
-            f"expected one vector of numbers a row in {column!r}, got {kind}; "
+            f"expected vectors in {column!r}, one a row, got {kind}; "
             "give an embedding column as over=, List(Value('float32')) say"
         )
     lengths = np.zeros(len(dataset), dtype=np.int64)

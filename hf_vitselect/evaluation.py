@@ -155,7 +155,7 @@ class MultipleChoice(HeldOut):
                 yield i, replace(row, turns=(*row.turns[:-1], Turn("assistant", (option,))))
 
     def _options(self, rows: Sequence[Conversation]) -> Iterator[list[str]]:
-        refuse_missing([self.options], self.rows.column_names, "options")
+        refuse_missing([self.options], self.rows.column_names, "options: expected a column")
         for i, (row, options) in enumerate(zip(rows, self.rows[self.options], strict=True)):
             answer = row.turns[-1].text.strip()
             if not isinstance(options, list) or not all(isinstance(option, str) for option in options):

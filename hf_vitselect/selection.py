@@ -308,7 +308,7 @@ def select_diverse(
         )
     refuse_reserved(dataset.features)
     if balance is not None:
-        refuse_missing([balance], dataset.column_names, "balance")
+        refuse_missing([balance], dataset.column_names, "balance: expected a column, got")
     rows = budget_rows(budget, len(dataset))
     score_column = by.column if isinstance(by, Scorer) else by
     feature_column = over.column if isinstance(over, Scorer) else over
@@ -401,9 +401,9 @@ def _read_inputs(
 
 def _refuse_missing_columns(dataset: Dataset, rule: Rule, score_column: str, feature_column: str) -> None:
     columns = dataset.column_names
-    refuse_missing([score_column] * rule.uses_scores, columns, "by")
-    refuse_missing([feature_column] * rule.uses_features, columns, "over")
-    refuse_missing(rule.uses_columns, columns, type(rule).__name__)
+    refuse_missing([score_column] * rule.uses_scores, columns, "expected a column")
+    refuse_missing([feature_column] * rule.uses_features, columns, "expected a column")
+    refuse_missing(rule.uses_columns, columns, f"{type(rule).__name__} uses the column")
 
 
 def budget_rows(budget: int | float, pool: int) -> int:

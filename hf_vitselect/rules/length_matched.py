@@ -19,12 +19,12 @@ class LengthMatchedRandom(Rule):
     is left, the nearest length is taken. Every gain is 0.0.
 
     Attributes:
-        like: Column that marks the rows to resemble: true, or not zero.
+        like: Column that marks the rows to resemble: true, or not zero. In `compare` the name of a selection.
         lengths: Column of lengths, such as the response tokens that `NecessityScorer` counts. Rows without a
             finite one are only picked when no others are left.
 
     Example:
-        >>> columns = {"marked": np.array([1, 1, 0, 0, 0]), "response_tokens": np.array([2, 9, 2, 9, 5])}
+        >>> columns = {"selected": np.array([1, 1, 0, 0, 0]), "response_tokens": np.array([2, 9, 2, 9, 5])}
         >>> rows, gains = LengthMatchedRandom()(None, None, 2, np.random.default_rng(0), columns)
         >>> sorted(columns["response_tokens"][rows].tolist())
         [2, 9]
@@ -33,7 +33,7 @@ class LengthMatchedRandom(Rule):
     uses_scores: ClassVar[bool] = False
     uses_features: ClassVar[bool] = False
 
-    like: str = "marked"
+    like: str = "selected"
     lengths: str = "response_tokens"
 
     @property

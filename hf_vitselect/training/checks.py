@@ -66,7 +66,9 @@ def find_unusable(rows: Dataset, collator: ResponseCollator, args: SFTConfig) ->
     return dict(sorted(gather_object([(i, error) for i, error in bar if error is not None])))
 
 
-def refuse_long_rows(unusable: Mapping[int, RowError], args: SFTConfig, ids: Sequence[str] | None) -> None:
+def refuse_long_rows(
+    unusable: Mapping[int, RowError], args: SFTConfig, ids: Sequence[str] | None = None
+) -> None:
     """Refuses a training that would have to leave rows out for their length alone: its arguments say so.
 
     Raises:
