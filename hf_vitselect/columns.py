@@ -56,13 +56,14 @@ def refuse_reserved(columns: Mapping[str, Any], reserved: Iterable[str] = RESERV
         )
 
 
-def refuse_missing(names: Iterable[str], columns: Iterable[str], use: str) -> None:
+def refuse_missing(names: Iterable[str], columns: Iterable[str], use: str, advice: str = "add it") -> None:
     """Refuses columns that are not there.
 
     Args:
         names: that are wanted.
         columns: that are there.
         use: how the message begins, such as ``expected a column``.
+        advice: what to do where no name is near.
 
     Raises:
         ColumnError: with the nearest names that are there.
@@ -71,7 +72,7 @@ def refuse_missing(names: Iterable[str], columns: Iterable[str], use: str) -> No
     for name in names:
         if name not in columns:
             near = difflib.get_close_matches(str(name), columns, n=2)
-            advice = f"did you mean {' or '.join(map(repr, near))}?" if near else "score the pool first"
+            advice = f"did you mean {' or '.join(map(repr, near))}?" if near else advice
             raise ColumnError(f"{use} {name!r}; there are {columns}; {advice}")
 
 

@@ -28,7 +28,7 @@ from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation import Evaluation
 from hf_vitselect.rules import Random, Rule
 from hf_vitselect.scoring import pool_digest
-from hf_vitselect.selection import Selection, budget_rows
+from hf_vitselect.selection import Selection, budget_rows, refuse_missing_columns
 
 __all__ = ["Comparison", "Method", "compare", "parse_method"]
 
@@ -105,6 +105,9 @@ def compare(
     refuse_unable(setup)
     digest = pool_digest(row_ids(pool))
     methods = {name: _method(name, given, by, digest) for name, given in selections.items()}
+    for method in methods.values():
+        if isinstance(method, Method):
+            refuse_missing_columns(pool, method.rule, method.by, method.over)
     pool, lengths = with_lengths(pool)
     at_sizes: dict[int, list[str]] = {}
     for name, method in methods.items():
