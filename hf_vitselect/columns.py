@@ -187,9 +187,8 @@ def read_statuses(dataset: Dataset, column: str) -> NDArray[np.object_] | None:
             f"{min(found & _STATUSES)!r}; rename the column, if it is yours, with "
             f"dataset.rename_column({name!r}, {_free_name(name, dataset.column_names)!r})"
         )
-    statuses = np.array(read_column(dataset, name).to_pylist(), dtype=object)
-    statuses[np.equal(statuses, None)] = "bad_row"
-    return statuses
+    texts = pc.cast(read_column(dataset, name), pa.large_string())
+    return np.array(pc.fill_null(texts, "bad_row").to_pylist(), dtype=object)
 
 
 def holds_statuses(dataset: Dataset, name: str) -> bool:

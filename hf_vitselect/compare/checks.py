@@ -72,7 +72,8 @@ def refuse_unable(setup: Setup) -> None:
         ValueError: for an option of the training, or if there are no held-out rows.
     """
     settled(copy.copy(setup.args), evaluated=False)
-    held_out = [evaluation for evaluation in setup.evaluations.values() if isinstance(evaluation, HeldOut)]
+    given = setup.evaluations.values()
+    held_out: list[HeldOut] = [evaluation for evaluation in given if isinstance(evaluation, HeldOut)]
     if held_out:
         options = {
             "revision": (setup.args.model_init_kwargs or {}).get("revision"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from trl import SFTConfig
 
 from hf_vitselect.errors import RowError
@@ -113,12 +113,7 @@ class Trial:
         for name, evaluation in setup.evaluations.items():
 
             def evaluate(out: Path, name: str = name, evaluation: Evaluation = evaluation) -> None:
-                scores = np.asarray(evaluation(str(model)), dtype=np.float64)
-                if scores.ndim > 1 or not scores.size or not np.isfinite(scores).all():
-                    raise ValueError(
-                        f"expected a finite number a row from the evaluation {name!r}, or a single one, got "
-                        f"shape {scores.shape} with {np.count_nonzero(~np.isfinite(scores))} not finite"
-                    )
+                scores = finite(evaluation(str(model)), name)
                 out.mkdir(exist_ok=True)
                 np.save(out / "scores.npy", scores)
 
@@ -162,6 +157,21 @@ class Trial:
         trainer.save_model()
         trainer.save_state()
         trainer.create_model_card()
+
+
+def finite(scores: ArrayLike, evaluation: str) -> NDArray[np.float64]:
+    """What an evaluation has returned, as float64 of shape (rows,) or ().
+
+    Raises:
+        ValueError: if it is anything else, or not finite: its mean would be no number either.
+    """
+    found = np.asarray(scores, dtype=np.float64)
+    if found.ndim > 1 or not found.size or not np.isfinite(found).all():
+        raise ValueError(
+            f"expected a finite number a row from the evaluation {evaluation!r}, or a single one, got shape "
+            f"{found.shape}, {np.count_nonzero(~np.isfinite(found))} of them not finite"
+        )
+    return found
 
 
 def processes_or_gpus(processes: int | None) -> int:

@@ -109,8 +109,8 @@ def settled(args: SFTConfig, evaluated: bool) -> SFTConfig:
         )
     if args.eval_strategy != "no" and not evaluated:
         raise ValueError(
-            f"eval_strategy: expected 'no' without eval_dataset, got {str(args.eval_strategy.value)!r}; "
-            "give rows to evaluate on"
+            f"eval_strategy: expected 'no' without eval_dataset, got {args.eval_strategy}; give rows to "
+            "evaluate on"
         )
     resume = args.resume_from_checkpoint
     if isinstance(resume, str) and resume.lower() not in ("true", "false") and not os.path.isdir(resume):
