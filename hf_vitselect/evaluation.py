@@ -7,7 +7,8 @@ An evaluation is any function of a model's folder that returns one number a row,
         return results["results"]["pope"]["acc,none"]
 
 The classes here are such functions. They also have an ``identity``, so that a run that goes on notices other
-held-out rows; a plain function goes by its name.
+held-out rows; a plain function goes by its name. A ``check`` is called with the model's encoder before the
+first fine-tune, and raises if the rows cannot be evaluated.
 """
 
 import re

@@ -17,7 +17,6 @@ from hf_vitselect.compare.methods import CHARACTERS, FULL, MARKS, MATCHED, RANDO
 from hf_vitselect.compare.trials import Setup, Trial, slug
 from hf_vitselect.encoding import Encoder
 from hf_vitselect.errors import ColumnError, counted, shown
-from hf_vitselect.evaluation import HeldOut
 from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.response import load_processor
@@ -72,17 +71,16 @@ def refuse_unable(setup: Setup) -> None:
         ValueError: for an option of the training, or if there are no held-out rows.
     """
     settled(copy.copy(setup.args), evaluated=False)
-    given = setup.evaluations.values()
-    held_out: list[HeldOut] = [evaluation for evaluation in given if isinstance(evaluation, HeldOut)]
-    if held_out:
+    checks = [given.check for given in setup.evaluations.values() if hasattr(given, "check")]
+    if checks:
         options = {
             "revision": (setup.args.model_init_kwargs or {}).get("revision"),
             "trust_remote_code": setup.args.trust_remote_code,
         }
         config = AutoConfig.from_pretrained(setup.model, **options)
         encoder = Encoder(load_processor(setup.model, setup.args), longest_row(config))
-        for evaluation in held_out:
-            evaluation.check(encoder)
+        for check in checks:
+            check(encoder)
 
 
 def prepared(trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: int) -> Setup:
