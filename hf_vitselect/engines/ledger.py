@@ -78,8 +78,8 @@ class Ledger:
         else:
             if made_from != digest and not settled:
                 raise StaleRunError(
-                    f"{path} was made from other rows than those that come now; give another output folder, "
-                    f"or delete {self.folder}"
+                    f"{path} was made from other rows, or other image files, than come now; "
+                    f"give another output folder, or delete {self.folder}"
                 )
             fault = "it was made from other rows" if made_from != digest else ""
             fault = fault or (f"{found} rows in place of {rows}" if found != rows else "")
