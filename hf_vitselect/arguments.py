@@ -152,7 +152,7 @@ class CompareArguments(PoolArguments):
     )
     eval_dataset_name: str = field(kw_only=True, metadata={"help": "The held-out rows, as dataset_name."})
     eval_dataset_config: str | None = _flag(None, "Their configuration.")
-    eval_split: str = _flag("test", "Their split.")
+    eval_split: str | None = _flag(None, "Their split; test if not set, or all rows of what has no splits.")
     evaluations: list[str] = field(
         default_factory=lambda: ["exact_match"],
         metadata={

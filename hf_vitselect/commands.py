@@ -32,7 +32,7 @@ from hf_vitselect.engines.ranks import Rank
 from hf_vitselect.errors import AllRefusedError, UsageError
 from hf_vitselect.evaluation import find_evaluation
 from hf_vitselect.hub import push_to_hub
-from hf_vitselect.loading import nearest, nearest_path, open_pool, open_stream
+from hf_vitselect.loading import SplitError, nearest, nearest_path, open_pool, open_stream
 from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.rules.base import Rule
 from hf_vitselect.rules.by_name import RULES, rule_class
@@ -257,7 +257,7 @@ def compare_command(args: CompareArguments, model: ModelConfig, training: SFTCon
     methods = [parse_method(text, args.by) for text in args.selections]
     if len(methods) > len(dict(methods)):
         raise UsageError(f"selections: expected different names, got {[name for name, _ in methods]}")
-    held_out = load_pool(PoolArguments(args.eval_dataset_name, args.eval_dataset_config, args.eval_split))
+    held_out = _load_held_out(args)
     batch_size = training.per_device_eval_batch_size
     comparison = compare(
         load_pool(args),
@@ -285,6 +285,16 @@ def compare_command(args: CompareArguments, model: ModelConfig, training: SFTCon
         [command_line("report", selection=folder, **report) for folder in saved[:1]],
         str(comparison),
     )
+
+
+def _load_held_out(args: CompareArguments) -> Dataset:
+    try:
+        return open_pool(args.eval_dataset_name, args.eval_dataset_config, args.eval_split or "test")
+    except SplitError:
+        # One file, or one data set that was saved, has no splits to choose from.
+        if args.eval_split is not None or not Path(args.eval_dataset_name).exists():
+            raise
+        return open_pool(args.eval_dataset_name, args.eval_dataset_config)
 
 
 def push_command(args: PushArguments) -> Summary:

@@ -41,6 +41,10 @@ _SPLITS = {"test": {"test", "testing"}, "validation": {"validation", "valid", "v
 _ROWS_OF_SPLIT = re.compile(r"(?P<split>[^\[\]%+]+)(?:\[(?P<first>\d*):(?P<last>\d*)\])?")
 
 
+class SplitError(PoolError):
+    """A pool has no such split."""
+
+
 def open_pool(name: str, config: str | None = None, split: str = "train") -> Dataset:
     """A pool by its name.
 
@@ -75,7 +79,7 @@ def open_stream(name: str, config: str | None = None, split: str = "train") -> I
     part = _ROWS_OF_SPLIT.fullmatch(split)
     if part is None:
         raise PoolError(
-            f"dataset_train_split: expected a split such as train or train[:1000], got {split!r}; "
+            f"expected a split such as train or train[:1000], got {split!r}; "
             "a stream has no length: give rows, or leave dataset_streaming out"
         )
     stream: IterableDataset = _load(found, config, part["split"], streaming=True)
@@ -243,11 +247,10 @@ def _load(files: _Files, config: str | None, split: str, *, streaming: bool = Fa
         raise PoolError(f"{files.name!r} cannot be read: {where}") from error
 
 
-def _no_such_split(split: str, name: str, splits: Sequence[str], error: Exception) -> PoolError:
+def _no_such_split(split: str, name: str, splits: Sequence[str], error: Exception) -> SplitError:
     there = f"{name!r} has {splits}" if splits else first_line(error)
-    return PoolError(
-        f"dataset_train_split: expected a split that is there, or a part such as train[:1000], "
-        f"got {split!r}; {there}"
+    return SplitError(
+        f"expected a split that is there, or a part such as train[:1000], got {split!r}; {there}"
     )
 
 

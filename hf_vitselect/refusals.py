@@ -15,13 +15,15 @@ from hf_vitselect.columns import read_column
 from hf_vitselect.errors import AllRefusedError, RowError
 
 LONGEST_REASON = 200
+_OBJECTS = re.compile(r" ?<[\w.]+ object at 0x[0-9a-f]+>")  # an address is another one each time
 _QUOTED_FOLDERS = re.compile(r"""(?<=['"])(?:file://)?(?:[A-Za-z]:)?[\\/~][^'"]*[\\/](?=[^'"\\/]*['"])""")
 _FOLDERS = re.compile(r"""(?<![\w:/.\\])(?:file://|~|[A-Za-z]:)?[\\/]{1,2}(?:[^\s\\/'":,;]+[\\/])+""")
 
 
 def reason_of(error: RowError) -> str:
-    """A row's reason as a column holds it: one short line, and files of this machine by their name only."""
-    text = _FOLDERS.sub("", _QUOTED_FOLDERS.sub("", " ".join(error.message.split())))
+    """A row's reason as a column holds it: one short line that is the same on every machine."""
+    text = _OBJECTS.sub("", " ".join(error.message.split()))
+    text = _FOLDERS.sub("", _QUOTED_FOLDERS.sub("", text))
     if len(text) > LONGEST_REASON:
         text = f"{text[: LONGEST_REASON - 1]}…"
     return text.encode("utf-8", "replace").decode()
@@ -85,6 +87,12 @@ class Refusals:
         names = [f"{column}_status", f"{column}_reason"]
         statuses, reasons = (read_column(dataset, name).to_pylist() for name in names)
         return cls.of(zip(statuses, reasons, strict=True))
+
+    @classmethod
+    def of_errors(cls, rows: int, errors: Iterable[RowError]) -> "Refusals":
+        """From the number of rows and the errors of those that were refused."""
+        found = cls.of((error.status, reason_of(error)) for error in errors)
+        return cls(rows, found.counts, found.reasons)
 
     @property
     def refused(self) -> int:

@@ -226,7 +226,7 @@ def test_a_smaller_batch_goes_on_with_the_same_stage(tiny, tmp_path):
     ("section", "message"),
     [
         ({"select": {"rule": "Best"}}, "expected a rule among"),
-        ({"select": {"rule": "GroupedSampling", "quota": "falling"}}, "quota: expected"),
+        ({"select": {"rule": "GroupedSampling", "quota": "falling"}}, "expected quota to be 'uniform' or"),
         ({"score": {"signals": ["necessty"]}}, "signals: expected a list of some of"),
     ],
     ids=["rule", "quota", "signal"],

@@ -59,6 +59,7 @@ def test_the_reason_stands_beside_the_status_whichever_way_the_rows_go(way, tmp_
         ("https://host/pics/a.png", "https://host/pics/a.png"),
         ("spells </s> and 1/2", "spells </s> and 1/2"),
         ("two\n  lines", "two lines"),
+        ("cannot identify image file <_io.BytesIO object at 0x7f675310c6d0>", "cannot identify image file"),
         ("\ud800", "?"),
         ("x" * 1000, "x" * (LONGEST_REASON - 1) + "…"),
     ],
