@@ -100,6 +100,8 @@ def test_where_most_rows_are_refused_it_is_said(rows, out, tmp_path, recwarn):
     with expected if rows == 10 else nullcontext() as error:
         score(refused(rows), Fussy(column="x"), out and tmp_path / out)
     assert rows < 10 or error.value.scored["x_reason"][:] == ["no, thanks"] * 10
+    if out is not None:  # and a run that gave nothing binds nobody
+        score(refused(0), Easy(column="x"), tmp_path / ("run" if rows == 10 else "another"))
     said = [str(one.message) for one in recwarn if "too_long" in str(one.message)]
     assert len(said) == (rows == 6)
     assert all(text.startswith("6 of 10 rows (60%) have no x: 6 too_long (no, thanks)") for text in said)
