@@ -43,14 +43,15 @@ def read_reasons(
         Texts of shape (rows,), None where the status is ``ok``.
     """
     reasons = np.full(len(dataset), None, dtype=object)
-    refused = statuses != "ok"
+    unknown = statuses != "ok"
     for column in columns:
         names = (f"{column}_status", f"{column}_reason")
-        if refused.any() and all(dataset.features.get(name) == Value("string") for name in names):
+        if unknown.any() and all(dataset.features.get(name) == Value("string") for name in names):
             status, reason = (np.array(read_column(dataset, name).to_pylist(), object) for name in names)
-            unknown = refused & (status == statuses) & np.equal(reasons, None)
-            reasons[unknown] = reason[unknown]
-    reasons[refused & np.equal(reasons, None)] = f"no usable value in {' or '.join(columns)}"
+            explained = unknown & (status == statuses)
+            reasons[explained] = reason[explained]
+            unknown &= ~explained
+    reasons[unknown] = f"no usable value in {' or '.join(columns)}"
     return reasons
 
 
