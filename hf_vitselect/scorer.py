@@ -13,8 +13,8 @@ import pyarrow as pa
 from datasets import Features
 
 from hf_vitselect.data.layouts import read_mapping, read_table
-from hf_vitselect.errors import ColumnError
-from hf_vitselect.sources import identify
+from hf_vitselect.errors import ColumnError, ModelError
+from hf_vitselect.sources import identify, is_pinned
 
 
 class Scorer(ABC):
@@ -86,7 +86,13 @@ class Scorer(ABC):
         """What `load` returned for the weights as they are now."""
         identity = self._identity()
         if self._loaded is None or self._loaded[0] != identity:
-            self._loaded = (identity, self.load(identity))
+            loaded = self.load(identity)
+            if self._identity() != identity:
+                raise ModelError(
+                    f"expected the files of {self.model} to stay as they are while they are loaded, but they "
+                    "changed; score again when nothing writes there"
+                )
+            self._loaded = (identity, loaded)
         return self._loaded[1]
 
     @property
@@ -139,7 +145,7 @@ class Scorer(ABC):
         identity = configuration.pop("identity")
         del configuration["version"]
         vars(self).update(configuration)
-        self._start_empty(identity if "commit" in identity else None)
+        self._start_empty(identity if is_pinned(identity) else None)
 
     def _identity(self) -> dict[str, Any]:
         """The exact weights; a Hub commit is resolved once, a folder is looked at every time."""
@@ -147,10 +153,14 @@ class Scorer(ABC):
             return {}
         if self._commit is not None:
             return self._commit
-        identity = identify(self.model, self.revision)
-        if "commit" in identity:
+        identity = self.identify()
+        if is_pinned(identity):
             self._commit = identity
         return identity
+
+    def identify(self) -> dict[str, Any]:
+        """What stands for the loaded weights in fingerprint and recipe, as plain JSON."""
+        return identify(str(self.model), self.revision)
 
     def _device(self) -> str:
         import torch
