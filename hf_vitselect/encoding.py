@@ -310,7 +310,8 @@ class Encoder:
         Raises:
             ModelError: saying what is missing, and how to set it.
         """
-        if error.status == "too_long":  # the limit is to blame
+        # A limit is to blame for the first; a template that writes no images is good for text.
+        if error.status in ("too_long", "placeholder_mismatch"):
             return
         kind, why = type(self.processor).__name__, str(error).removeprefix(f"{error.status}: ")
         lacking = [name for name in _HAS_NONE if getattr(self.processor, name, "") is None]

@@ -122,10 +122,10 @@ def refuse_missing(
         ModelError: with the names and how many there are.
     """
     parts = {"missing": missing, "of another shape": misshapen, "that the model does not have": unknown}
-    told = [f"{len(names)} {kind}: {_some(names)}" for kind, names in parts.items() if names]
+    told = [f"{len(names)} weights {kind}: {_some(names)}" for kind, names in parts.items() if names]
     if told:
         raise ModelError(
-            f"expected every weight of {what} in its files, got weights {'; '.join(told)}; "
+            f"expected every weight of {what} in its files, got {'; '.join(told)}; "
             "they would be random or unused: use the configuration that the checkpoint was saved with, "
             "or save it again whole"
         )

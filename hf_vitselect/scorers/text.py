@@ -72,9 +72,9 @@ class TextEmbedding(Scorer):
 
         name, revision = identity["model"], identity.get("commit")
         with load_errors(name, what="a sentence-transformers model"):
-            model = SentenceTransformer(
-                name, revision=revision, device=self._device(), model_kwargs={"use_safetensors": True}
-            )
+            # Weights of another shape are named with the missing ones, below.
+            options = {"use_safetensors": True, "ignore_mismatched_sizes": True}
+            model = SentenceTransformer(name, revision=revision, device=self._device(), model_kwargs=options)
         for module in model:
             encoder = getattr(module, "auto_model", None)
             if encoder is not None:  # the other modules are strict about their weights

@@ -125,6 +125,11 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         card.text = card.text.replace("[None](https://huggingface.co/None)", "a model without a Hub address")
         address = self.hub_model_id or self.args.hub_model_id or path.parent.name
         quick_start = model_quick_start(address).rstrip() + "\n\n"
+        if end := self.data_collator.encoder.inserted:
+            quick_start += (
+                f"The chat template does not close every answer. In training `{end}` stood there, and it ends "
+                "what the model writes.\n\n"
+            )
         card.text = re.sub(r"## Quick start\n.*?(?=## )", lambda _: quick_start, card.text, flags=re.DOTALL)
         self.complete_card(card, dataset_name)
         card.save(path)
