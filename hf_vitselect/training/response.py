@@ -127,8 +127,8 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         quick_start = model_quick_start(address).rstrip() + "\n\n"
         if end := self.data_collator.encoder.inserted:
             quick_start += (
-                f"The chat template does not close every answer. In training `{end}` stood there, and it ends "
-                "what the model writes.\n\n"
+                f"The chat template does not close every answer: in training `{end}` stood there, and the "
+                "model stops with it.\n\n"
             )
         card.text = re.sub(r"## Quick start\n.*?(?=## )", lambda _: quick_start, card.text, flags=re.DOTALL)
         self.complete_card(card, dataset_name)
