@@ -13,6 +13,7 @@ from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 from hf_vitselect.arguments import (
     CompareArguments,
     PoolArguments,
+    PromptArguments,
     PushArguments,
     ReportArguments,
     ScoreArguments,
@@ -100,7 +101,9 @@ def make_rule(args: SelectArguments) -> Rule:
     return kind(**given)
 
 
-def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -> None:
+def seed_command(
+    args: SeedArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> None:
     """Fine-tunes the seed model and keeps the rows it was trained on."""
     train_seed_model(
         load_pool(args),
@@ -109,11 +112,13 @@ def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -
         with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
+        processing_class=prompt.processor_name_or_path,
+        end_of_turn=prompt.end_of_turn,
         seed=training.seed,
     )
 
 
-def score_command(args: ScoreArguments) -> None:
+def score_command(args: ScoreArguments, prompt: PromptArguments) -> None:
     """Scores a pool and saves it, columns joined, to the folder ``scored``."""
     scorers: list[Scorer] = []
     refuse_unknown_signals(args)
@@ -122,6 +127,7 @@ def score_command(args: ScoreArguments) -> None:
             _SIGNALS[signal](
                 args.model_name_or_path,
                 column=f"{signal}{args.suffix}",
+                processor=prompt.processor_name_or_path,
                 revision=args.model_revision,
                 dtype=args.dtype,
                 batch_size=args.batch_size,
@@ -129,6 +135,7 @@ def score_command(args: ScoreArguments) -> None:
                 attn_implementation=args.attn_implementation,
                 torch_compile=args.torch_compile,
                 max_length=args.max_length,
+                end_of_turn=prompt.end_of_turn,
                 trust_remote_code=args.trust_remote_code,
             )
             for signal in args.signals
@@ -157,7 +164,9 @@ def score_command(args: ScoreArguments) -> None:
         scored.save_to_disk(str(Path(args.output_dir, "scored")))
 
 
-def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFTConfig) -> None:
+def score_net_command(
+    args: ScoreNetArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> None:
     """Trains score net and model together; saves the pool with its difficulty to the folder ``scored``."""
     pool, out = load_pool(args), Path(training.output_dir)
     trainer = ScoreNetTrainer(
@@ -167,6 +176,8 @@ def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFT
         args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
+        processing_class=prompt.processor_name_or_path,
+        end_of_turn=prompt.end_of_turn,
     )
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
     trainer.save_model()
@@ -191,7 +202,9 @@ def select_command(args: SelectArguments) -> None:
     selection.save_to_disk(args.output_dir)
 
 
-def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig) -> None:
+def train_command(
+    args: TrainArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> None:
     """Fine-tunes on a selection, saves the model and its card, and pushes them if asked to."""
     trainer = SelectionSFTTrainer(
         model.model_name_or_path,
@@ -199,6 +212,8 @@ def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig)
         args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
+        processing_class=prompt.processor_name_or_path,
+        end_of_turn=prompt.end_of_turn,
     )
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
     trainer.save_model()
@@ -207,20 +222,24 @@ def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig)
         trainer.push_to_hub()
 
 
-def compare_command(args: CompareArguments, model: ModelConfig, training: SFTConfig) -> None:
+def compare_command(
+    args: CompareArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> None:
     """Compares selections with random rows, and prints what was found."""
     held_out = load_pool(PoolArguments(args.eval_dataset_name, args.eval_dataset_config, args.eval_split))
-    batch_size = training.per_device_eval_batch_size
+    batch_size, end_of_turn = training.per_device_eval_batch_size, prompt.end_of_turn
     comparison = compare(
         load_pool(args),
         dict(parse_method(text, args.by) for text in args.selections),
         model.model_name_or_path,
-        {name: find_evaluation(name, held_out, batch_size) for name in args.evaluations},
+        {name: find_evaluation(name, held_out, batch_size, end_of_turn) for name in args.evaluations},
         training.output_dir,
         budgets=[parse_budget(budget) for budget in args.budgets],
         seeds=args.seeds,
         args=with_model_options(model, training),
         peft_config=get_peft_config(model),
+        processor=prompt.processor_name_or_path,
+        end_of_turn=end_of_turn,
         by=args.by,
         matched=args.matched,
         full=args.full,

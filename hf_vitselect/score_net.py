@@ -10,10 +10,12 @@ from datasets import Dataset, List, Value
 from datasets import Sequence as SequenceFeature
 from huggingface_hub import ModelCard, ModelHubMixin, PyTorchModelHubMixin
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import nn
 
 from hf_vitselect.columns import read_features, read_scores
 from hf_vitselect.errors import ColumnError, ModelError
+from hf_vitselect.weights import load_errors, refuse_missing
 
 _Net = TypeVar("_Net", bound=ModelHubMixin)
 _NOT_GRADED = ("image_missing", "bad_row")
@@ -171,6 +173,21 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
         spread = np.where(high > low, high - low, np.inf)
         scaled = np.where(high > low, 2 * (filled - low) / spread - 1, 0.0)
         return scaled.astype(np.float32)
+
+    @classmethod
+    def _load_as_safetensor(cls, model: _Net, model_file: str, map_location: str, strict: bool) -> _Net:
+        """Loads every weight, of the right shape, or none."""
+        assert isinstance(model, nn.Module)
+        own = model.state_dict()
+        with load_errors(model_file, what="the weights of a score net"):
+            held = load_file(model_file, device=map_location)
+        shared = own.keys() & held.keys()
+        misshapen = [name for name in shared if own[name].shape != held[name].shape]
+        refuse_missing(
+            f"the score net of {model.columns}", own.keys() - shared, held.keys() - shared, misshapen
+        )
+        model.load_state_dict(held)
+        return model.eval()  # type: ignore[return-value]
 
     @classmethod
     def _load_as_pickle(cls, model: _Net, model_file: str, map_location: str, strict: bool) -> _Net:

@@ -24,6 +24,7 @@ from hf_vitselect.compare.methods import (
 )
 from hf_vitselect.compare.trials import Setup, Trial, finish, slug
 from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.encoding import EndOfTurn
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation import Evaluation
 from hf_vitselect.rules import Random, Rule
@@ -44,6 +45,8 @@ def compare(
     seeds: int = 3,
     args: SFTConfig | None = None,
     peft_config: Any = None,
+    processor: str | None = None,
+    end_of_turn: EndOfTurn = "auto",
     by: str = "necessity",
     matched: Collection[str] | None = None,
     full: bool = False,
@@ -70,6 +73,8 @@ def compare(
         seeds: fine-tunes of each; with fewer than three hardly anything can be told.
         args: of every fine-tune; its seed is that of the first.
         peft_config: as in TRL.
+        processor: the Hub id or folder of a processor in place of the model's own.
+        end_of_turn: of every fine-tune, as in `SelectionSFTTrainer`; an evaluation has its own.
         by: the score column of rules, and of random rows: they are drawn from those with a usable score.
         matched: the selections beside which random rows of the same lengths are put; all of them by default.
         full: whether to fine-tune on all usable rows too, for the share of full performance.
@@ -119,7 +124,8 @@ def compare(
                 picked = add(name, rows, seed, methods[name], pool).subset.indices
                 if matched is None or name in matched:
                     add(MATCHED.format(name), rows, seed, *length_matched(pool, lengths, picked, by))
-    finish(trials, Setup.of(model, args, peft_config, evaluations), processes)
+    setup = Setup.of(model, args, peft_config, evaluations, processor, end_of_turn)
+    finish(trials, setup, processes)
     comparison = Comparison.of(trials, list(evaluations), pool, lengths, columns)
     comparison.save(folder)
     return comparison

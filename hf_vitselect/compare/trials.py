@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from trl import SFTConfig
 
+from hf_vitselect.encoding import EndOfTurn
 from hf_vitselect.evaluation import Evaluation
 from hf_vitselect.runs import Run, last_whole_checkpoint
 from hf_vitselect.selection import Selection
@@ -37,6 +38,8 @@ class Setup:
         args: of every fine-tune; output folder and seed are the trial's own.
         peft_config: as in TRL.
         evaluations: by name.
+        processor: the Hub id or folder of one in place of the model's own; None for that.
+        end_of_turn: as in `SelectionSFTTrainer`.
         training: plain JSON; what a fine-tune depends on.
         identities: the same of every evaluation.
     """
@@ -45,18 +48,32 @@ class Setup:
     args: SFTConfig
     peft_config: Any
     evaluations: Mapping[str, Evaluation]
+    processor: str | None
+    end_of_turn: EndOfTurn
     training: dict[str, Any]
     identities: dict[str, dict[str, Any]]
 
     @classmethod
     def of(
-        cls, model: str, args: SFTConfig, peft_config: Any, evaluations: Mapping[str, Evaluation]
+        cls,
+        model: str,
+        args: SFTConfig,
+        peft_config: Any,
+        evaluations: Mapping[str, Evaluation],
+        processor: str | None = None,
+        end_of_turn: EndOfTurn = "auto",
     ) -> "Setup":
         """The setup, with the exact weights behind the model's name."""
         revision = (args.model_init_kwargs or {}).get("revision")
-        training = {"model": identify(model, revision), "args": _plain(args), "peft": _plain(peft_config)}
+        training = {
+            "model": identify(model, revision),
+            "processor": processor and identify(processor),
+            "end_of_turn": end_of_turn,
+            "args": _plain(args),
+            "peft": _plain(peft_config),
+        }
         identities = {name: _identity(evaluation) for name, evaluation in evaluations.items()}
-        return cls(model, args, peft_config, evaluations, training, identities)
+        return cls(model, args, peft_config, evaluations, processor, end_of_turn, training, identities)
 
 
 @dataclass(frozen=True)
@@ -126,7 +143,12 @@ class Trial:
             include_num_input_tokens_seen="non_padding",
         )
         trainer = SelectionSFTTrainer(
-            setup.model, selection=self.subset, args=args, peft_config=setup.peft_config
+            setup.model,
+            selection=self.subset,
+            args=args,
+            peft_config=setup.peft_config,
+            processing_class=setup.processor,
+            end_of_turn=setup.end_of_turn,
         )
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(out))
         trainer.save_model()

@@ -122,7 +122,7 @@ class Layout:
         tools = row.get(self.tools_column) if self.tools_column else None
         if is_empty(tools):
             return None
-        return json.dumps([from_text(tool) for tool in from_text(tools)], ensure_ascii=False, sort_keys=True)
+        return json.dumps([from_text(tool) for tool in from_text(tools)], ensure_ascii=False)
 
     def _refuse_media(self, row: Mapping[str, Any]) -> None:
         for name in self.media_columns:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ClipEmbedding(ClipFeatureScorer):
-    """The unit image feature joined with the unit text feature of a CLIP model.
+    """The unit image feature joined with the unit text feature of a CLIP or SigLIP model.
 
     Self-Filter (arXiv 2402.12501) uses openai/clip-vit-large-patch14, which gives 2 x 768 = 1536
     dimensions; the cosine of two rows is then the mean of their image and text cosines. The text is the
@@ -26,7 +26,7 @@ class ClipEmbedding(ClipFeatureScorer):
     Adds ``embedding`` (float32, fixed length 2 x projection) and ``embedding_status``.
 
     Args:
-        model: a CLIP model, a Hub id or a folder.
+        model: a CLIP or SigLIP model, a Hub id or a folder.
         column: name of the main column.
         revision: a commit, branch or tag on the Hub.
         batch_size: rows in one forward.
@@ -43,7 +43,7 @@ class ClipEmbedding(ClipFeatureScorer):
     def features(self) -> Features:
         """The fixed-length vector and the status; reads the model's configuration, not its weights."""
         identity = self._identity()
-        width = _projection(identity["model"], identity.get("commit"), identity.get("digest"))
+        width = _width(identity["model"], identity.get("commit"), identity.get("digest"))
         vector = List(Value("float32"), length=2 * width)
         return Features({self.column: vector, self.status_column: Value("string")})
 
@@ -59,8 +59,8 @@ class ClipEmbedding(ClipFeatureScorer):
 
 
 @lru_cache(maxsize=32)
-def _projection(model: str, commit: str | None, digest: str | None) -> int:
+def _width(model: str, commit: str | None, digest: str | None) -> int:
     """The width of one feature; ``digest`` only tells one state of a folder from the next."""
-    from transformers import AutoConfig
+    from hf_vitselect.clip import feature_width
 
-    return int(AutoConfig.from_pretrained(model, revision=commit).projection_dim)
+    return feature_width(model, commit)

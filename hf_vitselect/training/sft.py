@@ -19,10 +19,11 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
     Args:
         model: a Hub id, a folder, or a loaded model.
         selection: what to train on.
-        **options: every other argument of `ResponseSFTTrainer`: ``args``, ``peft_config``, ...
+        **options: every other argument of `ResponseSFTTrainer`: ``args``, ``peft_config``, ``end_of_turn``,
+            ...
 
     Raises:
-        ModelError: if the processor has no chat template or a slow tokenizer.
+        ModelError: if the model cannot be loaded or lacks weights, or the processor does not fit.
         RowError: if a row is longer than ``args.max_length``.
 
     Example:
