@@ -10,6 +10,7 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoProcessor
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import Picture, image_error, refuse_resize
 from hf_vitselect.errors import ModelError, RowError
+from hf_vitselect.forward import full_precision
 from hf_vitselect.weights import load_errors, load_whole
 
 _PADS_TO_CONTEXT = {"siglip", "siglip2"}
@@ -114,6 +115,7 @@ class Clip:
             return pixels
 
     @torch.inference_mode()
+    @full_precision()
     def _forward(
         self, pictures: Sequence[list[Mapping[str, torch.Tensor]]], texts: Sequence[str]
     ) -> list[ClipFeatures]:

@@ -13,7 +13,11 @@ VitSelectError
 └── RowError        one row that cannot be used; carries a status, never ends a scoring run
 """
 
-from typing import Literal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+_SHOWN = 3  # rows that a message names
 
 RowStatus = Literal[
     "ok",
@@ -126,8 +130,36 @@ class RowError(VitSelectError):
 
     Attributes:
         status: the row's status; never ``ok``.
+        message: why it has that status, in a few words.
+        known: values that the row has nevertheless, by column.
     """
 
-    def __init__(self, status: RowStatus, message: str) -> None:
-        super().__init__(f"{status}: {message}")
+    def __init__(self, status: RowStatus, message: str, known: Mapping[str, Any] | None = None) -> None:
+        super().__init__(status, message, known)  # so that it can be pickled
         self.status: RowStatus = status
+        self.message = message
+        self.known: Mapping[str, Any] = known or {}
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.message}"
+
+
+def counted(errors: Mapping[int, RowError]) -> dict[str, int]:
+    """How many rows have which status.
+
+    Args:
+        errors: by row.
+    """
+    return dict(sorted(Counter(error.status for error in errors.values()).items()))
+
+
+def shown(errors: Mapping[int, RowError], ids: Sequence[str] | None = None) -> str:
+    """The first rows with their reasons.
+
+    Args:
+        errors: by row.
+        ids: of all rows, if they are known.
+    """
+    first = list(errors.items())[:_SHOWN]
+    named = [f"row {i}{'' if ids is None else f' ({ids[i]})'}: {error}" for i, error in first]
+    return "; ".join(named) + f"; and {len(errors) - _SHOWN} more" * (len(errors) > _SHOWN)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset, concatenate_datasets
 from tqdm.auto import tqdm
 
+from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.data.files import files_digest, image_files
 from hf_vitselect.data.layouts import find_layout, refuse_transform, undecoded
 from hf_vitselect.data.roots import image_roots, mark_roots
@@ -66,7 +67,8 @@ def score(
         written to ``output_dir``.
 
     Raises:
-        ColumnError: if a column would be overwritten, or two scorers add the same one.
+        ColumnError: if a column would be overwritten, two scorers add the same one, or the pool has columns
+            of the names that `Selection.scores` adds.
         LayoutError: if the columns are no known conversation layout, there are no rows, or the pool has a
             transform.
         StaleRunError: if ``output_dir`` holds shards of other scorers or of another pool.
@@ -87,6 +89,7 @@ def score(
         )
     if shard_size < 1:
         raise ValueError(f"expected shard_size from 1, got {shard_size}")
+    refuse_reserved(dataset.features)
     _refuse_columns(dataset.features, scorers)
     record = {
         "source": recorded_source(dataset),

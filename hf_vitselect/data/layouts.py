@@ -436,3 +436,8 @@ LAYOUTS = (
         {"texts": [{"user": "What color is it?", "assistant": "red"}], "images": _CELL},
     ),
 )
+
+
+def conversation_columns() -> set[str]:
+    """Every column that some layout reads."""
+    return {"images", "image"}.union(*(layout.text_columns for layout in LAYOUTS))

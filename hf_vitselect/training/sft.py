@@ -23,8 +23,7 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
             ...
 
     Raises:
-        ModelError: if the model cannot be loaded or lacks weights, or the processor does not fit.
-        RowError: if a row is longer than ``args.max_length``.
+        BudgetError, ModelError, RowError, ValueError: as in `ResponseSFTTrainer`.
 
     Example:
         >>> trainer = SelectionSFTTrainer(  # doctest: +SKIP
@@ -35,7 +34,7 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
 
     def __init__(self, model: Any, *, selection: Selection, **options: Any) -> None:
         self.selection = selection
-        super().__init__(model, train_dataset=selection.dataset, **options)
+        super().__init__(model, train_dataset=selection.dataset, row_ids=selection.row_ids, **options)
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
         """Names the data sets and adds the selection's section."""
