@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hf_vitselect.card import model_quick_start
 from hf_vitselect.encoding import Encoder
 from hf_vitselect.errors import RowError
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
+from hf_vitselect.training.places import without_places
 
 
 class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
@@ -79,6 +81,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             **options,
         )
 
+    _push: ExitStack | None = None
+    """What ends with the push that is going on, if there is one."""
+
     @property
     def base_model(self) -> Any:
         """The model itself, without an adapter around it."""
@@ -107,6 +112,24 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         card.text = re.sub(r"## Quick start\n.*?(?=## )", lambda _: quick_start, card.text, flags=re.DOTALL)
         self.complete_card(card, dataset_name)
         card.save(path)
+        if self._push is not None:  # Between here and the upload nothing is written.
+            name = self.base_model.config.name_or_path
+            self.args.output_dir = str(self._push.enter_context(without_places(path.parent, name)))
+
+    def push_to_hub(
+        self, commit_message: str | None = "End of training", blocking: bool = True, *args: Any, **kwargs: Any
+    ) -> Any:
+        """TRL's push, without the names of this machine's folders; it always waits for the upload."""
+        folder = self.args.output_dir
+        self._push = ExitStack()
+        try:
+            with self._push:
+                return super().push_to_hub(commit_message, True, *args, **kwargs)
+        finally:
+            self._push, self.args.output_dir = None, folder
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Nothing: a checkpoint names folders of this machine, and the whole model is pushed at the end."""
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
         """Adds to the card what a kind of training has to say of its data."""
