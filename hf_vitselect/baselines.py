@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.columns import read_column, read_scores
+from hf_vitselect.columns import LENGTHS, read_column, read_scores, read_statuses
 from hf_vitselect.rules import LengthMatchedRandom, Random
 from hf_vitselect.selection import Selection
 
@@ -30,7 +30,7 @@ def baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
 
 def length_column(selection: Selection) -> str | None:
     """The column of ``selection.scores`` that says how long a row's answers are."""
-    names = ("response_tokens", "answer_characters")
+    names = (LENGTHS, "answer_characters")
     return next((name for name in names if name in selection.scores.column_names), None)
 
 
@@ -40,8 +40,8 @@ def _usable(selection: Selection) -> NDArray[np.int64]:
     by, over = selection.recipe.get("by"), selection.recipe.get("over")
     if by is not None and by in scores.column_names:
         usable &= read_scores(scores, by)[1] == "ok"
-    if f"{over}_status" in scores.column_names:
-        usable &= np.asarray(read_column(scores, f"{over}_status").to_pylist(), dtype=object) == "ok"
+    if over is not None and (statuses := read_statuses(scores, over)) is not None:
+        usable &= statuses == "ok"
     if "excluded" in scores.column_names:
         usable &= ~_column(selection, "excluded")
     return np.flatnonzero(usable | _column(selection, "selected"))

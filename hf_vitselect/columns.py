@@ -1,20 +1,79 @@
-"""Score and embedding columns as arrays, and which of their rows can be picked."""
+"""Score and embedding columns as arrays, which of their rows can be picked, and names that are ours."""
 
+import difflib
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
-from typing import Any
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import ClassLabel, Dataset, List, Sequence, Value
+from datasets import ClassLabel, Dataset, LargeList, List, Sequence, Value
 from numpy.typing import NDArray
 
-from hf_vitselect.errors import ColumnError
+from hf_vitselect.errors import ColumnError, RowStatus
 
+RESERVED = (
+    "row_id",
+    "selected",
+    "rank",
+    "excluded",
+    "dropped_by",
+    "dropped_reason",
+    "answer_characters",
+)
+"""Columns of `Selection.scores` that no scorer adds: a pool's own would be replaced, or taken for them."""
+
+LENGTHS = "response_tokens"
+"""The lengths that `NecessityScorer` adds; integers of this name are read as such, whoever counted them."""
+
+_STATUSES = frozenset(get_args(RowStatus))
 _BATCH_ROWS = 512
 _IN_MEMORY = 2**26  # bytes of vectors that are kept in memory: 64 MiB
+
+
+def refuse_reserved(columns: Mapping[str, Any], reserved: Iterable[str] = RESERVED) -> None:
+    """Refuses a pool with columns whose names are ours, before any work is done on it.
+
+    Args:
+        columns: the pool's, each with its type, or None where the type is not known.
+        reserved: the names.
+
+    Raises:
+        ColumnError: with the renames to make.
+    """
+    taken = [name for name in reserved if name in columns]
+    lengths = columns.get(LENGTHS)
+    if lengths is not None and not (isinstance(lengths, Value) and re.match("u?int", lengths.dtype)):
+        taken.append(LENGTHS)
+    if taken:
+        renames = {name: _free_name(name, columns) for name in taken}
+        raise ColumnError(
+            f"expected a pool without columns of our own names, got {taken}; "
+            f"rename yours with dataset.rename_columns({renames})"
+        )
+
+
+def refuse_missing(names: Iterable[str], columns: Iterable[str], use: str, advice: str = "add it") -> None:
+    """Refuses columns that are not there.
+
+    Args:
+        names: that are wanted.
+        columns: that are there.
+        use: how the message begins, such as ``expected a column``.
+        advice: what to do where no name is near.
+
+    Raises:
+        ColumnError: with the nearest names that are there.
+    """
+    columns = list(columns)
+    for name in names:
+        if name not in columns:
+            near = difflib.get_close_matches(str(name), columns, n=2)
+            advice = f"did you mean {' or '.join(map(repr, near))}?" if near else advice
+            raise ColumnError(f"{use} {name!r}; there are {columns}; {advice}")
 
 
 def read_column(dataset: Dataset, name: str) -> pa.ChunkedArray:
@@ -34,7 +93,9 @@ def read_values(dataset: Dataset, column: str) -> NDArray[Any]:
             f"expected single values in {column!r}, got {kind}; give a column of texts or numbers"
         )
     array = read_column(dataset, column)
-    if _is_numeric(kind) and kind.dtype != "bool":
+    if is_numeric(kind) and kind.dtype != "bool":
+        if kind.dtype.startswith("decimal"):
+            array = pc.cast(array, pa.float64())
         values: NDArray[Any] = array.to_numpy()
         return values
     return np.array(array.to_pylist(), dtype=object)
@@ -48,13 +109,17 @@ def read_scores(dataset: Dataset, column: str) -> tuple[NDArray[np.float64], NDA
         cannot be picked: what the column's status column says, ``bad_row`` for a null, ``non_finite``.
 
     Raises:
-        ColumnError: if the column is not numeric.
+        ColumnError: if the column is not numeric, or nobody knows whose its status column is.
     """
     kind = dataset.features[column]
-    if not _is_numeric(kind):
-        raise ColumnError(f"expected numbers in {column!r}, got {kind}; give a numeric column as by=")
+    if not is_numeric(kind):
+        raise ColumnError(
+            f"expected numbers in {column!r}, got {kind}; give a numeric column as by=, or cast this one "
+            f"with dataset.cast_column({column!r}, Value('float64'))"
+        )
     array = read_column(dataset, column)
-    scores = pc.fill_null(pc.cast(array, pa.float64()), 0.0).to_numpy()
+    # Integers beyond 2**53 are rounded, not refused.
+    scores = pc.fill_null(pc.cast(array, pa.float64(), safe=False), 0.0).to_numpy()
     return scores, _statuses(dataset, column, array.is_null().to_numpy(), np.isfinite(scores))
 
 
@@ -66,33 +131,70 @@ def read_features(dataset: Dataset, column: str) -> tuple[NDArray[np.float32], N
     gone with the array. Both are read-only.
 
     Returns:
-        The vectors, float32 of shape (rows, dimensions), zeros where null; and each row's status, as in
-        `read_scores`.
+        The vectors, float32 of shape (rows, dimensions), zeros where there is none; and each row's status, as
+        in `read_scores`. An empty vector is ``bad_row``, and so is one of another length than most have.
 
     Raises:
-        ColumnError: if the column holds no vectors of one length.
+        ColumnError: if the column holds no vectors, no length is that of more than half of them, or nobody
+            knows whose its status column is.
         OSError: if the temporary file finds no room.
     """
     kind = dataset.features[column]
-    if not (isinstance(kind, (List, Sequence)) and _is_numeric(kind.feature)):
-        raise ColumnError(f"expected vectors in {column!r}, got {kind}; give an embedding column as over=")
-    null = np.zeros(len(dataset), dtype=np.bool_)
-    lengths: set[int] = set()
+    if not (isinstance(kind, (List, LargeList, Sequence)) and is_numeric(kind.feature)):
+        raise ColumnError(
+            f"expected vectors in {column!r}, one a row, got {kind}; "
+            "give an embedding column as over=, List(Value('float32')) say"
+        )
+    lengths = np.zeros(len(dataset), dtype=np.int64)
     for start, batch in _batches(dataset, column):
-        null[start : start + len(batch)] = batch.is_null().to_numpy(zero_copy_only=False)
-        lengths |= set(pc.unique(pc.list_value_length(batch.drop_null())).to_pylist())
-    if len(lengths) > 1:
-        raise ColumnError(f"expected vectors of one length in {column!r}, got lengths {sorted(lengths)[:5]}")
-    dimensions = lengths.pop() if lengths else 0
+        lengths[start : start + len(batch)] = pc.fill_null(pc.list_value_length(batch), 0).to_numpy()
+    dimensions = _most_frequent_length(lengths, column)
+    odd = (lengths != dimensions) | (lengths == 0)
 
-    features = _view(dataset, column, dimensions)
-    if features is None or null.any() or features.nbytes <= _IN_MEMORY:
+    features = None if odd.any() else _view(dataset, column, dimensions)
+    if features is None or features.nbytes <= _IN_MEMORY:
         batches = (_vectors(batch, dimensions) for _, batch in _batches(dataset, column))
         features = _gather(batches, len(dataset), dimensions)
     finite = np.ones(len(dataset), dtype=np.bool_)
     for start in range(0, len(dataset), _BATCH_ROWS):
         finite[start : start + _BATCH_ROWS] = np.isfinite(features[start : start + _BATCH_ROWS]).all(axis=1)
-    return features, _statuses(dataset, column, null, finite)
+    return features, _statuses(dataset, column, odd, finite)
+
+
+def read_statuses(dataset: Dataset, column: str) -> NDArray[np.object_] | None:
+    """What the status column of a column says, ``bad_row`` for a null; None if it has none.
+
+    A scorer's status column says nothing but statuses. One that says none of them is the user's own: it is
+    left alone, with a warning.
+
+    Raises:
+        ColumnError: if some of its values are statuses and others are not.
+    """
+    name = f"{column}_status"
+    if name not in dataset.column_names:
+        return None
+    found = _distinct_texts(dataset, name)
+    if not found & _STATUSES:
+        warnings.warn(
+            f"{name!r} holds no status of a scorer, so it is not taken for the status of {column!r}: "
+            "no row is left out because of it",
+            stacklevel=2,
+        )
+        return None
+    if odd := sorted(found - _STATUSES):
+        raise ColumnError(
+            f"expected statuses of {column!r} in {name!r} or none at all, got {odd[0]!r} beside "
+            f"{min(found & _STATUSES)!r}; rename the column, if it is yours, with "
+            f"dataset.rename_column({name!r}, {_free_name(name, dataset.column_names)!r})"
+        )
+    texts = pc.cast(read_column(dataset, name), pa.large_string())
+    return np.array(pc.fill_null(texts, "bad_row").to_pylist(), dtype=object)
+
+
+def holds_statuses(dataset: Dataset, name: str) -> bool:
+    """Whether a column is a scorer's status column."""
+    found = _distinct_texts(dataset, name) if name.endswith("_status") else frozenset()
+    return bool(found) and found <= _STATUSES
 
 
 def keep_rows(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -115,11 +217,36 @@ def _batches(dataset: Dataset, column: str) -> Iterator[tuple[int, pa.Array]]:
         yield start, vectors[start : start + _BATCH_ROWS].column(0).combine_chunks()
 
 
+def _most_frequent_length(lengths: NDArray[np.int64], column: str) -> int:
+    """The length that more than half of the vectors have, 0 if there is none that is not empty."""
+    values, counts = np.unique(lengths[lengths > 0], return_counts=True)
+    if not len(values):
+        return 0
+    if 2 * counts.max() <= counts.sum():
+        raise ColumnError(
+            f"expected vectors of one length in {column!r}, got lengths {values[:5].tolist()}, none of them "
+            "that of more than half; embed the rows again with one model"
+        )
+    most = int(values[counts.argmax()])
+    if others := int(counts.sum() - counts.max()):
+        warnings.warn(
+            f"{others} of {len(lengths)} vectors in {column!r} have another length than {most}, "
+            f"{int(values[values != most][0])} for one: these rows count as bad_row",
+            stacklevel=3,
+        )
+    return most
+
+
 def _vectors(batch: pa.Array, dimensions: int) -> NDArray[np.float32]:
+    """The vectors of this length; zeros in place of others."""
     vectors = np.zeros((len(batch), dimensions), dtype=np.float32)
-    there = batch.is_valid().to_numpy(zero_copy_only=False)
-    flat = pc.list_flatten(batch).to_numpy(zero_copy_only=False)
-    vectors[there] = flat.reshape(there.sum(), dimensions)
+    fits = pc.fill_null(pc.equal(pc.list_value_length(batch), dimensions), False)
+    flat = pc.list_flatten(batch.filter(fits))
+    if flat.type != pa.float32():
+        flat = pc.cast(flat, pa.float64(), safe=False)
+    values = flat.to_numpy(zero_copy_only=False).reshape(pc.sum(fits).as_py() or 0, dimensions)
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite: its row's status
+        vectors[fits.to_numpy(zero_copy_only=False)] = values
     return vectors
 
 
@@ -145,17 +272,32 @@ def _gather(batches: Iterable[NDArray[np.float32]], rows: int, dimensions: int) 
         return np.memmap(file, dtype=np.float32, mode="r", shape=(rows, dimensions))
 
 
-def _is_numeric(kind: Any) -> bool:
+def is_numeric(kind: Any) -> bool:
+    """Whether a column of this type holds one number a row; truth values are 0 and 1."""
     return isinstance(kind, Value) and re.match(r"u?int|float|bool|decimal", kind.dtype) is not None
+
+
+def _distinct_texts(dataset: Dataset, name: str) -> frozenset[str]:
+    """The different values of a column of texts without null; none of a column of another type."""
+    kind = dataset.features[name]
+    if not (isinstance(kind, Value) and "string" in kind.dtype):
+        return frozenset()
+    return frozenset(pc.unique(pc.cast(read_column(dataset, name), pa.large_string())).to_pylist()) - {None}
+
+
+def _free_name(name: str, columns: Iterable[str]) -> str:
+    taken = set(columns)
+    while name in taken:
+        name = f"my_{name}"
+    return name
 
 
 def _statuses(
     dataset: Dataset, column: str, null: NDArray[np.bool_], finite: NDArray[np.bool_]
 ) -> NDArray[np.object_]:
-    statuses = np.full(len(dataset), "ok", dtype=object)
-    if f"{column}_status" in dataset.column_names:
-        recorded = read_column(dataset, f"{column}_status")
-        statuses[:] = pc.fill_null(recorded, "bad_row").to_pylist()
+    statuses = read_statuses(dataset, column)
+    if statuses is None:
+        statuses = np.full(len(dataset), "ok", dtype=object)
     statuses[(statuses == "ok") & null] = "bad_row"
     statuses[(statuses == "ok") & ~finite] = "non_finite"
     return statuses

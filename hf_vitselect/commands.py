@@ -32,7 +32,7 @@ from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.rules.base import Rule
 from hf_vitselect.rules.by_name import RULES, rule_class
 from hf_vitselect.score_net import ScoreNet
-from hf_vitselect.scorer import Scorer
+from hf_vitselect.scorer import Scorer, refuse_overwrite
 from hf_vitselect.scorers import (
     ClipEmbedding,
     ClipScore,
@@ -160,6 +160,7 @@ def score_command(args: ScoreArguments) -> None:
 def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFTConfig) -> None:
     """Trains score net and model together; saves the pool with its difficulty to the folder ``scored``."""
     pool, out = load_pool(args), Path(training.output_dir)
+    refuse_overwrite(ScoreNetScorer(str(out / "score_net")), pool.column_names)
     trainer = ScoreNetTrainer(
         model.model_name_or_path,
         pool=pool,
@@ -209,11 +210,14 @@ def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig)
 
 def compare_command(args: CompareArguments, model: ModelConfig, training: SFTConfig) -> None:
     """Compares selections with random rows, and prints what was found."""
+    methods = [parse_method(text, args.by) for text in args.selections]
+    if len(methods) > len(dict(methods)):
+        raise ValueError(f"selections: expected different names, got {[name for name, _ in methods]}")
     held_out = load_pool(PoolArguments(args.eval_dataset_name, args.eval_dataset_config, args.eval_split))
     batch_size = training.per_device_eval_batch_size
     comparison = compare(
         load_pool(args),
-        dict(parse_method(text, args.by) for text in args.selections),
+        dict(methods),
         model.model_name_or_path,
         {name: find_evaluation(name, held_out, batch_size) for name in args.evaluations},
         training.output_dir,

@@ -7,13 +7,14 @@ An evaluation is any function of a model's folder that returns one number a row,
         return results["results"]["pope"]["acc,none"]
 
 The classes here are such functions. They also have an ``identity``, so that a run that goes on notices other
-held-out rows; a plain function goes by its name.
+held-out rows; a plain function goes by its name. A ``check`` is called with the model's encoder before the
+first fine-tune, and raises if the rows cannot be evaluated.
 """
 
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, TypeVar
@@ -22,11 +23,12 @@ import torch
 from datasets import Dataset
 from numpy.typing import ArrayLike
 
+from hf_vitselect.columns import refuse_missing
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.layouts import read_rows, read_table, undecoded
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.encoding import Encoded, Encoder
-from hf_vitselect.errors import ColumnError, RowError
+from hf_vitselect.errors import ColumnError, RowError, counted, shown
 from hf_vitselect.scoring import pool_digest
 from hf_vitselect.signals import ResponseSignals
 from hf_vitselect.vlm import VLM
@@ -53,6 +55,32 @@ class HeldOut:
         """What the scores depend on beside the model, as plain JSON."""
         settings = {name: _name(value) for name, value in vars(self).items() if name != "rows"}
         return {"evaluation": type(self).__name__, "rows": pool_digest(row_ids(self.rows)), **settings}
+
+    def asked(self) -> Iterator[tuple[int, Conversation | RowError]]:
+        """What a model is asked, each with its row's place; a row that cannot be read is its error."""
+        yield from enumerate(row for table in undecoded(self.rows) for row in read_table(table))
+
+    def check(self, encoder: Encoder) -> None:
+        """Refuses rows that cannot be evaluated, before any model is trained for it.
+
+        Args:
+            encoder: of the models that are to be evaluated.
+
+        Raises:
+            RowError: naming the first of them.
+            ValueError: if there is no row.
+        """
+        if not len(self.rows):
+            raise ValueError(f"expected held-out rows for {type(self).__name__}, got none")
+        errors: dict[int, RowError] = {}
+        for i, row in self.asked():
+            try:
+                if isinstance(row, RowError):
+                    raise row
+                encoder.encode(row)
+            except RowError as error:
+                errors[i] = error
+        _refuse(errors, self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +126,7 @@ class MultipleChoice(HeldOut):
     options are at no disadvantage. A tie is wrong.
 
     Attributes:
-        options: the column with each row's options, a list of texts with the right answer among them.
+        options: the column with each row's options, a list of different texts, the right answer among them.
     """
 
     options: str = "options"
@@ -107,30 +135,38 @@ class MultipleChoice(HeldOut):
         """Float scores, one a row.
 
         Raises:
-            ColumnError: if the options are no column, or a right answer is not among them.
+            ColumnError: if the options are no column, or a row has not two different ones, one of them right.
             RowError: if a row cannot be read.
         """
-        asked, right = self._ask()
+        rows = _conversations(self.rows)
+        asked = _all([row for _, row in self.asked()])
         losses = iter(_all(VLM.load(model).score(asked, self.batch_size)))
         scores = []
-        for place, count in right:
-            means = [next(losses).mean for _ in range(count)]
-            scores.append(float(all(means[place] < other for i, other in enumerate(means) if i != place)))
+        for row, options in zip(rows, self._options(rows), strict=True):
+            means = {option: next(losses).mean for option in options}
+            right = means.pop(row.turns[-1].text.strip())
+            scores.append(float(all(right < other for other in means.values())))
         return scores
 
-    def _ask(self) -> tuple[list[Conversation], list[tuple[int, int]]]:
-        """Every row with every option; and for each row the right one's place and how many there are."""
-        if self.options not in self.rows.column_names:
-            raise ColumnError(f"expected a column {self.options!r} of options, got {self.rows.column_names}")
-        asked, right = [], []
-        for row, options in zip(_conversations(self.rows), self.rows[self.options], strict=True):
+    def asked(self) -> Iterator[tuple[int, Conversation | RowError]]:
+        """Every row with every option as its answer."""
+        rows = _conversations(self.rows)
+        for i, (row, options) in enumerate(zip(rows, self._options(rows), strict=True)):
+            for option in options:
+                yield i, replace(row, turns=(*row.turns[:-1], Turn("assistant", (option,))))
+
+    def _options(self, rows: Sequence[Conversation]) -> Iterator[list[str]]:
+        refuse_missing([self.options], self.rows.column_names, "options: expected a column")
+        for i, (row, options) in enumerate(zip(rows, self.rows[self.options], strict=True)):
             answer = row.turns[-1].text.strip()
+            if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+                raise ColumnError(f"row {i}: expected a list of texts in {self.options!r}, got {options!r}")
             texts = [option.strip() for option in options]
             if answer not in texts:
-                raise ColumnError(f"expected the answer {answer!r} among the options, got {texts}")
-            asked += [replace(row, turns=(*row.turns[:-1], Turn("assistant", (option,)))) for option in texts]
-            right.append((texts.index(answer), len(texts)))
-        return asked, right
+                raise ColumnError(f"row {i}: expected the answer {answer!r} among the options, got {texts}")
+            if len(texts) < 2 or len(set(texts)) < len(texts):
+                raise ColumnError(f"row {i}: expected two options or more, all different, got {texts}")
+            yield texts
 
 
 def token_f1(answers: Sequence[str], right: Sequence[str]) -> list[float]:
@@ -162,6 +198,10 @@ class Generated(HeldOut):
 
     metric: Callable[[list[str], list[str]], ArrayLike] = token_f1
     max_new_tokens: int = 64
+
+    def asked(self) -> Iterator[tuple[int, Conversation | RowError]]:
+        """Every row, whose last turn must be an answer."""
+        yield from enumerate(_conversations(self.rows))
 
     def __call__(self, model: str) -> ArrayLike:
         """What the metric returns.
@@ -269,10 +309,21 @@ def _ends(vlm: VLM, encoder: Encoder, rows: Sequence[Encoded]) -> list[int]:
 
 def _conversations(rows: Dataset) -> list[Conversation]:
     read = list(read_rows(rows))
-    for row in read:
+    for i, row in enumerate(read):
         if isinstance(row, Conversation) and (not row.turns or row.turns[-1].role != "assistant"):
-            raise RowError("no_response", "expected an answer as the last turn of every held-out row")
+            read[i] = RowError("no_response", "expected an answer as the last turn of every held-out row")
+    _refuse({i: row for i, row in enumerate(read) if isinstance(row, RowError)}, rows)
     return _all(read)
+
+
+def _refuse(errors: dict[int, RowError], rows: Dataset) -> None:
+    """Refuses held-out rows that cannot be evaluated: a score of the others is another score."""
+    if errors:
+        raise RowError(
+            next(iter(errors.values())).status,
+            f"{len(errors)} of {len(rows)} held-out rows cannot be evaluated ({counted(errors)}): "
+            f"{shown(errors, row_ids(rows))}; leave them out with dataset.select",
+        )
 
 
 def _all(results: Sequence[T | RowError]) -> list[T]:

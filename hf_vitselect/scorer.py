@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from datasets import Features
 
+from hf_vitselect.columns import LENGTHS, RESERVED, refuse_reserved
 from hf_vitselect.data.files import mapped_files_digest
-from hf_vitselect.data.layouts import read_mapping, read_table
+from hf_vitselect.data.layouts import conversation_columns, read_mapping, read_table
 from hf_vitselect.data.roots import mapped_roots, mark_roots
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.sources import identify
@@ -29,6 +30,9 @@ class Scorer(ABC):
         column: name of the main column.
         model: a Hub id or a folder; None for a scorer without a model.
         revision: a commit, branch or tag on the Hub.
+
+    Raises:
+        ColumnError: if the column would have a name that means something else.
     """
 
     cost: ClassVar[str] = ""
@@ -41,6 +45,7 @@ class Scorer(ABC):
     """Part of the fingerprint: raise it when the same configuration gives other numbers."""
 
     def __init__(self, *, column: str, model: str | None = None, revision: str | None = None) -> None:
+        _refuse_name(column)
         self.column = column
         self.model = model
         self.revision = revision
@@ -173,14 +178,30 @@ class Scorer(ABC):
 
 
 def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
-    """Refuses to score where one of the scorer's columns is already there.
+    """Refuses to score where one of the scorer's columns is already there, or a name is reserved.
 
     Raises:
         ColumnError: naming the columns.
     """
+    refuse_reserved(dict.fromkeys(columns))
+    if reserved := [name for name in scorer.features if name in RESERVED]:
+        raise ColumnError(
+            f"{type(scorer).__name__} would add {reserved}, which Selection.scores adds; give it other names"
+        )
     taken = [name for name in scorer.features if name in columns]
     if taken:
         raise ColumnError(
             f"{type(scorer).__name__} would overwrite {taken}; "
             f"remove them with dataset.remove_columns({taken}), or give the scorer another column="
+        )
+
+
+def _refuse_name(column: Any) -> None:
+    if not isinstance(column, str) or not column:
+        raise ColumnError(f"column: expected a name, got {column!r}")
+    ours = {*RESERVED, LENGTHS, *conversation_columns()}
+    if column in ours or column.endswith(("_status", "_reason")):
+        raise ColumnError(
+            f"column: expected a name of its own, got {column!r}, which means something else in a pool; "
+            f"give another one, such as {column + '_score'!r}"
         )

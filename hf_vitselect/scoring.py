@@ -10,8 +10,10 @@ import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset, concatenate_datasets
 from tqdm.auto import tqdm
 
-from hf_vitselect.data.layouts import find_layout, refuse_transform
-from hf_vitselect.data.roots import image_roots
+from hf_vitselect.columns import refuse_reserved
+from hf_vitselect.data.files import files_digest, image_files
+from hf_vitselect.data.layouts import find_layout, refuse_transform, undecoded
+from hf_vitselect.data.roots import image_roots, mark_roots
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.data.stored import UNSTORED, encode_batch, with_features
 from hf_vitselect.engines.engine import Engine
@@ -65,7 +67,8 @@ def score(
         written to ``output_dir``.
 
     Raises:
-        ColumnError: if a column would be overwritten, or two scorers add the same one.
+        ColumnError: if a column would be overwritten, two scorers add the same one, or the pool has columns
+            of the names that `Selection.scores` adds.
         LayoutError: if the columns are no known conversation layout, there are no rows, or the pool has a
             transform.
         StaleRunError: if ``output_dir`` holds shards of other scorers or of another pool.
@@ -86,6 +89,7 @@ def score(
         )
     if shard_size < 1:
         raise ValueError(f"expected shard_size from 1, got {shard_size}")
+    refuse_reserved(dataset.features)
     _refuse_columns(dataset.features, scorers)
     record = {
         "source": recorded_source(dataset),
@@ -168,6 +172,9 @@ def _score_shards(
         "scorers": [scorer.recipe() for scorer in scorers],
     }
     read = [name for scorer in scorers for name in scorer.reads if name in dataset.column_names]
+    if files := image_files(undecoded(dataset)):
+        missing_files = list(files.values()).count(None)
+        settings["image_files"] = {"there": len(files) - missing_files, "missing": missing_files}
     if read:
         settings["reads"] = {name: column_digest(dataset, name) for name in read}
     ledger = Ledger(output_dir, settings)
@@ -222,7 +229,7 @@ def _score_stream(
             batches = stream.with_format(None).decode(False).iter(batch_size=shard_size)
             for shard, batch in enumerate(batches):
                 table = encode_batch(batch, features)
-                digest = _digest([table])
+                digest = _digest([table]) + (files_digest([mark_roots(table, work.roots)]) or "")
                 if ledger.path(shard).exists():
                     ledger.refuse_other_rows(shard, digest)
                 elif ranks or shard % engine.rank.world == engine.rank.number:

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,15 +12,26 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, Value, concatenate_datasets, load_from_disk
+from datasets import Dataset, concatenate_datasets, load_from_disk
 from numpy.typing import NDArray
 
-from hf_vitselect.columns import keep_rows, read_column, read_features, read_scores, read_values
-from hf_vitselect.data.layouts import answer_characters
+from hf_vitselect.columns import (
+    LENGTHS,
+    holds_statuses,
+    is_numeric,
+    keep_rows,
+    read_column,
+    read_features,
+    read_scores,
+    read_values,
+    refuse_missing,
+    refuse_reserved,
+)
+from hf_vitselect.data.layouts import answer_characters, find_layout
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.diversity import diversity
 from hf_vitselect.engines.ledger import write_atomically
-from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
+from hf_vitselect.errors import BudgetError, ColumnError, LayoutError, RowSetError
 from hf_vitselect.make_up import make_up
 from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.rules.balance import pick_in_groups
@@ -76,7 +86,11 @@ class Selection:
             gains: float64 of shape (picked,).
             reasons: plain JSON for the recipe: the rule, its seed, what was dropped.
             excluded: int64, rows that could not be picked; ``scores`` then says so.
+
+        Raises:
+            ColumnError: if the pool has columns of names that ``scores`` adds.
         """
+        refuse_reserved(pool.features)
         source = recorded_source(pool)
         recipe = {
             "format": 1,
@@ -280,7 +294,9 @@ def select_diverse(
     Raises:
         BudgetError: if the budget is no such number, more than the rows that can be picked, or no more than
             the included ones.
-        ColumnError: if a column that the rule uses is missing or has the wrong type.
+        LayoutError: if it is no `datasets.Dataset`.
+        ColumnError: if a column that the rule uses is missing or has the wrong type, or the pool has columns
+            of the names that ``scores`` adds (`columns.RESERVED`).
         RowSetError: if a row to include or exclude is not in the pool, or is in both.
         TypeError: if the rule is none.
 
@@ -289,8 +305,15 @@ def select_diverse(
     """
     if balance_quota not in ("proportional", "uniform"):
         raise ValueError(f"balance_quota: expected 'proportional' or 'uniform', got {balance_quota!r}")
-    if balance is not None and balance not in dataset.column_names:
-        raise ColumnError(f"balance: expected a column, got {balance!r}; there are {dataset.column_names}")
+    if not isinstance(dataset, Dataset):
+        raise LayoutError(
+            f"expected a datasets.Dataset (one split), got {type(dataset).__name__}; of a DatasetDict give "
+            "one split, of a stream the data set that score() returned"
+        )
+    refuse_reserved(dataset.features)
+    if balance is not None:
+        refuse_missing([balance], dataset.column_names, "balance: expected a column, got")
+    rows = budget_rows(budget, len(dataset))
     score_column = by.column if isinstance(by, Scorer) else by
     feature_column = over.column if isinstance(over, Scorer) else over
     scores, features, statuses = _read_inputs(dataset, rule, score_column, feature_column)
@@ -301,11 +324,10 @@ def select_diverse(
     statuses[never.positions[statuses[never.positions] == "ok"]] = "excluded"
     given = statuses[first.positions] == "ok"
     usable = np.flatnonzero(statuses == "ok")
-    rows = budget_rows(budget, len(dataset))
     if rows > len(usable):
         raise BudgetError(
             f"asked for {rows} rows, but only {len(usable)} of the pool's {len(dataset)} can be picked "
-            f"(the others have no usable score or features, or are excluded); ask for at most {len(usable)}"
+            f"(the others by status: {_counts(statuses[statuses != 'ok'])}); ask for at most {len(usable)}"
         )
     if rows <= np.count_nonzero(given):
         raise BudgetError(f"asked for {rows} rows, but {np.count_nonzero(given)} are included; ask for more")
@@ -370,7 +392,7 @@ def _read_inputs(
     """What a rule reads, and of every row the status: ``ok`` if it can be picked."""
     if not isinstance(rule, Rule):
         raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
-    _refuse_missing_columns(dataset, rule, score_column, feature_column)
+    refuse_missing_columns(dataset, rule, score_column, feature_column)
     # Without scores a rule still needs the pool's size; one that uses them has been refused above.
     scores, features, statuses = np.zeros(len(dataset)), None, np.full(len(dataset), "ok", dtype=object)
     if score_column in dataset.column_names:
@@ -381,15 +403,16 @@ def _read_inputs(
     return scores, features, statuses
 
 
-def _refuse_missing_columns(dataset: Dataset, rule: Rule, score_column: str, feature_column: str) -> None:
-    for column, used in ((score_column, rule.uses_scores), (feature_column, rule.uses_features)):
-        if used and column not in dataset.column_names:
-            raise ColumnError(
-                f"expected a column {column!r}, got {dataset.column_names}; score the pool first"
-            )
-    for column in rule.uses_columns:
-        if column not in dataset.column_names:
-            raise ColumnError(f"{type(rule).__name__} uses the column {column!r}, got {dataset.column_names}")
+def refuse_missing_columns(dataset: Dataset, rule: Rule, score_column: str, feature_column: str) -> None:
+    """Refuses a pool without the columns that a rule uses.
+
+    Raises:
+        ColumnError: naming the first one, and the nearest that are there.
+    """
+    columns = dataset.column_names
+    used = [score_column] * rule.uses_scores + [feature_column] * rule.uses_features
+    refuse_missing(used, columns, "expected a column", "score the pool first")
+    refuse_missing(rule.uses_columns, columns, f"{type(rule).__name__} uses the column")
 
 
 def budget_rows(budget: int | float, pool: int) -> int:
@@ -402,7 +425,7 @@ def budget_rows(budget: int | float, pool: int) -> int:
     Raises:
         BudgetError: if it is neither.
     """
-    advice = "give rows as an int from 1, or a share as a float in (0, 1]"
+    advice = "give rows as an int from 1, or a share as a float in (0, 1], such as 0.15"
     if isinstance(budget, bool) or not isinstance(budget, (int, float, np.integer, np.floating)):
         raise BudgetError(f"expected a number, got {budget!r}; {advice}")
     if isinstance(budget, (float, np.floating)):
@@ -419,16 +442,17 @@ def budget_rows(budget: int | float, pool: int) -> int:
 def _score_table(
     dataset: Dataset, ids: list[str], indices: NDArray[np.int64], excluded: NDArray[np.int64]
 ) -> Dataset:
+    conversation = find_layout(dataset.column_names).columns
     numbers = [
         name
         for name, kind in dataset.features.items()
-        if isinstance(kind, Value) and (name.endswith("_status") or re.match(r"u?int|float|bool", kind.dtype))
+        if name not in conversation and (is_numeric(kind) or holds_statuses(dataset, name))
     ]
     rank = np.full(len(dataset), -1, dtype=np.int64)
     rank[indices] = np.arange(len(indices))
     columns = {"row_id": pa.chunked_array([pa.array(ids, pa.string())])}
     columns |= {name: read_column(dataset, name) for name in numbers}
-    if not {"response_tokens", "answer_characters"} & columns.keys():
+    if LENGTHS not in columns:
         columns["answer_characters"] = pa.chunked_array([pa.array(answer_characters(dataset), pa.int64())])
     if len(excluded):
         columns["excluded"] = pa.chunked_array([pa.array(np.isin(np.arange(len(dataset)), excluded))])

@@ -71,6 +71,17 @@ class Tally:
         )
 
 
+def longest_row(config: Any, max_length: int | None = None) -> int | None:
+    """The longest row that is scored, in tokens: the model's context, or less; None if there is no limit.
+
+    Args:
+        config: the model's.
+        max_length: what was asked for.
+    """
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return min((limit for limit in (max_length, context) if limit is not None), default=None)
+
+
 class VLM:
     """A model with its encoder, ready to score.
 
@@ -83,9 +94,7 @@ class VLM:
     def __init__(self, model: Any, processor: Any, max_length: int | None = None) -> None:
         self.model = model.eval()
         text_config = model.config.get_text_config()
-        context = getattr(text_config, "max_position_embeddings", None)
-        limits = [limit for limit in (max_length, context) if limit is not None]
-        self.encoder = Encoder(processor, min(limits, default=None))
+        self.encoder = Encoder(processor, longest_row(model.config, max_length))
         self.work = Tally()
         self.plain_because = _cannot_pack(model)
         """Why rows of one picture are not packed, or None if they are, as far as is known."""

@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from hf_vitselect.card.files import card_files
 from hf_vitselect.card.merge import read_card
 from hf_vitselect.card.run import RunRecord
+from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.selection import Selection
 
 _TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
@@ -35,10 +36,14 @@ def write_report(
     Returns:
         The page, ``index.html``; beside it is what `card_files` makes.
 
+    Raises:
+        ColumnError: if the rows have columns of the names that ``scores`` adds.
+
     Example:
         >>> write_report(selection, "report")  # doctest: +SKIP
         PosixPath('report/index.html')
     """
+    refuse_reserved(selection.dataset.features)
     repo_id = selection.recipe.get("published", {}).get("repo_id")
     record = None if run is None else RunRecord.read(run)
     made = card_files(selection, plots, repo_id=repo_id, run=record)

@@ -1,7 +1,6 @@
 """Does a selection beat a random subset of the same size? Fine-tunes, evaluations, and what they prove."""
 
 import os
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from datasets import Dataset
 from trl import SFTConfig
 
 from hf_vitselect.columns import read_scores
+from hf_vitselect.compare.checks import prepared, refuse_names, refuse_pool, refuse_unable
 from hf_vitselect.compare.comparison import Comparison
 from hf_vitselect.compare.methods import (
     FULL,
@@ -22,13 +22,13 @@ from hf_vitselect.compare.methods import (
     parse_method,
     with_lengths,
 )
-from hf_vitselect.compare.trials import Setup, Trial, finish, slug
+from hf_vitselect.compare.trials import Setup, Trial, finish, processes_or_gpus, slug
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation import Evaluation
 from hf_vitselect.rules import Random, Rule
 from hf_vitselect.scoring import pool_digest
-from hf_vitselect.selection import Selection, budget_rows
+from hf_vitselect.selection import Selection, budget_rows, refuse_missing_columns
 
 __all__ = ["Comparison", "Method", "compare", "parse_method"]
 
@@ -57,6 +57,7 @@ def compare(
     a gain over random that is none over these comes from the lengths of the answers.
     Each subset, fine-tune and evaluation is a stage in a folder of its own: the same call goes on where it
     was killed, and one with more selections, seeds or budgets adds to what is there.
+    Names, columns, options, held-out rows and picked rows are all looked at before the first fine-tune.
 
     Args:
         pool: scored, as the rules need it.
@@ -82,6 +83,7 @@ def compare(
     Raises:
         BudgetError, ColumnError: as in `select_diverse`.
         LayoutError: if a selection is of another pool.
+        RowError: if a held-out row cannot be evaluated, or a picked one is longer than ``args.max_length``.
         StaleRunError: if the folder holds trials that were made with other settings.
         ValueError: if a name is taken twice or unknown, or there is nothing to compare.
 
@@ -90,18 +92,27 @@ def compare(
         >>> comparison = compare(scored, selections, base, evaluations, "compare")  # doctest: +SKIP
         >>> print(comparison)  # doctest: +SKIP
     """
+    refuse_names(selections, evaluations, matched)
+    refuse_pool(pool, columns)
     args = SFTConfig(max_length=None) if args is None else args
-    _refuse_names(selections, evaluations, matched)
+    wanted = sorted({budget_rows(budget, len(pool)) for budget in budgets})
+    if seeds < 1 or not wanted:
+        raise ValueError(f"expected a seed and a budget at least, got seeds={seeds} and budgets={budgets}")
+    processes = processes_or_gpus(processes)
+    folder, trials = Path(output_dir), []
+    folder.mkdir(parents=True, exist_ok=True)
+    setup = Setup.of(model, args, peft_config, evaluations)
+    refuse_unable(setup)
     digest = pool_digest(row_ids(pool))
     methods = {name: _method(name, given, by, digest) for name, given in selections.items()}
+    for method in methods.values():
+        if isinstance(method, Method):
+            refuse_missing_columns(pool, method.rule, method.by, method.over)
     pool, lengths = with_lengths(pool)
-    wanted = sorted({budget_rows(budget, len(pool)) for budget in budgets})
     at_sizes: dict[int, list[str]] = {}
     for name, method in methods.items():
         for rows in [len(method.selection)] if isinstance(method, Fixed) else wanted:
             at_sizes.setdefault(rows, []).append(name)
-
-    folder, trials = Path(output_dir), []
 
     def add(name: str, rows: int, seed: int, method: Method | Fixed, pool: Dataset) -> Trial:
         place = folder / "trials" / slug(name) / f"{rows}_rows" / f"seed_{seed}"
@@ -119,7 +130,7 @@ def compare(
                 picked = add(name, rows, seed, methods[name], pool).subset.indices
                 if matched is None or name in matched:
                     add(MATCHED.format(name), rows, seed, *length_matched(pool, lengths, picked, by))
-    finish(trials, Setup.of(model, args, peft_config, evaluations), processes)
+    finish(trials, prepared(trials, setup, pool, processes), processes)
     comparison = Comparison.of(trials, list(evaluations), pool, lengths, columns)
     comparison.save(folder)
     return comparison
@@ -140,16 +151,3 @@ def _usable_rows(pool: Dataset, by: str) -> int:
     if by not in pool.column_names:
         return len(pool)
     return int(np.count_nonzero(read_scores(pool, by)[1] == "ok"))
-
-
-def _refuse_names(
-    selections: Mapping[str, Any], evaluations: Mapping[str, Any], matched: Collection[str] | None
-) -> None:
-    if not selections or not evaluations:
-        raise ValueError("expected a selection and an evaluation at least, each by its name")
-    if unknown := sorted(set(matched or ()) - selections.keys()):
-        raise ValueError(f"matched: expected some of {list(selections)}, got {unknown}")
-    for names in ([RANDOM, FULL, *selections], evaluations):
-        folders = Counter(map(slug, names))
-        if twice := sorted({name for name in names if folders[slug(name)] > 1}):
-            raise ValueError(f"expected other names in place of some of {twice}: they share a folder")

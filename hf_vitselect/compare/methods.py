@@ -10,6 +10,7 @@ import numpy as np
 from datasets import Dataset, Value
 from numpy.typing import NDArray
 
+from hf_vitselect.columns import LENGTHS
 from hf_vitselect.data.layouts import answer_characters
 from hf_vitselect.rules import LengthMatchedRandom, Rule
 from hf_vitselect.rules.by_name import rule_class
@@ -17,7 +18,8 @@ from hf_vitselect.scoring import column_digest, pool_digest
 from hf_vitselect.selection import Selection, select_diverse
 
 RANDOM, MATCHED, FULL = "random", "random, lengths of {}", "full data"
-LENGTHS, CHARACTERS = "response_tokens", "response_characters"
+CHARACTERS, MARKS = "response_characters", "resembled"
+"""Columns that a comparison adds to its pool."""
 
 
 @dataclass(frozen=True)
@@ -118,5 +120,5 @@ def length_matched(pool: Dataset, lengths: str, picked: NDArray[np.int64], by: s
     """
     marks = np.zeros(len(pool), dtype=np.bool_)
     marks[picked] = True
-    rule = LengthMatchedRandom(like="resembled", lengths=lengths)
+    rule = LengthMatchedRandom(like=MARKS, lengths=lengths)
     return Method(rule, by), pool.add_column(rule.like, marks.tolist(), feature=Value("bool"))

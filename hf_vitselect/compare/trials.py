@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from trl import SFTConfig
 
+from hf_vitselect.errors import RowError
 from hf_vitselect.evaluation import Evaluation
 from hf_vitselect.runs import Run, last_whole_checkpoint
 from hf_vitselect.selection import Selection
@@ -39,6 +40,7 @@ class Setup:
         evaluations: by name.
         training: plain JSON; what a fine-tune depends on.
         identities: the same of every evaluation.
+        unusable: rows of the pool that are left out of every fine-tune, each with the reason.
     """
 
     model: str
@@ -47,6 +49,7 @@ class Setup:
     evaluations: Mapping[str, Evaluation]
     training: dict[str, Any]
     identities: dict[str, dict[str, Any]]
+    unusable: Mapping[int, RowError] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -81,6 +84,22 @@ class Trial:
         """Makes the trial's subset, if it is not there."""
         Run(self.folder).stage("subset", self.settings, lambda out: make().save_to_disk(out))
 
+    def refuse_stale(self, setup: Setup) -> None:
+        """Refuses a trial that was made with other settings, before any other costs anything.
+
+        Raises:
+            StaleRunError: naming them.
+        """
+        evaluations = {_evaluation(name): identity for name, identity in setup.identities.items()}
+        stages = {"subset": self.settings, "model": setup.training, **evaluations}
+        Run(self.folder).refuse_stale(stages)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the fine-tune is done."""
+        record = self.folder / "model.json"
+        return record.exists() and "seconds" in json.loads(record.read_text())
+
     @property
     def subset(self) -> Selection:
         """What was selected."""
@@ -93,8 +112,8 @@ class Trial:
         model = run.stage("model", setup.training, lambda out: self._train(setup, out))
         for name, evaluation in setup.evaluations.items():
 
-            def evaluate(out: Path, evaluation: Evaluation = evaluation) -> None:
-                scores = np.asarray(evaluation(str(model)), dtype=np.float64)
+            def evaluate(out: Path, name: str = name, evaluation: Evaluation = evaluation) -> None:
+                scores = finite(evaluation(str(model)), name)
                 out.mkdir(exist_ok=True)
                 np.save(out / "scores.npy", scores)
 
@@ -125,8 +144,14 @@ class Trial:
             push_to_hub=False,
             include_num_input_tokens_seen="non_padding",
         )
+        subset = self.subset
+        left_out = {
+            place: setup.unusable[row]
+            for place, row in enumerate(subset.indices.tolist())
+            if row in setup.unusable
+        }
         trainer = SelectionSFTTrainer(
-            setup.model, selection=self.subset, args=args, peft_config=setup.peft_config
+            setup.model, selection=subset, args=args, peft_config=setup.peft_config, unusable=left_out
         )
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(out))
         trainer.save_model()
@@ -134,18 +159,43 @@ class Trial:
         trainer.create_model_card()
 
 
-def finish(trials: Sequence[Trial], setup: Setup, processes: int | None = None) -> None:
+def finite(scores: ArrayLike, evaluation: str) -> NDArray[np.float64]:
+    """What an evaluation has returned, as float64 of shape (rows,) or ().
+
+    Raises:
+        ValueError: if it is anything else, or not finite: its mean would be no number either.
+    """
+    found = np.asarray(scores, dtype=np.float64)
+    if found.ndim > 1 or not found.size or not np.isfinite(found).all():
+        raise ValueError(
+            f"expected a finite number a row from the evaluation {evaluation!r}, or a single one, got shape "
+            f"{found.shape}, {np.count_nonzero(~np.isfinite(found))} of them not finite"
+        )
+    return found
+
+
+def processes_or_gpus(processes: int | None) -> int:
+    """How many fine-tunes run at once: by default one for each GPU.
+
+    Raises:
+        ValueError: if it is less than one.
+    """
+    if processes is not None and processes < 1:
+        raise ValueError(f"processes: expected 1 or more, got {processes}")
+    return processes or max(1, len(_visible_gpus()))
+
+
+def finish(trials: Sequence[Trial], setup: Setup, processes: int) -> None:
     """Finishes trials, one after the other, or spread over processes of their own.
 
     Args:
         trials: whose subsets are made.
         setup: of all of them.
-        processes: how many at once; by default one for each GPU, each of which sees only its own. With
+        processes: how many at once, each of which sees a GPU of its own, as far as there are any. With
             several, the calling script must be importable (``if __name__ == "__main__":``), and evaluations
             must be picklable.
     """
     gpus = _visible_gpus()
-    processes = processes or max(1, len(gpus))
     if processes == 1:
         for trial in trials:
             trial.finish(setup)

@@ -1,31 +1,38 @@
 """Images that are files: what scores depend on beside the rows."""
 
 import hashlib
+import json
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
 from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.images import Picture, find_file
 from hf_vitselect.data.layouts import Layout, find_layout, read_table
-from hf_vitselect.errors import LayoutError
+from hf_vitselect.data.roots import image_roots, mark_roots
+from hf_vitselect.errors import LayoutError, RowError
 
 _STORES_INLINE_IMAGES = ("arrow.json", "image", "url", "path", "base64", "bytes")
 
 
-def files_digest(tables: Any) -> str | None:
-    """sha256 over name, size and time of every file that holds an image of these rows; None if there is none.
+def image_files(tables: Iterable[pa.Table]) -> dict[str, tuple[int, int] | None]:
+    """Size and time of every file that is an image of these rows, by its name; None where it is missing.
 
     Args:
-        tables: undecoded Arrow tables of one layout.
+        tables: undecoded, each of one layout.
     """
-    paths = {path for table in tables for path in _paths(table)}
-    states = [f"{path}\0{_state(path)}\0" for path in sorted(paths)]
-    return hashlib.sha256("".join(states).encode("utf-8", "surrogateescape")).hexdigest() if paths else None
+    named = {(picture.path, picture.roots) for table in tables for picture in _named(table)}
+    return {path: _state(path, roots) for path, roots in sorted(named)}
+
+
+def files_digest(tables: Iterable[pa.Table]) -> str | None:
+    """sha256 over what `image_files` finds; None if that is nothing."""
+    files = image_files(tables)
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest() if files else None
 
 
 def mapped_files_digest() -> str | None:
@@ -47,15 +54,16 @@ def _stored_rows(dataset: Dataset) -> Iterator[pa.Table]:
         columns = list(find_layout(dataset.column_names).columns)
     except LayoutError:  # Scorers of columns are mapped over anything.
         return
+    roots = image_roots(dataset)
     for batch in dataset.data.table.select(columns).to_batches(max_chunksize=1000):
-        yield pa.Table.from_batches([batch])
+        yield mark_roots(pa.Table.from_batches([batch]), roots)
 
 
-def _paths(table: pa.Table) -> Iterator[str]:
+def _named(table: pa.Table) -> Iterator[Picture]:
     layout = find_layout(table.column_names)
     for row in read_table(table.filter(_may_name_files(table, layout))):
         if isinstance(row, Conversation):
-            yield from (picture.path for picture in row.pictures if picture.data is None and picture.path)
+            yield from (picture for picture in row.pictures if picture.data is None and picture.path)
 
 
 def _may_name_files(table: pa.Table, layout: Layout) -> pa.Array:
@@ -78,9 +86,9 @@ def _lacks_bytes(cells: pa.Array) -> pa.Array:
     return pc.is_valid(cells)
 
 
-def _state(path: str) -> tuple[int, int] | None:
+def _state(path: str, roots: Sequence[str] | None) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
-    except (OSError, ValueError):
+        found = os.stat(find_file(path, roots))
+    except (OSError, ValueError, RowError):
         return None
     return found.st_size, found.st_mtime_ns

@@ -14,7 +14,7 @@ import pyarrow as pa
 from datasets import Dataset, Features, Image
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.roots import image_roots, mark_roots, marked_roots
+from hf_vitselect.data.roots import ROOTS, image_roots, mark_roots, marked_roots
 from hf_vitselect.data.stored import UNSTORED, from_text, is_empty, is_record_of_lists, plain_rows, records
 from hf_vitselect.data.turns import (
     Draft,
@@ -34,8 +34,8 @@ _IMAGE_COLUMN = re.compile(
     r"(image|img|picture|pic|photo)s?([ _-]?(path|file|filename|url|list|bytes|data|base64)s?)?",
     re.IGNORECASE,
 )
-_SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
-_UNREAD_COLUMNS = ("history", "functions", "documents", "chat_template_kwargs")
+SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
+UNREAD_COLUMNS = ("history", "functions", "documents", "chat_template_kwargs")
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
             f"expected one conversation layout, got {' and '.join(both)}; "
             "leave one out with dataset.remove_columns"
         )
-    if unread := [name for name in names if name in _UNREAD_COLUMNS]:
+    if unread := [name for name in names if name in UNREAD_COLUMNS]:
         raise LayoutError(
             f"expected a conversation in {'+'.join(found[0].text_columns)} alone, got {unread} next to it, "
             f"not read; put it into the turns, or leave it out with dataset.remove_columns({unread})"
@@ -165,7 +165,7 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
     return Layout(
         found[0].text_columns,
         _image_columns(names) or _refuse_other_images(columns),
-        _at_most_one("system prompt", [name for name in _SYSTEM_COLUMNS if name in names]),
+        _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names]),
         "tools" if "tools" in names else None,
         tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
         found[0].read_contents,
@@ -201,7 +201,7 @@ def read_row(row: Mapping[str, Any]) -> Conversation:
         LayoutError: if the columns make no known layout.
         RowError: if it cannot be read.
     """
-    return find_layout(list(row)).read(row)
+    return find_layout(list(row)).read(row).under(row.get(ROOTS))
 
 
 def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError], bool]:
@@ -436,3 +436,8 @@ LAYOUTS = (
         {"texts": [{"user": "What color is it?", "assistant": "red"}], "images": _CELL},
     ),
 )
+
+
+def conversation_columns() -> set[str]:
+    """Every column that some layout reads."""
+    return {"images", "image"}.union(*(layout.text_columns for layout in LAYOUTS))

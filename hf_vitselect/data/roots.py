@@ -18,6 +18,9 @@ from huggingface_hub.file_download import repo_folder_name
 
 from hf_vitselect.sources import recorded_source
 
+ROOTS = "__hf_vitselect_image_roots"
+"""The key of a plain row under which its roots stand, where it cannot be asked whose it is."""
+
 _MARK = b"hf_vitselect.image_roots"
 
 

@@ -25,11 +25,18 @@ def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
     return [row | _decoded_fields(row, fields) for row in rows] if fields else rows
 
 
-def with_plain_rows(dataset: Dataset) -> Dataset:
-    """A data set of decoded features whose rows are those of `plain_rows`."""
+def with_plain_rows(dataset: Dataset, **more: Any) -> Dataset:
+    """A data set whose rows are those of `plain_rows`.
+
+    Args:
+        dataset: without a format.
+        **more: what each row has besides.
+    """
     dataset = dataset.cast(_changed(dataset.features, _undecoded))
     schema = dataset.features.arrow_schema
-    return dataset.with_transform(partial(_plain_batch, schema)) if _decoders(schema) else dataset
+    if not more and not _decoders(schema):
+        return dataset
+    return dataset.with_transform(partial(_plain_batch, schema, more))
 
 
 def from_text(cell: Any) -> Any:
@@ -143,9 +150,12 @@ def _changed(features: Features, change: Callable[[Any], Any]) -> Features:
     return Features({name: visit(kind) for name, kind in features.items()})
 
 
-def _plain_batch(schema: pa.Schema, batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+def _plain_batch(
+    schema: pa.Schema, more: Mapping[str, Any], batch: Mapping[str, list[Any]]
+) -> dict[str, list[Any]]:
     fields = _decoders(schema)
-    return {
+    rows = len(next(iter(batch.values())))
+    return {name: [value] * rows for name, value in more.items()} | {
         name: [fields[name](cell) if name in fields and cell is not None else cell for cell in cells]
         for name, cells in batch.items()
     }

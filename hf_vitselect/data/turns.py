@@ -3,13 +3,15 @@
 import base64
 import binascii
 import json
+import logging
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from numbers import Integral, Real
+from functools import cache
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,11 @@ UNREAD_KEYS = (
 """Keys of a message that belong to the conversation and are not understood: refused unless they are empty."""
 
 MEDIA_KEYS = ("video", "videos", "audio", "audios")
+
+MASK_KEYS = ("weight", "train", "loss")
+"""Keys of a message by which others leave a turn out of the loss. They are not used, and that is said."""
+
+_logger = logging.getLogger(__name__)
 
 _ROLE_OF = {spelling: role for role, spellings in ROLES.items() for spelling in spellings}
 _TEXT_PARTS = ("text", "input_text", "output_text")
@@ -97,6 +104,19 @@ def refuse_unread(message: Any) -> None:
     for key in UNREAD_KEYS:
         if not is_empty(message.get(key)):
             raise ValueError(f"a message has {key!r}, which is not understood; take it out of the message")
+    for key in MASK_KEYS:
+        if message.get(key) not in (None, 1):  # and so not True either
+            _say_unmasked(key)
+
+
+@cache
+def _say_unmasked(key: str) -> None:
+    """Says it once in a process."""
+    _logger.warning(
+        "messages have %r, which is not used: every answer counts, in scores and in training; "
+        "take the turns that should not count out of the rows",
+        key,
+    )
 
 
 def draft_turns(contents: Iterable[tuple[Any, Any]]) -> list[Draft]:
@@ -195,9 +215,9 @@ def read_text(content: Any) -> str:
         raise ValueError(f"expected text, got the truth value {content}; write it as text")
     if isinstance(content, (Integral, Decimal)):
         return str(content)
-    if isinstance(content, Real) and math.isfinite(content):
-        whole = abs(content) < 2**53 and content == int(content)
-        return str(int(content)) if whole else repr(float(content))
+    if isinstance(content, (float, np.floating)) and math.isfinite(content):
+        number = float(content)
+        return str(int(number)) if abs(number) < 2**53 and number.is_integer() else repr(number)
     raise ValueError(f"expected text, got {type(content).__name__}")
 
 

@@ -8,6 +8,7 @@ from datasets import Dataset, load_dataset
 from huggingface_hub import HfApi
 from numpy.typing import NDArray
 
+from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import HubError, SelectionError
 from hf_vitselect.hub.access import explained, parse_readme, read_json, read_readme
@@ -33,12 +34,14 @@ def apply_selection(
         token: as in `huggingface_hub`.
 
     Raises:
+        ColumnError: if the pool has columns of the names that ``scores`` adds.
         HubError: if there is no whole selection in the repository, or the pool has not the same rows; it
             says which ones are missing, which ones are others, and whether the commit is another one.
 
     Example:
         >>> selection = apply_selection(pool, "me/llava-instruct-15pct")  # doctest: +SKIP
     """
+    refuse_reserved(pool.features)
     api = HfApi(token=token)
     with explained(repo_id, token):
         commit = str(api.dataset_info(repo_id, revision=revision).sha)

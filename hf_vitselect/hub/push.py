@@ -12,6 +12,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetIn
 
 from hf_vitselect import card, report
 from hf_vitselect.baselines import baselines
+from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.errors import HubError
 from hf_vitselect.hub.access import explained, parse_readme, read_readme, secret
 from hf_vitselect.hub.check import check_pushed
@@ -66,6 +67,7 @@ def push_to_hub(
         and commit, and ``selection.recipe["source"]`` the licence and language that the pool's card has.
 
     Raises:
+        ColumnError: if the rows have columns of the names that ``scores`` adds.
         HubError: if an image of the rows cannot be read, or another cell of them names a file of this
             machine; if the id is no repository id or the pool's own, if the Hub refuses, if a private
             repository was asked for and a public one is there, if the card that is there cannot be read, or
@@ -83,6 +85,7 @@ def push_to_hub(
         raise HubError(
             f"expected a repository for the subset, got {repo_id!r}, where its pool is; give another id"
         )
+    refuse_reserved(selection.dataset.features)
     plots = report.plots(selection) if plots is None else plots
     record = None if run is None else card.RunRecord.read(run)
     rows = embedded(selection.dataset) if publish == "rows" else None

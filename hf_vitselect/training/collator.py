@@ -1,15 +1,15 @@
 """Batches for training, with the response mask of scoring as labels."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from datasets import Dataset
 
 from hf_vitselect.data.layouts import find_layout, read_row, refuse_transform
+from hf_vitselect.data.roots import ROOTS, image_roots
 from hf_vitselect.data.stored import with_plain_rows
 from hf_vitselect.encoding import Encoded, Encoder
-from hf_vitselect.errors import RowError
 
 IGNORED = -100
 """The label of tokens that are not trained on."""
@@ -58,24 +58,6 @@ def undecoded_rows(dataset: Dataset, reads: Sequence[str] = ()) -> Dataset:
     """
     refuse_transform(dataset)
     columns = [*find_layout(dataset.features).columns, *reads]
-    return with_plain_rows(dataset.with_format(None).select_columns(columns))
-
-
-def trainable(rows: Dataset, order: Iterable[int], collator: ResponseCollator) -> Iterator[tuple[int, str]]:
-    """Encodes rows one by one, to tell those that cannot be trained on before training meets them.
-
-    Args:
-        rows: as `undecoded_rows` gives them.
-        order: which rows, and in which order.
-        collator: of the model that is to be trained.
-
-    Yields:
-        The row, and ``ok`` or why it cannot be trained on.
-    """
-    for i in order:
-        try:
-            collator.encode(rows[int(i)])
-        except RowError as error:
-            yield int(i), error.status
-        else:
-            yield int(i), "ok"
+    roots = image_roots(dataset)
+    more = {} if roots is None else {ROOTS: roots}
+    return with_plain_rows(dataset.with_format(None).select_columns(columns), **more)

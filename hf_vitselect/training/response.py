@@ -1,8 +1,10 @@
 """TRL's SFTTrainer, on the response tokens that the scorers count."""
 
 import copy
+import logging
 import os
 import re
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,17 @@ from typing import Any
 import torch
 from datasets import Dataset
 from huggingface_hub import ModelCard
-from tqdm.auto import tqdm
 from transformers import AutoProcessor, Trainer
 from trl import SFTConfig, SFTTrainer
 
 from hf_vitselect.card import model_quick_start
 from hf_vitselect.encoding import Encoder
-from hf_vitselect.errors import RowError
+from hf_vitselect.errors import BudgetError, RowError, counted, shown
+from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.places import without_places
+
+_logger = logging.getLogger(__name__)
 
 
 class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
@@ -29,6 +33,10 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
     truncated; pictures go through the scorers' decoder; a resumed full fine-tune really continues from
     the checkpoint's weights; BLIP-2 trains.
 
+    Every row is encoded once before the model is loaded. Those that cannot be trained on (a broken image, no
+    answer, a text that spells a special token) are left out, counted in `dropped` and named in a warning; so
+    are those of ``eval_dataset``.
+
     Args:
         model: a Hub id, a folder, or a loaded model.
         train_dataset: rows of any conversation layout.
@@ -38,11 +46,19 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         peft_config: as in TRL. ``target_modules="all-linear"`` also adapts the vision tower; a pattern
             such as ``r".*language_model.*(q|k|v|o)_proj"`` keeps to the language model.
         collator: a `ResponseCollator` of a kind of its own.
+        row_ids: of the rows of ``train_dataset``, which messages then name.
+        unusable: the rows of ``train_dataset`` that cannot be trained on, if that is known: none is then
+            looked at again.
         **options: every other argument of `trl.SFTTrainer`.
 
+    Attributes:
+        unusable: the rows of ``train_dataset`` that are left out, each with the reason.
+
     Raises:
+        BudgetError: if there is no row that can be trained on.
         ModelError: if the processor has no chat template or a slow tokenizer.
         RowError: if a row is longer than ``args.max_length``.
+        ValueError: if an option cannot be followed, such as ``packing=True``.
     """
 
     def __init__(
@@ -55,21 +71,22 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         processing_class: Any = None,
         peft_config: Any = None,
         collator: ResponseCollator | None = None,
+        row_ids: Sequence[str] | None = None,
+        unusable: Mapping[int, RowError] | None = None,
         **options: Any,
     ) -> None:
         args = SFTConfig(max_length=None) if args is None else copy.copy(args)
-        args.remove_unused_columns = False
-        args.dataset_kwargs = {**(args.dataset_kwargs or {}), "skip_prepare_dataset": True}
+        args = settled(args, evaluated=eval_dataset is not None)
         if processing_class is None:
             processing_class = load_processor(model, args)
         collator = collator or ResponseCollator(Encoder(processing_class))
         rows = undecoded_rows(train_dataset, collator.reads)
-        if args.max_length is not None:
-            _refuse_long_rows(rows, collator, args.max_length)
+        self.unusable = find_unusable(rows, collator, args) if unusable is None else dict(unusable)
+        rows = _without(rows, self.unusable, args, row_ids)
         if isinstance(eval_dataset, dict):
-            eval_dataset = {name: undecoded_rows(data, collator.reads) for name, data in eval_dataset.items()}
+            eval_dataset = {name: _evaluated(data, collator, args) for name, data in eval_dataset.items()}
         elif eval_dataset is not None:
-            eval_dataset = undecoded_rows(eval_dataset, collator.reads)
+            eval_dataset = _evaluated(eval_dataset, collator, args)
         super().__init__(
             model=model if not isinstance(model, os.PathLike) else str(model),
             args=args,
@@ -83,6 +100,11 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
     _push: ExitStack | None = None
     """What ends with the push that is going on, if there is one."""
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many rows are left out, by status."""
+        return counted(self.unusable)
 
     @property
     def base_model(self) -> Any:
@@ -110,6 +132,13 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         address = self.hub_model_id or self.args.hub_model_id or path.parent.name
         quick_start = model_quick_start(address).rstrip() + "\n\n"
         card.text = re.sub(r"## Quick start\n.*?(?=## )", lambda _: quick_start, card.text, flags=re.DOTALL)
+        if self.dropped:
+            counts = ", ".join(f"{status}: {count:,}" for status, count in self.dropped.items())
+            total = len(self.train_dataset) + len(self.unusable)
+            card.text += (
+                f"\n\n{len(self.unusable):,} of {total:,} rows could not be trained on and were left out "
+                f"({counts}).\n"
+            )
         self.complete_card(card, dataset_name)
         card.save(path)
         if self._push is not None:  # Between here and the upload nothing is written.
@@ -176,12 +205,21 @@ def load_processor(model: Any, args: SFTConfig) -> Any:
     return AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=args.trust_remote_code)
 
 
-def _refuse_long_rows(rows: Dataset, collator: ResponseCollator, max_length: int) -> None:
-    for i, row in enumerate(tqdm(rows, desc="Checking row lengths", unit="row")):
-        length = collator.encode(row).length
-        if length > max_length:
-            raise RowError(
-                "too_long",
-                f"row {i} has {length} tokens, args.max_length is {max_length}; "
-                "rows are never truncated: set max_length=None, or leave long rows out",
-            )
+def _without(
+    rows: Dataset, unusable: Mapping[int, RowError], args: SFTConfig, ids: Sequence[str] | None = None
+) -> Dataset:
+    """The rows that can be trained on, or evaluated; the others are said."""
+    if not unusable:
+        return rows
+    refuse_long_rows(unusable, args, ids)
+    found = f"{counted(unusable)}, {shown(unusable, ids)}"
+    if len(unusable) == len(rows):
+        raise BudgetError(f"expected rows that can be trained on, got none among {len(rows)}: {found}")
+    if args.process_index == 0:
+        _logger.warning("%d of %d rows are left out: %s", len(unusable), len(rows), found)
+    return rows.select([i for i in range(len(rows)) if i not in unusable])
+
+
+def _evaluated(data: Dataset, collator: ResponseCollator, args: SFTConfig) -> Dataset:
+    rows = undecoded_rows(data, collator.reads)
+    return _without(rows, find_unusable(rows, collator, args), args)

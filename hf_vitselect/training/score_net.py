@@ -1,7 +1,5 @@
 """Trains a score net together with the model (Self-Filter, arXiv 2402.12501, stage 1)."""
 
-import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -13,15 +11,16 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from trl import SFTConfig
 
+from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.encoding import Encoder
-from hf_vitselect.errors import BudgetError
+from hf_vitselect.errors import BudgetError, RowError, counted, shown
 from hf_vitselect.forward import logits_at
 from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.sources import pool_source
-from hf_vitselect.training.collator import IGNORED, ResponseCollator, trainable, undecoded_rows
+from hf_vitselect.training.checks import find_unusable
+from hf_vitselect.training.collator import IGNORED, ResponseCollator, undecoded_rows
 from hf_vitselect.training.response import ResponseSFTTrainer, load_processor
 
-_logger = logging.getLogger(__name__)
 _FOLDER = "score_net"
 _PREFIX = "score_net."
 _QUANTILES = 4
@@ -36,8 +35,7 @@ class ScoreNetTrainer(ResponseSFTTrainer):
     batch of the softmax is that of one process and one forward (``per_device_train_batch_size``), as in
     the paper's code (16); gradient accumulation and further processes average over such batches.
 
-    Rows that the net cannot read, or that the model cannot be trained on, are looked for before the first
-    step, counted in ``dropped`` and left out.
+    Rows that the net cannot read are left out too, as those are that the model cannot be trained on.
 
     Every log has ``score_net/weight_std``, ``_min`` and ``_max`` (of B * w, whose mean is 1) and
     ``score_net/nll_q1`` ... ``_q4``, the mean loss of the rows in each quarter of weights, lowest first.
@@ -52,9 +50,6 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         args: any `trl.SFTConfig` with at least two rows in a batch.
         processing_class: a processor with a chat template; the model's own if None.
         **options: every other argument of `ResponseSFTTrainer`: ``peft_config``, ...
-
-    Attributes:
-        dropped: how many rows of the pool were left out, by status.
 
     Raises:
         BudgetError: if fewer than two rows can be trained on, or a batch has fewer.
@@ -77,6 +72,7 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         processing_class: Any = None,
         **options: Any,
     ) -> None:
+        refuse_reserved(pool.features)
         args = SFTConfig(max_length=None) if args is None else args
         if args.per_device_train_batch_size < 2:
             raise BudgetError(
@@ -86,10 +82,16 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         if processing_class is None:
             processing_class = load_processor(model, args)
         collator = ScoreNetCollator(Encoder(processing_class), score_net)
-        rows, self.dropped = _usable(pool, collator)
+        unusable = _unusable(pool, collator, args)
+        if len(pool) - len(unusable) < 2:
+            raise BudgetError(
+                f"expected at least two rows to train on, got {len(pool) - len(unusable)} of {len(pool)}; "
+                f"left out: {counted(unusable)}, {shown(unusable)}"
+            )
         super().__init__(
             model,
-            train_dataset=rows,
+            train_dataset=pool,
+            unusable=unusable,
             args=args,
             processing_class=processing_class,
             collator=collator,
@@ -195,19 +197,15 @@ def weight_report(weights: np.ndarray, nll: np.ndarray) -> dict[str, float]:
     return {f"score_net/weight_{name}": float(value) for name, value in spread.items()} | means
 
 
-def _usable(pool: Dataset, collator: ScoreNetCollator) -> tuple[Dataset, dict[str, int]]:
+def _unusable(pool: Dataset, collator: ScoreNetCollator, args: SFTConfig) -> dict[int, RowError]:
+    """The rows that the net cannot read, or that the model cannot be trained on."""
     _, statuses = collator.score_net.read(pool)
-    rows = undecoded_rows(pool, collator.reads)
+    missing = f"no usable value in {' or '.join(collator.reads)}"
+    unusable = {int(i): RowError(statuses[i], missing) for i in np.flatnonzero(statuses != "ok")}
     readable = np.flatnonzero(statuses == "ok")
-    for i, status in trainable(rows, readable, collator):
-        statuses[i] = status
-    kept = np.flatnonzero(statuses == "ok")
-    dropped = dict(sorted(Counter(statuses[statuses != "ok"]).items()))
-    if dropped:
-        _logger.warning("%d of %d rows are left out: %s", len(pool) - len(kept), len(pool), dropped)
-    if len(kept) < 2:
-        raise BudgetError(f"expected at least two rows to train on, got {len(kept)}; left out: {dropped}")
-    return pool.select(kept), dropped
+    rows = undecoded_rows(pool, collator.reads).select(readable)
+    found = find_unusable(rows, collator, args)
+    return dict(sorted({**unusable, **{int(readable[i]): error for i, error in found.items()}}.items()))
 
 
 def _join(model: Any, score_net: ScoreNet) -> None:

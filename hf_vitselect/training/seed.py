@@ -10,12 +10,14 @@ from datasets import Dataset
 from trl import SFTConfig
 
 from hf_vitselect.card import published_recipe
+from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.encoding import Encoder
 from hf_vitselect.engines.ledger import write_atomically
-from hf_vitselect.errors import BudgetError, ModelError, RowSetError
+from hf_vitselect.errors import BudgetError, ModelError, RowError, RowSetError, counted, shown
 from hf_vitselect.selection import Selection, budget_rows, find_rows
-from hf_vitselect.training.collator import ResponseCollator, trainable, undecoded_rows
+from hf_vitselect.training.checks import row_errors
+from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.response import load_processor
 from hf_vitselect.training.sft import SelectionSFTTrainer
 
@@ -56,7 +58,10 @@ def train_seed_model(
 
     Raises:
         BudgetError: if the budget is no such number, or more than the rows that can be trained on.
+        ColumnError: if the pool has columns of the names that ``Selection.scores`` adds.
     """
+    refuse_reserved(pool.features)
+    budget_rows(fraction_or_rows, len(pool))
     if processing_class is None:
         processing_class = load_processor(model, args)
     selection = draw(pool, fraction_or_rows, Encoder(processing_class, args.max_length), seed)
@@ -67,6 +72,7 @@ def train_seed_model(
         peft_config=peft_config,
         quantization_config=quantization_config,
         processing_class=processing_class,
+        unusable={},
     )
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     trainer.save_model()
@@ -88,6 +94,7 @@ def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:
         ModelError: if there is no record of rows in the folder.
         RowSetError: if they are not all in the pool.
     """
+    refuse_reserved(pool.features)
     path = Path(model, ROWS_FILE)
     if not path.exists():
         raise ModelError(f"expected the folder of a seed model with {ROWS_FILE}, got {model}")
@@ -111,21 +118,24 @@ def draw(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Sel
     wanted = budget_rows(budget, len(pool))
     rows, collator = undecoded_rows(pool), ResponseCollator(encoder)
     drawn: list[int] = []
-    dropped: dict[str, int] = {}
-    for i, status in trainable(rows, np.random.default_rng(seed).permutation(len(pool)), collator):
-        if status != "ok":
-            dropped[status] = dropped.get(status, 0) + 1
+    passed: dict[int, RowError] = {}
+    for i, error in row_errors(rows, np.random.default_rng(seed).permutation(len(pool)), collator):
+        if error is not None:
+            passed[i] = error
             continue
         drawn.append(i)
         if len(drawn) == wanted:
             break
     else:
-        raise BudgetError(f"asked for {wanted} rows, but only {len(drawn)} of {len(pool)} can be trained on")
+        raise BudgetError(
+            f"asked for {wanted} rows, but only {len(drawn)} of {len(pool)} can be trained on"
+            + (f"; the others: {counted(passed)}, {shown(passed)}" if passed else "")
+        )
     reasons = {
         "budget": budget,
         "rule": {"rule": "Random"},
         "seed": seed,
-        "dropped": dropped,
+        "dropped": counted(passed),
         "row_ids": ROWS_FILE,
     }
     indices = np.asarray(drawn, dtype=np.int64)

@@ -22,8 +22,7 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
         **options: every other argument of `ResponseSFTTrainer`: ``args``, ``peft_config``, ...
 
     Raises:
-        ModelError: if the processor has no chat template or a slow tokenizer.
-        RowError: if a row is longer than ``args.max_length``.
+        BudgetError, ModelError, RowError, ValueError: as in `ResponseSFTTrainer`.
 
     Example:
         >>> trainer = SelectionSFTTrainer(  # doctest: +SKIP
@@ -34,7 +33,7 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
 
     def __init__(self, model: Any, *, selection: Selection, **options: Any) -> None:
         self.selection = selection
-        super().__init__(model, train_dataset=selection.dataset, **options)
+        super().__init__(model, train_dataset=selection.dataset, row_ids=selection.row_ids, **options)
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
         """Names the data sets and adds the selection's section."""

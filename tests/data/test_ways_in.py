@@ -12,9 +12,10 @@ from pools import assistant, png, pool, user
 from test_layouts import LAYOUTS
 
 from hf_vitselect import NecessityScorer, score, select_diverse
-from hf_vitselect.data.layouts import read_rows, undecoded
+from hf_vitselect.data.layouts import read_rows, read_table, undecoded, with_image_bytes
 from hf_vitselect.data.row_ids import row_contents, row_ids
 from hf_vitselect.engines.processes import from_bytes, to_bytes
+from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation import response_losses
 from hf_vitselect.rules import TopScore
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
@@ -184,7 +185,8 @@ def trained(rows, scorer, folder):
 
 def worked(rows, scorer, folder):
     """What a worker process is sent."""
-    return [scorer(from_bytes(to_bytes(table)))["necessity"].to_pylist() for table in undecoded(rows)][0]
+    tables = [scorer(from_bytes(to_bytes(table))) for table in undecoded(rows)]
+    return [loss for table in tables for loss in table["necessity"].to_pylist()]
 
 
 WAYS = {
@@ -262,10 +264,33 @@ def test_selections_and_seed_rows_are_found_by_those_ids(stored, scorer, plain):
     assert sorted(drawn.row_ids) == sorted(row_ids(rows))
 
 
-def test_ray_actors_get_images_that_are_paths(stored, plain):
-    from hf_vitselect.data.layouts import read_table, with_image_bytes
-
-    rows, answers = stored
+def test_ray_actors_get_images_that_are_paths(stored):
+    rows, _ = stored
     table = next(undecoded(rows)).combine_chunks()
     read = read_table(with_image_bytes(table))
     assert read == list(read_rows(rows)) or all(picture.data for row in read for picture in row.pictures)
+
+
+TRANSFORMED = {
+    "score": lambda rows, scorer: score(rows, scorer),
+    "row ids": lambda rows, scorer: row_ids(rows),
+    "select": lambda rows, scorer: select_diverse(rows, 1, by="n", rule=TopScore()),
+    "train": lambda rows, scorer: undecoded_rows(rows),
+    "evaluate": lambda rows, scorer: response_losses(scorer.loaded, rows, 2),
+}
+
+
+@pytest.mark.parametrize("way", TRANSFORMED.values(), ids=TRANSFORMED)
+def test_a_transform_is_an_error_that_says_what_to_do(way, scorer):
+    rows = Dataset.from_list([{"messages": SPELLED, "n": 1.0}] * 2).with_transform(lambda batch: batch)
+    with pytest.raises(LayoutError, match=r"transform, which only(.|\n)*with_format\(None\)") as caught:
+        way(rows, scorer)
+    assert str(caught.value).count("\n") < 3
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("columns", [["messages", "images"], "messages"], ids=str)
+def test_input_columns_of_map_are_an_error_that_says_what_to_do(scorer, columns, batched):
+    rows = pool([([user("what?"), assistant("red")], [])] * 2)
+    with pytest.raises(LayoutError, match="input_columns="):
+        rows.map(scorer, batched=batched, input_columns=columns)
