@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from hf_vitselect.errors import BudgetError, ModelError, RowError, counted, show
 from hf_vitselect.sources import adapter_base
 from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
+from hf_vitselect.training.places import without_places
 from hf_vitselect.weights import load_errors, load_whole, refuse_unknown_dtype
 
 _logger = logging.getLogger(__name__)
@@ -117,6 +119,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             **options,
         )
 
+    _push: ExitStack | None = None
+    """What ends with the push that is going on, if there is one."""
+
     @property
     def dropped(self) -> dict[str, int]:
         """How many rows are left out, by status."""
@@ -162,6 +167,24 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             )
         self.complete_card(card, dataset_name)
         card.save(path)
+        if self._push is not None:  # Between here and the upload nothing is written.
+            name = self.base_model.config.name_or_path
+            self.args.output_dir = str(self._push.enter_context(without_places(path.parent, name)))
+
+    def push_to_hub(
+        self, commit_message: str | None = "End of training", blocking: bool = True, *args: Any, **kwargs: Any
+    ) -> Any:
+        """TRL's push, without the names of this machine's folders; it always waits for the upload."""
+        folder = self.args.output_dir
+        self._push = ExitStack()
+        try:
+            with self._push:
+                return super().push_to_hub(commit_message, True, *args, **kwargs)
+        finally:
+            self._push, self.args.output_dir = None, folder
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Nothing: a checkpoint names folders of this machine, and the whole model is pushed at the end."""
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
         """Adds to the card what a kind of training has to say of its data."""

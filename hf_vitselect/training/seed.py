@@ -9,6 +9,7 @@ import numpy as np
 from datasets import Dataset
 from trl import SFTConfig
 
+from hf_vitselect.card import published_recipe
 from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.encoding import Encoder, EndOfTurn
@@ -82,7 +83,7 @@ def train_seed_model(
     trainer.save_model()
     trainer.create_model_card()
     if trainer.is_world_process_zero():
-        record = {"recipe": selection.recipe, "row_ids": selection.row_ids}
+        record = {"recipe": published_recipe(selection), "row_ids": selection.row_ids}
         write_atomically(Path(args.output_dir, ROWS_FILE), json.dumps(record, indent=2).encode())
     return selection
 
