@@ -1,14 +1,14 @@
 """Loads and runs a CLIP model: the unit features of a row's pictures and of its text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoModel, AutoProcessor
 
 from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.images import Picture, image_error, refuse_resize
 from hf_vitselect.errors import RowError
 
 
@@ -56,14 +56,34 @@ class Clip:
         """
         found: list[ClipFeatures | RowError] = []
         for start in range(0, len(rows), batch_size):
-            batch = [_decode(row) for row in rows[start : start + batch_size]]
+            batch = [self._prepare(row) for row in rows[start : start + batch_size]]
             good = [row for row in batch if not isinstance(row, RowError)]
             features = iter(self._forward(*zip(*good, strict=True)) if good else [])
             found += [row if isinstance(row, RowError) else _finite(next(features)) for row in batch]
         return found
 
+    def _prepare(
+        self, row: Conversation | RowError
+    ) -> tuple[list[Mapping[str, torch.Tensor]], str] | RowError:
+        """A row's images, each as the model gets it alone: one that cannot be is its own row's error."""
+        if isinstance(row, RowError):
+            return row
+        try:
+            return [self._pixels(picture) for picture in row.pictures], row.transcript
+        except RowError as error:
+            return error
+
+    def _pixels(self, picture: Picture) -> Mapping[str, torch.Tensor]:
+        image = picture.decode()
+        refuse_resize(image, self.processor.image_processor)
+        with image_error(f"the processor refuses {image.width} x {image.height} pixels"):
+            pixels: Mapping[str, torch.Tensor] = self.processor.image_processor(image, return_tensors="pt")
+            return pixels
+
     @torch.inference_mode()
-    def _forward(self, pictures: Sequence[list[Any]], texts: Sequence[str]) -> list[ClipFeatures]:
+    def _forward(
+        self, pictures: Sequence[list[Mapping[str, torch.Tensor]]], texts: Sequence[str]
+    ) -> list[ClipFeatures]:
         device = self.model.device
         # Not every tokenizer knows its model's context.
         context = self.model.config.text_config.max_position_embeddings
@@ -74,20 +94,11 @@ class Clip:
         image = torch.zeros_like(text)
         flat = [picture for group in pictures for picture in group]
         if flat:
-            pixels = self.processor.image_processor(flat, return_tensors="pt").to(device)
+            pixels = {key: torch.cat([picture[key] for picture in flat]).to(device) for key in flat[0]}
             units = _unit(self.model.get_image_features(**pixels).pooler_output)
             owner = torch.tensor([i for i, group in enumerate(pictures) for _ in group])
             image = _unit(image.index_add(0, owner.to(device), units))
         return [ClipFeatures(*pair) for pair in zip(image.cpu().numpy(), text.cpu().numpy(), strict=True)]
-
-
-def _decode(row: Conversation | RowError) -> tuple[list[Any], str] | RowError:
-    if isinstance(row, RowError):
-        return row
-    try:
-        return [picture.decode() for picture in row.pictures], row.transcript
-    except RowError as error:
-        return error
 
 
 def _finite(features: ClipFeatures) -> ClipFeatures | RowError:

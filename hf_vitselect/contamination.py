@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.columns import read_features
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.layouts import read_rows
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.rules.clusters import unit_rows
@@ -74,8 +74,7 @@ def find_contamination(
 
 def _conversations(dataset: Dataset) -> Iterator[Conversation | None]:
     """Every row that can be read, None for the others."""
-    for table in undecoded(dataset):
-        yield from (None if isinstance(row, RowError) else row for row in read_table(table))
+    return (None if isinstance(row, RowError) else row for row in read_rows(dataset))
 
 
 def _pictures(row: Conversation | None) -> set[str]:

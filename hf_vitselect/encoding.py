@@ -18,6 +18,7 @@ from PIL import Image
 
 from hf_vitselect.answers import find_answers
 from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import Picture, refuse_resize
 from hf_vitselect.errors import ModelError, RowError
 
 
@@ -145,7 +146,7 @@ class Encoder:
             for token in self._special:
                 if token in turn.text:
                     raise RowError("control_tokens", f"a {turn.role} turn spells the special token {token!r}")
-        images = [picture.decode() for picture in row.pictures]
+        images = [self._decode(picture) for picture in row.pictures]
         text, spans = self.render(row.turns)
         rendered = text.count(self._placeholder) if self._placeholder else 0
         if rendered != len(images) and (rendered or len(images) > 1 or not self._puts_picture_first):
@@ -165,6 +166,11 @@ class Encoder:
             offsets = encoding.pop("offset_mapping")[0]
             replaced = (encoding.pop("text_replacement_offsets", None) or [[]])[0]
             inputs = _tensors(encoding)
+        except MemoryError as error:
+            sizes = ", ".join(f"{image.width} x {image.height}" for image in images) or "no image"
+            raise RowError(
+                "image_error" if images else "bad_row", f"it does not fit into memory ({sizes})"
+            ) from error
         except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError) as error:
             raise RowError("bad_row", f"the processor refuses it: {error}") from error
         ids = inputs["input_ids"][0].tolist()
@@ -219,6 +225,11 @@ class Encoder:
             blank = self.processor.image_processor(Image.new("RGB", (32, 32)), return_tensors="pt")
             inputs["pixel_values"] = blank["pixel_values"]
         return inputs, _cat([row.response for row in rows], 0)
+
+    def _decode(self, picture: Picture) -> Image.Image:
+        image = picture.decode()
+        refuse_resize(image, getattr(self.processor, "image_processor", None))
+        return image
 
     def _response(
         self,

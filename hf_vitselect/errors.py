@@ -34,6 +34,56 @@ RowStatus = Literal[
     "worker_died",
 ]
 
+STATUSES: dict[RowStatus, tuple[str, str]] = {
+    "ok": ("The row has its score.", ""),
+    "no_response": (
+        "No assistant turn has any text.",
+        "Leave the row out, or give it an answer.",
+    ),
+    "image_missing": (
+        "A placeholder has no image: its cell is null, or there is no file of that name.",
+        "Bring the files to where the rows name them, and score again: a cached status does not stay.",
+    ),
+    "image_remote": (
+        "The image is a URL. Nothing is fetched while rows are scored.",
+        "Download the images first, and put the files' names or bytes into the rows.",
+    ),
+    "image_error": (
+        "The image's bytes are no whole image that can be decoded.",
+        "Repair or replace the file.",
+    ),
+    "media_unsupported": (
+        "The row uses video or audio: a placeholder, a part of the content, or a column that is not empty.",
+        "Leave the row out, or put frames of the video into `images`.",
+    ),
+    "placeholder_mismatch": (
+        "There are more or fewer placeholders than images, their numbers are not 1 to n, or a placeholder is "
+        "spelled in a way that is not read.",
+        "Write `<image>` once for each image, or nowhere.",
+    ),
+    "control_tokens": (
+        "A turn spells one of the model's special tokens.",
+        "Take it out of the text, or leave the row out.",
+    ),
+    "too_long": (
+        "The row has more tokens than the model, or `max_length`, takes.",
+        "Raise `max_length`, or leave the row out. Nothing is truncated.",
+    ),
+    "bad_row": (
+        "The cells are no conversation that is understood, or the processor or its template refuses it.",
+        "Repair what the reason names.",
+    ),
+    "non_finite": (
+        "The score is not a finite number.",
+        "Score in float32, or leave the row out.",
+    ),
+    "worker_died": (
+        "The worker process died each time it scored this row.",
+        "Look at the row: its image is often very large.",
+    ),
+}
+"""Of each status when it is given, and what to do; docs/rows.md is made from it."""
+
 
 class VitSelectError(Exception):
     """Base of every error that this package raises on purpose."""

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 
 from hf_vitselect.columns import refuse_missing
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.layouts import read_rows, read_table, undecoded
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.encoding import Encoded, Encoder
 from hf_vitselect.errors import ColumnError, RowError, counted, shown
@@ -58,7 +58,7 @@ class HeldOut:
 
     def asked(self) -> Iterator[tuple[int, Conversation | RowError]]:
         """What a model is asked, each with its row's place; a row that cannot be read is its error."""
-        yield from enumerate(row for table in undecoded(self.rows) for row in read_table(table))
+        yield from enumerate(read_rows(self.rows))
 
     def check(self, encoder: Encoder) -> None:
         """Refuses rows that cannot be evaluated, before any model is trained for it.
@@ -308,7 +308,7 @@ def _ends(vlm: VLM, encoder: Encoder, rows: Sequence[Encoded]) -> list[int]:
 
 
 def _conversations(rows: Dataset) -> list[Conversation]:
-    read = [row for table in undecoded(rows) for row in read_table(table)]
+    read = list(read_rows(rows))
     for i, row in enumerate(read):
         if isinstance(row, Conversation) and (not row.turns or row.turns[-1].role != "assistant"):
             read[i] = RowError("no_response", "expected an answer as the last turn of every held-out row")

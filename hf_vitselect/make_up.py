@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.columns import read_column
 from hf_vitselect.data.layouts import find_layout
+from hf_vitselect.sources import without_folders
 
 _KINDS = ("string", "large_string", "bool")
 _MOST_VALUES = 50
@@ -25,7 +26,7 @@ def make_up(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, list[dict[st
     Returns:
         For each column of texts or truth values with 2 to 50 different ones, the values, the pool's most
         frequent first: ``value`` (None for a null), ``pool`` and ``subset`` (rows). Columns of the
-        conversation and statuses are no kinds.
+        conversation, statuses, and names of files of this machine are no kinds.
     """
     conversation = find_layout(pool.column_names).columns
     return {
@@ -36,7 +37,12 @@ def make_up(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, list[dict[st
         and name not in conversation
         and not name.endswith("_status")
         and 2 <= pc.count_distinct(read_column(pool, name), mode="all").as_py() <= _MOST_VALUES
+        and not any(map(_is_place, pc.unique(read_column(pool, name)).to_pylist()))
     }
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, str) and without_folders(value) != value
 
 
 def _counts(pool: Dataset, name: str, indices: NDArray[np.int64]) -> list[dict[str, Any]]:

@@ -13,8 +13,10 @@ import pyarrow as pa
 from datasets import Features
 
 from hf_vitselect.columns import LENGTHS, RESERVED, refuse_reserved
-from hf_vitselect.data.layouts import conversation_columns, read_mapping, read_table
-from hf_vitselect.errors import ColumnError
+from hf_vitselect.data.files import mapped_files_digest
+from hf_vitselect.data.layouts import is_conversation_column, read_mapping, read_table
+from hf_vitselect.data.roots import mapped_roots, mark_roots
+from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.sources import identify
 
 
@@ -116,7 +118,14 @@ class Scorer(ABC):
         """
         self._rank = rank
         table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
+        if table is None and not hasattr(batch, "keys"):
+            raise LayoutError(
+                f"expected a row or batch with its columns' names, got {type(batch).__name__}; leave out "
+                "input_columns= of map: the scorer reads only what it needs, and images stay as they are"
+            )
         refuse_overwrite(self, table.column_names if table is not None else list(batch))
+        if table is not None:
+            table = mark_roots(table, mapped_roots())
         rows, batched = self.read(batch if table is None else table)
         columns = self.score_rows(rows)
         if table is None:
@@ -137,12 +146,15 @@ class Scorer(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         public = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return public | {"identity": self._identity(), "version": self.version}
+        state = public | {"identity": self._identity(), "version": self.version}
+        files = mapped_files_digest()
+        return state | {"files": files} if files else state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         configuration = dict(state)
         identity = configuration.pop("identity")
         del configuration["version"]
+        configuration.pop("files", None)
         vars(self).update(configuration)
         self._start_empty(identity if "commit" in identity else None)
 
@@ -187,8 +199,8 @@ def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
 def _refuse_name(column: Any) -> None:
     if not isinstance(column, str) or not column:
         raise ColumnError(f"column: expected a name, got {column!r}")
-    ours = {*RESERVED, LENGTHS, *conversation_columns()}
-    if column in ours or column.endswith(("_status", "_reason")):
+    ours = column in (*RESERVED, LENGTHS) or is_conversation_column(column)
+    if ours or column.endswith(("_status", "_reason")):
         raise ColumnError(
             f"column: expected a name of its own, got {column!r}, which means something else in a pool; "
             f"give another one, such as {column + '_score'!r}"

@@ -1,9 +1,8 @@
 """Scores a pool shard by shard, so that a killed run goes on where it was."""
 
 import hashlib
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
@@ -12,17 +11,18 @@ from datasets import Dataset, Features, IterableDataset, concatenate_datasets
 from tqdm.auto import tqdm
 
 from hf_vitselect.columns import refuse_reserved
-from hf_vitselect.data.layouts import find_layout
+from hf_vitselect.data.files import files_digest, image_files
+from hf_vitselect.data.layouts import find_layout, refuse_transform, undecoded
+from hf_vitselect.data.roots import image_roots, mark_roots
 from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.stored import UNSTORED, encode_batch, with_features
 from hf_vitselect.engines.engine import Engine
 from hf_vitselect.engines.ledger import ROWS, Ledger
 from hf_vitselect.engines.work import Work
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.measuring import join
 from hf_vitselect.scorer import Scorer, refuse_overwrite
-from hf_vitselect.sources import pool_source
-
-_RECORD = "hf_vitselect: "
+from hf_vitselect.sources import read_record, recorded_source, with_record
 
 
 def score(
@@ -69,7 +69,8 @@ def score(
     Raises:
         ColumnError: if a column would be overwritten, two scorers add the same one, or the pool has columns
             of the names that `Selection.scores` adds.
-        LayoutError: if the columns are no known conversation layout, or there are no rows.
+        LayoutError: if the columns are no known conversation layout, there are no rows, or the pool has a
+            transform.
         StaleRunError: if ``output_dir`` holds shards of other scorers or of another pool.
         ValueError: for a stream without ``output_dir``, an engine that does not exist, or empty shards.
         WorkerError: if workers die before they have scored anything.
@@ -79,6 +80,9 @@ def score(
         raise LayoutError(
             f"expected a datasets.Dataset or IterableDataset (one split), got {type(dataset).__name__}"
         )
+    refuse_transform(dataset)
+    if isinstance(dataset, IterableDataset):
+        dataset = with_features(dataset)
     if dataset.features is None:
         raise LayoutError(
             "expected a stream that knows its features; give them to the function that made it, as features="
@@ -86,7 +90,7 @@ def score(
     if shard_size < 1:
         raise ValueError(f"expected shard_size from 1, got {shard_size}")
     refuse_reserved(dataset.features)
-    _refuse_columns(list(dataset.features), scorers)
+    _refuse_columns(dataset.features, scorers)
     record = {
         "source": recorded_source(dataset),
         "scorers": recorded_scorers(dataset) + [scorer.recipe() for scorer in scorers],
@@ -100,20 +104,14 @@ def score(
         if len(dataset) == 0:
             raise LayoutError("expected rows to score, got an empty data set")
         scored = _score_rows(dataset.with_format(None), scorers, output_dir, shard_size, chosen)
-    scored.info.description = _describe(dataset.info.description or "", record)
+    scored.info.description = with_record(dataset.info.description, record)
     return scored
 
 
 def recorded_scorers(dataset: Dataset | IterableDataset) -> list[dict[str, Any]]:
     """The recipes of the scorers that `score` has attached to this pool, in order."""
-    scorers: list[dict[str, Any]] = _recorded(dataset).get("scorers", [])
+    scorers: list[dict[str, Any]] = read_record(dataset).get("scorers", [])
     return scorers
-
-
-def recorded_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
-    """Where this pool came from when `score` saw it first, or comes from now."""
-    source: dict[str, Any] = _recorded(dataset).get("source") or pool_source(dataset)
-    return source
 
 
 def pool_digest(ids: Sequence[str]) -> str:
@@ -121,11 +119,11 @@ def pool_digest(ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
-def _refuse_columns(there: Sequence[str], scorers: Sequence[Scorer]) -> None:
+def _refuse_columns(there: Features, scorers: Sequence[Scorer]) -> None:
     find_layout(there)
     added: list[str] = []
     for scorer in scorers:
-        refuse_overwrite(scorer, there)
+        refuse_overwrite(scorer, list(there))
         if twice := [name for name in scorer.features if name in added]:
             raise ColumnError(f"two scorers add {twice}; give one of them another column=")
         added.extend(scorer.features)
@@ -174,6 +172,9 @@ def _score_shards(
         "scorers": [scorer.recipe() for scorer in scorers],
     }
     read = [name for scorer in scorers for name in scorer.reads if name in dataset.column_names]
+    if files := image_files(undecoded(dataset)):
+        missing_files = list(files.values()).count(None)
+        settings["image_files"] = {"there": len(files) - missing_files, "missing": missing_files}
     if read:
         settings["reads"] = {name: column_digest(dataset, name) for name in read}
     ledger = Ledger(output_dir, settings)
@@ -193,7 +194,7 @@ def _score_shards(
         progress.update(len(rows))
 
     left = sum(min(shard_size, len(ids) - starts[shard]) for shard in missing)
-    work = Work(scorers)
+    work = Work(scorers, image_roots(dataset))
     with tqdm(total=len(ids), initial=len(ids) - left, desc="Scoring", unit="row") as progress:
         engine.run(work, shards(), keep)
     return ledger.read(len(starts), work.features, in_memory=in_memory)
@@ -211,7 +212,7 @@ def _score_stream(
     A stream has no length and no fingerprint, so it is read from its start also when a run goes on, and each
     finished shard must have been made from the very rows that come now.
     """
-    work, features = Work(scorers), stream.features
+    work, features = Work(scorers, image_roots(stream)), stream.features
     settings = {
         "stream": sorted(features),
         "shard_size": shard_size,
@@ -227,8 +228,8 @@ def _score_stream(
             # Not as Arrow tables: those of a generator's rows have whatever types each row suggests.
             batches = stream.with_format(None).decode(False).iter(batch_size=shard_size)
             for shard, batch in enumerate(batches):
-                table = pa.table(features.encode_batch(batch), schema=features.arrow_schema)
-                digest = _digest([table])
+                table = encode_batch(batch, features)
+                digest = _digest([table]) + (files_digest([mark_roots(table, work.roots)]) or "")
                 if ledger.path(shard).exists():
                     ledger.refuse_other_rows(shard, digest)
                 elif ranks or shard % engine.rank.world == engine.rank.number:
@@ -236,6 +237,8 @@ def _score_stream(
                 shards_read = shard + 1
 
     def keep(shard: int, rows: pa.Table, columns: pa.Table) -> None:
+        if UNSTORED in rows.column_names:
+            rows = rows.drop_columns(UNSTORED)
         for name in columns.column_names:
             rows = rows.append_column(columns.schema.field(name), columns.column(name))
         ledger.write(shard, rows)
@@ -262,17 +265,3 @@ def _digest(tables: Iterable[pa.Table]) -> str:
             values = column.combine_chunks().take(pa.array(range(len(table))))
             digest.update(pa.RecordBatch.from_arrays([values], [name]).serialize())
     return digest.hexdigest()
-
-
-def _recorded(dataset: Dataset | IterableDataset) -> dict[str, Any]:
-    """What `score` has written into the data set's description, which survives maps and saving."""
-    for line in (dataset.info.description or "").splitlines():
-        if line.startswith(_RECORD):
-            record: dict[str, Any] = json.loads(line.removeprefix(_RECORD))
-            return record
-    return {}
-
-
-def _describe(description: str, record: Mapping[str, Any]) -> str:
-    kept = [line for line in description.splitlines() if not line.startswith(_RECORD)]
-    return "\n".join([*kept, _RECORD + json.dumps(record)])

@@ -39,8 +39,8 @@ from hf_vitselect.rules.base import NO_ROWS, Rule
 from hf_vitselect.rules.by_name import rule_class
 from hf_vitselect.rules.clusters import numbered
 from hf_vitselect.scorer import Scorer
-from hf_vitselect.scoring import pool_digest, recorded_scorers, recorded_source
-from hf_vitselect.sources import versions
+from hf_vitselect.scoring import pool_digest, recorded_scorers
+from hf_vitselect.sources import read_record, recorded_source, versions, with_record
 from hf_vitselect.validation import check_selection
 
 
@@ -91,9 +91,10 @@ class Selection:
             ColumnError: if the pool has columns of names that ``scores`` adds.
         """
         refuse_reserved(pool.features)
+        source = recorded_source(pool)
         recipe = {
             "format": 1,
-            "source": recorded_source(pool),
+            "source": source,
             "fingerprint": pool_digest(ids),
             "rows": len(pool),
             "selected": len(indices),
@@ -107,7 +108,10 @@ class Selection:
             **reasons,
             "versions": versions("hf_vitselect", "datasets", "numpy", "torch", "transformers"),
         }
-        return cls(pool.select(indices), indices, gains, _score_table(pool, ids, indices, excluded), recipe)
+        picked = pool.select(indices)
+        # Else nobody knows, once they are saved, that these rows are from the Hub.
+        picked.info.description = with_record(pool.info.description, {**read_record(pool), "source": source})
+        return cls(picked, indices, gains, _score_table(pool, ids, indices, excluded), recipe)
 
     def __len__(self) -> int:
         """The number of picked rows."""

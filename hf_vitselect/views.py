@@ -4,6 +4,7 @@ A view keeps the answers as they are: their tokens are what a loss is taken over
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.errors import RowError
@@ -25,7 +26,7 @@ def without_pictures(row: Conversation) -> Conversation:
     if not row.pictures:
         raise RowError("image_missing", "a row without picture has nothing to leave out")
     turns = (Turn(turn.role, tuple(part for part in turn.parts if part is not None)) for turn in row.turns)
-    return Conversation(tuple(turns))
+    return replace(row, turns=tuple(turns), pictures=())
 
 
 def without_questions(row: Conversation) -> Conversation:
@@ -34,9 +35,8 @@ def without_questions(row: Conversation) -> Conversation:
     System and tool turns stay: they don't ask, and many chat templates write a system turn of their own
     that could not be left out.
     """
-    return Conversation(
-        tuple(_blank(turn) if turn.role == "user" else turn for turn in row.turns), row.pictures
-    )
+    turns = tuple(_blank(turn) if turn.role == "user" else turn for turn in row.turns)
+    return replace(row, turns=turns)
 
 
 def _blank(turn: Turn) -> Turn:

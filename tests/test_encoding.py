@@ -353,6 +353,22 @@ def test_a_picture_that_the_processor_refuses_is_a_bad_row(error, monkeypatch):
         encoder.encode(conversation(turns("what?", "red", pictures=1)))
 
 
+def test_an_image_that_becomes_too_large_or_finds_no_memory_is_its_rows_error(monkeypatch):
+    encoder, row = Encoder(llava_processor(VICUNA)), conversation(turns("what?", "red", pictures=1))
+    thin = Conversation(row.turns, (Picture(encode(stripes(20_000, 1))),))
+    assert encoder.encode(thin).length == encoder.encode(row).length
+    monkeypatch.setattr(encoder.processor.image_processor, "size", {"shortest_edge": 336})
+    with pytest.raises(RowError, match=r"image_error: 20000 x 1: more than"):
+        encoder.encode(thin)
+
+    def run_out(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(type(encoder.processor.image_processor), "__call__", run_out)
+    with pytest.raises(RowError, match=r"image_error: .*memory \(16 x 16\)"):
+        encoder.encode(row)
+
+
 def test_a_processor_without_a_chat_template_says_what_to_do():
     with pytest.raises(ModelError, match=r"LlavaProcessor.*set processor\.chat_template"):
         Encoder(llava_processor(None))

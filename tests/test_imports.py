@@ -14,8 +14,8 @@ PACKAGE = Path(hf_vitselect.__file__).parent
 # From the ground floor up. A room may import from the floors below its own, and from itself.
 FLOORS = [
     {"errors"},
-    {"rules"},
-    {"sources", "data", "columns", "diversity"},
+    {"rules", "sources"},
+    {"data", "columns", "diversity"},
     {"make_up"},
     {"answers", "views"},
     {"encoding"},

@@ -162,6 +162,7 @@ def test_texts_of_the_user_are_not_published_as_statuses():
 
 
 TAKEN = [*OURS, "images", "image", "messages", "prompt", "completion", "conversations", "texts"]
+TAKEN += ["image_2", "photo", "video", "audio_path", "system", "tools", "history"]
 MAKERS = {
     "necessity": lambda name: NecessityScorer(HERE, column=name),
     "clip": lambda name: ClipEmbedding(HERE, column=name),

@@ -1,8 +1,10 @@
 """score() on a stream: the pool's numbers and bytes, written."""
 
+import json
+
 import numpy as np
 import pytest
-from datasets import Dataset, IterableDataset, load_dataset
+from datasets import Dataset, Features, IterableDataset, List, Value, load_dataset
 from pools import assistant, encode, mixed_pool, pool, raw_images, stripes, user
 from tiny_embedders import save_sentence_transformer
 
@@ -10,6 +12,7 @@ from hf_vitselect import NecessityScorer, TextEmbedding, score, select_diverse
 from hf_vitselect.errors import ColumnError, LayoutError, StaleRunError
 from hf_vitselect.scoring import recorded_scorers
 
+TALK_OF_TEXT = [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "red"}]
 TALK = [user("what?", 1), assistant("red")]
 JPEGS = [encode(stripes(20, 12, i), "JPEG", quality=70) for i in range(5)]
 BROKEN = pool([(TALK, [JPEGS[0]]), (TALK, [b"broken"]), (TALK, ["/nowhere.png"]), (TALK, [JPEGS[1]])])
@@ -105,3 +108,29 @@ def test_a_column_that_is_there_is_an_error(scorer, tmp_path):
     taken = POOL.add_column("response_tokens", [0] * 12).to_iterable_dataset()
     with pytest.raises(ColumnError, match="response_tokens"):
         score(taken, scorer, tmp_path)
+
+
+PLAIN = {"role": Value("string"), "content": Value("string")}
+SURROGATE = [{"role": "user", "content": "what \ud800?"}, {"role": "assistant", "content": "red"}]
+
+
+@pytest.mark.parametrize("shard_size", [1, 3])
+def test_a_row_that_cannot_be_stored_is_a_bad_row(scorer, tmp_path, shard_size):
+    rows = [{"messages": turns, "n": i} for i, turns in enumerate((TALK_OF_TEXT, SURROGATE, TALK_OF_TEXT))]
+    features = Features({"messages": List(PLAIN), "n": Value("int64")})
+    stream = IterableDataset.from_generator(lambda: iter(rows), features=features)
+    written = score(stream, scorer, tmp_path, shard_size=shard_size)
+    assert written["necessity_status"][:] == ["ok", "bad_row", "ok"]
+    assert written["messages"][:] == [TALK_OF_TEXT, None, TALK_OF_TEXT]
+    assert written["n"][:] == [0, 1, 2]
+    assert written.column_names == ["messages", "n", *scorer.features]
+
+
+def test_a_stream_of_a_json_array_gets_its_features_from_its_tables(scorer, tmp_path):
+    parts = [{"role": "user", "content": [{"type": "text", "text": "what?"}]}, TALK_OF_TEXT[1]]
+    (tmp_path / "rows.json").write_text(json.dumps([{"messages": parts}] * 2))
+    stream = load_dataset("json", data_files=str(tmp_path / "rows.json"), split="train", streaming=True)
+    assert stream.features is None
+    whole = score(Dataset.from_list([{"messages": TALK_OF_TEXT}]), scorer)
+    written = score(stream, scorer, tmp_path / "run")
+    np.testing.assert_allclose(written["necessity"][:], whole["necessity"][:] * 2, atol=1e-5, rtol=0)

@@ -10,17 +10,16 @@ from statistics import median
 from typing import Any
 
 import torch
-from scoring.models import build, forward_flops, matmul_peak, save
+from scoring.models import build, matmul_peak, save
 from scoring.naive import mean_loss
 from scoring.pool import as_dataset, rows_about_pictures
+from scoring.watched import Watched
 from selection.measure import Measured, load, measured, peak_growth, table
 
 from hf_vitselect import NecessityScorer, score
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.encoding import Encoded
 from hf_vitselect.forward import compile_layers
-from hf_vitselect.packing import Pack
-from hf_vitselect.signals import ResponseSignals, token_signals
+from hf_vitselect.signals import token_signals
 from hf_vitselect.vlm import CHUNK, VLM
 
 
@@ -174,28 +173,6 @@ def precision(args: argparse.Namespace) -> None:
     print(load())
 
 
-class Watched(VLM):
-    """Remembers what went through its forwards."""
-
-    def __init__(self, model: Any, processor: Any) -> None:
-        super().__init__(model, processor)
-        self.forget()
-
-    def forget(self) -> None:
-        """Starts anew."""
-        self.pairs = self.answers = self.pictures = 0
-
-    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseSignals]:
-        for pack in packs:
-            self.pairs += pack.shared**2 // 2
-            self.pictures += bool(rows[pack.places[0]].seen)
-            for place in pack.places:
-                own = rows[place].length - pack.shared
-                self.pairs += own * (pack.shared + own / 2)
-                self.answers += int(rows[place].response.sum())
-        return super()._forward(rows, packs)
-
-
 def throughput(args: argparse.Namespace) -> None:
     """Scores many rows and counts operations, from the model's shape, beside a large product's."""
     vlm = Watched(*build(args.model, args.device, args.dtype, args.attention))
@@ -211,7 +188,7 @@ def throughput(args: argparse.Namespace) -> None:
         torch.cuda.reset_peak_memory_stats()
     vlm.score(rows, *limit)
     work = vlm.work
-    done = forward_flops(vlm.model, work.tokens, vlm.pairs, vlm.answers, vlm.pictures)
+    done = vlm.flops()
     peak = matmul_peak(args.device, args.dtype)
     print(f"{args.model}, {args.dtype}, {args.attention}, {_device(args.device)}; {load()}")
     print(

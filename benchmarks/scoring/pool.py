@@ -39,9 +39,9 @@ def rows_about_pictures(
     return made
 
 
-def as_dataset(rows: int, per_picture: int, tokens: int) -> Dataset:
+def as_dataset(rows: int, per_picture: int, tokens: int, side: int = 480) -> Dataset:
     """The same rows as a data set of LLaVA's layout."""
-    made = rows_about_pictures(rows, per_picture, tokens)
+    made = rows_about_pictures(rows, per_picture, tokens, side=side)
     roles = {"user": "human", "assistant": "gpt"}
     cells = {
         "conversations": [

@@ -11,7 +11,7 @@ from hf_vitselect.card.markdown import BEGIN, END, code, md
 from hf_vitselect.card.merge import mark_unfinished, merge_card, merge_section, read_card
 from hf_vitselect.card.model import model_quick_start, model_section
 from hf_vitselect.card.page import html_page, write_report
-from hf_vitselect.card.recipe import folder_name, published_recipe
+from hf_vitselect.card.recipe import published_recipe
 from hf_vitselect.card.run import RunRecord
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "card_files",
     "code",
     "dataset_card",
-    "folder_name",
     "html_page",
     "hub_licence",
     "licence_names",

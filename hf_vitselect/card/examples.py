@@ -7,7 +7,7 @@ import numpy as np
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import Picture
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.layouts import read_rows
 from hf_vitselect.errors import RowError
 from hf_vitselect.selection import Selection
 
@@ -53,10 +53,9 @@ def examples(selection: Selection) -> list[Example]:
     places = {"top": order[0], "median": order[len(order) // 2], "lowest": order[-1]}
     distinct = {row: place for place, row in reversed(places.items())}
     rows = sorted(distinct, key=lambda row: list(places).index(distinct[row]))
-    (table,) = undecoded(selection.dataset.select(rows))
     return [
         _example(distinct[row], float(scores[row]), content)
-        for row, content in zip(rows, read_table(table), strict=True)
+        for row, content in zip(rows, read_rows(selection.dataset.select(rows)), strict=True)
         if isinstance(content, Conversation)
     ]
 

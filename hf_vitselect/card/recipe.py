@@ -1,15 +1,15 @@
 """The recipe as the world may see it, and what both cards say of it."""
 
-import copy
 import json
 from collections.abc import Mapping
-from pathlib import PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from hf_vitselect.card.licence import licence_names
 from hf_vitselect.card.markdown import link
 from hf_vitselect.card.methods import formula, summary
 from hf_vitselect.selection import Selection
+from hf_vitselect.sources import folder_name, without_folders
 
 _TOLD = {
     *("format", "source", "fingerprint", "rows", "selected", "by", "over", "scorers", "diversity", "make_up"),
@@ -30,31 +30,29 @@ _TOLD = {
 
 
 def published_recipe(selection: Selection) -> dict[str, Any]:
-    """The recipe as the world may see it: a model's folder is named without the folders above it."""
-    return _published(copy.deepcopy(selection.recipe))
-
-
-def _published(recipe: dict[str, Any]) -> dict[str, Any]:
-    recipe.pop("published", None)
-    for rows in (recipe.get("included"), recipe.get("excluded")):
-        if rows and "recipe" in rows:
-            _published(rows["recipe"])
-    for scorer in recipe["scorers"]:
-        identity = scorer.get("identity") or {}
-        if "digest" in identity:
-            scorer["model"] = folder_name(identity["model"])
-            if isinstance(scorer.get("processor"), str):
-                scorer["processor"] = folder_name(scorer["processor"])
-        while identity:
-            if "digest" in identity:
-                identity["model"] = folder_name(identity["model"])
-            identity = identity.get("base")
+    """The recipe as the world may see it: what lies on this machine is named without its folders."""
+    recipe: dict[str, Any] = without_places(selection.recipe)
+    for rows in (recipe, *(recipe.get(name) or {} for name in ("included", "excluded"))):
+        rows.get("recipe", rows).pop("published", None)
     return recipe
 
 
-def folder_name(path: str) -> str:
-    """The last part of a path of any system."""
-    return PureWindowsPath(path).name or "a local folder"
+def without_places(value: Any) -> Any:
+    """Plain settings of which nobody learns where they lay: files of any system by their last names."""
+    if isinstance(value, str):
+        whole = PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute() or value[:1] == "~"
+        return folder_name(value) if whole else without_folders(value)
+    if isinstance(value, list):
+        return [without_places(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    plain = {name: without_places(item) for name, item in value.items()}
+    if "digest" in value or "digest" in (
+        value.get("identity") or {}
+    ):  # of a folder, which may be a relative one
+        folders = [name for name in ("model", "processor") if isinstance(value.get(name), str)]
+        plain |= {name: folder_name(value[name]) for name in folders}
+    return plain
 
 
 def facts(selection: Selection) -> dict[str, Any]:

@@ -5,12 +5,13 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import yaml
 
+from hf_vitselect.card.recipe import without_places
 from hf_vitselect.runs import without_secrets
 
 
@@ -48,21 +49,8 @@ class RunRecord:
 
 def published_config(text: str) -> str:
     """A run's YAML as the world may see it: without secrets, and folders by their last name only."""
-    return yaml.safe_dump(
-        _published(without_secrets(yaml.safe_load(text))), sort_keys=False, allow_unicode=True
-    )
-
-
-def _published(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _published(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_published(item) for item in value]
-    if isinstance(value, str) and (
-        PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute() or value.startswith("~")
-    ):
-        return PureWindowsPath(value).name
-    return value
+    settings = without_places(without_secrets(yaml.safe_load(text)))
+    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
 def _comparison(found: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.compare.statistics import jaccard
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.layouts import read_rows
 from hf_vitselect.data.row_ids import content_hash
 from hf_vitselect.errors import RowError
 
@@ -89,12 +89,11 @@ def _overlap(one: str, other: str, subsets: Subsets) -> float:
 def _facts(pool: Dataset) -> dict[str, NDArray[np.int64]]:
     """Of every row: its answers, its pictures, and ids of its conversation and its pictures, 0 for none."""
     facts: dict[str, list[int]] = {"answers": [], "pictures": [], "conversation_id": [], "picture_id": []}
-    for table in undecoded(pool):
-        for row in read_table(table):
-            row = Conversation(()) if isinstance(row, RowError) else row
-            pictures = content_hash(Conversation((), row.pictures)) if row.pictures else None
-            facts["answers"].append(sum(turn.role == "assistant" for turn in row.turns))
-            facts["pictures"].append(len(row.pictures))
-            facts["picture_id"].append(hash(pictures) if pictures else 0)
-            facts["conversation_id"].append(hash((row.turns, pictures)) if row.turns else 0)
+    for found in read_rows(pool):
+        row = Conversation(()) if isinstance(found, RowError) else found
+        pictures = content_hash(Conversation((), row.pictures)) if row.pictures else None
+        facts["answers"].append(sum(turn.role == "assistant" for turn in row.turns))
+        facts["pictures"].append(len(row.pictures))
+        facts["picture_id"].append(hash(pictures) if pictures else 0)
+        facts["conversation_id"].append(hash((row.turns, row.tools, pictures)) if row.turns else 0)
     return {name: np.array(values) for name, values in facts.items()}

@@ -1,6 +1,7 @@
 """A row of any layout, once it is read: turns of text with slots where the images stand, and the images."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from hf_vitselect.data.images import Picture
 
@@ -30,12 +31,18 @@ class Conversation:
     Attributes:
         turns: the messages in order.
         pictures: one for each slot, in order.
+        tools: the JSON of the tools that the template is to describe, a list.
     """
 
     turns: tuple[Turn, ...]
     pictures: tuple[Picture, ...] = ()
+    tools: str | None = None
 
     @property
     def transcript(self) -> str:
         """The whole conversation as ``USER: ... ASSISTANT: ...``, without its pictures."""
         return " ".join(f"{turn.role.upper()}: {turn.text.strip()}" for turn in self.turns)
+
+    def under(self, roots: Sequence[str] | None) -> "Conversation":
+        """The same row, whose pictures may lie in the files of these folders only, or of any if None."""
+        return replace(self, pictures=tuple(replace(picture, roots=roots) for picture in self.pictures))

@@ -1,28 +1,41 @@
-"""The conversation layouts: the only file that knows which columns hold what."""
+"""The conversation layouts: the only file that knows which columns hold what.
 
+Whoever wants the conversations of a data set, a stream, a table or a mapping asks here. `stored` knows the
+forms in which cells are stored, `turns` what roles, contents and placeholders mean.
+"""
+
+import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-from PIL import Image
+from datasets import Dataset, Features, Image
 
-from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture, image_error
+from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.roots import ROOTS, image_roots, mark_roots, marked_roots
+from hf_vitselect.data.stored import UNSTORED, from_text, is_empty, is_record_of_lists, plain_rows, records
+from hf_vitselect.data.turns import (
+    Draft,
+    draft_turns,
+    image_cells,
+    place_images,
+    read_image,
+    read_messages,
+    read_text,
+    refuse_unread,
+)
 from hf_vitselect.errors import LayoutError, RowError
 
-PLACEHOLDER = "<image>"
-"""Where a picture stands in the plain-string contents of the layouts."""
-
-
-_ROLES = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "tool": "tool",
-}
+_MEDIA_COLUMN = re.compile(r"(video|audio)s?([ _-]?(path|file|url)s?)?", re.IGNORECASE)
+_NUMBERED_COLUMN = re.compile(r"(image|images|img|picture)[ _-]?(\d+)", re.IGNORECASE)
+_IMAGE_COLUMN = re.compile(
+    r"(image|img|picture|pic|photo)s?([ _-]?(path|file|filename|url|list|bytes|data|base64)s?)?",
+    re.IGNORECASE,
+)
+SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
+UNREAD_COLUMNS = ("history", "functions", "documents", "chat_template_kwargs")
 
 
 @dataclass(frozen=True)
@@ -31,62 +44,149 @@ class Layout:
 
     Attributes:
         text_columns: the columns that hold the turns.
-        image_column: the column that holds the pictures, if the data set has one.
-        read_turns: from a row's cells to ``(role, content)`` pairs.
+        image_columns: the column that holds the images, or those that hold one each, in order.
+        system_column: the column of the system prompt, if the data set has one.
+        tools_column: the column of the tools, if the data set has one.
+        media_columns: the columns of video and audio, which rows may not use.
+        read_contents: from a row's cells to ``(role, content)`` pairs.
     """
 
     text_columns: tuple[str, ...]
-    image_column: str | None
-    read_turns: Callable[[Mapping[str, Any]], Iterable[tuple[str, Any]]]
+    image_columns: tuple[str, ...]
+    system_column: str | None
+    tools_column: str | None
+    media_columns: tuple[str, ...]
+    read_contents: Callable[[Mapping[str, Any]], Iterable[tuple[Any, Any]]]
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that belong to the conversation."""
-        return self.text_columns + ((self.image_column,) if self.image_column else ())
+        others = [name for name in (self.system_column, self.tools_column) if name]
+        return (*self.text_columns, *self.image_columns, *others, *self.media_columns)
 
     def read(self, row: Mapping[str, Any]) -> Conversation:
         """One row, read.
 
         Args:
-            row: at least the layout's columns, images not decoded.
+            row: at least the layout's columns as plain values, images not decoded.
 
         Raises:
-            RowError: ``bad_row``, ``image_missing``, ``placeholder_mismatch`` or, for a PIL picture that does
-                not load, ``image_error``.
+            RowError: ``bad_row``, ``image_missing``, ``placeholder_mismatch``, ``media_unsupported`` or, for
+                an open image that does not load, ``image_error``.
         """
+        if row.get(UNSTORED):
+            raise RowError("bad_row", row[UNSTORED])
         try:
-            turns = [_turn(role, content) for role, content in self.read_turns(row)]
-            pictures = read_pictures(row.get(self.image_column)) if self.image_column else ()
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RowError("bad_row", f"not a conversation: {type(error).__name__}: {error}") from error
-        slots = sum(turn.parts.count(None) for turn in turns)
-        if slots == 0 and pictures:
-            first_user = next((i for i, turn in enumerate(turns) if turn.role == "user"), None)
-            if first_user is not None:
-                turns[first_user] = Turn("user", (None,) * len(pictures) + turns[first_user].parts)
-                slots = len(pictures)
-        if slots and not pictures and self.image_column and row.get(self.image_column) is None:
-            raise RowError("image_missing", f"{slots} placeholder(s), and the image cell is null")
-        if slots != len(pictures):
-            raise RowError("placeholder_mismatch", f"{slots} placeholder(s), {len(pictures)} image(s)")
-        return Conversation(tuple(turns), pictures)
+            self._refuse_media(row)
+            turns, pictures = place_images(self._drafts(row), self.image_cells(row))
+            return Conversation(turns, pictures, self._tools(row))
+        except _UNREADABLE as error:
+            raise RowError("bad_row", f"not a conversation: {error}") from error
+
+    def answer_characters(self, row: Mapping[str, Any]) -> int | None:
+        """How long a row's answers are, in characters; None if they cannot be read. Looks at no image."""
+        try:
+            turns = self._drafts(row)
+        except (*_UNREADABLE, RowError):
+            return None
+        answers = [part for role, parts in turns if role == "assistant" for part in parts]
+        return sum(len(part) for part in answers if isinstance(part, str))
+
+    def image_cells(self, row: Mapping[str, Any]) -> list[Any]:
+        """The images of a row's own columns, the empty ones among them.
+
+        Raises:
+            ValueError: if a cell's text is no list and no path.
+        """
+        if len(self.image_columns) < 2:
+            return [cell for name in self.image_columns for cell in image_cells(row.get(name))]
+        # Most rows use fewer than there are columns.
+        cells = [row.get(name) for name in self.image_columns]
+        while cells and is_empty(cells[-1]):
+            cells.pop()
+        return cells
+
+    def _drafts(self, row: Mapping[str, Any]) -> list[Draft]:
+        drafts = draft_turns(self.read_contents(row))
+        system = row.get(self.system_column) if self.system_column else None
+        if is_empty(system):
+            return drafts
+        (first,) = draft_turns([("system", system)])
+        if first in drafts:
+            return drafts
+        if any(role == "system" for role, _ in drafts):
+            raise ValueError(f"a system turn, and another in the column {self.system_column!r}")
+        return [first, *drafts]
+
+    def _tools(self, row: Mapping[str, Any]) -> str | None:
+        tools = row.get(self.tools_column) if self.tools_column else None
+        if is_empty(tools):
+            return None
+        return json.dumps([from_text(tool) for tool in from_text(tools)], ensure_ascii=False, sort_keys=True)
+
+    def _refuse_media(self, row: Mapping[str, Any]) -> None:
+        for name in self.media_columns:
+            if not is_empty(row.get(name)):
+                raise RowError("media_unsupported", f"something in the column {name!r}")
 
 
-def find_layout(columns: Sequence[str]) -> Layout:
+_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError)
+
+
+def find_layout(columns: Sequence[str] | Features) -> Layout:
     """The layout that these columns make.
 
+    Args:
+        columns: their names; or the data set's features, which show what else holds images.
+
     Raises:
-        LayoutError: if they make none.
+        LayoutError: if they make none, or more than one, or have a part of the conversation under a name that
+            is not read.
     """
-    for text_columns, read_turns in _LAYOUTS:
-        if set(text_columns) <= set(columns):
-            image_column = next((name for name in ("images", "image") if name in columns), None)
-            return Layout(text_columns, image_column, read_turns)
-    known = ", ".join("+".join(text_columns) for text_columns, _ in _LAYOUTS)
-    raise LayoutError(
-        f"expected one of the conversation layouts {known} (with images or image beside it), "
-        f"got the columns {list(columns)}; rename the columns with dataset.rename_columns"
+    names = list(columns)
+    found = [layout for layout in LAYOUTS if set(layout.text_columns) <= set(names)]
+    if not found:
+        known = ", ".join("+".join(layout.text_columns) for layout in LAYOUTS)
+        raise LayoutError(
+            f"expected one of the conversation layouts {known} (with images or image beside it), "
+            f"got the columns {names}; rename the columns with dataset.rename_columns"
+        )
+    if len(found) > 1:
+        both = ["+".join(layout.text_columns) for layout in found]
+        raise LayoutError(
+            f"expected one conversation layout, got {' and '.join(both)}; "
+            "leave one out with dataset.remove_columns"
+        )
+    if unread := [name for name in names if name in UNREAD_COLUMNS]:
+        raise LayoutError(
+            f"expected a conversation in {'+'.join(found[0].text_columns)} alone, got {unread} next to it, "
+            f"not read; put it into the turns, or leave it out with dataset.remove_columns({unread})"
+        )
+    return Layout(
+        found[0].text_columns,
+        _image_columns(names) or _refuse_other_images(columns),
+        _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names]),
+        "tools" if "tools" in names else None,
+        tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
+        found[0].read_contents,
     )
+
+
+def is_conversation_column(name: str) -> bool:
+    """Whether a column of this name is read as a part of the conversation, or refused as one."""
+    known = {"tools", *SYSTEM_COLUMNS, *UNREAD_COLUMNS}.union(*(layout.text_columns for layout in LAYOUTS))
+    patterns = (_IMAGE_COLUMN, _NUMBERED_COLUMN, _MEDIA_COLUMN)
+    return name in known or any(pattern.fullmatch(name) for pattern in patterns)
+
+
+def read_rows(dataset: Any) -> Iterator[Conversation | RowError]:
+    """Every row of a data set or stream; a row that cannot be read is its error.
+
+    Raises:
+        LayoutError: as `undecoded` does.
+    """
+    for table in undecoded(dataset):
+        yield from read_table(table)
 
 
 def read_table(table: pa.Table) -> list[Conversation | RowError]:
@@ -95,42 +195,86 @@ def read_table(table: pa.Table) -> list[Conversation | RowError]:
     Raises:
         LayoutError: if the columns make no known layout.
     """
-    layout = find_layout(table.column_names)
-    return [_read_or_error(layout, row) for row in table.select(list(layout.columns)).to_pylist()]
+    layout, roots = find_layout(table.column_names), marked_roots(table)
+    columns = [*layout.columns, *([UNSTORED] if UNSTORED in table.column_names else [])]
+    rows = [_read_or_error(layout, row) for row in plain_rows(table.select(columns))]
+    return [row if isinstance(row, RowError) else row.under(roots) for row in rows]
+
+
+def read_row(row: Mapping[str, Any]) -> Conversation:
+    """One row as a plain mapping.
+
+    Raises:
+        LayoutError: if the columns make no known layout.
+        RowError: if it cannot be read.
+    """
+    return find_layout(list(row)).read(row).under(row.get(ROOTS))
 
 
 def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError], bool]:
-    """The rows of a plain mapping: one row, or a batch of columns (streams, Ray, the trainer).
+    """The rows of a plain mapping: one row, or a batch of columns (streams, Ray).
 
     Returns:
         The rows, and whether the mapping was a batch.
 
     Raises:
-        LayoutError: if the columns make no known layout, or a data set's format made arrays of its pictures.
+        LayoutError: if the columns make no known layout, or a data set's format made arrays of its images.
     """
     layout = find_layout(list(batch))
-    if layout.image_column:
-        _refuse_arrays(batch[layout.image_column])
+    for name in layout.image_columns:
+        _refuse_arrays(batch[name])
     first = batch[layout.text_columns[0]]
-    single = first is None or isinstance(first, (str, Mapping))
-    batched = not single and len(first) > 0 and not isinstance(first[0], Mapping)
-    if not batched:
+    if not _is_batch(first):
         return [_read_or_error(layout, batch)], False
     rows = ({name: batch[name][i] for name in layout.columns} for i in range(len(first)))
     return [_read_or_error(layout, row) for row in rows], True
 
 
 def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
-    """The conversation columns of a `datasets.Dataset` as Arrow tables, images as they are encoded."""
-    columns = list(find_layout(dataset.column_names).columns)
-    yield from dataset.select_columns(columns).with_format("arrow").iter(batch_size)
+    """The conversation columns of a data set or stream as Arrow tables, images as they are encoded.
+
+    Raises:
+        LayoutError: if the columns make no known layout, or the data set has a transform.
+    """
+    refuse_transform(dataset)
+    columns, roots = list(find_layout(dataset.features or dataset.column_names).columns), image_roots(dataset)
+    for table in dataset.select_columns(columns).with_format("arrow").iter(batch_size):
+        yield mark_roots(table, roots)
+
+
+def with_image_bytes(table: pa.Table) -> pa.Table:
+    """The rows with the bytes of images that are only named, as far as there are such files."""
+    roots = marked_roots(table)
+    for name in find_layout(table.column_names).image_columns:
+        try:
+            cells = [_embedded(row[name], roots) for row in plain_rows(table.select([name]))]
+        except (TypeError, ValueError):  # They are no images; whoever reads the rows says so.
+            continue
+        image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+        table = table.set_column(table.column_names.index(name), name, pa.array(cells, pa.large_list(image)))
+    return table
+
+
+def refuse_transform(dataset: Any) -> None:
+    """Refuses a data set whose rows are made as they are looked at, and so are not those that are stored.
+
+    Raises:
+        LayoutError: if it has a transform.
+    """
+    if isinstance(dataset, Dataset) and dataset.format["type"] == "custom":
+        raise LayoutError(
+            "expected a data set whose rows are those that are stored, got one with a transform, which only "
+            "dataset.map looks at;\nstore its rows with dataset.map(the transform, batched=True) after "
+            "dataset.reset_format(), or take it away with dataset.with_format(None)"
+        )
 
 
 def answer_characters(dataset: Any) -> list[int | None]:
     """How long every row's answers are, in characters; None for a row that cannot be read."""
+    refuse_transform(dataset)
     layout = find_layout(dataset.column_names)
     texts = dataset.select_columns(list(layout.text_columns)).with_format("arrow")
-    return [_answer_characters(layout, row) for table in texts.iter(1000) for row in table.to_pylist()]
+    return [layout.answer_characters(row) for table in texts.iter(1000) for row in plain_rows(table)]
 
 
 def _read_or_error(layout: Layout, row: Mapping[str, Any]) -> Conversation | RowError:
@@ -140,50 +284,67 @@ def _read_or_error(layout: Layout, row: Mapping[str, Any]) -> Conversation | Row
         return error
 
 
-def _answer_characters(layout: Layout, row: Mapping[str, Any]) -> int | None:
-    try:
-        turns = [_turn(role, content) for role, content in layout.read_turns(row)]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
-    return sum(len(turn.text) for turn in turns if turn.role == "assistant")
+def _embedded(cell: Any, roots: Sequence[str] | None) -> list[dict[str, Any]]:
+    images = []
+    for image in image_cells(cell):
+        picture = replace(read_image(image), roots=roots)
+        try:
+            data = picture.encoded()
+        except RowError:  # The row gets that status where it is scored.
+            data = None
+        images.append({"bytes": data, "path": picture.path})
+    return images
 
 
-def _turn(role: str, content: Any) -> Turn:
-    if role not in _ROLES:
-        raise ValueError(f"unknown role {role!r}, expected one of {sorted(_ROLES)}")
-    role = _ROLES[role]
-    if content is None:
-        return Turn(role, ())
-    if isinstance(content, str):
-        # An answer that spells the placeholder is text; only questions place pictures.
-        return Turn(role, (content,) if role == "assistant" else tuple(_split(content)))
-    return Turn(role, tuple(_part(part) for part in _records(content)))
+def _is_batch(first: Any) -> bool:
+    """Whether the cell of a mapping's first text column is several rows', not one row's."""
+    if first is None or isinstance(first, (str, Mapping)) or not hasattr(first, "__len__") or len(first) == 0:
+        return False
+    inner = first[0]
+    if isinstance(inner, str):  # A message whose `Json` nobody has decoded is one row's.
+        return inner.lstrip()[:1] != "{" or _stored_messages(f"[{inner}]") is None
+    return not isinstance(inner, Mapping) or is_record_of_lists(inner)
 
 
-def _split(text: str) -> Iterator[str | None]:
-    first, *rest = text.split(PLACEHOLDER)
-    if not rest:
-        yield first
-        return
-    if first := first.removesuffix("\n"):
-        yield first
-    for i, piece in enumerate(rest):
-        yield None
-        piece = piece.removeprefix("\n")
-        if i < len(rest) - 1:
-            piece = piece.removesuffix("\n")
-        if piece:
-            yield piece
+def _image_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """The column of the images, or the numbered columns of one each."""
+    numbered = [
+        (match[1], int(match[2]), name) for name in names if (match := _NUMBERED_COLUMN.fullmatch(name))
+    ]
+    ways = [name for name in ("images", "image") if name in names]
+    ways += [f"{stem}_1, {stem}_2, ..." for stem in dict.fromkeys(stem for stem, _, _ in numbered)]
+    _at_most_one("images", ways)
+    if numbered:
+        return tuple(name for _, _, name in sorted(numbered))
+    return tuple(ways)
 
 
-def _part(part: Mapping[str, Any] | str) -> str | None:
-    if isinstance(part, str):
-        return part
-    if part["type"] == "text" and isinstance(part["text"], str | None):
-        return part["text"] or ""
-    if part["type"] == "image":
-        return None
-    raise ValueError(f"unknown content {part!r}, expected a text or an image")
+def _refuse_other_images(columns: Sequence[str] | Features) -> tuple[str, ...]:
+    """Refuses images in a column that is not read; there being none that is, the rows would pass for text.
+
+    Raises:
+        LayoutError: naming the column.
+    """
+    kinds = columns if isinstance(columns, Features) else {}
+    for name in columns:
+        if _IMAGE_COLUMN.fullmatch(name) or isinstance(
+            getattr(kinds.get(name), "feature", kinds.get(name)), Image
+        ):
+            raise LayoutError(
+                f"expected images in a column images or image, got {name!r}, which is not read; "
+                f"rename it with dataset.rename_column({name!r}, 'images'), "
+                f"or leave it out with dataset.remove_columns({name!r})"
+            )
+    return ()
+
+
+def _at_most_one(what: str, names: Sequence[str]) -> str | None:
+    if len(names) > 1:
+        raise LayoutError(
+            f"expected one column of the {what}, got {' and '.join(names)}; "
+            "leave the others out with dataset.remove_columns"
+        )
+    return names[0] if names else None
 
 
 def _refuse_arrays(cell: Any) -> None:
@@ -193,73 +354,92 @@ def _refuse_arrays(cell: Any) -> None:
         cell = cell[0]
     if getattr(cell, "ndim", 0) >= 2:
         raise LayoutError(
-            f"expected pictures as they are encoded, got {type(cell).__name__}s; "
+            f"expected images as they are encoded, got {type(cell).__name__}s; "
             "take the data set's format away first, with dataset.with_format(None)"
         )
 
 
-def read_pictures(cell: Any) -> tuple[Picture, ...]:
-    if cell is None:
-        return ()
-    if isinstance(cell, (str, bytes, Mapping, Image.Image)):
-        return (_picture(cell),)
-    return tuple(_picture(item) for item in cell)
+@dataclass(frozen=True)
+class KnownLayout:
+    """A layout's columns of text, how they are read, and a row for the documentation."""
+
+    text_columns: tuple[str, ...]
+    read_contents: Callable[[Mapping[str, Any]], Iterable[tuple[Any, Any]]]
+    example: Mapping[str, Any]
 
 
-def _picture(cell: Any) -> Picture:
-    if cell is None:
-        return Picture()
-    if isinstance(cell, str):
-        return Picture(path=cell)
-    if isinstance(cell, bytes):
-        return Picture(data=cell)
-    if isinstance(cell, Image.Image):
-        with image_error("a picture that does not load"):
-            cell.load()  # Else the threads that ask for it would read its file at the same time.
-        return Picture(decoded=cell)
-    return Picture(data=cell.get("bytes"), path=cell.get("path"))
+def _messages(row: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    yield from read_messages(row["messages"])
 
 
-def _records(cell: Any) -> Any:
-    """A list of records, also where `datasets` keeps it as a record of lists (its old `Sequence`)."""
-    if isinstance(cell, Mapping):
-        return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=True)]
-    return cell
-
-
-def _messages(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for message in _records(row["messages"]):
-        yield message["role"], message["content"]
-
-
-def _prompt_completion(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for role, side in (("user", row["prompt"]), ("assistant", row["completion"])):
-        if isinstance(side, str):
-            yield role, side
+def _prompt_completion(row: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    for role, name in (("user", "prompt"), ("assistant", "completion")):
+        side = row[name]
+        if side is None:
+            raise ValueError(f"the {name} is null")
+        if isinstance(side, str) and (messages := _stored_messages(side)) is not None:
+            side = messages
+        if isinstance(side, str) or not hasattr(side, "__len__"):
+            yield role, read_text(side)
         else:
-            for message in _records(side):
-                yield message["role"], message["content"]
+            yield from read_messages(side)
 
 
-def _llava(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for turn in _records(row["conversations"]):
-        yield turn["from"], turn["value"]
+def _stored_messages(text: str) -> Any:
+    """The messages whose JSON a text is; None if it is any other text."""
+    if text.lstrip()[:1] not in ("[", "{") or not ("role" in text or "from" in text):
+        return None
+    try:
+        messages = records(text)
+    except ValueError:
+        return None
+    each = [isinstance(message, Mapping) and {"role", "from"} & message.keys() for message in messages]
+    return messages if isinstance(messages, list) and each and all(each) else None
 
 
-def _cauldron(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for text in _records(row["texts"]):
+def _llava(row: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    yield from read_messages(row["conversations"])
+
+
+def _cauldron(row: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    for text in records(row["texts"]):
+        refuse_unread(text)
         yield "user", text["user"]
         yield "assistant", text["assistant"]
 
 
-_LAYOUTS: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], Iterable[tuple[str, Any]]]], ...] = (
-    (("messages",), _messages),
-    (("prompt", "completion"), _prompt_completion),
-    (("conversations",), _llava),
-    (("texts",), _cauldron),
+_CELL = ["<the image>"]
+LAYOUTS = (
+    KnownLayout(
+        ("messages",),
+        _messages,
+        {
+            "messages": [
+                {"role": "user", "content": "<image>\nWhat color is it?"},
+                {"role": "assistant", "content": "red"},
+            ],
+            "images": _CELL,
+        },
+    ),
+    KnownLayout(
+        ("prompt", "completion"),
+        _prompt_completion,
+        {"prompt": "What color is it?", "completion": "red", "images": _CELL},
+    ),
+    KnownLayout(
+        ("conversations",),
+        _llava,
+        {
+            "conversations": [
+                {"from": "human", "value": "<image>\nWhat color is it?"},
+                {"from": "gpt", "value": "red"},
+            ],
+            "image": _CELL[0],
+        },
+    ),
+    KnownLayout(
+        ("texts",),
+        _cauldron,
+        {"texts": [{"user": "What color is it?", "assistant": "red"}], "images": _CELL},
+    ),
 )
-
-
-def conversation_columns() -> set[str]:
-    """Every column that some layout reads."""
-    return {"images", "image"}.union(*(text_columns for text_columns, _ in _LAYOUTS))

@@ -3,14 +3,15 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pyarrow as pa
 from tqdm.auto import tqdm
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.layouts import find_layout, read_pictures, read_table, undecoded
+from hf_vitselect.data.layouts import Layout, find_layout, undecoded
+from hf_vitselect.data.stored import plain_rows
+from hf_vitselect.data.turns import read_image
 from hf_vitselect.errors import RowError
 
 
@@ -32,28 +33,30 @@ def row_ids(dataset: Any) -> list[str]:
 
 def row_contents(dataset: Any) -> Iterator[str]:
     """What every row's id begins with, the hash of its content; of a stream too."""
+    layout = None
     for table in undecoded(dataset):
-        for i, row in enumerate(read_table(table)):
-            # An unreadable row has no turns to hash, but must have an id all the same.
-            yield _cells_hash(table.slice(i, 1)) if isinstance(row, RowError) else content_hash(row)
+        layout = layout or find_layout(table.column_names)
+        for row in plain_rows(table):
+            try:
+                yield content_hash(layout.read(row))
+            except RowError:  # It may have no turns to hash, but must have an id all the same.
+                yield _cells_hash(layout, row)
 
 
 def content_hash(row: Conversation) -> str:
     """sha256 over the canonical JSON of the turns and the sha256 of each picture's encoded bytes."""
-    return _digest(
-        [[[turn.role, list(turn.parts)] for turn in row.turns], [p.digest() for p in row.pictures]]
-    )
+    turns = [[turn.role, list(turn.parts)] for turn in row.turns]
+    return _digest([turns, [p.digest() for p in row.pictures], *([row.tools] if row.tools else [])])
 
 
-def _cells_hash(table: pa.Table) -> str:
-    """Of a table of one row: its cells as they are, but every picture by its bytes, wherever it lies."""
-    (row,) = table.to_pylist()
-    cell = row.pop(find_layout(table.column_names).image_column, None)
+def _cells_hash(layout: Layout, row: Mapping[str, Any]) -> str:
+    """Of a row that cannot be read: its cells as they are, but every image by its bytes, wherever it lies."""
+    cells = {name: cell for name, cell in row.items() if name not in layout.image_columns}
     try:
-        pictures = [picture.digest() for picture in read_pictures(cell)]
-    except (AttributeError, TypeError):
-        pictures = [repr(cell)]
-    return _digest([row, pictures])
+        pictures = [read_image(cell).digest() for cell in layout.image_cells(row)]
+    except (RowError, TypeError, ValueError):
+        pictures = [repr(row[name]) for name in layout.image_columns]
+    return _digest([cells, pictures])
 
 
 def _digest(value: Any) -> str:

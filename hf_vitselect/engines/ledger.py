@@ -69,8 +69,8 @@ class Ledger:
         """
         if (pq.read_schema(self.path(shard)).metadata or {}).get(ROWS) != digest.encode():
             raise StaleRunError(
-                f"{self.path(shard)} was made from other rows than those that come now; give another output "
-                f"folder, or delete {self.folder}"
+                f"{self.path(shard)} was made from other rows, or other image files, than come now; "
+                f"give another output folder, or delete {self.folder}"
             )
 
     def refuse_more_than(self, shards: int) -> None:

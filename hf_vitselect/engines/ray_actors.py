@@ -5,17 +5,14 @@ has to be found by halving its block, where Ray Data would run the block again o
 """
 
 import pickle
-from contextlib import suppress
-from typing import Any
 
 import cloudpickle
 import pyarrow as pa
 
-from hf_vitselect.data.images import Picture
-from hf_vitselect.data.layouts import find_layout
+from hf_vitselect.data.layouts import with_image_bytes
+from hf_vitselect.data.roots import mark_roots
 from hf_vitselect.engines.crew import WorkerDied
 from hf_vitselect.engines.work import Work
-from hf_vitselect.errors import RowError
 
 try:
     import ray
@@ -33,6 +30,7 @@ class RayActor:
 
     def __init__(self, work: Work) -> None:
         self._loaded = False
+        self._roots = work.roots
         actor = ray.remote(num_gpus=min(1, gpus()))(_Remote)
         self._actor = actor.remote(cloudpickle.dumps(work))
 
@@ -43,7 +41,8 @@ class RayActor:
             WorkerDied: if the actor or its machine is gone, also if it took the finished columns along.
             Exception: what the scorer raised.
         """
-        table = _with_pictures(table)
+        # No other machine need see the files.
+        table = with_image_bytes(mark_roots(table, self._roots))
         try:
             if not self._loaded:
                 ray.get(self._actor.load.remote(table.slice(0, 0)))
@@ -64,26 +63,6 @@ def gpus() -> int:
     if not ray.is_initialized():
         ray.init()
     return int(ray.cluster_resources().get("GPU", 0))
-
-
-def _with_pictures(table: pa.Table) -> pa.Table:
-    """The rows with the bytes of pictures that are only paths: no other machine need see those files."""
-    image_column = find_layout(table.column_names).image_column
-    if image_column is None:
-        return table
-    cells = pa.array([_with_bytes(cell) for cell in table.column(image_column).to_pylist()])
-    return table.set_column(table.column_names.index(image_column), image_column, cells)
-
-
-def _with_bytes(cell: Any) -> Any:
-    if isinstance(cell, list):
-        return [_with_bytes(picture) for picture in cell]
-    if isinstance(cell, str):
-        cell = {"bytes": None, "path": cell}
-    if isinstance(cell, dict) and cell.get("bytes") is None:
-        with suppress(RowError):  # the row gets that status where it is scored
-            return cell | {"bytes": Picture(path=cell.get("path")).encoded()}
-    return cell
 
 
 class _Remote:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 from datasets import Features
 
+from hf_vitselect.data.roots import mark_roots
 from hf_vitselect.errors import StaleRunError
 from hf_vitselect.measuring import join
 from hf_vitselect.scorer import Scorer
@@ -19,9 +20,11 @@ class Work:
 
     Args:
         scorers: a later one may read the columns of those before it.
+        roots: the folders in which the rows may name files, or None for any.
     """
 
-    def __init__(self, scorers: Sequence[Scorer]) -> None:
+    def __init__(self, scorers: Sequence[Scorer], roots: Sequence[str] | None = None) -> None:
+        self.roots = roots
         self.features = Features({name: kind for scorer in scorers for name, kind in scorer.features.items()})
         self._scorers = list(scorers)
         self._recipes = [scorer.recipe() for scorer in scorers]
@@ -37,6 +40,7 @@ class Work:
         Raises:
             StaleRunError: if a model's folder is not, here and now, what it was where the run began.
         """
+        table = mark_roots(table, self.roots)
         for scorer in self._steps:
             table = scorer(table, rank)
         for scorer, recipe in zip(self._scorers, self._recipes, strict=True):

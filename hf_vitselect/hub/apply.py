@@ -12,8 +12,8 @@ from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import HubError, SelectionError
 from hf_vitselect.hub.access import explained, parse_readme, read_json, read_readme
-from hf_vitselect.scoring import recorded_source
 from hf_vitselect.selection import Selection
+from hf_vitselect.sources import recorded_source
 from hf_vitselect.validation import check_selection
 
 _SHOWN = 5

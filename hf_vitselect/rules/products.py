@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-_CHUNK_VALUES = 2**18  # values that are converted at once: 2 MiB in float64
+# Values that are converted at once: on the CPU 2 MiB in float64, on a GPU enough to hide what a call costs.
+_CHUNK_VALUES = {"cpu": 2**18, "cuda": 2**24}
 # Columns of one product: on the CPU few enough that it stays in the cache, on a GPU enough to fill it.
 _CHUNK_ROWS = {"cpu": 2**15, "cuda": 2**18}
 
@@ -129,7 +130,7 @@ class Products:
             self._units = torch.empty((rows, dim), dtype=self._type, device=self._device)
             self._chunk_rows = _CHUNK_ROWS[self._device]
         residual = 0.0
-        for chunk in _slices(rows, max(1, _CHUNK_VALUES // dim)):
+        for chunk in _slices(rows, max(1, _CHUNK_VALUES[self._device] // dim)):
             exact = self._exact_units(chunk)
             stored = exact.to(self._type)
             # The difference itself is exact: it needs fewer bits than float32 has.
@@ -151,7 +152,7 @@ class Products:
         rows = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
         dim = self._features.shape[1]
         units = torch.empty((len(rows), dim), dtype=self._type, device=self._device)
-        for part in _slices(len(rows), max(1, _CHUNK_VALUES // dim)):
+        for part in _slices(len(rows), max(1, _CHUNK_VALUES[self._device] // dim)):
             units[part] = self._exact_units(rows[part])
         return units
 

@@ -1,7 +1,7 @@
 """Whether a similar row helps with the answer (MIWV, arXiv 2511.07074)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.columns import read_features
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.layouts import find_layout, read_table
+from hf_vitselect.data.layouts import find_layout, read_table, refuse_transform
 from hf_vitselect.data.row_ids import content_hash, row_contents
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.response_scorer import ResponseScorer
@@ -114,7 +114,8 @@ class MIWVScorer(ResponseScorer):
             raise ColumnError(f"expected two rows with a vector in {over!r}, got {len(usable)}")
         nearest = np.full(len(pool), -1, dtype=np.int64)
         nearest[usable] = usable[nearest_rows(features[usable], 1)[0][:, 0]]
-        columns = list(find_layout(pool.column_names).columns)
+        refuse_transform(pool)
+        columns = list(find_layout(pool.features).columns)
         neighbors = Neighbors(pool.with_format(None).select_columns(columns), nearest)
         return cls(model, neighbors=neighbors, **options)
 
@@ -139,4 +140,4 @@ class MIWVScorer(ResponseScorer):
         turns = (*row.turns[:first], asked, *row.turns[first + 1 :])
         before = sum(part is None for turn in row.turns[:first] for part in turn.parts)
         pictures = (*row.pictures[:before], *example.pictures, *row.pictures[before:])
-        return Conversation(turns, pictures)
+        return replace(row, turns=turns, pictures=pictures)

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from datasets import Dataset, Features, Image, List
-from datasets import Sequence as SequenceFeature
+from datasets import Dataset
 
-from hf_vitselect.data.layouts import find_layout, read_mapping
+from hf_vitselect.data.layouts import find_layout, read_row, refuse_transform
+from hf_vitselect.data.roots import ROOTS, image_roots
+from hf_vitselect.data.stored import with_plain_rows
 from hf_vitselect.encoding import Encoded, Encoder
-from hf_vitselect.errors import RowError
 
 IGNORED = -100
 """The label of tokens that are not trained on."""
@@ -43,10 +43,7 @@ class ResponseCollator:
         Raises:
             RowError: if it cannot be trained on.
         """
-        (conversation,), _ = read_mapping(row)
-        if isinstance(conversation, RowError):
-            raise conversation
-        return self.encoder.encode(conversation)
+        return self.encoder.encode(read_row(row))
 
 
 def undecoded_rows(dataset: Dataset, reads: Sequence[str] = ()) -> Dataset:
@@ -55,15 +52,12 @@ def undecoded_rows(dataset: Dataset, reads: Sequence[str] = ()) -> Dataset:
     Args:
         dataset: any conversation layout.
         reads: further columns to keep.
+
+    Raises:
+        LayoutError: if the columns make no known layout, or the data set has a transform.
     """
-    columns = [*find_layout(dataset.column_names).columns, *reads]
-    dataset = dataset.with_format(None).select_columns(columns)
-    return dataset.cast(Features({name: _undecoded(kind) for name, kind in dataset.features.items()}))
-
-
-def _undecoded(kind: Any) -> Any:
-    if isinstance(kind, Image):
-        return Image(mode=kind.mode, decode=False)
-    if isinstance(kind, (List, SequenceFeature)) and isinstance(kind.feature, Image):
-        return List(_undecoded(kind.feature))
-    return kind
+    refuse_transform(dataset)
+    columns = [*find_layout(dataset.features).columns, *reads]
+    roots = image_roots(dataset)
+    more = {} if roots is None else {ROOTS: roots}
+    return with_plain_rows(dataset.with_format(None).select_columns(columns), **more)

@@ -165,11 +165,10 @@ BAD_ROWS = {
     "a placeholder and a null cell": ({"content": "<image>a"}, None, "image_missing"),
     "unknown role": ({"role": "narrator", "content": "a"}, [], "bad_row"),
     "no role": ({"role": None, "content": "a"}, [], "bad_row"),
-    "unknown part": ({"content": [{"type": "video", "text": None}]}, [], "bad_row"),
+    "unknown part": ({"content": [{"type": "smell", "text": None}]}, [], "bad_row"),
     "one part instead of a list": ({"content": {"type": "text", "text": "a"}}, [], "bad_row"),
-    "a number as content": ({"content": 3}, [], "bad_row"),
     "a number as part": ({"content": [3]}, [], "bad_row"),
-    "a number as text": ({"content": [{"type": "text", "text": 3}]}, [], "bad_row"),
+    "a truth value as text": ({"content": [{"type": "text", "text": True}]}, [], "bad_row"),
     "a number as image": ({"content": "a"}, [3], "bad_row"),
 }
 
@@ -266,8 +265,6 @@ def test_an_opened_picture_that_does_not_load_is_its_rows_error(kind):
     (first, second, good), _ = read_mapping(batch)
     assert first.status == second.status == "image_error"
     assert isinstance(good, Conversation)
-    with pytest.raises(RowError, match="image_error: a picture of mode La"):
-        Picture(decoded=PILImage.new("La", (9, 9))).decode()
 
 
 def test_a_picture_is_read_from_its_file(tmp_path):

@@ -12,6 +12,9 @@ from tiny_embedders import CLIP_CONTEXT, CLIP_WIDTH, TEXT_WIDTH, save_clip, save
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 
 from hf_vitselect import ClipEmbedding, TextEmbedding
+from hf_vitselect.clip import Clip, ClipFeatures
+from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.images import Picture
 
 PICTURES = [stripes(20, 16, seed) for seed in range(3)]
 ROWS = [
@@ -105,6 +108,23 @@ def test_the_batch_size_does_not_show(clip, vectors):
 def test_an_odd_picture_has_an_embedding(clip, size):
     row = ([user("what?", 1), assistant("red")], [encode(stripes(*size))])
     assert pool([row]).map(ClipEmbedding(clip))["embedding_status"][:] == ["ok"]
+
+
+def test_a_thin_picture_and_one_without_memory_cost_their_own_rows_alone(clip, monkeypatch):
+    made = Clip(clip)
+    call = type(made.processor.image_processor).__call__
+
+    def small_memory(self, image, **options):
+        if image.width == 40:
+            raise MemoryError
+        return call(self, image, **options)
+
+    monkeypatch.setattr(made.processor.image_processor, "size", {"shortest_edge": 300})
+    monkeypatch.setattr(type(made.processor.image_processor), "__call__", small_memory)
+    rows = [Conversation((), (Picture(encode(stripes(*size))),)) for size in ((16, 9), (20_000, 1), (40, 40))]
+    (good, thin, large) = made.features(rows, 8)
+    assert isinstance(good, ClipFeatures)
+    assert thin.status == large.status == "image_error"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,347 @@
+"""The measurements: each a function from a scale to the figures of one JSON line, and independent of the others."""
+
+import gc
+import importlib.util
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from on_gpu.features import clip_like
+from peft import LoraConfig
+from scoring.models import build, matmul_peak
+from scoring.pool import as_dataset, rows_about_pictures
+from scoring.watched import Watched
+from selection.features import difficulties
+from transformers import TrainerCallback
+from trl import SFTConfig
+
+from hf_vitselect import EL2NScorer, NecessityScorer, Selection, score, select_diverse
+from hf_vitselect.rules import NeighborPenalty, TopScore
+from hf_vitselect.training import SelectionSFTTrainer
+from hf_vitselect.vlm import VLM
+
+FLASH = "flash_attention_2"
+
+
+class SkippedError(Exception):
+    """This machine lacks what the measurement needs."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large everything is.
+
+    Attributes:
+        device: `cuda` or `cpu`.
+        dtype: of weights and states.
+        models: the model of each family.
+        rows: to score for each measurement of throughput.
+        tokens: of text in a row, mean.
+        batch_tokens: tokens in one forward.
+        side: of the square images, in pixels.
+        pools: rows of the pools to select from, the smaller one first.
+        dimensions: of an embedding.
+        steps: of training, of which the first two are not timed.
+    """
+
+    device: str
+    dtype: str
+    models: Mapping[str, str]
+    rows: int
+    tokens: int
+    batch_tokens: int
+    side: int
+    pools: tuple[int, int]
+    dimensions: int
+    steps: int
+
+
+FULL = Scale(
+    device="cuda",
+    dtype="bfloat16",
+    models={"llava": "7b", "qwen": "qwen 3b"},
+    rows=512,
+    tokens=250,
+    batch_tokens=16384,
+    side=480,
+    pools=(665_000, 10_000_000),
+    dimensions=1536,
+    steps=8,
+)
+TINY = Scale(
+    device="cpu",
+    dtype="float32",
+    models={"llava": "tiny llava", "qwen": "tiny qwen"},
+    rows=16,
+    tokens=60,
+    batch_tokens=2048,
+    side=112,
+    pools=(2_000, 20_000),
+    dimensions=64,
+    steps=3,
+)
+
+
+def agreement(scale: Scale, dtype: str, tolerance: float) -> dict[str, Any]:
+    """Scores on this device in one precision beside those on the CPU in float32."""
+    gaps = {}
+    for family in ("llava", "qwen"):
+        rows = rows_about_pictures(32, 2, 60, side=112)
+        model, processor = build(f"tiny {family}")
+        right = _losses(VLM(model, processor), rows)
+        model.to(scale.device, getattr(torch, dtype))
+        found = _losses(VLM(model, processor), rows)
+        gaps[family] = float(np.abs(found - right).max())
+    return {
+        "dtype": dtype,
+        "largest difference of a row, nats": gaps,
+        "tolerance": tolerance,
+        "within": max(gaps.values()) <= tolerance,
+    }
+
+
+def throughput(scale: Scale, family: str, per_image: int, attention: str) -> dict[str, Any]:
+    """Rows and tokens a second of necessity, the share of the card's peak, and memory."""
+    vlm = _model(scale, family, attention)
+    rows = rows_about_pictures(scale.rows, per_image, scale.tokens, side=scale.side)
+    vlm.score(rows[:32], None, scale.batch_tokens)
+    vlm.forget()
+    _reset_peak()
+    vlm.score(rows, None, scale.batch_tokens)
+    work = vlm.work
+    rate = vlm.flops() / work.forward_seconds
+    peak = _peak(scale)
+    return {
+        "model": scale.models[family],
+        "attention": attention,
+        "rows an image": per_image,
+        "rows": work.rows,
+        "rows/s": work.rows / work.seconds,
+        "rows/s in forwards": work.rows / work.forward_seconds,
+        "tokens/s": work.tokens / work.seconds,
+        "tokens/s as rows have them": work.alone / work.seconds,
+        "tokens a row": work.alone / work.rows,
+        "share of padding": 1 - work.tokens / work.padded,
+        "share of time in forwards": work.forward_seconds / work.seconds,
+        "TFLOP/s in forwards": rate / 1e12,
+        "share of peak in forwards": rate / peak,
+        "share of peak": vlm.flops() / work.seconds / peak,
+        "measured peak TFLOP/s": peak / 1e12,
+        "peak GiB": _peak_gib(),
+        "rows share an image's tokens": vlm.plain_because or "yes",
+    }
+
+
+def two_scorers(scale: Scale) -> dict[str, Any]:
+    """Necessity alone beside necessity and EL2N in one pass."""
+    vlm = _model(scale, "llava", "sdpa")
+    rows = as_dataset(scale.rows // 2, 1, scale.tokens, side=scale.side)
+    scorers = [_ready(kind, vlm, scale) for kind in (NecessityScorer, EL2NScorer)]
+    score(rows.select(range(8)), scorers)
+    one, forwards = _watch(vlm, lambda: score(rows, scorers[:1]))
+    two, forwards_of_two = _watch(vlm, lambda: score(rows, scorers))
+    return {
+        "rows": len(rows),
+        "seconds of one": one,
+        "seconds of two": two,
+        "ratio": two / one,
+        "seconds in forwards": [forwards, forwards_of_two],
+    }
+
+
+def map_overhead(scale: Scale) -> dict[str, Any]:
+    """What `map` costs beside its forwards, with one row an image, and the same rows by the bare model."""
+    vlm = _model(scale, "llava", "sdpa")
+    rows = as_dataset(scale.rows // 2, 1, scale.tokens, side=scale.side)
+    scorer = _ready(NecessityScorer, vlm, scale)
+    score(rows.select(range(8)), scorer)
+    call = partial(rows.map, scorer, batched=True, batch_size=len(rows), load_from_cache_file=False)
+    mapped, inside = _watch(vlm, call)
+    made = rows_about_pictures(scale.rows // 2, 1, scale.tokens, side=scale.side)
+    bare, bare_inside = _watch(vlm, lambda: vlm.score(made, None, scale.batch_tokens))
+    return {
+        "rows": len(rows),
+        "seconds of map": mapped,
+        "of which in forwards": inside,
+        "seconds of the bare model": bare,
+        "of which in bare forwards": bare_inside,
+        "map beside the bare model": mapped / bare - 1,
+    }
+
+
+def select(scale: Scale, pool: int, share: float) -> dict[str, Any]:
+    """Exact NeighborPenalty on synthetic embeddings."""
+    rows = scale.pools[pool]
+    begun = time.perf_counter()
+    features = clip_like(rows, scale.dimensions, scale.device)
+    made = time.perf_counter() - begun
+    gc.collect()
+    _reset_peak()
+    budget = int(share * rows)
+    begun = time.perf_counter()
+    picks, _ = NeighborPenalty()(difficulties(rows), features, budget, np.random.default_rng(0), {})
+    seconds = time.perf_counter() - begun
+    return {
+        "rows": rows,
+        "dimensions": scale.dimensions,
+        "picks": len(picks),
+        "seconds": seconds,
+        "ms a pick": seconds / budget * 1e3,
+        "seconds to make the embeddings (not counted)": made,
+        "peak GiB": _peak_gib(),
+    }
+
+
+def train(scale: Scale, family: str) -> dict[str, Any]:
+    """LoRA steps of SelectionSFTTrainer on the language model's attention."""
+    model, processor = build(scale.models[family], scale.device, scale.dtype)
+    clock = _StepClock()
+    cpu = scale.device == "cpu"
+    batch = 2 if cpu else 16
+    args = SFTConfig(
+        output_dir="unused",
+        max_length=None,
+        max_steps=scale.steps,
+        per_device_train_batch_size=batch,
+        gradient_checkpointing=not cpu,
+        bf16=not cpu,
+        use_cpu=cpu,
+        save_strategy="no",
+        logging_steps=1,
+        report_to="none",
+    )
+    adapter = LoraConfig(r=16, target_modules=r".*language_model.*(q|k|v|o)_proj", task_type="CAUSAL_LM")
+    _reset_peak()
+    trainer = SelectionSFTTrainer(
+        model,
+        selection=_selection(batch * scale.steps, scale),
+        args=args,
+        peft_config=adapter,
+        processing_class=processor,
+        callbacks=[clock],
+    )
+    trainer.train()
+    seconds = float(np.median(clock.seconds[2:]))
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return {
+        "model": scale.models[family],
+        "rows a step": batch,
+        "seconds a step": seconds,
+        "rows/s": batch / seconds,
+        "steps timed": len(clock.seconds[2:]),
+        "first and last loss": [losses[0], losses[-1]],
+        "peak GiB": _peak_gib(),
+    }
+
+
+def _throughputs() -> dict[str, Callable[[Scale], dict[str, Any]]]:
+    return {
+        f"{family}, {per_image} row{'s' * (per_image > 1)} an image, {attention}": partial(
+            throughput, family=family, per_image=per_image, attention=attention
+        )
+        for family in ("llava", "qwen")
+        for attention in ("sdpa", FLASH)
+        for per_image in (1, 4)
+    }
+
+
+MEASUREMENTS: dict[str, Callable[[Scale], dict[str, Any]]] = {
+    "agreement in float32": partial(agreement, dtype="float32", tolerance=1e-4),
+    "agreement in bfloat16": partial(agreement, dtype="bfloat16", tolerance=1e-2),
+    **_throughputs(),
+    "two scorers in one pass": two_scorers,
+    "map": map_overhead,
+    "train, llava": partial(train, family="llava"),
+    "train, qwen": partial(train, family="qwen"),
+    "select 15% of the smaller pool": partial(select, pool=0, share=0.15),
+    "select 2% of the larger pool": partial(select, pool=1, share=0.02),
+}
+
+
+class _StepClock(TrainerCallback):
+    """Wall seconds of every step, to the end of its work on the device."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self._begun = _now()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.seconds.append(_now() - self._begun)
+
+
+_kept: dict[tuple[str, str], Watched] = {}
+
+
+def _model(scale: Scale, family: str, attention: str) -> Watched:
+    """The model, kept for the next measurement if that wants the same one."""
+    if attention == FLASH and importlib.util.find_spec("flash_attn") is None:
+        raise SkippedError("flash_attn is not installed")
+    key = (family, attention)
+    if key not in _kept:
+        free()
+        _kept[key] = Watched(*build(scale.models[family], scale.device, scale.dtype, attention))
+    return _kept[key]
+
+
+def free() -> None:
+    """Lets go of models and of the device's memory."""
+    _kept.clear()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _ready(kind: type[Any], vlm: VLM, scale: Scale) -> Any:
+    """A scorer that has its model already, so that none is written to disk and hashed."""
+    identity = {"model": "random", "commit": "0" * 40}
+    scorer = kind("random", batch_tokens=scale.batch_tokens)
+    scorer._start_empty(identity)
+    scorer._loaded = (identity, vlm)
+    return scorer
+
+
+def _watch(vlm: Watched, call: Callable[[], Any]) -> tuple[float, float]:
+    """Wall seconds, and those in forwards."""
+    vlm.forget()
+    begun = _now()
+    call()
+    return _now() - begun, vlm.work.forward_seconds
+
+
+def _losses(vlm: VLM, rows: Any) -> Any:
+    return np.array([found.mean for found in vlm.score(rows)])
+
+
+def _selection(rows: int, scale: Scale) -> Selection:
+    pool = as_dataset(rows, 1, scale.tokens, side=scale.side)
+    return select_diverse(pool.add_column("necessity", [1.0] * rows), rows, rule=TopScore())
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+_peaks: dict[str, float] = {}
+
+
+def _peak(scale: Scale) -> float:
+    if scale.device not in _peaks:
+        _peaks[scale.device] = matmul_peak(scale.device, scale.dtype, None if scale.device == "cuda" else 512)
+    return _peaks[scale.device]
+
+
+def _reset_peak() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak_gib() -> float | None:
+    return torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None

@@ -1,0 +1,50 @@
+"""A VLM that counts the operations of its forwards."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from scoring.models import forward_flops
+
+from hf_vitselect.encoding import Encoded
+from hf_vitselect.packing import Pack
+from hf_vitselect.signals import ResponseSignals
+from hf_vitselect.vlm import VLM
+
+
+class Watched(VLM):
+    """Remembers what went through its forwards."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        super().__init__(model, processor)
+        self.forget()
+
+    def forget(self) -> None:
+        """Starts anew."""
+        self.work = type(self.work)()
+        self.pairs = 0.0
+        self.answers = 0
+        self.patches: list[int] = []
+
+    def flops(self) -> float:
+        """Floating-point operations so far, without padding and what masks hide."""
+        return forward_flops(self.model, self.work.tokens, self.pairs, self.answers, self.patches)
+
+    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseSignals]:
+        for pack in packs:
+            first = rows[pack.places[0]]
+            self.pairs += pack.shared**2 / 2
+            if first.seen:
+                self.patches.append(_patches(first))
+            for place in pack.places:
+                own = rows[place].length - pack.shared
+                self.pairs += own * (pack.shared + own / 2)
+                self.answers += int(rows[place].response.sum())
+        return super()._forward(rows, packs)
+
+
+def _patches(row: Encoded) -> int:
+    """Patches of the row's images in the vision tower."""
+    if (grid := row.inputs.get("image_grid_thw")) is not None:
+        return int(grid.prod(-1).sum())
+    images, _, height, width = row.inputs["pixel_values"].shape
+    return images * ((height // 14) * (width // 14) + 1)

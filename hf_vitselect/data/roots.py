@@ -1,0 +1,61 @@
+"""Which files of this machine the rows of a pool may name.
+
+Rows of a pool from the Hub are somebody else's: they may name the files that `datasets` has downloaded with
+them, and no others. Whose rows a table holds cannot be seen in the table, so that it is marked.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import datasets
+import pyarrow as pa
+from huggingface_hub import constants
+from huggingface_hub.file_download import repo_folder_name
+
+from hf_vitselect.sources import recorded_source
+
+ROOTS = "__hf_vitselect_image_roots"
+"""The key of a plain row under which its roots stand, where it cannot be asked whose it is."""
+
+_MARK = b"hf_vitselect.image_roots"
+
+
+def image_roots(dataset: Any) -> tuple[str, ...] | None:
+    """The folders in which the rows of a data set or a stream may name files.
+
+    Returns:
+        For a pool from the Hub the folders that `datasets` downloads it to; None, which is any folder, for
+        all others.
+    """
+    repo_id = recorded_source(dataset).get("repo_id")
+    if not repo_id:
+        return None
+    repository = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=repo_id, repo_type="dataset"))
+    return str(repository), str(datasets.config.DOWNLOADED_DATASETS_PATH)
+
+
+def mapped_roots() -> tuple[str, ...] | None:
+    """`image_roots` of the data set whose `map` has called the caller: a batch does not say whose it is."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is datasets.Dataset._map_single.__code__:
+            return image_roots(frame.f_locals["shard"])
+        frame = frame.f_back
+    return None
+
+
+def mark_roots(table: pa.Table, roots: Sequence[str] | None) -> pa.Table:
+    """The table, which says that its rows may name files in these folders only."""
+    if roots is None:
+        return table
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _MARK: json.dumps(roots)})
+
+
+def marked_roots(table: pa.Table) -> tuple[str, ...] | None:
+    """What `mark_roots` has said of this table; None where it has said nothing."""
+    mark = (table.schema.metadata or {}).get(_MARK)
+    return None if mark is None else tuple(json.loads(mark))

@@ -1,0 +1,203 @@
+"""From the form in which a cell is stored to plain values: records, lists, texts, numbers, bytes.
+
+`datasets` stores what has no Arrow type of its own as JSON text (`Json`), its old versions stored lists of
+records as records of lists, and CSV holds every structure as text. Nothing here knows what a conversation is.
+"""
+
+import ast
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+from datasets import Audio, Dataset, Features, Image, IterableDataset, Json, LargeList, List, Value, Video
+
+UNSTORED = "__hf_vitselect_unstored"
+"""The column of `encode_batch` that says why a row could not be stored as it is."""
+
+
+def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of an Arrow table as plain values, texts out of their `Json`, images as they are stored."""
+    rows: list[dict[str, Any]] = table.to_pylist()
+    fields = _decoders(table.schema)
+    return [row | _decoded_fields(row, fields) for row in rows] if fields else rows
+
+
+def with_plain_rows(dataset: Dataset, **more: Any) -> Dataset:
+    """A data set whose rows are those of `plain_rows`.
+
+    Args:
+        dataset: without a format.
+        **more: what each row has besides.
+    """
+    dataset = dataset.cast(_changed(dataset.features, _undecoded))
+    schema = dataset.features.arrow_schema
+    if not more and not _decoders(schema):
+        return dataset
+    return dataset.with_transform(partial(_plain_batch, schema, more))
+
+
+def from_text(cell: Any) -> Any:
+    """A structure, also where it is stored as text: JSON, or the Python literal that CSV writers leave.
+
+    Raises:
+        ValueError: if it is any other text.
+    """
+    while isinstance(cell, str):
+        try:
+            cell = json.loads(cell)
+        except (ValueError, RecursionError):
+            try:
+                cell = ast.literal_eval(cell.strip())
+            except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+                raise ValueError(f"expected a list or its JSON, got the text {cell[:60]!r}") from error
+    return cell
+
+
+def records(cell: Any) -> Any:
+    """A list of records, also where it is stored as a record of lists (the old `Sequence`) or as text."""
+    cell = from_text(cell)
+    if is_record_of_lists(cell):
+        return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=True)]
+    return cell
+
+
+def is_record_of_lists(cell: Any) -> bool:
+    """Whether this is how the old `Sequence` stores a list of records."""
+    return isinstance(cell, Mapping) and all(_is_list(values) for values in cell.values()) and len(cell) > 0
+
+
+def is_empty(cell: Any) -> bool:
+    """Whether a cell holds nothing, however that is spelled: null, NaN, ``""``, ``[]``, ``[null]``, ``{}``.
+
+    A record of nothing but nulls, which Arrow makes of a null, holds nothing either.
+    """
+    if cell is None or (isinstance(cell, str) and cell.strip() in ("", "[]", "{}", "null")):
+        return True
+    if isinstance(cell, Mapping):
+        return all(is_empty(value) for value in cell.values())
+    if _is_list(cell):
+        return all(is_empty(value) for value in cell)
+    return isinstance(cell, float) and cell != cell
+
+
+def with_features(stream: IterableDataset) -> IterableDataset:
+    """A stream that knows its features, if Arrow tables are what it comes from; else it is as it was."""
+    features = stream.features
+    if features is None and stream._ex_iterable.iter_arrow is not None:
+        _, table = next(iter(stream._ex_iterable.iter_arrow()), (None, None))
+        features = None if table is None else Features.from_arrow_schema(table.schema)
+    if features is None or _changed(features, _without_view) == stream.features:
+        return stream
+    return stream.cast(_changed(features, _without_view))
+
+
+def encode_batch(batch: Mapping[str, list[Any]], features: Features) -> pa.Table:
+    """A stream's batch as `datasets` would store it.
+
+    A cell that cannot be stored, such as text with a lone surrogate, becomes null, and the column `UNSTORED`
+    says why.
+
+    Args:
+        batch: undecoded cells by column.
+        features: of the stream.
+    """
+    try:
+        return _encode(batch, features)
+    except _NOT_STORED:
+        size = len(next(iter(batch.values())))
+        rows = [{name: [cells[i]] for name, cells in batch.items()} for i in range(size)]
+        return pa.concat_tables([_encode_row(row, features) for row in rows])
+
+
+_NOT_STORED = (pa.ArrowException, TypeError, ValueError, OverflowError)
+
+
+def _encode_row(row: Mapping[str, list[Any]], features: Features) -> pa.Table:
+    cells, reason = {}, None
+    for name, cell in row.items():
+        cells[name] = cell
+        try:
+            _encode({name: cell}, Features({name: features[name]}))
+        except _NOT_STORED as error:
+            cells[name], reason = [None], f"{name} cannot be stored: {error}"
+    return _encode(cells, features).append_column(UNSTORED, pa.array([reason], pa.string()))
+
+
+def _encode(batch: Mapping[str, list[Any]], features: Features) -> pa.Table:
+    return Dataset.from_dict(dict(batch), features=features).with_format("arrow")[:].combine_chunks()
+
+
+def _undecoded(kind: Any) -> Any:
+    return replace(kind, decode=False) if isinstance(kind, (Image, Audio, Video, Json)) else kind
+
+
+def _without_view(kind: Any) -> Any:
+    """Arrow cannot cut, take or write string views inside of lists yet."""
+    return Value("string") if isinstance(kind, Value) and kind.dtype == "string_view" else kind
+
+
+def _changed(features: Features, change: Callable[[Any], Any]) -> Features:
+    def visit(kind: Any) -> Any:
+        if isinstance(kind, dict):
+            return {name: visit(inner) for name, inner in kind.items()}
+        if isinstance(kind, (List, LargeList)):
+            return replace(kind, feature=visit(kind.feature))
+        return change(kind)
+
+    return Features({name: visit(kind) for name, kind in features.items()})
+
+
+def _plain_batch(
+    schema: pa.Schema, more: Mapping[str, Any], batch: Mapping[str, list[Any]]
+) -> dict[str, list[Any]]:
+    fields = _decoders(schema)
+    rows = len(next(iter(batch.values())))
+    return {name: [value] * rows for name, value in more.items()} | {
+        name: [fields[name](cell) if name in fields and cell is not None else cell for cell in cells]
+        for name, cells in batch.items()
+    }
+
+
+def _decoders(schema: pa.Schema) -> dict[str, Callable[[Any], Any]]:
+    return {field.name: decode for field in schema if (decode := _decoder(field.type))}
+
+
+def _decoder(kind: pa.DataType) -> Callable[[Any], Any] | None:
+    """From a value of this type, as `to_pylist` gives it, to the plain one; None where they are the same."""
+    if isinstance(kind, pa.JsonType):
+        return _load_json
+    if pa.types.is_map(kind):
+        return dict
+    if pa.types.is_dictionary(kind):
+        return _decoder(kind.value_type)
+    if pa.types.is_struct(kind):
+        fields = {field.name: decode for field in kind if (decode := _decoder(field.type))}
+        return (lambda record: record | _decoded_fields(record, fields)) if fields else None
+    inner = _decoder(kind.value_type) if hasattr(kind, "value_type") else None  # Lists of every kind.
+    return (lambda cells: [None if cell is None else inner(cell) for cell in cells]) if inner else None
+
+
+def _decoded_fields(record: Mapping[str, Any], fields: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    return {name: decode(record[name]) for name, decode in fields.items() if record[name] is not None}
+
+
+def _load_json(text: str) -> str | None:
+    """The text that a `Json` cell holds; of any other value its JSON, which `from_text` reads.
+
+    `datasets` stores a text that happens to be JSON, such as ``[1, 2]``, without quotes: who reads the cell
+    knows whether it is a list or a text.
+    """
+    if text[:1] != '"':
+        return None if text == "null" else text
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text
+
+
+def _is_list(cell: Any) -> bool:
+    """Whether this is a list, or the array of objects that pandas and NumPy make of one."""
+    return isinstance(cell, (list, tuple)) or str(getattr(cell, "dtype", "")) == "object"

@@ -1,0 +1,95 @@
+"""What rows may look like and which status they get, from the code: ``python -m hf_vitselect.rows_page``."""
+
+import json
+from collections.abc import Iterable
+
+from hf_vitselect.data.layouts import LAYOUTS, SYSTEM_COLUMNS, UNREAD_COLUMNS
+from hf_vitselect.data.turns import MASK_KEYS, MEDIA_KEYS, ROLES, UNREAD_KEYS
+from hf_vitselect.errors import STATUSES
+
+_HEAD = """\
+# Rows
+
+Written by `python -m hf_vitselect.rows_page > docs/rows.md`; a test holds it to the code. A row is a
+conversation with its images. It is read in one place, whoever asks: `map`, `score` (in shards, workers,
+streams), row ids, selection, training, evaluation and publishing. What is not understood is refused: a column
+by an error, a row by its status, with the reason in `{column}_reason`.
+
+## Layouts
+"""
+
+_IMAGES = """\
+## Images
+
+- They are in the column `images` (a list) or `image` (one, or a list); or in numbered columns (`image_1`,
+  `image_2`, ...), in the order of their numbers. Two of these at once are an error. So is a column such as
+  `picture` or `image_path` where none of them is there.
+- An image is encoded bytes, a record of `bytes` and `path`, a path, a data URI, or an open Pillow image. URLs
+  are not fetched.
+- No image is null, `""`, `[]`, `[null]`, or no column. A null among images is left out, unless there is a
+  placeholder for it.
+- `<image>` in a user or system turn places the next image, and so does `<|image|>`. A numbered one
+  (`<image_1>`, `<image 1>`, `<|image_1|>`) places the image of that number; each number must occur once.
+  Without placeholders the images stand before the first user text. A placeholder in an answer is text.
+- The part `{"type": "image"}` places the next image, or holds it itself (`image`, `image_url`, `url`, `path`,
+  `base64`, `bytes`). `index` numbers it.
+- Other spellings (`[IMG]`, `<img>`, `<|image_pad|>`), in a row with images and without `<image>`, are
+  `placeholder_mismatch`.
+"""
+
+_FORMS = """\
+## Stored forms
+
+Each cell is decoded before it is read: `Json` columns, large lists, string views, dictionaries, the records
+of lists of older versions of `datasets`; and cells, messages or contents as JSON text or, as CSV writers
+leave them, as Python literals. A number as content is its text, in a column of floats 42.0 is `42`. Where
+every content of a row is a text in quotes, as JSON is stored, the row is `bad_row`: nobody knows if they are
+the text's own.
+
+A format (`with_format`) changes nothing in `score`. A transform (`set_transform`) is an error everywhere but
+in `map`, which alone looks at it.
+"""
+
+
+def rows_page() -> str:
+    """The page, as Markdown."""
+    return "\n".join(
+        [
+            _HEAD,
+            *(_layout(layout.text_columns, layout.example) for layout in LAYOUTS),
+            "A message's keys are `role` and `content`, or `from` and `value`. A data set has one layout.\n",
+            "| role | spellings, in any case |",
+            "|---|---|",
+            *(f"| {role} | {_code(spellings)} |" for role, spellings in ROLES.items()),
+            "",
+            _IMAGES,
+            _FORMS,
+            "## Other parts of a conversation\n",
+            f"- A column {_code(SYSTEM_COLUMNS, 'or')} is a system turn before the others.",
+            "- A column `tools` goes to the chat template; where that takes none, the row is `bad_row`.",
+            "- Columns of video or audio (`video`, `videos`, `audio_path`, ...), message keys "
+            f"{_code(MEDIA_KEYS)}, placeholders and parts: `media_unsupported` for the rows that use them.",
+            f"- Message keys {_code(UNREAD_KEYS)}: `bad_row`, unless they are empty.",
+            f"- Message keys {_code(MASK_KEYS)}: not used. Every answer counts; a warning says so.",
+            f"- Columns {_code(UNREAD_COLUMNS)}: an error.",
+            "",
+            "## Statuses\n",
+            "| status | when | what to do |",
+            "|---|---|---|",
+            *(f"| `{status}` | {when} | {what} |" for status, (when, what) in STATUSES.items()),
+            "",
+        ]
+    )
+
+
+def _layout(columns: Iterable[str], example: object) -> str:
+    return f"{_code(columns, 'and')}\n\n```json\n{json.dumps(example)}\n```\n"
+
+
+def _code(names: Iterable[str], last: str = "") -> str:
+    *first, final = (f"`{name}`" for name in names)
+    return f"{', '.join(first)} {last} {final}" if first and last else ", ".join([*first, final])
+
+
+if __name__ == "__main__":
+    print(rows_page(), end="")

@@ -1,0 +1,105 @@
+"""Scores of images that are files do not outlive them."""
+
+import functools
+import json
+import os
+
+import pytest
+from datasets import Dataset, Image, List, load_dataset
+from datasets.fingerprint import Hasher
+from pools import png
+
+from hf_vitselect import NecessityScorer, score
+from hf_vitselect.data.files import files_digest, image_files
+from hf_vitselect.data.layouts import undecoded
+from hf_vitselect.errors import StaleRunError
+
+TALK = [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "red"}]
+INLINE = [{"role": "user", "content": [{"type": "image", "path": "0.png"}]}, TALK[1]]
+FORMS = {
+    "a path": [{"messages": TALK, "image": "0.png"}] * 2,
+    "paths": [{"messages": TALK, "images": ["0.png"]}] * 2,
+    "path or paths": [{"messages": TALK, "image": "0.png"}, {"messages": TALK, "image": ["0.png"]}],
+    "numbered": [{"messages": TALK, "image_1": "0.png", "image_2": None}] * 2,
+    "parts": [{"messages": INLINE}] * 2,
+}
+
+
+def write(rows, folder):
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return functools.partial(
+        load_dataset, "json", data_files="rows.jsonl", split="train", cache_dir=str(folder / "cache")
+    )
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Loads two rows about one file, anew each time."""
+    monkeypatch.chdir(tmp_path)
+    return write(FORMS["path or paths"], tmp_path)
+
+
+@pytest.fixture
+def make(tiny):
+    return lambda: NecessityScorer(tiny("llava").folder)
+
+
+@pytest.mark.parametrize("rows", FORMS.values(), ids=FORMS)
+def test_files_are_known_by_size_and_time(rows, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tables = list(undecoded(write(rows, tmp_path)()))
+    assert image_files(tables) == {"0.png": None}
+    digests = [files_digest(tables)]
+    for time in (1, 2):
+        (tmp_path / "0.png").write_bytes(png())
+        os.utime("0.png", (time, time))
+        digests.append(files_digest(tables))
+    assert len({*digests, files_digest(tables)}) == 3
+
+
+WAYS = {
+    "map": lambda rows, scorer: rows.map(scorer, batched=True),
+    "map single": lambda rows, scorer: rows.map(scorer),
+    "map, two processes": lambda rows, scorer: rows.map(scorer, batched=True, num_proc=2),
+    "score": score,
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_file_that_arrives_or_changes_is_scored(load, make, way, tmp_path):
+    assert way(load(), make())["necessity_status"][:] == ["image_missing"] * 2
+    (tmp_path / "0.png").write_bytes(png())
+    first = way(load(), make())
+    assert first["necessity_status"][:] == ["ok"] * 2
+    (tmp_path / "0.png").write_bytes(png(1))
+    os.utime("0.png", (1, 1))
+    assert way(load(), make())["necessity"][0] != first["necessity"][0]
+
+
+def test_files_that_stay_are_a_cache_hit(load, make, tmp_path, monkeypatch):
+    (tmp_path / "0.png").write_bytes(png())
+    before = Hasher.hash(make())
+    load().map(make(), batched=True)
+    monkeypatch.setattr(NecessityScorer, "score_rows", lambda self, rows: pytest.fail("scored again"))
+    assert load().map(make(), batched=True)["necessity_status"][:] == ["ok"] * 2
+    assert Hasher.hash(make()) == before
+
+
+@pytest.mark.parametrize(
+    ("streaming", "named"), [(False, "image_files.missing: 1 then, 0 now"), (True, "other image files")]
+)
+def test_a_run_that_goes_on_says_that_files_are_others(load, make, tmp_path, streaming, named):
+    score(load(streaming=streaming), make(), tmp_path / "run")
+    (tmp_path / "0.png").write_bytes(png())
+    with pytest.raises(StaleRunError, match=named):
+        score(load(streaming=streaming), make(), tmp_path / "run")
+
+
+def test_embedded_images_are_no_files(tmp_path):
+    (tmp_path / "0.png").write_bytes(png())
+    cell = {"bytes": png(), "path": str(tmp_path / "0.png")}
+    rows = Dataset.from_list([{"messages": TALK, "images": [cell, cell]}, {"messages": TALK, "images": []}])
+    rows = rows.cast_column("images", List(Image()))
+    assert files_digest(undecoded(rows)) is None
+    named = Dataset.from_list([{"messages": TALK, "images": [cell, cell | {"bytes": None}]}])
+    assert files_digest(undecoded(named.cast_column("images", List(Image())))) is not None
