@@ -7,8 +7,8 @@
 Each measurement prints one JSON line as soon as it is done. They run in a process next to this one, which is
 started again if one of them kills it or takes too long, so that none stops those after it. Models have random
 weights and the shapes of LLaVA-1.5-7B and Qwen2.5-VL-3B; images have as many tokens as theirs.
-`benchmarks/gpu_tables.py` turns the lines into the tables of docs/gpu.md; benchmarks/README.md says how to run
-this on a bare machine.
+`benchmarks/gpu_tables.py` turns the lines into the tables of docs/; benchmarks/README.md says how to run this
+on a bare machine.
 """
 
 import argparse
@@ -55,7 +55,8 @@ def main() -> None:
     worker = start(args.only)
     machine = worker.receive(args.limit)
     names = machine.pop("names", [])
-    report(machine | {"command": shlex.join(["python", *sys.argv])})
+    words = [args.out.name if args.out and word == str(args.out) else word for word in sys.argv]
+    report(machine | {"command": shlex.join(["python", *words])})
     while names:
         left = args.deadline - (time.monotonic() - begun)
         if left <= 0:

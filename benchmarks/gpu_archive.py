@@ -2,9 +2,9 @@
 
     python benchmarks/gpu_archive.py --python 3.12 --out carried.tar.xz
 
-Holds `site-packages/` with the wheels of constraints.txt for that Python (Linux, x86-64), without tests, headers
-and the parts of Arrow that nothing here calls. torch, numpy and their like stay those of the machine. The folder's
-name matters: transformers tells installed packages from a user's code by it.
+Holds `site-packages/` with this package and the wheels of constraints.txt for that Python (Linux, x86-64),
+without tests and headers. torch, numpy, scipy and jinja2 are the machine's own. The folder's name matters:
+libraries tell installed packages from a user's code by it.
 """
 
 import argparse
@@ -16,44 +16,12 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-CARRIED = [
-    "accelerate",
-    "anyio",
-    "click",
-    "cloudpickle",
-    "datasets",
-    "dill",
-    "filelock",
-    "fsspec",
-    "h11",
-    "hf-xet",
-    "httpcore2",
-    "httpx2",
-    "huggingface_hub",
-    "idna",
-    "markdown-it-py",
-    "mdurl",
-    "multiprocess",
-    "packaging",
-    "pandas",
-    "peft",
-    "pillow",
-    "psutil",
-    "pyarrow",
-    "python-dateutil",
-    "regex",
-    "safetensors",
-    "shellingham",
-    "threadpoolctl",
-    "tokenizers",
-    "tqdm",
-    "transformers",
-    "trl",
-    "truststore",
-    "typer",
-    "typing_extensions",
-    "xxhash",
-]
+CARRIED = (
+    "accelerate anyio click cloudpickle datasets dill filelock fsspec h11 hf-xet httpcore2 httpx2 "
+    "huggingface_hub idna markdown-it-py mdurl multiprocess packaging pandas peft pillow psutil pyarrow "
+    "python-dateutil regex safetensors shellingham threadpoolctl tokenizers tqdm transformers trl truststore "
+    "typer typing_extensions xxhash"
+)
 OLDER = {"pyarrow": "24.0.0"}
 """Later ones do not fit: the oldest that `datasets` takes."""
 
@@ -82,13 +50,25 @@ def main() -> None:
 
 
 def download(python: str, folder: Path) -> None:
-    """The wheels for that Python, in the versions of constraints.txt."""
+    """The wheels for that Python in the versions of constraints.txt, and this package's."""
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines())
-    names = [f"{name}=={OLDER.get(name, pinned[name])}" for name in CARRIED]
+    names = [f"{name}=={OLDER.get(name, pinned[name])}" for name in CARRIED.split()]
     platforms = [option for name in PLATFORMS for option in ("--platform", name)]
     command = ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", python]
     whole = [sys.executable, "-m", "pip", *command, *platforms, "--dest", str(folder), *names]
     subprocess.run(whole, check=True)
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(folder),
+        str(ROOT),
+    ]
+    subprocess.run(build, check=True)
 
 
 def unused(name: str) -> bool:

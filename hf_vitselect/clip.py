@@ -10,6 +10,7 @@ from transformers import AutoModel, AutoProcessor
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import Picture, image_error, refuse_resize
 from hf_vitselect.errors import RowError
+from hf_vitselect.forward import full_precision
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Clip:
             return pixels
 
     @torch.inference_mode()
+    @full_precision()
     def _forward(
         self, pictures: Sequence[list[Mapping[str, torch.Tensor]]], texts: Sequence[str]
     ) -> list[ClipFeatures]:

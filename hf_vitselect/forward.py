@@ -1,6 +1,7 @@
 """A model's own forward, with an output layer that sees few positions, and with compiled layers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +19,24 @@ class Run(NamedTuple):
     states: torch.Tensor
     raw: torch.Tensor
     logits: torch.Tensor
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Keeps float32 operations on a GPU in float32.
+
+    By default cuDNN's convolutions, and so the first layer of a vision tower, round to TF32: enough to move a
+    row's loss by 1e-4. Trainers lower the precision of products too, for the whole process.
+    """
+    operations = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
+    before = [operation.fp32_precision for operation in operations]
+    try:
+        for operation in operations:
+            operation.fp32_precision = "ieee"
+        yield
+    finally:
+        for operation, precision in zip(operations, before, strict=True):
+            operation.fp32_precision = precision
 
 
 def run_forward(
@@ -46,7 +65,8 @@ def run_forward(
         head.register_forward_hook(lambda *call: seen.append(call[2])),
     ]
     try:
-        logits = forward(**inputs, use_cache=False).logits
+        with full_precision():
+            logits = forward(**inputs, use_cache=False).logits
     finally:
         for handle in handles:
             handle.remove()

@@ -1,4 +1,4 @@
-"""The measurements: each a function from a scale to the figures of one JSON line, and independent of the others."""
+"""The measurements: functions from a scale to the figures of one JSON line, independent of each other."""
 
 import gc
 import importlib.util
