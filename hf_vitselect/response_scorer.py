@@ -73,9 +73,9 @@ class ResponseScorer(MeasuringScorer):
             self.processor = SavedProcessor.of(processor)
 
     @property
-    def features(self) -> Features:
-        """The score and the status."""
-        return Features({self.column: Value("float32"), self.status_column: Value("string")})
+    def values(self) -> Features:
+        """The score."""
+        return Features({self.column: Value("float32")})
 
     @abstractmethod
     def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
@@ -93,13 +93,25 @@ class ResponseScorer(MeasuringScorer):
         vlm: VLM = self.loaded
         return vlm.score(rows, None if self.batch_tokens else self.batch_size, self.batch_tokens)
 
-    def columns(self, rows: Sequence[Mapping[View, "ResponseSignals"] | RowError]) -> dict[str, list[Any]]:
-        """The number of every row that has one, and the status of all."""
-        values = [self._value_or_error(row) for row in rows]
-        return {
-            self.column: [None if isinstance(value, RowError) else value for value in values],
-            self.status_column: [value.status if isinstance(value, RowError) else "ok" for value in values],
-        }
+    def row_values(self, results: Mapping[View, "ResponseSignals"]) -> tuple[Any, ...]:
+        """The number."""
+        tokens = {len(losses.nll) for losses in results.values()}
+        if 0 in tokens:
+            raise RowError("no_response", "no token of the answer has a prediction")
+        if len(tokens) > 1:
+            # A template that puts nothing between question and answer may let one token hold some of both.
+            raise RowError(
+                "bad_row", f"the views have different numbers of response tokens, {sorted(tokens)}"
+            )
+        if not all(math.isfinite(losses.mean) for losses in results.values()):
+            raise RowError("non_finite", "the losses are not all finite")
+        try:
+            value = self.value(results)
+        except ArithmeticError as error:
+            raise RowError("non_finite", str(error)) from error
+        if not abs(value) <= _FLOAT32_MAX:
+            raise RowError("non_finite", f"{value} is not finite as float32")
+        return (value,)
 
     def load(self, identity: Mapping[str, Any]) -> "VLM":
         """The model with its processor."""
@@ -116,24 +128,3 @@ class ResponseScorer(MeasuringScorer):
             torch_compile=self.torch_compile,
             trust_remote_code=self.trust_remote_code,
         )
-
-    def _value_or_error(self, row: Mapping[View, "ResponseSignals"] | RowError) -> float | RowError:
-        if isinstance(row, RowError):
-            return row
-        tokens = {len(losses.nll) for losses in row.values()}
-        if 0 in tokens:
-            return RowError("no_response", "no token of the answer has a prediction")
-        if len(tokens) > 1:
-            # A template that puts nothing between question and answer may let one token hold some of both.
-            return RowError(
-                "bad_row", f"the views have different numbers of response tokens, {sorted(tokens)}"
-            )
-        if not all(math.isfinite(losses.mean) for losses in row.values()):
-            return RowError("non_finite", "the losses are not all finite")
-        try:
-            value = self.value(row)
-        except ArithmeticError as error:
-            return RowError("non_finite", str(error))
-        if not abs(value) <= _FLOAT32_MAX:
-            return RowError("non_finite", f"{value} is not finite as float32")
-        return value

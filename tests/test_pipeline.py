@@ -85,8 +85,11 @@ def test_all_stages_are_looked_at_before_the_first_one_runs(tmp_path):
         Run(tmp_path).refuse_stale({"a": {}, "b": {"y": 2}})
 
 
-def test_a_stage_without_a_record_is_refused(tmp_path):
-    (tmp_path / "a").mkdir()
+@pytest.mark.parametrize("record", [None, "", "[]", '{"seconds": 1}'])
+def test_a_stage_without_a_record_is_refused(record, tmp_path):
+    note("")(tmp_path / "a")
+    if record is not None:
+        (tmp_path / "a.json").write_text(record)
     with pytest.raises(StaleRunError, match=r"got none in .*a.json"):
         Run(tmp_path).stage("a", {"x": 1}, note("a"))
 
@@ -223,7 +226,7 @@ def test_a_smaller_batch_goes_on_with_the_same_stage(tiny, tmp_path):
     ("section", "message"),
     [
         ({"select": {"rule": "Best"}}, "expected a rule among"),
-        ({"select": {"rule": "GroupedSampling", "quota": "falling"}}, "quota: expected"),
+        ({"select": {"rule": "GroupedSampling", "quota": "falling"}}, "expected quota to be 'uniform' or"),
         ({"score": {"signals": ["necessty"]}}, "signals: expected a list of some of"),
     ],
     ids=["rule", "quota", "signal"],
@@ -244,6 +247,7 @@ def test_budget_from_a_flag(text, budget):
 
 def test_a_stage_that_left_nothing_can_be_corrected(tmp_path):
     def fail(folder):
+        (folder / "shards").mkdir(parents=True)
         raise FileNotFoundError("no such model")
 
     with pytest.raises(FileNotFoundError):

@@ -1,9 +1,9 @@
 """TRL's SFTTrainer, on the response tokens that the scorers count."""
 
 import copy
-import logging
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,9 @@ from trl import SFTConfig, SFTTrainer
 
 from hf_vitselect.card import model_quick_start
 from hf_vitselect.encoding import Encoder
-from hf_vitselect.errors import BudgetError, RowError, counted, shown
+from hf_vitselect.errors import AllRefusedError, RowError, counted, shown
 from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-
-_logger = logging.getLogger(__name__)
 
 
 class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
@@ -191,9 +189,9 @@ def _without(
     refuse_long_rows(unusable, args, ids)
     found = f"{counted(unusable)}, {shown(unusable, ids)}"
     if len(unusable) == len(rows):
-        raise BudgetError(f"expected rows that can be trained on, got none among {len(rows)}: {found}")
+        raise AllRefusedError(f"expected rows that can be trained on, got none among {len(rows)}: {found}")
     if args.process_index == 0:
-        _logger.warning("%d of %d rows are left out: %s", len(unusable), len(rows), found)
+        warnings.warn(f"{len(unusable)} of {len(rows)} rows are left out: {found}", stacklevel=3)
     return rows.select([i for i in range(len(rows)) if i not in unusable])
 
 
