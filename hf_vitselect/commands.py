@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,10 +29,12 @@ from hf_vitselect.arguments import (
     type_words,
 )
 from hf_vitselect.card import Publish, write_report
-from hf_vitselect.compare import compare, parse_method
+from hf_vitselect.compare import Method, compare, parse_method
+from hf_vitselect.compare.checks import refuse_unable
+from hf_vitselect.compare.trials import Setup
 from hf_vitselect.engines.ranks import Rank
 from hf_vitselect.errors import AllRefusedError, UsageError
-from hf_vitselect.evaluation import find_evaluation
+from hf_vitselect.evaluation import Evaluation, find_evaluation
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.loading import SplitError, nearest, nearest_path, open_pool, open_stream
 from hf_vitselect.response_scorer import ResponseScorer
@@ -52,7 +56,7 @@ from hf_vitselect.scorers import (
     UPDScorer,
 )
 from hf_vitselect.scoring import score
-from hf_vitselect.selection import Selection, select_diverse
+from hf_vitselect.selection import Selection, budget_rows, select_diverse
 from hf_vitselect.summary import Summary, command_line, dropped, of_scored, of_seed, of_selection
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.seed import ROWS_FILE
@@ -254,16 +258,12 @@ def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig)
 
 def compare_command(args: CompareArguments, model: ModelConfig, training: SFTConfig) -> Summary:
     """Compares selections with random rows."""
-    methods = [parse_method(text, args.by) for text in args.selections]
-    if len(methods) > len(dict(methods)):
-        raise UsageError(f"selections: expected different names, got {[name for name, _ in methods]}")
-    held_out = _load_held_out(args)
-    batch_size = training.per_device_eval_batch_size
+    methods = _methods(args.selections, args.by)
     comparison = compare(
         load_pool(args),
-        dict(methods),
+        methods,
         model.model_name_or_path,
-        {name: find_evaluation(name, held_out, batch_size) for name in args.evaluations},
+        _evaluations(args, training),
         training.output_dir,
         budgets=[parse_budget(budget) for budget in args.budgets],
         seeds=args.seeds,
@@ -285,6 +285,34 @@ def compare_command(args: CompareArguments, model: ModelConfig, training: SFTCon
         [command_line("report", selection=folder, **report) for folder in saved[:1]],
         str(comparison),
     )
+
+
+def check_compare(args: CompareArguments, model: ModelConfig, training: SFTConfig) -> None:
+    """Refuses what no comparison can follow, held-out rows among it, before other stages of a run begin.
+
+    Raises:
+        RowError: if a held-out row cannot be evaluated.
+        ValueError: if there is no such selection, evaluation or option.
+    """
+    # A folder may be that of a selection which the run has yet to make.
+    _methods([text for text in args.selections if os.sep not in text], args.by)
+    for budget in args.budgets:
+        budget_rows(parse_budget(budget), sys.maxsize)
+    evaluations = _evaluations(args, training)
+    options = with_model_options(model, training)
+    refuse_unable(Setup.of(str(model.model_name_or_path), options, get_peft_config(model), evaluations))
+
+
+def _methods(texts: Sequence[str], by: str) -> dict[str, Method | Selection]:
+    methods = [parse_method(text, by) for text in texts]
+    if len(methods) > len(dict(methods)):
+        raise UsageError(f"selections: expected different names, got {[name for name, _ in methods]}")
+    return dict(methods)
+
+
+def _evaluations(args: CompareArguments, training: SFTConfig) -> dict[str, Evaluation]:
+    held_out, batch_size = _load_held_out(args), training.per_device_eval_batch_size
+    return {name: find_evaluation(name, held_out, batch_size) for name in args.evaluations}
 
 
 def _load_held_out(args: CompareArguments) -> Dataset:
