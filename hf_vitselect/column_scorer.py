@@ -42,9 +42,15 @@ class ColumnScorer(Scorer):
             table = batch.select(names).replace_schema_metadata(None)
             return Dataset(table, fingerprint="batch"), True
         columns = {name: batch[name] for name in self.reads if name in batch}
-        batched = self.is_batch(columns)
+        batched = self.is_batch({name: columns[name] for name in self.inputs if name in columns})
         if not batched:
             columns = {name: [value] for name, value in columns.items()}
+        # What is no text is no status and no reason, but a column of the user's own.
+        columns = {
+            name: values
+            for name, values in columns.items()
+            if name in self.inputs or all(isinstance(value, str | None) for value in values)
+        }
         kinds = {name: self.inputs.get(name, Value("string")) for name in columns}
         return Dataset.from_dict(columns, features=Features(kinds)), batched
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +17,7 @@ from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 from hf_vitselect.arguments import (
     CompareArguments,
     PoolArguments,
+    PromptArguments,
     PushArguments,
     ReportArguments,
     ScoreArguments,
@@ -27,10 +30,12 @@ from hf_vitselect.arguments import (
     type_words,
 )
 from hf_vitselect.card import Publish, write_report
-from hf_vitselect.compare import compare, parse_method
+from hf_vitselect.compare import Method, compare, parse_method
+from hf_vitselect.compare.checks import refuse_unable
+from hf_vitselect.compare.trials import Setup
 from hf_vitselect.engines.ranks import Rank
 from hf_vitselect.errors import AllRefusedError, UsageError
-from hf_vitselect.evaluation import find_evaluation
+from hf_vitselect.evaluation import Evaluation, find_evaluation
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.loading import SplitError, nearest, nearest_path, open_pool, open_stream
 from hf_vitselect.response_scorer import ResponseScorer
@@ -52,7 +57,7 @@ from hf_vitselect.scorers import (
     UPDScorer,
 )
 from hf_vitselect.scoring import score
-from hf_vitselect.selection import Selection, select_diverse
+from hf_vitselect.selection import Selection, budget_rows, select_diverse
 from hf_vitselect.summary import Summary, command_line, dropped, of_scored, of_seed, of_selection
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.seed import ROWS_FILE
@@ -101,7 +106,9 @@ def _rule_kwargs(text: str | None) -> dict[str, Any]:
     return given
 
 
-def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -> Summary:
+def seed_command(
+    args: SeedArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> Summary:
     """Fine-tunes the seed model and keeps the rows it was trained on."""
     selection = train_seed_model(
         load_pool(args),
@@ -110,12 +117,14 @@ def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -
         with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
+        processing_class=prompt.processor_name_or_path,
+        end_of_turn=prompt.end_of_turn,
         seed=training.seed,
     )
     return of_seed(selection, _pool_flags(args), str(training.output_dir))
 
 
-def score_command(args: ScoreArguments) -> Summary:
+def score_command(args: ScoreArguments, prompt: PromptArguments) -> Summary:
     """Scores a pool and saves it, columns joined, to the folder ``scored``."""
     scorers: list[Scorer] = []
     check_score(args)
@@ -124,6 +133,7 @@ def score_command(args: ScoreArguments) -> Summary:
             _SIGNALS[signal](
                 args.model_name_or_path,
                 column=f"{signal}{args.suffix}",
+                processor=prompt.processor_name_or_path,
                 revision=args.model_revision,
                 dtype=args.dtype,
                 batch_size=args.batch_size,
@@ -131,6 +141,7 @@ def score_command(args: ScoreArguments) -> Summary:
                 attn_implementation=args.attn_implementation,
                 torch_compile=args.torch_compile,
                 max_length=args.max_length,
+                end_of_turn=prompt.end_of_turn,
                 trust_remote_code=args.trust_remote_code,
             )
             for signal in args.signals
@@ -174,7 +185,9 @@ def _score_and_save(
     return scored
 
 
-def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFTConfig) -> Summary:
+def score_net_command(
+    args: ScoreNetArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> Summary:
     """Trains score net and model together; saves the pool with its difficulty to the folder ``scored``."""
     pool, out = load_pool(args), Path(training.output_dir)
     refuse_overwrite(ScoreNetScorer(str(out / "score_net")), pool.column_names)
@@ -185,6 +198,8 @@ def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFT
         args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
+        processing_class=prompt.processor_name_or_path,
+        end_of_turn=prompt.end_of_turn,
     )
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
     trainer.save_model()
@@ -216,7 +231,9 @@ def select_command(args: SelectArguments) -> Summary:
     return of_selection(selection, args.output_dir)
 
 
-def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig) -> Summary:
+def train_command(
+    args: TrainArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> Summary:
     """Fine-tunes on a selection, saves the model and its card, and pushes them if asked to."""
     selection = load_selection(args.selection)
     trainer = SelectionSFTTrainer(
@@ -225,6 +242,8 @@ def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig)
         args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
+        processing_class=prompt.processor_name_or_path,
+        end_of_turn=prompt.end_of_turn,
     )
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
     trainer.save_model()
@@ -252,23 +271,23 @@ def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig)
     )
 
 
-def compare_command(args: CompareArguments, model: ModelConfig, training: SFTConfig) -> Summary:
+def compare_command(
+    args: CompareArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> Summary:
     """Compares selections with random rows."""
-    methods = [parse_method(text, args.by) for text in args.selections]
-    if len(methods) > len(dict(methods)):
-        raise UsageError(f"selections: expected different names, got {[name for name, _ in methods]}")
-    held_out = _load_held_out(args)
-    batch_size = training.per_device_eval_batch_size
+    methods = _methods(args.selections, args.by)
     comparison = compare(
         load_pool(args),
-        dict(methods),
+        methods,
         model.model_name_or_path,
-        {name: find_evaluation(name, held_out, batch_size) for name in args.evaluations},
+        _evaluations(args, training, prompt),
         training.output_dir,
         budgets=[parse_budget(budget) for budget in args.budgets],
         seeds=args.seeds,
         args=with_model_options(model, training),
         peft_config=get_peft_config(model),
+        processor=prompt.processor_name_or_path,
+        end_of_turn=prompt.end_of_turn,
         by=args.by,
         matched=args.matched,
         full=args.full,
@@ -285,6 +304,46 @@ def compare_command(args: CompareArguments, model: ModelConfig, training: SFTCon
         [command_line("report", selection=folder, **report) for folder in saved[:1]],
         str(comparison),
     )
+
+
+def check_compare(
+    args: CompareArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> None:
+    """Refuses what no comparison can follow, held-out rows among it, before other stages of a run begin.
+
+    Raises:
+        RowError: if a held-out row cannot be evaluated.
+        ValueError: if there is no such selection, evaluation or option.
+    """
+    # A folder may be that of a selection which the run has yet to make.
+    _methods([text for text in args.selections if os.sep not in text], args.by)
+    for budget in args.budgets:
+        budget_rows(parse_budget(budget), sys.maxsize)
+    setup = Setup.of(
+        str(model.model_name_or_path),
+        with_model_options(model, training),
+        get_peft_config(model),
+        _evaluations(args, training, prompt),
+        prompt.processor_name_or_path,
+        prompt.end_of_turn,
+    )
+    refuse_unable(setup)
+
+
+def _methods(texts: Sequence[str], by: str) -> dict[str, Method | Selection]:
+    methods = [parse_method(text, by) for text in texts]
+    if len(methods) > len(dict(methods)):
+        raise UsageError(f"selections: expected different names, got {[name for name, _ in methods]}")
+    return dict(methods)
+
+
+def _evaluations(
+    args: CompareArguments, training: SFTConfig, prompt: PromptArguments
+) -> dict[str, Evaluation]:
+    held_out, batch_size = _load_held_out(args), training.per_device_eval_batch_size
+    return {
+        name: find_evaluation(name, held_out, batch_size, prompt.end_of_turn) for name in args.evaluations
+    }
 
 
 def _load_held_out(args: CompareArguments) -> Dataset:

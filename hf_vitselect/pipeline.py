@@ -1,5 +1,6 @@
 """A run: the chain of commands, each a stage in a folder."""
 
+import copy
 import json
 import os
 import sys
@@ -8,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from trl import SFTConfig
 
 from hf_vitselect.arguments import (
+    CompareArguments,
     ScoreArguments,
     SelectArguments,
     parse_budget,
     parse_section,
 )
-from hf_vitselect.commands import check_score, command, load_pool, make_rule
+from hf_vitselect.commands import check_compare, check_score, command, load_pool, make_rule
 from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.plan import Stage, plan
 from hf_vitselect.runs import Run, last_whole_checkpoint, without_secrets
@@ -23,6 +26,7 @@ from hf_vitselect.scoring import pool_digest
 from hf_vitselect.selection import Selection, budget_rows
 from hf_vitselect.sources import identify
 from hf_vitselect.summary import Summary, command_line
+from hf_vitselect.training.checks import settled
 from hf_vitselect.training.seed import ROWS_FILE
 
 # Flags of score that change nothing in the result.
@@ -89,12 +93,17 @@ def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
 
 def _refuse_mistakes(stage: Stage) -> None:
     """Finds what can be found before hours have passed."""
-    args = parse_section(stage.command, stage.flags)[0]
+    args, *others = parse_section(stage.command, stage.flags)
+    for training in others:
+        if isinstance(training, SFTConfig):
+            settled(copy.copy(training), evaluated=False)
     if isinstance(args, SelectArguments):
         make_rule(args)
         budget_rows(parse_budget(args.budget), sys.maxsize)
     if isinstance(args, ScoreArguments):
         check_score(args)
+    if isinstance(args, CompareArguments):
+        check_compare(args, *others)
 
 
 def _recorded_settings(stage: Stage) -> dict[str, Any]:
@@ -110,7 +119,12 @@ def _inputs(stage: Stage) -> dict[str, Any]:
     if "dataset_name" in stage.settings and not stage.settings.get("dataset_streaming"):
         pool = load_pool(parse_section(stage.command, stage.flags)[0])
         found["dataset_name"] = pool._fingerprint
-    for name in ("model_name_or_path", "clip_name_or_path", "text_name_or_path"):
+    for name in (
+        "model_name_or_path",
+        "processor_name_or_path",
+        "clip_name_or_path",
+        "text_name_or_path",
+    ):
         if stage.settings.get(name):
             revision = stage.settings.get("model_revision") if name.startswith("model") else None
             found[name] = identify(stage.settings[name], revision)

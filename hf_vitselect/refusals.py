@@ -48,7 +48,7 @@ def read_reasons(
         names = (f"{column}_status", f"{column}_reason")
         if unknown.any() and all(dataset.features.get(name) == Value("string") for name in names):
             status, reason = (np.array(read_column(dataset, name).to_pylist(), object) for name in names)
-            explained = unknown & (status == statuses)
+            explained = unknown & (status == statuses) & np.array([it is not None for it in reason], bool)
             reasons[explained] = reason[explained]
             unknown &= ~explained
     reasons[unknown] = f"no usable value in {' or '.join(columns)}"

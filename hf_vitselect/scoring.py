@@ -164,9 +164,11 @@ def _score_rows(
         with TemporaryDirectory() as folder:
             columns = _score_shards(dataset, scorers, folder, shard_size, engine, in_memory=True)
         return _beside(dataset, columns)
-    names = [*dataset.column_names, *Work(scorers).features]
+    work = Work(scorers)
+    names = [*dataset.column_names, *work.features]
     for scorer in join(scorers):
         dataset = dataset.map(scorer, batched=True, batch_size=shard_size, desc=f"Scoring {scorer.column}")
+    work.refuse_other_weights()
     # Where scorers were joined, theirs stand side by side.
     return dataset if dataset.column_names == names else dataset.select_columns(names)
 

@@ -221,6 +221,24 @@ def test_what_cannot_be_followed_is_one_message_of_at_most_three_lines(
     assert len(said.splitlines()) <= 3
 
 
+def test_help_needs_no_other_flag(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["score", "--help"])
+    assert ended.value.code == 0
+    assert "--clip_name_or_path" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["score", "seed"])
+def test_a_misspelt_model_folder_is_named(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    (tmp_path / "my_seed").mkdir()
+    mixed_pool(3).save_to_disk(tmp_path / "pool")
+    flags = ["--dataset_name", str(tmp_path / "pool"), "--model_name_or_path", str(tmp_path / "my_sed")]
+    training = ["--use_cpu", "true", "--report_to", "none"] if command == "seed" else []
+    assert main([command, *flags, *training, "--output_dir", str(tmp_path / "out")]) == 2
+    assert f"did you mean '{tmp_path / 'my_seed'}'?" in capsys.readouterr().err
+
+
 def test_debug_shows_the_traceback():
     for command in (
         ["select", "--dataset_name", "no.json", "--debug"],
