@@ -173,7 +173,11 @@ def refuse_resize(image: Image.Image, processor: Any) -> None:
         RowError: ``image_error`` if it would then have more than `MOST_RESIZED` pixels.
     """
     size = getattr(processor, "size", None)
-    edges = [size.get(name) for name in ("shortest_edge", "longest_edge")] if hasattr(size, "get") else [None]
+    edges = (
+        [size.get(name) for name in ("shortest_edge", "longest_edge")]
+        if size is not None and hasattr(size, "get")
+        else [None]
+    )
     if edges[0] is None or edges[-1] is not None:
         return
     short, long = sorted(image.size)

@@ -178,6 +178,13 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
     )
 
 
+def is_conversation_column(name: str) -> bool:
+    """Whether a column of this name is read as a part of the conversation, or refused as one."""
+    known = {"tools", *SYSTEM_COLUMNS, *UNREAD_COLUMNS}.union(*(layout.text_columns for layout in LAYOUTS))
+    patterns = (_IMAGE_COLUMN, _NUMBERED_COLUMN, _MEDIA_COLUMN)
+    return name in known or any(pattern.fullmatch(name) for pattern in patterns)
+
+
 def read_rows(dataset: Any) -> Iterator[Conversation | RowError]:
     """Every row of a data set or stream; a row that cannot be read is its error.
 
@@ -455,9 +462,3 @@ LAYOUTS = (
         {"texts": [{"user": "What color is it?", "assistant": "red"}], "images": _CELL},
     ),
 )
-
-
-def conversation_columns() -> set[str]:
-    """Every column that some layout reads."""
-    others = {"images", "image", "tools", *SYSTEM_COLUMNS}
-    return others.union(*(layout.text_columns for layout in LAYOUTS))

@@ -1,9 +1,9 @@
 """TRL's SFTTrainer, on the response tokens that the scorers count."""
 
 import copy
-import logging
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -26,14 +26,12 @@ from trl.trainer.utils import create_model_from_path
 
 from hf_vitselect.card import model_quick_start
 from hf_vitselect.encoding import Encoder, EndOfTurn, load_processor
-from hf_vitselect.errors import BudgetError, ModelError, RowError, counted, shown
+from hf_vitselect.errors import AllRefusedError, ModelError, RowError, counted, shown
 from hf_vitselect.sources import adapter_base
 from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.places import without_places
 from hf_vitselect.weights import load_errors, load_whole, refuse_unknown_dtype
-
-_logger = logging.getLogger(__name__)
 
 
 class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
@@ -281,9 +279,9 @@ def _without(
     refuse_long_rows(unusable, args, ids)
     found = f"{counted(unusable)}, {shown(unusable, ids)}"
     if len(unusable) == len(rows):
-        raise BudgetError(f"expected rows that can be trained on, got none among {len(rows)}: {found}")
+        raise AllRefusedError(f"expected rows that can be trained on, got none among {len(rows)}: {found}")
     if args.process_index == 0:
-        _logger.warning("%d of %d rows are left out: %s", len(unusable), len(rows), found)
+        warnings.warn(f"{len(unusable)} of {len(rows)} rows are left out: {found}", stacklevel=3)
     return rows.select([i for i in range(len(rows)) if i not in unusable])
 
 
