@@ -9,17 +9,18 @@ from datasets import Features, Value
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
-from hf_vitselect.measuring import MeasuringScorer
 from hf_vitselect.views import View
+from hf_vitselect.vlm_scorer import VLMScorer
 
 if TYPE_CHECKING:
+    from hf_vitselect.encoding import EndOfTurn
     from hf_vitselect.signals import ResponseSignals
     from hf_vitselect.vlm import VLM
 
 _FLOAT32_MAX = 3.4028234663852886e38
 
 
-class ResponseScorer(MeasuringScorer):
+class ResponseScorer(VLMScorer):
     """One number from the losses of the response tokens under one or several views of the row.
 
     Response tokens are what SFT supervises: every assistant turn and its end-of-turn token. A subclass
@@ -30,15 +31,13 @@ class ResponseScorer(MeasuringScorer):
 
     Args:
         column: name of the main column; the signal's own if None.
-        model, processor, revision, dtype, batch_size, batch_tokens, max_length, attn_implementation,
-            torch_compile, trust_remote_code: as in `NecessityScorer`.
+        model, processor, revision, dtype, batch_size, batch_tokens, max_length, end_of_turn,
+            attn_implementation, torch_compile, trust_remote_code: as in `NecessityScorer`.
 
     Raises:
         ModelError: as in `NecessityScorer`.
         ValueError: if a forward could hold nothing.
     """
-
-    needs = "a vision-language model"
 
     def __init__(
         self,
@@ -51,31 +50,33 @@ class ResponseScorer(MeasuringScorer):
         batch_size: int = 8,
         batch_tokens: int | None = None,
         max_length: int | None = None,
+        end_of_turn: "EndOfTurn" = "auto",
         attn_implementation: str | None = None,
         torch_compile: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
-        super().__init__(model, column=column, revision=revision)
+        super().__init__(
+            model,
+            column=column,
+            processor=processor,
+            revision=revision,
+            dtype=dtype,
+            max_length=max_length,
+            end_of_turn=end_of_turn,
+            trust_remote_code=trust_remote_code,
+        )
         for name, size in (("batch_size", batch_size), ("batch_tokens", batch_tokens)):
             if size is not None and size < 1:
                 raise ValueError(f"{name}: expected 1 or more, got {size}")
-        self.dtype = str(dtype).removeprefix("torch.")
         self.batch_size = batch_size
         self.batch_tokens = batch_tokens
-        self.max_length = max_length
         self.attn_implementation = attn_implementation
         self.torch_compile = torch_compile
-        self.trust_remote_code = trust_remote_code
-        self.processor = None
-        if processor is not None:
-            from hf_vitselect.encoding import SavedProcessor
-
-            self.processor = SavedProcessor.of(processor)
 
     @property
-    def features(self) -> Features:
-        """The score and the status."""
-        return Features({self.column: Value("float32"), self.status_column: Value("string")})
+    def values(self) -> Features:
+        """The score."""
+        return Features({self.column: Value("float32")})
 
     @abstractmethod
     def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
@@ -93,47 +94,26 @@ class ResponseScorer(MeasuringScorer):
         vlm: VLM = self.loaded
         return vlm.score(rows, None if self.batch_tokens else self.batch_size, self.batch_tokens)
 
-    def columns(self, rows: Sequence[Mapping[View, "ResponseSignals"] | RowError]) -> dict[str, list[Any]]:
-        """The number of every row that has one, and the status of all."""
-        values = [self._value_or_error(row) for row in rows]
-        return {
-            self.column: [None if isinstance(value, RowError) else value for value in values],
-            self.status_column: [value.status if isinstance(value, RowError) else "ok" for value in values],
-        }
-
-    def load(self, identity: Mapping[str, Any]) -> "VLM":
-        """The model with its processor."""
-        from hf_vitselect.vlm import VLM
-
-        return VLM.load(
-            identity["model"],
-            processor=None if self.processor is None else self.processor.load(),
-            revision=identity.get("commit"),
-            dtype=self.dtype,
-            device=self._device(),
-            max_length=self.max_length,
-            attn_implementation=self.attn_implementation,
-            torch_compile=self.torch_compile,
-            trust_remote_code=self.trust_remote_code,
-        )
-
-    def _value_or_error(self, row: Mapping[View, "ResponseSignals"] | RowError) -> float | RowError:
-        if isinstance(row, RowError):
-            return row
-        tokens = {len(losses.nll) for losses in row.values()}
+    def row_values(self, results: Mapping[View, "ResponseSignals"]) -> tuple[Any, ...]:
+        """The number."""
+        tokens = {len(losses.nll) for losses in results.values()}
         if 0 in tokens:
-            return RowError("no_response", "no token of the answer has a prediction")
+            raise RowError("no_response", "no token of the answer has a prediction")
         if len(tokens) > 1:
             # A template that puts nothing between question and answer may let one token hold some of both.
-            return RowError(
+            raise RowError(
                 "bad_row", f"the views have different numbers of response tokens, {sorted(tokens)}"
             )
-        if not all(math.isfinite(losses.mean) for losses in row.values()):
-            return RowError("non_finite", "the losses are not all finite")
+        if not all(math.isfinite(losses.mean) for losses in results.values()):
+            raise RowError("non_finite", "the losses are not all finite")
         try:
-            value = self.value(row)
+            value = self.value(results)
         except ArithmeticError as error:
-            return RowError("non_finite", str(error))
+            raise RowError("non_finite", str(error)) from error
         if not abs(value) <= _FLOAT32_MAX:
-            return RowError("non_finite", f"{value} is not finite as float32")
-        return value
+            raise RowError("non_finite", f"{value} is not finite as float32")
+        return (value,)
+
+    def load_options(self) -> dict[str, Any]:
+        """The kernels."""
+        return {"attn_implementation": self.attn_implementation, "torch_compile": self.torch_compile}

@@ -86,7 +86,7 @@ def test_compare_refuses_what_is_no_rule(tmp_path, scored_pool, capsys):
     ("flags", "message"),
     [
         (["--budget", "0"], "expected at least 1 row, got 0"),
-        (["--budget", "many"], "expected a budget such as 1200"),
+        (["--budget", "many"], "budget: expected rows (1200) or a share (0.15, 15%), got 'many'"),
         (["--by", "nope"], "expected a column 'nope'"),
         (["--rule", "TopScore", "--gamma", "1"], "TopScore has no"),
     ],

@@ -25,8 +25,8 @@ def image_files(tables: Iterable[pa.Table]) -> dict[str, tuple[int, int] | None]
     Args:
         tables: undecoded, each of one layout.
     """
-    named = {(picture.path, picture.roots) for table in tables for picture in _named(table)}
-    return {path: _state(path, roots) for path, roots in sorted(named)}
+    named = {picture.path or "": picture.roots for table in tables for picture in _named(table)}
+    return {path: _state(path, named[path]) for path in sorted(named)}
 
 
 def files_digest(tables: Iterable[pa.Table]) -> str | None:

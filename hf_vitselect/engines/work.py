@@ -8,7 +8,7 @@ import pyarrow as pa
 from datasets import Features
 
 from hf_vitselect.data.roots import mark_roots
-from hf_vitselect.errors import StaleRunError
+from hf_vitselect.errors import RowError, StaleRunError
 from hf_vitselect.measuring import join
 from hf_vitselect.scorer import Scorer
 
@@ -43,14 +43,22 @@ class Work:
         table = mark_roots(table, self.roots)
         for scorer in self._steps:
             table = scorer(table, rank)
+        self.refuse_other_weights()
+        columns = [table.column(name).combine_chunks() for name in self.features]
+        return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
+
+    def refuse_other_weights(self) -> None:
+        """Refuses to go on with other weights than the recipes name.
+
+        Raises:
+            StaleRunError: if a model's folder is not, here and now, what it was where the run began.
+        """
         for scorer, recipe in zip(self._scorers, self._recipes, strict=True):
             if scorer.recipe() != recipe:
                 raise StaleRunError(
                     f"the files of {scorer.model} are not those that the run began with; let no training "
                     "write there, have the same files on every machine, and give another output folder"
                 )
-        columns = [table.column(name).combine_chunks() for name in self.features]
-        return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
 
     def or_exit(self, table: pa.Table, rank: int | None = None) -> pa.Table:
         """The new columns, for a worker: ends its process when a row has broken the accelerator for it.
@@ -69,9 +77,8 @@ class Work:
 
     def lost(self, rows: int) -> pa.Table:
         """The columns of rows that kill whoever scores them: nulls, and the status ``worker_died``."""
-        statuses = {scorer.status_column for scorer in self._scorers}
-        columns = [
-            pa.array(["worker_died" if field.name in statuses else None] * rows, type=field.type)
-            for field in self.features.arrow_schema
-        ]
-        return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
+        error = RowError("worker_died", "the worker died each time it scored this row")
+        columns = {
+            name: cells for scorer in self._scorers for name, cells in scorer.fill([error] * rows).items()
+        }
+        return pa.table(columns, schema=self.features.arrow_schema)

@@ -1,6 +1,6 @@
 """CLIP features of picture and text (Self-Filter, arXiv 2402.12501, section 3.2 and its code)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,6 @@ import numpy as np
 from datasets import Features, List, Value
 
 from hf_vitselect.clip_scorer import ClipFeatureScorer
-from hf_vitselect.errors import RowError
 from hf_vitselect.views import View, whole
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ClipEmbedding(ClipFeatureScorer):
-    """The unit image feature joined with the unit text feature of a CLIP model.
+    """The unit image feature joined with the unit text feature of a CLIP or SigLIP model.
 
     Self-Filter (arXiv 2402.12501) uses openai/clip-vit-large-patch14, which gives 2 x 768 = 1536
     dimensions; the cosine of two rows is then the mean of their image and text cosines. The text is the
@@ -26,7 +25,7 @@ class ClipEmbedding(ClipFeatureScorer):
     Adds ``embedding`` (float32, fixed length 2 x projection) and ``embedding_status``.
 
     Args:
-        model: a CLIP model, a Hub id or a folder.
+        model: a CLIP or SigLIP model, a Hub id or a folder.
         column: name of the main column.
         revision: a commit, branch or tag on the Hub.
         batch_size: rows in one forward.
@@ -40,27 +39,20 @@ class ClipEmbedding(ClipFeatureScorer):
     signal = "embedding"
 
     @property
-    def features(self) -> Features:
-        """The fixed-length vector and the status; reads the model's configuration, not its weights."""
+    def values(self) -> Features:
+        """The fixed-length vector; reads the model's configuration, not its weights."""
         identity = self._identity()
-        width = _projection(identity["model"], identity.get("commit"), identity.get("digest"))
-        vector = List(Value("float32"), length=2 * width)
-        return Features({self.column: vector, self.status_column: Value("string")})
+        width = _width(identity["model"], identity.get("commit"), identity.get("digest"))
+        return Features({self.column: List(Value("float32"), length=2 * width)})
 
-    def columns(self, rows: Sequence[Mapping[View, "ClipFeatures"] | RowError]) -> dict[str, list[Any]]:
-        """The two features of every row, joined."""
-        return {
-            self.column: [
-                None if isinstance(row, RowError) else np.concatenate([row[whole].image, row[whole].text])
-                for row in rows
-            ],
-            self.status_column: [row.status if isinstance(row, RowError) else "ok" for row in rows],
-        }
+    def row_values(self, results: Mapping[View, "ClipFeatures"]) -> tuple[Any, ...]:
+        """The two features, joined."""
+        return (np.concatenate([results[whole].image, results[whole].text]),)
 
 
 @lru_cache(maxsize=32)
-def _projection(model: str, commit: str | None, digest: str | None) -> int:
+def _width(model: str, commit: str | None, digest: str | None) -> int:
     """The width of one feature; ``digest`` only tells one state of a folder from the next."""
-    from transformers import AutoConfig
+    from hf_vitselect.clip import feature_width
 
-    return int(AutoConfig.from_pretrained(model, revision=commit).projection_dim)
+    return feature_width(model, commit)

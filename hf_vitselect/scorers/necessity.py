@@ -1,11 +1,10 @@
 """Necessity: how badly the seed model answers a row (MLLM-Selector, arXiv 2503.20502)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from datasets import Features, Value
 
-from hf_vitselect.errors import RowError
 from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.views import View, whole
 
@@ -21,13 +20,14 @@ class NecessityScorer(ResponseScorer):
     Response tokens are what SFT supervises: every assistant turn and its end-of-turn token.
 
     Adds ``necessity`` (float32, nats per response token, at least 0, higher = more needed),
-    ``response_tokens`` (int32) and ``necessity_status``. With another ``column`` all three take its name:
-    ``x``, ``x_response_tokens``, ``x_status``.
+    ``response_tokens`` (int32), ``necessity_status`` and ``necessity_reason``. With another ``column`` all
+    take its name: ``x``, ``x_response_tokens``, ``x_status``, ``x_reason``.
 
     Args:
         model: the seed model, a Hub id or a folder; loaded at the first row, not before.
         column: name of the main column.
-        processor: a processor to use in place of the model's own `AutoProcessor`.
+        processor: used in place of the model's own `AutoProcessor`: a processor, or its Hub id or folder. An
+            adapter that was saved without one takes its base model's.
         revision: a commit, branch or tag on the Hub.
         dtype: a torch dtype's name; ``auto`` is the checkpoint's. Half precision moves scores by
             about 1e-3 with the batch's make-up.
@@ -36,6 +36,9 @@ class NecessityScorer(ResponseScorer):
         batch_tokens: tokens in one forward, padding included, in place of `batch_size`: for a GPU, where
             it is filled whatever the rows' lengths.
         max_length: rows with more tokens are ``too_long``; the model's own context if None.
+        end_of_turn: ``auto`` supervises the template's end-of-turn token and, after a response that the
+            template does not close, inserts the tokenizer's EOS, as training does; ``template`` leaves the
+            prompt as the template writes it.
         attn_implementation: the attention kernel, as in `transformers`, whose choice it is if None. Under
             any but ``sdpa`` rows of one picture cost a whole forward each.
         torch_compile: whether `torch.compile` makes the layers' kernels, once for rows of any length: some
@@ -43,9 +46,9 @@ class NecessityScorer(ResponseScorer):
         trust_remote_code: as in `transformers`.
 
     Raises:
-        ModelError: at the first row, if the processor has no chat template or a slow tokenizer, or
-            if the layers cannot be compiled.
-        ValueError: if a forward could hold nothing.
+        ModelError: at the first row, if the model cannot be loaded or lacks weights, the processor has no
+            chat template or a slow tokenizer, or does not fit the model, or the layers cannot be compiled.
+        ValueError: if a forward could hold nothing, or `end_of_turn` is neither.
 
     Example:
         >>> scored = pool.map(NecessityScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
@@ -56,24 +59,17 @@ class NecessityScorer(ResponseScorer):
     signal = "necessity"
 
     @property
-    def features(self) -> Features:
-        """The score, the number of response tokens, the status."""
-        return Features(
-            {self.column: Value("float32"), self._tokens: Value("int32"), self.status_column: Value("string")}
-        )
+    def values(self) -> Features:
+        """The score and the number of response tokens."""
+        return Features({self.column: Value("float32"), self._tokens: Value("int32")})
 
     def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The mean loss."""
         return losses[whole].mean
 
-    def columns(self, rows: Sequence[Mapping[View, "ResponseSignals"] | RowError]) -> dict[str, list[Any]]:
-        """The score, the number of response tokens where there is a score, the status."""
-        found = super().columns(rows)
-        tokens = [
-            None if score is None or isinstance(row, RowError) else len(row[whole].nll)
-            for row, score in zip(rows, found[self.column], strict=True)
-        ]
-        return found | {self._tokens: tokens}
+    def row_values(self, results: Mapping[View, "ResponseSignals"]) -> tuple[Any, ...]:
+        """The score and the number of response tokens."""
+        return (*super().row_values(results), len(results[whole].nll))
 
     @property
     def _tokens(self) -> str:

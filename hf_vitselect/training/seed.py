@@ -12,13 +12,22 @@ from trl import SFTConfig
 from hf_vitselect.card import published_recipe
 from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.encoding import Encoder
+from hf_vitselect.encoding import Encoder, EndOfTurn
 from hf_vitselect.engines.ledger import write_atomically
-from hf_vitselect.errors import BudgetError, ModelError, RowError, RowSetError, counted, shown
+from hf_vitselect.errors import (
+    AllRefusedError,
+    BudgetError,
+    ModelError,
+    RowError,
+    RowSetError,
+    counted,
+    shown,
+)
+from hf_vitselect.refusals import Refusals, warn_if_most_are_refused
 from hf_vitselect.selection import Selection, budget_rows, find_rows
 from hf_vitselect.training.checks import row_errors
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-from hf_vitselect.training.response import load_processor
+from hf_vitselect.training.response import processor_of
 from hf_vitselect.training.sft import SelectionSFTTrainer
 
 ROWS_FILE = "seed_rows.json"
@@ -33,6 +42,7 @@ def train_seed_model(
     peft_config: Any = None,
     quantization_config: Any = None,
     processing_class: Any = None,
+    end_of_turn: EndOfTurn = "auto",
     seed: int = 0,
 ) -> Selection:
     """Fine-tunes a model on uniformly random rows of a pool and saves it to ``args.output_dir``.
@@ -49,7 +59,8 @@ def train_seed_model(
         args: any `trl.SFTConfig`.
         peft_config: as in TRL; the folder then holds the adapter.
         quantization_config: as in TRL.
-        processing_class: a processor with a chat template; the model's own if None.
+        processing_class: a processor with a chat template, or its Hub id or folder; the model's own if None.
+        end_of_turn: as in `SelectionSFTTrainer`.
         seed: of the draw.
 
     Returns:
@@ -59,12 +70,14 @@ def train_seed_model(
     Raises:
         BudgetError: if the budget is no such number, or more than the rows that can be trained on.
         ColumnError: if the pool has columns of the names that ``Selection.scores`` adds.
+        ModelError: as in `SelectionSFTTrainer`.
     """
     refuse_reserved(pool.features)
     budget_rows(fraction_or_rows, len(pool))
-    if processing_class is None:
-        processing_class = load_processor(model, args)
-    selection = draw(pool, fraction_or_rows, Encoder(processing_class, args.max_length), seed)
+    processing_class = processor_of(model, args, processing_class)
+    encoder = Encoder(processing_class, args.max_length, end_of_turn=end_of_turn)
+    encoder.check()
+    selection = draw(pool, fraction_or_rows, encoder, seed)
     trainer = SelectionSFTTrainer(
         model,
         selection=selection,
@@ -72,6 +85,7 @@ def train_seed_model(
         peft_config=peft_config,
         quantization_config=quantization_config,
         processing_class=processing_class,
+        end_of_turn=end_of_turn,
         unusable={},
     )
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
@@ -113,6 +127,7 @@ def draw(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Sel
     """Uniformly random rows among those that the encoder can encode.
 
     Raises:
+        AllRefusedError: if there are none.
         BudgetError: if there are too few of them.
     """
     wanted = budget_rows(budget, len(pool))
@@ -127,15 +142,19 @@ def draw(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Sel
         if len(drawn) == wanted:
             break
     else:
-        raise BudgetError(
+        raise (BudgetError if drawn else AllRefusedError)(
             f"asked for {wanted} rows, but only {len(drawn)} of {len(pool)} can be trained on"
             + (f"; the others: {counted(passed)}, {shown(passed)}" if passed else "")
         )
+    refusals = Refusals.of_errors(len(drawn) + len(passed), passed.values())
+    warn_if_most_are_refused(refusals, "cannot be trained on", "the seed model is trained on the others")
     reasons = {
         "budget": budget,
         "rule": {"rule": "Random"},
         "seed": seed,
+        "end_of_turn": encoder.inserted or "template",
         "dropped": counted(passed),
+        "dropped_reasons": dict(refusals.reasons),
         "row_ids": ROWS_FILE,
     }
     indices = np.asarray(drawn, dtype=np.int64)
