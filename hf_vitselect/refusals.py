@@ -41,14 +41,15 @@ def read_reasons(
         Texts of shape (rows,), None where the status is ``ok``.
     """
     reasons = np.full(len(dataset), None, dtype=object)
-    refused = statuses != "ok"
+    unknown = statuses != "ok"
     for column in columns:
         names = (f"{column}_status", f"{column}_reason")
-        if refused.any() and all(dataset.features.get(name) == Value("string") for name in names):
+        if unknown.any() and all(dataset.features.get(name) == Value("string") for name in names):
             status, reason = (np.array(read_column(dataset, name).to_pylist(), object) for name in names)
-            unknown = refused & (status == statuses) & _none(reasons)
-            reasons[unknown] = reason[unknown]
-    reasons[refused & _none(reasons)] = f"no usable value in {' or '.join(columns)}"
+            explained = unknown & (status == statuses) & np.array([it is not None for it in reason], bool)
+            reasons[explained] = reason[explained]
+            unknown &= ~explained
+    reasons[unknown] = f"no usable value in {' or '.join(columns)}"
     return reasons
 
 
@@ -132,7 +133,3 @@ def warn_if_most_are_refused(refusals: Refusals, what: str, advice: str) -> None
             f"{refusals.refused:,} of {refusals.rows:,} rows ({share}) {what}: {refusals}; {advice}",
             stacklevel=3,
         )
-
-
-def _none(reasons: NDArray[np.object_]) -> NDArray[np.bool_]:
-    return np.array([reason is None for reason in reasons], dtype=np.bool_)
