@@ -300,6 +300,8 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
     if unknown := [name for name in config if name not in known]:
         raise UsageError(f"{where}unknown keys {unknown}{nearest(str(unknown[0]), known)}; {help_line}")
     given = {flag.partition("=")[0] for flag in flags}
+    if given & {"-h", "--help"}:
+        parser.parse_known_args(["--help"])
     missing = [
         action.dest for action in parser._actions if action.required and not given & {*action.option_strings}
     ]

@@ -172,20 +172,16 @@ def refuse_resize(image: Image.Image, processor: Any) -> None:
     Raises:
         RowError: ``image_error`` if it would then have more than `MOST_RESIZED` pixels.
     """
-    size = getattr(processor, "size", None)
-    edges = (
-        [size.get(name) for name in ("shortest_edge", "longest_edge")]
-        if size is not None and hasattr(size, "get")
-        else [None]
-    )
-    if edges[0] is None or edges[-1] is not None:
+    size: Any = getattr(processor, "size", None)
+    edge = size.get("shortest_edge") if hasattr(size, "get") else None
+    if edge is None or size.get("longest_edge") is not None:
         return
     short, long = sorted(image.size)
-    if edges[0] ** 2 * long > MOST_RESIZED * short:
+    if edge**2 * long > MOST_RESIZED * short:
         raise RowError(
             "image_error",
             f"{image.width} x {image.height}: more than {MOST_RESIZED:,} pixels once its shorter side is the "
-            f"processor's {edges[0]}",
+            f"processor's {edge}",
         )
 
 
