@@ -1,12 +1,19 @@
 """Where a chat template puts the answers: private-use markers around each of them show it."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from hf_vitselect.data.conversation import Turn
 from hf_vitselect.errors import RowError
 
 _PRIVATE_USE = range(0xF8F0, 0xF8FF)
+_THINKING = re.compile(
+    r"\s*(?P<open><(think|thinking|thought|reasoning)>|\[THINK\]|◁think▷)?"
+    r"(?P<thought>.*)(?P<close></(think|thinking|thought|reasoning)>|\[/THINK\]|◁/think▷)",
+    re.DOTALL,
+)
+"""Thinking before an answer, up to its last closing tag."""
 
 
 def find_answers(
@@ -23,13 +30,39 @@ def find_answers(
         much of its outer white space included as the template keeps.
 
     Raises:
-        RowError: ``bad_row`` if the template changes or drops an answer.
+        RowError: ``bad_row`` if the template changes or drops an answer. Thinking before it may be dropped,
+            as some templates do in all turns but the last, or get other white space around it.
     """
     start, end = _unused_markers(turns)
     plain = render(turns)
+    thoughts = [_thought(turn) for turn in turns]
+    try:
+        return plain, _find(turns, [0] * len(turns), plain, render, (start, end))
+    except RowError:
+        if not any(thoughts):
+            raise
+    after_thoughts = [len(thought[0]) if thought else 0 for thought in thoughts]
+    spans = _find(turns, after_thoughts, plain, render, (start, end))
+    own = [thought for turn, thought in zip(turns, thoughts, strict=True) if turn.role == "assistant"]
+    return plain, [
+        (_thought_start(plain, first, thought), last)
+        for (first, last), thought in zip(spans, own, strict=True)
+    ]
+
+
+def _find(
+    turns: Sequence[Turn],
+    skipped: Sequence[int],
+    plain: str,
+    render: Callable[[Sequence[Turn]], str],
+    markers: tuple[str, str],
+) -> list[tuple[int, int]]:
+    """The spans of the answers, without so many characters at the start of each."""
+    start, end = markers
     # A template may trim an answer at either end: the markers then go inside its white space.
     for before, after in itertools.product((True, False), repeat=2):
-        marked = render([_mark(turn, start, end, before, after) for turn in turns])
+        pairs = zip(turns, skipped, strict=True)
+        marked = render([_mark(turn, skip, start, end, before, after) for turn, skip in pairs])
         if marked.replace(start, "").replace(end, "") == plain:
             break
     else:
@@ -37,7 +70,26 @@ def find_answers(
     answers = list(_marked_spans(marked, start, end))
     if len(answers) != sum(turn.role == "assistant" for turn in turns):
         raise RowError("bad_row", "the chat template drops part of an answer")
-    return plain, answers
+    return answers
+
+
+def _thought(turn: Turn) -> re.Match[str] | None:
+    """The thinking that an answer begins with."""
+    first = next((part for part in turn.parts if part is not None and part.strip()), "")
+    return _THINKING.match(first) if turn.role == "assistant" else None
+
+
+def _thought_start(plain: str, answer: int, thought: re.Match[str] | None) -> int:
+    """Where an answer's thinking begins in the rendered text; the answer's own start where it was dropped."""
+    if thought is None:
+        return answer
+    opening, text, closing = (thought[name] or "" for name in ("open", "thought", "close"))
+    pattern = rf"(?:{re.escape(opening)}\s*)?{re.escape(text.strip())}\s*{re.escape(closing)}\s*"
+    begins = plain.rfind(text.strip() or closing, 0, answer)
+    for start in (plain.rfind(opening, 0, begins + 1), begins):
+        if start >= 0 and re.compile(pattern).fullmatch(plain, start, answer):
+            return start
+    return answer
 
 
 def _unused_markers(turns: Sequence[Turn]) -> tuple[str, str]:
@@ -48,15 +100,19 @@ def _unused_markers(turns: Sequence[Turn]) -> tuple[str, str]:
     return free[0], free[1]
 
 
-def _mark(turn: Turn, start: str, end: str, before: bool, after: bool) -> Turn:
-    """Puts the markers around an answer: before or inside its leading, after or inside its trailing space."""
+def _mark(turn: Turn, skip: int, start: str, end: str, before: bool, after: bool) -> Turn:
+    """Puts the markers around an answer: before or inside its leading, after or inside its trailing space.
+
+    Args:
+        skip: characters of the first text that stay before the marker.
+    """
     if turn.role != "assistant":
         return turn
     parts = list(turn.parts) if any(part is not None for part in turn.parts) else [*turn.parts, ""]
     blank = not turn.text.strip()
     texts = [i for i, part in enumerate(parts) if part is not None and (blank or part.strip())]
     head = str(parts[texts[0]])
-    space = 0 if before else len(head) - len(head.lstrip())
+    space = skip if before else len(head) - len(head[skip:].lstrip())
     parts[texts[0]] = head[:space] + start + head[space:]
     tail = str(parts[texts[-1]])
     space = len(tail) if after else len(tail.rstrip())

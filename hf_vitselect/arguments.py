@@ -29,6 +29,20 @@ class PoolArguments:
 
 
 @dataclass
+class PromptArguments:
+    """How rows become a prompt: the same for scores, training and evaluation."""
+
+    processor_name_or_path: str | None = _flag(
+        None, "A processor in place of the model's own, on the Hub or in a folder."
+    )
+    end_of_turn: Literal["auto", "template"] = _flag(
+        "auto",
+        "'auto' inserts the tokenizer's EOS after responses that the chat template does not close; "
+        "'template' leaves the prompt as the template writes it.",
+    )
+
+
+@dataclass
 class SeedArguments(PoolArguments):
     """`seed`: fine-tunes a model on a random part of the pool."""
 
@@ -186,13 +200,13 @@ class TrainingConfig(SFTConfig):  # type: ignore[misc]
 
 
 COMMANDS: dict[str, tuple[type, ...]] = {
-    "seed": (SeedArguments, ModelConfig, TrainingConfig),
-    "score": (ScoreArguments,),
-    "score_net": (ScoreNetArguments, ModelConfig, TrainingConfig),
+    "seed": (SeedArguments, ModelConfig, TrainingConfig, PromptArguments),
+    "score": (ScoreArguments, PromptArguments),
+    "score_net": (ScoreNetArguments, ModelConfig, TrainingConfig, PromptArguments),
     "select": (SelectArguments,),
     "push": (PushArguments,),
-    "train": (TrainArguments, ModelConfig, TrainingConfig),
-    "compare": (CompareArguments, ModelConfig, TrainingConfig),
+    "train": (TrainArguments, ModelConfig, TrainingConfig, PromptArguments),
+    "compare": (CompareArguments, ModelConfig, TrainingConfig, PromptArguments),
     "report": (ReportArguments,),
 }
 
@@ -286,6 +300,8 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
     if unknown := [name for name in config if name not in known]:
         raise UsageError(f"{where}unknown keys {unknown}{nearest(str(unknown[0]), known)}; {help_line}")
     given = {flag.partition("=")[0] for flag in flags}
+    if given & {"-h", "--help"}:
+        parser.parse_known_args(["--help"])
     missing = [
         action.dest for action in parser._actions if action.required and not given & {*action.option_strings}
     ]

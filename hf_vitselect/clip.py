@@ -5,12 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from transformers import AutoModel, AutoProcessor
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoProcessor
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import Picture, image_error, refuse_resize
-from hf_vitselect.errors import RowError
+from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.forward import full_precision
+from hf_vitselect.weights import load_errors, load_whole
+
+_PADS_TO_CONTEXT = {"siglip", "siglip2"}
+"""Models that were trained on texts padded to their whole context, and look at the last position."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +32,48 @@ class ClipFeatures:
     text: np.ndarray
 
 
+def feature_width(model: str, revision: str | None = None) -> int:
+    """The length of one feature of a CLIP model, from its configuration alone.
+
+    Args:
+        model: a Hub id or a folder.
+        revision: a commit, branch or tag on the Hub.
+
+    Raises:
+        ModelError: if it is not a model with an image and a text tower that end in one space.
+    """
+    with load_errors(model, what="a CLIP model"):
+        config = AutoConfig.from_pretrained(model, revision=revision)
+    kind = MODEL_MAPPING.get(type(config), None)
+    text = getattr(config, "text_config", None)
+    # SigLIP projects texts alone, to the image tower's own width.
+    width = getattr(config, "projection_dim", None) or getattr(text, "projection_size", None)
+    if not hasattr(kind, "get_text_features") or not hasattr(kind, "get_image_features") or width is None:
+        raise ModelError(
+            f"expected a CLIP or SigLIP model with an image and a text tower, got {model}, whose type is "
+            f"{config.model_type!r}; name one such as openai/clip-vit-large-patch14"
+        )
+    return int(width)
+
+
 class Clip:
-    """A CLIP model with its processor, loaded from the Hub or a folder.
+    """A CLIP or SigLIP model with its processor, loaded from the Hub or a folder.
 
     Args:
         model: a Hub id or a folder.
         revision: a commit, branch or tag on the Hub.
         device: a torch device.
+
+    Raises:
+        ModelError: if it is another kind of model, cannot be loaded, or a weight is missing.
     """
 
     def __init__(self, model: str, *, revision: str | None = None, device: str = "cpu") -> None:
-        loaded = AutoModel.from_pretrained(model, revision=revision, dtype="auto", use_safetensors=True)
+        feature_width(model, revision)
+        loaded = load_whole(AutoModel, model, revision=revision, dtype="auto")
         self.model = loaded.to(device).eval()
-        self.processor = AutoProcessor.from_pretrained(model, revision=revision)
+        with load_errors(model, what="a CLIP model with its processor"):
+            self.processor = AutoProcessor.from_pretrained(model, revision=revision)
 
     def features(
         self, rows: Sequence[Conversation | RowError], batch_size: int
@@ -89,8 +122,9 @@ class Clip:
         device = self.model.device
         # Not every tokenizer knows its model's context.
         context = self.model.config.text_config.max_position_embeddings
+        padding = "max_length" if self.model.config.model_type in _PADS_TO_CONTEXT else "longest"
         tokens = self.processor.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=context, return_tensors="pt"
+            list(texts), padding=padding, truncation=True, max_length=context, return_tensors="pt"
         )
         text = _unit(self.model.get_text_features(**tokens.to(device)).pooler_output)
         image = torch.zeros_like(text)

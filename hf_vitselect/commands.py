@@ -17,6 +17,7 @@ from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 from hf_vitselect.arguments import (
     CompareArguments,
     PoolArguments,
+    PromptArguments,
     PushArguments,
     ReportArguments,
     ScoreArguments,
@@ -105,7 +106,9 @@ def _rule_kwargs(text: str | None) -> dict[str, Any]:
     return given
 
 
-def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -> Summary:
+def seed_command(
+    args: SeedArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> Summary:
     """Fine-tunes the seed model and keeps the rows it was trained on."""
     selection = train_seed_model(
         load_pool(args),
@@ -114,12 +117,14 @@ def seed_command(args: SeedArguments, model: ModelConfig, training: SFTConfig) -
         with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
+        processing_class=prompt.processor_name_or_path,
+        end_of_turn=prompt.end_of_turn,
         seed=training.seed,
     )
     return of_seed(selection, _pool_flags(args), str(training.output_dir))
 
 
-def score_command(args: ScoreArguments) -> Summary:
+def score_command(args: ScoreArguments, prompt: PromptArguments) -> Summary:
     """Scores a pool and saves it, columns joined, to the folder ``scored``."""
     scorers: list[Scorer] = []
     check_score(args)
@@ -128,6 +133,7 @@ def score_command(args: ScoreArguments) -> Summary:
             _SIGNALS[signal](
                 args.model_name_or_path,
                 column=f"{signal}{args.suffix}",
+                processor=prompt.processor_name_or_path,
                 revision=args.model_revision,
                 dtype=args.dtype,
                 batch_size=args.batch_size,
@@ -135,6 +141,7 @@ def score_command(args: ScoreArguments) -> Summary:
                 attn_implementation=args.attn_implementation,
                 torch_compile=args.torch_compile,
                 max_length=args.max_length,
+                end_of_turn=prompt.end_of_turn,
                 trust_remote_code=args.trust_remote_code,
             )
             for signal in args.signals
@@ -178,7 +185,9 @@ def _score_and_save(
     return scored
 
 
-def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFTConfig) -> Summary:
+def score_net_command(
+    args: ScoreNetArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> Summary:
     """Trains score net and model together; saves the pool with its difficulty to the folder ``scored``."""
     pool, out = load_pool(args), Path(training.output_dir)
     refuse_overwrite(ScoreNetScorer(str(out / "score_net")), pool.column_names)
@@ -189,6 +198,8 @@ def score_net_command(args: ScoreNetArguments, model: ModelConfig, training: SFT
         args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
+        processing_class=prompt.processor_name_or_path,
+        end_of_turn=prompt.end_of_turn,
     )
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
     trainer.save_model()
@@ -220,7 +231,9 @@ def select_command(args: SelectArguments) -> Summary:
     return of_selection(selection, args.output_dir)
 
 
-def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig) -> Summary:
+def train_command(
+    args: TrainArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> Summary:
     """Fine-tunes on a selection, saves the model and its card, and pushes them if asked to."""
     selection = load_selection(args.selection)
     trainer = SelectionSFTTrainer(
@@ -229,6 +242,8 @@ def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig)
         args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
+        processing_class=prompt.processor_name_or_path,
+        end_of_turn=prompt.end_of_turn,
     )
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
     trainer.save_model()
@@ -256,19 +271,23 @@ def train_command(args: TrainArguments, model: ModelConfig, training: SFTConfig)
     )
 
 
-def compare_command(args: CompareArguments, model: ModelConfig, training: SFTConfig) -> Summary:
+def compare_command(
+    args: CompareArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> Summary:
     """Compares selections with random rows."""
     methods = _methods(args.selections, args.by)
     comparison = compare(
         load_pool(args),
         methods,
         model.model_name_or_path,
-        _evaluations(args, training),
+        _evaluations(args, training, prompt),
         training.output_dir,
         budgets=[parse_budget(budget) for budget in args.budgets],
         seeds=args.seeds,
         args=with_model_options(model, training),
         peft_config=get_peft_config(model),
+        processor=prompt.processor_name_or_path,
+        end_of_turn=prompt.end_of_turn,
         by=args.by,
         matched=args.matched,
         full=args.full,
@@ -287,7 +306,9 @@ def compare_command(args: CompareArguments, model: ModelConfig, training: SFTCon
     )
 
 
-def check_compare(args: CompareArguments, model: ModelConfig, training: SFTConfig) -> None:
+def check_compare(
+    args: CompareArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> None:
     """Refuses what no comparison can follow, held-out rows among it, before other stages of a run begin.
 
     Raises:
@@ -298,9 +319,15 @@ def check_compare(args: CompareArguments, model: ModelConfig, training: SFTConfi
     _methods([text for text in args.selections if os.sep not in text], args.by)
     for budget in args.budgets:
         budget_rows(parse_budget(budget), sys.maxsize)
-    evaluations = _evaluations(args, training)
-    options = with_model_options(model, training)
-    refuse_unable(Setup.of(str(model.model_name_or_path), options, get_peft_config(model), evaluations))
+    setup = Setup.of(
+        str(model.model_name_or_path),
+        with_model_options(model, training),
+        get_peft_config(model),
+        _evaluations(args, training, prompt),
+        prompt.processor_name_or_path,
+        prompt.end_of_turn,
+    )
+    refuse_unable(setup)
 
 
 def _methods(texts: Sequence[str], by: str) -> dict[str, Method | Selection]:
@@ -310,9 +337,13 @@ def _methods(texts: Sequence[str], by: str) -> dict[str, Method | Selection]:
     return dict(methods)
 
 
-def _evaluations(args: CompareArguments, training: SFTConfig) -> dict[str, Evaluation]:
+def _evaluations(
+    args: CompareArguments, training: SFTConfig, prompt: PromptArguments
+) -> dict[str, Evaluation]:
     held_out, batch_size = _load_held_out(args), training.per_device_eval_batch_size
-    return {name: find_evaluation(name, held_out, batch_size) for name in args.evaluations}
+    return {
+        name: find_evaluation(name, held_out, batch_size, prompt.end_of_turn) for name in args.evaluations
+    }
 
 
 def _load_held_out(args: CompareArguments) -> Dataset:

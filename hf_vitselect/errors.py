@@ -44,7 +44,8 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
         "Leave the row out, or give it an answer.",
     ),
     "image_missing": (
-        "A placeholder has no image: its cell is null, or there is no file of that name.",
+        "A placeholder has no image: its cell is null, there is no file of that name, or a row of a pool "
+        "from the Hub names a file of this machine.",
         "Bring the files to where the rows name them, and score again: a cached status does not stay.",
     ),
     "image_remote": (
@@ -52,8 +53,8 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
         "Download the images first, and put the files' names or bytes into the rows.",
     ),
     "image_error": (
-        "The image's bytes are no whole image that can be decoded.",
-        "Repair or replace the file.",
+        "The image's bytes are no whole image that can be decoded, or it is too large or too thin.",
+        "Repair, shrink or replace the file.",
     ),
     "media_unsupported": (
         "The row uses video or audio: a placeholder, a part of the content, or a column that is not empty.",

@@ -15,7 +15,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from hf_vitselect.columns import refuse_missing
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.layouts import read_rows, read_table, undecoded
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.encoding import Encoded, Encoder
+from hf_vitselect.encoding import Encoded, Encoder, EndOfTurn
 from hf_vitselect.errors import ColumnError, RowError, counted, shown
 from hf_vitselect.scoring import pool_digest
 from hf_vitselect.signals import ResponseSignals
@@ -46,10 +46,20 @@ class HeldOut:
     Attributes:
         rows: any conversation layout; the last assistant turn is the right answer.
         batch_size: rows in one forward.
+        end_of_turn: as in `NecessityScorer`, and as in the training of the models that are evaluated.
     """
 
     rows: Dataset
     batch_size: int = 8
+    end_of_turn: EndOfTurn = field(default="auto", kw_only=True)
+
+    def load(self, model: str) -> VLM:
+        """The model to evaluate.
+
+        Raises:
+            ModelError: as `VLM.load` does.
+        """
+        return VLM.load(model, end_of_turn=self.end_of_turn)
 
     def identity(self) -> dict[str, Any]:
         """What the scores depend on beside the model, as plain JSON."""
@@ -85,9 +95,11 @@ class HeldOut:
 
 @dataclass(frozen=True, eq=False)
 class ExactMatch(HeldOut):
-    """1 where greedy decoding would write all of a row's responses, token for token, else 0.
+    """1 where greedy decoding would write all of a row's responses, token for token, and end there, else 0.
 
-    It takes one forward a row and no decoding: every response token must be the model's first choice.
+    It takes one forward a row and no decoding: every response token must be the model's first choice, the end
+    of turn included. A model that would write on after the right answer is wrong; only under
+    ``end_of_turn="template"`` with a template that writes no end is it not asked to stop.
 
     Example:
         >>> ExactMatch(held_out)("model").mean()  # doctest: +SKIP
@@ -100,9 +112,8 @@ class ExactMatch(HeldOut):
         Raises:
             RowError: if a row cannot be read.
         """
-        return [
-            float(loss.hit.all()) for loss in response_losses(VLM.load(model), self.rows, self.batch_size)
-        ]
+        losses = response_losses(self.load(model), self.rows, self.batch_size)
+        return [float(loss.hit.all()) for loss in losses]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +126,7 @@ class LogLikelihood(HeldOut):
         Raises:
             RowError: if a row cannot be read.
         """
-        return [-loss.mean for loss in response_losses(VLM.load(model), self.rows, self.batch_size)]
+        return [-loss.mean for loss in response_losses(self.load(model), self.rows, self.batch_size)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +151,7 @@ class MultipleChoice(HeldOut):
         """
         rows = _conversations(self.rows)
         asked = _all([row for _, row in self.asked()])
-        losses = iter(_all(VLM.load(model).score(asked, self.batch_size)))
+        losses = iter(_all(self.load(model).score(asked, self.batch_size)))
         scores = []
         for row, options in zip(rows, self._options(rows), strict=True):
             means = {option: next(losses).mean for option in options}
@@ -209,20 +220,23 @@ class Generated(HeldOut):
         Raises:
             RowError: if a row cannot be read.
         """
-        vlm, rows = VLM.load(model), _conversations(self.rows)
+        vlm, rows = self.load(model), _conversations(self.rows)
         answers: list[str] = []
         for start in range(0, len(rows), self.batch_size):
             answers += write(vlm, rows[start : start + self.batch_size], self.max_new_tokens)
         return self.metric(answers, [row.turns[-1].text.strip() for row in rows])
 
 
-def find_evaluation(name: str, rows: Dataset, batch_size: int = 8) -> Evaluation:
+def find_evaluation(
+    name: str, rows: Dataset, batch_size: int = 8, end_of_turn: EndOfTurn = "auto"
+) -> Evaluation:
     """An evaluation by its name on the command line.
 
     Args:
         name: one of this module's, in lower case, or ``package.module:function``, your own.
         rows: what this module's are evaluated on.
         batch_size: rows in one forward.
+        end_of_turn: as in `HeldOut`.
 
     Raises:
         ValueError: if it is neither.
@@ -234,7 +248,7 @@ def find_evaluation(name: str, rows: Dataset, batch_size: int = 8) -> Evaluation
         "token_f1": Generated,
     }
     if name in known:
-        return known[name](rows, batch_size)
+        return known[name](rows, batch_size, end_of_turn=end_of_turn)
     module, _, function = name.partition(":")
     try:
         found: Evaluation = getattr(import_module(module), function)

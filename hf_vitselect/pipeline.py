@@ -119,7 +119,12 @@ def _inputs(stage: Stage) -> dict[str, Any]:
     if "dataset_name" in stage.settings and not stage.settings.get("dataset_streaming"):
         pool = load_pool(parse_section(stage.command, stage.flags)[0])
         found["dataset_name"] = pool._fingerprint
-    for name in ("model_name_or_path", "clip_name_or_path", "text_name_or_path"):
+    for name in (
+        "model_name_or_path",
+        "processor_name_or_path",
+        "clip_name_or_path",
+        "text_name_or_path",
+    ):
         if stage.settings.get(name):
             revision = stage.settings.get("model_revision") if name.startswith("model") else None
             found[name] = identify(stage.settings[name], revision)

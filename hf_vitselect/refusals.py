@@ -13,17 +13,15 @@ from numpy.typing import NDArray
 
 from hf_vitselect.columns import read_column
 from hf_vitselect.errors import AllRefusedError, RowError
+from hf_vitselect.sources import without_folders
 
 LONGEST_REASON = 200
 _OBJECTS = re.compile(r" ?<[\w.]+ object at 0x[0-9a-f]+>")  # an address is another one each time
-_QUOTED_FOLDERS = re.compile(r"""(?<=['"])(?:file://)?(?:[A-Za-z]:)?[\\/~][^'"]*[\\/](?=[^'"\\/]*['"])""")
-_FOLDERS = re.compile(r"""(?<![\w:/.\\])(?:file://|~|[A-Za-z]:)?[\\/]{1,2}(?:[^\s\\/'":,;]+[\\/])+""")
 
 
 def reason_of(error: RowError) -> str:
     """A row's reason as a column holds it: one short line that is the same on every machine."""
-    text = _OBJECTS.sub("", " ".join(error.message.split()))
-    text = _FOLDERS.sub("", _QUOTED_FOLDERS.sub("", text))
+    text = without_folders(_OBJECTS.sub("", " ".join(error.message.split())))
     if len(text) > LONGEST_REASON:
         text = f"{text[: LONGEST_REASON - 1]}…"
     return text.encode("utf-8", "replace").decode()
@@ -43,14 +41,15 @@ def read_reasons(
         Texts of shape (rows,), None where the status is ``ok``.
     """
     reasons = np.full(len(dataset), None, dtype=object)
-    refused = statuses != "ok"
+    unknown = statuses != "ok"
     for column in columns:
         names = (f"{column}_status", f"{column}_reason")
-        if refused.any() and all(dataset.features.get(name) == Value("string") for name in names):
+        if unknown.any() and all(dataset.features.get(name) == Value("string") for name in names):
             status, reason = (np.array(read_column(dataset, name).to_pylist(), object) for name in names)
-            unknown = refused & (status == statuses) & np.equal(reasons, None)
-            reasons[unknown] = reason[unknown]
-    reasons[refused & np.equal(reasons, None)] = f"no usable value in {' or '.join(columns)}"
+            explained = unknown & (status == statuses) & np.array([it is not None for it in reason], bool)
+            reasons[explained] = reason[explained]
+            unknown &= ~explained
+    reasons[unknown] = f"no usable value in {' or '.join(columns)}"
     return reasons
 
 

@@ -9,17 +9,18 @@ from datasets import Features, Value
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
-from hf_vitselect.measuring import MeasuringScorer
 from hf_vitselect.views import View
+from hf_vitselect.vlm_scorer import VLMScorer
 
 if TYPE_CHECKING:
+    from hf_vitselect.encoding import EndOfTurn
     from hf_vitselect.signals import ResponseSignals
     from hf_vitselect.vlm import VLM
 
 _FLOAT32_MAX = 3.4028234663852886e38
 
 
-class ResponseScorer(MeasuringScorer):
+class ResponseScorer(VLMScorer):
     """One number from the losses of the response tokens under one or several views of the row.
 
     Response tokens are what SFT supervises: every assistant turn and its end-of-turn token. A subclass
@@ -30,15 +31,13 @@ class ResponseScorer(MeasuringScorer):
 
     Args:
         column: name of the main column; the signal's own if None.
-        model, processor, revision, dtype, batch_size, batch_tokens, max_length, attn_implementation,
-            torch_compile, trust_remote_code: as in `NecessityScorer`.
+        model, processor, revision, dtype, batch_size, batch_tokens, max_length, end_of_turn,
+            attn_implementation, torch_compile, trust_remote_code: as in `NecessityScorer`.
 
     Raises:
         ModelError: as in `NecessityScorer`.
         ValueError: if a forward could hold nothing.
     """
-
-    needs = "a vision-language model"
 
     def __init__(
         self,
@@ -51,26 +50,28 @@ class ResponseScorer(MeasuringScorer):
         batch_size: int = 8,
         batch_tokens: int | None = None,
         max_length: int | None = None,
+        end_of_turn: "EndOfTurn" = "auto",
         attn_implementation: str | None = None,
         torch_compile: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
-        super().__init__(model, column=column, revision=revision)
+        super().__init__(
+            model,
+            column=column,
+            processor=processor,
+            revision=revision,
+            dtype=dtype,
+            max_length=max_length,
+            end_of_turn=end_of_turn,
+            trust_remote_code=trust_remote_code,
+        )
         for name, size in (("batch_size", batch_size), ("batch_tokens", batch_tokens)):
             if size is not None and size < 1:
                 raise ValueError(f"{name}: expected 1 or more, got {size}")
-        self.dtype = str(dtype).removeprefix("torch.")
         self.batch_size = batch_size
         self.batch_tokens = batch_tokens
-        self.max_length = max_length
         self.attn_implementation = attn_implementation
         self.torch_compile = torch_compile
-        self.trust_remote_code = trust_remote_code
-        self.processor = None
-        if processor is not None:
-            from hf_vitselect.encoding import SavedProcessor
-
-            self.processor = SavedProcessor.of(processor)
 
     @property
     def values(self) -> Features:
@@ -113,18 +114,6 @@ class ResponseScorer(MeasuringScorer):
             raise RowError("non_finite", f"{value} is not finite as float32")
         return (value,)
 
-    def load(self, identity: Mapping[str, Any]) -> "VLM":
-        """The model with its processor."""
-        from hf_vitselect.vlm import VLM
-
-        return VLM.load(
-            identity["model"],
-            processor=None if self.processor is None else self.processor.load(),
-            revision=identity.get("commit"),
-            dtype=self.dtype,
-            device=self._device(),
-            max_length=self.max_length,
-            attn_implementation=self.attn_implementation,
-            torch_compile=self.torch_compile,
-            trust_remote_code=self.trust_remote_code,
-        )
+    def load_options(self) -> dict[str, Any]:
+        """The kernels."""
+        return {"attn_implementation": self.attn_implementation, "torch_compile": self.torch_compile}

@@ -16,9 +16,9 @@ from hf_vitselect.columns import LENGTHS, RESERVED, refuse_reserved
 from hf_vitselect.data.files import mapped_files_digest
 from hf_vitselect.data.layouts import is_conversation_column, read_mapping, read_table
 from hf_vitselect.data.roots import mapped_roots, mark_roots
-from hf_vitselect.errors import ColumnError, LayoutError, RowError
+from hf_vitselect.errors import ColumnError, LayoutError, ModelError, RowError
 from hf_vitselect.refusals import reason_of
-from hf_vitselect.sources import identify
+from hf_vitselect.sources import identify, is_pinned
 
 
 class Scorer(ABC):
@@ -123,7 +123,13 @@ class Scorer(ABC):
         """What `load` returned for the weights as they are now."""
         identity = self._identity()
         if self._loaded is None or self._loaded[0] != identity:
-            self._loaded = (identity, self.load(identity))
+            loaded = self.load(identity)
+            if self._identity() != identity:
+                raise ModelError(
+                    f"expected the files of {self.model} to stay as they are while they are loaded, but they "
+                    "changed; score again when nothing writes there"
+                )
+            self._loaded = (identity, loaded)
         return self._loaded[1]
 
     @property
@@ -191,7 +197,7 @@ class Scorer(ABC):
         del configuration["version"]
         configuration.pop("files", None)
         vars(self).update(configuration)
-        self._start_empty(identity if "commit" in identity else None)
+        self._start_empty(identity if is_pinned(identity) else None)
 
     def _identity(self) -> dict[str, Any]:
         """The exact weights; a Hub commit is resolved once, a folder is looked at every time."""
@@ -199,10 +205,14 @@ class Scorer(ABC):
             return {}
         if self._commit is not None:
             return self._commit
-        identity = identify(self.model, self.revision)
-        if "commit" in identity:
+        identity = self.identify()
+        if is_pinned(identity):
             self._commit = identity
         return identity
+
+    def identify(self) -> dict[str, Any]:
+        """What stands for the loaded weights in fingerprint and recipe, as plain JSON."""
+        return identify(str(self.model), self.revision)
 
     def _device(self) -> str:
         import torch

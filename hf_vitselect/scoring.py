@@ -18,6 +18,7 @@ from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.data.stored import UNSTORED, encode_batch, with_features
 from hf_vitselect.engines.engine import Engine
 from hf_vitselect.engines.ledger import Ledger
+from hf_vitselect.engines.ranks import Rank
 from hf_vitselect.engines.work import Work
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.measuring import join
@@ -72,7 +73,8 @@ def score(
     Where more than half of the rows are refused a warning says so, with the first reasons.
 
     Raises:
-        AllRefusedError: if no scorer has scored a single row; its ``scored`` has every row's reason.
+        AllRefusedError: if no scorer has scored a single row; its ``scored`` has every row's reason. What
+            ``output_dir`` holds of it is removed, so that a corrected call is not refused.
         ColumnError: if a column would be overwritten, two scorers add the same one, or the pool has columns
             of the names that `Selection.scores` adds.
         LayoutError: if the columns are no known conversation layout, there are no rows, or the pool has a
@@ -121,8 +123,9 @@ def _report_refusals(
     found = {scorer.column: Refusals.read(scored, scorer.column) for scorer in scorers}
     if all(refusals.refused == refusals.rows for refusals in found.values()):
         column, refusals = next(iter(found.items()))
-        kept = "" if output_dir is None else f"; what was found stays in {os.fspath(output_dir)}"
-        refuse_if_none_left(refusals, f"have no {column}", f"{_ADVICE}{kept}", scored)
+        if output_dir is not None and Rank.here().world == 1:  # else other ranks may still be reading
+            Ledger.discard(output_dir)
+        refuse_if_none_left(refusals, f"have no {column}", _ADVICE, scored)
     for column, refusals in found.items():
         warn_if_most_are_refused(refusals, f"have no {column}", _ADVICE)
 
@@ -161,9 +164,11 @@ def _score_rows(
         with TemporaryDirectory() as folder:
             columns = _score_shards(dataset, scorers, folder, shard_size, engine, in_memory=True)
         return _beside(dataset, columns)
-    names = [*dataset.column_names, *Work(scorers).features]
+    work = Work(scorers)
+    names = [*dataset.column_names, *work.features]
     for scorer in join(scorers):
         dataset = dataset.map(scorer, batched=True, batch_size=shard_size, desc=f"Scoring {scorer.column}")
+    work.refuse_other_weights()
     # Where scorers were joined, theirs stand side by side.
     return dataset if dataset.column_names == names else dataset.select_columns(names)
 

@@ -15,6 +15,7 @@ from datasets import Dataset, IterableDataset
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from hf_vitselect.errors import ModelError
+from hf_vitselect.loading import first_line, nearest_path
 
 _QUOTED_FOLDERS = re.compile(r"""(?<=['"])(?:file://)?(?:[A-Za-z]:)?[\\/~][^'"]*[\\/](?=[^'"\\/]*['"])""")
 _FOLDERS = re.compile(r"""(?<![\w:/.\\])(?:file://|~|[A-Za-z]:)?[\\/]{1,2}(?:[^\s\\/'":,;<>|*?`]+[\\/])+""")
@@ -39,14 +40,51 @@ def identify(model: str, revision: str | None = None) -> dict[str, Any]:
     """
     if os.path.isdir(model):
         identity: dict[str, Any] = {"model": model, "digest": _folder_digest(_stamps(Path(model)))}
-        adapter: Path | None = Path(model, "adapter_config.json")
     else:
         identity = {"model": model, "commit": _commit(model, revision)}
-        adapter = _adapter_config(model, identity["commit"])
-    if adapter is not None and adapter.exists():
-        config = json.loads(adapter.read_text())
-        identity["base"] = identify(config["base_model_name_or_path"], config.get("revision"))
+    base = adapter_base(model, revision)
+    if base is not None:
+        try:
+            identity["base"] = identify(*base)
+        except ModelError as error:
+            raise ModelError(f"the base model of the adapter {model}: {error}") from error
     return identity
+
+
+def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | None] | None:
+    """The base model of a PEFT adapter and its revision; None for a whole model.
+
+    Args:
+        model: a Hub id or a folder.
+        revision: a commit, branch or tag on the Hub.
+
+    Raises:
+        ModelError: if the adapter names no base model, or lies in the folder of a whole model, on which
+            `transformers` would put it.
+    """
+    folder = os.path.isdir(model)
+    found = Path(model, "adapter_config.json") if folder else _adapter_config(model, _commit(model, revision))
+    if found is None or not found.exists():
+        return None
+    config = json.loads(found.read_text())
+    base = config.get("base_model_name_or_path")
+    if not base:
+        raise ModelError(
+            f"expected an adapter that names its base model, got base_model_name_or_path={base!r} in "
+            f"adapter_config.json of {model}; write the base model's Hub id or folder there"
+        )
+    if folder and Path(model, "config.json").exists():
+        raise ModelError(
+            f"expected a whole model or an adapter, got both in {model}; move "
+            "adapter_config.json away if the adapter is merged into the model, else config.json"
+        )
+    return str(base), config.get("revision")
+
+
+def is_pinned(identity: Mapping[str, Any]) -> bool:
+    """Whether an identity is of commits alone, which never change, and has no folder, which may."""
+    parts = [part for part in identity.values() if isinstance(part, Mapping)]
+    return "commit" in identity and all(is_pinned(part) for part in parts)
 
 
 def pool_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
@@ -115,7 +153,10 @@ def _commit(model: str, revision: str | None) -> str:
     except Exception as error:  # No such id, no network, offline: the last are the HTTP library's errors.
         commit = _cached_commit(model, revision)
         if commit is None:
-            raise ModelError(f"expected a folder or a model id on the Hub, got {model!r}: {error}") from error
+            raise ModelError(
+                f"expected a folder or a model id on the Hub, got {model!r}{nearest_path(model)}\n"
+                f"{first_line(error)}"
+            ) from error
     return str(commit)
 
 

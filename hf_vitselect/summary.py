@@ -135,7 +135,7 @@ def _next_select(scored: Dataset, found: Mapping[str, Refusals], folder: Path) -
     vectors += ["embedding"] * (not vectors and "embedding" in kinds)
     by, over = (names[0] if names else None for names in (numbers, vectors))
     rule = "KCenter" if by is None else "TopScore" if over is None else None
-    usable = min(found[column].rows - found[column].refused for column in (by, over) if column in found)
+    usable = min(refusals.rows - refusals.refused for name, refusals in found.items() if name in (by, over))
     negative = by is not None and any((value or 0) < 0 for value in read_column(scored, by).to_pylist())
     return command_line(
         "select",

@@ -115,12 +115,11 @@ def check_ids(ids: Sequence[Any], fingerprint: str) -> None:
 
 def _is_identity(identity: Any) -> bool:
     """Whether this is what `sources.identify` gives, or nothing."""
-    while isinstance(identity, Mapping):
-        texts = all(isinstance(identity.get(name), _OPTIONAL_TEXT) for name in ("model", "commit", "digest"))
-        if not texts or ("digest" in identity and not isinstance(identity.get("model"), str)):
-            return False
-        identity = identity.get("base")
-    return identity is None
+    if not isinstance(identity, Mapping):
+        return identity is None
+    texts = all(isinstance(identity.get(name), _OPTIONAL_TEXT) for name in ("model", "commit", "digest"))
+    named = "digest" not in identity or isinstance(identity.get("model"), str)
+    return texts and named and all(_is_identity(identity.get(part)) for part in ("base", "processor"))
 
 
 def _is_count(row: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +10,17 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
 
 from hf_vitselect.ahead import encoded_ahead
 from hf_vitselect.batching import Limit, batches, size
-from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.encoding import Encoded, Encoder
+from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.encoding import Encoded, Encoder, EndOfTurn, load_processor
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.forward import compile_layers, run_forward
 from hf_vitselect.packing import Pack, attention_mask, branch, join, owners, pack, singles
 from hf_vitselect.signals import ResponseSignals, token_signals
+from hf_vitselect.weights import load_whole
 
 _logger = logging.getLogger(__name__)
 
@@ -89,12 +91,20 @@ class VLM:
         model: an `AutoModelForImageTextToText`, on its device.
         processor: its processor, with a chat template.
         max_length: the longest row in tokens; the model's own context if None.
+        end_of_turn: as in `hf_vitselect.encoding.Encoder`.
     """
 
-    def __init__(self, model: Any, processor: Any, max_length: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        max_length: int | None = None,
+        *,
+        end_of_turn: EndOfTurn = "auto",
+    ) -> None:
         self.model = model.eval()
         text_config = model.config.get_text_config()
-        self.encoder = Encoder(processor, longest_row(model.config, max_length))
+        self.encoder = Encoder(processor, longest_row(model.config, max_length), end_of_turn=end_of_turn)
         self.work = Tally()
         self.plain_because = _cannot_pack(model)
         """Why rows of one picture are not packed, or None if they are, as far as is known."""
@@ -112,9 +122,12 @@ class VLM:
         *,
         processor: Any = None,
         revision: str | None = None,
+        base_revision: str | None = None,
+        processor_revision: str | None = None,
         dtype: str = "auto",
         device: str | None = None,
         max_length: int | None = None,
+        end_of_turn: EndOfTurn = "auto",
         attn_implementation: str | None = None,
         torch_compile: bool = False,
         trust_remote_code: bool = False,
@@ -122,34 +135,48 @@ class VLM:
         """Loads a model and its processor from the Hub or a folder.
 
         Args:
-            model: a Hub id or a folder.
-            processor: used in place of the model's own `AutoProcessor`.
+            model: a Hub id or a folder, of a model or of a PEFT adapter.
+            processor: used in place of the model's own `AutoProcessor`: a processor, or its Hub id or folder.
             revision: a commit, branch or tag on the Hub.
+            base_revision: the same of an adapter's base model.
+            processor_revision: the same of a processor that is named.
             dtype: a torch dtype's name; ``auto`` is the checkpoint's.
             device: a torch device; the first GPU if there is one, else the CPU.
             max_length: the longest row in tokens; the model's own context if None.
+            end_of_turn: as in `hf_vitselect.encoding.Encoder`.
             attn_implementation: ``sdpa``, ``flash_attention_2``, ...; `transformers`' choice if None.
             torch_compile: whether to compile the layers.
             trust_remote_code: as in `transformers`.
 
         Raises:
-            ModelError: if the processor has no chat template or a slow tokenizer, or refuses a
-                plain question, or if the layers cannot be compiled.
+            ModelError: if model or processor cannot be loaded, a weight is missing, the processor has no chat
+                template or a slow tokenizer, or does not fit the model, or the layers cannot be compiled.
         """
-        options = {"revision": revision, "trust_remote_code": trust_remote_code}
-        if processor is None:
-            processor = AutoProcessor.from_pretrained(model, **options)
-        loaded = AutoModelForImageTextToText.from_pretrained(
-            model, dtype=dtype, attn_implementation=attn_implementation, use_safetensors=True, **options
+        if processor is None or isinstance(processor, (str, os.PathLike)):
+            own = processor is None
+            processor = load_processor(
+                model if own else str(processor),
+                revision=revision if own else processor_revision,
+                base_revision=base_revision,
+                trust_remote_code=trust_remote_code,
+            )
+        loaded = load_whole(
+            AutoModelForImageTextToText,
+            model,
+            revision=revision,
+            base_revision=base_revision,
+            dtype=dtype,
+            attn_implementation=attn_implementation,
+            trust_remote_code=trust_remote_code,
         )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        vlm = cls(loaded.to(device), processor, max_length)
+        vlm = cls(loaded.to(device), processor, max_length, end_of_turn=end_of_turn)
         if torch_compile:
             compile_layers(loaded)
         # A model that cannot run at all must fail here, and not turn every row of a pool into a bad one.
-        [found] = vlm.score([_PROBE])
-        if isinstance(found, RowError):
-            raise ModelError(f"{model} cannot read a question and its answer: {found}") from found
+        for found in vlm.score(vlm.encoder.probes):
+            if isinstance(found, RowError):
+                vlm.encoder.refuse_probe(found, loaded)
         return vlm
 
     def signals(self, rows: Sequence[Encoded]) -> list[ResponseSignals]:
@@ -359,8 +386,6 @@ class VLM:
         ]
         return [torch.cat(parts) for parts in zip(*chunks, strict=True)], run.states[response]
 
-
-_PROBE = Conversation((Turn("user", ("q",)), Turn("assistant", ("a",))))
 
 _REFUSALS = (RuntimeError, ValueError, IndexError)
 """What models raise for rows that they cannot run on."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 
 import pytest
 import tiny as tiny_models
@@ -9,12 +10,13 @@ import torch
 from pools import encode, png, stripes
 from tiny import ARCHITECTURES, CHATML, PLAIN_STRINGS, SIZE, VICUNA
 from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
-from transformers import InstructBlipProcessor, LlavaProcessor, PreTrainedTokenizerFast
+from transformers import AutoProcessor, InstructBlipProcessor, LlavaProcessor, PreTrainedTokenizerFast
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import Picture
+from hf_vitselect.data.layouts import read_row
 from hf_vitselect.encoding import Encoder, SavedProcessor
 from hf_vitselect.errors import ModelError, RowError
 
@@ -137,9 +139,9 @@ def llava_processor(template, words=None):
     )
 
 
-def bytewise_llava(template, monkeypatch):
+def bytewise_llava(template, monkeypatch, end_of_turn="auto"):
     monkeypatch.setattr(tiny_models, "CORPUS", [])
-    return Encoder(llava_processor(template))
+    return Encoder(llava_processor(template), end_of_turn=end_of_turn)
 
 
 @pytest.mark.parametrize("talk", CONVERSATIONS.values(), ids=CONVERSATIONS)
@@ -152,10 +154,12 @@ def test_the_mask_is_every_answer_and_its_end(bytewise, architecture, talk):
 
 @pytest.mark.parametrize("talk", CONVERSATIONS.values(), ids=CONVERSATIONS)
 @pytest.mark.parametrize(("template", "end", "change"), TEMPLATES.values(), ids=TEMPLATES)
-def test_the_mask_is_right_for_every_template(template, end, change, talk, monkeypatch):
+@pytest.mark.parametrize("end_of_turn", ["auto", "template"])
+def test_the_mask_is_right_for_every_template(end_of_turn, template, end, change, talk, monkeypatch):
     if change in (str.strip, str.lstrip, str.rstrip):  # of every part
         talk = [turn if None in turn.parts else Turn(turn.role, (turn.text,)) for turn in talk]
-    encoder = bytewise_llava(template, monkeypatch)
+    encoder = bytewise_llava(template, monkeypatch, end_of_turn)
+    end = end or ("</s>" if end_of_turn == "auto" else "")
     assert masked_text(encoder, conversation(talk)) == expected(talk, end, change)
 
 
@@ -192,7 +196,8 @@ def llama_like():
 @pytest.mark.parametrize("name", ["vicuna", "chatml", "llava-1.5-hf, no end"])
 def test_a_token_that_holds_any_character_of_an_answer_is_in_the_mask(name, words, talk):
     template, end, _ = TEMPLATES[name]
-    found = masked_text(Encoder(llava_processor(template, words())), conversation(talk))
+    encoder = Encoder(llava_processor(template, words()), end_of_turn="template")
+    found = masked_text(encoder, conversation(talk))
     # Merged tokens and prefix spaces may add the template's white space, and nothing else.
     assert "".join(found.split()) == "".join(expected(talk, end).split())
 
@@ -326,11 +331,11 @@ def test_a_template_that_renders_no_picture_is_a_mismatch():
 
 def test_an_answer_that_the_template_cuts_is_a_bad_row():
     encoder = Encoder(
-        llava_processor(VICUNA.replace("{{ p['text'] }}", "{{ p['text'].split('</think>')[-1] }}"))
+        llava_processor(VICUNA.replace("{{ p['text'] }}", "{{ p['text'].split('</cut>')[-1] }}"))
     )
     assert encoder.encode(conversation(turns("what?", "red"))).response.any()
     with pytest.raises(RowError, match="bad_row"):
-        encoder.encode(conversation(turns("what?", "hm</think>red")))
+        encoder.encode(conversation(turns("what?", "hm</cut>red")))
 
 
 def test_turns_that_the_template_refuses_are_a_bad_row():
@@ -452,3 +457,24 @@ def test_the_opening_is_that_of_the_pictures_and_what_stands_before_them(archite
         assert first.opening != encoded("what?", 1, "be long").opening
     text_only = encoder.encode(conversation(turns("what?", "red")))
     assert (text_only.seen, text_only.opening) == (0, b"")
+
+
+TOOLS = [{"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {}}}]
+
+
+@pytest.mark.parametrize("cell", [TOOLS, json.dumps(TOOLS), [json.dumps(tool) for tool in TOOLS]], ids=type)
+def test_tools_go_to_the_template(tiny, cell):
+    processor = AutoProcessor.from_pretrained(tiny("llava").folder)
+    processor.chat_template = "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}" + VICUNA
+    row = {"prompt": "what?", "completion": "red"}
+    encoder, told = Encoder(processor), read_row({**row, "tools": cell})
+    text, spans = encoder.render(told.turns, told.tools)
+    assert text.startswith(json.dumps(TOOLS[0]))
+    assert [text[slice(*span)] for span in spans] == ["red</s>"]
+    assert encoder.encode(told).length > encoder.encode(read_row(row)).length
+
+
+def test_tools_that_the_template_does_not_take_are_a_bad_row(tiny):
+    encoder = Encoder(AutoProcessor.from_pretrained(tiny("llava").folder))
+    with pytest.raises(RowError, match="bad_row: the row has tools"):
+        encoder.encode(read_row({"prompt": "what?", "completion": "red", "tools": TOOLS}))

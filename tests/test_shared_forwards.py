@@ -160,6 +160,7 @@ def test_recipes_say_nothing_of_sharing(tiny, tmp_path):
     assert ledger["scorers"][0].keys() == {
         *("scorer", "column", "model", "revision", "identity", "version"),
         *("dtype", "max_length", "attn_implementation", "torch_compile", "processor", "trust_remote_code"),
+        *("end_of_turn", "prompt_date"),
     }
 
 

@@ -1,14 +1,28 @@
 """A tiny CLIP and a tiny sentence-transformers model, built offline with random weights."""
 
+import string
 from pathlib import Path
+from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
 from tiny import SIZE, tokenizer
 from tokenizers import processors
-from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel, CLIPProcessor
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPConfig,
+    CLIPModel,
+    CLIPProcessor,
+    Siglip2Processor,
+    Siglip2Tokenizer,
+    SiglipModel,
+    SiglipProcessor,
+)
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 
 CLIP_WIDTH, CLIP_CONTEXT, TEXT_WIDTH = 16, 24, 24
 
@@ -40,6 +54,31 @@ def save_clip(folder: Path, seed: int = 0) -> str:
     CLIPModel(config).save_pretrained(folder)
     pictures = CLIPImageProcessorPil(size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE})
     CLIPProcessor(pictures, words).save_pretrained(folder)
+    return str(folder)
+
+
+def save_siglip(folder: Path, kind: type[Any], context: int = 16) -> str:
+    """Saves a SigLIP of either generation, whose features have as many numbers as its image tower is wide."""
+    names = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *string.printable]
+    words = (
+        tokenizer() if kind is SiglipModel else Siglip2Tokenizer({name: i for i, name in enumerate(names)})
+    )
+    tower = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = {**tower, "vocab_size": len(words), "max_position_embeddings": context, "projection_size": 32}
+    pixels = {"image_size": SIZE} if kind is SiglipModel else {"num_patches": 4}
+    torch.manual_seed(0)
+    config = kind.config_class(text_config=text, vision_config={**tower, "patch_size": 8, **pixels})
+    model = kind(config)
+    for weights in model.parameters():
+        torch.nn.init.normal_(weights, std=0.2)
+    model.save_pretrained(folder)
+    if kind is SiglipModel:
+        pictures = SiglipImageProcessorPil(size={"height": SIZE, "width": SIZE})
+        SiglipProcessor(pictures, words).save_pretrained(folder)
+    else:
+        Siglip2Processor(Siglip2ImageProcessorPil(patch_size=8, max_num_patches=4), words).save_pretrained(
+            folder
+        )
     return str(folder)
 
 

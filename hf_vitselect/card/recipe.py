@@ -109,6 +109,7 @@ def _scorer(scorer: Mapping[str, Any]) -> dict[str, Any]:
         "column": scorer.get("column"),
         "summary": summary(name),
         "formula": formula(name),
+        "end_of_turn": scorer.get("end_of_turn"),
         **{key: identity.get(key) for key in ("model", "commit", "digest")},
     }
 

@@ -24,6 +24,7 @@ from hf_vitselect.compare.methods import (
 )
 from hf_vitselect.compare.trials import Setup, Trial, finish, processes_or_gpus, slug
 from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.encoding import EndOfTurn
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation import Evaluation
 from hf_vitselect.rules import Random, Rule
@@ -44,6 +45,8 @@ def compare(
     seeds: int = 3,
     args: SFTConfig | None = None,
     peft_config: Any = None,
+    processor: str | None = None,
+    end_of_turn: EndOfTurn = "auto",
     by: str = "necessity",
     matched: Collection[str] | None = None,
     full: bool = False,
@@ -71,6 +74,8 @@ def compare(
         seeds: fine-tunes of each; with fewer than three hardly anything can be told.
         args: of every fine-tune; its seed is that of the first.
         peft_config: as in TRL.
+        processor: the Hub id or folder of a processor in place of the model's own.
+        end_of_turn: of every fine-tune, as in `SelectionSFTTrainer`; an evaluation has its own.
         by: the score column of rules, and of random rows: they are drawn from those with a usable score.
         matched: the selections beside which random rows of the same lengths are put; all of them by default.
         full: whether to fine-tune on all usable rows too, for the share of full performance.
@@ -101,7 +106,7 @@ def compare(
     processes = processes_or_gpus(processes)
     folder, trials = Path(output_dir), []
     folder.mkdir(parents=True, exist_ok=True)
-    setup = Setup.of(model, args, peft_config, evaluations)
+    setup = Setup.of(model, args, peft_config, evaluations, processor, end_of_turn)
     refuse_unable(setup)
     digest = pool_digest(row_ids(pool))
     methods = {name: _method(name, given, by, digest) for name, given in selections.items()}

@@ -19,7 +19,7 @@ from hf_vitselect.encoding import Encoder
 from hf_vitselect.errors import ColumnError, counted, shown
 from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-from hf_vitselect.training.response import load_processor
+from hf_vitselect.training.response import processor_of
 from hf_vitselect.vlm import longest_row
 
 _TABLE = ("pool", "rows", "overlap")
@@ -77,9 +77,14 @@ def refuse_unable(setup: Setup) -> None:
             "trust_remote_code": setup.args.trust_remote_code,
         }
         config = AutoConfig.from_pretrained(setup.model, **options)
-        encoder = Encoder(load_processor(setup.model, setup.args), longest_row(config))
+        encoder = _encoder(setup, longest_row(config))
         for check in checks:
             check(encoder)
+
+
+def _encoder(setup: Setup, context: int | None = None) -> Encoder:
+    processor = processor_of(setup.model, setup.args, setup.processor)
+    return Encoder(processor, context, end_of_turn=setup.end_of_turn)
 
 
 def prepared(trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: int) -> Setup:
@@ -104,7 +109,7 @@ def prepared(trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: in
     picked = [trial.subset.indices for trial in trials if not trial.trained]
     if picked:
         rows = np.unique(np.concatenate(picked))
-        collator = ResponseCollator(Encoder(load_processor(setup.model, setup.args)))
+        collator = ResponseCollator(_encoder(setup))
         found = find_unusable(undecoded_rows(pool.select(rows)), collator, setup.args)
         unusable = {int(rows[i]): error for i, error in found.items()}
         refuse_long_rows(unusable, setup.args)

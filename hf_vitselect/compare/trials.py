@@ -16,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from trl import SFTConfig
 
+from hf_vitselect.encoding import EndOfTurn
 from hf_vitselect.errors import RowError
 from hf_vitselect.evaluation import Evaluation
 from hf_vitselect.runs import Run, last_whole_checkpoint
@@ -38,6 +39,8 @@ class Setup:
         args: of every fine-tune; output folder and seed are the trial's own.
         peft_config: as in TRL.
         evaluations: by name.
+        processor: the Hub id or folder of one in place of the model's own; None for that.
+        end_of_turn: as in `SelectionSFTTrainer`.
         training: plain JSON; what a fine-tune depends on.
         identities: the same of every evaluation.
         unusable: rows of the pool that are left out of every fine-tune, each with the reason.
@@ -47,19 +50,33 @@ class Setup:
     args: SFTConfig
     peft_config: Any
     evaluations: Mapping[str, Evaluation]
+    processor: str | None
+    end_of_turn: EndOfTurn
     training: dict[str, Any]
     identities: dict[str, dict[str, Any]]
     unusable: Mapping[int, RowError] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, model: str, args: SFTConfig, peft_config: Any, evaluations: Mapping[str, Evaluation]
+        cls,
+        model: str,
+        args: SFTConfig,
+        peft_config: Any,
+        evaluations: Mapping[str, Evaluation],
+        processor: str | None = None,
+        end_of_turn: EndOfTurn = "auto",
     ) -> "Setup":
         """The setup, with the exact weights behind the model's name."""
         revision = (args.model_init_kwargs or {}).get("revision")
-        training = {"model": identify(model, revision), "args": _plain(args), "peft": _plain(peft_config)}
+        training = {
+            "model": identify(model, revision),
+            "processor": processor and identify(processor),
+            "end_of_turn": end_of_turn,
+            "args": _plain(args),
+            "peft": _plain(peft_config),
+        }
         identities = {name: _identity(evaluation) for name, evaluation in evaluations.items()}
-        return cls(model, args, peft_config, evaluations, training, identities)
+        return cls(model, args, peft_config, evaluations, processor, end_of_turn, training, identities)
 
 
 @dataclass(frozen=True)
@@ -151,7 +168,13 @@ class Trial:
             if row in setup.unusable
         }
         trainer = SelectionSFTTrainer(
-            setup.model, selection=subset, args=args, peft_config=setup.peft_config, unusable=left_out
+            setup.model,
+            selection=subset,
+            args=args,
+            peft_config=setup.peft_config,
+            processing_class=setup.processor,
+            end_of_turn=setup.end_of_turn,
+            unusable=left_out,
         )
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(out))
         trainer.save_model()

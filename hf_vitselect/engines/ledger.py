@@ -128,6 +128,12 @@ class Ledger:
                 f"folder, or delete {self.folder}"
             )
 
+    @classmethod
+    def discard(cls, folder: str | os.PathLike[str]) -> None:
+        """Removes shards that nobody wants, and with them what they bind the next run to."""
+        for path in [*Path(folder).glob("shard-*.parquet"), Path(folder, "ledger.json")]:
+            path.unlink(missing_ok=True)
+
     def _refuse_changes(self) -> None:
         try:
             made_with = json.loads(self._record.read_text())

@@ -43,14 +43,22 @@ class Work:
         table = mark_roots(table, self.roots)
         for scorer in self._steps:
             table = scorer(table, rank)
+        self.refuse_other_weights()
+        columns = [table.column(name).combine_chunks() for name in self.features]
+        return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
+
+    def refuse_other_weights(self) -> None:
+        """Refuses to go on with other weights than the recipes name.
+
+        Raises:
+            StaleRunError: if a model's folder is not, here and now, what it was where the run began.
+        """
         for scorer, recipe in zip(self._scorers, self._recipes, strict=True):
             if scorer.recipe() != recipe:
                 raise StaleRunError(
                     f"the files of {scorer.model} are not those that the run began with; let no training "
                     "write there, have the same files on every machine, and give another output folder"
                 )
-        columns = [table.column(name).combine_chunks() for name in self.features]
-        return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
 
     def or_exit(self, table: pa.Table, rank: int | None = None) -> pa.Table:
         """The new columns, for a worker: ends its process when a row has broken the accelerator for it.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ClipEmbedding(ClipFeatureScorer):
-    """The unit image feature joined with the unit text feature of a CLIP model.
+    """The unit image feature joined with the unit text feature of a CLIP or SigLIP model.
 
     Self-Filter (arXiv 2402.12501) uses openai/clip-vit-large-patch14, which gives 2 x 768 = 1536
     dimensions; the cosine of two rows is then the mean of their image and text cosines. The text is the
@@ -25,7 +25,7 @@ class ClipEmbedding(ClipFeatureScorer):
     Adds ``embedding`` (float32, fixed length 2 x projection) and ``embedding_status``.
 
     Args:
-        model: a CLIP model, a Hub id or a folder.
+        model: a CLIP or SigLIP model, a Hub id or a folder.
         column: name of the main column.
         revision: a commit, branch or tag on the Hub.
         batch_size: rows in one forward.
@@ -42,7 +42,7 @@ class ClipEmbedding(ClipFeatureScorer):
     def values(self) -> Features:
         """The fixed-length vector; reads the model's configuration, not its weights."""
         identity = self._identity()
-        width = _projection(identity["model"], identity.get("commit"), identity.get("digest"))
+        width = _width(identity["model"], identity.get("commit"), identity.get("digest"))
         return Features({self.column: List(Value("float32"), length=2 * width)})
 
     def row_values(self, results: Mapping[View, "ClipFeatures"]) -> tuple[Any, ...]:
@@ -51,8 +51,8 @@ class ClipEmbedding(ClipFeatureScorer):
 
 
 @lru_cache(maxsize=32)
-def _projection(model: str, commit: str | None, digest: str | None) -> int:
+def _width(model: str, commit: str | None, digest: str | None) -> int:
     """The width of one feature; ``digest`` only tells one state of a folder from the next."""
-    from transformers import AutoConfig
+    from hf_vitselect.clip import feature_width
 
-    return int(AutoConfig.from_pretrained(model, revision=commit).projection_dim)
+    return feature_width(model, commit)

@@ -2,20 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from datasets import Features, Value
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
-from hf_vitselect.measuring import MeasuringScorer
 from hf_vitselect.views import View, whole
-
-if TYPE_CHECKING:
-    from hf_vitselect.vlm import VLM
+from hf_vitselect.vlm_scorer import VLMScorer
 
 
-class GraNdScorer(MeasuringScorer):
+class GraNdScorer(VLMScorer):
     """The gradient norm: length of the gradient of the row's mean response loss.
 
     The paper (Paul et al., arXiv 2107.07075, section 2) takes the expectation over models early in training;
@@ -28,11 +25,8 @@ class GraNdScorer(MeasuringScorer):
     Args:
         model: the model, a Hub id or a folder.
         parameters: ``"all"``, exact, or ``"last_layer"``.
-        column: name of the main column.
-        revision: a commit, branch or tag on the Hub.
-        dtype: a torch dtype's name; ``auto`` is the checkpoint's.
-        max_length: rows with more tokens are ``too_long``; the model's own context if None.
-        trust_remote_code: as in `transformers`.
+        column, processor, revision, dtype, max_length, end_of_turn, trust_remote_code: as in
+            `NecessityScorer`.
 
     Raises:
         ModelError: at the first row, if the processor has no chat template or a slow tokenizer, or under
@@ -44,8 +38,6 @@ class GraNdScorer(MeasuringScorer):
     """
 
     cost = "1 forward, or 1 forward and 1 gradient"
-    needs = "a vision-language model"
-
     signal = "grand"
 
     def __init__(
@@ -53,19 +45,12 @@ class GraNdScorer(MeasuringScorer):
         model: str,
         *,
         parameters: Literal["all", "last_layer"] = "last_layer",
-        column: str | None = None,
-        revision: str | None = None,
-        dtype: str = "auto",
-        max_length: int | None = None,
-        trust_remote_code: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(model, column=column, revision=revision)
+        super().__init__(model, **options)
         if parameters not in ("all", "last_layer"):
             raise ValueError(f"parameters: expected 'all' or 'last_layer', got {parameters!r}")
         self.parameters = parameters
-        self.dtype = str(dtype).removeprefix("torch.")
-        self.max_length = max_length
-        self.trust_remote_code = trust_remote_code
 
     @property
     def values(self) -> Features:
@@ -95,16 +80,3 @@ class GraNdScorer(MeasuringScorer):
         if not math.isfinite(results[whole]):
             raise RowError("non_finite", "the gradient is not finite")
         return (results[whole],)
-
-    def load(self, identity: Mapping[str, Any]) -> "VLM":
-        """The model with its processor."""
-        from hf_vitselect.vlm import VLM
-
-        return VLM.load(
-            identity["model"],
-            revision=identity.get("commit"),
-            dtype=self.dtype,
-            device=self._device(),
-            max_length=self.max_length,
-            trust_remote_code=self.trust_remote_code,
-        )

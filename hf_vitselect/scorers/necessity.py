@@ -26,7 +26,8 @@ class NecessityScorer(ResponseScorer):
     Args:
         model: the seed model, a Hub id or a folder; loaded at the first row, not before.
         column: name of the main column.
-        processor: a processor to use in place of the model's own `AutoProcessor`.
+        processor: used in place of the model's own `AutoProcessor`: a processor, or its Hub id or folder. An
+            adapter that was saved without one takes its base model's.
         revision: a commit, branch or tag on the Hub.
         dtype: a torch dtype's name; ``auto`` is the checkpoint's. Half precision moves scores by
             about 1e-3 with the batch's make-up.
@@ -35,6 +36,9 @@ class NecessityScorer(ResponseScorer):
         batch_tokens: tokens in one forward, padding included, in place of `batch_size`: for a GPU, where
             it is filled whatever the rows' lengths.
         max_length: rows with more tokens are ``too_long``; the model's own context if None.
+        end_of_turn: ``auto`` supervises the template's end-of-turn token and, after a response that the
+            template does not close, inserts the tokenizer's EOS, as training does; ``template`` leaves the
+            prompt as the template writes it.
         attn_implementation: the attention kernel, as in `transformers`, whose choice it is if None. Under
             any but ``sdpa`` rows of one picture cost a whole forward each.
         torch_compile: whether `torch.compile` makes the layers' kernels, once for rows of any length: some
@@ -42,9 +46,9 @@ class NecessityScorer(ResponseScorer):
         trust_remote_code: as in `transformers`.
 
     Raises:
-        ModelError: at the first row, if the processor has no chat template or a slow tokenizer, or
-            if the layers cannot be compiled.
-        ValueError: if a forward could hold nothing.
+        ModelError: at the first row, if the model cannot be loaded or lacks weights, the processor has no
+            chat template or a slow tokenizer, or does not fit the model, or the layers cannot be compiled.
+        ValueError: if a forward could hold nothing, or `end_of_turn` is neither.
 
     Example:
         >>> scored = pool.map(NecessityScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP

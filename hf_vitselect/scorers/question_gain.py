@@ -31,8 +31,8 @@ class QuestionGain(ResponseScorer):
     Args:
         model: the model, a Hub id or a folder.
         column: name of the main column.
-        processor, revision, dtype, batch_size, batch_tokens, max_length, attn_implementation,
-            torch_compile, trust_remote_code: as in `NecessityScorer`.
+        processor, revision, dtype, batch_size, batch_tokens, max_length, end_of_turn,
+            attn_implementation, torch_compile, trust_remote_code: as in `NecessityScorer`.
 
     Raises:
         ModelError: as in `NecessityScorer`.

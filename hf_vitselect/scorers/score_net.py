@@ -69,5 +69,7 @@ class ScoreNetScorer(ColumnScorer):
     def load(self, identity: Mapping[str, Any]) -> "ScoreNet":
         """The net."""
         from hf_vitselect.score_net import ScoreNet
+        from hf_vitselect.weights import load_errors
 
-        return ScoreNet.from_pretrained(identity["model"], revision=identity.get("commit")).eval()
+        with load_errors(identity["model"], what="a score net"):
+            return ScoreNet.from_pretrained(identity["model"], revision=identity.get("commit")).eval()

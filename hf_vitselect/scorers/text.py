@@ -1,5 +1,6 @@
 """Sentence embeddings of the conversation, for pools or machines where CLIP is no choice."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,12 +60,22 @@ class TextEmbedding(Scorer):
         """The sentence-transformers model."""
         from sentence_transformers import SentenceTransformer
 
-        return SentenceTransformer(
-            identity["model"],
-            revision=identity.get("commit"),
-            device=self._device(),
-            model_kwargs={"use_safetensors": True},
-        )
+        from hf_vitselect.weights import TEXT_ENCODER, load_errors, refuse_missing_weights
+
+        name, revision = identity["model"], identity.get("commit")
+        with load_errors(name, what="a sentence-transformers model"):
+            # Weights of another shape are named with the missing ones, below.
+            options = {"use_safetensors": True, "ignore_mismatched_sizes": True}
+            model = SentenceTransformer(name, revision=revision, device=self._device(), model_kwargs=options)
+        for module in model:
+            encoder = getattr(module, "auto_model", None)
+            if encoder is not None:  # the other modules are strict about their weights
+                # In a folder a part has a path of its own.
+                source = name if not os.path.isdir(name) else encoder.name_or_path
+                refuse_missing_weights(
+                    type(encoder), source, revision=revision, config=encoder.config, used_as=TEXT_ENCODER
+                )
+        return model
 
 
 def _finite(vector: Any) -> tuple[Any, ...] | RowError:

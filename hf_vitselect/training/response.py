@@ -5,20 +5,33 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from huggingface_hub import ModelCard
-from transformers import AutoProcessor, Trainer
+from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    Trainer,
+    set_seed,
+)
 from trl import SFTConfig, SFTTrainer
+from trl.trainer.utils import create_model_from_path
 
 from hf_vitselect.card import model_quick_start
-from hf_vitselect.encoding import Encoder
-from hf_vitselect.errors import AllRefusedError, RowError, counted, shown
+from hf_vitselect.encoding import Encoder, EndOfTurn, load_processor
+from hf_vitselect.errors import AllRefusedError, ModelError, RowError, counted, shown
+from hf_vitselect.sources import adapter_base
 from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
+from hf_vitselect.training.places import without_places
+from hf_vitselect.weights import load_errors, load_whole, refuse_unknown_dtype
 
 
 class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
@@ -26,8 +39,8 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
     Everything else is `trl.SFTTrainer`. What differs: the labels are those that the scorers count (every
     assistant turn and its end-of-turn token, with or without generation tags in the template); nothing is
-    truncated; pictures go through the scorers' decoder; a resumed full fine-tune really continues from
-    the checkpoint's weights; BLIP-2 trains.
+    truncated; pictures go through the scorers' decoder; a model that lacks weights is refused; a resumed full
+    fine-tune really continues from the checkpoint's weights; BLIP-2 trains.
 
     Every row is encoded once before the model is loaded. Those that cannot be trained on (a broken image, no
     answer, a text that spells a special token) are left out, counted in `dropped` and named in a warning; so
@@ -38,7 +51,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         train_dataset: rows of any conversation layout.
         args: any `trl.SFTConfig`. Its ``max_length`` must be None, or no row may be longer.
         eval_dataset: a data set of any conversation layout, or several by name.
-        processing_class: a processor with a chat template; the model's own if None.
+        processing_class: a processor with a chat template, or its Hub id or folder; the model's own if None.
+        end_of_turn: ``auto`` inserts the tokenizer's EOS after responses that the chat template does not
+            close, so that the model learns to stop; ``template`` leaves the text as the template writes it.
         peft_config: as in TRL. ``target_modules="all-linear"`` also adapts the vision tower; a pattern
             such as ``r".*language_model.*(q|k|v|o)_proj"`` keeps to the language model.
         collator: a `ResponseCollator` of a kind of its own.
@@ -52,7 +67,8 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
     Raises:
         BudgetError: if there is no row that can be trained on.
-        ModelError: if the processor has no chat template or a slow tokenizer.
+        ModelError: if model or processor cannot be loaded, a weight is missing, or the processor has no chat
+            template or a slow tokenizer, or refuses an image.
         RowError: if a row is longer than ``args.max_length``.
         ValueError: if an option cannot be followed, such as ``packing=True``.
     """
@@ -65,7 +81,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         args: SFTConfig | None = None,
         eval_dataset: Dataset | dict[str, Dataset] | None = None,
         processing_class: Any = None,
+        end_of_turn: EndOfTurn = "auto",
         peft_config: Any = None,
+        quantization_config: Any = None,
         collator: ResponseCollator | None = None,
         row_ids: Sequence[str] | None = None,
         unusable: Mapping[int, RowError] | None = None,
@@ -73,9 +91,10 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> None:
         args = SFTConfig(max_length=None) if args is None else copy.copy(args)
         args = settled(args, evaluated=eval_dataset is not None)
-        if processing_class is None:
-            processing_class = load_processor(model, args)
-        collator = collator or ResponseCollator(Encoder(processing_class))
+        processing_class = processor_of(model, args, processing_class)
+        if collator is None:
+            collator = ResponseCollator(Encoder(processing_class, end_of_turn=end_of_turn))
+            collator.encoder.check()
         rows = undecoded_rows(train_dataset, collator.reads)
         self.unusable = find_unusable(rows, collator, args) if unusable is None else dict(unusable)
         rows = _without(rows, self.unusable, args, row_ids)
@@ -83,16 +102,23 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             eval_dataset = {name: _evaluated(data, collator, args) for name, data in eval_dataset.items()}
         elif eval_dataset is not None:
             eval_dataset = _evaluated(eval_dataset, collator, args)
+        if isinstance(model, (str, os.PathLike)):
+            model = _load_model(str(model), args, quantization_config)
+            args.model_init_kwargs = quantization_config = None
         super().__init__(
-            model=model if not isinstance(model, os.PathLike) else str(model),
+            model=model,
             args=args,
             data_collator=collator,
             train_dataset=rows,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             peft_config=peft_config,
+            quantization_config=quantization_config,
             **options,
         )
+
+    _push: ExitStack | None = None
+    """What ends with the push that is going on, if there is one."""
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -124,6 +150,11 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         card.text = card.text.replace("[None](https://huggingface.co/None)", "a model without a Hub address")
         address = self.hub_model_id or self.args.hub_model_id or path.parent.name
         quick_start = model_quick_start(address).rstrip() + "\n\n"
+        if end := self.data_collator.encoder.inserted:
+            quick_start += (
+                f"The chat template does not close every answer: in training `{end}` stood there, and the "
+                "model stops with it.\n\n"
+            )
         card.text = re.sub(r"## Quick start\n.*?(?=## )", lambda _: quick_start, card.text, flags=re.DOTALL)
         if self.dropped:
             counts = ", ".join(f"{status}: {count:,}" for status, count in self.dropped.items())
@@ -134,6 +165,24 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             )
         self.complete_card(card, dataset_name)
         card.save(path)
+        if self._push is not None:  # Between here and the upload nothing is written.
+            name = self.base_model.config.name_or_path
+            self.args.output_dir = str(self._push.enter_context(without_places(path.parent, name)))
+
+    def push_to_hub(
+        self, commit_message: str | None = "End of training", blocking: bool = True, *args: Any, **kwargs: Any
+    ) -> Any:
+        """TRL's push, without the names of this machine's folders; it always waits for the upload."""
+        folder = self.args.output_dir
+        self._push = ExitStack()
+        try:
+            with self._push:
+                return super().push_to_hub(commit_message, True, *args, **kwargs)
+        finally:
+            self._push, self.args.output_dir = None, folder
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Nothing: a checkpoint names folders of this machine, and the whole model is pushed at the end."""
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
         """Adds to the card what a kind of training has to say of its data."""
@@ -161,23 +210,64 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _load_weights(self, folder: str | None) -> None:
         dtype = next(self.model.parameters()).dtype
-        saved = type(self.model).from_pretrained(folder, dtype=dtype)
+        saved = load_whole(type(self.model), str(folder), dtype=dtype)
         own = self.model.state_dict()
         with torch.no_grad():
             for name, weights in saved.state_dict().items():
                 own[name].copy_(weights)
 
 
-def load_processor(model: Any, args: SFTConfig) -> Any:
-    """The processor of the model that these arguments train, at the same revision.
+def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
+    """The processor of the model that these arguments train, at the same revision, or one in its place.
 
     Args:
         model: a Hub id, a folder, or a loaded model.
         args: the revision stands in its ``model_init_kwargs``.
+        processor: a processor, or its Hub id or folder.
+
+    Raises:
+        ModelError: if it cannot be loaded.
     """
-    name = model if isinstance(model, (str, os.PathLike)) else model.config.name_or_path
-    revision = (args.model_init_kwargs or {}).get("revision")
-    return AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=args.trust_remote_code)
+    if processor is not None and not isinstance(processor, (str, os.PathLike)):
+        return processor
+    revision = None
+    if processor is None:
+        processor = model if isinstance(model, (str, os.PathLike)) else model.config.name_or_path
+        revision = (args.model_init_kwargs or {}).get("revision")
+    return load_processor(str(processor), revision=revision, trust_remote_code=args.trust_remote_code)
+
+
+class _Whole:
+    """A model class whose `from_pretrained` refuses missing weights."""
+
+    def __init__(self, kind: Any) -> None:
+        self.from_pretrained = partial(load_whole, kind)
+
+
+def _load_model(model: str, args: SFTConfig, quantization_config: Any) -> Any:
+    """The model as TRL would load it, if all of its weights are there."""
+    options = dict(args.model_init_kwargs or {})
+    options.setdefault("trust_remote_code", args.trust_remote_code)
+    options.setdefault("use_safetensors", None)
+    if quantization_config is not None:
+        options["quantization_config"] = quantization_config
+    # Every process has its own device, and the whole model on it.
+    if args.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
+        options["device_map"] = None
+    refuse_unknown_dtype(options.get("dtype"))
+    if adapter_base(model, options.get("revision")) is not None:
+        raise ModelError(
+            f"expected a whole model to fine-tune, got the adapter {model}; merge it into its base model "
+            "with PEFT's merge_and_unload, save that, and name it"
+        )
+    with load_errors(model):
+        config = AutoConfig.from_pretrained(
+            model, revision=options.get("revision"), trust_remote_code=options["trust_remote_code"]
+        )
+        mapped = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+        kind = AutoModelForImageTextToText if mapped else AutoModelForCausalLM
+        set_seed(args.seed)
+        return create_model_from_path(model, _Whole(kind), **options)
 
 
 def _without(

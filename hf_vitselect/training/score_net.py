@@ -12,14 +12,14 @@ from datasets import Dataset
 from trl import SFTConfig
 
 from hf_vitselect.columns import refuse_reserved
-from hf_vitselect.encoding import Encoder
+from hf_vitselect.encoding import Encoder, EndOfTurn
 from hf_vitselect.errors import BudgetError, RowError, counted, shown
 from hf_vitselect.forward import logits_at
 from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.sources import pool_source
 from hf_vitselect.training.checks import find_unusable
 from hf_vitselect.training.collator import IGNORED, ResponseCollator, undecoded_rows
-from hf_vitselect.training.response import ResponseSFTTrainer, load_processor
+from hf_vitselect.training.response import ResponseSFTTrainer, processor_of
 
 _FOLDER = "score_net"
 _PREFIX = "score_net."
@@ -48,7 +48,8 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         pool: any conversation layout, with the columns that the net reads.
         score_net: the net, usually ``ScoreNet.fit(pool, [...])``.
         args: any `trl.SFTConfig` with at least two rows in a batch.
-        processing_class: a processor with a chat template; the model's own if None.
+        processing_class: a processor with a chat template, or its Hub id or folder; the model's own if None.
+        end_of_turn: as in `ResponseSFTTrainer`.
         **options: every other argument of `ResponseSFTTrainer`: ``peft_config``, ...
 
     Raises:
@@ -70,6 +71,7 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         score_net: ScoreNet,
         args: SFTConfig | None = None,
         processing_class: Any = None,
+        end_of_turn: EndOfTurn = "auto",
         **options: Any,
     ) -> None:
         refuse_reserved(pool.features)
@@ -79,9 +81,9 @@ class ScoreNetTrainer(ResponseSFTTrainer):
                 "expected at least two rows in a batch, whose weights the score net can set against each "
                 f"other, got per_device_train_batch_size={args.per_device_train_batch_size}"
             )
-        if processing_class is None:
-            processing_class = load_processor(model, args)
-        collator = ScoreNetCollator(Encoder(processing_class), score_net)
+        processing_class = processor_of(model, args, processing_class)
+        collator = ScoreNetCollator(Encoder(processing_class, end_of_turn=end_of_turn), score_net)
+        collator.encoder.check()
         unusable = _unusable(pool, collator, args)
         if len(pool) - len(unusable) < 2:
             raise BudgetError(

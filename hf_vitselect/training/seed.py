@@ -9,9 +9,10 @@ import numpy as np
 from datasets import Dataset
 from trl import SFTConfig
 
+from hf_vitselect.card import published_recipe
 from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.encoding import Encoder
+from hf_vitselect.encoding import Encoder, EndOfTurn
 from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import (
     AllRefusedError,
@@ -26,7 +27,7 @@ from hf_vitselect.refusals import Refusals, warn_if_most_are_refused
 from hf_vitselect.selection import Selection, budget_rows, find_rows
 from hf_vitselect.training.checks import row_errors
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-from hf_vitselect.training.response import load_processor
+from hf_vitselect.training.response import processor_of
 from hf_vitselect.training.sft import SelectionSFTTrainer
 
 ROWS_FILE = "seed_rows.json"
@@ -41,6 +42,7 @@ def train_seed_model(
     peft_config: Any = None,
     quantization_config: Any = None,
     processing_class: Any = None,
+    end_of_turn: EndOfTurn = "auto",
     seed: int = 0,
 ) -> Selection:
     """Fine-tunes a model on uniformly random rows of a pool and saves it to ``args.output_dir``.
@@ -57,7 +59,8 @@ def train_seed_model(
         args: any `trl.SFTConfig`.
         peft_config: as in TRL; the folder then holds the adapter.
         quantization_config: as in TRL.
-        processing_class: a processor with a chat template; the model's own if None.
+        processing_class: a processor with a chat template, or its Hub id or folder; the model's own if None.
+        end_of_turn: as in `SelectionSFTTrainer`.
         seed: of the draw.
 
     Returns:
@@ -67,12 +70,14 @@ def train_seed_model(
     Raises:
         BudgetError: if the budget is no such number, or more than the rows that can be trained on.
         ColumnError: if the pool has columns of the names that ``Selection.scores`` adds.
+        ModelError: as in `SelectionSFTTrainer`.
     """
     refuse_reserved(pool.features)
     budget_rows(fraction_or_rows, len(pool))
-    if processing_class is None:
-        processing_class = load_processor(model, args)
-    selection = draw(pool, fraction_or_rows, Encoder(processing_class, args.max_length), seed)
+    processing_class = processor_of(model, args, processing_class)
+    encoder = Encoder(processing_class, args.max_length, end_of_turn=end_of_turn)
+    encoder.check()
+    selection = draw(pool, fraction_or_rows, encoder, seed)
     trainer = SelectionSFTTrainer(
         model,
         selection=selection,
@@ -80,13 +85,14 @@ def train_seed_model(
         peft_config=peft_config,
         quantization_config=quantization_config,
         processing_class=processing_class,
+        end_of_turn=end_of_turn,
         unusable={},
     )
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     trainer.save_model()
     trainer.create_model_card()
     if trainer.is_world_process_zero():
-        record = {"recipe": selection.recipe, "row_ids": selection.row_ids}
+        record = {"recipe": published_recipe(selection), "row_ids": selection.row_ids}
         write_atomically(Path(args.output_dir, ROWS_FILE), json.dumps(record, indent=2).encode())
     return selection
 
@@ -146,6 +152,7 @@ def draw(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Sel
         "budget": budget,
         "rule": {"rule": "Random"},
         "seed": seed,
+        "end_of_turn": encoder.inserted or "template",
         "dropped": counted(passed),
         "dropped_reasons": dict(refusals.reasons),
         "row_ids": ROWS_FILE,

@@ -8,10 +8,17 @@ from datasets import List, Value
 from PIL import Image
 from pools import assistant, encode, pool, stripes, user
 from sentence_transformers import SentenceTransformer
-from tiny_embedders import CLIP_CONTEXT, CLIP_WIDTH, TEXT_WIDTH, save_clip, save_sentence_transformer
-from transformers import CLIPConfig, CLIPModel, CLIPProcessor
+from tiny_embedders import (
+    CLIP_CONTEXT,
+    CLIP_WIDTH,
+    TEXT_WIDTH,
+    save_clip,
+    save_sentence_transformer,
+    save_siglip,
+)
+from transformers import AutoProcessor, CLIPConfig, CLIPModel, CLIPProcessor, Siglip2Model, SiglipModel
 
-from hf_vitselect import ClipEmbedding, TextEmbedding
+from hf_vitselect import ClipEmbedding, ClipScore, TextEmbedding
 from hf_vitselect.clip import Clip, ClipFeatures
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import Picture
@@ -151,3 +158,30 @@ def test_vit_large_gives_1536_dimensions_and_only_its_configuration_is_read(tmp_
     # The sizes of openai/clip-vit-large-patch14; there are no weights in the folder.
     CLIPConfig(projection_dim=768).save_pretrained(tmp_path)
     assert ClipEmbedding(str(tmp_path)).features["embedding"] == List(Value("float32"), length=1536)
+
+
+@pytest.mark.parametrize("kind", [SiglipModel, Siglip2Model])
+@torch.inference_mode()
+def test_siglip_is_a_clip_model_too(kind, tmp_path):
+    folder = save_siglip(tmp_path, kind)
+    scored = pool(ROWS).map(ClipEmbedding(folder), batched=True)
+    vectors = np.array(scored["embedding"][:])
+    assert scored.features["embedding"].length == vectors.shape[1] == 64
+    model, processor = kind.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+    # Padded to the whole context, as it was trained.
+    padded = {"padding": "max_length", "truncation": True, "max_length": 16, "return_tensors": "pt"}
+    text = model.get_text_features(**processor.tokenizer(TEXTS[:1], **padded)).pooler_output[0]
+    image = processor.image_processor(PICTURES[0], return_tensors="pt")
+    seen = model.get_image_features(**image).pooler_output[0]
+    np.testing.assert_allclose(vectors[0, :32], unit(seen.numpy()), atol=1e-5)
+    np.testing.assert_allclose(vectors[0, 32:], unit(text.numpy()), atol=1e-5)
+    assert not vectors[1, :32].any()
+
+
+def test_a_batch_of_siglip_texts_changes_nothing(tmp_path):
+    folder, rows = save_siglip(tmp_path, SiglipModel), pool(ROWS)
+    alone, together = (
+        np.array(rows.map(ClipScore(folder, batch_size=size), batched=True)["clip_score"][:], dtype=float)
+        for size in (1, 4)
+    )
+    np.testing.assert_allclose(alone, together, atol=1e-5)

@@ -15,7 +15,7 @@ from hf_vitselect import select_diverse
 from hf_vitselect.errors import BudgetError, RowError
 from hf_vitselect.rules import Random
 from hf_vitselect.training import SelectionSFTTrainer, load_seed_rows, train_seed_model
-from hf_vitselect.training.response import load_processor
+from hf_vitselect.training.response import processor_of
 
 LANGUAGE_MODEL = r".*(language_model|text_model).*\.(q_proj|v_proj)"
 
@@ -124,10 +124,10 @@ def test_card_names_the_selection_and_its_data_set(tiny, selection, tmp_path):
 def test_the_processor_is_of_the_models_revision(monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(
-        "hf_vitselect.training.response.AutoProcessor.from_pretrained",
+        "hf_vitselect.training.response.load_processor",
         lambda name, **options: asked.append((name, options["revision"])),
     )
-    load_processor("me/model", config(tmp_path, model_init_kwargs={"revision": "c0ffee"}))
+    processor_of("me/model", config(tmp_path, model_init_kwargs={"revision": "c0ffee"}))
     assert asked == [("me/model", "c0ffee")]
 
 
