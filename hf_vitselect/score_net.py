@@ -177,17 +177,18 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
     @classmethod
     def _load_as_safetensor(cls, model: _Net, model_file: str, map_location: str, strict: bool) -> _Net:
         """Loads every weight, of the right shape, or none."""
-        assert isinstance(model, nn.Module)
-        own = model.state_dict()
+        net: Any = model
+        own = net.state_dict()
         with load_errors(model_file, what="the weights of a score net"):
             held = load_file(model_file, device=map_location)
         shared = own.keys() & held.keys()
         misshapen = [name for name in shared if own[name].shape != held[name].shape]
         refuse_missing(
-            f"the score net of {model.columns}", own.keys() - shared, held.keys() - shared, misshapen
+            f"the score net of {net.columns}", own.keys() - shared, held.keys() - shared, misshapen
         )
-        model.load_state_dict(held)
-        return model.eval()  # type: ignore[return-value]
+        net.load_state_dict(held)
+        net.eval()
+        return model
 
     @classmethod
     def _load_as_pickle(cls, model: _Net, model_file: str, map_location: str, strict: bool) -> _Net:
