@@ -176,7 +176,10 @@ def _commit(model: str, revision: str | None) -> str:
     except Exception as error:  # No such id, no network, offline: the last are the HTTP library's errors.
         commit = _cached_commit(model, revision)
         if commit is None:
-            raise ModelError(f"expected a folder or a model id on the Hub, got {model!r}: {error}") from error
+            reason = str(error).strip().partition("\n")[0]
+            raise ModelError(
+                f"expected a folder or a model id on the Hub, got {model!r}: {reason}"
+            ) from error
     return str(commit)
 
 
