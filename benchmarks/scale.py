@@ -47,11 +47,10 @@ class Looked(Scorer):
         self.seconds = seconds
 
     @property
-    def features(self) -> Features:
-        """A score, a vector, a status."""
-        vector = List(Value("float32"), length=DIMENSIONS)
+    def values(self) -> Features:
+        """A score and a vector."""
         return Features(
-            {"necessity": Value("float32"), "embedding": vector, "necessity_status": Value("string")}
+            {"necessity": Value("float32"), "embedding": List(Value("float32"), length=DIMENSIONS)}
         )
 
     def load(self, identity):
@@ -64,7 +63,7 @@ class Looked(Scorer):
         time.sleep(self.seconds * len(rows))
         numbers = [int(row.turns[0].text.removeprefix("question ")) for row in rows]
         scores, vectors = (values[numbers] for values in self.loaded)
-        return {"necessity": scores, "embedding": list(vectors), "necessity_status": ["ok"] * len(rows)}
+        return list(zip(scores, vectors, strict=True))
 
 
 def make(rows: int, folder: Path) -> None:

@@ -1,10 +1,18 @@
 """The flags of every command, parsed from the command line or from YAML by TRL's own parser."""
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
+import yaml
 from trl import ModelConfig, SFTConfig, TrlParser
+
+from hf_vitselect.errors import UsageError
+from hf_vitselect.loading import nearest, nearest_path
 
 
 def _flag(default: Any, help: str) -> Any:
@@ -158,7 +166,7 @@ class CompareArguments(PoolArguments):
     )
     eval_dataset_name: str = field(kw_only=True, metadata={"help": "The held-out rows, as dataset_name."})
     eval_dataset_config: str | None = _flag(None, "Their configuration.")
-    eval_split: str = _flag("test", "Their split.")
+    eval_split: str | None = _flag(None, "Their split; test if not set, or all rows of what has no splits.")
     evaluations: list[str] = field(
         default_factory=lambda: ["exact_match"],
         metadata={
@@ -204,44 +212,159 @@ COMMANDS: dict[str, tuple[type, ...]] = {
 
 
 def parse_budget(text: Any) -> int | float:
-    """A budget from a flag: '1200' is rows, '0.15' and '1.0' are shares.
+    """A budget from a flag: '1200' is rows, '0.15', '1.0' and '15%' are shares.
 
     Raises:
-        ValueError: if it is no number.
+        UsageError: if it is no number.
     """
-    text = str(text)
+    text = str(text).strip()
     try:
+        if text.endswith("%"):
+            return float(text[:-1]) / 100
         return int(text) if text.lstrip("+-").isdigit() else float(text)
     except ValueError:
-        raise ValueError(f"expected a budget such as 1200 (rows) or 0.15 (a share), got {text!r}") from None
+        raise UsageError(f"budget: expected rows (1200) or a share (0.15, 15%), got {text!r}") from None
 
 
 def parse_flags(command: str, flags: Sequence[str]) -> tuple[Any, ...]:
     """The command's arguments from its flags, ``--config file.yaml`` included.
 
     Raises:
-        ValueError: for a key in the YAML file that is no flag of the command.
+        UsageError: for a flag, or a key of the YAML file, that the command does not have or cannot read.
     """
-    parser = TrlParser(COMMANDS[command], prog=f"hf-vitselect {command}")
-    return tuple(parser.parse_args_and_config(args=list(flags)))
+    flags = [
+        part for flag in flags for part in (flag.split("=", 1) if flag.startswith("--config=") else [flag])
+    ]
+    config: dict[str, Any] = {}
+    if "--config" in flags:
+        place = flags.index("--config")
+        if place + 1 == len(flags):
+            raise UsageError("--config: expected a YAML file, got nothing")
+        config = read_config(flags[place + 1])
+        del flags[place : place + 2]
+        # As in TRL's commands.
+        os.environ.update({str(name): str(value) for name, value in (config.pop("env", None) or {}).items()})
+    return _parse(command, config, flags, where="")
 
 
 def parse_section(command: str, section: Mapping[str, Any]) -> tuple[Any, ...]:
     """The command's arguments from a mapping of its flags.
 
     Raises:
-        ValueError: for a key that is no flag of the command, or a required one that is missing.
+        UsageError: for a key that is no flag of the command, a required one that is missing, or a value of
+            the wrong type.
     """
     if "hub_token" in section:
         # A run keeps its sections on disk.
-        raise ValueError(f"section {command}: expected no hub_token; log in with `hf auth login` instead")
-    parser = TrlParser(COMMANDS[command], prog=f"section {command}", exit_on_error=False)
-    unknown = parser.set_defaults_with_config(**section)
+        raise UsageError(f"section {command}: expected no hub_token; log in with `hf auth login` instead")
+    return _parse(command, section, [], where=f"section {command}: ")
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """A YAML file with a mapping.
+
+    Raises:
+        UsageError: if it is not there, is no YAML, or holds something else.
+    """
+    try:
+        config = yaml.safe_load(Path(path).expanduser().read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"--config: expected a file, got {path!r}, which is not there{nearest_path(path)}"
+        ) from None
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--config: {path!r} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+        line = f", line {mark.line + 1}" if mark else ""
+        tabs = "; indent with spaces, not tabs" if "\\t" in problem else ""
+        raise UsageError(f"{path}{line} is no YAML: {problem}{tabs}") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"expected flags and their values in {path}, got {type(config).__name__}")
+    return config
+
+
+class _Parser(TrlParser):  # type: ignore[misc]
+    """TRL's parser, which raises instead of printing a screen of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises what argparse would print."""
+        raise UsageError(message.replace("argument --", "--"))
+
+
+def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where: str) -> tuple[Any, ...]:
+    parser = _Parser(COMMANDS[command], prog=f"hf-vitselect {command}", allow_abbrev=False)
+    known = [action.dest for action in parser._actions]
+    help_line = f"'hf-vitselect {command} --help' lists what there is"
+    parser.set_defaults_with_config(**config)
+    if unknown := [name for name in config if name not in known]:
+        raise UsageError(f"{where}unknown keys {unknown}{nearest(str(unknown[0]), known)}; {help_line}")
+    given = {flag.partition("=")[0] for flag in flags}
+    if given & {"-h", "--help"}:
+        parser.parse_known_args(["--help"])
+    missing = [
+        action.dest for action in parser._actions if action.required and not given & {*action.option_strings}
+    ]
+    unknown = [
+        flag for flag in sorted(given) if flag.startswith("--") and flag not in parser._option_string_actions
+    ]
     if unknown:
-        raise ValueError(
-            f"section {command}: unknown keys {unknown[::2]}; run 'hf-vitselect {command} --help'"
-        )
-    missing = [action.dest for action in parser._actions if action.required]
+        near = nearest(unknown[0], parser._option_string_actions)
+        raise UsageError(f"{where}unknown flags {unknown}{near}; {help_line}")
     if missing:
-        raise ValueError(f"section {command}: missing {missing}; run 'hf-vitselect {command} --help'")
-    return tuple(parser.parse_args_into_dataclasses(args=[]))
+        raise UsageError(f"{where}missing {missing}; {help_line}")
+    try:
+        *parsed, rest = parser.parse_args_into_dataclasses(
+            args=list(flags), return_remaining_strings=True, look_for_args_file=False
+        )
+    except UsageError as error:
+        raise UsageError(f"{where}{error}") from error
+    if rest:
+        raise UsageError(f"{where}expected flags and their values, got {rest} beside them; {help_line}")
+    for arguments in parsed:
+        if type(arguments).__module__ == __name__ and not isinstance(arguments, SFTConfig):
+            _settle_types(arguments, where)
+    return tuple(parsed)
+
+
+def _settle_types(arguments: Any, where: str) -> None:
+    """Makes texts of what YAML took for numbers or mappings, and refuses what else has the wrong type."""
+    for name, hint in get_type_hints(type(arguments)).items():
+        value = getattr(arguments, name)
+        if str in (hint, *get_args(hint)) and isinstance(value, (int, float)) and not isinstance(value, bool):
+            setattr(arguments, name, str(value))
+        elif str in (hint, *get_args(hint)) and isinstance(value, Mapping):
+            setattr(arguments, name, json.dumps(value))
+        elif not fits(value, hint):
+            raise UsageError(f"{where}{name}: expected {type_words(hint)}, got {value!r}")
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value has an annotated type: a union, a literal, a list, or a class; an int is a float."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if kind in (Union, UnionType):
+        return any(fits(value, one) for one in inner)
+    if kind is Literal:
+        return value in inner
+    if kind is list:
+        return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
+    if kind is not None:
+        return isinstance(value, kind)
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def type_words(hint: Any) -> str:
+    """An annotation in words."""
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(type_words(one) for one in get_args(hint) if one is not type(None))
+    if get_origin(hint) is list:
+        return f"a list of {type_words(get_args(hint)[0])}"
+    return {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}.get(
+        hint, str(hint)
+    )

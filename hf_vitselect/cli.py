@@ -2,10 +2,13 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from hf_vitselect import __version__
-from hf_vitselect.errors import VitSelectError
 
 _COMMANDS = {
     "demo": "the whole chain on a pool that it renders itself, in minutes and offline",
@@ -22,37 +25,74 @@ _COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status, 2 for anything that the user can mend."""
+    """Runs one command.
+
+    Returns:
+        The exit status: 2 for what the user can act on, 1 for what nobody expected, 130 for an interrupt.
+        With ``--debug`` among the arguments the error is raised instead.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = _take_debug(given)
     lines = "\n".join(f"  {name:10}{text}" for name, text in _COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="hf-vitselect",
         description="Find the part of a visual-instruction-tuning pool that is worth training on.",
-        epilog=f"commands (each has --help):\n{lines}",
+        epilog=f"commands (each has --help):\n{lines}\n\nWith --debug an error shows its traceback.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("command", choices=list(_COMMANDS), metavar="command")
     parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="...")
-    given = parser.parse_args(arguments)
+    parsed = parser.parse_args(given)
+    warnings.formatwarning = partial(_format_warning, parsed.command)
     try:
-        if given.command == "demo":
-            _demo(given.flags)
-        elif given.command == "run":
-            _run(given.flags)
-        else:
-            from hf_vitselect.arguments import parse_flags
-            from hf_vitselect.commands import command
+        _do(parsed.command, parsed.flags)
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        from hf_vitselect.explain import explain
 
-            command(given.command, parse_flags(given.command, given.flags))
-    except (VitSelectError, ValueError, OSError) as error:
-        print(f"hf-vitselect {given.command}: {error}", file=sys.stderr)
-        return 2
+        message, status = explain(error, parsed.command)
+        print(f"hf-vitselect {parsed.command}: {message}", file=sys.stderr)
+        return status
     return 0
 
 
-def _run(flags: Sequence[str]) -> None:
-    import yaml
+def _do(command: str, flags: Sequence[str]) -> None:
+    if command == "demo":
+        _demo(flags)
+    elif command == "run":
+        _run(flags)
+    else:
+        from hf_vitselect import commands
+        from hf_vitselect.arguments import parse_flags
+        from hf_vitselect.engines.ranks import Rank
 
+        summary = commands.command(command, parse_flags(command, flags))
+        if Rank.here().number == 0:
+            print(summary)
+
+
+def _take_debug(flags: list[str]) -> bool:
+    """Whether ``--debug`` is there, which is taken out. With a value it is a flag of the Trainer's own."""
+    for place, flag in enumerate(flags):
+        if flag == "--debug" and (
+            place == 0 or flags[place + 1 : place + 2] == [] or flags[place + 1][:1] == "-"
+        ):
+            del flags[place]
+            return True
+    return False
+
+
+def _format_warning(command: str, message: Warning | str, category: type[Warning], file: str, *_: Any) -> str:
+    """Our own warnings as one line; others as Python has them."""
+    if Path(__file__).parent in Path(file).parents:
+        return f"hf-vitselect {command}: warning: {message}\n"
+    return f"{file}: {category.__name__}: {message}\n"
+
+
+def _run(flags: Sequence[str]) -> None:
+    from hf_vitselect.arguments import read_config
     from hf_vitselect.pipeline import run
 
     parser = argparse.ArgumentParser(prog="hf-vitselect run")
@@ -61,15 +101,14 @@ def _run(flags: Sequence[str]) -> None:
     )
     parser.add_argument("--output_dir", required=True, help="the run's folder; the same call goes on there")
     given = parser.parse_args(flags)
-    with open(given.config) as file:
-        config = yaml.safe_load(file)
-    if not isinstance(config, dict):
-        raise ValueError(f"expected a mapping of sections in {given.config}, got {type(config).__name__}")
-    print(run(config, given.output_dir))
+    run(read_config(given.config), given.output_dir, say=print)
 
 
 def _demo(flags: Sequence[str]) -> None:
+    import time
+
     from hf_vitselect.demo.chain import demo
+    from hf_vitselect.summary import Summary, command_line
 
     parser = argparse.ArgumentParser(prog="hf-vitselect demo")
     parser.add_argument("--output_dir", default="demo", help="everything is left here")
@@ -79,4 +118,8 @@ def _demo(flags: Sequence[str]) -> None:
         "--compare", action="store_true", help="also compare with the highest scores and length-matched rows"
     )
     given = parser.parse_args(flags)
-    print(demo(given.output_dir, seeds=given.seeds, owner=given.push_to_hub, compared=given.compare))
+    start = time.perf_counter()
+    report = demo(given.output_dir, seeds=given.seeds, owner=given.push_to_hub, compared=given.compare)
+    facts = {"saved to": given.output_dir, "seconds": f"{time.perf_counter() - start:.1f}"}
+    chosen = Path(given.output_dir, "selection")
+    print(Summary(facts, [command_line("report", selection=chosen, output_dir="report")], report))

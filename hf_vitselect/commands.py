@@ -3,11 +3,15 @@
 import dataclasses
 import json
 import os
+import sys
+import time
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
-from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets import Dataset
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
 from hf_vitselect.arguments import (
@@ -21,14 +25,19 @@ from hf_vitselect.arguments import (
     SeedArguments,
     SelectArguments,
     TrainArguments,
+    fits,
     parse_budget,
+    type_words,
 )
 from hf_vitselect.card import Publish, write_report
-from hf_vitselect.compare import compare, parse_method
+from hf_vitselect.compare import Method, compare, parse_method
+from hf_vitselect.compare.checks import refuse_unable
+from hf_vitselect.compare.trials import Setup
 from hf_vitselect.engines.ranks import Rank
-from hf_vitselect.errors import LayoutError
-from hf_vitselect.evaluation import find_evaluation
+from hf_vitselect.errors import AllRefusedError, UsageError
+from hf_vitselect.evaluation import Evaluation, find_evaluation
 from hf_vitselect.hub import push_to_hub
+from hf_vitselect.loading import SplitError, nearest, nearest_path, open_pool, open_stream
 from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.rules.base import Rule
 from hf_vitselect.rules.by_name import RULES, rule_class
@@ -48,39 +57,19 @@ from hf_vitselect.scorers import (
     UPDScorer,
 )
 from hf_vitselect.scoring import score
-from hf_vitselect.selection import Selection, select_diverse
+from hf_vitselect.selection import Selection, budget_rows, select_diverse
+from hf_vitselect.summary import Summary, command_line, dropped, of_scored, of_seed, of_selection
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.seed import ROWS_FILE
 
-_FILES = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
-
 
 def load_pool(args: PoolArguments) -> Dataset:
-    """The pool: a Parquet, JSON or CSV file, a folder that `save_to_disk` wrote, or `datasets.load_dataset`.
+    """The pool that the flags name.
 
     Raises:
-        LayoutError: if a folder holds several splits and none of that name.
+        PoolError: if there is none, or it cannot be read.
     """
-    if any(Path(args.dataset_name, file).exists() for file in ("state.json", "dataset_dict.json")):
-        saved = load_from_disk(args.dataset_name)
-        if isinstance(saved, Dataset):
-            return saved
-        assert isinstance(saved, DatasetDict)
-        if args.dataset_train_split not in saved:
-            raise LayoutError(
-                f"expected a split {args.dataset_train_split!r}, got {list(saved)}; set dataset_train_split"
-            )
-        return saved[args.dataset_train_split]
-    return _load(args, streaming=False)
-
-
-def _load(args: PoolArguments, *, streaming: bool) -> Any:
-    """What `datasets.load_dataset` makes of a file or a name."""
-    kind = _FILES.get(Path(args.dataset_name).suffix)
-    if kind is not None and os.path.isfile(args.dataset_name):
-        return load_dataset(kind, data_files=args.dataset_name, split="train", streaming=streaming)
-    name, config, split = args.dataset_name, args.dataset_config, args.dataset_train_split
-    return load_dataset(name, config, split=split, streaming=streaming)
+    return open_pool(args.dataset_name, args.dataset_config, args.dataset_train_split)
 
 
 def make_rule(args: SelectArguments) -> Rule:
@@ -92,20 +81,36 @@ def make_rule(args: SelectArguments) -> Rule:
     kind = rule_class(args.rule)
     flags = {item.name for each in RULES.values() for item in dataclasses.fields(each)}  # type: ignore[arg-type]
     given = {name: getattr(args, name) for name in flags if getattr(args, name, None) is not None}
-    given |= json.loads(args.rule_kwargs or "{}")
+    given |= _rule_kwargs(args.rule_kwargs)
     if str(given.get("groups")).isdigit():
         given["groups"] = int(given["groups"])
     foreign = sorted(given.keys() - {parameter.name for parameter in dataclasses.fields(kind)})  # type: ignore[arg-type]
     if foreign:
-        raise ValueError(f"{args.rule} has no {foreign}; remove them or choose the rule that has")
+        raise UsageError(f"{args.rule} has no {foreign}; remove them or choose the rule that has")
+    hints = get_type_hints(kind)
+    for name, value in given.items():
+        if not fits(value, hints[name]):
+            raise UsageError(f"{args.rule}: expected {name} to be {type_words(hints[name])}, got {value!r}")
     return kind(**given)
+
+
+def _rule_kwargs(text: str | None) -> dict[str, Any]:
+    try:
+        given = json.loads(text or "{}")
+    except ValueError as error:
+        raise UsageError(
+            f"rule_kwargs: expected JSON such as '{{\"gamma\": 1.0}}', got {text!r}: {error}"
+        ) from error
+    if not isinstance(given, dict):
+        raise UsageError(f"rule_kwargs: expected names and their values, got {text!r}")
+    return given
 
 
 def seed_command(
     args: SeedArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
-) -> None:
+) -> Summary:
     """Fine-tunes the seed model and keeps the rows it was trained on."""
-    train_seed_model(
+    selection = train_seed_model(
         load_pool(args),
         model.model_name_or_path,
         parse_budget(args.budget),
@@ -116,12 +121,13 @@ def seed_command(
         end_of_turn=prompt.end_of_turn,
         seed=training.seed,
     )
+    return of_seed(selection, _pool_flags(args), str(training.output_dir))
 
 
-def score_command(args: ScoreArguments, prompt: PromptArguments) -> None:
+def score_command(args: ScoreArguments, prompt: PromptArguments) -> Summary:
     """Scores a pool and saves it, columns joined, to the folder ``scored``."""
     scorers: list[Scorer] = []
-    refuse_unknown_signals(args)
+    check_score(args)
     if args.model_name_or_path:
         scorers += [
             _SIGNALS[signal](
@@ -152,21 +158,36 @@ def score_command(args: ScoreArguments, prompt: PromptArguments) -> None:
         raise ValueError(
             "nothing to score: give model_name_or_path, clip_name_or_path, text_name_or_path or judge"
         )
-    scored = score(
-        _load(args, streaming=True) if args.dataset_streaming else load_pool(args),
-        scorers,
-        Path(args.output_dir, "shards"),
-        shard_size=args.shard_size,
-        workers=args.workers,
-        engine=args.engine,
+    pool = (
+        open_stream(args.dataset_name, args.dataset_config, args.dataset_train_split)
+        if args.dataset_streaming
+        else load_pool(args)
     )
+    shards, place = Path(args.output_dir, "shards"), Path(args.output_dir, "scored")
+    options: dict[str, Any] = {"shard_size": args.shard_size, "workers": args.workers, "engine": args.engine}
+    return of_scored(
+        _score_and_save(pool, scorers, shards, place, **options), [it.column for it in scorers], place
+    )
+
+
+def _score_and_save(
+    pool: Any, scorers: Sequence[Scorer], shards: Path, place: Path, **options: Any
+) -> Dataset:
+    """Saves the scored pool, also where every row was refused: there stand the reasons."""
+    try:
+        scored = score(pool, scorers, shards, **options)
+    except AllRefusedError as error:
+        if error.scored is not None and Rank.here().number == 0:
+            error.scored.save_to_disk(str(place))
+        raise
     if Rank.here().number == 0:
-        scored.save_to_disk(str(Path(args.output_dir, "scored")))
+        scored.save_to_disk(str(place))
+    return scored
 
 
 def score_net_command(
     args: ScoreNetArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
-) -> None:
+) -> Summary:
     """Trains score net and model together; saves the pool with its difficulty to the folder ``scored``."""
     pool, out = load_pool(args), Path(training.output_dir)
     refuse_overwrite(ScoreNetScorer(str(out / "score_net")), pool.column_names)
@@ -182,18 +203,24 @@ def score_net_command(
     )
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
     trainer.save_model()
-    score(pool, ScoreNetScorer(str(out / "score_net")), out / "shards").save_to_disk(str(out / "scored"))
+    scorer = ScoreNetScorer(str(out / "score_net"))
+    return of_scored(
+        _score_and_save(pool, [scorer], out / "shards", out / "scored"), [scorer.column], out / "scored"
+    )
 
 
-def select_command(args: SelectArguments) -> None:
+def select_command(args: SelectArguments) -> Summary:
     """Picks the subset and saves the selection."""
+    rule, budget = make_rule(args), parse_budget(args.budget)
+    if args.balance is None and args.balance_quota != SelectArguments.balance_quota:
+        raise UsageError(f"balance_quota: expected balance= beside it, got {args.balance_quota!r} alone")
     pool = load_pool(args)
     selection = select_diverse(
         pool,
-        parse_budget(args.budget),
+        budget,
         by=args.by,
         over=args.over,
-        rule=make_rule(args),
+        rule=rule,
         seed=args.seed,
         include=_chosen_rows(pool, args.include),
         exclude=_chosen_rows(pool, args.exclude),
@@ -201,15 +228,17 @@ def select_command(args: SelectArguments) -> None:
         balance_quota=args.balance_quota,  # type: ignore[arg-type]
     )
     selection.save_to_disk(args.output_dir)
+    return of_selection(selection, args.output_dir)
 
 
 def train_command(
     args: TrainArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
-) -> None:
+) -> Summary:
     """Fine-tunes on a selection, saves the model and its card, and pushes them if asked to."""
+    selection = load_selection(args.selection)
     trainer = SelectionSFTTrainer(
         model.model_name_or_path,
-        selection=Selection.load_from_disk(args.selection),
+        selection=selection,
         args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         quantization_config=get_quantization_config(model),
@@ -219,43 +248,117 @@ def train_command(
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
     trainer.save_model()
     trainer.create_model_card()
-    if training.push_to_hub:
-        trainer.push_to_hub()
+    pushed = trainer.push_to_hub() if training.push_to_hub else None
+    loss = next((entry["train_loss"] for entry in trainer.state.log_history if "train_loss" in entry), None)
+    return Summary(
+        {
+            "rows": f"{len(selection):,} of a pool of {selection.recipe['rows']:,}",
+            "steps": f"{trainer.state.global_step:,}",
+            "mean loss": None if loss is None else f"{loss:.3f} nats a token",
+            "saved to": training.output_dir,
+            "pushed to": pushed,
+        },
+        [
+            command_line(
+                "compare",
+                dataset_name="SCORED_POOL",
+                eval_dataset_name="HELD_OUT",
+                selections=args.selection,
+                model_name_or_path=model.model_name_or_path,
+                output_dir="compare",
+            )
+        ],
+    )
 
 
 def compare_command(
     args: CompareArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
-) -> None:
-    """Compares selections with random rows, and prints what was found."""
-    methods = [parse_method(text, args.by) for text in args.selections]
-    if len(methods) > len(dict(methods)):
-        raise ValueError(f"selections: expected different names, got {[name for name, _ in methods]}")
-    held_out = load_pool(PoolArguments(args.eval_dataset_name, args.eval_dataset_config, args.eval_split))
-    batch_size, end_of_turn = training.per_device_eval_batch_size, prompt.end_of_turn
+) -> Summary:
+    """Compares selections with random rows."""
+    methods = _methods(args.selections, args.by)
     comparison = compare(
         load_pool(args),
-        dict(methods),
+        methods,
         model.model_name_or_path,
-        {name: find_evaluation(name, held_out, batch_size, end_of_turn) for name in args.evaluations},
+        _evaluations(args, training, prompt),
         training.output_dir,
         budgets=[parse_budget(budget) for budget in args.budgets],
         seeds=args.seeds,
         args=with_model_options(model, training),
         peft_config=get_peft_config(model),
         processor=prompt.processor_name_or_path,
-        end_of_turn=end_of_turn,
+        end_of_turn=prompt.end_of_turn,
         by=args.by,
         matched=args.matched,
         full=args.full,
         columns=args.columns,
         processes=args.processes,
     )
-    print(comparison)
+    out = Path(training.output_dir)
+    saved = [text for text in args.selections if Path(text, "recipe.json").exists()]
+    report = (
+        {"run_dir": out.parent, "output_dir": "report"} if out.name == "compare" else {"output_dir": "report"}
+    )
+    return Summary(
+        {"saved to": ", ".join(str(out / f"comparison.{kind}") for kind in ("md", "json", "png"))},
+        [command_line("report", selection=folder, **report) for folder in saved[:1]],
+        str(comparison),
+    )
 
 
-def push_command(args: PushArguments) -> None:
+def check_compare(
+    args: CompareArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+) -> None:
+    """Refuses what no comparison can follow, held-out rows among it, before other stages of a run begin.
+
+    Raises:
+        RowError: if a held-out row cannot be evaluated.
+        ValueError: if there is no such selection, evaluation or option.
+    """
+    # A folder may be that of a selection which the run has yet to make.
+    _methods([text for text in args.selections if os.sep not in text], args.by)
+    for budget in args.budgets:
+        budget_rows(parse_budget(budget), sys.maxsize)
+    setup = Setup.of(
+        str(model.model_name_or_path),
+        with_model_options(model, training),
+        get_peft_config(model),
+        _evaluations(args, training, prompt),
+        prompt.processor_name_or_path,
+        prompt.end_of_turn,
+    )
+    refuse_unable(setup)
+
+
+def _methods(texts: Sequence[str], by: str) -> dict[str, Method | Selection]:
+    methods = [parse_method(text, by) for text in texts]
+    if len(methods) > len(dict(methods)):
+        raise UsageError(f"selections: expected different names, got {[name for name, _ in methods]}")
+    return dict(methods)
+
+
+def _evaluations(
+    args: CompareArguments, training: SFTConfig, prompt: PromptArguments
+) -> dict[str, Evaluation]:
+    held_out, batch_size = _load_held_out(args), training.per_device_eval_batch_size
+    return {
+        name: find_evaluation(name, held_out, batch_size, prompt.end_of_turn) for name in args.evaluations
+    }
+
+
+def _load_held_out(args: CompareArguments) -> Dataset:
+    try:
+        return open_pool(args.eval_dataset_name, args.eval_dataset_config, args.eval_split or "test")
+    except SplitError:
+        # One file, or one data set that was saved, has no splits to choose from.
+        if args.eval_split is not None or not Path(args.eval_dataset_name).exists():
+            raise
+        return open_pool(args.eval_dataset_name, args.eval_dataset_config)
+
+
+def push_command(args: PushArguments) -> Summary:
     """Pushes the selection, and records in its folder where to."""
-    selection = Selection.load_from_disk(args.selection)
+    selection = load_selection(args.selection)
     address = push_to_hub(
         selection,
         args.repo_id,
@@ -265,20 +368,54 @@ def push_command(args: PushArguments) -> None:
         create_pr=args.create_pr,
         run=args.run_dir,
     )
-    print(address)
     selection.save_recipe(args.selection)
+    published = f"{len(selection):,}" + (", their ids and scores alone" if args.publish == "indices" else "")
+    return Summary(
+        {"rows": published, "pushed to": address},
+        [command_line("train", selection=args.selection, model_name_or_path="MODEL", output_dir="model")],
+    )
 
 
-def report_command(args: ReportArguments) -> None:
+def report_command(args: ReportArguments) -> Summary:
     """Writes the selection's card, without any Hub."""
-    print(write_report(Selection.load_from_disk(args.selection), args.output_dir, run=args.run_dir))
+    selection = load_selection(args.selection)
+    page = write_report(selection, args.output_dir, run=args.run_dir)
+    return Summary(
+        {
+            "rows": f"{len(selection):,} picked of {selection.recipe['rows']:,}",
+            "refused": str(dropped(selection.recipe)) or "none",
+            "page": page,
+        },
+        [
+            command_line("push", selection=args.selection, repo_id="OWNER/NAME"),
+            command_line("train", selection=args.selection, model_name_or_path="MODEL", output_dir="model"),
+        ],
+    )
 
 
+_DTYPES = ["auto", "float32", "bfloat16", "float16", "float64"]
+_ONLY_WITH = {
+    "model_name_or_path": [
+        *(
+            "model_revision",
+            "signals",
+            "suffix",
+            "dtype",
+            "batch_size",
+            "batch_tokens",
+            "attn_implementation",
+        ),
+        *("torch_compile", "max_length", "trust_remote_code"),
+    ],
+    "clip_name_or_path": ["clip_score"],
+    "judge": ["judge_base_url"],
+}
+"""Flags of `score` that do nothing without another one."""
 _SIGNALS: dict[str, type[ResponseScorer]] = {
     kind.signal: kind
     for kind in (NecessityScorer, PerplexityScorer, ImageGain, QuestionGain, EL2NScorer, UPDScorer)
 }
-_DO: dict[str, Callable[..., None]] = {
+_DO: dict[str, Callable[..., Summary]] = {
     "seed": seed_command,
     "score": score_command,
     "score_net": score_net_command,
@@ -290,9 +427,30 @@ _DO: dict[str, Callable[..., None]] = {
 }
 
 
-def command(name: str, arguments: tuple[Any, ...]) -> None:
-    """Runs one command with its parsed arguments."""
-    _DO[name](*arguments)
+def command(name: str, arguments: tuple[Any, ...]) -> Summary:
+    """Runs one command with its parsed arguments, and says what it did."""
+    start = time.perf_counter()
+    summary = _DO[name](*arguments)
+    return replace(summary, facts={**summary.facts, "seconds": f"{time.perf_counter() - start:.1f}"})
+
+
+def load_selection(folder: str) -> Selection:
+    """A selection by its folder.
+
+    Raises:
+        UsageError: if there is none.
+        SelectionError: if it is damaged.
+    """
+    if not Path(folder, "recipe.json").exists():
+        near = nearest_path(folder) if not Path(folder).exists() else ""
+        raise UsageError(f"expected a folder that select wrote, got {folder!r}{near}")
+    return Selection.load_from_disk(folder)
+
+
+def _pool_flags(args: PoolArguments) -> dict[str, Any]:
+    """The flags that name a pool, but for defaults."""
+    given = {item.name: getattr(args, item.name) for item in dataclasses.fields(PoolArguments)}
+    return {name: value for name, value in given.items() if value != getattr(PoolArguments, name, None)}
 
 
 def _chosen_rows(pool: Dataset, folder: str | None) -> Selection | Sequence[str]:
@@ -300,21 +458,39 @@ def _chosen_rows(pool: Dataset, folder: str | None) -> Selection | Sequence[str]
     if folder is None:
         return ()
     seed = Path(folder, ROWS_FILE).exists()
-    return load_seed_rows(pool, folder) if seed else Selection.load_from_disk(folder)
+    return load_seed_rows(pool, folder) if seed else load_selection(folder)
 
 
-def refuse_unknown_signals(args: ScoreArguments) -> None:
-    """Refuses columns that no scorer of a model's losses has.
+def check_score(args: ScoreArguments) -> None:
+    """Refuses what no scorer can follow, before a pool is read.
 
     Raises:
-        ValueError: naming those that there are.
+        UsageError: naming what there is.
     """
-    if not isinstance(args.signals, list) or set(args.signals) - _SIGNALS.keys():
-        raise ValueError(f"signals: expected a list of some of {list(_SIGNALS)}, got {args.signals!r}")
+    if unknown := [signal for signal in args.signals if signal not in _SIGNALS]:
+        near = nearest(unknown[0], _SIGNALS)
+        raise UsageError(f"signals: expected a list of some of {list(_SIGNALS)}, got {unknown}{near}")
+    if args.dtype.removeprefix("torch.") not in _DTYPES:
+        raise UsageError(
+            f"dtype: expected one of {_DTYPES}, got {args.dtype!r}{nearest(args.dtype, _DTYPES)}"
+        )
+    for needed, flags in _ONLY_WITH.items():
+        for name in flags if not getattr(args, needed) else ():
+            default = next(it for it in dataclasses.fields(args) if it.name == name)
+            plain = default.default_factory() if callable(default.default_factory) else default.default
+            if getattr(args, name) != plain:
+                raise UsageError(f"{name}: expected {needed} beside it, got {getattr(args, name)!r} alone")
 
 
 def with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:
     """The training arguments with TRL's model flags: revision, attention kernel, dtype."""
+    if training.assistant_only_loss:
+        warnings.warn(
+            "assistant_only_loss need not be given: the loss is always that of the response tokens alone, "
+            "with every template",
+            stacklevel=2,
+        )
+        training.assistant_only_loss = False
     training.model_init_kwargs = {
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,

@@ -7,12 +7,14 @@ by a tokenised prefix instead loses the first answer token whenever template and
 
 import hashlib
 import io
+import json
 import logging
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -216,15 +218,16 @@ class Encoder:
             raise RowError("no_response", "no assistant turn with any text")
         for turn in row.turns:
             for token in self._special:
-                if token in turn.text:
-                    raise RowError("control_tokens", f"a {turn.role} turn spells the special token {token!r}")
+                if token in turn.text or token in (row.tools or ""):
+                    where = f"a {turn.role} turn" if token in turn.text else "a tool"
+                    raise RowError("control_tokens", f"{where} spells the special token {token!r}")
         if row.pictures and not self._sees:
             raise RowError(
                 "media_unsupported",
                 f"{type(self.processor).__name__} is no processor of images; give another as processor=",
             )
         images = [self._decode(picture) for picture in row.pictures]
-        text, spans = self.render(row.turns)
+        text, spans = self.render(row.turns, row.tools)
         rendered = text.count(self._placeholder) if self._placeholder else 0
         if rendered != len(images) and (rendered or len(images) > 1 or not self._puts_picture_first):
             raise RowError(
@@ -266,13 +269,15 @@ class Encoder:
         opening = _digest(inputs, seen) if seen else b""
         return Encoded(inputs, torch.tensor([response], dtype=torch.bool), seen, opening)
 
-    def render(self, turns: Sequence[Turn]) -> tuple[str, list[tuple[int, int]]]:
+    def render(self, turns: Sequence[Turn], tools: str | None = None) -> tuple[str, list[tuple[int, int]]]:
         """The rendered text, and the character span of every response in it, end of turn included.
 
         Raises:
             RowError: ``bad_row`` if the template refuses the turns or changes an answer.
         """
-        plain, answers = find_answers(turns, self._apply)
+        plain, answers = find_answers(turns, partial(self._apply, tools=tools))
+        if tools and plain == self._apply(turns):
+            raise RowError("bad_row", "the row has tools, and the chat template takes none")
         own = [turn for turn in turns if turn.role == "assistant"]
         limits = [*(first for first, _ in answers[1:]), len(plain)]
         spans, cuts = [], [0]
@@ -458,10 +463,11 @@ class Encoder:
             )
         return token
 
-    def _apply(self, turns: Sequence[Turn]) -> str:
+    def _apply(self, turns: Sequence[Turn], tools: str | None = None) -> str:
+        more = self._template | ({"tools": json.loads(tools)} if tools else {})
         messages = [{"role": turn.role, "content": self._content(turn)} for turn in turns]
         try:
-            return str(self.processor.apply_chat_template(messages, tokenize=False, **self._template))
+            return str(self.processor.apply_chat_template(messages, tokenize=False, **more))
         except Exception as error:  # Templates raise what they like, jinja's errors and others.
             raise RowError("bad_row", f"the chat template refuses the turns: {error}") from error
 

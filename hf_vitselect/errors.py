@@ -1,8 +1,11 @@
 """The errors of this package.
 
 VitSelectError
+├── UsageError      flags or a configuration that a command cannot follow         (also a ValueError)
+├── PoolError       a pool that is not there, or cannot be read                   (also a ValueError)
 ├── LayoutError     a data set whose columns are no conversation layout we know   (also a ValueError)
 ├── ColumnError     a column that is missing, or that would be overwritten        (also a ValueError)
+├── AllRefusedError rows of which none can be used                                (also a ValueError)
 ├── BudgetError     a budget that cannot be met                                   (also a ValueError)
 ├── RowSetError     rows, named by their ids, that do not fit the pool            (also a ValueError)
 ├── ModelError      a model or processor that cannot be used for the job          (also a ValueError)
@@ -41,7 +44,8 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
         "Leave the row out, or give it an answer.",
     ),
     "image_missing": (
-        "A placeholder has no image: its cell is null, or there is no file of that name.",
+        "A placeholder has no image: its cell is null, there is no file of that name, or a row of a pool "
+        "from the Hub names a file of this machine.",
         "Bring the files to where the rows name them, and score again: a cached status does not stay.",
     ),
     "image_remote": (
@@ -49,8 +53,8 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
         "Download the images first, and put the files' names or bytes into the rows.",
     ),
     "image_error": (
-        "The image's bytes are no whole image that can be decoded.",
-        "Repair or replace the file.",
+        "The image's bytes are no whole image that can be decoded, or it is too large or too thin.",
+        "Repair, shrink or replace the file.",
     ),
     "media_unsupported": (
         "The row uses video or audio: a placeholder, a part of the content, or a column that is not empty.",
@@ -89,12 +93,32 @@ class VitSelectError(Exception):
     """Base of every error that this package raises on purpose."""
 
 
+class UsageError(VitSelectError, ValueError):
+    """A command's flags or its configuration cannot be followed."""
+
+
+class PoolError(VitSelectError, ValueError):
+    """There is no pool of that name, or it cannot be read."""
+
+
 class LayoutError(VitSelectError, ValueError):
     """The columns are none of the known conversation layouts."""
 
 
 class ColumnError(VitSelectError, ValueError):
     """A column is missing, has the wrong type, is another scorer's, or would be overwritten."""
+
+
+class AllRefusedError(VitSelectError, ValueError):
+    """Not one row can be used.
+
+    Attributes:
+        scored: where rows were scored, the pool with every row's status and reason; else None.
+    """
+
+    def __init__(self, message: str, scored: Any = None) -> None:
+        super().__init__(message)
+        self.scored = scored
 
 
 class BudgetError(VitSelectError, ValueError):

@@ -68,7 +68,7 @@ class HeldOut:
 
     def asked(self) -> Iterator[tuple[int, Conversation | RowError]]:
         """What a model is asked, each with its row's place; a row that cannot be read is its error."""
-        yield from enumerate(row for table in undecoded(self.rows) for row in read_table(table))
+        yield from enumerate(read_rows(self.rows))
 
     def check(self, encoder: Encoder) -> None:
         """Refuses rows that cannot be evaluated, before any model is trained for it.

@@ -26,7 +26,7 @@ def make_up(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, list[dict[st
     Returns:
         For each column of texts or truth values with 2 to 50 different ones, the values, the pool's most
         frequent first: ``value`` (None for a null), ``pool`` and ``subset`` (rows). Columns of the
-        conversation, statuses, and names of files of this machine are no kinds.
+        conversation, statuses, reasons, and names of files of this machine are no kinds.
     """
     conversation = find_layout(pool.column_names).columns
     return {
@@ -35,7 +35,7 @@ def make_up(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, list[dict[st
         if isinstance(kind, Value)
         and kind.dtype in _KINDS
         and name not in conversation
-        and not name.endswith("_status")
+        and not name.endswith(("_status", "_reason"))
         and 2 <= pc.count_distinct(read_column(pool, name), mode="all").as_py() <= _MOST_VALUES
         and not any(map(_is_place, pc.unique(read_column(pool, name)).to_pylist()))
     }

@@ -19,7 +19,7 @@ from hf_vitselect.views import View, whole
 class MeasuringScorer(Scorer):
     """A scorer that measures views of its rows and makes its columns from what was measured.
 
-    A subclass says what is measured in `views`, how in `measure`, and what that means in `columns`.
+    A subclass says what is measured in `views`, how in `measure`, and what that means in `row_values`.
 
     Args:
         model: what measures, a Hub id or a folder.
@@ -54,16 +54,28 @@ class MeasuringScorer(Scorer):
         """
 
     @abstractmethod
-    def columns(self, rows: Sequence[Mapping[View, Any] | RowError]) -> dict[str, list[Any]]:
-        """The values of every column of `features`, one for each row.
+    def row_values(self, results: Mapping[View, Any]) -> tuple[Any, ...]:
+        """A row's values, in the order of `values`.
 
         Args:
-            rows: for each row the result of each of `views`, or the first error among them.
+            results: of each of `views`.
+
+        Raises:
+            RowError: if the row has none.
         """
 
-    def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
+    def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
         """Measures the rows for this scorer alone."""
-        return _measure_once([self], rows)
+        return _measure_once([self], rows)[0]
+
+    def values_or_error(self, results: Mapping[View, Any] | RowError) -> tuple[Any, ...] | RowError:
+        """A row's values, or why it has none: an error of its own, of a view's result, or of `row_values`."""
+        if isinstance(results, RowError):
+            return results
+        try:
+            return self.row_values({view: _raised(result) for view, result in results.items()})
+        except RowError as error:
+            return error
 
     def shares_with(self, other: Scorer) -> bool:
         """Whether one measurement serves both: the same code, weights and configuration."""
@@ -91,14 +103,28 @@ class Joined(Scorer):
         self.scorers = tuple(scorers)
 
     @property
+    def values(self) -> Features:
+        """The values of all of them."""
+        return Features({name: kind for scorer in self.scorers for name, kind in scorer.values.items()})
+
+    @property
     def features(self) -> Features:
         """The columns of all of them."""
         return Features({name: kind for scorer in self.scorers for name, kind in scorer.features.items()})
 
-    def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
+    def score_rows(self, rows: Any) -> list[tuple[Any, ...] | RowError]:
+        """Not used: a row may have another status for each of the scorers."""
+        raise NotImplementedError
+
+    def columns(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
         """Measures the rows once for all of them."""
         self.scorers[0]._rank = self._rank
-        return _measure_once(self.scorers, rows)
+        found = _measure_once(self.scorers, rows)
+        return {
+            name: cells
+            for scorer, rows_found in zip(self.scorers, found, strict=True)
+            for name, cells in scorer.fill(rows_found).items()
+        }
 
 
 def join(scorers: Sequence[Scorer]) -> list[Scorer]:
@@ -116,22 +142,20 @@ def join(scorers: Sequence[Scorer]) -> list[Scorer]:
 
 def _measure_once(
     scorers: Sequence[MeasuringScorer], rows: Sequence[Conversation | RowError]
-) -> dict[str, list[Any]]:
-    """The columns of all scorers from one measurement of each view that any of them wants of a row."""
+) -> list[list[tuple[Any, ...] | RowError]]:
+    """What each scorer finds, from one measurement of each view that any of them wants of a row."""
     plans = [[_views_or_error(scorer, row) for row in rows] for scorer in scorers]
     found = {}
     for view in dict.fromkeys(view for scorer in scorers for view in scorer.views):
         wanting = [plan for plan, scorer in zip(plans, scorers, strict=True) if view in scorer.views]
         found[view] = scorers[0].measure([_first(shown, view) for shown in zip(*wanting, strict=True)])
-    columns: dict[str, list[Any]] = {}
-    for scorer, plan in zip(scorers, plans, strict=True):
-        columns |= scorer.columns(
-            [
-                shown if isinstance(shown, RowError) else _results_or_error({v: found[v][i] for v in shown})
-                for i, shown in enumerate(plan)
-            ]
-        )
-    return columns
+    return [
+        [
+            scorer.values_or_error(shown if isinstance(shown, RowError) else {v: found[v][i] for v in shown})
+            for i, shown in enumerate(plan)
+        ]
+        for scorer, plan in zip(scorers, plans, strict=True)
+    ]
 
 
 def _views_or_error(
@@ -153,5 +177,7 @@ def _first(plans: Sequence[dict[View, Conversation] | RowError], view: View) -> 
     return next(plan for plan in plans if isinstance(plan, RowError))
 
 
-def _results_or_error(results: dict[View, Any]) -> dict[View, Any] | RowError:
-    return next((result for result in results.values() if isinstance(result, RowError)), results)
+def _raised(result: Any) -> Any:
+    if isinstance(result, RowError):
+        raise result
+    return result

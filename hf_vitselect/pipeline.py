@@ -1,33 +1,41 @@
 """A run: the chain of commands, each a stage in a folder."""
 
+import copy
 import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from trl import SFTConfig
 
 from hf_vitselect.arguments import (
+    CompareArguments,
     ScoreArguments,
     SelectArguments,
     parse_budget,
     parse_section,
 )
-from hf_vitselect.commands import command, load_pool, make_rule, refuse_unknown_signals
+from hf_vitselect.commands import check_compare, check_score, command, load_pool, make_rule
 from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.plan import Stage, plan
 from hf_vitselect.runs import Run, last_whole_checkpoint, without_secrets
 from hf_vitselect.scoring import pool_digest
-from hf_vitselect.selection import Selection
+from hf_vitselect.selection import Selection, budget_rows
 from hf_vitselect.sources import identify
+from hf_vitselect.summary import Summary, command_line
+from hf_vitselect.training.checks import settled
 from hf_vitselect.training.seed import ROWS_FILE
 
 # Flags of score that change nothing in the result.
 _WHERE = {"workers", "engine", "batch_size", "batch_tokens"}
 
 
-def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
+def run(
+    config: Mapping[str, Any], folder: str | os.PathLike[str], say: Callable[[str], None] | None = None
+) -> Path:
     """The chain of commands that the configuration has a section for, each a stage of a run.
 
     `plan` says what follows what. All sections are checked before the first one runs.
@@ -35,6 +43,7 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
     Args:
         config: as in `plan`.
         folder: the run's folder; the same call goes on where it stopped.
+        say: called with what each stage did, and in the end the run.
 
     Raises:
         ValueError: for an unknown section or key, or a missing one.
@@ -50,25 +59,51 @@ def run(config: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
     write_atomically(
         here.folder / "run.yaml", yaml.safe_dump(without_secrets(config), sort_keys=False).encode()
     )
+    done: dict[str, Summary] = {}
     for stage in stages:
 
         def work(folder: Path, stage: Stage = stage) -> None:
             checkpoint = last_whole_checkpoint(folder)
             resume = {"resume_from_checkpoint": checkpoint} if checkpoint else {}
-            command(stage.command, parse_section(stage.command, {**stage.flags, **resume}))
+            done[stage.name] = command(stage.command, parse_section(stage.command, {**stage.flags, **resume}))
 
         here.stage(stage.name, settings[stage.name], work)
+        if say is not None:
+            say(f"== {stage.name} ==\n{done.get(stage.name, 'done in an earlier call')}\n")
+    if say is not None:
+        say(str(_summary(here, stages)))
     return here.folder
+
+
+def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
+    """Of the whole run."""
+    seconds = {stage.name: here.seconds[stage.name] for stage in stages}
+    chosen = [stage.flags["output_dir"] for stage in stages if stage.command == "select"]
+    report = {"run_dir": here.folder, "output_dir": "report"}
+    told = any(stage.command == "report" for stage in stages)
+    return Summary(
+        {
+            "stages": ", ".join(f"{name} {taken:.1f} s" for name, taken in seconds.items()),
+            "seconds": f"{sum(seconds.values()):.1f}",
+            "saved to": here.folder,
+        },
+        [command_line("report", selection=folder, **report) for folder in chosen[-1:] if not told],
+    )
 
 
 def _refuse_mistakes(stage: Stage) -> None:
     """Finds what can be found before hours have passed."""
-    args = parse_section(stage.command, stage.flags)[0]
+    args, *others = parse_section(stage.command, stage.flags)
+    for training in others:
+        if isinstance(training, SFTConfig):
+            settled(copy.copy(training), evaluated=False)
     if isinstance(args, SelectArguments):
         make_rule(args)
-        parse_budget(args.budget)
+        budget_rows(parse_budget(args.budget), sys.maxsize)
     if isinstance(args, ScoreArguments):
-        refuse_unknown_signals(args)
+        check_score(args)
+    if isinstance(args, CompareArguments):
+        check_compare(args, *others)
 
 
 def _recorded_settings(stage: Stage) -> dict[str, Any]:

@@ -74,9 +74,9 @@ class ResponseScorer(VLMScorer):
         self.torch_compile = torch_compile
 
     @property
-    def features(self) -> Features:
-        """The score and the status."""
-        return Features({self.column: Value("float32"), self.status_column: Value("string")})
+    def values(self) -> Features:
+        """The score."""
+        return Features({self.column: Value("float32")})
 
     @abstractmethod
     def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
@@ -94,35 +94,26 @@ class ResponseScorer(VLMScorer):
         vlm: VLM = self.loaded
         return vlm.score(rows, None if self.batch_tokens else self.batch_size, self.batch_tokens)
 
-    def columns(self, rows: Sequence[Mapping[View, "ResponseSignals"] | RowError]) -> dict[str, list[Any]]:
-        """The number of every row that has one, and the status of all."""
-        values = [self._value_or_error(row) for row in rows]
-        return {
-            self.column: [None if isinstance(value, RowError) else value for value in values],
-            self.status_column: [value.status if isinstance(value, RowError) else "ok" for value in values],
-        }
+    def row_values(self, results: Mapping[View, "ResponseSignals"]) -> tuple[Any, ...]:
+        """The number."""
+        tokens = {len(losses.nll) for losses in results.values()}
+        if 0 in tokens:
+            raise RowError("no_response", "no token of the answer has a prediction")
+        if len(tokens) > 1:
+            # A template that puts nothing between question and answer may let one token hold some of both.
+            raise RowError(
+                "bad_row", f"the views have different numbers of response tokens, {sorted(tokens)}"
+            )
+        if not all(math.isfinite(losses.mean) for losses in results.values()):
+            raise RowError("non_finite", "the losses are not all finite")
+        try:
+            value = self.value(results)
+        except ArithmeticError as error:
+            raise RowError("non_finite", str(error)) from error
+        if not abs(value) <= _FLOAT32_MAX:
+            raise RowError("non_finite", f"{value} is not finite as float32")
+        return (value,)
 
     def load_options(self) -> dict[str, Any]:
         """The kernels."""
         return {"attn_implementation": self.attn_implementation, "torch_compile": self.torch_compile}
-
-    def _value_or_error(self, row: Mapping[View, "ResponseSignals"] | RowError) -> float | RowError:
-        if isinstance(row, RowError):
-            return row
-        tokens = {len(losses.nll) for losses in row.values()}
-        if 0 in tokens:
-            return RowError("no_response", "no token of the answer has a prediction")
-        if len(tokens) > 1:
-            # A template that puts nothing between question and answer may let one token hold some of both.
-            return RowError(
-                "bad_row", f"the views have different numbers of response tokens, {sorted(tokens)}"
-            )
-        if not all(math.isfinite(losses.mean) for losses in row.values()):
-            return RowError("non_finite", "the losses are not all finite")
-        try:
-            value = self.value(row)
-        except ArithmeticError as error:
-            return RowError("non_finite", str(error))
-        if not abs(value) <= _FLOAT32_MAX:
-            return RowError("non_finite", f"{value} is not finite as float32")
-        return value

@@ -1,8 +1,10 @@
 """What rows may look like and which status they get, from the code: ``python -m hf_vitselect.rows_page``."""
 
+import inspect
 import json
 from collections.abc import Iterable
 
+from hf_vitselect.data.images import MOST_PIXELS, MOST_RESIZED, to_rgb
 from hf_vitselect.data.layouts import LAYOUTS, SYSTEM_COLUMNS, UNREAD_COLUMNS
 from hf_vitselect.data.turns import MASK_KEYS, MEDIA_KEYS, ROLES, UNREAD_KEYS
 from hf_vitselect.errors import STATUSES
@@ -37,6 +39,30 @@ _IMAGES = """\
   `placeholder_mismatch`.
 """
 
+_FILES = """\
+## Images in files
+
+A path is looked up as it stands, a relative one from the working directory. Rows of a pool from the Hub
+cannot name files of this machine, but those that `datasets` itself has downloaded with the pool: all others
+are `image_missing`, whether they are named by `..`, by a link or outright. A pool is known to be from the Hub
+where it is what `load_dataset` gives, streamed or not, or what `score` and `select_diverse` make of it; not
+where it is kept in memory (`keep_in_memory`) or was saved before. A push embeds the files of the picked rows,
+or is refused.
+"""
+
+_PIXELS = f"""\
+## Pixels
+
+One decoder serves scores, embeddings and training. It makes an image RGB and upright (EXIF rotation). Of an
+animation, or of a file of several pages, it takes the first.
+
+{{to_rgb}}
+
+Refused as `image_error` before they are decoded or resized: more than {MOST_PIXELS:,} pixels, and more than
+{MOST_RESIZED:,} pixels after a processor has resized the shorter side, as those of CLIP and LLaVA do with
+thin images (20,000 x 1). So is an image for which memory does not suffice; the other rows are scored.
+"""
+
 _FORMS = """\
 ## Stored forms
 
@@ -63,6 +89,8 @@ def rows_page() -> str:
             *(f"| {role} | {_code(spellings)} |" for role, spellings in ROLES.items()),
             "",
             _IMAGES,
+            _FILES,
+            _PIXELS.format(to_rgb=_conversions()),
             _FORMS,
             "## Other parts of a conversation\n",
             f"- A column {_code(SYSTEM_COLUMNS, 'or')} is a system turn before the others.",
@@ -80,6 +108,11 @@ def rows_page() -> str:
             "",
         ]
     )
+
+
+def _conversions() -> str:
+    """The list in the documentation of `to_rgb`."""
+    return str(inspect.getdoc(to_rgb)).split("\n\n")[1]
 
 
 def _layout(columns: Iterable[str], example: object) -> str:

@@ -77,17 +77,22 @@ class Run:
     def _state(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """What a stage's record says, if it was made with these settings."""
         folder, record = self.folder / name, self.folder / f"{name}.json"
-        if not record.exists():
-            if folder.exists():
+        # A stage that stopped before it left anything, at a wrong setting say, binds nobody.
+        left = any(path.is_file() for path in folder.rglob("*"))
+        try:
+            state: dict[str, Any] = json.loads(record.read_text()) if record.exists() else {}
+            made_with = state.get("settings")
+        except (ValueError, AttributeError):
+            state, made_with = {}, None
+        if made_with is None:
+            if left:
                 raise StaleRunError(
                     f"expected a record of the settings that made {folder}, got none in {record}; "
                     f"give another output folder, or delete {folder}"
                 )
             return {}
-        state: dict[str, Any] = json.loads(record.read_text())
-        # A stage that stopped before it left anything, at a wrong setting say, binds nobody.
-        if "seconds" in state or folder.exists():
-            refuse_changes(state["settings"], wanted, [folder, record])
+        if "seconds" in state or left:
+            refuse_changes(made_with, wanted, [folder, record])
         return state
 
 

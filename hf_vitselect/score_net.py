@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset, List, Value
 from datasets import Sequence as SequenceFeature
-from huggingface_hub import ModelCard, ModelHubMixin, PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
@@ -17,7 +17,6 @@ from hf_vitselect.columns import read_features, read_scores
 from hf_vitselect.errors import ColumnError, ModelError
 from hf_vitselect.weights import load_errors, refuse_missing
 
-_Net = TypeVar("_Net", bound=ModelHubMixin)
 _NOT_GRADED = ("image_missing", "bad_row")
 
 
@@ -175,23 +174,21 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
         return scaled.astype(np.float32)
 
     @classmethod
-    def _load_as_safetensor(cls, model: _Net, model_file: str, map_location: str, strict: bool) -> _Net:
+    def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
         """Loads every weight, of the right shape, or none."""
-        net: Any = model
-        own = net.state_dict()
+        own = model.state_dict()
         with load_errors(model_file, what="the weights of a score net"):
             held = load_file(model_file, device=map_location)
         shared = own.keys() & held.keys()
         misshapen = [name for name in shared if own[name].shape != held[name].shape]
         refuse_missing(
-            f"the score net of {net.columns}", own.keys() - shared, held.keys() - shared, misshapen
+            f"the score net of {model.columns}", own.keys() - shared, held.keys() - shared, misshapen
         )
-        net.load_state_dict(held)
-        net.eval()
-        return model
+        model.load_state_dict(held)
+        return model.eval()
 
     @classmethod
-    def _load_as_pickle(cls, model: _Net, model_file: str, map_location: str, strict: bool) -> _Net:
+    def _load_as_pickle(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
         raise ModelError(f"expected a score net with model.safetensors, got {model_file}; save it again")
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:

@@ -10,21 +10,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
-from datasets import Features
+from datasets import Features, Value
 
 from hf_vitselect.columns import LENGTHS, RESERVED, refuse_reserved
 from hf_vitselect.data.files import mapped_files_digest
-from hf_vitselect.data.layouts import conversation_columns, read_mapping, read_table
+from hf_vitselect.data.layouts import is_conversation_column, read_mapping, read_table
 from hf_vitselect.data.roots import mapped_roots, mark_roots
-from hf_vitselect.errors import ColumnError, LayoutError, ModelError
+from hf_vitselect.errors import ColumnError, LayoutError, ModelError, RowError
+from hf_vitselect.refusals import reason_of
 from hf_vitselect.sources import identify, is_pinned
 
 
 class Scorer(ABC):
     """Adds one signal to every row of a pool.
 
-    A subclass sets its configuration as public attributes, says its columns in `features` and computes
-    them in `score_rows`. A row that cannot be scored gets nulls and a status of the contract.
+    A subclass sets its configuration as public attributes, names its columns in `values` and computes them
+    in `score_rows`. A row that cannot be scored gets nulls, a status of the contract, and the reason.
 
     Args:
         column: name of the main column.
@@ -58,8 +59,14 @@ class Scorer(ABC):
 
     @property
     @abstractmethod
+    def values(self) -> Features:
+        """The columns of a scored row's values, the main one first, with their exact types."""
+
+    @property
     def features(self) -> Features:
-        """The columns that this scorer adds, the main one first, with their exact types."""
+        """All columns that this scorer adds: the values, the status, the reason."""
+        text = Value("string")
+        return Features({**self.values, self.status_column: text, self.reason_column: text})
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -71,12 +78,35 @@ class Scorer(ABC):
         return (read_table(batch), True) if isinstance(batch, pa.Table) else read_mapping(batch)
 
     @abstractmethod
-    def score_rows(self, rows: Any) -> dict[str, list[Any]]:
-        """The values of every column of `features`, one for each row.
+    def score_rows(self, rows: Any) -> Sequence[tuple[Any, ...] | RowError]:
+        """For each row its values, in the order of `values`, or the error that it has none.
 
         Args:
             rows: what `read` made of a batch: conversations, or the errors of those that could not be read.
         """
+
+    def columns(self, rows: Any) -> dict[str, list[Any]]:
+        """The cells of every column of `features`, one for each row.
+
+        Args:
+            rows: as in `score_rows`.
+        """
+        return self.fill(self.score_rows(rows))
+
+    def fill(self, found: Sequence[tuple[Any, ...] | RowError]) -> dict[str, list[Any]]:
+        """The cells of every column of `features`: the one place where an error becomes status and reason.
+
+        Args:
+            found: as `score_rows` returns it.
+        """
+        names = list(self.values)
+        columns = {
+            name: [row.known.get(name) if isinstance(row, RowError) else row[i] for row in found]
+            for i, name in enumerate(names)
+        }
+        columns[self.status_column] = [row.status if isinstance(row, RowError) else "ok" for row in found]
+        columns[self.reason_column] = [reason_of(row) if isinstance(row, RowError) else None for row in found]
+        return columns
 
     def load(self, identity: Mapping[str, Any]) -> Any:
         """Loads what `score_rows` finds in `loaded`: nothing, for a scorer without a model.
@@ -104,8 +134,13 @@ class Scorer(ABC):
 
     @property
     def status_column(self) -> str:
-        """The column that says ``ok`` or why a row has no score."""
+        """The column that says ``ok`` or what kind of reason a row has for having no score."""
         return f"{self.column}_status"
+
+    @property
+    def reason_column(self) -> str:
+        """The column with the reason in words, null where the status is ``ok``."""
+        return f"{self.column}_reason"
 
     def __call__(self, batch: Any, rank: int | None = None, *_: Any) -> Any:
         """Scores a row or a batch of rows, as `datasets.Dataset.map` gives them.
@@ -133,7 +168,7 @@ class Scorer(ABC):
         if table is not None:
             table = mark_roots(table, mapped_roots())
         rows, batched = self.read(batch if table is None else table)
-        columns = self.score_rows(rows)
+        columns = self.columns(rows)
         if table is None:
             return columns if batched else {name: values[0] for name, values in columns.items()}
         for field in self.features.arrow_schema:
@@ -209,8 +244,8 @@ def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
 def _refuse_name(column: Any) -> None:
     if not isinstance(column, str) or not column:
         raise ColumnError(f"column: expected a name, got {column!r}")
-    ours = {*RESERVED, LENGTHS, *conversation_columns()}
-    if column in ours or column.endswith(("_status", "_reason")):
+    ours = column in (*RESERVED, LENGTHS) or is_conversation_column(column)
+    if ours or column.endswith(("_status", "_reason")):
         raise ColumnError(
             f"column: expected a name of its own, got {column!r}, which means something else in a pool; "
             f"give another one, such as {column + '_score'!r}"

@@ -17,12 +17,16 @@ from hf_vitselect.data.roots import image_roots, mark_roots
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.data.stored import UNSTORED, encode_batch, with_features
 from hf_vitselect.engines.engine import Engine
-from hf_vitselect.engines.ledger import ROWS, Ledger
+from hf_vitselect.engines.ledger import Ledger
+from hf_vitselect.engines.ranks import Rank
 from hf_vitselect.engines.work import Work
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.measuring import join
+from hf_vitselect.refusals import Refusals, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.scorer import Scorer, refuse_overwrite
 from hf_vitselect.sources import read_record, recorded_source, with_record
+
+_ADVICE = "docs/rows.md says for each status what to do"
 
 
 def score(
@@ -66,7 +70,11 @@ def score(
         remembers its scorers, and `select_diverse` writes them into the recipe. Of a stream, what was
         written to ``output_dir``.
 
+    Where more than half of the rows are refused a warning says so, with the first reasons.
+
     Raises:
+        AllRefusedError: if no scorer has scored a single row; its ``scored`` has every row's reason. What
+            ``output_dir`` holds of it is removed, so that a corrected call is not refused.
         ColumnError: if a column would be overwritten, two scorers add the same one, or the pool has columns
             of the names that `Selection.scores` adds.
         LayoutError: if the columns are no known conversation layout, there are no rows, or the pool has a
@@ -105,7 +113,21 @@ def score(
             raise LayoutError("expected rows to score, got an empty data set")
         scored = _score_rows(dataset.with_format(None), scorers, output_dir, shard_size, chosen)
     scored.info.description = with_record(dataset.info.description, record)
+    _report_refusals(scored, scorers, output_dir)
     return scored
+
+
+def _report_refusals(
+    scored: Dataset, scorers: Sequence[Scorer], output_dir: str | os.PathLike[str] | None
+) -> None:
+    found = {scorer.column: Refusals.read(scored, scorer.column) for scorer in scorers}
+    if all(refusals.refused == refusals.rows for refusals in found.values()):
+        column, refusals = next(iter(found.items()))
+        if output_dir is not None and Rank.here().world == 1:  # else other ranks may still be reading
+            Ledger.discard(output_dir)
+        refuse_if_none_left(refusals, f"have no {column}", _ADVICE, scored)
+    for column, refusals in found.items():
+        warn_if_most_are_refused(refusals, f"have no {column}", _ADVICE)
 
 
 def recorded_scorers(dataset: Dataset | IterableDataset) -> list[dict[str, Any]]:
@@ -182,24 +204,28 @@ def _score_shards(
     ledger = Ledger(output_dir, settings)
     wanted = [*find_layout(dataset.column_names).columns, *read]
     inputs = dataset.select_columns(list(dict.fromkeys(wanted))).with_format("arrow")
-    starts = range(0, len(ids), shard_size)
-    finished = ledger.finished()
-    missing = [shard for shard in range(len(starts)) if shard not in finished]
+    of_shard = [ids[start : start + shard_size] for start in range(0, len(ids), shard_size)]
+    digests = [pool_digest(rows) for rows in of_shard]
+    missing = [
+        shard
+        for shard, rows in enumerate(of_shard)
+        if not ledger.has(shard, len(rows), digests[shard], settled=True)
+    ]
 
     def shards() -> Iterator[tuple[int, pa.Table]]:
         for shard in engine.rank.order(missing):
             if not ledger.path(shard).exists():  # another rank may have been faster
-                yield shard, inputs[starts[shard] : starts[shard] + shard_size]
+                yield shard, inputs[shard * shard_size : (shard + 1) * shard_size]
 
     def keep(shard: int, rows: pa.Table, columns: pa.Table) -> None:
-        ledger.write(shard, columns)
+        ledger.write(shard, columns, digests[shard])
         progress.update(len(rows))
 
-    left = sum(min(shard_size, len(ids) - starts[shard]) for shard in missing)
+    left = sum(len(of_shard[shard]) for shard in missing)
     work = Work(scorers, image_roots(dataset))
     with tqdm(total=len(ids), initial=len(ids) - left, desc="Scoring", unit="row") as progress:
         engine.run(work, shards(), keep)
-    return ledger.read(len(starts), work.features, in_memory=in_memory)
+    return ledger.read(len(of_shard), work.features, in_memory=in_memory)
 
 
 def _score_stream(
@@ -222,6 +248,7 @@ def _score_stream(
     }
     ledger = Ledger(output_dir, settings)
     shards_read = 0
+    digests: dict[int, str] = {}
 
     def shards() -> Iterator[tuple[int, pa.Table]]:
         nonlocal shards_read
@@ -231,11 +258,10 @@ def _score_stream(
             batches = stream.with_format(None).decode(False).iter(batch_size=shard_size)
             for shard, batch in enumerate(batches):
                 table = encode_batch(batch, features)
-                digest = _digest([table]) + (files_digest([mark_roots(table, work.roots)]) or "")
-                if ledger.path(shard).exists():
-                    ledger.refuse_other_rows(shard, digest)
-                elif ranks or shard % engine.rank.world == engine.rank.number:
-                    yield shard, table.replace_schema_metadata({ROWS: digest})
+                digests[shard] = _digest([table]) + (files_digest([mark_roots(table, work.roots)]) or "")
+                there = ledger.has(shard, len(table), digests[shard], settled=False)
+                if not there and (ranks or shard % engine.rank.world == engine.rank.number):
+                    yield shard, table
                 shards_read = shard + 1
 
     def keep(shard: int, rows: pa.Table, columns: pa.Table) -> None:
@@ -243,7 +269,7 @@ def _score_stream(
             rows = rows.drop_columns(UNSTORED)
         for name in columns.column_names:
             rows = rows.append_column(columns.schema.field(name), columns.column(name))
-        ledger.write(shard, rows)
+        ledger.write(shard, rows, digests[shard])
         progress.update(len(rows))
 
     with tqdm(desc="Scoring", unit="row") as progress:

@@ -33,6 +33,7 @@ from hf_vitselect.diversity import diversity
 from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import BudgetError, ColumnError, LayoutError, RowSetError
 from hf_vitselect.make_up import make_up
+from hf_vitselect.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import NO_ROWS, Rule
@@ -53,12 +54,12 @@ class Selection:
         indices: int64 of shape (picked,), positions in the pool, in pick order.
         gains: float64 of shape (picked,), the score at the moment of the pick; of rows that were included,
             what their own selection said, or 0.
-        scores: one row for each row of the pool: row_id, its numbers and statuses, selected, rank
+        scores: one row for each row of the pool: row_id, its numbers, statuses and reasons, selected, rank
             (0 = picked first, null = not picked), and answer_characters where the pool has no
             response_tokens. No images, texts or embeddings.
-        recipe: plain JSON: pool, rows in and out, rows dropped by status, rows included and excluded with
-            the recipe that chose them, scorers with their exact models, rule, what the rule notes about its
-            picks, seed, versions, diversity figures, make-up.
+        recipe: plain JSON: pool, rows in and out, rows dropped by status with a reason for each, rows
+            included and excluded with the recipe that chose them, scorers with their exact models, rule, what
+            the rule notes about its picks, seed, versions, diversity figures, make-up.
     """
 
     dataset: Dataset
@@ -291,7 +292,10 @@ def select_diverse(
             of its values, each with its share of the budget.
         balance_quota: the groups' shares: ``"proportional"`` to their usable rows, or ``"uniform"``.
 
+    Where more than half of the rows cannot be picked a warning says so, with the first reasons.
+
     Raises:
+        AllRefusedError: if not one row can be picked.
         BudgetError: if the budget is no such number, more than the rows that can be picked, or no more than
             the included ones.
         LayoutError: if it is no `datasets.Dataset`.
@@ -317,6 +321,12 @@ def select_diverse(
     score_column = by.column if isinstance(by, Scorer) else by
     feature_column = over.column if isinstance(over, Scorer) else over
     scores, features, statuses = _read_inputs(dataset, rule, score_column, feature_column)
+    reasons = read_reasons(dataset, [score_column, feature_column], statuses)
+    refusals = Refusals.of(zip(statuses, reasons, strict=True))
+    refuse_if_none_left(
+        refusals, "cannot be picked", "score the pool again, or give other columns as by=, over="
+    )
+    warn_if_most_are_refused(refusals, "cannot be picked", "the picks are among the others")
     ids = row_ids(dataset)
     first, never = _RowSet.of(include, ids, "include"), _RowSet.of(exclude, ids, "exclude")
     if both := np.intersect1d(first.positions, never.positions).tolist():
@@ -327,7 +337,7 @@ def select_diverse(
     if rows > len(usable):
         raise BudgetError(
             f"asked for {rows} rows, but only {len(usable)} of the pool's {len(dataset)} can be picked "
-            f"(the others by status: {_counts(statuses[statuses != 'ok'])}); ask for at most {len(usable)}"
+            f"({_and_excluded(refusals, statuses)}); ask for at most {len(usable)}"
         )
     if rows <= np.count_nonzero(given):
         raise BudgetError(f"asked for {rows} rows, but {np.count_nonzero(given)} are included; ask for more")
@@ -354,6 +364,7 @@ def select_diverse(
         {
             "budget": budget.item() if isinstance(budget, np.generic) else budget,
             "dropped": _counts(statuses[statuses != "ok"]),
+            "dropped_reasons": dict(refusals.reasons),
             "included": first.recipe
             and {**first.recipe, "left_out": _counts(statuses[first.positions[~given]])},
             "excluded": never.recipe,
@@ -375,6 +386,11 @@ def find_rows(wanted: Sequence[str], ids: Sequence[str]) -> tuple[NDArray[np.int
     place = {row_id: i for i, row_id in enumerate(ids)} if wanted else {}
     found = [place[row_id] for row_id in wanted if row_id in place]
     return np.array(found, dtype=np.int64), [row_id for row_id in wanted if row_id not in place]
+
+
+def _and_excluded(refusals: Refusals, statuses: NDArray[np.object_]) -> str:
+    excluded = int(np.count_nonzero(statuses == "excluded"))
+    return ", ".join(filter(None, [str(refusals), f"{excluded:,} excluded" if excluded else ""]))
 
 
 def _counts(statuses: NDArray[np.object_]) -> dict[str, int]:
@@ -452,6 +468,8 @@ def _score_table(
     rank[indices] = np.arange(len(indices))
     columns = {"row_id": pa.chunked_array([pa.array(ids, pa.string())])}
     columns |= {name: read_column(dataset, name) for name in numbers}
+    reasons = [f"{name.removesuffix('_status')}_reason" for name in numbers if name.endswith("_status")]
+    columns |= {name: read_column(dataset, name) for name in reasons if name in dataset.column_names}
     if LENGTHS not in columns:
         columns["answer_characters"] = pa.chunked_array([pa.array(answer_characters(dataset), pa.int64())])
     if len(excluded):

@@ -15,6 +15,7 @@ from datasets import Dataset, IterableDataset
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from hf_vitselect.errors import ModelError
+from hf_vitselect.loading import first_line, nearest_path
 
 _QUOTED_FOLDERS = re.compile(r"""(?<=['"])(?:file://)?(?:[A-Za-z]:)?[\\/~][^'"]*[\\/](?=[^'"\\/]*['"])""")
 _FOLDERS = re.compile(r"""(?<![\w:/.\\])(?:file://|~|[A-Za-z]:)?[\\/]{1,2}(?:[^\s\\/'":,;<>|*?`]+[\\/])+""")
@@ -176,9 +177,9 @@ def _commit(model: str, revision: str | None) -> str:
     except Exception as error:  # No such id, no network, offline: the last are the HTTP library's errors.
         commit = _cached_commit(model, revision)
         if commit is None:
-            reason = str(error).strip().partition("\n")[0]
             raise ModelError(
-                f"expected a folder or a model id on the Hub, got {model!r}: {reason}"
+                f"expected a folder or a model id on the Hub, got {model!r}{nearest_path(model)}\n"
+                f"{first_line(error)}"
             ) from error
     return str(commit)
 

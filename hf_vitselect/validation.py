@@ -25,6 +25,7 @@ _KINDS_IF_THERE: dict[str, Any] = {
     "by": _OPTIONAL_TEXT,
     "over": _OPTIONAL_TEXT,
     "dropped": Mapping,
+    "dropped_reasons": Mapping,
     "diversity": Mapping,
     "make_up": Mapping,
     "rule": (Mapping, type(None)),

@@ -258,6 +258,7 @@ def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
         "budget": name,
         "seed": name,
         "dropped": {name: 2},
+        "dropped_reasons": {name: name},
         "rule": {"rule": name, name: name},
         "scorers": [{"scorer": name, "column": name, "identity": {"model": name, "commit": name}}],
         "versions": {name: name},

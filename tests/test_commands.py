@@ -13,7 +13,7 @@ def test_load_pool_reads_saved_splits(tmp_path):
 
     DatasetDict({"train": mixed_pool(3), "test": mixed_pool(2)}).save_to_disk(tmp_path)
     assert len(load_pool(SelectArguments(str(tmp_path), dataset_train_split="test"))) == 2
-    with pytest.raises(ValueError, match="expected a split 'nope'"):
+    with pytest.raises(ValueError, match="got 'nope'"):
         load_pool(SelectArguments(str(tmp_path), dataset_train_split="nope"))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 
 import pytest
 import tiny as tiny_models
@@ -9,12 +10,13 @@ import torch
 from pools import encode, png, stripes
 from tiny import ARCHITECTURES, CHATML, PLAIN_STRINGS, SIZE, VICUNA
 from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
-from transformers import InstructBlipProcessor, LlavaProcessor, PreTrainedTokenizerFast
+from transformers import AutoProcessor, InstructBlipProcessor, LlavaProcessor, PreTrainedTokenizerFast
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import Picture
+from hf_vitselect.data.layouts import read_row
 from hf_vitselect.encoding import Encoder, SavedProcessor
 from hf_vitselect.errors import ModelError, RowError
 
@@ -455,3 +457,24 @@ def test_the_opening_is_that_of_the_pictures_and_what_stands_before_them(archite
         assert first.opening != encoded("what?", 1, "be long").opening
     text_only = encoder.encode(conversation(turns("what?", "red")))
     assert (text_only.seen, text_only.opening) == (0, b"")
+
+
+TOOLS = [{"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {}}}]
+
+
+@pytest.mark.parametrize("cell", [TOOLS, json.dumps(TOOLS), [json.dumps(tool) for tool in TOOLS]], ids=type)
+def test_tools_go_to_the_template(tiny, cell):
+    processor = AutoProcessor.from_pretrained(tiny("llava").folder)
+    processor.chat_template = "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}" + VICUNA
+    row = {"prompt": "what?", "completion": "red"}
+    encoder, told = Encoder(processor), read_row({**row, "tools": cell})
+    text, spans = encoder.render(told.turns, told.tools)
+    assert text.startswith(json.dumps(TOOLS[0]))
+    assert [text[slice(*span)] for span in spans] == ["red</s>"]
+    assert encoder.encode(told).length > encoder.encode(read_row(row)).length
+
+
+def test_tools_that_the_template_does_not_take_are_a_bad_row(tiny):
+    encoder = Encoder(AutoProcessor.from_pretrained(tiny("llava").folder))
+    with pytest.raises(RowError, match="bad_row: the row has tools"):
+        encoder.encode(read_row({"prompt": "what?", "completion": "red", "tools": TOOLS}))

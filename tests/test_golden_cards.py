@@ -73,6 +73,7 @@ def selection() -> Selection:
         },
         "budget": 0.75,
         "dropped": {"image_error": 1},
+        "dropped_reasons": {"image_error": "12 bytes that do not decode: <b>no</b> *PNG*"},
         "rule": {"rule": "NeighborPenalty", "gamma": 1.0, "neighbors": 10, "rescale": None},
         "included": {"rows": 2, "digest": "b" * 64, "recipe": {"rule": {"rule": "Random"}, "scorers": []}},
         "excluded": {"rows": 1, "digest": "0" * 64},

@@ -322,14 +322,11 @@ def select_from_a_pool_on_the_hub() -> dict[str, Any]:
 
     class Length(Scorer):
         @property
-        def features(self) -> Features:
-            return Features({self.column: Value("int32"), self.status_column: Value("string")})
+        def values(self) -> Features:
+            return Features({self.column: Value("int32")})
 
-        def score_rows(self, rows: Any) -> dict[str, list[Any]]:
-            return {
-                self.column: [len(row.transcript) for row in rows],
-                self.status_column: ["ok"] * len(rows),
-            }
+        def score_rows(self, rows: Any) -> list[tuple[int]]:
+            return [(len(row.transcript),) for row in rows]
 
     home = Path(os.environ["HF_HOME"])
     Dataset.load_from_disk(home / "pool").select_columns(["messages", "images"]).push_to_hub("me/whole-pool")

@@ -14,9 +14,10 @@ PACKAGE = Path(hf_vitselect.__file__).parent
 # From the ground floor up. A room may import from the floors below its own, and from itself.
 FLOORS = [
     {"errors"},
+    {"loading", "explain"},
     {"rules", "sources"},
     {"data", "columns", "diversity"},
-    {"make_up"},
+    {"make_up", "refusals", "rows"},
     {"answers", "templates", "views", "weights"},
     {"encoding"},
     {"packing", "ahead", "signals", "forward"},
@@ -30,9 +31,9 @@ FLOORS = [
     {"runs", "scoring"},
     {"validation"},
     {"selection", "contamination"},
-    {"baselines", "catalogue"},
+    {"baselines", "catalogue", "rows_page"},
     {"report"},
-    {"card"},
+    {"card", "summary"},
     {"evaluation", "training", "hub"},
     {"compare"},
     {"arguments"},

@@ -33,8 +33,8 @@ class Length(MeasuringScorer):
         self.unit = unit
 
     @property
-    def features(self):
-        return Features({self.column: Value("int32"), self.status_column: Value("string")})
+    def values(self):
+        return Features({self.column: Value("int32")})
 
     def measure(self, rows):
         Length.asked.append([row if isinstance(row, RowError) else row.transcript for row in rows])
@@ -46,12 +46,8 @@ class Length(MeasuringScorer):
         text = row.transcript
         return RowError("bad_row", "bad") if text == "USER: bad ASSISTANT: " + "x" * 10 else len(text)
 
-    def columns(self, rows):
-        bad = [isinstance(row, RowError) for row in rows]
-        return {
-            self.column: [None if b else sum(row.values()) for b, row in zip(bad, rows, strict=True)],
-            self.status_column: [row.status if b else "ok" for b, row in zip(bad, rows, strict=True)],
-        }
+    def row_values(self, results):
+        return (sum(results.values()),)
 
 
 class Twice(Length):
@@ -130,7 +126,7 @@ def test_only_equal_settings_weights_and_code_share(model, tmp_path):
     assert not scorer.shares_with(Length(model, unit=2))
     assert not scorer.shares_with(Length(folder))
     assert not scorer.shares_with(Other(model))
-    plain = type("Plain", (Scorer,), {"features": Features(), "score_rows": len})(column="plain")
+    plain = type("Plain", (Scorer,), {"values": Features(), "score_rows": len})(column="plain")
     assert not scorer.shares_with(plain)
 
 

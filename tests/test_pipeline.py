@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 from datasets import load_from_disk
-from pools import mixed_pool
+from pools import assistant, mixed_pool, pool, user
 from tiny_embedders import save_clip
 
 from hf_vitselect.arguments import parse_budget
-from hf_vitselect.errors import StaleRunError
+from hf_vitselect.errors import RowError, StaleRunError
 from hf_vitselect.pipeline import run
 from hf_vitselect.rules import TopScore
 from hf_vitselect.runs import Run
@@ -85,8 +85,11 @@ def test_all_stages_are_looked_at_before_the_first_one_runs(tmp_path):
         Run(tmp_path).refuse_stale({"a": {}, "b": {"y": 2}})
 
 
-def test_a_stage_without_a_record_is_refused(tmp_path):
-    (tmp_path / "a").mkdir()
+@pytest.mark.parametrize("record", [None, "", "[]", '{"seconds": 1}'])
+def test_a_stage_without_a_record_is_refused(record, tmp_path):
+    note("")(tmp_path / "a")
+    if record is not None:
+        (tmp_path / "a.json").write_text(record)
     with pytest.raises(StaleRunError, match=r"got none in .*a.json"):
         Run(tmp_path).stage("a", {"x": 1}, note("a"))
 
@@ -223,7 +226,7 @@ def test_a_smaller_batch_goes_on_with_the_same_stage(tiny, tmp_path):
     ("section", "message"),
     [
         ({"select": {"rule": "Best"}}, "expected a rule among"),
-        ({"select": {"rule": "GroupedSampling", "quota": "falling"}}, "quota: expected"),
+        ({"select": {"rule": "GroupedSampling", "quota": "falling"}}, "expected quota to be 'uniform' or"),
         ({"score": {"signals": ["necessty"]}}, "signals: expected a list of some of"),
     ],
     ids=["rule", "quota", "signal"],
@@ -232,6 +235,31 @@ def test_mistakes_are_found_before_anything_runs(section, message, tmp_path):
     config = {name: {"dataset_name": "nowhere", **flags} for name, flags in section.items()}
     with pytest.raises(ValueError, match=message):
         run(config, tmp_path)
+
+
+@pytest.mark.parametrize("section", ["seed", "train", "compare"])
+def test_options_of_a_training_are_looked_at_before_anything_runs(section, tmp_path):
+    needed = {"seed": {}, "train": {"selection": "nowhere"}, "compare": {"eval_dataset_name": "nowhere"}}[
+        section
+    ]
+    flags = {**needed, **TRAINING, "model_name_or_path": "nowhere", "packing": True}
+    if section != "train":
+        flags["dataset_name"] = "nowhere"
+    with pytest.raises(ValueError, match="packing: expected it to be left out"):
+        run({section: flags}, tmp_path)
+
+
+def test_held_out_rows_are_looked_at_before_anything_runs(tiny, tmp_path):
+    mixed_pool(6).save_to_disk(tmp_path / "pool")
+    pool([([user("which?", 1), assistant("red")], [b"x"])]).save_to_disk(tmp_path / "held_out")
+    compare = {"eval_dataset_name": str(tmp_path / "held_out"), "model_name_or_path": tiny("llava").folder}
+    chain = {
+        "score": {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder},
+        "compare": {**TRAINING, **compare, "selections": ["TopScore", "run/select"]},
+    }
+    with pytest.raises(RowError, match=r"1 of 1 held-out rows cannot be evaluated.*row 0 .*image_error"):
+        run(chain, tmp_path / "run")
+    assert not (tmp_path / "run" / "score").exists()
 
 
 @pytest.mark.parametrize(
@@ -244,6 +272,7 @@ def test_budget_from_a_flag(text, budget):
 
 def test_a_stage_that_left_nothing_can_be_corrected(tmp_path):
     def fail(folder):
+        (folder / "shards").mkdir(parents=True)
         raise FileNotFoundError("no such model")
 
     with pytest.raises(FileNotFoundError):

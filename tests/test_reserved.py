@@ -156,12 +156,23 @@ def test_another_scorer_of_columns_leaves_it_alone_too():
     assert blended["blend_status"][:] == ["ok"] * ROWS
 
 
+@pytest.mark.parametrize("status", [0, "reviewed", None, ["ok"], {"ok": 1}], ids=repr)
+@pytest.mark.parametrize("batched", [True, False], ids=["batch", "row"])
+@pytest.mark.filterwarnings("ignore:'necessity_status' holds no status")
+def test_a_plain_mapping_s_status_of_the_user_s_own_is_left_alone(batched, status):
+    blend = Blend.fit(scored(), {"necessity": 1.0})
+    row = {"necessity": 2.0, "necessity_status": status}
+    found = blend({name: [value] * 2 for name, value in row.items()} if batched else row)
+    assert found["blend_status"] == (["ok"] * 2 if batched else "ok")
+
+
 def test_texts_of_the_user_are_not_published_as_statuses():
     scores = select_diverse(scored(review_status=["a secret"] * ROWS), 2, rule=TopScore()).scores
     assert "review_status" not in scores.column_names
 
 
 TAKEN = [*OURS, "images", "image", "messages", "prompt", "completion", "conversations", "texts"]
+TAKEN += ["image_2", "photo", "video", "audio_path", "system", "tools", "history"]
 MAKERS = {
     "necessity": lambda name: NecessityScorer(HERE, column=name),
     "clip": lambda name: ClipEmbedding(HERE, column=name),

@@ -417,8 +417,9 @@ def test_bad_rows_get_nulls_and_a_status_and_leave_good_rows_alone(make, how):
     scored = pool(rows).map(make(), **how)
     assert scored[scorer.status_column][:] == [status for bad_one in bad for status in (bad_one, "ok")]
     table = scored.with_format("arrow")[:]
-    for column in set(scorer.features) - {scorer.status_column}:
+    for column in scorer.values:
         assert table.column(column).is_null().to_pylist() == [True, False] * len(bad)
+    assert table.column(scorer.reason_column).is_null().to_pylist() == [False, True] * len(bad)
     for i in range(1, len(rows), 2):
         assert_same(good, values(scored.select([i]), scorer))
 
@@ -471,11 +472,11 @@ class Length(Scorer):
     """A scorer without a model: the number of characters."""
 
     @property
-    def features(self):
-        return Features({self.column: Value("int32"), self.status_column: Value("string")})
+    def values(self):
+        return Features({self.column: Value("int32")})
 
     def score_rows(self, rows):
-        return {self.column: [len(row.transcript) for row in rows], self.status_column: ["ok"] * len(rows)}
+        return [(len(row.transcript),) for row in rows]
 
 
 def test_a_scorer_without_a_model_needs_two_methods_only():

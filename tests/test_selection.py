@@ -13,7 +13,7 @@ from pools import assistant, mixed_pool, pool, raw_images, user
 
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding, score, select_diverse
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.errors import BudgetError, ColumnError, RowSetError
+from hf_vitselect.errors import AllRefusedError, BudgetError, ColumnError, RowSetError
 from hf_vitselect.rules import GroupedSampling, NeighborPenalty, Random, Rule, TopScore
 
 ROWS, WIDTH = 40, 6
@@ -134,7 +134,7 @@ def test_rows_without_usable_features_are_dropped_where_the_rule_looks_at_them()
 
 
 def test_a_pool_where_nothing_is_usable_says_so():
-    with pytest.raises(BudgetError, match="only 0 of the pool's 40"):
+    with pytest.raises(AllRefusedError, match="all 40 rows cannot be picked: 40 too_long"):
         select_diverse(scored_pool([None] * ROWS, ["too_long"] * ROWS, vectors=[None] * ROWS), 1)
 
 

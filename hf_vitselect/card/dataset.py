@@ -96,7 +96,7 @@ def card_data(selection: Selection) -> dict[str, Any]:
     data["size_categories"] = [next((name for top, name in _SIZES if len(selection) < top), "n>1M")]
     data["task_categories"] = ["image-text-to-text"]
     data["tags"] = ["vitselect", "data-selection"]
-    left_out = ("budget", "scorers", "diversity", "make_up", "versions")
+    left_out = ("budget", "dropped_reasons", "scorers", "diversity", "make_up", "versions")
     data["vitselect"] = {"complete": True, "subset_fingerprint": subset_fingerprint(selection)}
     data["vitselect"] |= {name: value for name, value in recipe.items() if name not in left_out}
     for name in ("included", "excluded"):

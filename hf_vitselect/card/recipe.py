@@ -16,6 +16,7 @@ _TOLD = {
     *(
         "budget",
         "dropped",
+        "dropped_reasons",
         "rule",
         "seed",
         "versions",
@@ -75,6 +76,7 @@ def facts(selection: Selection) -> dict[str, Any]:
         "included": _row_set(recipe.get("included")),
         "excluded": _row_set(recipe.get("excluded")),
         "dropped": recipe.get("dropped", {}),
+        "dropped_reasons": recipe.get("dropped_reasons", {}),
         "by": recipe.get("by"),
         "over": recipe.get("over"),
         "seed": recipe.get("seed"),

@@ -1,7 +1,6 @@
 """What the folder of a run tells a card: its settings, its cost, its comparison."""
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,9 +69,9 @@ def _comparison(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _interval(found: Mapping[str, float]) -> str:
-    if not math.isfinite(found["low"]):
-        return f"{found['mean']:+.3f} (no interval)"
+def _interval(found: Mapping[str, float | None]) -> str:
+    if found["low"] is None:  # with one seed there is no end to it
+        return f"{found['mean']:+.3f} (one seed: no interval)"
     return f"{found['mean']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
 
 

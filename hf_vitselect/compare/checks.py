@@ -1,7 +1,7 @@
 """What would end a comparison late, found before its first fine-tune."""
 
 import copy
-import logging
+import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +22,6 @@ from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.response import processor_of
 from hf_vitselect.vlm import longest_row
 
-_logger = logging.getLogger(__name__)
 _TABLE = ("pool", "rows", "overlap")
 """What stands beside the methods' names in the tables."""
 
@@ -115,8 +114,11 @@ def prepared(trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: in
         unusable = {int(rows[i]): error for i, error in found.items()}
         refuse_long_rows(unusable, setup.args)
         if unusable:
-            message = "%d of %d picked rows are left out of the fine-tunes: %s, %s"
-            _logger.warning(message, len(unusable), len(rows), counted(unusable), shown(unusable))
+            warnings.warn(
+                f"{len(unusable)} of {len(rows)} picked rows are left out of the fine-tunes: "
+                f"{counted(unusable)}, {shown(unusable)}",
+                stacklevel=3,
+            )
         setup = replace(setup, unusable=unusable)
     if processes > 1:
         try:

@@ -41,7 +41,8 @@ class Conversation:
     @property
     def transcript(self) -> str:
         """The whole conversation as ``USER: ... ASSISTANT: ...``, without its pictures."""
-        return " ".join(f"{turn.role.upper()}: {turn.text.strip()}" for turn in self.turns)
+        tools = f"TOOLS: {self.tools} " if self.tools else ""
+        return tools + " ".join(f"{turn.role.upper()}: {turn.text.strip()}" for turn in self.turns)
 
     def under(self, roots: Sequence[str] | None) -> "Conversation":
         """The same row, whose pictures may lie in the files of these folders only, or of any if None."""

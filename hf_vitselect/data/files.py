@@ -25,8 +25,8 @@ def image_files(tables: Iterable[pa.Table]) -> dict[str, tuple[int, int] | None]
     Args:
         tables: undecoded, each of one layout.
     """
-    named = {(picture.path, picture.roots) for table in tables for picture in _named(table)}
-    return {path: _state(path, roots) for path, roots in sorted(named)}
+    named = {picture.path or "": picture.roots for table in tables for picture in _named(table)}
+    return {path: _state(path, named[path]) for path in sorted(named)}
 
 
 def files_digest(tables: Iterable[pa.Table]) -> str | None:
@@ -68,8 +68,9 @@ def _named(table: pa.Table) -> Iterator[Picture]:
 
 def _may_name_files(table: pa.Table, layout: Layout) -> pa.Array:
     """Which rows to look at: most pools hold the bytes of all images, and are then done at once."""
-    kinds = [str(table.schema.field(name).type) for name in layout.text_columns]
-    if any(word in kind for kind in kinds for word in _STORES_INLINE_IMAGES):
+    kinds = {name: str(table.schema.field(name).type) for name in layout.text_columns}
+    as_text = any("string" in kinds[name][:12] for name in kinds.keys() - {"prompt", "completion"})
+    if as_text or any(word in kind for kind in kinds.values() for word in _STORES_INLINE_IMAGES):
         return pa.array([True] * len(table))
     found = pa.array([False] * len(table))
     for name in layout.image_columns:

@@ -139,12 +139,13 @@ def _inside(root: str, path: str) -> str | None:
 def to_rgb(image: Image.Image) -> Image.Image:
     """An image of any Pillow mode in RGB.
 
-    - Gray of up to 16 bits: its type's range, such as 0 to 65,535, becomes 0 to 255.
-    - 32-bit integers: as they are if all are in 0 to 255, else their lowest becomes 0, their highest 255.
-    - Floats: 0 to 1 becomes 0 to 255 if all are in it, else as above. Infinities are black and white, NaN is
-      black.
-    - Transparency (an alpha channel, a transparent color): laid on white, as viewers show it.
-    - All others: Pillow's own conversion. Color profiles are not applied.
+    - Gray of more than 8 bits: the range of its type, such as 0 to 65,535, becomes 0 to 255.
+    - 32-bit integers: taken as they are if all are in 0 to 255; else the lowest becomes 0, the highest 255.
+    - Floats: 0 to 1 becomes 0 to 255 if all are in it; else the lowest becomes 0, the highest 255. Infinities
+      become black and white, NaN black.
+    - Transparency (an alpha channel, a transparent color): laid on white, as viewers show it. Plain TRL drops
+      the channel, and so shows what lies hidden under it.
+    - All others (palettes, CMYK, YCbCr, LAB, HSV): Pillow's own conversion. Color profiles are not applied.
 
     Raises:
         RowError: ``image_error`` if no value is finite.
@@ -171,16 +172,16 @@ def refuse_resize(image: Image.Image, processor: Any) -> None:
     Raises:
         RowError: ``image_error`` if it would then have more than `MOST_RESIZED` pixels.
     """
-    size = getattr(processor, "size", None)
-    edges = [size.get(name) for name in ("shortest_edge", "longest_edge")] if hasattr(size, "get") else [None]
-    if edges[0] is None or edges[-1] is not None:
+    size: Any = getattr(processor, "size", None)
+    edge = size.get("shortest_edge") if hasattr(size, "get") else None
+    if edge is None or size.get("longest_edge") is not None:
         return
     short, long = sorted(image.size)
-    if edges[0] ** 2 * long > MOST_RESIZED * short:
+    if edge**2 * long > MOST_RESIZED * short:
         raise RowError(
             "image_error",
             f"{image.width} x {image.height}: more than {MOST_RESIZED:,} pixels once its shorter side is the "
-            f"processor's {edges[0]}",
+            f"processor's {edge}",
         )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset, Features, Image
+from datasets import ClassLabel, Dataset, Features, Image
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.roots import ROOTS, image_roots, mark_roots, marked_roots
@@ -122,7 +122,7 @@ class Layout:
         tools = row.get(self.tools_column) if self.tools_column else None
         if is_empty(tools):
             return None
-        return json.dumps([from_text(tool) for tool in from_text(tools)], ensure_ascii=False, sort_keys=True)
+        return json.dumps([from_text(tool) for tool in from_text(tools)], ensure_ascii=False)
 
     def _refuse_media(self, row: Mapping[str, Any]) -> None:
         for name in self.media_columns:
@@ -162,6 +162,12 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
             f"expected a conversation in {'+'.join(found[0].text_columns)} alone, got {unread} next to it, "
             f"not read; put it into the turns, or leave it out with dataset.remove_columns({unread})"
         )
+    kinds = columns if isinstance(columns, Features) else {}
+    if labels := [name for name in found[0].text_columns if isinstance(kinds.get(name), ClassLabel)]:
+        raise LayoutError(
+            f"expected texts in {labels}, got numbers that stand for class labels; put their "
+            f"names there, with dataset.map and dataset.features[{labels[0]!r}].int2str"
+        )
     return Layout(
         found[0].text_columns,
         _image_columns(names) or _refuse_other_images(columns),
@@ -170,6 +176,13 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
         tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
         found[0].read_contents,
     )
+
+
+def is_conversation_column(name: str) -> bool:
+    """Whether a column of this name is read as a part of the conversation, or refused as one."""
+    known = {"tools", *SYSTEM_COLUMNS, *UNREAD_COLUMNS}.union(*(layout.text_columns for layout in LAYOUTS))
+    patterns = (_IMAGE_COLUMN, _NUMBERED_COLUMN, _MEDIA_COLUMN)
+    return name in known or any(pattern.fullmatch(name) for pattern in patterns)
 
 
 def read_rows(dataset: Any) -> Iterator[Conversation | RowError]:
@@ -188,7 +201,7 @@ def read_table(table: pa.Table) -> list[Conversation | RowError]:
     Raises:
         LayoutError: if the columns make no known layout.
     """
-    layout, roots = find_layout(table.column_names), marked_roots(table)
+    layout, roots = find_layout(_columns(table)), marked_roots(table)
     columns = [*layout.columns, *([UNSTORED] if UNSTORED in table.column_names else [])]
     rows = [_read_or_error(layout, row) for row in plain_rows(table.select(columns))]
     return [row if isinstance(row, RowError) else row.under(roots) for row in rows]
@@ -268,6 +281,19 @@ def answer_characters(dataset: Any) -> list[int | None]:
     layout = find_layout(dataset.column_names)
     texts = dataset.select_columns(list(layout.text_columns)).with_format("arrow")
     return [layout.answer_characters(row) for table in texts.iter(1000) for row in plain_rows(table)]
+
+
+def _columns(table: pa.Table) -> Sequence[str] | Features:
+    """The names of the table's columns; or its features, where they may hold what the names do not tell."""
+    kinds = (table.schema.metadata or {}).get(b"huggingface", b"")
+    # They take their time, and rows are mapped one by one too.
+    told = {"images", "image"} & set(table.column_names) or b'"Image"' not in kinds
+    if told and b'"ClassLabel"' not in kinds:
+        return table.column_names
+    try:
+        return Features.from_arrow_schema(table.schema)
+    except (TypeError, ValueError, NotImplementedError):
+        return table.column_names
 
 
 def _read_or_error(layout: Layout, row: Mapping[str, Any]) -> Conversation | RowError:
@@ -436,8 +462,3 @@ LAYOUTS = (
         {"texts": [{"user": "What color is it?", "assistant": "red"}], "images": _CELL},
     ),
 )
-
-
-def conversation_columns() -> set[str]:
-    """Every column that some layout reads."""
-    return {"images", "image"}.union(*(layout.text_columns for layout in LAYOUTS))

@@ -6,6 +6,7 @@ records as records of lists, and CSV holds every structure as text. Nothing here
 
 import ast
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -50,7 +51,8 @@ def from_text(cell: Any) -> Any:
             cell = json.loads(cell)
         except (ValueError, RecursionError):
             try:
-                cell = ast.literal_eval(cell.strip())
+                # NumPy leaves out the comma between two lines, which no text has inside of it.
+                cell = ast.literal_eval(re.sub(r"\}\s*\n\s*\{", "}, {", cell.strip()))
             except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
                 raise ValueError(f"expected a list or its JSON, got the text {cell[:60]!r}") from error
     return cell

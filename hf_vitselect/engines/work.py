@@ -8,7 +8,7 @@ import pyarrow as pa
 from datasets import Features
 
 from hf_vitselect.data.roots import mark_roots
-from hf_vitselect.errors import StaleRunError
+from hf_vitselect.errors import RowError, StaleRunError
 from hf_vitselect.measuring import join
 from hf_vitselect.scorer import Scorer
 
@@ -77,9 +77,8 @@ class Work:
 
     def lost(self, rows: int) -> pa.Table:
         """The columns of rows that kill whoever scores them: nulls, and the status ``worker_died``."""
-        statuses = {scorer.status_column for scorer in self._scorers}
-        columns = [
-            pa.array(["worker_died" if field.name in statuses else None] * rows, type=field.type)
-            for field in self.features.arrow_schema
-        ]
-        return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
+        error = RowError("worker_died", "the worker died each time it scored this row")
+        columns = {
+            name: cells for scorer in self._scorers for name, cells in scorer.fill([error] * rows).items()
+        }
+        return pa.table(columns, schema=self.features.arrow_schema)

@@ -16,6 +16,7 @@ from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.errors import HubError
 from hf_vitselect.hub.access import explained, parse_readme, read_readme, secret
 from hf_vitselect.hub.check import check_pushed
+from hf_vitselect.hub.embed import embedded
 from hf_vitselect.selection import Selection
 
 _ROWS = re.compile(r"data/train-[^/]*\.parquet")
@@ -38,9 +39,10 @@ def push_to_hub(
 ) -> str:
     """Publishes a selection as a data set.
 
-    The repository then has the configs ``default`` (the picked rows in pick order, images byte for byte),
-    ``scores`` (every row of the pool: id, scores, statuses, rank) and ``random_baseline`` (row ids of random
-    subsets of the same size, see `hf_vitselect.baselines`), which replace older ones of these names; and
+    The repository then has the configs ``default`` (the picked rows in pick order, images byte for byte, also
+    where they lay in files), ``scores`` (every row of the pool: id, scores, statuses, rank) and
+    ``random_baseline`` (row ids of random subsets of the same size, see `hf_vitselect.baselines`), which
+    replace older ones of these names; and
     ``recipe.json``, ``picks.json`` (row ids and gains), ``run.yaml``, ``plots/`` and ``examples/``.
 
     Until the data has been read back from the Hub, the card says that the repository is incomplete; the final
@@ -66,7 +68,8 @@ def push_to_hub(
 
     Raises:
         ColumnError: if the rows have columns of the names that ``scores`` adds.
-        HubError: if the id is no repository id or the pool's own, if the Hub refuses, if a private
+        HubError: if an image of the rows cannot be read, or another cell of them names a file of this
+            machine; if the id is no repository id or the pool's own, if the Hub refuses, if a private
             repository was asked for and a public one is there, if the card that is there cannot be read, or
             if what is read back is not what was pushed.
 
@@ -85,7 +88,8 @@ def push_to_hub(
     refuse_reserved(selection.dataset.features)
     plots = report.plots(selection) if plots is None else plots
     record = None if run is None else card.RunRecord.read(run)
-    content = _Content(selection, publish, plots, record, token)
+    rows = embedded(selection.dataset) if publish == "rows" else None
+    content = _Content(selection, rows, publish, plots, record, token)
     api = HfApi(token=token)
     with explained(repo_id, token):
         url = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
@@ -140,9 +144,10 @@ class _Branch:
 
 @dataclass(frozen=True)
 class _Content:
-    """What is pushed."""
+    """What is pushed; without ``rows`` the ids and scores only."""
 
     selection: Selection
+    rows: Dataset | None
     publish: card.Publish
     plots: Mapping[str, bytes]
     run: card.RunRecord | None
@@ -234,13 +239,9 @@ def _push_data(branch: _Branch, content: _Content) -> DatasetDict:
     subsets = {
         name: Dataset.from_dict({"row_id": [ids[row] for row in rows]}) for name, rows in drawn.items()
     }
-    configs = {
-        "default": {"train": selection.dataset},
-        "scores": {"train": selection.scores},
-        "random_baseline": subsets,
-    }
-    if content.publish == "indices":
-        del configs["default"]
+    configs = {"scores": {"train": selection.scores}, "random_baseline": subsets}
+    if content.rows is not None:
+        configs = {"default": {"train": content.rows}, **configs}
     for name, splits in configs.items():
         # A whole DatasetDict, because pushing one split leaves an older push's features in the card.
         DatasetDict(splits).push_to_hub(

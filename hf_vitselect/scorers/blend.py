@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.column_scorer import ColumnScorer
 from hf_vitselect.columns import read_scores
-from hf_vitselect.errors import ColumnError
+from hf_vitselect.errors import ColumnError, RowError
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,16 +125,16 @@ class Blend(ColumnScorer):
         return cls(weights, scales, product=product, column=column)
 
     @property
-    def features(self) -> Features:
-        """The blend and the status."""
-        return Features({self.column: Value("float32"), self.status_column: Value("string")})
+    def values(self) -> Features:
+        """The blend."""
+        return Features({self.column: Value("float32")})
 
     @property
     def inputs(self) -> Mapping[str, Any]:
         """The blended columns."""
         return {name: Value("float64") for name in self.weights}
 
-    def score_rows(self, rows: Dataset) -> dict[str, list[Any]]:
+    def score_rows(self, rows: Dataset) -> list[tuple[Any, ...] | RowError]:
         """Blends the rows that have all scores."""
         if missing := [name for name in self.weights if name not in rows.column_names]:
             raise ColumnError(f"the blend reads {missing}, got {rows.column_names}; add those columns")
@@ -147,9 +147,7 @@ class Blend(ColumnScorer):
                 scaled = self.scales[name](scores) if name in self.scales else scores
                 blend = blend * scaled**weight if self.product else blend + weight * scaled
             values = blend.astype(np.float32)
-        merged[(merged == "ok") & ~np.isfinite(values)] = "non_finite"
-        found = [v if status == "ok" else None for v, status in zip(values.tolist(), merged, strict=True)]
-        return {self.column: found, self.status_column: merged.tolist()}
+        return self.values_or_errors(rows, values.tolist(), merged)
 
     def recipe(self) -> dict[str, Any]:
         """The scales by what they hold, in short."""

@@ -35,8 +35,9 @@ class CapabilityScorer(ChatScorer):
     it.
 
     Adds ``capability`` (float32, 0 to 5, the mean of all), ``capability_<name>`` for each of the 14 (float32,
-    0 to 5), ``capability_style`` (string, one of nine), ``capability_answer`` (string, what the model said)
-    and ``capability_status``. An answer that is no such JSON object gives nulls and ``bad_row``.
+    0 to 5), ``capability_style`` (string, one of nine), ``capability_answer`` (string, what the model said),
+    ``capability_status`` and ``capability_reason``. An answer that is no such JSON object gives nulls and
+    ``bad_row``.
 
     Args:
         model, base_url, provider, api_key_env, seed, timeout, retries, concurrency: as in `JudgeScore`.
@@ -82,21 +83,29 @@ class CapabilityScorer(ChatScorer):
         )
 
     @property
-    def features(self) -> Features:
-        """The mean, every capability, the style, what the model said, the status."""
+    def values(self) -> Features:
+        """The mean, every capability, the style, what the model said."""
         numbers = [self.column, *(f"{self.column}_{name}" for name in CAPABILITIES)]
-        texts = [f"{self.column}_style", f"{self.column}_answer", self.status_column]
+        texts = [f"{self.column}_style", f"{self.column}_answer"]
         return Features(
             {name: Value("float32") for name in numbers} | {name: Value("string") for name in texts}
         )
 
-    def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
+    def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
         """Asks for all rows, several at a time."""
         questions = [_question(row) for row in rows]
         asked = [question for question in questions if not isinstance(question, RowError)]
         given = iter(self.loaded.ask(asked, self.concurrency))
-        found = [_cells(it if isinstance(it, RowError) else next(given)) for it in questions]
-        return {name: [cells[i] for cells in found] for i, name in enumerate(self.features)}
+        results = [it if isinstance(it, RowError) else next(given) for it in questions]
+        return [it if isinstance(it, RowError) else self._read(it) for it in results]
+
+    def _read(self, answer: str) -> tuple[Any, ...] | RowError:
+        found = read_capabilities(answer)
+        if found is None:
+            known = {f"{self.column}_answer": answer}
+            return RowError("bad_row", f"no capabilities as JSON in {answer!r}", known)
+        numbers, style = found
+        return math.fsum(numbers) / len(numbers), *numbers, style, answer
 
 
 def read_capabilities(answer: str) -> tuple[list[float], str] | None:
@@ -132,13 +141,3 @@ def _address(picture: Picture) -> str:
     except Exception as error:  # Pillow's plugins raise what they like.
         raise RowError("image_error", f"{len(data)} bytes that do not decode: {error}") from error
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _cells(result: str | RowError) -> list[Any]:
-    answer = None if isinstance(result, RowError) else result
-    found = None if answer is None else read_capabilities(answer)
-    if found is None:
-        status = result.status if isinstance(result, RowError) else "bad_row"
-        return [*[None] * (len(CAPABILITIES) + 2), answer, status]
-    numbers, style = found
-    return [math.fsum(numbers) / len(numbers), *numbers, style, answer, "ok"]

@@ -1,6 +1,6 @@
 """CLIP features of picture and text (Self-Filter, arXiv 2402.12501, section 3.2 and its code)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,6 @@ import numpy as np
 from datasets import Features, List, Value
 
 from hf_vitselect.clip_scorer import ClipFeatureScorer
-from hf_vitselect.errors import RowError
 from hf_vitselect.views import View, whole
 
 if TYPE_CHECKING:
@@ -40,22 +39,15 @@ class ClipEmbedding(ClipFeatureScorer):
     signal = "embedding"
 
     @property
-    def features(self) -> Features:
-        """The fixed-length vector and the status; reads the model's configuration, not its weights."""
+    def values(self) -> Features:
+        """The fixed-length vector; reads the model's configuration, not its weights."""
         identity = self._identity()
         width = _width(identity["model"], identity.get("commit"), identity.get("digest"))
-        vector = List(Value("float32"), length=2 * width)
-        return Features({self.column: vector, self.status_column: Value("string")})
+        return Features({self.column: List(Value("float32"), length=2 * width)})
 
-    def columns(self, rows: Sequence[Mapping[View, "ClipFeatures"] | RowError]) -> dict[str, list[Any]]:
-        """The two features of every row, joined."""
-        return {
-            self.column: [
-                None if isinstance(row, RowError) else np.concatenate([row[whole].image, row[whole].text])
-                for row in rows
-            ],
-            self.status_column: [row.status if isinstance(row, RowError) else "ok" for row in rows],
-        }
+    def row_values(self, results: Mapping[View, "ClipFeatures"]) -> tuple[Any, ...]:
+        """The two features, joined."""
+        return (np.concatenate([results[whole].image, results[whole].text]),)
 
 
 @lru_cache(maxsize=32)

@@ -1,6 +1,6 @@
 """CLIPScore of picture and text: one of Self-Filter's three input scores (arXiv 2402.12501, stage 1)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,20 +43,13 @@ class ClipScore(ClipFeatureScorer):
     signal = "clip_score"
 
     @property
-    def features(self) -> Features:
-        """The cosine and the status."""
-        return Features({self.column: Value("float32"), self.status_column: Value("string")})
+    def values(self) -> Features:
+        """The cosine."""
+        return Features({self.column: Value("float32")})
 
-    def columns(self, rows: Sequence[Mapping[View, "ClipFeatures"] | RowError]) -> dict[str, list[Any]]:
-        """The cosine of every row that has a picture."""
-        found = [row if isinstance(row, RowError) else _cosine(row[whole]) for row in rows]
-        return {
-            self.column: [None if isinstance(cosine, RowError) else cosine for cosine in found],
-            self.status_column: [cosine.status if isinstance(cosine, RowError) else "ok" for cosine in found],
-        }
-
-
-def _cosine(features: "ClipFeatures") -> float | RowError:
-    if not features.image.any():
-        return RowError("image_missing", "a row without picture has no cosine of image and text")
-    return float(np.clip(features.image @ features.text, -1, 1))  # rounding must not lead out of the range
+    def row_values(self, results: Mapping[View, "ClipFeatures"]) -> tuple[Any, ...]:
+        """The cosine of a row that has a picture."""
+        features = results[whole]
+        if not features.image.any():
+            raise RowError("image_missing", "a row without picture has no cosine of image and text")
+        return (float(np.clip(features.image @ features.text, -1, 1)),)  # rounding must not leave the range

@@ -53,9 +53,9 @@ class GraNdScorer(VLMScorer):
         self.parameters = parameters
 
     @property
-    def features(self) -> Features:
-        """The score and the status."""
-        return Features({self.column: Value("float32"), self.status_column: Value("string")})
+    def values(self) -> Features:
+        """The score."""
+        return Features({self.column: Value("float32")})
 
     def measure(self, rows: Sequence[Conversation | RowError]) -> list[float | RowError]:
         """The gradient norm of every row."""
@@ -75,11 +75,8 @@ class GraNdScorer(VLMScorer):
                 found.append(error)
         return found
 
-    def columns(self, rows: Sequence[Mapping[View, float] | RowError]) -> dict[str, list[Any]]:
-        """The norms that are finite, and the status of all."""
-        norms = [row.status if isinstance(row, RowError) else row[whole] for row in rows]
-        norms = ["non_finite" if isinstance(it, float) and not math.isfinite(it) else it for it in norms]
-        return {
-            self.column: [it if isinstance(it, float) else None for it in norms],
-            self.status_column: ["ok" if isinstance(it, float) else it for it in norms],
-        }
+    def row_values(self, results: Mapping[View, float]) -> tuple[Any, ...]:
+        """The norm, if it is finite."""
+        if not math.isfinite(results[whole]):
+            raise RowError("non_finite", "the gradient is not finite")
+        return (results[whole],)

@@ -42,8 +42,9 @@ class JudgeScore(ChatScorer):
     ``USER: ... ASSISTANT: ...`` and no picture. A seed and temperature 0 make most servers repeat
     themselves, and none promises it: keep the column, don't ask again.
 
-    Adds ``judge`` (float32, 0 to 10, higher = better), ``judge_answer`` (string, what the judge said) and
-    ``judge_status``. With another ``column`` all three take its name: ``x``, ``x_answer``, ``x_status``.
+    Adds ``judge`` (float32, 0 to 10, higher = better), ``judge_answer`` (string, what the judge said),
+    ``judge_status`` and ``judge_reason``. With another ``column`` all take its name: ``x``, ``x_answer``,
+    ``x_status``, ``x_reason``.
 
     The rating is the answer's first line, as Self-Filter's code reads it, but only if that is one number
     from 0 to 10 and its dressing: ``8``, ``8.5``, ``8/10``, ``8 out of 10``, ``Score: 8.``, ``**8**``. Any
@@ -118,25 +119,27 @@ class JudgeScore(ChatScorer):
         self.prompt = prompt
 
     @property
-    def features(self) -> Features:
-        """The rating, what the judge said, the status."""
-        return Features(
-            {
-                self.column: Value("float32"),
-                f"{self.column}_answer": Value("string"),
-                self.status_column: Value("string"),
-            }
-        )
+    def values(self) -> Features:
+        """The rating and what the judge said."""
+        return Features({self.column: Value("float32"), f"{self.column}_answer": Value("string")})
 
-    def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
+    def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
         """Asks for all rows, several at a time."""
         questions = [_question(row, self.prompt) for row in rows]
         asked = [question for question in questions if isinstance(question, str)]
         answers = self.loaded.ask(asked, self.concurrency)
         _warn(self.column, answers)
         given = iter(answers)
-        found = [_judged(next(given) if isinstance(question, str) else question) for question in questions]
-        return {name: [cells[i] for cells in found] for i, name in enumerate(self.features)}
+        results = [next(given) if isinstance(question, str) else question for question in questions]
+        return [it if isinstance(it, RowError) else self._judged(it) for it in results]
+
+    def _judged(self, answer: str) -> tuple[Any, ...] | RowError:
+        rating = read_rating(answer)
+        if rating is None:
+            return RowError(
+                "bad_row", f"no rating from 0 to 10 in {answer!r}", {f"{self.column}_answer": answer}
+            )
+        return rating, answer
 
 
 def read_rating(answer: str) -> float | None:
@@ -153,13 +156,6 @@ def _question(row: Conversation | RowError, prompt: str) -> str | RowError:
     if not any(turn.role == "assistant" and turn.text.strip() for turn in row.turns):
         return RowError("no_response", "there is no answer to rate")
     return prompt.replace(CONVERSATION, row.transcript)
-
-
-def _judged(result: str | RowError) -> tuple[float | None, str | None, str]:
-    if isinstance(result, RowError):
-        return None, None, result.status
-    rating = read_rating(result)
-    return rating, result, "bad_row" if rating is None else "ok"
 
 
 def _warn(column: str, answers: Sequence[str | RowError]) -> None:

@@ -1,11 +1,10 @@
 """Necessity: how badly the seed model answers a row (MLLM-Selector, arXiv 2503.20502)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from datasets import Features, Value
 
-from hf_vitselect.errors import RowError
 from hf_vitselect.response_scorer import ResponseScorer
 from hf_vitselect.views import View, whole
 
@@ -21,8 +20,8 @@ class NecessityScorer(ResponseScorer):
     Response tokens are what SFT supervises: every assistant turn and its end-of-turn token.
 
     Adds ``necessity`` (float32, nats per response token, at least 0, higher = more needed),
-    ``response_tokens`` (int32) and ``necessity_status``. With another ``column`` all three take its name:
-    ``x``, ``x_response_tokens``, ``x_status``.
+    ``response_tokens`` (int32), ``necessity_status`` and ``necessity_reason``. With another ``column`` all
+    take its name: ``x``, ``x_response_tokens``, ``x_status``, ``x_reason``.
 
     Args:
         model: the seed model, a Hub id or a folder; loaded at the first row, not before.
@@ -60,24 +59,17 @@ class NecessityScorer(ResponseScorer):
     signal = "necessity"
 
     @property
-    def features(self) -> Features:
-        """The score, the number of response tokens, the status."""
-        return Features(
-            {self.column: Value("float32"), self._tokens: Value("int32"), self.status_column: Value("string")}
-        )
+    def values(self) -> Features:
+        """The score and the number of response tokens."""
+        return Features({self.column: Value("float32"), self._tokens: Value("int32")})
 
     def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
         """The mean loss."""
         return losses[whole].mean
 
-    def columns(self, rows: Sequence[Mapping[View, "ResponseSignals"] | RowError]) -> dict[str, list[Any]]:
-        """The score, the number of response tokens where there is a score, the status."""
-        found = super().columns(rows)
-        tokens = [
-            None if score is None or isinstance(row, RowError) else len(row[whole].nll)
-            for row, score in zip(rows, found[self.column], strict=True)
-        ]
-        return found | {self._tokens: tokens}
+    def row_values(self, results: Mapping[View, "ResponseSignals"]) -> tuple[Any, ...]:
+        """The score and the number of response tokens."""
+        return (*super().row_values(results), len(results[whole].nll))
 
     @property
     def _tokens(self) -> str:

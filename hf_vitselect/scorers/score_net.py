@@ -1,6 +1,5 @@
 """Difficulty by a score net that was trained together with a model (Self-Filter, arXiv 2402.12501)."""
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ import numpy as np
 from datasets import Dataset, Features, Value
 
 from hf_vitselect.column_scorer import ColumnScorer
+from hf_vitselect.errors import RowError
 
 if TYPE_CHECKING:
     from hf_vitselect.score_net import ScoreNet
@@ -41,9 +41,9 @@ class ScoreNetScorer(ColumnScorer):
         super().__init__(column=column, model=str(model), revision=revision)
 
     @property
-    def features(self) -> Features:
-        """The difficulty and the status."""
-        return Features({self.column: Value("float32"), self.status_column: Value("string")})
+    def values(self) -> Features:
+        """The difficulty."""
+        return Features({self.column: Value("float32")})
 
     @property
     def inputs(self) -> Mapping[str, Any]:
@@ -55,22 +55,16 @@ class ScoreNetScorer(ColumnScorer):
         several: bool = self.loaded.is_batch(columns)
         return several
 
-    def score_rows(self, rows: Dataset) -> dict[str, list[Any]]:
+    def score_rows(self, rows: Dataset) -> list[tuple[Any, ...] | RowError]:
         """Runs the net; it is small enough for the CPU."""
         import torch
 
         inputs, statuses = self.loaded.read(rows)
         usable = np.flatnonzero(statuses == "ok")
-        difficulty: list[float | None] = [None] * len(statuses)
-        statuses = statuses.copy()
+        difficulty = np.zeros(len(statuses))
         with torch.inference_mode():
-            outputs = self.loaded(torch.from_numpy(inputs[usable])).tolist()
-        for i, output in zip(usable, outputs, strict=True):
-            if math.isfinite(output):
-                difficulty[i] = -output
-            else:
-                statuses[i] = "non_finite"
-        return {self.column: difficulty, self.status_column: statuses.tolist()}
+            difficulty[usable] = -self.loaded(torch.from_numpy(inputs[usable])).double().numpy()
+        return self.values_or_errors(rows, difficulty.tolist(), statuses)
 
     def load(self, identity: Mapping[str, Any]) -> "ScoreNet":
         """The net."""

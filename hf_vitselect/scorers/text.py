@@ -40,12 +40,11 @@ class TextEmbedding(Scorer):
         self.batch_size = batch_size
 
     @property
-    def features(self) -> Features:
-        """The fixed-length vector and the status; loads the model, which alone knows its dimension."""
-        vector = List(Value("float32"), length=self.loaded.get_embedding_dimension())
-        return Features({self.column: vector, self.status_column: Value("string")})
+    def values(self) -> Features:
+        """The fixed-length vector; loads the model, which alone knows its dimension."""
+        return Features({self.column: List(Value("float32"), length=self.loaded.get_embedding_dimension())})
 
-    def score_rows(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
+    def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
         """Embeds the rows that can be read."""
         texts = [row.transcript for row in rows if not isinstance(row, RowError)]
         found = iter(
@@ -55,14 +54,7 @@ class TextEmbedding(Scorer):
             if texts
             else []
         )
-        vectors: list[np.ndarray | None] = []
-        statuses: list[str] = []
-        for row in rows:
-            vector = None if isinstance(row, RowError) else np.asarray(next(found), dtype=np.float32)
-            finite = vector is not None and np.isfinite(vector).all()
-            vectors.append(vector if finite else None)
-            statuses.append(row.status if isinstance(row, RowError) else "ok" if finite else "non_finite")
-        return {self.column: vectors, self.status_column: statuses}
+        return [row if isinstance(row, RowError) else _finite(next(found)) for row in rows]
 
     def load(self, identity: Mapping[str, Any]) -> Any:
         """The sentence-transformers model."""
@@ -84,3 +76,8 @@ class TextEmbedding(Scorer):
                     type(encoder), source, revision=revision, config=encoder.config, used_as=TEXT_ENCODER
                 )
         return model
+
+
+def _finite(vector: Any) -> tuple[Any, ...] | RowError:
+    numbers = np.asarray(vector, dtype=np.float32)
+    return (numbers,) if np.isfinite(numbers).all() else RowError("non_finite", "the vector is not finite")

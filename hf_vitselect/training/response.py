@@ -1,10 +1,11 @@
 """TRL's SFTTrainer, on the response tokens that the scorers count."""
 
 import copy
-import logging
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,12 @@ from trl.trainer.utils import create_model_from_path
 
 from hf_vitselect.card import model_quick_start
 from hf_vitselect.encoding import Encoder, EndOfTurn, load_processor
-from hf_vitselect.errors import BudgetError, ModelError, RowError, counted, shown
+from hf_vitselect.errors import AllRefusedError, ModelError, RowError, counted, shown
 from hf_vitselect.sources import adapter_base
 from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
+from hf_vitselect.training.places import without_places
 from hf_vitselect.weights import load_errors, load_whole, refuse_unknown_dtype
-
-_logger = logging.getLogger(__name__)
 
 
 class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
@@ -119,6 +119,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             **options,
         )
 
+    _push: ExitStack | None = None
+    """What ends with the push that is going on, if there is one."""
+
     @property
     def dropped(self) -> dict[str, int]:
         """How many rows are left out, by status."""
@@ -164,6 +167,24 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             )
         self.complete_card(card, dataset_name)
         card.save(path)
+        if self._push is not None:  # Between here and the upload nothing is written.
+            name = self.base_model.config.name_or_path
+            self.args.output_dir = str(self._push.enter_context(without_places(path.parent, name)))
+
+    def push_to_hub(
+        self, commit_message: str | None = "End of training", blocking: bool = True, *args: Any, **kwargs: Any
+    ) -> Any:
+        """TRL's push, without the names of this machine's folders; it always waits for the upload."""
+        folder = self.args.output_dir
+        self._push = ExitStack()
+        try:
+            with self._push:
+                return super().push_to_hub(commit_message, True, *args, **kwargs)
+        finally:
+            self._push, self.args.output_dir = None, folder
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Nothing: a checkpoint names folders of this machine, and the whole model is pushed at the end."""
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
         """Adds to the card what a kind of training has to say of its data."""
@@ -260,9 +281,9 @@ def _without(
     refuse_long_rows(unusable, args, ids)
     found = f"{counted(unusable)}, {shown(unusable, ids)}"
     if len(unusable) == len(rows):
-        raise BudgetError(f"expected rows that can be trained on, got none among {len(rows)}: {found}")
+        raise AllRefusedError(f"expected rows that can be trained on, got none among {len(rows)}: {found}")
     if args.process_index == 0:
-        _logger.warning("%d of %d rows are left out: %s", len(unusable), len(rows), found)
+        warnings.warn(f"{len(unusable)} of {len(rows)} rows are left out: {found}", stacklevel=3)
     return rows.select([i for i in range(len(rows)) if i not in unusable])
 
 

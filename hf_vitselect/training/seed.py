@@ -9,11 +9,21 @@ import numpy as np
 from datasets import Dataset
 from trl import SFTConfig
 
+from hf_vitselect.card import published_recipe
 from hf_vitselect.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.encoding import Encoder, EndOfTurn
 from hf_vitselect.engines.ledger import write_atomically
-from hf_vitselect.errors import BudgetError, ModelError, RowError, RowSetError, counted, shown
+from hf_vitselect.errors import (
+    AllRefusedError,
+    BudgetError,
+    ModelError,
+    RowError,
+    RowSetError,
+    counted,
+    shown,
+)
+from hf_vitselect.refusals import Refusals, warn_if_most_are_refused
 from hf_vitselect.selection import Selection, budget_rows, find_rows
 from hf_vitselect.training.checks import row_errors
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
@@ -82,7 +92,7 @@ def train_seed_model(
     trainer.save_model()
     trainer.create_model_card()
     if trainer.is_world_process_zero():
-        record = {"recipe": selection.recipe, "row_ids": selection.row_ids}
+        record = {"recipe": published_recipe(selection), "row_ids": selection.row_ids}
         write_atomically(Path(args.output_dir, ROWS_FILE), json.dumps(record, indent=2).encode())
     return selection
 
@@ -117,6 +127,7 @@ def draw(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Sel
     """Uniformly random rows among those that the encoder can encode.
 
     Raises:
+        AllRefusedError: if there are none.
         BudgetError: if there are too few of them.
     """
     wanted = budget_rows(budget, len(pool))
@@ -131,16 +142,19 @@ def draw(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Sel
         if len(drawn) == wanted:
             break
     else:
-        raise BudgetError(
+        raise (BudgetError if drawn else AllRefusedError)(
             f"asked for {wanted} rows, but only {len(drawn)} of {len(pool)} can be trained on"
             + (f"; the others: {counted(passed)}, {shown(passed)}" if passed else "")
         )
+    refusals = Refusals.of_errors(len(drawn) + len(passed), passed.values())
+    warn_if_most_are_refused(refusals, "cannot be trained on", "the seed model is trained on the others")
     reasons = {
         "budget": budget,
         "rule": {"rule": "Random"},
         "seed": seed,
         "end_of_turn": encoder.inserted or "template",
         "dropped": counted(passed),
+        "dropped_reasons": dict(refusals.reasons),
         "row_ids": ROWS_FILE,
     }
     indices = np.asarray(drawn, dtype=np.int64)

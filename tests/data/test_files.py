@@ -12,7 +12,7 @@ from pools import png
 from hf_vitselect import NecessityScorer, score
 from hf_vitselect.data.files import files_digest, image_files
 from hf_vitselect.data.layouts import undecoded
-from hf_vitselect.errors import StaleRunError
+from hf_vitselect.errors import AllRefusedError, StaleRunError
 
 TALK = [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "red"}]
 INLINE = [{"role": "user", "content": [{"type": "image", "path": "0.png"}]}, TALK[1]]
@@ -21,6 +21,7 @@ FORMS = {
     "paths": [{"messages": TALK, "images": ["0.png"]}] * 2,
     "path or paths": [{"messages": TALK, "image": "0.png"}, {"messages": TALK, "image": ["0.png"]}],
     "numbered": [{"messages": TALK, "image_1": "0.png", "image_2": None}] * 2,
+    "parts in a text": [{"messages": json.dumps(INLINE)}] * 2,
     "parts": [{"messages": INLINE}] * 2,
 }
 
@@ -57,11 +58,18 @@ def test_files_are_known_by_size_and_time(rows, tmp_path, monkeypatch):
     assert len({*digests, files_digest(tables)}) == 3
 
 
+def score_or_reasons(rows, scorer):
+    try:
+        return score(rows, scorer)
+    except AllRefusedError as error:
+        return error.scored
+
+
 WAYS = {
     "map": lambda rows, scorer: rows.map(scorer, batched=True),
     "map single": lambda rows, scorer: rows.map(scorer),
     "map, two processes": lambda rows, scorer: rows.map(scorer, batched=True, num_proc=2),
-    "score": score,
+    "score": score_or_reasons,
 }
 
 
@@ -88,7 +96,9 @@ def test_files_that_stay_are_a_cache_hit(load, make, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("streaming", "named"), [(False, "image_files.missing: 1 then, 0 now"), (True, "other image files")]
 )
-def test_a_run_that_goes_on_says_that_files_are_others(load, make, tmp_path, streaming, named):
+def test_a_run_that_goes_on_says_that_files_are_others(make, tmp_path, monkeypatch, streaming, named):
+    monkeypatch.chdir(tmp_path)
+    load = write([*FORMS["path or paths"], {"messages": TALK, "image": None}], tmp_path)
     score(load(streaming=streaming), make(), tmp_path / "run")
     (tmp_path / "0.png").write_bytes(png())
     with pytest.raises(StaleRunError, match=named):

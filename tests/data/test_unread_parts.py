@@ -4,13 +4,13 @@ import logging
 
 import numpy as np
 import pytest
-from datasets import Dataset, Features, Image, List, Value
+from datasets import ClassLabel, Dataset, Features, Image, List, Value
 from pools import png
 from test_layouts import ANSWERED, ASKED, CELL, TWO, read, table_rows
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import Picture
-from hf_vitselect.data.layouts import find_layout
+from hf_vitselect.data.layouts import find_layout, read_table
 from hf_vitselect.data.turns import read_text
 from hf_vitselect.errors import LayoutError, RowError
 
@@ -250,6 +250,19 @@ def test_columns_beside_a_whole_conversation_are_let_be(columns):
 def test_a_column_of_images_by_any_name_is_an_error(kind):
     with pytest.raises(LayoutError, match="'screenshot'"):
         find_layout(Features({"prompt": Value("string"), "completion": Value("string"), "screenshot": kind}))
+
+
+@pytest.mark.parametrize("way", [lambda it: find_layout(it.features), table_rows], ids=["layout", "rows"])
+def test_answers_that_are_class_labels_are_an_error(way):
+    features = Features({"prompt": Value("string"), "completion": ClassLabel(names=["no", "yes"])})
+    with pytest.raises(LayoutError, match="int2str"):
+        way(Dataset.from_dict({"prompt": ["a"], "completion": [1]}, features=features))
+
+
+def test_map_too_sees_a_column_of_images_by_any_name():
+    row = {"prompt": "what?", "completion": "red", "screenshot": CELL}
+    with pytest.raises(LayoutError, match="'screenshot'"):
+        read_table(Dataset.from_list([row]).cast_column("screenshot", Image()).with_format("arrow")[:])
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,8 @@ class Length(Scorer):
         self.seconds = seconds
 
     @property
-    def features(self):
-        vector = List(Value("float32"), length=2)
-        return Features(
-            {self.column: Value("int32"), "embedding": vector, self.status_column: Value("string")}
-        )
+    def values(self):
+        return Features({self.column: Value("int32"), "embedding": List(Value("float32"), length=2)})
 
     def score_rows(self, rows):
         words = [row.turns[0].text for row in rows]
@@ -42,8 +39,7 @@ class Length(Scorer):
             self._act(word)
         time.sleep(self.seconds * len(rows))
         lengths = [len(row.transcript) for row in rows]
-        vectors = [[float(length), 1.0] for length in lengths]
-        return {self.column: lengths, "embedding": vectors, self.status_column: ["ok"] * len(rows)}
+        return [(length, [float(length), 1.0]) for length in lengths]
 
     def _act(self, word):
         if word == "exit":

@@ -19,7 +19,7 @@ TEXTS = [f"word{i}" for i in range(20)]
 
 
 def cells(dataset):
-    return dataset.select_columns(["length", "embedding", "length_status"])[:]
+    return dataset.select_columns(["length", "embedding", "length_status", "length_reason"])[:]
 
 
 def test_two_processes_give_the_numbers_of_one(tiny, tmp_path):
@@ -43,7 +43,9 @@ def test_both_processes_work_also_where_nothing_is_kept(tmp_path):
 def test_a_row_that_kills_is_lost_alone(tmp_path):
     scored = score(words("a", "signal", "c"), Length(tmp_path), tmp_path / "run", shard_size=2, workers=2)
     expected = cells(score(words("a", "sane", "c"), Length(tmp_path)))
-    for column, value in (("length", None), ("embedding", None), ("length_status", "worker_died")):
+    reason = "the worker died each time it scored this row"
+    lost = {"length": None, "embedding": None, "length_status": "worker_died", "length_reason": reason}
+    for column, value in lost.items():
         expected[column][1] = value
     assert cells(scored) == expected
 
@@ -100,13 +102,13 @@ class Mine(Scorer):
         super().__init__(column="mine")
 
     @property
-    def features(self):
-        return Features({"mine": Value("int32"), "mine_status": Value("string")})
+    def values(self):
+        return Features({"mine": Value("int32")})
 
     def score_rows(self, rows):
         print("noise from a library")
         time.sleep(seconds * len(rows))
-        return {"mine": [os.getpid()] * len(rows), "mine_status": ["ok"] * len(rows)}
+        return [(os.getpid(),)] * len(rows)
 
 seconds = SECONDS
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it

@@ -54,6 +54,7 @@ def test_columns_have_exact_types_and_need_no_model():
     assert list(ClipScore("no/such-model", column="fit").features.items()) == [
         ("fit", Value("float32")),
         ("fit_status", Value("string")),
+        ("fit_reason", Value("string")),
     ]
 
 

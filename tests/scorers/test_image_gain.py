@@ -58,4 +58,5 @@ def test_columns_have_exact_types_and_need_no_model():
     assert list(ImageGain("no/such-model", column="x").features.items()) == [
         ("x", Value("float32")),
         ("x_status", Value("string")),
+        ("x_reason", Value("string")),
     ]

@@ -431,7 +431,8 @@ def test_a_configuration_that_cannot_work_is_an_error(options, message):
 
 def test_columns_have_exact_types_and_need_no_server(server):
     scorer = JudgeScore("tiny", column="x")
-    types = {"x": Value("float32"), "x_answer": Value("string"), "x_status": Value("string")}
+    text = Value("string")
+    types = {"x": Value("float32"), "x_answer": text, "x_status": text, "x_reason": text}
     assert scorer.features == Features(types)
     scored = talk("red").map(judge(server, column="x"))
     assert isinstance(scored, Dataset)

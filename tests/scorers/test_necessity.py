@@ -39,11 +39,13 @@ def test_columns_have_exact_types(tiny):
         ("necessity", Value("float32")),
         ("response_tokens", Value("int32")),
         ("necessity_status", Value("string")),
+        ("necessity_reason", Value("string")),
     ]
     assert list(NecessityScorer("x", column="later").features) == [
         "later",
         "later_response_tokens",
         "later_status",
+        "later_reason",
     ]
 
 
@@ -205,5 +207,6 @@ def test_features_need_no_model():
             "necessity": Value("float32"),
             "response_tokens": Value("int32"),
             "necessity_status": Value("string"),
+            "necessity_reason": Value("string"),
         }
     )

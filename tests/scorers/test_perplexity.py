@@ -41,4 +41,5 @@ def test_columns_have_exact_types_and_need_no_model():
     assert list(PerplexityScorer("no/such-model").features.items()) == [
         ("perplexity", Value("float32")),
         ("perplexity_status", Value("string")),
+        ("perplexity_reason", Value("string")),
     ]

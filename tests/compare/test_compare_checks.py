@@ -1,13 +1,12 @@
 """What would end a comparison late is found before its first fine-tune."""
 
-import logging
-
 import pytest
 from datasets import List, Value
 from pools import assistant, mixed_pool, png, pool, user
 from test_compare import models, training
 
 from hf_vitselect import select_diverse
+from hf_vitselect.card import write_report
 from hf_vitselect.cli import main
 from hf_vitselect.compare import Method, compare, trials
 from hf_vitselect.errors import BudgetError, ColumnError, RowError, StaleRunError
@@ -45,11 +44,7 @@ BAD_ROWS = {
     "broken image": (ASKED, [b"x"], "image_error"),
     "no such file": (ASKED, ["nowhere.png"], "image_missing"),
     "empty answer": ([user("which?", 1), assistant("")], [png(2)], "no_response"),
-    "special token": (
-        [user("which <image>", 1), assistant("re<image>d")],
-        [png(2)],
-        "control_tokens|mismatch",
-    ),
+    "special token": ([user("which?", 1), assistant("re<image>d")], [png(2)], "control_tokens"),
     "two placeholders": ([user("which?", 2), assistant("red")], [png(2)], "placeholder_mismatch"),
     "too long": ([user("which? " * 900, 1), assistant("red")], [png(2)], "too_long"),
     "unknown role": ([{**user("which?", 1), "role": "moderator"}, assistant("red")], [png(2)], "bad_row"),
@@ -187,16 +182,17 @@ def test_one_seed_has_a_table_and_a_plot_without_intervals(one_seed):
     assert "not distinguishable from random with 1 seed" in str(comparison)
     assert "Infinity" not in (folder / "comparison.json").read_text()
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_left_out_are_said_once(scored_pool, tiny, tmp_path, caplog):
-    rows = pool([(ASKED, [b"x" if i == 3 else png(i)]) for i in range(6)])
-    with caplog.at_level(logging.WARNING):
-        compared(rows, tmp_path, tiny("llava").folder, selections={"any": Random()}, budgets=[6], matched=[])
-    assert (
-        "1 of 6 picked rows are left out of the fine-tunes: {'image_error': 1}, row 3: image_error"
-        in caplog.text
+    report = write_report(
+        select_diverse(mixed_pool(4), 2, rule=Random()), folder.parent / "r", run=folder.parent
     )
+    assert "one seed: no interval" in report.read_text()
+
+
+def test_the_left_out_are_said_once(tiny, tmp_path):
+    rows = pool([(ASKED, [b"x" if i == 3 else png(i)]) for i in range(6)])
+    message = "1 of 6 picked rows are left out of the fine-tunes: {'image_error': 1}, row 3: image_error"
+    with pytest.warns(UserWarning, match=message):
+        compared(rows, tmp_path, tiny("llava").folder, selections={"any": Random()}, budgets=[6], matched=[])
 
 
 def test_a_stale_trial_is_found_before_another_one_begins(untrained, one_seed, tiny):

@@ -1,0 +1,211 @@
+"""Makes rows whole before they leave this machine: images in them, and no file of it named."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import PureWindowsPath
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, Image, List
+
+from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.images import find_file
+from hf_vitselect.data.layouts import Layout, find_layout, read_table
+from hf_vitselect.data.roots import image_roots
+from hf_vitselect.data.stored import plain_rows
+from hf_vitselect.data.turns import image_cells, read_image
+from hf_vitselect.errors import HubError, RowError
+
+_BATCH = 100
+_SHOWN = 3
+_STORED = "bytes: binary, path: string"
+"""How `datasets` stores an image, or a file of another kind."""
+_SAID = ("role", "from", "content", "value", "text", "user", "assistant")
+"""Keys of what was said in a conversation, which may spell a path."""
+
+
+def embedded(dataset: Dataset) -> Dataset:
+    """The rows as they may leave: files that they name are in them, under their names without folders.
+
+    Returns:
+        The data set itself where nothing is to be done.
+
+    Raises:
+        HubError: if an image cannot be read, or is only a path inside a turn; or if any other cell names a
+            file of this machine.
+    """
+    layout, roots = find_layout(dataset.features), image_roots(dataset)
+    kinds = {field.name: str(field.type) for field in dataset.data.schema}
+    texts = [name for name, kind in kinds.items() if re.search("string|json|binary", kind)]
+    files = {
+        name: _Files(name in layout.image_columns, roots)
+        for name in texts
+        if name in layout.image_columns or _STORED in kinds[name]
+    }
+    named: dict[str, str] = {}
+    refused: dict[int, RowError] = {}
+    for i, (row, conversation) in enumerate(_rows(dataset.select_columns(texts))):
+        try:
+            for name, column in files.items():
+                column.look(row[name])
+            _refuse_paths_in_turns(row, conversation, layout)
+        except RowError as error:
+            refused[i] = error
+        # Rows from the Hub have told everybody already what they tell.
+        for name in row.keys() - files.keys() if roots is None else ():
+            for path in _local_paths(row[name], said=name in layout.columns):
+                named.setdefault(name, path)
+    _refuse(refused, named, len(dataset))
+    outside = {name: column for name, column in files.items() if column.outside}
+    if mixed := [name for name, column in outside.items() if column.remote]:
+        raise HubError(
+            f"expected images that are all URLs or all files, got both in {mixed}; download the images first"
+        )
+    if not outside:
+        return dataset
+    features = dataset.features.copy()
+    features |= {name: column.kind(features[name]) for name, column in outside.items()}
+    whole: Dataset = dataset.with_format("arrow").map(
+        partial(_embed, columns=outside, schema=features.arrow_schema),
+        batched=True,
+        batch_size=_BATCH,
+        writer_batch_size=_BATCH,
+        features=features,
+        desc="Embedding images",
+    )
+    return whole.with_format(None)
+
+
+@dataclass
+class _Files:
+    """A column that holds files.
+
+    Attributes:
+        images: whether it is one of the conversation's, whose cells have many forms.
+        roots: the folders that the files may lie in.
+        outside: whether a file is not in its row, or its name has folders.
+        lists: whether cells are lists of images.
+        remote: whether there are URLs, which are published as they are.
+    """
+
+    images: bool
+    roots: Sequence[str] | None
+    outside: bool = False
+    lists: bool = False
+    remote: bool = False
+
+    def look(self, cell: Any) -> None:
+        """Notes what a cell holds.
+
+        Raises:
+            RowError: if a file cannot be read.
+        """
+        self.whole(cell, read=self._note)
+        self.lists |= self.images and image_cells(cell) != [cell]
+
+    def whole(self, cell: Any, read: Callable[[Any], Any]) -> Any:
+        """The cell with all files as ``read`` gives them."""
+        if not self.images:
+            return _each_file(cell, read)
+        try:
+            cells = [read(image) for image in image_cells(cell)]
+        except (TypeError, ValueError) as error:
+            raise RowError("bad_row", f"not an image: {error}") from error
+        return cells if self.lists and cell is not None else cells[0] if cells else None
+
+    def read(self, cell: Any) -> dict[str, Any] | None:
+        """A file with its bytes, under its name without folders."""
+        picture = replace(read_image(cell), roots=self.roots)
+        if picture.data is None and picture.path is None:
+            return None
+        return {"bytes": picture.encoded(), "path": _name(picture.path)}
+
+    def kind(self, kind: Any) -> Any:
+        """The column's feature, images as images."""
+        if not self.images or isinstance(kind, Image) or isinstance(getattr(kind, "feature", None), Image):
+            return kind
+        return List(Image()) if self.lists else Image()
+
+    def _note(self, cell: Any) -> None:
+        picture = read_image(cell)
+        if picture.data is None and picture.path:
+            try:
+                find_file(picture.path, self.roots)
+            except RowError as error:
+                if error.status != "image_remote" or not isinstance(cell, str):
+                    raise
+                self.remote = True
+                return
+            self.outside = True
+        self.outside |= picture.path != _name(picture.path)
+
+
+def _rows(dataset: Dataset) -> Iterator[tuple[dict[str, Any], Conversation | RowError]]:
+    for table in dataset.with_format("arrow").iter(_BATCH):
+        yield from zip(plain_rows(table), read_table(table), strict=True)
+
+
+def _each_file(cell: Any, read: Callable[[Any], Any]) -> Any:
+    """A cell of any structure with its files read."""
+    if isinstance(cell, list):
+        return [_each_file(item, read) for item in cell]
+    if not isinstance(cell, Mapping):
+        return cell
+    if cell.keys() == {"bytes", "path"}:
+        return read(cell)
+    return {name: _each_file(item, read) for name, item in cell.items()}
+
+
+def _embed(table: pa.Table, columns: Mapping[str, _Files], schema: pa.Schema) -> pa.Table:
+    for name, column in columns.items():
+        cells = [column.whole(row[name], column.read) for row in plain_rows(table.select([name]))]
+        array = pa.array(cells, schema.field(name).type)
+        table = table.set_column(table.column_names.index(name), schema.field(name), array)
+    return table
+
+
+def _name(path: str | None) -> str | None:
+    return path and PureWindowsPath(path).name
+
+
+def _refuse_paths_in_turns(
+    row: Mapping[str, Any], conversation: Conversation | RowError, layout: Layout
+) -> None:
+    if isinstance(conversation, RowError):
+        return
+    beside = {read_image(cell).path for cell in layout.image_cells(row)}
+    paths = [picture.path for picture in conversation.pictures if picture.data is None]
+    if inside := [path for path in paths if path not in beside]:
+        raise RowError("image_missing", f"a turn holds only the path of its image, {inside[0]!r}")
+
+
+def _local_paths(cell: Any, said: bool) -> Iterator[str]:
+    """The texts of a cell that name a file of this machine, but for what was said in a conversation."""
+    if isinstance(cell, list):
+        for item in cell:
+            yield from _local_paths(item, said)
+    elif isinstance(cell, Mapping):
+        for name, item in cell.items():
+            yield from _local_paths(item, said and name in _SAID)
+    elif isinstance(cell, str) and not said:
+        path = os.path.expanduser(cell.removeprefix("file://"))
+        folder = os.path.dirname(path)
+        if os.path.isabs(path) and folder != "/" and len(cell) < 4096 and os.path.isdir(folder):
+            yield cell
+
+
+def _refuse(refused: Mapping[int, RowError], named: Mapping[str, str], rows: int) -> None:
+    if refused:
+        shown = "; ".join(f"row {i}: {error}" for i, error in list(refused.items())[:_SHOWN])
+        raise HubError(
+            f"expected rows whose images can be embedded, got {len(refused)} of {rows} others ({shown});\n"
+            'put the files there, or select without these rows (exclude=), or publish="indices"'
+        )
+    if named:
+        raise HubError(
+            f"expected rows that name no file of this machine, got {named} in the columns {list(named)};\n"
+            'select from a pool without them (dataset.remove_columns), or publish="indices"'
+        )

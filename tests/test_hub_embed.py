@@ -1,0 +1,130 @@
+"""What leaves this machine: rows with their images in them, and no name of a file of it."""
+
+import json
+
+import pytest
+from datasets import Dataset, Features, Image, Json, List, Value, load_dataset
+from pools import png, user
+
+from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.errors import HubError
+from hf_vitselect.hub.embed import embedded
+
+ROW = {"prompt": "what?", "completion": "red"}
+TURNS = [{"role": "user", "content": "<image><image>what?"}, {"role": "assistant", "content": "see /tmp/x/y"}]
+TEXTS = {"prompt": Value("string"), "completion": Value("string")}
+BYTES = {"bytes": png(5), "path": "/home/jane/a.png"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i in range(2):
+        (tmp_path / f"{i}.png").write_bytes(png(i))
+    return tmp_path
+
+
+def typed(cells, kind, name="image"):
+    rows = {"prompt": ["what?"] * len(cells), "completion": ["red"] * len(cells), name: cells}
+    return Dataset.from_dict(rows, features=Features({**TEXTS, name: kind}))
+
+
+FORMS = {
+    "strings": lambda a, b: Dataset.from_list([{**ROW, "image": a}, {**ROW, "image": b}]),
+    "a string or nothing": lambda a, b: Dataset.from_list([{**ROW, "image": a}, {**ROW, "image": None}]),
+    "lists": lambda a, b: Dataset.from_list([{**ROW, "images": [a, b]}, {**ROW, "images": [b]}]),
+    "lists as text": lambda a, b: Dataset.from_list([{**ROW, "images": json.dumps([a, b])}]),
+    "a string or a list": lambda a, b: Dataset.from_list(
+        [{**ROW, "image": a}, {**ROW, "image": [a, b]}], on_mixed_types="use_json"
+    ),
+    "of Json": lambda a, b: typed([a, [b, a]], Json()),
+    "numbered": lambda a, b: Dataset.from_list([{"messages": TURNS, "image_1": a, "image_2": b}]),
+    "Image": lambda a, b: typed([a, b, None], Image()),
+    "Image, not decoded": lambda a, b: typed([a, BYTES], Image(decode=False)),
+    "List of Image": lambda a, b: typed([[a, b], [], [BYTES]], List(Image()), "images"),
+    "records": lambda a, b: Dataset.from_list([{**ROW, "image": BYTES}, {**ROW, "image": {"path": a}}]),
+    "files of another column": lambda a, b: typed([[{"of": a}]], List({"of": Image()}), "more"),
+    "with a scheme": lambda a, b: Dataset.from_list([{**ROW, "image": f"file://{a}"}]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_images_are_embedded(folder, form):
+    rows = form(str(folder / "0.png"), str(folder / "1.png"))
+    whole = embedded(rows)
+    assert row_ids(whole) == row_ids(rows)
+    stored = str(whole.with_format("arrow")[:].to_pylist())
+    assert "PNG" in stored
+    assert "0.png" in stored
+    assert str(folder) not in stored
+    assert "jane" not in stored
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_what_is_embedded_decodes_and_is_left_alone(folder, form, tmp_path):
+    whole = embedded(form(str(folder / "0.png"), str(folder / "1.png")))
+    assert embedded(whole) is whole
+    assert "PngImageFile" in str(whole[0]) or "decode=False" in str(whole.features)
+    whole.to_parquet(tmp_path / "rows.parquet")
+    assert str(folder).encode() not in (tmp_path / "rows.parquet").read_bytes()
+    again = load_dataset("parquet", data_files=str(tmp_path / "rows.parquet"), split="train")
+    assert again.features == whole.features
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_missing_file_is_refused(folder, form):
+    with pytest.raises(HubError, match=r"expected rows whose images can be embedded, got . of .*no file at"):
+        embedded(form(str(folder / "2.png"), str(folder / "1.png")))
+
+
+PATHS = {
+    "a text": lambda path: {"source": path},
+    "a list": lambda path: {"sources": [None, path]},
+    "a record": lambda path: {"meta": {"where": {"it": path}}},
+    "a part of a turn": lambda path: {"messages": [{"role": "user", "content": "q", "file": path}]},
+    "with a scheme": lambda path: {"source": f"file://{path}"},
+    "a file that is gone": lambda path: {"source": f"{path}.gone"},
+}
+
+
+@pytest.mark.parametrize("more", PATHS.values(), ids=PATHS)
+def test_other_names_of_files_are_refused(folder, more):
+    rows = Dataset.from_list([{**ROW, "image": BYTES, **more(str(folder / "0.png"))}])
+    if "messages" in rows.column_names:
+        rows = rows.remove_columns(["prompt", "completion"])
+    with pytest.raises(HubError, match=r"(?s)name no file of this machine, got .*remove_columns"):
+        embedded(rows)
+
+
+def test_a_path_inside_a_turn_is_refused(folder):
+    parts = [{"type": "image", "image": str(folder / "0.png"), "text": None}]
+    rows = Dataset.from_list(
+        [
+            {
+                "messages": [
+                    {"role": "user", "content": parts},
+                    {"role": "assistant", "content": [{"type": "text", "text": "a", "image": None}]},
+                ]
+            }
+        ]
+    )
+    with pytest.raises(HubError, match="a turn holds only the path of its image"):
+        embedded(rows)
+
+
+def test_what_was_said_and_what_is_nowhere_here_are_no_names(folder):
+    said = [
+        user(str(folder / "0.png")),
+        {"role": "assistant", "content": [{"type": "text", "text": "/tmp/a"}]},
+    ]
+    rows = Dataset.from_list([{"messages": said, "source": "/no/such/folder/a.png", "url": "/", "n": 1}])
+    assert embedded(rows) is rows
+
+
+def test_urls_are_published_as_they_are_but_not_with_files(folder):
+    url = "https://x.org/a.png"
+    rows = Dataset.from_list([{**ROW, "image": url}, {**ROW, "image": None}])
+    assert embedded(rows) is rows
+    with pytest.raises(HubError, match="all URLs or all files"):
+        embedded(Dataset.from_list([{**ROW, "image": url}, {**ROW, "image": str(folder / "0.png")}]))
+    with pytest.raises(HubError, match="image_remote"):
+        embedded(typed([{"bytes": None, "path": url}], Image()))
