@@ -13,17 +13,15 @@ from numpy.typing import NDArray
 
 from hf_vitselect.columns import read_column
 from hf_vitselect.errors import AllRefusedError, RowError
+from hf_vitselect.sources import without_folders
 
 LONGEST_REASON = 200
 _OBJECTS = re.compile(r" ?<[\w.]+ object at 0x[0-9a-f]+>")  # an address is another one each time
-_QUOTED_FOLDERS = re.compile(r"""(?<=['"])(?:file://)?(?:[A-Za-z]:)?[\\/~][^'"]*[\\/](?=[^'"\\/]*['"])""")
-_FOLDERS = re.compile(r"""(?<![\w:/.\\])(?:file://|~|[A-Za-z]:)?[\\/]{1,2}(?:[^\s\\/'":,;]+[\\/])+""")
 
 
 def reason_of(error: RowError) -> str:
     """A row's reason as a column holds it: one short line that is the same on every machine."""
-    text = _OBJECTS.sub("", " ".join(error.message.split()))
-    text = _FOLDERS.sub("", _QUOTED_FOLDERS.sub("", text))
+    text = without_folders(_OBJECTS.sub("", " ".join(error.message.split())))
     if len(text) > LONGEST_REASON:
         text = f"{text[: LONGEST_REASON - 1]}…"
     return text.encode("utf-8", "replace").decode()

@@ -37,6 +37,7 @@ def read_in_every_way() -> dict[str, Any]:
     from PIL import Image as PILImage
 
     from hf_vitselect import ClipEmbedding, push_to_hub, score, select_diverse
+    from hf_vitselect.errors import AllRefusedError
     from hf_vitselect.rules import Random
 
     home, api = Path(os.environ["HF_HOME"]), HfApi()
@@ -67,6 +68,12 @@ def read_in_every_way() -> dict[str, Any]:
     def statuses(scored: Dataset) -> list[str]:
         return scored["embedding_status"][:]
 
+    def scored(*arguments: Any, **options: Any) -> list[str]:
+        try:
+            return statuses(score(*arguments, **options))
+        except AllRefusedError as error:
+            return statuses(error.scored)
+
     for name in (*files, "structs"):
         pool = load_dataset(f"tester/{name}", split="train")
         stream = load_dataset(f"tester/{name}", split="train", streaming=True)
@@ -75,17 +82,17 @@ def read_in_every_way() -> dict[str, Any]:
         saved = load_from_disk(str(home / name / "dataset"))
         seen[name] = {
             "map": statuses(pool.map(clip, batched=True)),
-            "shards": statuses(score(pool, clip, home / f"{name}-shards")),
-            "stream": statuses(score(stream, clip, home / f"{name}-stream")),
+            "shards": scored(pool, clip, home / f"{name}-shards"),
+            "stream": scored(stream, clip, home / f"{name}-stream"),
         }
         if name == "strings":
             seen[name] |= {
                 "map of one row": statuses(pool.map(clip)),
                 "map in processes": statuses(pool.map(clip, batched=True, num_proc=2)),
-                "a worker": statuses(score(pool, clip, workers=1)),
-                "a mapped pool": statuses(score(pool.map(lambda row: {"more": 1}), clip)),
-                "a saved selection": statuses(score(saved, clip)),
-                "a shuffled pool": statuses(score(pool.shuffle(seed=1).flatten_indices(), clip)),
+                "a worker": scored(pool, clip, workers=1),
+                "a mapped pool": scored(pool.map(lambda row: {"more": 1}), clip),
+                "a saved selection": scored(saved, clip),
+                "a shuffled pool": scored(pool.shuffle(seed=1).flatten_indices(), clip),
             }
         try:
             seen[name]["push"] = push_to_hub(selection, f"tester/{name}-subset")

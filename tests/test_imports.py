@@ -17,7 +17,7 @@ FLOORS = [
     {"loading", "explain"},
     {"rules", "sources"},
     {"data", "columns", "diversity"},
-    {"make_up", "refusals"},
+    {"make_up", "refusals", "rows"},
     {"answers", "templates", "views", "weights"},
     {"encoding"},
     {"packing", "ahead", "signals", "forward"},

@@ -68,8 +68,9 @@ def _named(table: pa.Table) -> Iterator[Picture]:
 
 def _may_name_files(table: pa.Table, layout: Layout) -> pa.Array:
     """Which rows to look at: most pools hold the bytes of all images, and are then done at once."""
-    kinds = [str(table.schema.field(name).type) for name in layout.text_columns]
-    if any(word in kind for kind in kinds for word in _STORES_INLINE_IMAGES):
+    kinds = {name: str(table.schema.field(name).type) for name in layout.text_columns}
+    as_text = any("string" in kinds[name][:12] for name in kinds.keys() - {"prompt", "completion"})
+    if as_text or any(word in kind for kind in kinds.values() for word in _STORES_INLINE_IMAGES):
         return pa.array([True] * len(table))
     found = pa.array([False] * len(table))
     for name in layout.image_columns:

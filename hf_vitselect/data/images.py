@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -172,20 +173,16 @@ def refuse_resize(image: Image.Image, processor: Any) -> None:
     Raises:
         RowError: ``image_error`` if it would then have more than `MOST_RESIZED` pixels.
     """
-    size = getattr(processor, "size", None)
-    edges = (
-        [size.get(name) for name in ("shortest_edge", "longest_edge")]
-        if size is not None and hasattr(size, "get")
-        else [None]
-    )
-    if edges[0] is None or edges[-1] is not None:
+    size: Any = getattr(processor, "size", None)
+    edge = size.get("shortest_edge") if hasattr(size, "get") else None
+    if edge is None or size.get("longest_edge") is not None:
         return
     short, long = sorted(image.size)
-    if edges[0] ** 2 * long > MOST_RESIZED * short:
+    if edge**2 * long > MOST_RESIZED * short:
         raise RowError(
             "image_error",
             f"{image.width} x {image.height}: more than {MOST_RESIZED:,} pixels once its shorter side is the "
-            f"processor's {edges[0]}",
+            f"processor's {edge}",
         )
 
 
@@ -201,10 +198,17 @@ def image_error(what: str) -> Iterator[None]:
 
 
 def _decode(data: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
         _refuse_size(image)
         ImageOps.exif_transpose(image, in_place=True)
         return to_rgb(image)
+
+
+@cache
+def _formats() -> list[str]:
+    """All that Pillow reads itself. It would hand EPS, which is a program, to Ghostscript."""
+    Image.init()
+    return [name for name in Image.ID if name != "EPS"]
 
 
 def _refuse_size(image: Image.Image) -> None:

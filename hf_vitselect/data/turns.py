@@ -44,6 +44,7 @@ MASK_KEYS = ("weight", "train", "loss")
 _logger = logging.getLogger(__name__)
 
 _ROLE_OF = {spelling: role for role, spellings in ROLES.items() for spelling in spellings}
+_READ_KEYS = {"role", "content", "from", "value", "user", "assistant"}
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _IMAGE_PARTS = ("image", "image_url", "input_image")
 _MEDIA_PARTS = ("video", "video_url", "input_video", "audio", "audio_url", "input_audio")
@@ -98,6 +99,8 @@ def refuse_unread(message: Any) -> None:
     """
     if not isinstance(message, Mapping):
         raise ValueError(f"expected a message with role and content, got {type(message).__name__}")
+    if message.keys() <= _READ_KEYS:  # as most are
+        return
     for key in MEDIA_KEYS:
         if not is_empty(message.get(key)):
             raise RowError("media_unsupported", f"a message has {key!r}")
@@ -303,7 +306,7 @@ def _part(role: str, part: Any) -> Iterator[str | Slot]:
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind in _MEDIA_PARTS:
         raise RowError("media_unsupported", f"a part of type {kind!r}")
-    inline = [key for key in _INLINE_KEYS if kind and not is_empty(part.get(key))]
+    inline = [key for key in _INLINE_KEYS if kind and key in part and not is_empty(part[key])]
     other = [key for key in part if key not in _PART_KEYS and not is_empty(part[key])] if kind else []
     if kind in _TEXT_PARTS and not inline and not other:
         yield from _split(role, "" if part["text"] is None else read_text(part["text"]))
