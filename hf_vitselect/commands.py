@@ -443,7 +443,9 @@ def load_selection(folder: str) -> Selection:
     """
     if not Path(folder, "recipe.json").exists():
         near = nearest_path(folder) if not Path(folder).exists() else ""
-        raise UsageError(f"expected a folder that select wrote, got {folder!r}{near}")
+        raise UsageError(
+            f"expected a folder that select or Selection.save_to_disk wrote, got {folder!r}{near}"
+        )
     return Selection.load_from_disk(folder)
 
 

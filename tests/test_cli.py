@@ -189,8 +189,14 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
         ),
         ("select --dataset_name x --balance_quota uniform", "expected balance= beside it"),
         ("select --dataset_name x --budget 12k", "budget: expected rows (1200) or a share"),
-        ("train --selection nowhere --model_name_or_path m --output_dir o --use_cpu true", "select wrote"),
-        ("push --selection nowhere --repo_id a/b", "expected a folder that select wrote, got 'nowhere'"),
+        (
+            "train --selection nowhere --model_name_or_path m --output_dir o --use_cpu true",
+            "Selection.save_to_disk wrote",
+        ),
+        (
+            "push --selection nowhere --repo_id a/b",
+            "expected a folder that select or Selection.save_to_disk wrote, got 'nowhere'",
+        ),
         ("select --config none.yaml", "got 'none.yaml', which is not there; did you mean 'one.yaml'?"),
         ("select --config", "--config: expected a YAML file"),
         ("select --config one.yaml", "one.yaml, line 2 is no YAML"),
