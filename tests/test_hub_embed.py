@@ -11,7 +11,7 @@ from hf_vitselect.errors import HubError
 from hf_vitselect.hub.embed import embedded
 
 ROW = {"prompt": "what?", "completion": "red"}
-TURNS = [{"role": "user", "content": "<image><image>what?"}, {"role": "assistant", "content": "see /tmp/x/y"}]
+TURNS = [{"role": "user", "content": "<image><image>what?"}, {"role": "assistant", "content": "see /home/me"}]
 TEXTS = {"prompt": Value("string"), "completion": Value("string")}
 BYTES = {"bytes": png(5), "path": "/home/jane/a.png"}
 
@@ -114,7 +114,7 @@ def test_a_path_inside_a_turn_is_refused(folder):
 def test_what_was_said_and_what_is_nowhere_here_are_no_names(folder):
     said = [
         user(str(folder / "0.png")),
-        {"role": "assistant", "content": [{"type": "text", "text": "/tmp/a"}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "/usr/bin/env"}]},
     ]
     rows = Dataset.from_list([{"messages": said, "source": "/no/such/folder/a.png", "url": "/", "n": 1}])
     assert embedded(rows) is rows

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -197,10 +198,17 @@ def image_error(what: str) -> Iterator[None]:
 
 
 def _decode(data: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
         _refuse_size(image)
         ImageOps.exif_transpose(image, in_place=True)
         return to_rgb(image)
+
+
+@cache
+def _formats() -> list[str]:
+    """All that Pillow reads itself. It would hand EPS, which is a program, to Ghostscript."""
+    Image.init()
+    return [name for name in Image.ID if name != "EPS"]
 
 
 def _refuse_size(image: Image.Image) -> None:

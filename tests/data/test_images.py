@@ -229,3 +229,9 @@ def test_an_image_that_does_not_fit_into_memory_is_its_rows_error(monkeypatch):
     monkeypatch.setattr(images, "to_rgb", run_out)
     with pytest.raises(RowError, match=r"image_error: .* MemoryError"):
         Picture(data=png()).decode()
+
+
+def test_a_program_is_no_image():
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    with pytest.raises(RowError, match="cannot identify image file"):
+        Picture(data=program).decode()
