@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -130,6 +131,18 @@ def _report_refusals(
         warn_if_most_are_refused(refusals, f"have no {column}", _ADVICE)
 
 
+def _warn_early(columns: pa.Table, scorers: Sequence[Scorer]) -> None:
+    """Says after the first shard, and not after hours, that nothing comes of it."""
+    for scorer in scorers:
+        names = (scorer.status_column, scorer.reason_column)
+        refusals = Refusals.of(zip(*(columns.column(name).to_pylist() for name in names), strict=True))
+        if refusals.refused == refusals.rows:
+            warnings.warn(
+                f"the first {refusals.rows:,} rows have no {scorer.column}: {refusals}; {_ADVICE}",
+                stacklevel=2,
+            )
+
+
 def recorded_scorers(dataset: Dataset | IterableDataset) -> list[dict[str, Any]]:
     """The recipes of the scorers that `score` has attached to this pool, in order."""
     scorers: list[dict[str, Any]] = read_record(dataset).get("scorers", [])
@@ -217,8 +230,13 @@ def _score_shards(
             if not ledger.path(shard).exists():  # another rank may have been faster
                 yield shard, inputs[shard * shard_size : (shard + 1) * shard_size]
 
+    first = [True]
+
     def keep(shard: int, rows: pa.Table, columns: pa.Table) -> None:
         ledger.write(shard, columns, digests[shard])
+        if first and len(missing) > 1:
+            first.clear()
+            _warn_early(columns, scorers)
         progress.update(len(rows))
 
     left = sum(len(of_shard[shard]) for shard in missing)

@@ -1,6 +1,7 @@
 """The parts of a card: licences, examples, a run's record."""
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,17 @@ def test_a_run_is_published_without_secrets_and_folders() -> None:
         "score": {"judge_api_key_env": "KEY", "rows": 3},
         "select": {"given": ["x", "y"]},
     }
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"), [(1, "+0.250 (one seed: no interval)"), (2, "+0.250 (no interval)")]
+)
+def test_a_comparison_without_an_interval_says_so(seeds: int, words: str, tmp_path: Path) -> None:
+    line = {"method": "mine", "rows": 2, "means": [0.5] * seeds, "matched": None}
+    line["random"] = {"mean": 0.25, "low": None, "high": None}
+    (tmp_path / "compare").mkdir()
+    (tmp_path / "compare" / "comparison.json").write_text(json.dumps({"lines": {"exact match": [line]}}))
+    assert [row["less random"] for row in RunRecord.read(tmp_path).comparison] == [words]
 
 
 def test_an_empty_run_tells_nothing(tmp_path: Path) -> None:

@@ -117,6 +117,11 @@ def test_a_selection_says_so_too_and_its_recipe_and_scores_keep_the_reason():
         select_diverse(scored, 5, by="x", rule=TopScore())
 
 
+def test_it_is_said_after_the_first_shard_already(tmp_path):
+    with pytest.warns(UserWarning, match=r"the first 2 rows have no x: 2 too_long \(no, thanks\)"):
+        score(refused(3), Fussy(column="x"), tmp_path / "run", shard_size=2)
+
+
 def test_one_scorer_of_several_without_a_score_is_a_warning():
     with pytest.warns(UserWarning, match=r"10 of 10 rows \(100%\) have no x"):
         scored = score(refused(10), [Fussy(column="x"), Easy(column="y")])

@@ -62,16 +62,20 @@ def _comparison(found: Mapping[str, Any]) -> list[dict[str, Any]]:
             "mean": fmean(line["means"]),
             "sd": stdev(line["means"]) if len(line["means"]) > 1 else None,
             "seeds": len(line["means"]),
-            **{f"less {name}": _interval(line[name]) for name in ("random", "matched") if line.get(name)},
+            **{
+                f"less {name}": _interval(line[name], len(line["means"]))
+                for name in ("random", "matched")
+                if line.get(name)
+            },
         }
         for evaluation, lines in found["lines"].items()
         for line in lines
     ]
 
 
-def _interval(found: Mapping[str, float | None]) -> str:
-    if found["low"] is None:  # with one seed there is no end to it
-        return f"{found['mean']:+.3f} (one seed: no interval)"
+def _interval(found: Mapping[str, float | None], seeds: int) -> str:
+    if found["low"] is None:  # JSON's way to say infinite
+        return f"{found['mean']:+.3f} ({'one seed: ' * (seeds == 1)}no interval)"
     return f"{found['mean']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
 
 

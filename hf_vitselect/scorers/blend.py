@@ -57,7 +57,7 @@ class Blend(ColumnScorer):
     Made by `Blend.fit`, which looks at the pool that it is to be applied to. A row of which one score is
     missing has none, and that score's status.
 
-    Adds ``blend`` (float32) and ``blend_status``.
+    Adds ``blend`` (float32), ``blend_status`` and ``blend_reason``.
 
     Example:
         >>> blend = Blend.fit(scored, {"necessity": 1.0, "clip_score": 0.5})  # doctest: +SKIP

@@ -22,7 +22,7 @@ class ClipEmbedding(ClipFeatureScorer):
     whole conversation as ``USER: ... ASSISTANT: ...`` without placeholders, cut to the model's context.
     A row without picture has a zero image half; several pictures are averaged and made unit length.
 
-    Adds ``embedding`` (float32, fixed length 2 x projection) and ``embedding_status``.
+    Adds ``embedding`` (float32, fixed length 2 x projection), ``embedding_status`` and ``embedding_reason``.
 
     Args:
         model: a CLIP or SigLIP model, a Hub id or a folder.

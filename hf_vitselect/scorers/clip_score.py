@@ -23,9 +23,9 @@ class ClipScore(ClipFeatureScorer):
     several pictures the unit features are averaged and made unit length first, so a row's score is the
     dot product of the two halves of its `ClipEmbedding`.
 
-    Adds ``clip_score`` (float32, -1 to 1, higher = text and picture fit better) and ``clip_score_status``.
-    A row without picture is ``image_missing``: it has no cosine, and a 0 would say that its text fits a
-    picture badly.
+    Adds ``clip_score`` (float32, -1 to 1, higher = text and picture fit better), ``clip_score_status`` and
+    ``clip_score_reason``. A row without picture is ``image_missing``: it has no cosine, and a 0 would say
+    that its text fits a picture badly.
 
     Args:
         model: a CLIP model, a Hub id or a folder.

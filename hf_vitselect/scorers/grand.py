@@ -20,7 +20,8 @@ class GraNdScorer(VLMScorer):
     gradient as large as the model, so it is for small models; by the output layer alone (tied input part left
     out) it costs a forward.
 
-    Adds ``grand`` (float32, 0 or more, higher = harder) and ``grand_status``. Rows are taken one by one.
+    Adds ``grand`` (float32, 0 or more, higher = harder), ``grand_status`` and ``grand_reason``. Rows are
+    taken one by one.
 
     Args:
         model: the model, a Hub id or a folder.

@@ -76,7 +76,8 @@ class MIWVScorer(ResponseScorer):
     question.
 
     Made by `MIWVScorer.fit`. Adds ``miwv`` (float32, nats per response token, any sign, higher = more to
-    learn) and ``miwv_status``; a row that `fit` has not seen, or that had no embedding, is ``bad_row``.
+    learn), ``miwv_status`` and ``miwv_reason``; a row that `fit` has not seen, or that had no embedding, is
+    ``bad_row``.
 
     Example:
         >>> miwv = MIWVScorer.fit(pool, "llava-hf/llava-1.5-7b-hf", over="embedding")  # doctest: +SKIP

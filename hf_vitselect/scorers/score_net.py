@@ -20,7 +20,7 @@ class ScoreNetScorer(ColumnScorer):
     text, so they must be in the pool already, or be added by a scorer that stands before this one.
 
     Adds ``score_net`` (float32, higher = harder, any sign; `NeighborPenalty` wants ``rescale="minmax"`` for
-    it) and ``score_net_status``.
+    it), ``score_net_status`` and ``score_net_reason``.
 
     Args:
         model: a `ScoreNet`'s Hub id or folder; `ScoreNetTrainer` saves it to ``output_dir/score_net``.

@@ -18,7 +18,8 @@ class TextEmbedding(Scorer):
     The text is the conversation as ``USER: ... ASSISTANT: ...`` without placeholders, cut to the
     model's context. Pictures are not looked at.
 
-    Adds ``embedding`` (float32, fixed length of the model's dimension) and ``embedding_status``.
+    Adds ``embedding`` (float32, fixed length of the model's dimension), ``embedding_status`` and
+    ``embedding_reason``.
 
     Args:
         model: a sentence-transformers model, a Hub id or a folder.

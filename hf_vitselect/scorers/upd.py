@@ -22,7 +22,7 @@ class UPDScorer(ResponseScorer):
     with the product of this and a grade, and with the distance to the rows picked before:
     `Blend` with ``product=True``, then `KCenter` with ``weighted=True``.
 
-    Adds ``upd`` (float32, 0 to 1, higher = harder) and ``upd_status``.
+    Adds ``upd`` (float32, 0 to 1, higher = harder), ``upd_status`` and ``upd_reason``.
 
     Args:
         model: the model, a Hub id or a folder.
