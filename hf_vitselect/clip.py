@@ -74,6 +74,12 @@ class Clip:
         self.model = loaded.to(device).eval()
         with load_errors(model, what="a CLIP model with its processor"):
             self.processor = AutoProcessor.from_pretrained(model, revision=revision)
+        for part in ("tokenizer", "image_processor"):
+            if not hasattr(self.processor, part):
+                raise ModelError(
+                    f"expected a CLIP model with a processor of texts and images, got {model}, whose "
+                    f"{type(self.processor).__name__} has no {part}; save the model's processor there"
+                )
 
     def features(
         self, rows: Sequence[Conversation | RowError], batch_size: int

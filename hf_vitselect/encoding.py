@@ -502,7 +502,7 @@ def _settings(config: Any) -> dict[str, Any]:
 
 def _probe_image() -> Picture:
     sink = io.BytesIO()
-    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(sink, "PNG")
+    Image.linear_gradient("L").convert("RGB").save(sink, "PNG")
     return Picture(data=sink.getvalue())
 
 

@@ -21,6 +21,7 @@ _QUOTED_FOLDERS = re.compile(r"""(?<=['"])(?:file://)?(?:[A-Za-z]:)?[\\/~][^'"]*
 _FOLDERS = re.compile(r"""(?<![\w:/.\\])(?:file://|~|[A-Za-z]:)?[\\/]{1,2}(?:[^\s\\/'":,;<>|*?`]+[\\/])+""")
 _RECORD = "hf_vitselect: "
 _NO_WEIGHTS = {"README.md", "training_args.bin"}
+_CONFIGS = ("config.json", "processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
 def identify(model: str, revision: str | None = None) -> dict[str, Any]:
@@ -63,7 +64,8 @@ def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | No
             `transformers` would put it.
     """
     folder = os.path.isdir(model)
-    found = Path(model, "adapter_config.json") if folder else _adapter_config(model, _commit(model, revision))
+    name = "adapter_config.json"
+    found = Path(model, name) if folder else _hub_file(model, name, _commit(model, revision))
     if found is None or not found.exists():
         return None
     config = json.loads(found.read_text())
@@ -79,6 +81,28 @@ def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | No
             "adapter_config.json away if the adapter is merged into the model, else config.json"
         )
     return str(base), config.get("revision")
+
+
+def remote_code(model: str, revision: str | None = None) -> list[dict[str, str]]:
+    """The code of other repositories that a model's files name, which ``trust_remote_code`` runs.
+
+    Code beside the weights belongs to the model's own digest or commit.
+
+    Args:
+        model: a Hub id or a folder.
+        revision: a commit, branch or tag on the Hub.
+
+    Returns:
+        ``{"model": repository, "commit": ...}`` for each, in the order of their names.
+    """
+    named: set[str] = set()
+    for name in _CONFIGS:
+        path = Path(model, name) if os.path.isdir(model) else _hub_file(model, name, revision)
+        config = json.loads(path.read_text()) if path is not None and path.exists() else {}
+        for classes in config.get("auto_map", {}).values():
+            classes = classes if isinstance(classes, list) else [classes]
+            named |= {each.partition("--")[0] for each in classes if each and "--" in each}
+    return [{"model": name, "commit": _commit(name, None)} for name in sorted(named)]
 
 
 def is_pinned(identity: Mapping[str, Any]) -> bool:
@@ -160,10 +184,10 @@ def _commit(model: str, revision: str | None) -> str:
     return str(commit)
 
 
-@lru_cache(maxsize=32)
-def _adapter_config(model: str, commit: str) -> Path | None:
+@lru_cache(maxsize=128)
+def _hub_file(model: str, name: str, revision: str | None) -> Path | None:
     try:
-        return Path(huggingface_hub.hf_hub_download(model, "adapter_config.json", revision=commit))
+        return Path(huggingface_hub.hf_hub_download(model, name, revision=revision))
     except (EntryNotFoundError, OSError):
         return None
 

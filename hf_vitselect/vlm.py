@@ -131,6 +131,7 @@ class VLM:
         attn_implementation: str | None = None,
         torch_compile: bool = False,
         trust_remote_code: bool = False,
+        code_revision: str | None = None,
     ) -> "VLM":
         """Loads a model and its processor from the Hub or a folder.
 
@@ -147,6 +148,7 @@ class VLM:
             attn_implementation: ``sdpa``, ``flash_attention_2``, ...; `transformers`' choice if None.
             torch_compile: whether to compile the layers.
             trust_remote_code: as in `transformers`.
+            code_revision: the commit of the code, if another repository has it.
 
         Raises:
             ModelError: if model or processor cannot be loaded, a weight is missing, the processor has no chat
@@ -168,6 +170,7 @@ class VLM:
             dtype=dtype,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
+            code_revision=code_revision,
         )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         vlm = cls(loaded.to(device), processor, max_length, end_of_turn=end_of_turn)

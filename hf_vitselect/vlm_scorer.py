@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hf_vitselect.measuring import MeasuringScorer
-from hf_vitselect.sources import identify
+from hf_vitselect.sources import identify, remote_code
 from hf_vitselect.templates import PROMPT_DATE
 
 if TYPE_CHECKING:
@@ -57,17 +57,18 @@ class VLMScorer(MeasuringScorer):
         return super().recipe() | {"prompt_date": PROMPT_DATE}
 
     def identify(self) -> dict[str, Any]:
-        """The exact weights, and the exact files of a processor that is named."""
+        """The exact weights, the exact files of a processor that is named, and code from elsewhere."""
         identity = super().identify()
         if isinstance(self.processor, str):
             identity = identity | {"processor": identify(self.processor)}
-        return identity
+        code = remote_code(str(self.model), identity.get("commit")) if self.trust_remote_code else []
+        return identity | {"code": code} if code else identity
 
     def load(self, identity: Mapping[str, Any]) -> "VLM":
         """The model with its processor."""
         from hf_vitselect.vlm import VLM
 
-        processor = self.processor
+        processor, code = self.processor, identity.get("code", [])
         return VLM.load(
             identity["model"],
             processor=processor if processor is None or isinstance(processor, str) else processor.load(),
@@ -79,6 +80,7 @@ class VLMScorer(MeasuringScorer):
             max_length=self.max_length,
             end_of_turn=self.end_of_turn,
             trust_remote_code=self.trust_remote_code,
+            code_revision=code[0]["commit"] if len(code) == 1 else None,
             **self.load_options(),
         )
 

@@ -178,7 +178,8 @@ def _is_no_load_report(record: logging.LogRecord) -> bool:
 
 
 def _advice(error: Exception) -> str:
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     first = first if len(first) <= 300 else f"{first[:300]}..."
     if isinstance(error, SafetensorError):
         return f"{first}; its weights are cut short or damaged: copy or download them again"

@@ -101,6 +101,16 @@ def test_its_files_belong_to_the_recipe(llava, processor):
     assert score(POOL, NecessityScorer(str(llava))).info.description.count('"processor": null') == 1
 
 
+def test_code_of_another_repository_belongs_to_the_recipe(llava, monkeypatch):
+    path = llava / "config.json"
+    classes = {"AutoModel": "lab/code--modeling.Model", "AutoConfig": "own.Config"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": classes}))
+    monkeypatch.setattr("hf_vitselect.sources._commit", lambda name, revision: f"commit of {name}")
+    recipe = NecessityScorer(str(llava), trust_remote_code=True).recipe()
+    assert recipe["identity"]["code"] == [{"model": "lab/code", "commit": "commit of lab/code"}]
+    assert "code" not in NecessityScorer(str(llava)).recipe()["identity"]
+
+
 def test_an_adapter_without_processor_files_takes_its_base_model_s(llava, tmp_path):
     model = AutoModelForImageTextToText.from_pretrained(llava)
     get_peft_model(model, LoraConfig(target_modules=["q_proj"])).save_pretrained(tmp_path / "lora")

@@ -121,6 +121,7 @@ def test_a_row_that_cannot_be_stored_is_a_bad_row(scorer, tmp_path, shard_size):
     stream = IterableDataset.from_generator(lambda: iter(rows), features=features)
     written = score(stream, scorer, tmp_path, shard_size=shard_size)
     assert written["necessity_status"][:] == ["ok", "bad_row", "ok"]
+    assert "surrogates not allowed" in written["necessity_reason"][1]
     assert written["messages"][:] == [TALK_OF_TEXT, None, TALK_OF_TEXT]
     assert written["n"][:] == [0, 1, 2]
     assert written.column_names == ["messages", "n", *scorer.features]

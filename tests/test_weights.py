@@ -93,6 +93,14 @@ def test_a_checkpoint_with_more_layers_than_its_configuration_is_refused(llava):
     assert "language_model.layers.1" in refusal(lambda: NecessityScorer(str(llava)).loaded)
 
 
+def test_a_tied_output_layer_may_be_missing(llava):
+    text = json.loads((llava / "config.json").read_text())["text_config"]
+    configure(llava, text_config=text | {"tie_word_embeddings": True}, tie_word_embeddings=True)
+    edit(llava, without("lm_head"))
+    model = NecessityScorer(str(llava)).loaded.model
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
 @pytest.mark.parametrize("unused", ["post_layernorm", "position_ids"])
 def test_weights_that_the_architecture_never_uses_may_be_missing(unused, llava, tiny):
     edit(llava, without(unused))

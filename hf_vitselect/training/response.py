@@ -92,6 +92,8 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         args = SFTConfig(max_length=None) if args is None else copy.copy(args)
         args = settled(args, evaluated=eval_dataset is not None)
         processing_class = processor_of(model, args, processing_class)
+        if args.eos_token is not None:  # TRL does so too, but after the labels are settled
+            getattr(processing_class, "tokenizer", processing_class).eos_token = args.eos_token
         if collator is None:
             collator = ResponseCollator(Encoder(processing_class, end_of_turn=end_of_turn))
             collator.encoder.check()

@@ -35,9 +35,9 @@ def write(rows, folder):
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
-    """Loads two rows about one file, anew each time."""
+    """Loads two rows about one file, and one without image, anew each time."""
     monkeypatch.chdir(tmp_path)
-    return write(FORMS["path or paths"], tmp_path)
+    return write([*FORMS["path or paths"], {"messages": TALK}], tmp_path)
 
 
 @pytest.fixture
@@ -75,10 +75,10 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_file_that_arrives_or_changes_is_scored(load, make, way, tmp_path):
-    assert way(load(), make())["necessity_status"][:] == ["image_missing"] * 2
+    assert way(load(), make())["necessity_status"][:] == ["image_missing", "image_missing", "ok"]
     (tmp_path / "0.png").write_bytes(png())
     first = way(load(), make())
-    assert first["necessity_status"][:] == ["ok"] * 2
+    assert first["necessity_status"][:] == ["ok"] * 3
     (tmp_path / "0.png").write_bytes(png(1))
     os.utime("0.png", (1, 1))
     assert way(load(), make())["necessity"][0] != first["necessity"][0]
@@ -89,7 +89,7 @@ def test_files_that_stay_are_a_cache_hit(load, make, tmp_path, monkeypatch):
     before = Hasher.hash(make())
     load().map(make(), batched=True)
     monkeypatch.setattr(NecessityScorer, "score_rows", lambda self, rows: pytest.fail("scored again"))
-    assert load().map(make(), batched=True)["necessity_status"][:] == ["ok"] * 2
+    assert load().map(make(), batched=True)["necessity_status"][:] == ["ok"] * 3
     assert Hasher.hash(make()) == before
 
 
