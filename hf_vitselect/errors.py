@@ -57,8 +57,10 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
         "Repair, shrink or replace the file.",
     ),
     "media_unsupported": (
-        "The row uses video or audio: a placeholder, a part of the content, or a column that is not empty.",
-        "Leave the row out, or put frames of the video into `images`.",
+        "The row uses video or audio: a placeholder, a part of the content, or a column that is not empty. "
+        "Or it has an image, and the model's processor is a tokenizer alone.",
+        "Leave the row out, put frames of the video into `images`, or give a processor of images as "
+        "`processor=`.",
     ),
     "placeholder_mismatch": (
         "There are more or fewer placeholders than images, their numbers are not 1 to n, or a placeholder is "
