@@ -242,8 +242,11 @@ def parse_flags(command: str, flags: Sequence[str]) -> tuple[Any, ...]:
             raise UsageError("--config: expected a YAML file, got nothing")
         config = read_config(flags[place + 1])
         del flags[place : place + 2]
+        variables = config.pop("env", None) or {}
+        if not isinstance(variables, Mapping):
+            raise UsageError(f"env: expected names and their values, got {variables!r}")
         # As in TRL's commands.
-        os.environ.update({str(name): str(value) for name, value in (config.pop("env", None) or {}).items()})
+        os.environ.update({str(name): str(value) for name, value in variables.items()})
     return _parse(command, config, flags, where="")
 
 
@@ -303,7 +306,11 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
     if given & {"-h", "--help"}:
         parser.parse_known_args(["--help"])
     missing = [
-        action.dest for action in parser._actions if action.required and not given & {*action.option_strings}
+        action.dest
+        for action in parser._actions
+        if (action.required or (action.dest == "model_name_or_path" and ModelConfig in COMMANDS[command]))
+        and not given & {*action.option_strings}
+        and config.get(action.dest) is None
     ]
     unknown = [
         flag for flag in sorted(given) if flag.startswith("--") and flag not in parser._option_string_actions
@@ -312,13 +319,14 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
         near = nearest(unknown[0], parser._option_string_actions)
         raise UsageError(f"{where}unknown flags {unknown}{near}; {help_line}")
     if missing:
-        raise UsageError(f"{where}missing {missing}; {help_line}")
+        stray = f", got {list(flags)} instead" if flags and not flags[0].startswith("--") else ""
+        raise UsageError(f"{where}missing {missing}{stray}; {help_line}")
     try:
         *parsed, rest = parser.parse_args_into_dataclasses(
             args=list(flags), return_remaining_strings=True, look_for_args_file=False
         )
-    except UsageError as error:
-        raise UsageError(f"{where}{error}") from error
+    except ValueError as error:  # Of the parser, or of TRL, which checks its own arguments.
+        raise UsageError(f"{where}{_of_training(str(error))}") from error
     if rest:
         raise UsageError(f"{where}expected flags and their values, got {rest} beside them; {help_line}")
     for arguments in parsed:
@@ -327,16 +335,33 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
     return tuple(parsed)
 
 
+def _of_training(message: str) -> str:
+    """TRL's word for a machine without a GPU, with the flag to give."""
+    if "use_cpu" in message:
+        return "expected a GPU that computes in bfloat16, got none; to train on the CPU give --use_cpu true"
+    return message
+
+
 def _settle_types(arguments: Any, where: str) -> None:
-    """Makes texts of what YAML took for numbers or mappings, and refuses what else has the wrong type."""
+    """Makes texts of what YAML took for numbers or mappings, lists of single texts, and refuses what else
+    has the wrong type.
+    """
     for name, hint in get_type_hints(type(arguments)).items():
         value = getattr(arguments, name)
-        if str in (hint, *get_args(hint)) and isinstance(value, (int, float)) and not isinstance(value, bool):
-            setattr(arguments, name, str(value))
-        elif str in (hint, *get_args(hint)) and isinstance(value, Mapping):
-            setattr(arguments, name, json.dumps(value))
-        elif not fits(value, hint):
+        if list in map(get_origin, (hint, *get_args(hint))) and value is not None:
+            value = [_as_text(item) for item in (value if isinstance(value, list) else [value])]
+        elif str in (hint, *get_args(hint)):
+            value = _as_text(value)
+        if not fits(value, hint):
             raise UsageError(f"{where}{name}: expected {type_words(hint)}, got {value!r}")
+        setattr(arguments, name, value)
+
+
+def _as_text(value: Any) -> Any:
+    """A number or a mapping as the text that a flag would have been; anything else as it is."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return json.dumps(value) if isinstance(value, Mapping) else value
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -364,7 +389,7 @@ def type_words(hint: Any) -> str:
     if get_origin(hint) in (Union, UnionType):
         return " or ".join(type_words(one) for one in get_args(hint) if one is not type(None))
     if get_origin(hint) is list:
-        return f"a list of {type_words(get_args(hint)[0])}"
+        return f"a list, each item {type_words(get_args(hint)[0])}"
     return {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}.get(
         hint, str(hint)
     )

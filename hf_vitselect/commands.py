@@ -57,7 +57,7 @@ from hf_vitselect.scorers import (
     UPDScorer,
 )
 from hf_vitselect.scoring import score
-from hf_vitselect.selection import Selection, budget_rows, select_diverse
+from hf_vitselect.selection import Selection, budget_rows, refuse_other_contents, select_diverse
 from hf_vitselect.summary import Summary, command_line, dropped, of_scored, of_seed, of_selection
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.seed import ROWS_FILE
@@ -201,7 +201,7 @@ def score_net_command(
         processing_class=prompt.processor_name_or_path,
         end_of_turn=prompt.end_of_turn,
     )
-    trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
+    trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
     trainer.save_model()
     scorer = ScoreNetScorer(str(out / "score_net"))
     return of_scored(
@@ -213,7 +213,14 @@ def select_command(args: SelectArguments) -> Summary:
     """Picks the subset and saves the selection."""
     rule, budget = make_rule(args), parse_budget(args.budget)
     if args.balance is None and args.balance_quota != SelectArguments.balance_quota:
-        raise UsageError(f"balance_quota: expected balance= beside it, got {args.balance_quota!r} alone")
+        raise UsageError(f"balance_quota: expected balance with it, got {args.balance_quota!r} alone")
+    out = Path(args.output_dir)
+    refuse_other_contents(out)
+    if out.resolve() in (path := Path(args.dataset_name).resolve(), *path.parents):
+        raise UsageError(
+            f"output_dir: expected another folder than the pool's, got {args.output_dir!r}: "
+            "it would be replaced"
+        )
     pool = load_pool(args)
     selection = select_diverse(
         pool,
@@ -245,7 +252,7 @@ def train_command(
         processing_class=prompt.processor_name_or_path,
         end_of_turn=prompt.end_of_turn,
     )
-    trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
+    trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
     trainer.save_model()
     trainer.create_model_card()
     pushed = trainer.push_to_hub() if training.push_to_hub else None
@@ -430,8 +437,28 @@ _DO: dict[str, Callable[..., Summary]] = {
 def command(name: str, arguments: tuple[Any, ...]) -> Summary:
     """Runs one command with its parsed arguments, and says what it did."""
     start = time.perf_counter()
+    for part in arguments:
+        if folder := getattr(part, "output_dir", None):
+            refuse_unwritable(folder)
     summary = _DO[name](*arguments)
     return replace(summary, facts={**summary.facts, "seconds": f"{time.perf_counter() - start:.1f}"})
+
+
+def refuse_unwritable(folder: str) -> None:
+    """Refuses an output folder that cannot be made or written to, before any work is done for it.
+
+    Raises:
+        UsageError: saying what is in the way.
+    """
+    there = Path(folder)
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise UsageError(f"output_dir: expected a folder, got {folder!r}, but {str(there)!r} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"output_dir: expected a folder to write to, got {folder!r}, but {str(there)!r} is read-only"
+        )
 
 
 def load_selection(folder: str) -> Selection:
@@ -472,6 +499,13 @@ def check_score(args: ScoreArguments) -> None:
     if unknown := [signal for signal in args.signals if signal not in _SIGNALS]:
         near = nearest(unknown[0], _SIGNALS)
         raise UsageError(f"signals: expected a list of some of {list(_SIGNALS)}, got {unknown}{near}")
+    if len(set(args.signals)) < len(args.signals):
+        raise UsageError(f"signals: expected each once, got {args.signals}")
+    if args.clip_name_or_path and args.text_name_or_path:
+        raise UsageError(
+            "expected clip_name_or_path or text_name_or_path, got both; each adds the column 'embedding': "
+            "give one"
+        )
     if args.dtype.removeprefix("torch.") not in _DTYPES:
         raise UsageError(
             f"dtype: expected one of {_DTYPES}, got {args.dtype!r}{nearest(args.dtype, _DTYPES)}"
@@ -481,7 +515,21 @@ def check_score(args: ScoreArguments) -> None:
             default = next(it for it in dataclasses.fields(args) if it.name == name)
             plain = default.default_factory() if callable(default.default_factory) else default.default
             if getattr(args, name) != plain:
-                raise UsageError(f"{name}: expected {needed} beside it, got {getattr(args, name)!r} alone")
+                raise UsageError(f"{name}: expected {needed} with it, got {getattr(args, name)!r} alone")
+
+
+def refuse_adapter_flags(model: ModelConfig) -> None:
+    """Refuses flags of an adapter where the whole model is fine-tuned.
+
+    Raises:
+        UsageError: naming one.
+    """
+    flags = [
+        it for it in dataclasses.fields(model) if it.name.startswith(("lora_", "use_rslora", "use_dora"))
+    ]
+    for item in flags if not model.use_peft else ():
+        if (value := getattr(model, item.name)) != item.default:
+            raise UsageError(f"{item.name}: expected use_peft with it, got {value!r} alone")
 
 
 def with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:
@@ -493,6 +541,7 @@ def with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:
             stacklevel=2,
         )
         training.assistant_only_loss = False
+    refuse_adapter_flags(model)
     training.model_init_kwargs = {
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,

@@ -1,6 +1,5 @@
 """A run: the chain of commands, each a stage in a folder."""
 
-import copy
 import json
 import os
 import sys
@@ -96,7 +95,7 @@ def _refuse_mistakes(stage: Stage) -> None:
     args, *others = parse_section(stage.command, stage.flags)
     for training in others:
         if isinstance(training, SFTConfig):
-            settled(copy.copy(training), evaluated=False)
+            settled(training, evaluated=False)
     if isinstance(args, SelectArguments):
         make_rule(args)
         budget_rows(parse_budget(args.budget), sys.maxsize)

@@ -173,11 +173,11 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
         ("score --dataset_name x --model_name_or_path m --signals necesity", "did you mean 'necessity'?"),
         (
             "score --dataset_name x --text_name_or_path m --clip_score true",
-            "expected clip_name_or_path beside it",
+            "expected clip_name_or_path with it",
         ),
         (
             "score --dataset_name x --text_name_or_path m --max_length 9",
-            "expected model_name_or_path beside it",
+            "expected model_name_or_path with it",
         ),
         ("score --dataset_name nofile.json --text_name_or_path m", "'nofile.json', which is not there"),
         ("select --dataset_name x --rule_kwargs [1]", "rule_kwargs: expected names and their values"),
@@ -187,7 +187,7 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
             'select --dataset_name x --rule_kwargs {"neighbors":1.5}',
             "expected neighbors to be a whole number",
         ),
-        ("select --dataset_name x --balance_quota uniform", "expected balance= beside it"),
+        ("select --dataset_name x --balance_quota uniform", "expected balance with it"),
         ("select --dataset_name x --budget 12k", "budget: expected rows (1200) or a share"),
         (
             "train --selection nowhere --model_name_or_path m --output_dir o --use_cpu true",

@@ -29,8 +29,8 @@ def raised(error, cause=None):
         (ImportError("needs flash_attn"), "needs flash_attn", 2),
         (raised(ValueError("of a library")), "--debug shows where", 2),
         (ValueError("\n".join("abcdef")), "a\nb\n(--debug", 2),
-        (TypeError("unsupported\noperand"), "TypeError: unsupported\nnobody expected this", 1),
-        (KeyboardInterrupt(), "finished shards are kept: the same command", 130),
+        (TypeError("unsupported\noperand"), "TypeError: unsupported\nthis is unexpected", 1),
+        (KeyboardInterrupt(), "finished shards are kept: the same command resumes", 130),
     ],
 )
 def test_an_error_is_at_most_three_lines_that_say_what_to_do(error, words, status):

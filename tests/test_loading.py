@@ -86,7 +86,7 @@ NOT_READ = {
         torn("broken.json", b'[{"prompt": "q"},\n {"prompt" "q"}]'),
         "line 2 of broken.json is no",
     ),
-    "empty.jsonl": (torn("empty.jsonl", b""), "cannot be read"),
+    "empty.jsonl": (torn("empty.jsonl", b""), "expected rows in"),
     "torn.parquet": (torn("torn.parquet", b"PAR1"), "cannot be read"),
     "none.csv": (torn("none.csv", b""), "cannot be read"),
     "model": (

@@ -1,6 +1,5 @@
 """What would end a comparison late, found before its first fine-tune."""
 
-import copy
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -69,7 +68,7 @@ def refuse_unable(setup: Setup) -> None:
         ColumnError, RowError: if a held-out row or its options cannot be used.
         ValueError: for an option of the training, or if there are no held-out rows.
     """
-    settled(copy.copy(setup.args), evaluated=False)
+    settled(setup.args, evaluated=False)
     checks = [given.check for given in setup.evaluations.values() if hasattr(given, "check")]
     if checks:
         options = {

@@ -215,8 +215,9 @@ def _difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> s
     plain = f"{name}: {_short(then.get(name))} then, {_short(now.get(name))} now"
     parent, _, last = name.rpartition(".")
     if last == "digest":
-        model = now.get(f"{parent}.model") or then.get(f"{parent}.model")
-        return f"{plain}: the files of {model} have changed" if model else plain
+        model = now.get(f"{parent}.model")
+        same = model is not None and model == then.get(f"{parent}.model")
+        return f"{plain}: the files of {model} have changed" if same else plain
     if last in ("pool", "dataset_name") and _HEX.fullmatch(str(now.get(name))):
         return f"{plain}: the pool has other rows, or the same in another order"
     if parent.rpartition(".")[2] == "reads":
