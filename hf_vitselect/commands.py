@@ -30,6 +30,7 @@ from hf_vitselect.arguments import (
     type_words,
 )
 from hf_vitselect.card import Publish, write_report
+from hf_vitselect.columns import LENGTHS, refuse_missing
 from hf_vitselect.compare import Method, compare, parse_method
 from hf_vitselect.compare.checks import refuse_unable
 from hf_vitselect.compare.trials import Setup
@@ -57,7 +58,13 @@ from hf_vitselect.scorers import (
     UPDScorer,
 )
 from hf_vitselect.scoring import score
-from hf_vitselect.selection import Selection, budget_rows, refuse_other_contents, select_diverse
+from hf_vitselect.selection import (
+    Selection,
+    budget_rows,
+    refuse_missing_columns,
+    refuse_other_contents,
+    select_diverse,
+)
 from hf_vitselect.summary import Summary, command_line, dropped, of_scored, of_seed, of_selection
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.seed import ROWS_FILE
@@ -314,16 +321,30 @@ def compare_command(
 
 
 def check_compare(
-    args: CompareArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
+    args: CompareArguments,
+    model: ModelConfig,
+    training: SFTConfig,
+    prompt: PromptArguments,
+    columns: Sequence[str] | None,
 ) -> None:
     """Refuses what no comparison can follow, held-out rows among it, before other stages of a run begin.
 
+    Args:
+        args, model, training, prompt: as in `compare_command`.
+        columns: that the pool will have; None if nobody knows.
+
     Raises:
+        ColumnError: if a column is missing.
         RowError: if a held-out row cannot be evaluated.
         ValueError: if there is no such selection, evaluation or option.
     """
     # A folder may be that of a selection which the run has yet to make.
-    _methods([text for text in args.selections if os.sep not in text], args.by)
+    methods = _methods([text for text in args.selections if os.sep not in text], args.by)
+    if columns is not None:
+        refuse_missing(args.columns, columns, "columns: expected a column")
+        for method in methods.values():
+            if isinstance(method, Method):
+                refuse_missing_columns(columns, method.rule, method.by, method.over)
     for budget in args.budgets:
         budget_rows(parse_budget(budget), sys.maxsize)
     setup = Setup.of(
@@ -530,6 +551,39 @@ def refuse_adapter_flags(model: ModelConfig) -> None:
     for item in flags if not model.use_peft else ():
         if (value := getattr(model, item.name)) != item.default:
             raise UsageError(f"{item.name}: expected use_peft with it, got {value!r} alone")
+
+
+def added_columns(args: ScoreArguments) -> list[str]:
+    """The columns that `score` will add, known without its models."""
+    given = {
+        **{f"{signal}{args.suffix}": args.model_name_or_path for signal in args.signals},
+        "embedding": args.clip_name_or_path or args.text_name_or_path,
+        "clip_score": args.clip_score,
+        "judge": args.judge,
+    }
+    main = [column for column, wanted in given.items() if wanted]
+    necessity = f"necessity{args.suffix}"
+    lengths = f"{necessity}_{LENGTHS}" if args.suffix else LENGTHS
+    more = [lengths] * (necessity in main) + ["judge_answer"] * ("judge" in main)
+    return [f"{column}{end}" for column in main for end in ("", "_status", "_reason")] + more
+
+
+def check_select(args: SelectArguments, columns: Sequence[str] | None) -> None:
+    """Refuses what no selection can follow, before other stages of a run begin.
+
+    Args:
+        args: as in `select_command`.
+        columns: that the pool will have; None if nobody knows.
+
+    Raises:
+        ColumnError: if a column is missing.
+        ValueError: if there is no such rule, budget or option.
+    """
+    rule = make_rule(args)
+    budget_rows(parse_budget(args.budget), sys.maxsize)
+    if columns is not None:
+        refuse_missing_columns(columns, rule, args.by, args.over)
+        refuse_missing([args.balance] * (args.balance is not None), columns, "balance: expected a column")
 
 
 def with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:

@@ -420,7 +420,7 @@ def _read_inputs(
     """What a rule reads, and of every row the status: ``ok`` if it can be picked."""
     if not isinstance(rule, Rule):
         raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
-    refuse_missing_columns(dataset, rule, score_column, feature_column)
+    refuse_missing_columns(dataset.column_names, rule, score_column, feature_column)
     # Without scores a rule still needs the pool's size; one that uses them has been refused above.
     scores, features, statuses = np.zeros(len(dataset)), None, np.full(len(dataset), "ok", dtype=object)
     if score_column in dataset.column_names:
@@ -431,13 +431,14 @@ def _read_inputs(
     return scores, features, statuses
 
 
-def refuse_missing_columns(dataset: Dataset, rule: Rule, score_column: str, feature_column: str) -> None:
+def refuse_missing_columns(
+    columns: Sequence[str], rule: Rule, score_column: str, feature_column: str
+) -> None:
     """Refuses a pool without the columns that a rule uses.
 
     Raises:
         ColumnError: naming the first one, and the nearest that are there.
     """
-    columns = dataset.column_names
     used = [score_column] * rule.uses_scores + [feature_column] * rule.uses_features
     refuse_missing(used, columns, "expected a column", "score the pool first")
     refuse_missing(rule.uses_columns, columns, f"{type(rule).__name__} uses the column")

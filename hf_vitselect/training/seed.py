@@ -74,7 +74,7 @@ def train_seed_model(
     """
     refuse_reserved(pool.features)
     budget_rows(fraction_or_rows, len(pool))
-    settled(args, evaluated=False)
+    args = settled(args, evaluated=False)
     processing_class = processor_of(model, args, processing_class)
     encoder = Encoder(processing_class, args.max_length, end_of_turn=end_of_turn)
     encoder.check()
