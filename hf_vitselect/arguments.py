@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
@@ -332,7 +332,17 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
     for arguments in parsed:
         if type(arguments).__module__ == __name__ and not isinstance(arguments, SFTConfig):
             _settle_types(arguments, where)
+        if isinstance(arguments, ModelConfig) and not arguments.use_peft:
+            _refuse_adapter_flags(arguments, where)
     return tuple(parsed)
+
+
+def _refuse_adapter_flags(model: ModelConfig, where: str) -> None:
+    """Refuses flags of an adapter where the whole model is fine-tuned."""
+    for item in fields(model):
+        value = getattr(model, item.name)
+        if item.name.startswith(("lora_", "use_rslora", "use_dora")) and value != item.default:
+            raise UsageError(f"{where}{item.name}: expected use_peft with it, got {value!r} alone")
 
 
 def _of_training(message: str) -> str:

@@ -65,7 +65,7 @@ from hf_vitselect.selection import (
     refuse_other_contents,
     select_diverse,
 )
-from hf_vitselect.summary import Summary, command_line, dropped, of_scored, of_seed, of_selection
+from hf_vitselect.summary import Summary, command_line, dropped, of_scored, of_seed, of_selection, train_line
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.seed import ROWS_FILE
 
@@ -280,6 +280,7 @@ def train_command(
                 selections=args.selection,
                 model_name_or_path=model.model_name_or_path,
                 output_dir="compare",
+                use_cpu="true" if training.use_cpu else None,
             )
         ],
     )
@@ -289,12 +290,12 @@ def compare_command(
     args: CompareArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
 ) -> Summary:
     """Compares selections with random rows."""
-    methods = _methods(args.selections, args.by)
+    methods, pool, held_out = _methods(args.selections, args.by), load_pool(args), _load_held_out(args)
     comparison = compare(
-        load_pool(args),
+        pool,
         methods,
         model.model_name_or_path,
-        _evaluations(args, training, prompt),
+        _evaluations(args, held_out, training, prompt),
         training.output_dir,
         budgets=[parse_budget(budget) for budget in args.budgets],
         seeds=args.seeds,
@@ -309,49 +310,58 @@ def compare_command(
         processes=args.processes,
     )
     out = Path(training.output_dir)
-    saved = [text for text in args.selections if Path(text, "recipe.json").exists()]
-    report = (
-        {"run_dir": out.parent, "output_dir": "report"} if out.name == "compare" else {"output_dir": "report"}
-    )
+    folders = [folder for text in args.selections for folder in (text, text.partition("=")[2]) if folder]
+    saved = next((folder for folder in folders if Path(folder, "recipe.json").exists()), None)
+    first = next(iter(methods.values()))
+    if saved is None and isinstance(first, Method):
+        next_line = _select_line(args, first)
+    else:
+        run_dir = out.parent if out.name == "compare" else None
+        next_line = command_line("report", selection=saved, run_dir=run_dir, output_dir="report")
     return Summary(
-        {"saved to": ", ".join(str(out / f"comparison.{kind}") for kind in ("md", "json", "png"))},
-        [command_line("report", selection=folder, **report) for folder in saved[:1]],
+        {
+            "rows": f"{len(pool):,} in the pool, {len(held_out):,} held out",
+            "saved to": ", ".join(str(out / f"comparison.{kind}") for kind in ("md", "json", "png")),
+        },
+        [next_line],
         str(comparison),
     )
 
 
+def _select_line(args: CompareArguments, method: Method) -> str:
+    """The command that selects as a method of a comparison does."""
+    fields = dataclasses.fields(method.rule)  # type: ignore[arg-type]
+    given = {it.name: getattr(method.rule, it.name) for it in fields}
+    chosen = {it.name: given[it.name] for it in fields if given[it.name] != it.default}
+    return command_line(
+        "select",
+        **_pool_flags(args),
+        budget=args.budgets[0],
+        rule=type(method.rule).__name__,
+        rule_kwargs=json.dumps(chosen) if chosen else None,
+        by=method.by if method.by != "necessity" else None,
+        over=method.over if method.over != "embedding" else None,
+        output_dir="selection",
+    )
+
+
 def check_compare(
-    args: CompareArguments,
-    model: ModelConfig,
-    training: SFTConfig,
-    prompt: PromptArguments,
-    columns: Sequence[str] | None,
+    args: CompareArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
 ) -> None:
     """Refuses what no comparison can follow, held-out rows among it, before other stages of a run begin.
 
-    Args:
-        args, model, training, prompt: as in `compare_command`.
-        columns: that the pool will have; None if nobody knows.
-
     Raises:
-        ColumnError: if a column is missing.
         RowError: if a held-out row cannot be evaluated.
         ValueError: if there is no such selection, evaluation or option.
     """
-    # A folder may be that of a selection which the run has yet to make.
-    methods = _methods([text for text in args.selections if os.sep not in text], args.by)
-    if columns is not None:
-        refuse_missing(args.columns, columns, "columns: expected a column")
-        for method in methods.values():
-            if isinstance(method, Method):
-                refuse_missing_columns(columns, method.rule, method.by, method.over)
+    _planned_methods(args)
     for budget in args.budgets:
         budget_rows(parse_budget(budget), sys.maxsize)
     setup = Setup.of(
         str(model.model_name_or_path),
         with_model_options(model, training),
         get_peft_config(model),
-        _evaluations(args, training, prompt),
+        _evaluations(args, _load_held_out(args), training, prompt),
         prompt.processor_name_or_path,
         prompt.end_of_turn,
     )
@@ -365,10 +375,15 @@ def _methods(texts: Sequence[str], by: str) -> dict[str, Method | Selection]:
     return dict(methods)
 
 
+def _planned_methods(args: CompareArguments) -> dict[str, Method | Selection]:
+    """The methods but for folders, which may be those of selections that the run has yet to make."""
+    return _methods([text for text in args.selections if os.sep not in text], args.by)
+
+
 def _evaluations(
-    args: CompareArguments, training: SFTConfig, prompt: PromptArguments
+    args: CompareArguments, held_out: Dataset, training: SFTConfig, prompt: PromptArguments
 ) -> dict[str, Evaluation]:
-    held_out, batch_size = _load_held_out(args), training.per_device_eval_batch_size
+    batch_size = training.per_device_eval_batch_size
     return {
         name: find_evaluation(name, held_out, batch_size, prompt.end_of_turn) for name in args.evaluations
     }
@@ -400,7 +415,7 @@ def push_command(args: PushArguments) -> Summary:
     published = f"{len(selection):,}" + (", their ids and scores alone" if args.publish == "indices" else "")
     return Summary(
         {"rows": published, "pushed to": address},
-        [command_line("train", selection=args.selection, model_name_or_path="MODEL", output_dir="model")],
+        [train_line(args.selection)],
     )
 
 
@@ -416,7 +431,7 @@ def report_command(args: ReportArguments) -> Summary:
         },
         [
             command_line("push", selection=args.selection, repo_id="OWNER/NAME"),
-            command_line("train", selection=args.selection, model_name_or_path="MODEL", output_dir="model"),
+            train_line(args.selection),
         ],
     )
 
@@ -539,20 +554,6 @@ def check_score(args: ScoreArguments) -> None:
                 raise UsageError(f"{name}: expected {needed} with it, got {getattr(args, name)!r} alone")
 
 
-def refuse_adapter_flags(model: ModelConfig) -> None:
-    """Refuses flags of an adapter where the whole model is fine-tuned.
-
-    Raises:
-        UsageError: naming one.
-    """
-    flags = [
-        it for it in dataclasses.fields(model) if it.name.startswith(("lora_", "use_rslora", "use_dora"))
-    ]
-    for item in flags if not model.use_peft else ():
-        if (value := getattr(model, item.name)) != item.default:
-            raise UsageError(f"{item.name}: expected use_peft with it, got {value!r} alone")
-
-
 def added_columns(args: ScoreArguments) -> list[str]:
     """The columns that `score` will add, known without its models."""
     given = {
@@ -568,22 +569,26 @@ def added_columns(args: ScoreArguments) -> list[str]:
     return [f"{column}{end}" for column in main for end in ("", "_status", "_reason")] + more
 
 
-def check_select(args: SelectArguments, columns: Sequence[str] | None) -> None:
-    """Refuses what no selection can follow, before other stages of a run begin.
+def check_columns(args: Any, columns: Sequence[str]) -> None:
+    """Refuses a pool without the columns that a command uses, before other stages of a run begin.
 
     Args:
-        args: as in `select_command`.
-        columns: that the pool will have; None if nobody knows.
+        args: of the command.
+        columns: that the pool will have.
 
     Raises:
-        ColumnError: if a column is missing.
-        ValueError: if there is no such rule, budget or option.
+        ColumnError: naming the first that is missing.
     """
-    rule = make_rule(args)
-    budget_rows(parse_budget(args.budget), sys.maxsize)
-    if columns is not None:
-        refuse_missing_columns(columns, rule, args.by, args.over)
+    if isinstance(args, SelectArguments):
+        refuse_missing_columns(columns, make_rule(args), args.by, args.over)
         refuse_missing([args.balance] * (args.balance is not None), columns, "balance: expected a column")
+    if isinstance(args, ScoreNetArguments):
+        refuse_missing(args.columns, columns, "columns: expected a column")
+    if isinstance(args, CompareArguments):
+        refuse_missing(args.columns, columns, "columns: expected a column")
+        for method in _planned_methods(args).values():
+            if isinstance(method, Method):
+                refuse_missing_columns(columns, method.rule, method.by, method.over)
 
 
 def with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:
@@ -595,7 +600,6 @@ def with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:
             stacklevel=2,
         )
         training.assistant_only_loss = False
-    refuse_adapter_flags(model)
     training.model_init_kwargs = {
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,

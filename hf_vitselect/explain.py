@@ -40,7 +40,7 @@ def explain(error: BaseException, command: str) -> tuple[str, int]:
         return _lines(str(ours)), 2
     if any(_is_out_of_memory(cause) for cause in causes):
         return f"out of memory: {_line(error)}\n{_less_memory(command)}", 2
-    if full := next((cause for cause in causes if getattr(cause, "errno", None) == errno.ENOSPC), None):
+    if full := next((cause for cause in causes if _is_of_full_disk(cause)), None):
         return f"no space left on the disk: {_line(full)}\nmake room, or give another --output_dir", 2
     if any(type(cause).__module__.startswith(("httpx", "httpcore")) for cause in causes):
         return (
@@ -67,6 +67,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def _is_of_full_disk(error: BaseException) -> bool:
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
 
 
 def _less_memory(command: str) -> str:

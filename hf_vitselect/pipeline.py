@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,18 @@ from hf_vitselect.arguments import (
     PoolArguments,
     PushArguments,
     ScoreArguments,
-    ScoreNetArguments,
     SelectArguments,
+    parse_budget,
     parse_section,
 )
-from hf_vitselect.columns import refuse_missing
 from hf_vitselect.commands import (
     added_columns,
+    check_columns,
     check_compare,
     check_score,
-    check_select,
     command,
     load_pool,
+    make_rule,
     refuse_unwritable,
 )
 from hf_vitselect.engines.ledger import write_atomically
@@ -33,7 +34,7 @@ from hf_vitselect.hub import check_target
 from hf_vitselect.plan import Stage, plan
 from hf_vitselect.runs import Run, last_whole_checkpoint, without_secrets
 from hf_vitselect.scoring import pool_digest
-from hf_vitselect.selection import Selection
+from hf_vitselect.selection import Selection, budget_rows
 from hf_vitselect.sources import identify
 from hf_vitselect.summary import Summary, command_line
 from hf_vitselect.training.checks import settled
@@ -111,23 +112,22 @@ def _refuse_mistakes(stage: Stage, columns: dict[str, list[str]]) -> None:
         columns: of the pools that stages before it will have made, by name; its own is added.
     """
     args, *others = parse_section(stage.command, stage.flags)
-    there = _columns(args, columns)
     for training in others:
         if isinstance(training, SFTConfig):
             settled(training, evaluated=False)
     if isinstance(args, SelectArguments):
-        check_select(args, there)
+        make_rule(args)
+        budget_rows(parse_budget(args.budget), sys.maxsize)
     if isinstance(args, PushArguments):
         check_target(args.repo_id, args.publish)
     if isinstance(args, ScoreArguments):
         check_score(args)
-        if there is not None:
-            columns[f"{stage.flags['output_dir']}/scored"] = there + added_columns(args)
-    if isinstance(args, ScoreNetArguments) and there is not None:
-        refuse_missing(args.columns, there, "expected a column", "score the pool first")
-        columns[f"{stage.flags['output_dir']}/scored"] = [*there, "score_net"]
     if isinstance(args, CompareArguments):
-        check_compare(args, *others, there)
+        check_compare(args, *others)
+    if (there := _columns(args, columns)) is not None:
+        check_columns(args, there)
+        added = added_columns(args) if isinstance(args, ScoreArguments) else ["score_net"]
+        columns[f"{stage.flags.get('output_dir')}/scored"] = there + added
 
 
 def _columns(args: Any, columns: Mapping[str, list[str]]) -> list[str] | None:
