@@ -76,7 +76,7 @@ class ScoreArguments(PoolArguments):
     max_length: int | None = _flag(
         None, "Rows with more tokens are too_long; the model's context if not set."
     )
-    shard_size: int = _flag(500, "Rows in one shard; at most so many are lost in a crash.")
+    shard_size: int = _flag(500, "Rows in one shard; a crash loses at most the unfinished shards.")
     workers: int | None = _flag(None, "Worker processes; one for each GPU, if there are several, if not set.")
     engine: Literal["local", "ray"] = _flag("local", "'local', or 'ray' for workers on a Ray cluster.")
     dataset_streaming: bool = _flag(False, "Reads the pool as a stream, in constant memory.")
@@ -215,7 +215,7 @@ def parse_budget(text: Any) -> int | float:
     """A budget from a flag: '1200' is rows, '0.15', '1.0' and '15%' are shares.
 
     Raises:
-        UsageError: if it is no number.
+        UsageError: if it is not a number.
     """
     text = str(text).strip()
     try:
@@ -267,7 +267,7 @@ def read_config(path: str) -> dict[str, Any]:
     """A YAML file with a mapping.
 
     Raises:
-        UsageError: if it is not there, is no YAML, or holds something else.
+        UsageError: if it is not there, is not valid YAML, or holds something else.
     """
     try:
         config = yaml.safe_load(Path(path).expanduser().read_text("utf-8"))
@@ -281,7 +281,7 @@ def read_config(path: str) -> dict[str, Any]:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
         line = f", line {mark.line + 1}" if mark else ""
         tabs = "; indent with spaces, not tabs" if "\\t" in problem else ""
-        raise UsageError(f"{path}{line} is no YAML: {problem}{tabs}") from error
+        raise UsageError(f"{path}{line} is not valid YAML: {problem}{tabs}") from error
     if not isinstance(config, dict):
         raise UsageError(f"expected flags and their values in {path}, got {type(config).__name__}")
     return config
@@ -298,7 +298,7 @@ class _Parser(TrlParser):  # type: ignore[misc]
 def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where: str) -> tuple[Any, ...]:
     parser = _Parser(COMMANDS[command], prog=f"hf-vitselect {command}", allow_abbrev=False)
     known = [action.dest for action in parser._actions]
-    help_line = f"'hf-vitselect {command} --help' lists what there is"
+    help_line = f"'hf-vitselect {command} --help' lists all flags"
     parser.set_defaults_with_config(**config)
     if unknown := [name for name in config if name not in known]:
         raise UsageError(f"{where}unknown keys {unknown}{nearest(str(unknown[0]), known)}; {help_line}")
@@ -328,7 +328,7 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
     except ValueError as error:  # Of the parser, or of TRL, which checks its own arguments.
         raise UsageError(f"{where}{_of_training(str(error))}") from error
     if rest:
-        raise UsageError(f"{where}expected flags and their values, got {rest} beside them; {help_line}")
+        raise UsageError(f"{where}expected flags and their values, got {rest} as well; {help_line}")
     for arguments in parsed:
         if type(arguments).__module__ == __name__ and not isinstance(arguments, SFTConfig):
             _settle_types(arguments, where)
@@ -358,7 +358,7 @@ def _settle_types(arguments: Any, where: str) -> None:
     """
     for name, hint in get_type_hints(type(arguments)).items():
         value = getattr(arguments, name)
-        if list in map(get_origin, (hint, *get_args(hint))) and value is not None:
+        if value is not None and any(get_origin(one) is list for one in (hint, *get_args(hint))):
             value = [_as_text(item) for item in (value if isinstance(value, list) else [value])]
         elif str in (hint, *get_args(hint)):
             value = _as_text(value)

@@ -581,7 +581,7 @@ def check_columns(args: Any, columns: Sequence[str]) -> None:
     """
     if isinstance(args, SelectArguments):
         refuse_missing_columns(columns, make_rule(args), args.by, args.over)
-        refuse_missing([args.balance] * (args.balance is not None), columns, "balance: expected a column")
+        refuse_missing([args.balance] if args.balance else [], columns, "balance: expected a column")
     if isinstance(args, ScoreNetArguments):
         refuse_missing(args.columns, columns, "columns: expected a column")
     if isinstance(args, CompareArguments):

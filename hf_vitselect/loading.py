@@ -174,7 +174,7 @@ def _in_folder(name: str, folder: Path) -> Path | _Files:
     if list(folder.glob("shards/shard-*")) or list(folder.glob("shard-*.parquet")):
         raise PoolError(
             f"expected a scored pool, got the shards of an unfinished one in {name!r}; "
-            "give the same score command again: it goes on where it stopped"
+            "give the same score command again: it resumes"
         )
     if (folder / "config.json").exists():
         raise PoolError(f"expected a pool, got a model in {name!r}; give a folder of data files")
@@ -282,7 +282,7 @@ def first_line(error: BaseException) -> str:
 
 
 def _bad_line(files: _Files) -> str | None:
-    """Where a JSON file is none."""
+    """The first invalid line of the JSON files."""
     for path in [Path(path) for paths in files.splits.values() for path in paths if files.path == "json"]:
         number = 0
         try:
@@ -293,7 +293,7 @@ def _bad_line(files: _Files) -> str | None:
                     number += 1
                     json.loads(line.strip() or "null")
         except json.JSONDecodeError as error:
-            return f"line {number + error.lineno - 1} of {path.name} is no JSON: {error.msg}"
+            return f"line {number + error.lineno - 1} of {path.name} is not valid JSON: {error.msg}"
         except (OSError, UnicodeError) as error:
             return f"{path.name}: {first_line(error)}"
     return None

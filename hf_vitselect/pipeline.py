@@ -61,7 +61,7 @@ def run(
         StaleRunError: if the folder holds a stage that was made with other settings, from another pool or
             with other weights.
     """
-    refuse_unwritable(folder)
+    refuse_unwritable(os.fspath(folder))
     here = Run(folder)
     stages = plan(config, here.folder)
     columns: dict[str, list[str]] = {}

@@ -110,7 +110,7 @@ class Selection:
             "versions": versions("hf_vitselect", "datasets", "numpy", "torch", "transformers"),
         }
         picked = pool.select(indices)
-        # Else nobody knows, once they are saved, that these rows are from the Hub.
+        # So that saved rows still say that they are from the Hub.
         picked.info.description = with_record(pool.info.description, {**read_record(pool), "source": source})
         return cls(picked, indices, gains, _score_table(pool, ids, indices, excluded), recipe)
 

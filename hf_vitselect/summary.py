@@ -19,7 +19,7 @@ _BUDGET = 0.15
 
 @dataclass(frozen=True)
 class Summary:
-    """Lines of a name and what there is to say, then the next commands.
+    """Named facts, one a line, then the next commands.
 
     Attributes:
         facts: by name, in order; what is empty is left out.

@@ -65,7 +65,7 @@ def test_flags_from_yaml(scored_pool, tmp_path):
     assert recipe["rule"]["gamma"] == 0.5
 
 
-def test_compare(tiny, scored_pool, tmp_path, capsys):
+def test_compare(tiny, scored_pool, tmp_path, capsys, monkeypatch):
     scored_pool.save_to_disk(tmp_path / "scored")
     mixed_pool(4, seed=900).save_to_disk(tmp_path / "held_out")
     data = ["--dataset_name", str(tmp_path / "scored"), "--eval_dataset_name", str(tmp_path / "held_out")]
@@ -77,6 +77,10 @@ def test_compare(tiny, scored_pool, tmp_path, capsys):
     assert "- easy, 4 rows: not distinguishable from random with 1 seed" in printed
     assert "## exact_match" in printed
     assert (tmp_path / "out" / "trials" / "easy" / "4_rows" / "seed_7" / "model").is_dir()
+    monkeypatch.chdir(tmp_path)
+    assert "rows      40 in the pool, 4 held out" in printed
+    assert main(shlex.split(printed.rpartition("next")[2])[1:]) == 0
+    assert Selection.load_from_disk("selection").recipe["rule"] == {"rule": "TopScore", "lowest": True}
 
 
 def test_compare_refuses_what_is_no_rule(tmp_path, scored_pool, capsys):
@@ -166,7 +170,7 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
         ("score --datset_name x", "unknown flags ['--datset_name']; did you mean '--dataset_name'?"),
         ("score", "missing ['dataset_name']"),
         ("score --dataset_name", "--dataset_name"),
-        ("score --dataset_name x y --model_name_or_path m", "got ['y'] beside them"),
+        ("score --dataset_name x y --model_name_or_path m", "got ['y'] as well"),
         ("score --dataset_name x --batch_size 8x", "invalid int value: '8x'"),
         ("score --dataset_name x --engine spark", "invalid choice: 'spark'"),
         ("score --dataset_name x --dtype float17", "did you mean 'float16'?"),
@@ -216,7 +220,7 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
         ("seed --dataset_name x --model_name_or_path m --use_cpu true --bf16 true --fp16 true", "not both"),
         ("select --config none.yaml", "got 'none.yaml', which is not there; did you mean 'one.yaml'?"),
         ("select --config", "--config: expected a YAML file"),
-        ("select --config one.yaml", "one.yaml, line 2 is no YAML"),
+        ("select --config one.yaml", "one.yaml, line 2 is not valid YAML"),
         ("run --config one.yaml --output_dir r", "indent with spaces, not tabs"),
         ("select --config list.yaml", "expected flags and their values in list.yaml, got list"),
         ("select --config typed.yaml", "seed: expected a whole number, got [1]"),

@@ -81,11 +81,11 @@ NOT_READ = {
     "text.txt": (torn("text.txt", b"x"), "expected files of one kind"),
     "broken.jsonl": (
         torn("broken.jsonl", b'{"prompt": "q"}\n{"prompt": '),
-        "line 2 of broken.jsonl is no JSON",
+        "line 2 of broken.jsonl is not valid JSON",
     ),
     "broken.json": (
         torn("broken.json", b'[{"prompt": "q"},\n {"prompt" "q"}]'),
-        "line 2 of broken.json is no",
+        "line 2 of broken.json is not valid",
     ),
     "empty.jsonl": (torn("empty.jsonl", b""), "expected rows in"),
     "none.json": (torn("none.json", b"[]"), "expected rows in"),

@@ -22,7 +22,7 @@ from hf_vitselect.training.response import processor_of
 from hf_vitselect.vlm import longest_row
 
 _TABLE = ("pool", "rows", "overlap")
-"""What stands beside the methods' names in the tables."""
+"""Other headings of the tables."""
 
 
 def refuse_pool(pool: Dataset, columns: Sequence[str]) -> None:
@@ -87,7 +87,7 @@ def _encoder(setup: Setup, context: int | None = None) -> Encoder:
 
 
 def prepared(trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: int) -> Setup:
-    """The setup, once every trial is known to be able to go on to its end.
+    """The setup, once it is known that every trial can finish.
 
     Args:
         trials: whose subsets are made.

@@ -87,7 +87,8 @@ def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
         return name if named else os.path.basename(os.path.normpath(given)), Selection.load_from_disk(given)
     if os.sep in given.partition("(")[0]:
         raise ValueError(
-            f"expected a folder that select wrote, got {given!r}, which is not there{nearest_path(given)}"
+            f"expected a rule such as TopScore, or a selection's folder, got {given!r}, which is not there"
+            f"{nearest_path(given)}"
         )
     try:
         call = ast.parse(given, mode="eval").body

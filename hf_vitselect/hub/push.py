@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx2
 from datasets import Dataset, DatasetDict
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetInfo, HfApi
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from hf_vitselect import card, report
 from hf_vitselect.baselines import baselines
@@ -204,11 +204,11 @@ def _draft(api: HfApi, repo_id: str, selection: Selection) -> int:
 
 
 def check_target(repo_id: str, publish: str) -> None:
-    """Refuses an id that no repository can have, and what is no way to publish.
+    """Refuses an invalid repository id, or an unknown way to publish.
 
     Raises:
         HubError: for the id.
-        ValueError: for the way.
+        ValueError: for `publish`.
     """
     if publish not in ("rows", "indices"):
         raise ValueError(f"publish: expected 'rows' or 'indices', got {publish!r}")

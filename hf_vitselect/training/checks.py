@@ -26,7 +26,7 @@ _CHUNK = 64  # rows whose pictures are in memory at the same time
 def row_errors(
     rows: Dataset, order: NDArray[np.int64], collator: ResponseCollator, max_length: int | None = None
 ) -> Iterator[tuple[int, RowError | None]]:
-    """Encodes rows as training does, to tell those that it cannot take.
+    """Encodes rows as training does, to find those that it cannot use.
 
     Args:
         rows: as `undecoded_rows` gives them.
@@ -157,6 +157,6 @@ def _checkpoint(args: SFTConfig) -> str | None:
     found = last_whole_checkpoint(Path(args.output_dir))
     if found is None:
         warnings.warn(
-            f"{args.output_dir} has no checkpoint: the training starts at its beginning", stacklevel=4
+            f"{args.output_dir} has no checkpoint; training starts from the beginning", stacklevel=4
         )
     return found

@@ -211,7 +211,7 @@ def test_what_is_done_anyway_may_be_asked_for(changes, tiny, tmp_path):
 @pytest.mark.parametrize("word", ["true", True], ids=repr)
 def test_true_resumes_from_the_newest_whole_checkpoint(word, tmp_path):
     args = config(tmp_path, resume_from_checkpoint=word)
-    with pytest.warns(UserWarning, match="no checkpoint: the training starts at its beginning"):
+    with pytest.warns(UserWarning, match="no checkpoint; training starts from the beginning"):
         assert settled(args, evaluated=False).resume_from_checkpoint is None
     for step in (2, 4):
         (tmp_path / f"checkpoint-{step}").mkdir()
