@@ -44,9 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=list(_COMMANDS), metavar="command")
     parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="...")
     parsed = parser.parse_args(given)
+<<<<<<< HEAD
     warnings.formatwarning = partial(_format_warning, parsed.command)
     # TRL's own default, which the user has not set.
     warnings.filterwarnings("ignore", "`gradient_checkpointing` is deprecated", FutureWarning)
+=======
+    usual, warnings.formatwarning = warnings.formatwarning, partial(_format_warning, parsed.command)
+>>>>>>> main
     try:
         _do(parsed.command, parsed.flags)
     except (Exception, KeyboardInterrupt) as error:
@@ -57,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message, status = explain(error, parsed.command)
         print(f"hf-vitselect {parsed.command}: {message}", file=sys.stderr)
         return status
+    finally:
+        warnings.formatwarning = usual
     return 0
 
 

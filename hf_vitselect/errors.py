@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 _SHOWN = 3  # rows that a message names
-_OBJECTS = re.compile(r" ?<[\w.]+ object at 0x[0-9a-f]+>")  # an address is another one each time
+_ADDRESS = re.compile(r" ?<[\w.]+ object at 0x[0-9a-f]+>")  # in libraries' messages another one each time
 
 RowStatus = Literal[
     "ok",
@@ -165,7 +165,7 @@ class RowError(VitSelectError):
     def __init__(self, status: RowStatus, message: str, known: Mapping[str, Any] | None = None) -> None:
         super().__init__(status, message, known)  # so that it can be pickled
         self.status: RowStatus = status
-        self.message = _OBJECTS.sub("", message)
+        self.message = _ADDRESS.sub("", message)
         self.known: Mapping[str, Any] = known or {}
 
     def __str__(self) -> str:

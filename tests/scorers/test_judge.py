@@ -243,7 +243,7 @@ def test_trouble_that_passes_is_tried_again(server, pauses, trouble, caplog):
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
 def test_trouble_that_stays_is_an_error_that_says_how_to_go_on(server, pauses, trouble):
     server.reply = lambda text: trouble
-    with pytest.raises(ModelError, match=r"tiny at http://127.* in 3 tries.*output_dir.*goes on"):
+    with pytest.raises(ModelError, match=r"tiny at http://127.* in 3 tries.*output_dir.*resumes"):
         talk("red").map(judge(server, retries=2))
     assert len(server.requests) == 3
 
