@@ -44,13 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=list(_COMMANDS), metavar="command")
     parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="...")
     parsed = parser.parse_args(given)
-<<<<<<< HEAD
-    warnings.formatwarning = partial(_format_warning, parsed.command)
     # TRL's own default, which the user has not set.
     warnings.filterwarnings("ignore", "`gradient_checkpointing` is deprecated", FutureWarning)
-=======
     usual, warnings.formatwarning = warnings.formatwarning, partial(_format_warning, parsed.command)
->>>>>>> main
     try:
         _do(parsed.command, parsed.flags)
     except (Exception, KeyboardInterrupt) as error:
