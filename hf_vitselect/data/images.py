@@ -125,7 +125,8 @@ def find_file(path: str, roots: Sequence[str] | None) -> str:
         )
     found = next(filter(os.path.isfile, files), None)
     if found is None:
-        raise RowError("image_missing", f"no file at {path!r}")
+        where = "" if roots is not None or os.path.isabs(path) else " in the working directory"
+        raise RowError("image_missing", f"no file at {path!r}{where}")
     return found
 
 
