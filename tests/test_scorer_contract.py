@@ -228,10 +228,9 @@ def test_a_data_set_in_arrow_format_gives_the_same_numbers(make):
     assert scored.features == Features({**POOL.features, **scorer.features})
 
 
-@of_conversations
-@pytest.mark.parametrize("style", ["torch", "numpy"])
+@pytest.mark.parametrize("style", ["torch", "numpy", "pandas"])
 @pytest.mark.parametrize("batched", [False, True])
-def test_a_format_that_makes_arrays_of_pictures_is_an_error(make, style, batched):
+def test_a_format_that_makes_other_cells_is_an_error(make, style, batched):
     with pytest.raises(LayoutError, match=r"with_format\(None\)"):
         POOL.with_format(style).map(make(), batched=batched)
 

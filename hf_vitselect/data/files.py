@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -60,10 +61,13 @@ def _stored_rows(dataset: Dataset) -> Iterator[pa.Table]:
 
 
 def _named(table: pa.Table) -> Iterator[Picture]:
-    layout = find_layout(table.column_names)
-    for row in read_table(table.filter(_may_name_files(table, layout))):
-        if isinstance(row, Conversation):
-            yield from (picture for picture in row.pictures if picture.data is None and picture.path)
+    may = _may_name_files(table, find_layout(table.column_names)).to_pylist()
+    # In runs, not by `filter`, which Arrow does not have for string views.
+    for named, run in groupby(range(len(may)), may.__getitem__):
+        indices = list(run)
+        for row in read_table(table.slice(indices[0], len(indices))) if named else []:
+            if isinstance(row, Conversation):
+                yield from (picture for picture in row.pictures if picture.data is None and picture.path)
 
 
 def _may_name_files(table: pa.Table, layout: Layout) -> pa.Array:

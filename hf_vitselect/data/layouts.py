@@ -162,16 +162,18 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
             f"expected a conversation in {'+'.join(found[0].text_columns)} alone, got {unread} next to it, "
             f"not read; put it into the turns, or leave it out with dataset.remove_columns({unread})"
         )
+    system = _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names])
     kinds = columns if isinstance(columns, Features) else {}
-    if labels := [name for name in found[0].text_columns if isinstance(kinds.get(name), ClassLabel)]:
+    texts = [*found[0].text_columns, *([system] if system else [])]
+    if labels := [name for name in texts if _has_labels(kinds.get(name))]:
         raise LayoutError(
             f"expected texts in {labels}, got numbers that stand for class labels; put their "
-            f"names there, with dataset.map and dataset.features[{labels[0]!r}].int2str"
+            "names there, with dataset.map and the ClassLabel's int2str"
         )
     return Layout(
         found[0].text_columns,
         _image_columns(names) or _refuse_other_images(columns),
-        _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names]),
+        system,
         "tools" if "tools" in names else None,
         tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
         found[0].read_contents,
@@ -203,8 +205,7 @@ def read_table(table: pa.Table) -> list[Conversation | RowError]:
     """
     layout, roots = find_layout(_columns(table)), marked_roots(table)
     columns = [*layout.columns, *([UNSTORED] if UNSTORED in table.column_names else [])]
-    rows = [_read_or_error(layout, row) for row in plain_rows(table.select(columns))]
-    return [row if isinstance(row, RowError) else row.under(roots) for row in rows]
+    return _under(roots, [_read_or_error(layout, row) for row in plain_rows(table.select(columns))])
 
 
 def read_row(row: Mapping[str, Any]) -> Conversation:
@@ -229,11 +230,11 @@ def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError
     layout = find_layout(list(batch))
     for name in layout.image_columns:
         _refuse_arrays(batch[name])
-    first = batch[layout.text_columns[0]]
+    first, roots = batch[layout.text_columns[0]], batch.get(ROOTS)
     if not _is_batch(first):
-        return [_read_or_error(layout, batch)], False
+        return _under(roots, [_read_or_error(layout, batch)]), False
     rows = ({name: batch[name][i] for name in layout.columns} for i in range(len(first)))
-    return [_read_or_error(layout, row) for row in rows], True
+    return _under(roots, [_read_or_error(layout, row) for row in rows]), True
 
 
 def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
@@ -269,9 +270,9 @@ def refuse_transform(dataset: Any) -> None:
     """
     if isinstance(dataset, Dataset) and dataset.format["type"] == "custom":
         raise LayoutError(
-            "expected a data set whose rows are those that are stored, got one with a transform, which only "
-            "dataset.map looks at;\nstore its rows with dataset.map(the transform, batched=True) after "
-            "dataset.reset_format(), or take it away with dataset.with_format(None)"
+            "expected a data set whose rows are those that are stored, got one with a transform;\n"
+            "store its rows with dataset.map(the transform, batched=True) after dataset.reset_format(), "
+            "or take it away with dataset.with_format(None)"
         )
 
 
@@ -294,6 +295,12 @@ def _columns(table: pa.Table) -> Sequence[str] | Features:
         return Features.from_arrow_schema(table.schema)
     except (TypeError, ValueError, NotImplementedError):
         return table.column_names
+
+
+def _under(
+    roots: Sequence[str] | None, rows: Iterable[Conversation | RowError]
+) -> list[Conversation | RowError]:
+    return [row if isinstance(row, RowError) else row.under(roots) for row in rows]
 
 
 def _read_or_error(layout: Layout, row: Mapping[str, Any]) -> Conversation | RowError:
@@ -355,6 +362,13 @@ def _refuse_other_images(columns: Sequence[str] | Features) -> tuple[str, ...]:
                 f"or leave it out with dataset.remove_columns({name!r})"
             )
     return ()
+
+
+def _has_labels(kind: Any) -> bool:
+    """Whether a column of this feature has class labels anywhere inside."""
+    if isinstance(kind, Mapping):
+        return any(map(_has_labels, kind.values()))
+    return isinstance(kind, ClassLabel) or _has_labels(getattr(kind, "feature", {}))
 
 
 def _at_most_one(what: str, names: Sequence[str]) -> str | None:

@@ -52,6 +52,8 @@ _INLINE_KEYS = ("image", "image_url", "url", "path", "base64", "bytes")
 _OTHER_KEYS = ("type", "text", "index", "id", "detail", "cache_control")
 _PART_KEYS = {*_INLINE_KEYS, *_OTHER_KEYS}
 
+# What the base64 of PNG, JPEG, GIF, WebP begins with; no file is named like that.
+_BASE64 = re.compile(r"(iVBORw0KGgo|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/\s]{40}")
 _PLACEHOLDER = re.compile(r"<\|?image(?:[ _-]?(\d+))?\|?>")
 _MEDIA_PLACEHOLDER = re.compile(r"<\|?(?:video|audio)(?:_pad)?(?:[ _-]?\d+)?\|?>", re.IGNORECASE)
 # Those of other models and tools. They are refused, not read: `<img>` or `[image]` may also be plain text.
@@ -172,17 +174,24 @@ def place_images(
 
 
 def image_cells(cell: Any) -> list[Any]:
-    """The images of a cell, one or a list in whatever form, the empty ones among them."""
+    """The images of a cell, one or a list in whatever form, the empty ones among them.
+
+    Raises:
+        ValueError: if the cell holds pixels.
+    """
     if isinstance(cell, str) and cell.lstrip()[:1] in ("[", "{", '"'):
         with suppress(ValueError):  # A file's name may begin like that.
             cell = from_text(cell)
     if is_record_of_lists(cell):
         cell = records(cell)
-    return list(cell) if isinstance(cell, (list, tuple, np.ndarray)) else [cell]
+    cells = list(cell) if isinstance(cell, (list, tuple, np.ndarray)) else [cell]
+    if any(isinstance(one, (list, tuple, np.ndarray)) and not is_empty(one) for one in cells):
+        raise ValueError("expected images as they are encoded, got lists inside of the list, as of pixels")
+    return cells
 
 
 def read_image(cell: Any) -> Picture:
-    """An image from its cell: a path, a data URI, bytes, a record of bytes and path, or an open image.
+    """An image from its cell: a path, base64, bytes, a record of bytes and path, or an open image.
 
     Raises:
         RowError: ``image_error`` for an open image that does not load, or a data URI without image.
@@ -191,17 +200,19 @@ def read_image(cell: Any) -> Picture:
     if is_empty(cell):
         return Picture()
     if isinstance(cell, str):
-        if cell.startswith("data:"):
+        if cell.startswith("data:") or _BASE64.match(cell):
             return Picture(data=_decode(cell))
         return Picture(path=cell.removeprefix("file://"))
     if isinstance(cell, bytes):
         return Picture(data=cell)
     if isinstance(cell, Image.Image):
-        with image_error("a picture that does not load"):
+        with image_error("an image that does not load"):
             cell.load()  # Else the threads that ask for it would read its file at the same time.
         return Picture(decoded=cell)
     if isinstance(cell, Mapping) and cell.keys() <= {"bytes", "path"}:
         return Picture(data=cell.get("bytes"), path=cell.get("path"))
+    if isinstance(cell, Mapping):
+        raise ValueError(f"expected an image's bytes and path, got a record of {sorted(map(str, cell))}")
     raise ValueError(f"expected an image, got {type(cell).__name__}")
 
 
@@ -389,7 +400,8 @@ def _order(slots: Sequence[Slot]) -> Sequence[int]:
 def _decode(text: Any) -> bytes:
     """The bytes of a data URI, or of plain base64."""
     try:
-        return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
+        text = "".join((text.partition("base64,")[2] or text).split())
+        return base64.b64decode(text, validate=True)
     except (AttributeError, TypeError, binascii.Error) as error:
         raise RowError("image_error", f"expected an image in base64, got {_short(text)}: {error}") from error
 

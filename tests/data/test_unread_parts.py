@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, Features, Image, List, Value
+from datasets import Array3D, ClassLabel, Dataset, Features, Image, List, Value
 from pools import png
 from test_layouts import ANSWERED, ASKED, CELL, TWO, read, table_rows
 
@@ -252,11 +252,45 @@ def test_a_column_of_images_by_any_name_is_an_error(kind):
         find_layout(Features({"prompt": Value("string"), "completion": Value("string"), "screenshot": kind}))
 
 
+LABEL, TEXT = ClassLabel(names=["no", "yes"]), Value("string")
+LABELED = {
+    "answers": ({"prompt": "a", "completion": 1}, {"prompt": TEXT, "completion": LABEL}),
+    "contents": (
+        {"messages": [{"role": "assistant", "content": 1}]},
+        {"messages": List({"role": TEXT, "content": LABEL})},
+    ),
+    "texts": (
+        {"texts": [{"user": "a", "assistant": 1}]},
+        {"texts": List({"user": TEXT, "assistant": LABEL})},
+    ),
+    "system": (
+        {"system": 1, "prompt": "a", "completion": "b"},
+        {"system": LABEL, "prompt": TEXT, "completion": TEXT},
+    ),
+}
+
+
 @pytest.mark.parametrize("way", [lambda it: find_layout(it.features), table_rows], ids=["layout", "rows"])
-def test_answers_that_are_class_labels_are_an_error(way):
-    features = Features({"prompt": Value("string"), "completion": ClassLabel(names=["no", "yes"])})
+@pytest.mark.parametrize(("row", "kinds"), LABELED.values(), ids=LABELED)
+def test_texts_that_are_class_labels_are_an_error(row, kinds, way):
     with pytest.raises(LayoutError, match="int2str"):
-        way(Dataset.from_dict({"prompt": ["a"], "completion": [1]}, features=features))
+        way(Dataset.from_list([row], features=Features(kinds)))
+
+
+@pytest.mark.parametrize(
+    "cells", [{"image": [[[0, 0, 9]] * 2] * 2}, {"images": [[[0, 0], [0, 1]]]}], ids=["one", "a list"]
+)
+def test_pixels_are_not_counted_as_images(cells):
+    error = read({"messages": CHAT, **cells})
+    assert error.status == "bad_row"
+    assert "pixels" in error.message
+
+
+def test_an_array_of_pixels_is_not_read_as_a_list_of_records():
+    features = Features({"prompt": TEXT, "completion": TEXT, "image": Array3D((4, 4, 3), "uint8")})
+    cells = {"prompt": ["a"], "completion": ["b"], "image": [np.zeros((4, 4, 3), "uint8")]}
+    (row,) = table_rows(Dataset.from_dict(cells, features))
+    assert row.status == "bad_row"
 
 
 def test_map_too_sees_a_column_of_images_by_any_name():
