@@ -64,7 +64,7 @@ def load_whole(
             ).to_dict()
             _load_magnitudes(loaded, model, revision, found)
             _refuse_incomplete(f"the adapter {model} on {base[0]}", loaded, found, adapter=True)
-        _refuse_non_finite(model, loaded)
+        refuse_non_finite(model, loaded)
         return loaded
 
 
@@ -138,6 +138,28 @@ def refuse_missing(
         )
 
 
+def refuse_non_finite(what: str, model: Any) -> None:
+    """Refuses NaN and infinite weights, of which some attention kernels make finite scores.
+
+    Args:
+        what: the model.
+        model: loaded.
+
+    Raises:
+        ModelError: with the names and how many there are.
+    """
+    broken = [
+        name
+        for name, weight in model.named_parameters()
+        if weight.dtype in _CAN_BE_INFINITE and not weight.isfinite().all()
+    ]
+    if broken:
+        raise ModelError(
+            f"expected finite weights in {what}, got NaN or infinity in {len(broken)}: {_some(broken)}; "
+            "its training diverged, or the dtype is too narrow for them"
+        )
+
+
 def _load(kind: Any, model: str, revision: str | None, options: Mapping[str, Any], used_as: str = "") -> Any:
     loaded, found = kind.from_pretrained(
         model,
@@ -164,20 +186,6 @@ def _load_magnitudes(loaded: Any, adapter: str, revision: str | None, found: Map
             loaded.get_parameter(name).data.copy_(states[f"base_model.model.{written}"])
             found["missing_keys"].discard(name)
             found["unexpected_keys"].discard(f"{written}.default")
-
-
-def _refuse_non_finite(model: str, loaded: Any) -> None:
-    """Refuses NaN and infinities, of which some attention kernels make finite scores."""
-    broken = [
-        name
-        for name, weight in loaded.named_parameters()
-        if weight.dtype in _CAN_BE_INFINITE and not weight.isfinite().all()
-    ]
-    if broken:
-        raise ModelError(
-            f"expected finite weights in {model}, got NaN or infinity in {len(broken)}: {_some(broken)}; "
-            "its training diverged, or the dtype is too narrow for them"
-        )
 
 
 def _refuse_incomplete(

@@ -260,6 +260,7 @@ def test_a_clip_model_is_refused_by_name(word, tmp_path):
         (without("layer.1.output"), "4 weights missing"),
         (renamed("embeddings.", "embedding."), "missing"),
         (cut("word_embeddings"), "another shape"),
+        (broken("layer.0.attention.self.query.weight"), "NaN or infinity in 1"),
     ],
 )
 def test_a_text_encoder_is_refused_by_name(change, word, tmp_path):
