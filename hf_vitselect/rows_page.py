@@ -26,8 +26,8 @@ _IMAGES = """\
 - They are in the column `images` (a list) or `image` (one, or a list); or in numbered columns (`image_1`,
   `image_2`, ...), in the order of their numbers. Two of these at once are an error. So is a column such as
   `picture` or `image_path` where none of them is there.
-- An image is encoded bytes, a record of `bytes` and `path`, a path, base64 (as a data URI, or alone), or an open
-  Pillow image. URLs are not fetched, and lists of pixels are `bad_row`.
+- An image is encoded bytes, a record of `bytes` and `path`, a path, base64 (as a data URI, or alone), or an
+  open Pillow image. URLs are not fetched, and lists of pixels are `bad_row`.
 - No image is null, `""`, `[]`, `[null]`, or no column. A null among images is left out, unless there is a
   placeholder for it.
 - `<image>` in a user or system turn places the next image, and so does `<|image|>`. A numbered one
@@ -97,8 +97,8 @@ def rows_page() -> str:
             _FORMS,
             "## Other parts of a conversation\n",
             f"- A column {_code(SYSTEM_COLUMNS, 'or')} is a system turn before the others.",
-            "- A column `tools` goes to the chat template; where that takes none, the row is `bad_row`. So is a",
-            "  row of which the template leaves out any other text, as some do with system and tool turns.",
+            "- A column `tools` goes to the chat template; where that takes none, the row is `bad_row`. So is",
+            "  a row of which the template leaves out any other text, as some do with system and tool turns.",
             "- Columns of video or audio (`video`, `videos`, `audio_path`, ...), message keys "
             f"{_code(MEDIA_KEYS)}, placeholders and parts: `media_unsupported` for the rows that use them.",
             f"- Message keys {_code(UNREAD_KEYS)}: `bad_row`, unless they are empty.",
