@@ -97,8 +97,8 @@ def rows_page() -> str:
             _FORMS,
             "## Other parts of a conversation\n",
             f"- A column {_code(SYSTEM_COLUMNS, 'or')} is a system turn before the others.",
-            "- A column `tools` goes to the chat template; where that takes none, the row is `bad_row`. So is",
-            "  a row of which the template leaves out any other text, as some do with system and tool turns.",
+            "- A column `tools` goes to the chat template; where that takes none, the row is `bad_row`. So",
+            "  is one of which the template leaves out any other text, as some do with system turns.",
             "- Columns of video or audio (`video`, `videos`, `audio_path`, ...), message keys "
             f"{_code(MEDIA_KEYS)}, placeholders and parts: `media_unsupported` for the rows that use them.",
             f"- Message keys {_code(UNREAD_KEYS)}: `bad_row`, unless they are empty.",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-from datasets import ClassLabel, Dataset, Features, Image
+from datasets import Audio, ClassLabel, Dataset, Features, Image, Video
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.roots import ROOTS, image_roots, mark_roots, marked_roots
@@ -28,7 +28,10 @@ from hf_vitselect.data.turns import (
 )
 from hf_vitselect.errors import LayoutError, RowError
 
-_MEDIA_COLUMN = re.compile(r"(video|audio)s?([ _-]?(path|file|url)s?)?", re.IGNORECASE)
+_MEDIA_COLUMN = re.compile(
+    r"(video|audio)s?([ _-]?(path|file|filename|url|bytes|frame)s?)?|frames|mp4|webm|wav|mp3|flac",
+    re.IGNORECASE,
+)
 _NUMBERED_COLUMN = re.compile(r"(image|images|img|picture)[ _-]?(\d+)", re.IGNORECASE)
 _IMAGE_COLUMN = re.compile(
     r"(image|img|picture|pic|photo)s?([ _-]?(path|file|filename|url|list|bytes|data|base64)s?)?",
@@ -170,12 +173,20 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
             f"expected texts in {labels}, got numbers that stand for class labels; put their "
             "names there, with dataset.map and the ClassLabel's int2str"
         )
+    media = [name for name in names if _MEDIA_COLUMN.fullmatch(name)]
+    if unseen := [
+        name for name in names if isinstance(kinds.get(name), (Audio, Video)) and name not in media
+    ]:
+        raise LayoutError(
+            f"expected video and audio in columns of that name, got {unseen}; their rows cannot be scored: "
+            f"leave them out with dataset.remove_columns({unseen})"
+        )
     return Layout(
         found[0].text_columns,
         _image_columns(names) or _refuse_other_images(columns),
         system,
         "tools" if "tools" in names else None,
-        tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
+        tuple(media),
         found[0].read_contents,
     )
 
@@ -289,7 +300,7 @@ def _columns(table: pa.Table) -> Sequence[str] | Features:
     kinds = (table.schema.metadata or {}).get(b"huggingface", b"")
     # They take their time, and rows are mapped one by one too.
     told = {"images", "image"} & set(table.column_names) or b'"Image"' not in kinds
-    if told and b'"ClassLabel"' not in kinds:
+    if told and not any(kind in kinds for kind in (b'"ClassLabel"', b'"Audio"', b'"Video"')):
         return table.column_names
     try:
         return Features.from_arrow_schema(table.schema)

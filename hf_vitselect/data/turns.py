@@ -48,6 +48,10 @@ _READ_KEYS = {"role", "content", "from", "value", "user", "assistant"}
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _IMAGE_PARTS = ("image", "image_url", "input_image")
 _MEDIA_PARTS = ("video", "video_url", "input_video", "audio", "audio_url", "input_audio")
+_UNREAD_PARTS = (
+    *("tool_use", "tool_call", "tool_result", "function_call", "thinking", "redacted_thinking", "reasoning"),
+    *("document", "file", "input_file", "refusal"),
+)
 _INLINE_KEYS = ("image", "image_url", "url", "path", "base64", "bytes")
 _OTHER_KEYS = ("type", "text", "index", "id", "detail", "cache_control")
 _PART_KEYS = {*_INLINE_KEYS, *_OTHER_KEYS}
@@ -56,11 +60,13 @@ _PART_KEYS = {*_INLINE_KEYS, *_OTHER_KEYS}
 _BASE64 = re.compile(r"(iVBORw0KGgo|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/\s]{40}")
 _PLACEHOLDER = re.compile(r"<\|?image(?:[ _-]?(\d+))?\|?>")
 _MEDIA_PLACEHOLDER = re.compile(r"<\|?(?:video|audio)(?:_pad)?(?:[ _-]?\d+)?\|?>", re.IGNORECASE)
+# An image that is named inside of the text, as Qwen-VL's and MiniCPM's first data do.
+_NAMED = re.compile(r"<(?:img|image)>[^<>\n]*</(?:img|image)>", re.IGNORECASE)
 # Those of other models and tools. They are refused, not read: `<img>` or `[image]` may also be plain text.
 _FOREIGN_PLACEHOLDER = re.compile(
     r"<\|?/?(image|img|picture|photo)([ _-]?(pad|token|placeholder|here|soft_token|start))?([ _-]?\d+)?"
     r" ?/?\|?>|<\|?vision_start\|?>|<start_of_image>|\[(image|img|picture)([ _-]?\d+)?\]"
-    r"|\{\{? ?(image|img|picture)([ _-]?\d+)? ?\}?\}",
+    r"|\{\{? ?(image|img|picture)([ _-]?\d+)? ?\}?\}|<__media__>",
     re.IGNORECASE,
 )
 
@@ -265,16 +271,28 @@ def _as_written(contents: Sequence[Any]) -> list[Any]:
 
 def _parts_from_text(content: Any) -> Any:
     """The content parts whose JSON this text is; None if it is any other text, or no text."""
-    if not isinstance(content, str) or content.lstrip()[:1] not in ("[", "{") or "type" not in content:
+    if not isinstance(content, str) or content.lstrip()[:1] not in ("[", "{"):
+        return None
+    if "type" not in content and "text" not in content:  # as most JSON
         return None
     try:
         parts = from_text(content)
     except ValueError:
         return None
-    known = {*_TEXT_PARTS, *_IMAGE_PARTS, *_MEDIA_PARTS}
     each = parts if isinstance(parts, list) else [parts]
-    typed = (isinstance(part, Mapping) and part.get("type") in known for part in each)
-    return parts if each and all(typed) else None
+    if not each or not all(isinstance(part, Mapping) for part in each):
+        return None
+    # Answers may be JSON too, of other records.
+    return parts if any(map(_is_readable, each)) or all(map(_is_typed, each)) else None
+
+
+def _is_readable(part: Mapping[str, Any]) -> bool:
+    return part.get("type") in (*_TEXT_PARTS, *_IMAGE_PARTS) and part.keys() <= _PART_KEYS
+
+
+def _is_typed(part: Mapping[str, Any]) -> bool:
+    known = (*_TEXT_PARTS, *_IMAGE_PARTS, *_MEDIA_PARTS, *_UNREAD_PARTS)
+    return part.get("type") in known or part.keys() == {"text"}
 
 
 def _is_quoted(content: Any) -> bool:
@@ -343,6 +361,10 @@ def _split(role: str, text: str) -> Iterator[str | Slot]:
         return
     if media := _MEDIA_PLACEHOLDER.search(text):
         raise RowError("media_unsupported", f"the placeholder {media[0]!r}")
+    if named := _NAMED.search(text):
+        raise RowError(
+            "placeholder_mismatch", f"{named[0]!r} names an image in the text; write <image> alone"
+        )
     pieces = _PLACEHOLDER.split(read_text(text))
     last = len(pieces) - 1
     for i in range(0, len(pieces), 2):

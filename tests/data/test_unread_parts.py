@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from datasets import Array3D, ClassLabel, Dataset, Features, Image, List, Value
+from datasets import Array3D, Audio, ClassLabel, Dataset, Features, Image, List, Value
 from pools import png
 from test_layouts import ANSWERED, ASKED, CELL, TWO, read, table_rows
 
@@ -118,6 +118,16 @@ STATUSES = {
     "a column of audio bytes": (asked("what?", audios=[{"bytes": b"x"}]), "media_unsupported", "audios"),
     "a video part": (asked(part("video", video="a.mp4")), "media_unsupported", "video"),
     "a video part in JSON": (asked('[{"type": "video_url"}]'), "media_unsupported", "video_url"),
+    "an unknown part in JSON": (asked('[{"type": "tool_use", "input": {}}]'), "bad_row", "tool_use"),
+    "one unknown part of two in JSON": (
+        asked('[{"type": "odd"}, {"type": "text", "text": "what?"}]'),
+        "bad_row",
+        "odd",
+    ),
+    "parts without type in JSON": (asked('[{"text": "what?"}]'), "bad_row", "text"),
+    "Qwen-VL's name of an image": (asked("<img>a.png</img>what?"), "placeholder_mismatch", "a.png"),
+    "MiniCPM's": (asked("<image>./</image>what?", images=[CELL]), "placeholder_mismatch", "</image>"),
+    "frames": (asked("what?", frames=["a.png"]), "media_unsupported", "frames"),
     "an audio part": (
         asked(part("input_audio", input_audio={"data": "x"})),
         "media_unsupported",
@@ -291,6 +301,20 @@ def test_an_array_of_pixels_is_not_read_as_a_list_of_records():
     cells = {"prompt": ["a"], "completion": ["b"], "image": [np.zeros((4, 4, 3), "uint8")]}
     (row,) = table_rows(Dataset.from_dict(cells, features))
     assert row.status == "bad_row"
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"type": "button", "text": "OK"}]', '[{"type": "text", "at": 1}, {"a": 1}]']
+)
+def test_an_answer_of_other_json_is_a_text(text):
+    assert read({"prompt": "what?", "completion": text}).turns[1].text == text
+    assert read({"messages": [CHAT[0], {"role": "assistant", "content": text}]}).turns[1].text == text
+
+
+def test_audio_by_any_name_is_an_error():
+    rows = Dataset.from_list([{"prompt": "what?", "completion": "red", "speech": {"bytes": b"x"}}])
+    with pytest.raises(LayoutError, match="speech"):
+        table_rows(rows.cast_column("speech", Audio()))
 
 
 def test_map_too_sees_a_column_of_images_by_any_name():
