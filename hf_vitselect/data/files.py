@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
@@ -14,7 +13,7 @@ from datasets import Dataset
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import Picture, find_file
 from hf_vitselect.data.layouts import Layout, find_layout, read_table
-from hf_vitselect.data.roots import image_roots, mark_roots
+from hf_vitselect.data.roots import image_roots, mapped_dataset, mark_roots
 from hf_vitselect.errors import LayoutError, RowError
 
 _STORES_INLINE_IMAGES = ("arrow.json", "image", "url", "path", "base64", "bytes")
@@ -42,11 +41,8 @@ def mapped_files_digest() -> str | None:
     `datasets` asks the function alone for the fingerprint of a cached result. Without this, scores of files
     that have changed since, or have only come since, would be those of the first call.
     """
-    frame = sys._getframe(1)
-    while frame := frame.f_back:  # type: ignore[assignment]
-        if frame.f_code is Dataset.map.__wrapped__.__code__:
-            return files_digest(_stored_rows(frame.f_locals["self"]))
-    return None
+    mapped = mapped_dataset()
+    return files_digest(_stored_rows(mapped)) if isinstance(mapped, Dataset) else None
 
 
 def _stored_rows(dataset: Dataset) -> Iterator[pa.Table]:

@@ -125,7 +125,8 @@ class Layout:
         tools = row.get(self.tools_column) if self.tools_column else None
         if is_empty(tools):
             return None
-        return json.dumps([from_text(tool) for tool in from_text(tools)], ensure_ascii=False)
+        plain = [_without_nulls(from_text(tool)) for tool in from_text(tools)]
+        return json.dumps(plain, ensure_ascii=False)
 
     def _refuse_media(self, row: Mapping[str, Any]) -> None:
         for name in self.media_columns:
@@ -165,30 +166,16 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
             f"expected a conversation in {'+'.join(found[0].text_columns)} alone, got {unread} next to it, "
             f"not read; put it into the turns, or leave it out with dataset.remove_columns({unread})"
         )
-    system = _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names])
-    kinds = columns if isinstance(columns, Features) else {}
-    texts = [*found[0].text_columns, *([system] if system else [])]
-    if labels := [name for name in texts if _has_labels(kinds.get(name))]:
-        raise LayoutError(
-            f"expected texts in {labels}, got numbers that stand for class labels; put their "
-            "names there, with dataset.map and the ClassLabel's int2str"
-        )
-    media = [name for name in names if _MEDIA_COLUMN.fullmatch(name)]
-    if unseen := [
-        name for name in names if isinstance(kinds.get(name), (Audio, Video)) and name not in media
-    ]:
-        raise LayoutError(
-            f"expected video and audio in columns of that name, got {unseen}; their rows cannot be scored: "
-            f"leave them out with dataset.remove_columns({unseen})"
-        )
-    return Layout(
+    layout = Layout(
         found[0].text_columns,
-        _image_columns(names) or _refuse_other_images(columns),
-        system,
+        _image_columns(names),
+        _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names]),
         "tools" if "tools" in names else None,
-        tuple(media),
+        tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
         found[0].read_contents,
     )
+    _refuse_kinds(layout, columns)
+    return layout
 
 
 def is_conversation_column(name: str) -> bool:
@@ -356,14 +343,26 @@ def _image_columns(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(ways)
 
 
-def _refuse_other_images(columns: Sequence[str] | Features) -> tuple[str, ...]:
-    """Refuses images in a column that is not read; there being none that is, the rows would pass for text.
+def _refuse_kinds(layout: Layout, columns: Sequence[str] | Features) -> None:
+    """Refuses what the columns' features show: labels in place of texts, images and media that are not read.
 
     Raises:
-        LayoutError: naming the column.
+        LayoutError: naming the columns.
     """
     kinds = columns if isinstance(columns, Features) else {}
-    for name in columns:
+    texts = [*layout.text_columns, *([layout.system_column] if layout.system_column else [])]
+    if labels := [name for name in texts if _has_labels(kinds.get(name))]:
+        raise LayoutError(
+            f"expected texts in {labels}, got numbers that stand for class labels; put their "
+            "names there, with dataset.map and the ClassLabel's int2str"
+        )
+    media = [name for name, kind in kinds.items() if isinstance(kind, (Audio, Video))]
+    if unseen := [name for name in media if name not in layout.media_columns]:
+        raise LayoutError(
+            f"expected video and audio in columns of that name, got {unseen}; their rows cannot be scored: "
+            f"leave them out with dataset.remove_columns({unseen})"
+        )
+    for name in columns if not layout.image_columns else ():  # else the rows would pass for text
         if _IMAGE_COLUMN.fullmatch(name) or isinstance(
             getattr(kinds.get(name), "feature", kinds.get(name)), Image
         ):
@@ -372,7 +371,13 @@ def _refuse_other_images(columns: Sequence[str] | Features) -> tuple[str, ...]:
                 f"rename it with dataset.rename_column({name!r}, 'images'), "
                 f"or leave it out with dataset.remove_columns({name!r})"
             )
-    return ()
+
+
+def _without_nulls(value: Any) -> Any:
+    """Without the keys that Arrow has added because another row's tools have them."""
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _has_labels(kind: Any) -> bool:

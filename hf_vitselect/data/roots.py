@@ -23,7 +23,13 @@ ROOTS = "__hf_vitselect_image_roots"
 """The key of a plain row under which its roots stand, where it cannot be asked whose it is."""
 
 _MARK = b"hf_vitselect.image_roots"
-_STREAM_READERS = (IterableDataset.__iter__.__code__, IterableDataset.iter.__code__)
+# The functions that call what is mapped, and where their data set is.
+_MAPS = {
+    Dataset._map_single.__code__: "shard",
+    Dataset.map.__wrapped__.__code__: "self",
+    IterableDataset.__iter__.__code__: "self",
+    IterableDataset.iter.__code__: "self",
+}
 
 
 def image_roots(dataset: Any) -> tuple[str, ...] | None:
@@ -41,15 +47,12 @@ def image_roots(dataset: Any) -> tuple[str, ...] | None:
 
 
 def mapped_dataset() -> Dataset | IterableDataset | None:
-    """The data set or stream whose `map` has called the caller: a batch does not say whose it is."""
+    """The data set or stream whose `map` runs, or hashes, the caller just now: a batch does not say."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code is Dataset._map_single.__code__:
-            shard: Dataset = frame.f_locals["shard"]
-            return shard
-        if frame.f_code in _STREAM_READERS:
-            stream: IterableDataset = frame.f_locals["self"]
-            return stream
+        if name := _MAPS.get(frame.f_code):
+            found: Dataset | IterableDataset = frame.f_locals[name]
+            return found
         frame = frame.f_back
     return None
 

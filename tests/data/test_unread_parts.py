@@ -1,5 +1,6 @@
 """Nothing of a conversation is left out in silence: it is used, or its row has a status that says so."""
 
+import json
 import logging
 
 import numpy as np
@@ -98,6 +99,14 @@ def test_numbered_placeholders_show_the_image_of_their_number(text):
         row = read(asked(text, **cells))
         assert row.turns[0].parts == (None, " or ", None)
         assert [picture.data for picture in row.pictures] == [png(1), png(0)]
+
+
+def test_tools_are_those_of_their_row_however_they_are_stored():
+    tools = [[{"name": "add", "parameters": {"a": "int"}}], [{"name": "say", "parameters": {"b": None}}]]
+    rows = Dataset.from_list([{"messages": CHAT, "tools": it} for it in tools])
+    told = [json.dumps([{"name": "add", "parameters": {"a": "int"}}]), '[{"name": "say", "parameters": {}}]']
+    assert [row.tools for row in table_rows(rows)] == told
+    assert [read({"messages": CHAT, "tools": json.dumps(it)}).tools for it in tools] == told
 
 
 def test_a_system_column_is_a_system_turn():
