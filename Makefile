@@ -2,11 +2,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint
+.PHONY: demo test test-all lint
 demo: $(READY)
 	$(BIN)/hf-vitselect demo $(ARGS)
 
 test: $(READY)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY)

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=list(_COMMANDS), metavar="command")
     parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="...")
     parsed = parser.parse_args(given)
-    warnings.formatwarning = partial(_format_warning, parsed.command)
+    usual, warnings.formatwarning = warnings.formatwarning, partial(_format_warning, parsed.command)
     try:
         _do(parsed.command, parsed.flags)
     except (Exception, KeyboardInterrupt) as error:
@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message, status = explain(error, parsed.command)
         print(f"hf-vitselect {parsed.command}: {message}", file=sys.stderr)
         return status
+    finally:
+        warnings.formatwarning = usual
     return 0
 
 

@@ -16,11 +16,13 @@ VitSelectError
 └── RowError        one row that cannot be used; carries a status, never ends a scoring run
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 _SHOWN = 3  # rows that a message names
+_ADDRESS = re.compile(r" ?<[\w.]+ object at 0x[0-9a-f]+>")  # in libraries' messages another one each time
 
 RowStatus = Literal[
     "ok",
@@ -163,7 +165,7 @@ class RowError(VitSelectError):
     def __init__(self, status: RowStatus, message: str, known: Mapping[str, Any] | None = None) -> None:
         super().__init__(status, message, known)  # so that it can be pickled
         self.status: RowStatus = status
-        self.message = message
+        self.message = _ADDRESS.sub("", message)
         self.known: Mapping[str, Any] = known or {}
 
     def __str__(self) -> str:

@@ -1,6 +1,5 @@
 """Why rows were refused: the reason of one row, and what is said of many."""
 
-import re
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -16,12 +15,11 @@ from hf_vitselect.errors import AllRefusedError, RowError
 from hf_vitselect.sources import without_folders
 
 LONGEST_REASON = 200
-_OBJECTS = re.compile(r" ?<[\w.]+ object at 0x[0-9a-f]+>")  # an address is another one each time
 
 
 def reason_of(error: RowError) -> str:
     """A row's reason as a column holds it: one short line that is the same on every machine."""
-    text = without_folders(_OBJECTS.sub("", " ".join(error.message.split())))
+    text = without_folders(" ".join(error.message.split()))
     if len(text) > LONGEST_REASON:
         text = f"{text[: LONGEST_REASON - 1]}…"
     return text.encode("utf-8", "replace").decode()

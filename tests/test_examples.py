@@ -11,6 +11,8 @@ from tiny_embedders import save_clip, save_sentence_transformer
 
 from hf_vitselect import Selection
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TRAINING = {
     "use_cpu": True,

@@ -18,6 +18,8 @@ from hf_vitselect.card import END
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection import select_diverse
 
+pytestmark = pytest.mark.slow
+
 REQUESTS = 80  # more than a push makes
 EVERY = int(os.environ.get("HUB_TEST_EVERY", "7"))
 """Which requests are interrupted; 1 is all of them, and takes minutes."""

@@ -13,6 +13,8 @@ from tiny_embedders import save_clip
 
 from hf_vitselect.selection import Selection
 
+pytestmark = pytest.mark.slow
+
 TRAINING = {
     "max_steps": 3,
     "save_steps": 1,

@@ -213,6 +213,7 @@ def test_a_model_that_cannot_read_a_plain_question_fails_at_once(tiny, monkeypat
         VLM.load(tiny("llava").folder, processor=processor, device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_compiled_layers_find_the_same(vlm_of, tiny, architecture, monkeypatch):

@@ -31,6 +31,7 @@ def lines(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_tiny_run_measures_everything(tmp_path):
     out = tmp_path / "results.jsonl"
     command = [sys.executable, "benchmarks/gpu.py", "--tiny", "--out", str(out)]

@@ -9,6 +9,8 @@ from hf_vitselect.demo.stages import small_training
 from hf_vitselect.evaluation import ExactMatch, Generated, LogLikelihood
 from hf_vitselect.rules import GroupedSampling, TopScore
 
+pytestmark = pytest.mark.slow
+
 QUESTIONS, ANSWERS = ("first", "second", "third"), ("red", "green", "blue")
 ROWS = 96
 

@@ -11,6 +11,8 @@ from hub_server import HubServer, client_env
 
 from hf_vitselect.selection import Selection
 
+pytestmark = pytest.mark.slow
+
 DEMO = """
 import sys
 from hf_vitselect.demo.chain import demo

@@ -7,6 +7,8 @@ from processes_of_tests import start
 
 from hf_vitselect import score
 
+pytestmark = pytest.mark.slow
+
 POOL = words(*(f"word{i}" for i in range(100)))
 KILLS = 20
 

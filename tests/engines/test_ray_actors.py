@@ -15,6 +15,8 @@ from hf_vitselect import NecessityScorer, score
 from hf_vitselect.engines.crew import WorkerDied
 from hf_vitselect.engines.work import Work
 
+pytestmark = pytest.mark.slow
+
 ray = pytest.importorskip("ray")
 errors = pytest.importorskip("ray.exceptions")
 

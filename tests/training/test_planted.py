@@ -12,6 +12,8 @@ from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.scorers import NecessityScorer
 from hf_vitselect.training import ScoreNetTrainer
 
+pytestmark = pytest.mark.slow
+
 ROWS, WRONG = 64, 24
 WORDS = ["red", "green", "blue", "one", "two", "three", "left", "right", "above", "below", "cat", "dog"]
 
