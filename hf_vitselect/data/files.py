@@ -80,7 +80,12 @@ def _may_name_files(table: pa.Table, layout: Layout) -> pa.Array:
 
 def _lacks_bytes(cells: pa.Array) -> pa.Array:
     if pa.types.is_struct(cells.type) and cells.type.get_field_index("bytes") >= 0:
-        return pc.is_null(pc.struct_field(cells, "bytes"))
+        data = pc.struct_field(cells, "bytes")
+        return (
+            pc.is_null(data)
+            if pa.types.is_null(data.type)
+            else pc.less(pc.fill_null(pc.binary_length(data), 0), 1)
+        )
     if pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type):
         rows = pc.filter(pc.list_parent_indices(cells), _lacks_bytes(pc.list_flatten(cells)))
         return pc.is_in(pa.array(range(len(cells)), rows.type), rows)

@@ -76,8 +76,10 @@ def is_empty(cell: Any) -> bool:
 
     A record of nothing but nulls, which Arrow makes of a null, holds nothing either.
     """
-    if cell is None or (isinstance(cell, str) and cell.strip() in ("", "[]", "{}", "null")):
+    if cell is None or (isinstance(cell, bytes) and not cell):
         return True
+    if isinstance(cell, str):
+        return cell.strip() in ("", "[]", "{}", "null")
     if isinstance(cell, Mapping):
         return all(is_empty(value) for value in cell.values())
     if _is_list(cell):

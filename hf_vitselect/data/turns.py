@@ -216,7 +216,8 @@ def read_image(cell: Any) -> Picture:
             cell.load()  # Else the threads that ask for it would read its file at the same time.
         return Picture(decoded=cell)
     if isinstance(cell, Mapping) and cell.keys() <= {"bytes", "path"}:
-        return Picture(data=cell.get("bytes"), path=cell.get("path"))
+        data = cell.get("bytes") or None
+        return Picture(data=_decode(data) if isinstance(data, str) else data, path=cell.get("path"))
     if isinstance(cell, Mapping):
         raise ValueError(f"expected an image's bytes and path, got a record of {sorted(map(str, cell))}")
     raise ValueError(f"expected an image, got {type(cell).__name__}")

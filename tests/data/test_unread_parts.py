@@ -49,6 +49,7 @@ READ = {
     "parts of other names": {
         "messages": [{"role": "user", "content": [{"type": "input_text", "text": "what?"}]}, RED]
     },
+    "empty bytes": {"messages": CHAT, "images": [{"bytes": b"", "path": None}]},
     "system beside its turn": {"messages": CHAT, "system": "  "},
 }
 
@@ -82,11 +83,19 @@ def test_spellings_of_an_image_are_read(row):
     assert read(row) == SEEN
 
 
+def test_the_path_beside_empty_bytes_is_read():
+    assert read(asked("what?", image={"bytes": b"", "path": "a.png"})).pictures == (Picture(path="a.png"),)
+
+
 def test_data_uris_are_read():
     import base64
 
     uri = "data:image/png;base64," + base64.b64encode(png()).decode()
-    for row in (asked(part("image_url", image_url={"url": uri})), asked("what?", images=[uri])):
+    in_json = {"bytes": uri.partition(",")[2], "path": None}
+    for row in (
+        asked(part("image_url", image_url={"url": uri})),
+        *(asked("what?", images=[cell]) for cell in (uri, in_json)),
+    ):
         assert read(row) == SEEN
     assert read(asked("what?", image="data:image/png;base64,!")).status == "image_error"
 
