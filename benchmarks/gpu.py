@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="on a CPU, with tiny models and pools")
     parser.add_argument("--only", nargs="+", default=[""], help="beginnings of the measurements' names")
     parser.add_argument("--out", type=Path, help="a file that gets the lines too")
-    parser.add_argument("--limit", type=float, default=150, help="seconds for one measurement")
+    parser.add_argument("--limit", type=float, default=240, help="seconds for one measurement")
     parser.add_argument("--deadline", type=float, default=470, help="seconds after which none is started")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
