@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
@@ -76,7 +76,7 @@ class ScoreArguments(PoolArguments):
     max_length: int | None = _flag(
         None, "Rows with more tokens are too_long; the model's context if not set."
     )
-    shard_size: int = _flag(500, "Rows in one shard; at most so many are lost in a crash.")
+    shard_size: int = _flag(500, "Rows in one shard; a crash loses at most the unfinished shards.")
     workers: int | None = _flag(None, "Worker processes; one for each GPU, if there are several, if not set.")
     engine: Literal["local", "ray"] = _flag("local", "'local', or 'ray' for workers on a Ray cluster.")
     dataset_streaming: bool = _flag(False, "Reads the pool as a stream, in constant memory.")
@@ -215,7 +215,7 @@ def parse_budget(text: Any) -> int | float:
     """A budget from a flag: '1200' is rows, '0.15', '1.0' and '15%' are shares.
 
     Raises:
-        UsageError: if it is no number.
+        UsageError: if it is not a number.
     """
     text = str(text).strip()
     try:
@@ -242,8 +242,11 @@ def parse_flags(command: str, flags: Sequence[str]) -> tuple[Any, ...]:
             raise UsageError("--config: expected a YAML file, got nothing")
         config = read_config(flags[place + 1])
         del flags[place : place + 2]
+        variables = config.pop("env", None) or {}
+        if not isinstance(variables, Mapping):
+            raise UsageError(f"env: expected names and their values, got {variables!r}")
         # As in TRL's commands.
-        os.environ.update({str(name): str(value) for name, value in (config.pop("env", None) or {}).items()})
+        os.environ.update({str(name): str(value) for name, value in variables.items()})
     return _parse(command, config, flags, where="")
 
 
@@ -264,7 +267,7 @@ def read_config(path: str) -> dict[str, Any]:
     """A YAML file with a mapping.
 
     Raises:
-        UsageError: if it is not there, is no YAML, or holds something else.
+        UsageError: if it is not there, is not valid YAML, or holds something else.
     """
     try:
         config = yaml.safe_load(Path(path).expanduser().read_text("utf-8"))
@@ -278,7 +281,7 @@ def read_config(path: str) -> dict[str, Any]:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
         line = f", line {mark.line + 1}" if mark else ""
         tabs = "; indent with spaces, not tabs" if "\\t" in problem else ""
-        raise UsageError(f"{path}{line} is no YAML: {problem}{tabs}") from error
+        raise UsageError(f"{path}{line} is not valid YAML: {problem}{tabs}") from error
     if not isinstance(config, dict):
         raise UsageError(f"expected flags and their values in {path}, got {type(config).__name__}")
     return config
@@ -295,7 +298,7 @@ class _Parser(TrlParser):  # type: ignore[misc]
 def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where: str) -> tuple[Any, ...]:
     parser = _Parser(COMMANDS[command], prog=f"hf-vitselect {command}", allow_abbrev=False)
     known = [action.dest for action in parser._actions]
-    help_line = f"'hf-vitselect {command} --help' lists what there is"
+    help_line = f"'hf-vitselect {command} --help' lists all flags"
     parser.set_defaults_with_config(**config)
     if unknown := [name for name in config if name not in known]:
         raise UsageError(f"{where}unknown keys {unknown}{nearest(str(unknown[0]), known)}; {help_line}")
@@ -303,7 +306,11 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
     if given & {"-h", "--help"}:
         parser.parse_known_args(["--help"])
     missing = [
-        action.dest for action in parser._actions if action.required and not given & {*action.option_strings}
+        action.dest
+        for action in parser._actions
+        if (action.required or (action.dest == "model_name_or_path" and ModelConfig in COMMANDS[command]))
+        and not given & {*action.option_strings}
+        and config.get(action.dest) is None
     ]
     unknown = [
         flag for flag in sorted(given) if flag.startswith("--") and flag not in parser._option_string_actions
@@ -312,31 +319,59 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
         near = nearest(unknown[0], parser._option_string_actions)
         raise UsageError(f"{where}unknown flags {unknown}{near}; {help_line}")
     if missing:
-        raise UsageError(f"{where}missing {missing}; {help_line}")
+        stray = f", got {list(flags)} instead" if flags and not flags[0].startswith("--") else ""
+        raise UsageError(f"{where}missing {missing}{stray}; {help_line}")
     try:
         *parsed, rest = parser.parse_args_into_dataclasses(
             args=list(flags), return_remaining_strings=True, look_for_args_file=False
         )
-    except UsageError as error:
-        raise UsageError(f"{where}{error}") from error
+    except ValueError as error:  # Of the parser, or of TRL, which checks its own arguments.
+        raise UsageError(f"{where}{_of_training(str(error))}") from error
     if rest:
-        raise UsageError(f"{where}expected flags and their values, got {rest} beside them; {help_line}")
+        raise UsageError(f"{where}expected flags and their values, got {rest} as well; {help_line}")
     for arguments in parsed:
         if type(arguments).__module__ == __name__ and not isinstance(arguments, SFTConfig):
             _settle_types(arguments, where)
+        if isinstance(arguments, ModelConfig) and not arguments.use_peft:
+            _refuse_adapter_flags(arguments, where)
     return tuple(parsed)
 
 
+def _refuse_adapter_flags(model: ModelConfig, where: str) -> None:
+    """Refuses flags of an adapter where the whole model is fine-tuned."""
+    for item in fields(model):
+        value = getattr(model, item.name)
+        if item.name.startswith(("lora_", "use_rslora", "use_dora")) and value != item.default:
+            raise UsageError(f"{where}{item.name}: expected use_peft with it, got {value!r} alone")
+
+
+def _of_training(message: str) -> str:
+    """TRL's word for a machine without a GPU, with the flag to give."""
+    if "use_cpu" in message:
+        return "expected a GPU that computes in bfloat16, got none; to train on the CPU give --use_cpu true"
+    return message
+
+
 def _settle_types(arguments: Any, where: str) -> None:
-    """Makes texts of what YAML took for numbers or mappings, and refuses what else has the wrong type."""
+    """Makes texts of what YAML took for numbers or mappings, lists of single texts, and refuses what else
+    has the wrong type.
+    """
     for name, hint in get_type_hints(type(arguments)).items():
         value = getattr(arguments, name)
-        if str in (hint, *get_args(hint)) and isinstance(value, (int, float)) and not isinstance(value, bool):
-            setattr(arguments, name, str(value))
-        elif str in (hint, *get_args(hint)) and isinstance(value, Mapping):
-            setattr(arguments, name, json.dumps(value))
-        elif not fits(value, hint):
+        if value is not None and any(get_origin(one) is list for one in (hint, *get_args(hint))):
+            value = [_as_text(item) for item in (value if isinstance(value, list) else [value])]
+        elif str in (hint, *get_args(hint)):
+            value = _as_text(value)
+        if not fits(value, hint):
             raise UsageError(f"{where}{name}: expected {type_words(hint)}, got {value!r}")
+        setattr(arguments, name, value)
+
+
+def _as_text(value: Any) -> Any:
+    """A number or a mapping as the text that a flag would have been; anything else as it is."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return json.dumps(value) if isinstance(value, Mapping) else value
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -364,7 +399,7 @@ def type_words(hint: Any) -> str:
     if get_origin(hint) in (Union, UnionType):
         return " or ".join(type_words(one) for one in get_args(hint) if one is not type(None))
     if get_origin(hint) is list:
-        return f"a list of {type_words(get_args(hint)[0])}"
+        return f"a list, each item {type_words(get_args(hint)[0])}"
     return {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}.get(
         hint, str(hint)
     )

@@ -71,6 +71,7 @@ class ChatEndpoint:
         self.retries = retries
         self.name = f"{model} at {base_url or 'the inference providers of the Hub'}"
         self._works = False
+        self._said: set[str] = set()
         if api_key_env is not None and api_key_env not in os.environ:
             raise ModelError(f"expected the key for {self.name} in the environment variable {api_key_env}")
         # Left to itself the client would send the Hub's token to any server; this word is vLLM's "no key".
@@ -118,6 +119,7 @@ class ChatEndpoint:
                 )
                 answer = str(completion.choices[0].message.content or "")
                 self._works = True
+                self._said.clear()
                 return answer
             except HfHubHTTPError as error:
                 status = error.response.status_code
@@ -135,7 +137,10 @@ class ChatEndpoint:
             except (ValueError, OfflineModeIsEnabled) as error:  # No token, no such provider, HF_HUB_OFFLINE.
                 raise self._unusable(f"cannot be asked: {error}") from error
             if tried < self.retries:
-                _logger.warning("%s: %s; trying again in %g s", self.name, trouble, pause)
+                said = f"{self.name}: {trouble}; trying again in {pause:g} s"
+                if said not in self._said:  # else another thread or row has said it
+                    self._said.add(said)
+                    _logger.warning(said)
                 sleep(pause)
         raise self._unusable(
             f"gave no answer in {self.retries + 1} tries, the last: {trouble}; "
@@ -145,7 +150,7 @@ class ChatEndpoint:
     def _unusable(self, why: str) -> ModelError:
         return ModelError(
             f"{self.name} {why}. Shards that score(..., output_dir=) has finished are kept: "
-            "the same call goes on after them"
+            "the same call resumes after them"
         )
 
 

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        The exit status: 2 for what the user can act on, 1 for what nobody expected, 130 for an interrupt.
+        The exit status: 2 for what the user can act on, 1 for an unexpected error, 130 for an interrupt.
         With ``--debug`` among the arguments the error is raised instead.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=list(_COMMANDS), metavar="command")
     parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="...")
     parsed = parser.parse_args(given)
+    # TRL's own default, which the user has not set.
+    warnings.filterwarnings("ignore", "`gradient_checkpointing` is deprecated", FutureWarning)
     usual, warnings.formatwarning = warnings.formatwarning, partial(_format_warning, parsed.command)
     try:
         _do(parsed.command, parsed.flags)
@@ -101,7 +103,7 @@ def _run(flags: Sequence[str]) -> None:
     parser.add_argument(
         "--config", required=True, help="YAML with sections, as in examples/configs, and rounds"
     )
-    parser.add_argument("--output_dir", required=True, help="the run's folder; the same call goes on there")
+    parser.add_argument("--output_dir", required=True, help="the run's folder; the same call resumes it")
     given = parser.parse_args(flags)
     run(read_config(given.config), given.output_dir, say=print)
 

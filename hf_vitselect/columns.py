@@ -218,7 +218,7 @@ def _batches(dataset: Dataset, column: str) -> Iterator[tuple[int, pa.Array]]:
 
 
 def _most_frequent_length(lengths: NDArray[np.int64], column: str) -> int:
-    """The length that more than half of the vectors have, 0 if there is none that is not empty."""
+    """The length that more than half of the vectors have, 0 if all are empty."""
     values, counts = np.unique(lengths[lengths > 0], return_counts=True)
     if not len(values):
         return 0

@@ -30,6 +30,7 @@ from hf_vitselect.arguments import (
     type_words,
 )
 from hf_vitselect.card import Publish, write_report
+from hf_vitselect.columns import LENGTHS, refuse_missing
 from hf_vitselect.compare import Method, compare, parse_method
 from hf_vitselect.compare.checks import refuse_unable
 from hf_vitselect.compare.trials import Setup
@@ -57,8 +58,14 @@ from hf_vitselect.scorers import (
     UPDScorer,
 )
 from hf_vitselect.scoring import score
-from hf_vitselect.selection import Selection, budget_rows, select_diverse
-from hf_vitselect.summary import Summary, command_line, dropped, of_scored, of_seed, of_selection
+from hf_vitselect.selection import (
+    Selection,
+    budget_rows,
+    refuse_missing_columns,
+    refuse_other_contents,
+    select_diverse,
+)
+from hf_vitselect.summary import Summary, command_line, dropped, of_scored, of_seed, of_selection, train_line
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.seed import ROWS_FILE
 
@@ -201,7 +208,7 @@ def score_net_command(
         processing_class=prompt.processor_name_or_path,
         end_of_turn=prompt.end_of_turn,
     )
-    trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
+    trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
     trainer.save_model()
     scorer = ScoreNetScorer(str(out / "score_net"))
     return of_scored(
@@ -213,7 +220,14 @@ def select_command(args: SelectArguments) -> Summary:
     """Picks the subset and saves the selection."""
     rule, budget = make_rule(args), parse_budget(args.budget)
     if args.balance is None and args.balance_quota != SelectArguments.balance_quota:
-        raise UsageError(f"balance_quota: expected balance= beside it, got {args.balance_quota!r} alone")
+        raise UsageError(f"balance_quota: expected balance with it, got {args.balance_quota!r} alone")
+    out = Path(args.output_dir)
+    refuse_other_contents(out)
+    if out.resolve() in (path := Path(args.dataset_name).resolve(), *path.parents):
+        raise UsageError(
+            f"output_dir: expected another folder than the pool's, got {args.output_dir!r}: "
+            "it would be replaced"
+        )
     pool = load_pool(args)
     selection = select_diverse(
         pool,
@@ -245,7 +259,7 @@ def train_command(
         processing_class=prompt.processor_name_or_path,
         end_of_turn=prompt.end_of_turn,
     )
-    trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
+    trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
     trainer.save_model()
     trainer.create_model_card()
     pushed = trainer.push_to_hub() if training.push_to_hub else None
@@ -266,6 +280,7 @@ def train_command(
                 selections=args.selection,
                 model_name_or_path=model.model_name_or_path,
                 output_dir="compare",
+                use_cpu="true" if training.use_cpu else None,
             )
         ],
     )
@@ -275,12 +290,12 @@ def compare_command(
     args: CompareArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
 ) -> Summary:
     """Compares selections with random rows."""
-    methods = _methods(args.selections, args.by)
+    methods, pool, held_out = _methods(args.selections, args.by), load_pool(args), _load_held_out(args)
     comparison = compare(
-        load_pool(args),
+        pool,
         methods,
         model.model_name_or_path,
-        _evaluations(args, training, prompt),
+        _evaluations(args, held_out, training, prompt),
         training.output_dir,
         budgets=[parse_budget(budget) for budget in args.budgets],
         seeds=args.seeds,
@@ -295,14 +310,38 @@ def compare_command(
         processes=args.processes,
     )
     out = Path(training.output_dir)
-    saved = [text for text in args.selections if Path(text, "recipe.json").exists()]
-    report = (
-        {"run_dir": out.parent, "output_dir": "report"} if out.name == "compare" else {"output_dir": "report"}
-    )
+    folders = [folder for text in args.selections for folder in (text, text.partition("=")[2]) if folder]
+    saved = next((folder for folder in folders if Path(folder, "recipe.json").exists()), None)
+    first = next(iter(methods.values()))
+    if saved is None and isinstance(first, Method):
+        next_line = _select_line(args, first)
+    else:
+        run_dir = out.parent if out.name == "compare" else None
+        next_line = command_line("report", selection=saved, run_dir=run_dir, output_dir="report")
     return Summary(
-        {"saved to": ", ".join(str(out / f"comparison.{kind}") for kind in ("md", "json", "png"))},
-        [command_line("report", selection=folder, **report) for folder in saved[:1]],
+        {
+            "rows": f"{len(pool):,} in the pool, {len(held_out):,} held out",
+            "saved to": ", ".join(str(out / f"comparison.{kind}") for kind in ("md", "json", "png")),
+        },
+        [next_line],
         str(comparison),
+    )
+
+
+def _select_line(args: CompareArguments, method: Method) -> str:
+    """The command that selects as a method of a comparison does."""
+    fields = dataclasses.fields(method.rule)  # type: ignore[arg-type]
+    given = {it.name: getattr(method.rule, it.name) for it in fields}
+    chosen = {it.name: given[it.name] for it in fields if given[it.name] != it.default}
+    return command_line(
+        "select",
+        **_pool_flags(args),
+        budget=args.budgets[0],
+        rule=type(method.rule).__name__,
+        rule_kwargs=json.dumps(chosen) if chosen else None,
+        by=method.by if method.by != "necessity" else None,
+        over=method.over if method.over != "embedding" else None,
+        output_dir="selection",
     )
 
 
@@ -315,15 +354,14 @@ def check_compare(
         RowError: if a held-out row cannot be evaluated.
         ValueError: if there is no such selection, evaluation or option.
     """
-    # A folder may be that of a selection which the run has yet to make.
-    _methods([text for text in args.selections if os.sep not in text], args.by)
+    _planned_methods(args)
     for budget in args.budgets:
         budget_rows(parse_budget(budget), sys.maxsize)
     setup = Setup.of(
         str(model.model_name_or_path),
         with_model_options(model, training),
         get_peft_config(model),
-        _evaluations(args, training, prompt),
+        _evaluations(args, _load_held_out(args), training, prompt),
         prompt.processor_name_or_path,
         prompt.end_of_turn,
     )
@@ -337,10 +375,15 @@ def _methods(texts: Sequence[str], by: str) -> dict[str, Method | Selection]:
     return dict(methods)
 
 
+def _planned_methods(args: CompareArguments) -> dict[str, Method | Selection]:
+    """The methods but for folders, which may be those of selections that the run has yet to make."""
+    return _methods([text for text in args.selections if os.sep not in text], args.by)
+
+
 def _evaluations(
-    args: CompareArguments, training: SFTConfig, prompt: PromptArguments
+    args: CompareArguments, held_out: Dataset, training: SFTConfig, prompt: PromptArguments
 ) -> dict[str, Evaluation]:
-    held_out, batch_size = _load_held_out(args), training.per_device_eval_batch_size
+    batch_size = training.per_device_eval_batch_size
     return {
         name: find_evaluation(name, held_out, batch_size, prompt.end_of_turn) for name in args.evaluations
     }
@@ -372,7 +415,7 @@ def push_command(args: PushArguments) -> Summary:
     published = f"{len(selection):,}" + (", their ids and scores alone" if args.publish == "indices" else "")
     return Summary(
         {"rows": published, "pushed to": address},
-        [command_line("train", selection=args.selection, model_name_or_path="MODEL", output_dir="model")],
+        [train_line(args.selection)],
     )
 
 
@@ -388,7 +431,7 @@ def report_command(args: ReportArguments) -> Summary:
         },
         [
             command_line("push", selection=args.selection, repo_id="OWNER/NAME"),
-            command_line("train", selection=args.selection, model_name_or_path="MODEL", output_dir="model"),
+            train_line(args.selection),
         ],
     )
 
@@ -430,8 +473,28 @@ _DO: dict[str, Callable[..., Summary]] = {
 def command(name: str, arguments: tuple[Any, ...]) -> Summary:
     """Runs one command with its parsed arguments, and says what it did."""
     start = time.perf_counter()
+    for part in arguments:
+        if folder := getattr(part, "output_dir", None):
+            refuse_unwritable(folder)
     summary = _DO[name](*arguments)
     return replace(summary, facts={**summary.facts, "seconds": f"{time.perf_counter() - start:.1f}"})
+
+
+def refuse_unwritable(folder: str) -> None:
+    """Refuses an output folder that cannot be made or written to, before any work is done for it.
+
+    Raises:
+        UsageError: saying what is in the way.
+    """
+    there = Path(folder)
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise UsageError(f"output_dir: expected a folder, got {folder!r}, but {str(there)!r} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"output_dir: expected a folder to write to, got {folder!r}, but {str(there)!r} is read-only"
+        )
 
 
 def load_selection(folder: str) -> Selection:
@@ -472,6 +535,13 @@ def check_score(args: ScoreArguments) -> None:
     if unknown := [signal for signal in args.signals if signal not in _SIGNALS]:
         near = nearest(unknown[0], _SIGNALS)
         raise UsageError(f"signals: expected a list of some of {list(_SIGNALS)}, got {unknown}{near}")
+    if len(set(args.signals)) < len(args.signals):
+        raise UsageError(f"signals: expected each once, got {args.signals}")
+    if args.clip_name_or_path and args.text_name_or_path:
+        raise UsageError(
+            "expected clip_name_or_path or text_name_or_path, got both; each adds the column 'embedding': "
+            "give one"
+        )
     if args.dtype.removeprefix("torch.") not in _DTYPES:
         raise UsageError(
             f"dtype: expected one of {_DTYPES}, got {args.dtype!r}{nearest(args.dtype, _DTYPES)}"
@@ -481,7 +551,44 @@ def check_score(args: ScoreArguments) -> None:
             default = next(it for it in dataclasses.fields(args) if it.name == name)
             plain = default.default_factory() if callable(default.default_factory) else default.default
             if getattr(args, name) != plain:
-                raise UsageError(f"{name}: expected {needed} beside it, got {getattr(args, name)!r} alone")
+                raise UsageError(f"{name}: expected {needed} with it, got {getattr(args, name)!r} alone")
+
+
+def added_columns(args: ScoreArguments) -> list[str]:
+    """The columns that `score` will add, known without its models."""
+    given = {
+        **{f"{signal}{args.suffix}": args.model_name_or_path for signal in args.signals},
+        "embedding": args.clip_name_or_path or args.text_name_or_path,
+        "clip_score": args.clip_score,
+        "judge": args.judge,
+    }
+    main = [column for column, wanted in given.items() if wanted]
+    necessity = f"necessity{args.suffix}"
+    lengths = f"{necessity}_{LENGTHS}" if args.suffix else LENGTHS
+    more = [lengths] * (necessity in main) + ["judge_answer"] * ("judge" in main)
+    return [f"{column}{end}" for column in main for end in ("", "_status", "_reason")] + more
+
+
+def check_columns(args: Any, columns: Sequence[str]) -> None:
+    """Refuses a pool without the columns that a command uses, before other stages of a run begin.
+
+    Args:
+        args: of the command.
+        columns: that the pool will have.
+
+    Raises:
+        ColumnError: naming the first that is missing.
+    """
+    if isinstance(args, SelectArguments):
+        refuse_missing_columns(columns, make_rule(args), args.by, args.over)
+        refuse_missing([args.balance] if args.balance else [], columns, "balance: expected a column")
+    if isinstance(args, ScoreNetArguments):
+        refuse_missing(args.columns, columns, "columns: expected a column")
+    if isinstance(args, CompareArguments):
+        refuse_missing(args.columns, columns, "columns: expected a column")
+        for method in _planned_methods(args).values():
+            if isinstance(method, Method):
+                refuse_missing_columns(columns, method.rule, method.by, method.over)
 
 
 def with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:

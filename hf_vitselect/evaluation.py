@@ -29,6 +29,7 @@ from hf_vitselect.data.layouts import read_rows, read_table, undecoded
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.encoding import Encoded, Encoder, EndOfTurn
 from hf_vitselect.errors import ColumnError, RowError, counted, shown
+from hf_vitselect.loading import nearest
 from hf_vitselect.scoring import pool_digest
 from hf_vitselect.signals import ResponseSignals
 from hf_vitselect.vlm import VLM
@@ -255,6 +256,7 @@ def find_evaluation(
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"expected an evaluation among {list(known)}, or package.module:function, got {name!r}: {error}"
+            f"{nearest(name, known)}"
         ) from error
     return found
 

@@ -11,13 +11,13 @@ _MOST_LINES = 3
 _WIDEST = 600
 _HERE = Path(__file__).parent
 _RESUMED = {
-    "score": "finished shards are kept: the same command goes on there",
-    "run": "finished stages are kept: the same command goes on there",
-    "demo": "finished stages are kept: the same command goes on there",
-    "compare": "finished trials are kept: the same command goes on there",
+    "score": "finished shards are kept: the same command resumes",
+    "run": "finished stages are kept: the same command resumes",
+    "demo": "finished stages are kept: the same command resumes",
+    "compare": "finished trials are kept: the same command resumes",
     **dict.fromkeys(
         ("seed", "train", "score_net"),
-        "if there is a checkpoint, the same command with --resume_from_checkpoint true goes on there",
+        "the same command with --resume_from_checkpoint true resumes from the last checkpoint, if any",
     ),
 }
 
@@ -30,8 +30,8 @@ def explain(error: BaseException, command: str) -> tuple[str, int]:
         command: that ended with it.
 
     Returns:
-        At most three lines, and the exit status: 2 for what the user can act on, 1 for what nobody expected,
-        130 for an interrupt.
+        At most three lines, and the exit status: 2 for what the user can act on, 1 for an unexpected
+        error, 130 for an interrupt.
     """
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted; {_RESUMED.get(command, 'nothing was written')}", 130
@@ -40,18 +40,21 @@ def explain(error: BaseException, command: str) -> tuple[str, int]:
         return _lines(str(ours)), 2
     if any(_is_out_of_memory(cause) for cause in causes):
         return f"out of memory: {_line(error)}\n{_less_memory(command)}", 2
-    if full := next((cause for cause in causes if getattr(cause, "errno", None) == errno.ENOSPC), None):
+    if full := next((cause for cause in causes if _is_of_full_disk(cause)), None):
         return f"no space left on the disk: {_line(full)}\nmake room, or give another --output_dir", 2
-    if isinstance(error, (ValueError, OSError, ImportError)):
+    if any(type(cause).__module__.startswith(("httpx", "httpcore")) for cause in causes):
+        return (
+            f"no connection: {_line(error)}\ncheck the network, or name local files and folders",
+            2,
+        )
+    if isinstance(error, (ValueError, OSError, ImportError)) or "pip install" in str(error):
         shown = _lines(str(error) or type(error).__name__)
         return (shown if _is_raised_here(error) else f"{_lines(shown, _MOST_LINES - 1)}\n{_MORE}"), 2
     return f"{_lines(_line(error), 1)}\n{_UNEXPECTED}", 1
 
 
 _MORE = "(--debug shows where it comes from)"
-_UNEXPECTED = (
-    "nobody expected this: give the command again with --debug for the traceback, and please report it"
-)
+_UNEXPECTED = "this is unexpected: run the command again with --debug for the traceback, and please report it"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -64,6 +67,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def _is_of_full_disk(error: BaseException) -> bool:
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
 
 
 def _less_memory(command: str) -> str:

@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import datasets
 from datasets import (
     Dataset,
     DatasetDict,
@@ -23,6 +24,7 @@ from datasets import (
     load_dataset,
     load_from_disk,
 )
+from huggingface_hub import HfApi
 
 from hf_vitselect.errors import PoolError
 
@@ -172,7 +174,7 @@ def _in_folder(name: str, folder: Path) -> Path | _Files:
     if list(folder.glob("shards/shard-*")) or list(folder.glob("shard-*.parquet")):
         raise PoolError(
             f"expected a scored pool, got the shards of an unfinished one in {name!r}; "
-            "give the same score command again: it goes on where it stopped"
+            "give the same score command again: it resumes"
         )
     if (folder / "config.json").exists():
         raise PoolError(f"expected a pool, got a model in {name!r}; give a folder of data files")
@@ -233,18 +235,36 @@ def _load(files: _Files, config: str | None, split: str, *, streaming: bool = Fa
         options["data_files"] = files.splits
         if ".tsv" in Path(next(iter(files.splits.values()))[0]).suffixes:
             options["sep"] = "\t"
+    if files.path == files.name:
+        _refuse_unknown(files.name)
     try:
         return load_dataset(files.path, config, **options)
     except Exception as error:  # Of the Hub, the network, the files' parsers.
+        if isinstance(error, StopIteration) or "corresponds to no data" in str(error):
+            raise PoolError(f"expected rows in {files.name!r}, got none") from error
         if re.search(r"[Ss]plit|instruction format", str(error)):
             raise _no_such_split(split, files.name, list(files.splits), error) from error
         if files.path == files.name:
-            raise PoolError(
-                f"expected a file, a folder or a data set on the Hub, got {files.name!r}"
-                f"{nearest_path(files.name)}\n{first_line(error)}"
-            ) from error
+            raise _unknown(files.name, error) from error
         where = _bad_line(files) or first_line(error)
         raise PoolError(f"{files.name!r} cannot be read: {where}") from error
+
+
+def _refuse_unknown(name: str) -> None:
+    """Asks the Hub once for a name that is not cached: `datasets` would ask six times, for half a minute."""
+    if Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___")).exists():
+        return
+    try:
+        HfApi().dataset_info(name)
+    except Exception as error:  # No such id, no network, offline: the last are the HTTP library's errors.
+        raise _unknown(name, error) from error
+
+
+def _unknown(name: str, error: Exception) -> PoolError:
+    return PoolError(
+        f"expected a file, a folder or a data set on the Hub, got {name!r}{nearest_path(name)}\n"
+        f"{first_line(error)}"
+    )
 
 
 def _no_such_split(split: str, name: str, splits: Sequence[str], error: Exception) -> SplitError:
@@ -262,7 +282,7 @@ def first_line(error: BaseException) -> str:
 
 
 def _bad_line(files: _Files) -> str | None:
-    """Where a JSON file is none."""
+    """The first invalid line of the JSON files."""
     for path in [Path(path) for paths in files.splits.values() for path in paths if files.path == "json"]:
         number = 0
         try:
@@ -273,7 +293,7 @@ def _bad_line(files: _Files) -> str | None:
                     number += 1
                     json.loads(line.strip() or "null")
         except json.JSONDecodeError as error:
-            return f"line {number + error.lineno - 1} of {path.name} is no JSON: {error.msg}"
+            return f"line {number + error.lineno - 1} of {path.name} is not valid JSON: {error.msg}"
         except (OSError, UnicodeError) as error:
             return f"{path.name}: {first_line(error)}"
     return None

@@ -1,6 +1,5 @@
 """A run: the chain of commands, each a stage in a folder."""
 
-import copy
 import json
 import os
 import sys
@@ -13,13 +12,25 @@ from trl import SFTConfig
 
 from hf_vitselect.arguments import (
     CompareArguments,
+    PoolArguments,
+    PushArguments,
     ScoreArguments,
     SelectArguments,
     parse_budget,
     parse_section,
 )
-from hf_vitselect.commands import check_compare, check_score, command, load_pool, make_rule
+from hf_vitselect.commands import (
+    added_columns,
+    check_columns,
+    check_compare,
+    check_score,
+    command,
+    load_pool,
+    make_rule,
+    refuse_unwritable,
+)
 from hf_vitselect.engines.ledger import write_atomically
+from hf_vitselect.hub import check_target
 from hf_vitselect.plan import Stage, plan
 from hf_vitselect.runs import Run, last_whole_checkpoint, without_secrets
 from hf_vitselect.scoring import pool_digest
@@ -50,10 +61,12 @@ def run(
         StaleRunError: if the folder holds a stage that was made with other settings, from another pool or
             with other weights.
     """
+    refuse_unwritable(os.fspath(folder))
     here = Run(folder)
     stages = plan(config, here.folder)
+    columns: dict[str, list[str]] = {}
     for stage in stages:
-        _refuse_mistakes(stage)
+        _refuse_mistakes(stage, columns)
     settings = {stage.name: _recorded_settings(stage) for stage in stages}
     here.refuse_stale(settings)
     write_atomically(
@@ -91,19 +104,40 @@ def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
     )
 
 
-def _refuse_mistakes(stage: Stage) -> None:
-    """Finds what can be found before hours have passed."""
+def _refuse_mistakes(stage: Stage, columns: dict[str, list[str]]) -> None:
+    """Finds what can be found before hours have passed.
+
+    Args:
+        stage: to look at.
+        columns: of the pools that stages before it will have made, by name; its own is added.
+    """
     args, *others = parse_section(stage.command, stage.flags)
     for training in others:
         if isinstance(training, SFTConfig):
-            settled(copy.copy(training), evaluated=False)
+            settled(training, evaluated=False)
     if isinstance(args, SelectArguments):
         make_rule(args)
         budget_rows(parse_budget(args.budget), sys.maxsize)
+    if isinstance(args, PushArguments):
+        check_target(args.repo_id, args.publish)
     if isinstance(args, ScoreArguments):
         check_score(args)
     if isinstance(args, CompareArguments):
         check_compare(args, *others)
+    if (there := _columns(args, columns)) is not None:
+        check_columns(args, there)
+        added = added_columns(args) if isinstance(args, ScoreArguments) else ["score_net"]
+        columns[f"{stage.flags.get('output_dir')}/scored"] = there + added
+
+
+def _columns(args: Any, columns: Mapping[str, list[str]]) -> list[str] | None:
+    """The columns of a stage's pool, which an earlier one may have yet to make; None if nobody knows."""
+    if not isinstance(args, PoolArguments) or getattr(args, "dataset_streaming", False):
+        return None
+    if args.dataset_name in columns:
+        return columns[args.dataset_name]
+    made_by_stage = args.dataset_name.endswith("/scored") and not Path(args.dataset_name).exists()
+    return None if made_by_stage else list(load_pool(args).column_names)
 
 
 def _recorded_settings(stage: Stage) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Refusals:
 
 
 def refuse_if_none_left(refusals: Refusals, what: str, advice: str, scored: Any = None) -> None:
-    """Refuses to go on without a row.
+    """Refuses rows of which none is left.
 
     Args:
         refusals: of all rows.

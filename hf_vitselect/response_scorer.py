@@ -65,7 +65,8 @@ class ResponseScorer(VLMScorer):
             end_of_turn=end_of_turn,
             trust_remote_code=trust_remote_code,
         )
-        for name, size in (("batch_size", batch_size), ("batch_tokens", batch_tokens)):
+        sizes = {"batch_size": batch_size, "batch_tokens": batch_tokens, "max_length": max_length}
+        for name, size in sizes.items():
             if size is not None and size < 1:
                 raise ValueError(f"{name}: expected 1 or more, got {size}")
         self.batch_size = batch_size

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
+from hf_vitselect import columns as pool_columns
 from hf_vitselect.columns import read_features, read_scores
 from hf_vitselect.errors import ColumnError, ModelError
 from hf_vitselect.weights import load_errors, refuse_missing
@@ -69,6 +70,8 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
         self.scaling = None if scaling is None else np.asarray(scaling, dtype=np.float64)
         self.width = len(self.columns) if width is None else width
         self.layers: nn.Module = nn.Linear(self.width, 1, bias=False)
+        if hidden is not None and hidden < 1:
+            raise ValueError(f"hidden: expected 1 or more units, got {hidden}")
         if hidden is not None:
             self.layers = nn.Sequential(
                 nn.Linear(self.width, hidden), nn.GELU(), nn.Linear(hidden, 1, bias=False)
@@ -90,8 +93,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
             ColumnError: if a column is missing, has another type or not one usable row.
         """
         columns = [columns] if isinstance(columns, str) else list(columns)
-        if missing := [name for name in columns if name not in pool.column_names]:
-            raise ColumnError(f"expected columns {missing}, got {pool.column_names}; score the pool first")
+        pool_columns.refuse_missing(columns, pool.column_names, "expected a column", "score the pool first")
         scaling, width = None, None
         if len(columns) == 1 and not isinstance(pool.features[columns[0]], Value):
             width = _width(pool.features[columns[0]], columns[0])

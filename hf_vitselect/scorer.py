@@ -244,7 +244,7 @@ def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
     if taken:
         raise ColumnError(
             f"{type(scorer).__name__} would overwrite {taken}; "
-            f"remove them with dataset.remove_columns({taken}), or give the scorer another column="
+            f"remove them with dataset.remove_columns({taken}), or give the scorer another column= (--suffix)"
         )
 
 

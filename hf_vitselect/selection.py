@@ -110,7 +110,7 @@ class Selection:
             "versions": versions("hf_vitselect", "datasets", "numpy", "torch", "transformers"),
         }
         picked = pool.select(indices)
-        # Else nobody knows, once they are saved, that these rows are from the Hub.
+        # So that saved rows still say that they are from the Hub.
         picked.info.description = with_record(pool.info.description, {**read_record(pool), "source": source})
         return cls(picked, indices, gains, _score_table(pool, ids, indices, excluded), recipe)
 
@@ -185,8 +185,7 @@ class Selection:
             FileExistsError: if something else is there.
         """
         target = Path(path)
-        if target.exists() and not (target / "recipe.json").exists() and any(target.iterdir()):
-            raise FileExistsError(f"{target} is there and is no selection; give another folder")
+        refuse_other_contents(target)
         temporary = target.with_name(f".{target.name}.partial")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -218,6 +217,16 @@ class Selection:
         dataset, scores = (load_from_disk(str(folder / name)) for name in ("dataset", "scores"))
         check_selection(recipe, indices, gains, scores)
         return cls(dataset, indices, gains, scores, recipe)
+
+
+def refuse_other_contents(folder: Path) -> None:
+    """Refuses a folder whose contents `Selection.save_to_disk` must not replace.
+
+    Raises:
+        FileExistsError: if it holds anything but a selection.
+    """
+    if folder.is_dir() and not (folder / "recipe.json").exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty and holds no selection; give another folder")
 
 
 @dataclass(frozen=True)
@@ -309,6 +318,8 @@ def select_diverse(
     """
     if balance_quota not in ("proportional", "uniform"):
         raise ValueError(f"balance_quota: expected 'proportional' or 'uniform', got {balance_quota!r}")
+    if seed < 0:
+        raise ValueError(f"seed: expected 0 or more, got {seed}")
     if not isinstance(dataset, Dataset):
         raise LayoutError(
             f"expected a datasets.Dataset (one split), got {type(dataset).__name__}; of a DatasetDict give "
@@ -336,8 +347,8 @@ def select_diverse(
     usable = np.flatnonzero(statuses == "ok")
     if rows > len(usable):
         raise BudgetError(
-            f"asked for {rows} rows, but only {len(usable)} of the pool's {len(dataset)} can be picked "
-            f"({_and_excluded(refusals, statuses)}); ask for at most {len(usable)}"
+            f"asked for {rows} rows, but only {len(usable)} of the pool's {len(dataset)} can be picked"
+            f"{_left_out(refusals, statuses)}; ask for at most {len(usable)}"
         )
     if rows <= np.count_nonzero(given):
         raise BudgetError(f"asked for {rows} rows, but {np.count_nonzero(given)} are included; ask for more")
@@ -388,9 +399,10 @@ def find_rows(wanted: Sequence[str], ids: Sequence[str]) -> tuple[NDArray[np.int
     return np.array(found, dtype=np.int64), [row_id for row_id in wanted if row_id not in place]
 
 
-def _and_excluded(refusals: Refusals, statuses: NDArray[np.object_]) -> str:
+def _left_out(refusals: Refusals, statuses: NDArray[np.object_]) -> str:
     excluded = int(np.count_nonzero(statuses == "excluded"))
-    return ", ".join(filter(None, [str(refusals), f"{excluded:,} excluded" if excluded else ""]))
+    parts = [str(refusals)] * (refusals.refused > 0) + [f"{excluded:,} excluded"] * (excluded > 0)
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _counts(statuses: NDArray[np.object_]) -> dict[str, int]:
@@ -408,7 +420,7 @@ def _read_inputs(
     """What a rule reads, and of every row the status: ``ok`` if it can be picked."""
     if not isinstance(rule, Rule):
         raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
-    refuse_missing_columns(dataset, rule, score_column, feature_column)
+    refuse_missing_columns(dataset.column_names, rule, score_column, feature_column)
     # Without scores a rule still needs the pool's size; one that uses them has been refused above.
     scores, features, statuses = np.zeros(len(dataset)), None, np.full(len(dataset), "ok", dtype=object)
     if score_column in dataset.column_names:
@@ -419,13 +431,14 @@ def _read_inputs(
     return scores, features, statuses
 
 
-def refuse_missing_columns(dataset: Dataset, rule: Rule, score_column: str, feature_column: str) -> None:
+def refuse_missing_columns(
+    columns: Sequence[str], rule: Rule, score_column: str, feature_column: str
+) -> None:
     """Refuses a pool without the columns that a rule uses.
 
     Raises:
         ColumnError: naming the first one, and the nearest that are there.
     """
-    columns = dataset.column_names
     used = [score_column] * rule.uses_scores + [feature_column] * rule.uses_features
     refuse_missing(used, columns, "expected a column", "score the pool first")
     refuse_missing(rule.uses_columns, columns, f"{type(rule).__name__} uses the column")

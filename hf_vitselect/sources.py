@@ -40,6 +40,7 @@ def identify(model: str, revision: str | None = None) -> dict[str, Any]:
         ModelError: if it is neither a folder nor known to the Hub or to the local cache.
     """
     if os.path.isdir(model):
+        refuse_revision(model, revision)
         identity: dict[str, Any] = {"model": model, "digest": _folder_digest(_stamps(Path(model)))}
     else:
         identity = {"model": model, "commit": _commit(model, revision)}
@@ -50,6 +51,19 @@ def identify(model: str, revision: str | None = None) -> dict[str, Any]:
         except ModelError as error:
             raise ModelError(f"the base model of the adapter {model}: {error}") from error
     return identity
+
+
+def refuse_revision(model: str, revision: str | None) -> None:
+    """Refuses the revision of a folder, which has none: it would be recorded, and nothing else.
+
+    Raises:
+        ModelError: for any but TRL's default.
+    """
+    if os.path.isdir(model) and revision not in (None, "main"):
+        raise ModelError(
+            f"revision: expected none for the folder {model}, got {revision!r}; give the folder with those "
+            "weights, or a model id on the Hub"
+        )
 
 
 def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | None] | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset, Value
 
 from hf_vitselect.columns import read_column
@@ -18,7 +19,7 @@ _BUDGET = 0.15
 
 @dataclass(frozen=True)
 class Summary:
-    """Lines of a name and what there is to say, then the next commands.
+    """Named facts, one a line, then the next commands.
 
     Attributes:
         facts: by name, in order; what is empty is left out.
@@ -43,6 +44,14 @@ def command_line(command: str, **flags: Any) -> str:
     """A command as it is typed; flags that are None are left out."""
     given = [word for name, value in flags.items() if value is not None for word in (f"--{name}", str(value))]
     return shlex.join(["hf-vitselect", command, *given])
+
+
+def train_line(selection: str) -> str:
+    """The command that trains on a selection, as it works on this machine."""
+    on_cpu = None if torch.accelerator.is_available() else "true"
+    return command_line(
+        "train", selection=selection, model_name_or_path="MODEL", output_dir="model", use_cpu=on_cpu
+    )
 
 
 def of_scored(scored: Dataset, columns: Sequence[str], folder: Path) -> Summary:
@@ -84,7 +93,7 @@ def of_selection(selection: Selection, folder: str) -> Summary:
         },
         [
             command_line("report", selection=folder, output_dir="report"),
-            command_line("train", selection=folder, model_name_or_path="MODEL", output_dir="model"),
+            train_line(folder),
         ],
     )
 

@@ -102,8 +102,10 @@ def test_a_comparison_without_an_interval_says_so(seeds: int, words: str, tmp_pa
     assert [row["less random"] for row in RunRecord.read(tmp_path).comparison] == [words]
 
 
-def test_an_empty_run_tells_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_no_run_has_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[1]")
-    assert RunRecord.read(tmp_path) == RunRecord()
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(FileNotFoundError, match="without any record of one"):
+        RunRecord.read(tmp_path)
     with pytest.raises(FileNotFoundError, match="the folder of a run"):
         RunRecord.read(tmp_path / "nowhere")

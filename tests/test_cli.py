@@ -65,7 +65,7 @@ def test_flags_from_yaml(scored_pool, tmp_path):
     assert recipe["rule"]["gamma"] == 0.5
 
 
-def test_compare(tiny, scored_pool, tmp_path, capsys):
+def test_compare(tiny, scored_pool, tmp_path, capsys, monkeypatch):
     scored_pool.save_to_disk(tmp_path / "scored")
     mixed_pool(4, seed=900).save_to_disk(tmp_path / "held_out")
     data = ["--dataset_name", str(tmp_path / "scored"), "--eval_dataset_name", str(tmp_path / "held_out")]
@@ -77,6 +77,10 @@ def test_compare(tiny, scored_pool, tmp_path, capsys):
     assert "- easy, 4 rows: not distinguishable from random with 1 seed" in printed
     assert "## exact_match" in printed
     assert (tmp_path / "out" / "trials" / "easy" / "4_rows" / "seed_7" / "model").is_dir()
+    monkeypatch.chdir(tmp_path)
+    assert "rows      40 in the pool, 4 held out" in printed
+    assert main(shlex.split(printed.rpartition("next")[2])[1:]) == 0
+    assert Selection.load_from_disk("selection").recipe["rule"] == {"rule": "TopScore", "lowest": True}
 
 
 def test_compare_refuses_what_is_no_rule(tmp_path, scored_pool, capsys):
@@ -166,18 +170,18 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
         ("score --datset_name x", "unknown flags ['--datset_name']; did you mean '--dataset_name'?"),
         ("score", "missing ['dataset_name']"),
         ("score --dataset_name", "--dataset_name"),
-        ("score --dataset_name x y --model_name_or_path m", "got ['y'] beside them"),
+        ("score --dataset_name x y --model_name_or_path m", "got ['y'] as well"),
         ("score --dataset_name x --batch_size 8x", "invalid int value: '8x'"),
         ("score --dataset_name x --engine spark", "invalid choice: 'spark'"),
         ("score --dataset_name x --dtype float17", "did you mean 'float16'?"),
         ("score --dataset_name x --model_name_or_path m --signals necesity", "did you mean 'necessity'?"),
         (
             "score --dataset_name x --text_name_or_path m --clip_score true",
-            "expected clip_name_or_path beside it",
+            "expected clip_name_or_path with it",
         ),
         (
             "score --dataset_name x --text_name_or_path m --max_length 9",
-            "expected model_name_or_path beside it",
+            "expected model_name_or_path with it",
         ),
         ("score --dataset_name nofile.json --text_name_or_path m", "'nofile.json', which is not there"),
         ("select --dataset_name x --rule_kwargs [1]", "rule_kwargs: expected names and their values"),
@@ -187,7 +191,7 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
             'select --dataset_name x --rule_kwargs {"neighbors":1.5}',
             "expected neighbors to be a whole number",
         ),
-        ("select --dataset_name x --balance_quota uniform", "expected balance= beside it"),
+        ("select --dataset_name x --balance_quota uniform", "expected balance with it"),
         ("select --dataset_name x --budget 12k", "budget: expected rows (1200) or a share"),
         (
             "train --selection nowhere --model_name_or_path m --output_dir o --use_cpu true",
@@ -197,9 +201,26 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
             "push --selection nowhere --repo_id a/b",
             "expected a folder that select or Selection.save_to_disk wrote, got 'nowhere'",
         ),
+        ("score x m", "missing ['dataset_name'], got ['x', 'm'] instead"),
+        ("score --dataset_name x --model_name_or_path m --signals upd upd", "signals: expected each once"),
+        (
+            "score --dataset_name x --clip_name_or_path m --text_name_or_path m",
+            "got both; each adds the column",
+        ),
+        ("score --dataset_name x --text_name_or_path m --output_dir one.yaml/o", "but 'one.yaml' is a file"),
+        ("select --dataset_name x --rule topscor", "did you mean 'TopScore'?"),
+        ("select --dataset_name x --output_dir .", "is not empty and holds no selection"),
+        ("select --dataset_name none/dataset --output_dir none", "got 'none': it would be replaced"),
+        ("select --config env.yaml", "env: expected names and their values, got ['A']"),
+        ("train --selection x --use_cpu true", "missing ['model_name_or_path']"),
+        (
+            "seed --dataset_name x --model_name_or_path m --use_cpu true --lora_r 4",
+            "expected use_peft with it",
+        ),
+        ("seed --dataset_name x --model_name_or_path m --use_cpu true --bf16 true --fp16 true", "not both"),
         ("select --config none.yaml", "got 'none.yaml', which is not there; did you mean 'one.yaml'?"),
         ("select --config", "--config: expected a YAML file"),
-        ("select --config one.yaml", "one.yaml, line 2 is no YAML"),
+        ("select --config one.yaml", "one.yaml, line 2 is not valid YAML"),
         ("run --config one.yaml --output_dir r", "indent with spaces, not tabs"),
         ("select --config list.yaml", "expected flags and their values in list.yaml, got list"),
         ("select --config typed.yaml", "seed: expected a whole number, got [1]"),
@@ -214,6 +235,7 @@ def test_what_cannot_be_followed_is_one_message_of_at_most_three_lines(
     files = {
         "one.yaml": "select:\n\tbudget: 1\n",
         "list.yaml": "- 1\n",
+        "env.yaml": "env: [A]\ndataset_name: x\n",
         "typed.yaml": "dataset_name: x\nseed: [1]\n",
         "typed_run.yaml": "score:\n  dataset_name: x\n  model_name_or_path: m\n  batch_size: 8x\n",
         "near.yaml": "select:\n  dataset_name: x\n  budgte: 1\n",

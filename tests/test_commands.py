@@ -3,7 +3,7 @@
 import pytest
 from pools import mixed_pool
 
-from hf_vitselect.arguments import SelectArguments
+from hf_vitselect.arguments import SelectArguments, parse_section
 from hf_vitselect.commands import load_pool, make_rule
 from hf_vitselect.rules import GroupedSampling, KCenter, NeighborPenalty, TopScore
 
@@ -32,6 +32,12 @@ def test_rule_from_flags():
         make_rule(SelectArguments("x", rule="TopScore", gamma=0.5))
     with pytest.raises(ValueError, match="expected a rule among"):
         make_rule(SelectArguments("x", rule="Best"))
+
+
+def test_a_list_in_yaml_may_hold_numbers_or_be_a_single_text():
+    section = {"dataset_name": "x", "eval_dataset_name": "y", "model_name_or_path": "m", "use_cpu": True}
+    args, *_ = parse_section("compare", {**section, "budgets": [4, 0.5], "evaluations": "token_f1"})
+    assert (args.budgets, args.evaluations) == (["4", "0.5"], ["token_f1"])
 
 
 def test_load_pool_reads_a_single_file(tmp_path):

@@ -119,6 +119,7 @@ def test_no_folder_reaches_the_hub(saw: dict[str, Any], hub: HubServer, home: Pa
     assert "jane" not in json.dumps(stored)
     paths = {path: file for commit in stored["commits"] for path, file in commit["files"].items()}
     assert len(paths) > 4
+    assert not {"training_args.bin", "runs"} & {path.partition("/")[0] for path in paths}
     for path, file in paths.items():
         for part in parts(hub.read(file)):
             assert b"home_of_jane" not in part, path

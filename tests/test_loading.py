@@ -6,6 +6,7 @@ import json
 import pytest
 from datasets import Dataset, DatasetDict
 
+from hf_vitselect import loading
 from hf_vitselect.errors import PoolError
 from hf_vitselect.loading import open_pool, open_stream
 
@@ -80,13 +81,14 @@ NOT_READ = {
     "text.txt": (torn("text.txt", b"x"), "expected files of one kind"),
     "broken.jsonl": (
         torn("broken.jsonl", b'{"prompt": "q"}\n{"prompt": '),
-        "line 2 of broken.jsonl is no JSON",
+        "line 2 of broken.jsonl is not valid JSON",
     ),
     "broken.json": (
         torn("broken.json", b'[{"prompt": "q"},\n {"prompt" "q"}]'),
-        "line 2 of broken.json is no",
+        "line 2 of broken.json is not valid",
     ),
-    "empty.jsonl": (torn("empty.jsonl", b""), "cannot be read"),
+    "empty.jsonl": (torn("empty.jsonl", b""), "expected rows in"),
+    "none.json": (torn("none.json", b"[]"), "expected rows in"),
     "torn.parquet": (torn("torn.parquet", b"PAR1"), "cannot be read"),
     "none.csv": (torn("none.csv", b""), "cannot be read"),
     "model": (
@@ -112,10 +114,13 @@ def test_what_cannot_be_read_is_named_in_at_most_three_lines(name, tmp_path, mon
 
 def test_a_name_that_is_neither_here_nor_on_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(loading, "load_dataset", None)  # which would ask for half a minute
     (tmp_path / "scored").mkdir()
     with pytest.raises(PoolError, match=r"data set on the Hub, got 'scord'; did you mean 'scored'\?"):
         open_pool("scord")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
     ROWS.to_parquet(tmp_path / "p.parquet")
     with pytest.raises(PoolError, match="dataset_config: expected none, got 'en'"):
         open_pool("p.parquet", "en")

@@ -12,7 +12,7 @@ from pools import assistant, mixed_pool, pool, user
 from tiny_embedders import save_clip
 
 from hf_vitselect.arguments import parse_budget
-from hf_vitselect.errors import RowError, StaleRunError
+from hf_vitselect.errors import ColumnError, RowError, StaleRunError
 from hf_vitselect.pipeline import run
 from hf_vitselect.rules import TopScore
 from hf_vitselect.runs import Run
@@ -228,13 +228,34 @@ def test_a_smaller_batch_goes_on_with_the_same_stage(tiny, tmp_path):
         ({"select": {"rule": "Best"}}, "expected a rule among"),
         ({"select": {"rule": "GroupedSampling", "quota": "falling"}}, "expected quota to be 'uniform' or"),
         ({"score": {"signals": ["necessty"]}}, "signals: expected a list of some of"),
+        ({"push": {"selection": "x", "repo_id": "a/b/c"}}, "expected a repository id"),
+        ({"push": {"selection": "x", "repo_id": "a/b", "publish": "all"}}, "publish: expected 'rows'"),
     ],
-    ids=["rule", "quota", "signal"],
+    ids=["rule", "quota", "signal", "id", "publish"],
 )
 def test_mistakes_are_found_before_anything_runs(section, message, tmp_path):
-    config = {name: {"dataset_name": "nowhere", **flags} for name, flags in section.items()}
+    (name, flags) = next(iter(section.items()))
+    config = {name: flags if name == "push" else {"dataset_name": "nowhere", **flags}}
     with pytest.raises(ValueError, match=message):
         run(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"select": {"rule": "TopScore", "by": "nope"}},
+        {"select": {"rule": "KCenter"}},
+        {"select": {"rule": "TopScore", "balance": "nope"}},
+        {"score_net": {**TRAINING, "columns": "nope", "model_name_or_path": "nowhere"}},
+    ],
+    ids=["by", "over", "balance", "score_net"],
+)
+def test_columns_that_no_stage_adds_are_missed_before_anything_runs(section, tiny, tmp_path):
+    mixed_pool(6).save_to_disk(tmp_path / "pool")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
+    with pytest.raises(ColumnError, match=r"'(nope|embedding)'; there are .*'necessity'"):
+        run({"score": score, **section}, tmp_path / "run")
+    assert not (tmp_path / "run" / "score").exists()
 
 
 @pytest.mark.parametrize("section", ["seed", "train", "compare"])

@@ -22,6 +22,12 @@ def test_a_name_that_stands_for_nothing_is_a_model_error(name, state, monkeypatc
         identify(name)
 
 
+def test_a_folder_has_no_revision(tmp_path):
+    with pytest.raises(ModelError, match=r"revision: expected none for the folder .*got 'v2'"):
+        identify(str(tmp_path), "v2")
+    assert identify(str(tmp_path), "main") == identify(str(tmp_path))
+
+
 def test_a_folder_is_told_by_its_files(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "weights").write_bytes(b"one")

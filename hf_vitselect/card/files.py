@@ -36,7 +36,7 @@ def card_files(
 
     Raises:
         ValueError: if the existing README's metadata is no mapping.
-        yaml.YAMLError: if it is no YAML.
+        yaml.YAMLError: if it is not valid YAML.
     """
     plots = report.plots(selection) if plots is None else plots
     shown = examples(selection) if publish == "rows" else []

@@ -26,7 +26,7 @@ def merge_card(existing: str, body: str, data: Mapping[str, Any]) -> str:
 
     Raises:
         ValueError: if the existing metadata is no mapping.
-        yaml.YAMLError: if it is no YAML.
+        yaml.YAMLError: if it is not valid YAML.
     """
     card = read_card(existing)
     card.text = merge_section(card.text, body)
@@ -49,7 +49,7 @@ def mark_unfinished(existing: str, body: str, *, without: Sequence[str] = ()) ->
 
     Raises:
         ValueError: if the existing metadata is no mapping.
-        yaml.YAMLError: if it is no YAML.
+        yaml.YAMLError: if it is not valid YAML.
     """
     card = read_card(existing)
     card.text = merge_section(card.text, body)
@@ -68,7 +68,7 @@ def read_card(readme: str) -> DatasetCard:
 
     Raises:
         ValueError: if its metadata is no mapping.
-        yaml.YAMLError: if it is no YAML.
+        yaml.YAMLError: if it is not valid YAML.
     """
     has_metadata = readme.lstrip().startswith("---")
     return DatasetCard(readme if has_metadata else f"---\n{{}}\n---\n{readme}")

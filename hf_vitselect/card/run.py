@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from hf_vitselect.card.recipe import without_places
+from hf_vitselect.loading import nearest_path
 from hf_vitselect.runs import without_secrets
 
 
@@ -33,17 +34,24 @@ class RunRecord:
         """Reads ``run.yaml``, the stages' records and ``compare/comparison.json``, as far as they are there.
 
         Raises:
-            FileNotFoundError: if there is no such folder.
+            FileNotFoundError: if there is no such folder, or no record in it.
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise FileNotFoundError(f"expected the folder of a run, got {folder}")
+            raise FileNotFoundError(
+                f"expected the folder of a run, got {str(folder)!r}, which is not there{nearest_path(folder)}"
+            )
         config, comparison = folder / "run.yaml", folder / "compare" / "comparison.json"
-        return cls(
+        found = cls(
             published_config(config.read_text("utf-8")) if config.exists() else None,
             _cost(folder),
             _comparison(json.loads(comparison.read_text("utf-8"))) if comparison.exists() else [],
         )
+        if found == cls():
+            raise FileNotFoundError(
+                f"expected the folder of a run, got {str(folder)!r} without any record of one"
+            )
+        return found
 
 
 def published_config(text: str) -> str:
@@ -82,7 +90,10 @@ def _interval(found: Mapping[str, float | None], seeds: int) -> str:
 def _cost(folder: Path) -> list[dict[str, Any]]:
     stages = []
     for file in sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns):
-        record = json.loads(file.read_text("utf-8"))
+        try:
+            record = json.loads(file.read_text("utf-8"))
+        except ValueError:  # Somebody else's file.
+            continue
         if isinstance(record, dict) and "seconds" in record and "settings" in record:
             known = {name: record[name] for name in ("tokens", "device") if name in record}
             stages.append({"stage": file.stem, "seconds": record["seconds"], **known})

@@ -112,7 +112,7 @@ def compare(
     methods = {name: _method(name, given, by, digest) for name, given in selections.items()}
     for method in methods.values():
         if isinstance(method, Method):
-            refuse_missing_columns(pool, method.rule, method.by, method.over)
+            refuse_missing_columns(pool.column_names, method.rule, method.by, method.over)
     pool, lengths = with_lengths(pool)
     at_sizes: dict[int, list[str]] = {}
     for name, method in methods.items():

@@ -1,6 +1,5 @@
 """What would end a comparison late, found before its first fine-tune."""
 
-import copy
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -23,7 +22,7 @@ from hf_vitselect.training.response import processor_of
 from hf_vitselect.vlm import longest_row
 
 _TABLE = ("pool", "rows", "overlap")
-"""What stands beside the methods' names in the tables."""
+"""Other headings of the tables."""
 
 
 def refuse_pool(pool: Dataset, columns: Sequence[str]) -> None:
@@ -69,7 +68,7 @@ def refuse_unable(setup: Setup) -> None:
         ColumnError, RowError: if a held-out row or its options cannot be used.
         ValueError: for an option of the training, or if there are no held-out rows.
     """
-    settled(copy.copy(setup.args), evaluated=False)
+    settled(setup.args, evaluated=False)
     checks = [given.check for given in setup.evaluations.values() if hasattr(given, "check")]
     if checks:
         options = {
@@ -88,7 +87,7 @@ def _encoder(setup: Setup, context: int | None = None) -> Encoder:
 
 
 def prepared(trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: int) -> Setup:
-    """The setup, once every trial is known to be able to go on to its end.
+    """The setup, once it is known that every trial can finish.
 
     Args:
         trials: whose subsets are made.

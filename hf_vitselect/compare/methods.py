@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.columns import LENGTHS
 from hf_vitselect.data.layouts import answer_characters
+from hf_vitselect.loading import nearest_path
 from hf_vitselect.rules import LengthMatchedRandom, Rule
 from hf_vitselect.rules.by_name import rule_class
 from hf_vitselect.scoring import column_digest, pool_digest
@@ -84,18 +85,30 @@ def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
     name, given = named.groups() if named else (text, text)
     if os.path.isdir(given):
         return name if named else os.path.basename(os.path.normpath(given)), Selection.load_from_disk(given)
+    if os.sep in given.partition("(")[0]:
+        raise ValueError(
+            f"expected a rule such as TopScore, or a selection's folder, got {given!r}, which is not there"
+            f"{nearest_path(given)}"
+        )
     try:
         call = ast.parse(given, mode="eval").body
         kind = ast.unparse(call.func if isinstance(call, ast.Call) else call)
         keywords = call.keywords if isinstance(call, ast.Call) else []
-        options = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in keywords}
+        options = {str(keyword.arg): _plain(keyword.value) for keyword in keywords}
         columns = {"by": by} | {key: options.pop(key) for key in ("by", "over") if key in options}
         return name, Method(rule_class(kind)(**options), **columns)
     except (SyntaxError, TypeError, ValueError) as error:
         raise ValueError(
             f"expected a rule such as TopScore or easy=TopScore(lowest=True), or a selection's folder, got "
-            f"{text!r}: {error}"
+            f"{text!r}: {error}{nearest_path(given)}"
         ) from error
+
+
+def _plain(value: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except ValueError:
+        raise ValueError(f"{ast.unparse(value)} is not a number, True, False or a quoted text") from None
 
 
 def with_lengths(pool: Dataset) -> tuple[Dataset, str]:

@@ -27,7 +27,7 @@ _HEX = re.compile(r"[0-9a-f]{16,64}")
 class Ledger:
     """A folder of Parquet shards that only ever holds results of the same settings.
 
-    The settings are recorded with the first shard: a run that fails before it binds nobody.
+    The settings are recorded with the first shard: a run that fails before it does not bind the next.
 
     Args:
         folder: made if it is not there.
@@ -130,7 +130,7 @@ class Ledger:
 
     @classmethod
     def discard(cls, folder: str | os.PathLike[str]) -> None:
-        """Removes shards that nobody wants, and with them what they bind the next run to."""
+        """Removes all shards and the record of their settings, so that they do not bind the next run."""
         for path in [*Path(folder).glob("shard-*.parquet"), Path(folder, "ledger.json")]:
             path.unlink(missing_ok=True)
 
@@ -139,8 +139,8 @@ class Ledger:
             made_with = json.loads(self._record.read_text())
         except (OSError, ValueError) as error:
             raise StaleRunError(
-                f"nobody knows what made the shards in {self.folder}: {self._record.name} cannot be read "
-                f"({error}); give another output folder, or delete {self.folder}"
+                f"expected the settings that made the shards in {self.folder} in {self._record.name}, which "
+                f"cannot be read ({error}); give another output folder, or delete {self.folder}"
             ) from error
         refuse_changes(made_with, self._settings, [self.folder])
 
@@ -205,7 +205,7 @@ def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], ma
             differences.append(f"and {more} more")
         raise StaleRunError(
             f"{made[0]} was made with other settings ({'; '.join(differences)})\n"
-            "go on with the settings of then, give another output folder, "
+            "resume with the old settings, give another output folder, "
             f"or delete {' and '.join(map(str, made))}"
         )
 
@@ -215,8 +215,9 @@ def _difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> s
     plain = f"{name}: {_short(then.get(name))} then, {_short(now.get(name))} now"
     parent, _, last = name.rpartition(".")
     if last == "digest":
-        model = now.get(f"{parent}.model") or then.get(f"{parent}.model")
-        return f"{plain}: the files of {model} have changed" if model else plain
+        model = now.get(f"{parent}.model")
+        same = model is not None and model == then.get(f"{parent}.model")
+        return f"{plain}: the files of {model} have changed" if same else plain
     if last in ("pool", "dataset_name") and _HEX.fullmatch(str(now.get(name))):
         return f"{plain}: the pool has other rows, or the same in another order"
     if parent.rpartition(".")[2] == "reads":

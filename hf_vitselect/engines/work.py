@@ -48,7 +48,7 @@ class Work:
         return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
 
     def refuse_other_weights(self) -> None:
-        """Refuses to go on with other weights than the recipes name.
+        """Refuses other weights than the recipes name.
 
         Raises:
             StaleRunError: if a model's folder is not, here and now, what it was where the run began.

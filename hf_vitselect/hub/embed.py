@@ -54,7 +54,7 @@ def embedded(dataset: Dataset) -> Dataset:
             _refuse_paths_in_turns(row, conversation, layout)
         except RowError as error:
             refused[i] = error
-        # Rows from the Hub have told everybody already what they tell.
+        # What rows from the Hub say is public already.
         for name in row.keys() - files.keys() if roots is None else ():
             for path in _local_paths(row[name], said=name in layout.columns):
                 named.setdefault(name, path)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import httpx2
 from datasets import Dataset, DatasetDict
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetInfo, HfApi
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from hf_vitselect import card, report
 from hf_vitselect.baselines import baselines
@@ -77,8 +78,7 @@ def push_to_hub(
         >>> push_to_hub(selection, "me/llava-instruct-15pct")  # doctest: +SKIP
         'https://huggingface.co/datasets/me/llava-instruct-15pct'
     """
-    if publish not in ("rows", "indices"):
-        raise ValueError(f"publish: expected 'rows' or 'indices', got {publish!r}")
+    check_target(repo_id, publish)
     if create_pr and revision is not None:
         raise ValueError(f"expected revision= or create_pr=True, got both ({revision!r})")
     if repo_id == selection.recipe["source"].get("repo_id"):
@@ -201,6 +201,19 @@ def _draft(api: HfApi, repo_id: str, selection: Selection) -> int:
         if (discussion.title, discussion.status) == (title, "draft"):
             return int(discussion.num)
     return int(api.create_pull_request(repo_id, title, repo_type="dataset").num)
+
+
+def check_target(repo_id: str, publish: str) -> None:
+    """Refuses an invalid repository id, or an unknown way to publish.
+
+    Raises:
+        HubError: for the id.
+        ValueError: for `publish`.
+    """
+    if publish not in ("rows", "indices"):
+        raise ValueError(f"publish: expected 'rows' or 'indices', got {publish!r}")
+    with explained(repo_id, None):
+        validate_repo_id(repo_id)
 
 
 def _begin(branch: _Branch, content: _Content) -> None:

@@ -1,5 +1,7 @@
 """Rules that a flag or a recipe names."""
 
+import difflib
+
 from hf_vitselect import rules
 from hf_vitselect.rules.base import Rule
 
@@ -13,5 +15,8 @@ def rule_class(name: str) -> type[Rule]:
         ValueError: if there is none.
     """
     if name not in RULES:
-        raise ValueError(f"expected a rule among {sorted(RULES)}, got {name!r}")
+        spelled = {each.lower(): each for each in RULES}
+        near = [spelled[it] for it in difflib.get_close_matches(name.lower(), spelled, n=1)]
+        advice = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"expected a rule among {sorted(RULES)}, got {name!r}{advice}")
     return RULES[name]

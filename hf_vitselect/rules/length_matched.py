@@ -57,9 +57,15 @@ class LengthMatchedRandom(Rule):
         for name in self.uses_columns:
             if name not in columns:
                 raise ValueError(f"LengthMatchedRandom expected a column {name!r}, got {sorted(columns)}")
+            if any(isinstance(value, str) for value in columns[name].tolist()):
+                raise ValueError(
+                    f"LengthMatchedRandom expected numbers, or true and false, in {name!r}, got texts; "
+                    "give another column"
+                )
         lengths = np.asarray(columns[self.lengths], dtype=np.float64)
         lengths = np.where(np.isfinite(lengths), lengths, np.inf)
-        marked = lengths[np.asarray(columns[self.like], dtype=np.bool_)]
+        marks = np.asarray(columns[self.like], dtype=np.float64)  # NaN where there is no mark
+        marked = lengths[np.nan_to_num(marks) != 0]
         if not len(marked):
             raise ValueError(f"LengthMatchedRandom expected rows to resemble, got none in {self.like!r}")
         rows = len(picked) + budget

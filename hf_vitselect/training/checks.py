@@ -1,8 +1,11 @@
 """What would end a training at its step, found before the first one: rows and options."""
 
+import copy
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ from tqdm.auto import tqdm
 from trl import SFTConfig
 
 from hf_vitselect.errors import RowError, shown
+from hf_vitselect.runs import last_whole_checkpoint
 from hf_vitselect.training.collator import ResponseCollator
 
 _THREADS = min(8, os.cpu_count() or 1)
@@ -22,7 +26,7 @@ _CHUNK = 64  # rows whose pictures are in memory at the same time
 def row_errors(
     rows: Dataset, order: NDArray[np.int64], collator: ResponseCollator, max_length: int | None = None
 ) -> Iterator[tuple[int, RowError | None]]:
-    """Encodes rows as training does, to tell those that it cannot take.
+    """Encodes rows as training does, to find those that it cannot use.
 
     Args:
         rows: as `undecoded_rows` gives them.
@@ -84,15 +88,17 @@ def refuse_long_rows(
 
 
 def settled(args: SFTConfig, evaluated: bool) -> SFTConfig:
-    """The arguments without what is done anyway.
+    """A copy of the arguments without what is done anyway.
 
     Args:
-        args: a copy, which is changed.
+        args: left as they are.
         evaluated: whether there are rows to evaluate on.
 
     Raises:
         ValueError: for options that cannot be followed, before a model is loaded.
     """
+    args = copy.copy(args)
+    _refuse_numbers(args)
     refused = {
         "packing": "one row is one sequence here",
         "eval_packing": "one row is one sequence here",
@@ -112,11 +118,45 @@ def settled(args: SFTConfig, evaluated: bool) -> SFTConfig:
             f"eval_strategy: expected 'no' without eval_dataset, got {args.eval_strategy}; give rows to "
             "evaluate on"
         )
-    resume = args.resume_from_checkpoint
-    if isinstance(resume, str) and resume.lower() not in ("true", "false") and not os.path.isdir(resume):
-        raise ValueError(f"resume_from_checkpoint: expected a checkpoint's folder, got {resume!r}")
+    args.resume_from_checkpoint = _checkpoint(args)
     # Always so: TRL would look for generation tags in the template.
     args.assistant_only_loss = False
     args.remove_unused_columns = False
     args.dataset_kwargs = {**(args.dataset_kwargs or {}), "skip_prepare_dataset": True}
     return args
+
+
+def _refuse_numbers(args: SFTConfig) -> None:
+    """Refuses numbers with which a training would stop at its first step, or end without one."""
+    epochs = {} if args.max_steps > 0 else {"num_train_epochs": args.num_train_epochs}
+    over_zero = {
+        "per_device_train_batch_size": args.per_device_train_batch_size,
+        "gradient_accumulation_steps": args.gradient_accumulation_steps,
+        "max_length": args.max_length,
+        **epochs,
+    }
+    for name, value in over_zero.items():
+        if value is not None and value <= 0:
+            raise ValueError(f"{name}: expected more than 0, got {value}")
+    if args.max_steps == 0:
+        raise ValueError("max_steps: expected 1 or more, got 0; -1 trains for num_train_epochs")
+    for name in ("learning_rate", "seed"):
+        if getattr(args, name) < 0:
+            raise ValueError(f"{name}: expected 0 or more, got {getattr(args, name)}")
+
+
+def _checkpoint(args: SFTConfig) -> str | None:
+    """The checkpoint to resume from: a folder, or for "true" the newest whole one in the output folder."""
+    resume = args.resume_from_checkpoint
+    if resume is None or str(resume).lower() == "false":
+        return None
+    if str(resume).lower() != "true":
+        if not os.path.isdir(resume):
+            raise ValueError(f"resume_from_checkpoint: expected a checkpoint's folder, got {resume!r}")
+        return str(resume)
+    found = last_whole_checkpoint(Path(args.output_dir))
+    if found is None:
+        warnings.warn(
+            f"{args.output_dir} has no checkpoint; training starts from the beginning", stacklevel=4
+        )
+    return found

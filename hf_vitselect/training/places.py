@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from hf_vitselect.sources import folder_name
 
-_NOT_NEEDED = ("training_args.bin", "trainer_state.json", "runs")
-"""What nobody needs to use a model; left out where it names folders."""
+_PRIVATE = ("training_args.bin", "runs")
+"""What never leaves: the arguments hold the user's token, the names of event files that of the machine."""
 
 
 @contextmanager
@@ -30,7 +30,10 @@ def without_places(folder: Path, base_model: str) -> Iterator[Path]:
             # As TRL does.
             if not path.is_file() or inside.parts[0].startswith(("_", "checkpoint-")):
                 continue
-            if inside.parts[0] in _NOT_NEEDED and any(place in path.read_bytes() for place in places):
+            if inside.parts[0] in _PRIVATE:
+                continue
+            # Nobody needs it to use a model.
+            if path.name == "trainer_state.json" and any(place in path.read_bytes() for place in places):
                 continue
             target = Path(temporary, inside)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """TRL's SFTTrainer, on the response tokens that the scorers count."""
 
-import copy
 import os
 import re
 import warnings
@@ -27,7 +26,7 @@ from trl.trainer.utils import create_model_from_path
 from hf_vitselect.card import model_quick_start
 from hf_vitselect.encoding import Encoder, EndOfTurn, load_processor
 from hf_vitselect.errors import AllRefusedError, ModelError, RowError, counted, shown
-from hf_vitselect.sources import adapter_base
+from hf_vitselect.sources import adapter_base, refuse_revision
 from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.places import without_places
@@ -89,8 +88,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         unusable: Mapping[int, RowError] | None = None,
         **options: Any,
     ) -> None:
-        args = SFTConfig(max_length=None) if args is None else copy.copy(args)
-        args = settled(args, evaluated=eval_dataset is not None)
+        args = settled(args or SFTConfig(max_length=None), evaluated=eval_dataset is not None)
         processing_class = processor_of(model, args, processing_class)
         if args.eos_token is not None:  # TRL does so too, but after the labels are settled
             getattr(processing_class, "tokenizer", processing_class).eos_token = args.eos_token
@@ -236,6 +234,7 @@ def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
     if processor is None:
         processor = model if isinstance(model, (str, os.PathLike)) else model.config.name_or_path
         revision = (args.model_init_kwargs or {}).get("revision")
+    refuse_revision(str(processor), revision)
     return load_processor(str(processor), revision=revision, trust_remote_code=args.trust_remote_code)
 
 

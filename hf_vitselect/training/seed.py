@@ -25,7 +25,7 @@ from hf_vitselect.errors import (
 )
 from hf_vitselect.refusals import Refusals, warn_if_most_are_refused
 from hf_vitselect.selection import Selection, budget_rows, find_rows
-from hf_vitselect.training.checks import row_errors
+from hf_vitselect.training.checks import row_errors, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.response import processor_of
 from hf_vitselect.training.sft import SelectionSFTTrainer
@@ -74,6 +74,7 @@ def train_seed_model(
     """
     refuse_reserved(pool.features)
     budget_rows(fraction_or_rows, len(pool))
+    args = settled(args, evaluated=False)
     processing_class = processor_of(model, args, processing_class)
     encoder = Encoder(processing_class, args.max_length, end_of_turn=end_of_turn)
     encoder.check()
@@ -88,7 +89,7 @@ def train_seed_model(
         end_of_turn=end_of_turn,
         unusable={},
     )
-    trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
+    trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
     trainer.save_model()
     trainer.create_model_card()
     if trainer.is_world_process_zero():

@@ -66,7 +66,7 @@ def test_digests_are_put_into_words(tmp_path):
 def test_a_torn_record_is_refused_by_name(tmp_path):
     Ledger(tmp_path, {}).write(0, TABLE, "digest")
     (tmp_path / "ledger.json").write_text("{")
-    with pytest.raises(StaleRunError, match=r"ledger\.json cannot be read"):
+    with pytest.raises(StaleRunError, match=r"in ledger\.json, which cannot be read"):
         Ledger(tmp_path, {})
 
 

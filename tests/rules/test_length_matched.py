@@ -49,6 +49,20 @@ def test_each_row_of_a_length_is_drawn_about_equally_often():
     assert counts.max() < 145
 
 
+def test_a_row_without_a_mark_is_not_resembled():
+    columns = {"selected": np.array([1, np.nan, 0, 0]), "response_tokens": np.array([2, 9, 2, 9])}
+    picked = LengthMatchedRandom()(None, None, 2, np.random.default_rng(0), columns)[0]
+    assert sorted(picked) == [0, 2]
+
+
+@pytest.mark.parametrize("name", ["selected", "response_tokens"])
+def test_texts_are_no_marks_and_no_lengths(name):
+    columns = {"selected": np.array([1, 0]), "response_tokens": np.array([2, 9])}
+    columns[name] = np.array(["no", "0"], dtype=object)
+    with pytest.raises(ValueError, match=f"true and false, in '{name}', got texts"):
+        LengthMatchedRandom()(None, None, 1, np.random.default_rng(0), columns)
+
+
 def test_nothing_to_resemble_is_an_error():
     with pytest.raises(ValueError, match="expected rows to resemble, got none in 'selected'"):
         drawn(3, rows=[])

@@ -243,7 +243,7 @@ def test_trouble_that_passes_is_tried_again(server, pauses, trouble, caplog):
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
 def test_trouble_that_stays_is_an_error_that_says_how_to_go_on(server, pauses, trouble):
     server.reply = lambda text: trouble
-    with pytest.raises(ModelError, match=r"tiny at http://127.* in 3 tries.*output_dir.*goes on"):
+    with pytest.raises(ModelError, match=r"tiny at http://127.* in 3 tries.*output_dir.*resumes"):
         talk("red").map(judge(server, retries=2))
     assert len(server.requests) == 3
 
@@ -270,13 +270,24 @@ def test_retry_after_is_honoured_in_seconds_and_as_a_date(server, pauses):
     assert pauses[2:] == [4, 8]
 
 
-def test_a_server_that_is_not_there_is_an_error(pauses):
+def test_a_server_that_is_not_there_is_an_error(pauses, caplog):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(ModelError, match=f"{url} gave no answer in 3 tries, the last: ConnectError"):
-            talk("red").map(JudgeScore("tiny", base_url=url, retries=2))
+            talk("red", "green", "blue").map(JudgeScore("tiny", base_url=url, retries=2, concurrency=1))
     assert pauses == [1, 2]
+    assert caplog.text.count("trying again in 1 s") == 1
+
+
+def test_the_same_trouble_is_said_once(server, pauses, caplog):
+    server.reply = lambda text: TROUBLES["500"]
+    endpoint = judge(server, retries=1).loaded
+    for _ in range(2):
+        with pytest.raises(ModelError):
+            endpoint.ask(["q"], concurrency=1)
+    assert pauses == [1, 1]
+    assert caplog.text.count("trying again in 1 s") == 1
 
 
 def test_a_server_that_does_not_answer_in_time_is_asked_again(server, pauses):

@@ -14,7 +14,7 @@ from hf_vitselect.errors import AllRefusedError, BudgetError, RowError
 from hf_vitselect.rules import Random
 from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, train_seed_model
-from hf_vitselect.training.checks import row_errors
+from hf_vitselect.training.checks import row_errors, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 
 GOOD = ([user("what?", 1), assistant("red")], [png(1)])
@@ -180,6 +180,15 @@ OPTIONS = {
     "another template": ({"chat_template_path": "t.jinja"}, "chat_template_path: .*the same template"),
     "loss on the prompt": ({"completion_only_loss": False}, "the response tokens alone"),
     "nothing to evaluate": ({"eval_strategy": "epoch"}, "'no' without eval_dataset"),
+    "no rows at once": ({"per_device_train_batch_size": 0}, "train_batch_size: expected more than 0, got 0"),
+    "no accumulation": (
+        {"gradient_accumulation_steps": 0},
+        "accumulation_steps: expected more than 0, got 0",
+    ),
+    "no epoch": ({"num_train_epochs": 0, "max_steps": -1}, "num_train_epochs: expected more than 0, got 0"),
+    "no step": ({"max_steps": 0}, "max_steps: expected 1 or more, got 0"),
+    "no token": ({"max_length": 0}, "max_length: expected more than 0, got 0"),
+    "a seed below zero": ({"seed": -1}, "seed: expected 0 or more, got -1"),
     "no checkpoint": ({"resume_from_checkpoint": "nowhere"}, "expected a checkpoint's folder, got 'nowhere'"),
 }
 
@@ -197,6 +206,18 @@ def test_what_is_done_anyway_may_be_asked_for(changes, tiny, tmp_path):
     _, trainer = trainer_of(tiny("llava"), one_picture_pool(3), args)
     trainer.train()
     assert args.assistant_only_loss == changes.get("assistant_only_loss", False)
+
+
+@pytest.mark.parametrize("word", ["true", True], ids=repr)
+def test_true_resumes_from_the_newest_whole_checkpoint(word, tmp_path):
+    args = config(tmp_path, resume_from_checkpoint=word)
+    with pytest.warns(UserWarning, match="no checkpoint; training starts from the beginning"):
+        assert settled(args, evaluated=False).resume_from_checkpoint is None
+    for step in (2, 4):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text("{}")
+    assert settled(args, evaluated=False).resume_from_checkpoint == str(tmp_path / "checkpoint-2")
+    assert args.resume_from_checkpoint == word
 
 
 def test_a_budget_that_is_none_is_found_before_the_processor_is_loaded(tmp_path):
