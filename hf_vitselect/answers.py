@@ -50,6 +50,37 @@ def find_answers(
     ]
 
 
+def refuse_dropped(turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str]) -> None:
+    """Refuses a conversation of which the template leaves out a text that is no answer.
+
+    Some templates know no system or tool turns, take a system turn only while the last turn is the user's,
+    or look at the first part of a turn alone.
+
+    Args:
+        turns: the conversation.
+        render: the chat template.
+
+    Raises:
+        RowError: ``bad_row`` if a text is left out.
+    """
+    marker, _ = _unused_markers(turns)
+    marked = [_mark_texts(turn, marker) for turn in turns]
+    texts = [turn.text.count(marker) for turn in marked]
+    if render(marked).count(marker) >= sum(texts):
+        return
+    for i, turn in enumerate(marked):
+        if render([*turns[:i], turn, *turns[i + 1 :]]).count(marker) < texts[i]:
+            raise RowError("bad_row", f"the chat template leaves out a text of a {turn.role} turn")
+
+
+def _mark_texts(turn: Turn, marker: str) -> Turn:
+    """Puts the marker behind each text that is no answer, before its trailing white space."""
+    if turn.role == "assistant":
+        return turn
+    parts = [re.sub(r"(?<=\S)(?=\s*\Z)", marker, part) if part else part for part in turn.parts]
+    return Turn(turn.role, tuple(parts))
+
+
 def _find(
     turns: Sequence[Turn],
     skipped: Sequence[int],

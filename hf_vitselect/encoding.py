@@ -25,7 +25,7 @@ from PIL import Image
 from transformers import AutoProcessor
 from transformers.utils import cached_file
 
-from hf_vitselect.answers import find_answers
+from hf_vitselect.answers import find_answers, refuse_dropped
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import Picture, refuse_resize
 from hf_vitselect.errors import ModelError, RowError
@@ -276,6 +276,7 @@ class Encoder:
             RowError: ``bad_row`` if the template refuses the turns or changes an answer.
         """
         plain, answers = find_answers(turns, partial(self._apply, tools=tools))
+        refuse_dropped(turns, partial(self._apply, tools=tools))
         if tools and plain == self._apply(turns):
             raise RowError("bad_row", "the row has tools, and the chat template takes none")
         own = [turn for turn in turns if turn.role == "assistant"]

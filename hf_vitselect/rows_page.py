@@ -26,8 +26,8 @@ _IMAGES = """\
 - They are in the column `images` (a list) or `image` (one, or a list); or in numbered columns (`image_1`,
   `image_2`, ...), in the order of their numbers. Two of these at once are an error. So is a column such as
   `picture` or `image_path` where none of them is there.
-- An image is encoded bytes, a record of `bytes` and `path`, a path, a data URI, or an open Pillow image. URLs
-  are not fetched.
+- An image is encoded bytes, a record of `bytes` and `path`, a path, base64 (as a data URI, or alone), or an
+  open Pillow image. URLs are not fetched, and lists of pixels are `bad_row`.
 - No image is null, `""`, `[]`, `[null]`, or no column. A null among images is left out, unless there is a
   placeholder for it.
 - `<image>` in a user or system turn places the next image, and so does `<|image|>`. A numbered one
@@ -72,8 +72,11 @@ leave them, as Python literals. A number as content is its text, in a column of 
 every content of a row is a text in quotes, as JSON is stored, the row is `bad_row`: nobody knows if they are
 the text's own.
 
-A format (`with_format`) changes nothing in `score`. A transform (`set_transform`) is an error everywhere but
-in `map`, which alone looks at it.
+Class labels where texts belong are an error. A bare `IterableDataset.map` does not tell a scorer what its
+columns hold, and so cannot refuse them: use `score`.
+
+A format (`with_format`) changes nothing in `score`; `map` takes rows without a format, or in Arrow's. A
+transform (`set_transform`) is an error.
 """
 
 
@@ -94,7 +97,8 @@ def rows_page() -> str:
             _FORMS,
             "## Other parts of a conversation\n",
             f"- A column {_code(SYSTEM_COLUMNS, 'or')} is a system turn before the others.",
-            "- A column `tools` goes to the chat template; where that takes none, the row is `bad_row`.",
+            "- A column `tools` goes to the chat template; where that takes none, the row is `bad_row`. So",
+            "  is one of which the template leaves out any other text, as some do with system turns.",
             "- Columns of video or audio (`video`, `videos`, `audio_path`, ...), message keys "
             f"{_code(MEDIA_KEYS)}, placeholders and parts: `media_unsupported` for the rows that use them.",
             f"- Message keys {_code(UNREAD_KEYS)}: `bad_row`, unless they are empty.",

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
-from datasets import Features, Value
+from datasets import Dataset, Features, Value
 
 from hf_vitselect.columns import LENGTHS, RESERVED, refuse_reserved
 from hf_vitselect.data.files import mapped_files_digest
-from hf_vitselect.data.layouts import is_conversation_column, read_mapping, read_table
-from hf_vitselect.data.roots import mapped_roots, mark_roots
+from hf_vitselect.data.layouts import is_conversation_column, read_mapping, read_table, refuse_transform
+from hf_vitselect.data.roots import ROOTS, mapped_dataset, mapped_roots, mark_roots
 from hf_vitselect.errors import ColumnError, LayoutError, ModelError, RowError
 from hf_vitselect.refusals import reason_of
 from hf_vitselect.sources import identify, is_pinned
@@ -165,9 +165,16 @@ class Scorer(ABC):
                 "input_columns= of map: the scorer reads only what it needs, and images stay as they are"
             )
         refuse_overwrite(self, table.column_names if table is not None else list(batch))
-        if table is not None:
-            table = mark_roots(table, mapped_roots())
-        rows, batched = self.read(batch if table is None else table)
+        mapped = mapped_dataset()
+        if table is None and isinstance(mapped, Dataset):
+            refuse_transform(mapped)
+            raise LayoutError(
+                f"expected rows as they are stored, got them in the format {mapped.format['type']!r}, which "
+                "makes others of them; take it away with dataset.with_format(None)"
+            )
+        roots = mapped_roots(mapped)
+        given = {**batch, ROOTS: roots} if table is None else mark_roots(table, roots)
+        rows, batched = self.read(given)
         columns = self.columns(rows)
         if table is None:
             return columns if batched else {name: values[0] for name, values in columns.items()}

@@ -18,6 +18,7 @@ from hf_vitselect.sources import adapter_base
 
 _logger = logging.getLogger(__name__)
 _SHOWN = 3
+_CAN_BE_INFINITE = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 TEXT_ENCODER = "text encoder"
 
@@ -46,18 +47,24 @@ def load_whole(
         **options: further arguments of `from_pretrained`.
 
     Raises:
-        ModelError: if it cannot be loaded, or a weight is missing, misshapen, or not the model's.
+        ModelError: if it cannot be loaded, or a weight is missing, misshapen, not finite, or not the model's.
     """
     refuse_unknown_dtype(options.get("dtype"))
     with load_errors(model):
         base = adapter_base(model, revision)
         if base is None:
-            return _load(kind, model, revision, options)
-        loaded = _load(kind, base[0], base_revision or base[1], options)
-        found = loaded.load_adapter(
-            model, adapter_kwargs={"revision": revision}, use_safetensors=True, ignore_mismatched_sizes=True
-        )
-        _refuse_incomplete(f"the adapter {model} on {base[0]}", loaded, found.to_dict(), adapter=True)
+            loaded = _load(kind, model, revision, options)
+        else:
+            loaded = _load(kind, base[0], base_revision or base[1], options)
+            found = loaded.load_adapter(
+                model,
+                adapter_kwargs={"revision": revision},
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+            ).to_dict()
+            _load_magnitudes(loaded, model, revision, found)
+            _refuse_incomplete(f"the adapter {model} on {base[0]}", loaded, found, adapter=True)
+        refuse_non_finite(model, loaded)
         return loaded
 
 
@@ -131,6 +138,28 @@ def refuse_missing(
         )
 
 
+def refuse_non_finite(what: str, model: Any) -> None:
+    """Refuses NaN and infinite weights, of which some attention kernels make finite scores.
+
+    Args:
+        what: the model.
+        model: loaded.
+
+    Raises:
+        ModelError: with the names and how many there are.
+    """
+    broken = [
+        name
+        for name, weight in model.named_parameters()
+        if weight.dtype in _CAN_BE_INFINITE and not weight.isfinite().all()
+    ]
+    if broken:
+        raise ModelError(
+            f"expected finite weights in {what}, got NaN or infinity in {len(broken)}: {_some(broken)}; "
+            "its training diverged, or the dtype is too narrow for them"
+        )
+
+
 def _load(kind: Any, model: str, revision: str | None, options: Mapping[str, Any], used_as: str = "") -> Any:
     loaded, found = kind.from_pretrained(
         model,
@@ -141,6 +170,22 @@ def _load(kind: Any, model: str, revision: str | None, options: Mapping[str, Any
     )
     _refuse_incomplete(model, loaded, found, used_as)
     return loaded
+
+
+def _load_magnitudes(loaded: Any, adapter: str, revision: str | None, found: Mapping[str, Any]) -> None:
+    """Loads the magnitudes of a DoRA, which `transformers` looks for under another name than PEFT writes."""
+    end = ".lora_magnitude_vector.default.weight"
+    if not (lost := [name for name in found["missing_keys"] if name.endswith(end)]):
+        return
+    from peft import load_peft_weights
+
+    states = load_peft_weights(adapter, device="cpu", use_safetensors=True, revision=revision)
+    for name in lost:
+        written = name.removesuffix(".default.weight")
+        if f"base_model.model.{written}" in states:
+            loaded.get_parameter(name).data.copy_(states[f"base_model.model.{written}"])
+            found["missing_keys"].discard(name)
+            found["unexpected_keys"].discard(f"{written}.default")
 
 
 def _refuse_incomplete(
@@ -183,6 +228,8 @@ def _advice(error: Exception) -> str:
     first = first if len(first) <= 300 else f"{first[:300]}..."
     if isinstance(error, SafetensorError):
         return f"{first}; its weights are cut short or damaged: copy or download them again"
+    if re.search(r"[Nn]o (such )?file\b.*model\.safetensors", first):
+        return f"{first}; its weights must be safetensors: save it again with save_pretrained"
     if isinstance(error, ImportError):
         return f"{first}; install that package, or leave out the option that needs it"
     return first

@@ -85,6 +85,8 @@ def read_in_every_way() -> dict[str, Any]:
             "shards": scored(pool, clip, home / f"{name}-shards"),
             "stream": scored(stream, clip, home / f"{name}-stream"),
         }
+        if name in ("strings", "lists"):  # `datasets` itself opens those that are Image
+            seen[name]["stream mapped"] = [row["embedding_status"] for row in stream.map(clip)]
         if name == "strings":
             seen[name] |= {
                 "map of one row": statuses(pool.map(clip)),

@@ -111,6 +111,26 @@ def test_thinking_is_read_as_rendered(template, answers, supervised, monkeypatch
     assert masked_text(bytewise_llava(template, monkeypatch), conversation(talk)) == supervised
 
 
+ASKS = "{% if m.role == 'user' %}USER: {% for p in m.content %}{{ p.text }}{% endfor %} {% endif %}"
+SAYS = "{% if m.role == 'assistant' %}ASSISTANT: {{ m.content[0].text }}</s>{% endif %}"
+FIRST = "{% if m.role != 'assistant' %}{{ m.role | upper }}: {{ m.content[0].text }} {% endif %}"
+LAST = "{% if m.role == 'user' and loop.last %}{{ messages[0].content[0].text }}{% endif %}"
+LEFT_OUT = {
+    "no system turns": (ASKS, [Turn("system", ("be brief",))], "system"),
+    "no tool turns": (ASKS, [Turn("tool", ("42",))], "tool"),
+    "a system turn for questions alone": (LAST + ASKS, [Turn("system", ("be brief",))], "system"),
+    "the first part alone": (FIRST, [Turn("user", ("what?", " now "))], "user"),
+}
+
+
+@pytest.mark.parametrize(("template", "more", "role"), LEFT_OUT.values(), ids=LEFT_OUT)
+def test_a_text_that_the_template_leaves_out_is_an_error(template, more, role):
+    encoder = Encoder(llava_processor("{% for m in messages %}" + template + SAYS + "{% endfor %}"))
+    with pytest.raises(RowError, match=f"bad_row: .*leaves out a text of a {role} turn"):
+        encoder.render([*more, *turns("what?", "red")])
+    encoder.render(turns("what? \n", "red"))
+
+
 def test_an_answer_that_is_cut_is_still_refused():
     def cut(talk):
         return "".join(turn.text.split("</think>")[-1][:2] for turn in talk)

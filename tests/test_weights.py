@@ -37,6 +37,12 @@ def cut(word):
     }
 
 
+def broken(word):
+    return lambda weights: {
+        name: value * (float("nan") if word in name else 1) for name, value in weights.items()
+    }
+
+
 def edit(folder, change, file="model.safetensors"):
     path = Path(folder, file)
     save_file(change(load_file(path)), path, metadata={"format": "pt"})
@@ -62,9 +68,9 @@ def llava(tiny, tmp_path):
 
 
 @pytest.fixture
-def adapter(llava, tmp_path):
-    model = AutoModelForImageTextToText.from_pretrained(llava)
-    config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+def adapter(llava, tmp_path, request):
+    model, options = AutoModelForImageTextToText.from_pretrained(llava), getattr(request, "param", {})
+    config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False, **options)
     get_peft_model(model, config).save_pretrained(tmp_path / "lora")
     return tmp_path / "lora"
 
@@ -79,6 +85,7 @@ def adapter(llava, tmp_path):
         (renamed("down_proj", "dense"), ["missing", "does not have", "mlp.dense"]),
         (cut("linear_1.weight"), ["1 weights of another shape", "linear_1.weight (1, 32), not (32, 32)"]),
         (lambda _: {"other": torch.zeros(1)}, ["missing", "1 weights that the model does not have: other"]),
+        (broken("model.layers.0.self_attn.q_proj"), ["NaN", " 1: ", "layers.0.self_attn.q_proj.weight"]),
     ],
 )
 def test_a_vlm_is_refused_by_name_and_count(change, words, llava):
@@ -177,11 +184,14 @@ def test_an_adapter_is_not_fine_tuned_by_name(adapter):
     assert "merge" in refusal(lambda: SelectionSFTTrainer(str(adapter), selection=selection, args=args))
 
 
+@pytest.mark.parametrize("adapter", [{}, {"use_dora": True}], ids=str, indirect=True)
 def test_an_adapter_scores_as_peft_does(adapter, llava):
     from peft import PeftModel
 
     from hf_vitselect.vlm import VLM
 
+    # Its magnitudes too are other than those that PEFT begins with.
+    edit(adapter, lambda weights: {name: 2 * it for name, it in weights.items()}, "adapter_model.safetensors")
     base = AutoModelForImageTextToText.from_pretrained(llava)
     by_hand = VLM(PeftModel.from_pretrained(base, adapter), AutoProcessor.from_pretrained(llava))
     vlm = VLM.load(str(adapter), device="cpu")
@@ -196,6 +206,15 @@ def test_a_torn_file_is_one_message(share, which, request):
     path = next(folder.glob("*.safetensors"))
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     assert "copy or download" in refusal(lambda: NecessityScorer(str(folder)).loaded)
+
+
+@pytest.mark.parametrize("which", ["llava", "adapter"])
+def test_a_pickled_checkpoint_is_one_message(which, request):
+    folder = request.getfixturevalue(which)
+    path = next(folder.glob("*.safetensors"))
+    torch.save(load_file(path), path.with_suffix(".bin"))
+    path.unlink()
+    assert "save it again" in refusal(lambda: NecessityScorer(str(folder)).loaded)
 
 
 @pytest.mark.parametrize("method", ["bitsandbytes", "gptq", "awq"])
@@ -241,6 +260,7 @@ def test_a_clip_model_is_refused_by_name(word, tmp_path):
         (without("layer.1.output"), "4 weights missing"),
         (renamed("embeddings.", "embedding."), "missing"),
         (cut("word_embeddings"), "another shape"),
+        (broken("layer.0.attention.self.query.weight"), "NaN or infinity in 1"),
     ],
 )
 def test_a_text_encoder_is_refused_by_name(change, word, tmp_path):

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +13,7 @@ from datasets import Dataset
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import Picture, find_file
 from hf_vitselect.data.layouts import Layout, find_layout, read_table
-from hf_vitselect.data.roots import image_roots, mark_roots
+from hf_vitselect.data.roots import image_roots, mapped_dataset, mark_roots
 from hf_vitselect.errors import LayoutError, RowError
 
 _STORES_INLINE_IMAGES = ("arrow.json", "image", "url", "path", "base64", "bytes")
@@ -41,11 +41,8 @@ def mapped_files_digest() -> str | None:
     `datasets` asks the function alone for the fingerprint of a cached result. Without this, scores of files
     that have changed since, or have only come since, would be those of the first call.
     """
-    frame = sys._getframe(1)
-    while frame := frame.f_back:  # type: ignore[assignment]
-        if frame.f_code is Dataset.map.__wrapped__.__code__:
-            return files_digest(_stored_rows(frame.f_locals["self"]))
-    return None
+    mapped = mapped_dataset()
+    return files_digest(_stored_rows(mapped)) if isinstance(mapped, Dataset) else None
 
 
 def _stored_rows(dataset: Dataset) -> Iterator[pa.Table]:
@@ -60,10 +57,13 @@ def _stored_rows(dataset: Dataset) -> Iterator[pa.Table]:
 
 
 def _named(table: pa.Table) -> Iterator[Picture]:
-    layout = find_layout(table.column_names)
-    for row in read_table(table.filter(_may_name_files(table, layout))):
-        if isinstance(row, Conversation):
-            yield from (picture for picture in row.pictures if picture.data is None and picture.path)
+    may = _may_name_files(table, find_layout(table.column_names)).to_pylist()
+    # In runs, not by `filter`, which Arrow does not have for string views.
+    for named, run in groupby(range(len(may)), may.__getitem__):
+        indices = list(run)
+        for row in read_table(table.slice(indices[0], len(indices))) if named else []:
+            if isinstance(row, Conversation):
+                yield from (picture for picture in row.pictures if picture.data is None and picture.path)
 
 
 def _may_name_files(table: pa.Table, layout: Layout) -> pa.Array:
@@ -80,7 +80,12 @@ def _may_name_files(table: pa.Table, layout: Layout) -> pa.Array:
 
 def _lacks_bytes(cells: pa.Array) -> pa.Array:
     if pa.types.is_struct(cells.type) and cells.type.get_field_index("bytes") >= 0:
-        return pc.is_null(pc.struct_field(cells, "bytes"))
+        data = pc.struct_field(cells, "bytes")
+        return (
+            pc.is_null(data)
+            if pa.types.is_null(data.type)
+            else pc.less(pc.fill_null(pc.binary_length(data), 0), 1)
+        )
     if pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type):
         rows = pc.filter(pc.list_parent_indices(cells), _lacks_bytes(pc.list_flatten(cells)))
         return pc.is_in(pa.array(range(len(cells)), rows.type), rows)

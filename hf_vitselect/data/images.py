@@ -90,7 +90,7 @@ class Picture:
         if self.decoded is not None:
             with image_error(f"an image of mode {self.decoded.mode} that does not become RGB"):
                 _refuse_size(self.decoded)
-                return to_rgb(self.decoded)
+                return to_rgb(ImageOps.exif_transpose(self.decoded))
         data = self.encoded()
         with image_error(f"{len(data)} bytes that do not decode"):
             try:

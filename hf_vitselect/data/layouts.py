@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-from datasets import ClassLabel, Dataset, Features, Image
+from datasets import Audio, ClassLabel, Dataset, Features, Image, Video
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.roots import ROOTS, image_roots, mark_roots, marked_roots
@@ -28,7 +28,10 @@ from hf_vitselect.data.turns import (
 )
 from hf_vitselect.errors import LayoutError, RowError
 
-_MEDIA_COLUMN = re.compile(r"(video|audio)s?([ _-]?(path|file|url)s?)?", re.IGNORECASE)
+_MEDIA_COLUMN = re.compile(
+    r"(video|audio)s?([ _-]?(path|file|filename|url|bytes|frame)s?)?|frames|mp4|webm|wav|mp3|flac",
+    re.IGNORECASE,
+)
 _NUMBERED_COLUMN = re.compile(r"(image|images|img|picture)[ _-]?(\d+)", re.IGNORECASE)
 _IMAGE_COLUMN = re.compile(
     r"(image|img|picture|pic|photo)s?([ _-]?(path|file|filename|url|list|bytes|data|base64)s?)?",
@@ -122,7 +125,8 @@ class Layout:
         tools = row.get(self.tools_column) if self.tools_column else None
         if is_empty(tools):
             return None
-        return json.dumps([from_text(tool) for tool in from_text(tools)], ensure_ascii=False)
+        plain = [_without_nulls(from_text(tool)) for tool in from_text(tools)]
+        return json.dumps(plain, ensure_ascii=False)
 
     def _refuse_media(self, row: Mapping[str, Any]) -> None:
         for name in self.media_columns:
@@ -162,20 +166,16 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
             f"expected a conversation in {'+'.join(found[0].text_columns)} alone, got {unread} next to it, "
             f"not read; put it into the turns, or leave it out with dataset.remove_columns({unread})"
         )
-    kinds = columns if isinstance(columns, Features) else {}
-    if labels := [name for name in found[0].text_columns if isinstance(kinds.get(name), ClassLabel)]:
-        raise LayoutError(
-            f"expected texts in {labels}, got numbers that stand for class labels; put their "
-            f"names there, with dataset.map and dataset.features[{labels[0]!r}].int2str"
-        )
-    return Layout(
+    layout = Layout(
         found[0].text_columns,
-        _image_columns(names) or _refuse_other_images(columns),
+        _image_columns(names),
         _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names]),
         "tools" if "tools" in names else None,
         tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
         found[0].read_contents,
     )
+    _refuse_kinds(layout, columns)
+    return layout
 
 
 def is_conversation_column(name: str) -> bool:
@@ -203,8 +203,7 @@ def read_table(table: pa.Table) -> list[Conversation | RowError]:
     """
     layout, roots = find_layout(_columns(table)), marked_roots(table)
     columns = [*layout.columns, *([UNSTORED] if UNSTORED in table.column_names else [])]
-    rows = [_read_or_error(layout, row) for row in plain_rows(table.select(columns))]
-    return [row if isinstance(row, RowError) else row.under(roots) for row in rows]
+    return _under(roots, [_read_or_error(layout, row) for row in plain_rows(table.select(columns))])
 
 
 def read_row(row: Mapping[str, Any]) -> Conversation:
@@ -229,11 +228,11 @@ def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError
     layout = find_layout(list(batch))
     for name in layout.image_columns:
         _refuse_arrays(batch[name])
-    first = batch[layout.text_columns[0]]
+    first, roots = batch[layout.text_columns[0]], batch.get(ROOTS)
     if not _is_batch(first):
-        return [_read_or_error(layout, batch)], False
+        return _under(roots, [_read_or_error(layout, batch)]), False
     rows = ({name: batch[name][i] for name in layout.columns} for i in range(len(first)))
-    return [_read_or_error(layout, row) for row in rows], True
+    return _under(roots, [_read_or_error(layout, row) for row in rows]), True
 
 
 def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
@@ -269,9 +268,9 @@ def refuse_transform(dataset: Any) -> None:
     """
     if isinstance(dataset, Dataset) and dataset.format["type"] == "custom":
         raise LayoutError(
-            "expected a data set whose rows are those that are stored, got one with a transform, which only "
-            "dataset.map looks at;\nstore its rows with dataset.map(the transform, batched=True) after "
-            "dataset.reset_format(), or take it away with dataset.with_format(None)"
+            "expected a data set whose rows are those that are stored, got one with a transform;\n"
+            "store its rows with dataset.map(the transform, batched=True) after dataset.reset_format(), "
+            "or take it away with dataset.with_format(None)"
         )
 
 
@@ -288,12 +287,18 @@ def _columns(table: pa.Table) -> Sequence[str] | Features:
     kinds = (table.schema.metadata or {}).get(b"huggingface", b"")
     # They take their time, and rows are mapped one by one too.
     told = {"images", "image"} & set(table.column_names) or b'"Image"' not in kinds
-    if told and b'"ClassLabel"' not in kinds:
+    if told and not any(kind in kinds for kind in (b'"ClassLabel"', b'"Audio"', b'"Video"')):
         return table.column_names
     try:
         return Features.from_arrow_schema(table.schema)
     except (TypeError, ValueError, NotImplementedError):
         return table.column_names
+
+
+def _under(
+    roots: Sequence[str] | None, rows: Iterable[Conversation | RowError]
+) -> list[Conversation | RowError]:
+    return [row if isinstance(row, RowError) else row.under(roots) for row in rows]
 
 
 def _read_or_error(layout: Layout, row: Mapping[str, Any]) -> Conversation | RowError:
@@ -338,14 +343,26 @@ def _image_columns(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(ways)
 
 
-def _refuse_other_images(columns: Sequence[str] | Features) -> tuple[str, ...]:
-    """Refuses images in a column that is not read; there being none that is, the rows would pass for text.
+def _refuse_kinds(layout: Layout, columns: Sequence[str] | Features) -> None:
+    """Refuses what the columns' features show: labels in place of texts, images and media that are not read.
 
     Raises:
-        LayoutError: naming the column.
+        LayoutError: naming the columns.
     """
     kinds = columns if isinstance(columns, Features) else {}
-    for name in columns:
+    texts = [*layout.text_columns, *([layout.system_column] if layout.system_column else [])]
+    if labels := [name for name in texts if _has_labels(kinds.get(name))]:
+        raise LayoutError(
+            f"expected texts in {labels}, got numbers that stand for class labels; put their "
+            "names there, with dataset.map and the ClassLabel's int2str"
+        )
+    media = [name for name, kind in kinds.items() if isinstance(kind, (Audio, Video))]
+    if unseen := [name for name in media if name not in layout.media_columns]:
+        raise LayoutError(
+            f"expected video and audio in columns of that name, got {unseen}; their rows cannot be scored: "
+            f"leave them out with dataset.remove_columns({unseen})"
+        )
+    for name in columns if not layout.image_columns else ():  # else the rows would pass for text
         if _IMAGE_COLUMN.fullmatch(name) or isinstance(
             getattr(kinds.get(name), "feature", kinds.get(name)), Image
         ):
@@ -354,7 +371,20 @@ def _refuse_other_images(columns: Sequence[str] | Features) -> tuple[str, ...]:
                 f"rename it with dataset.rename_column({name!r}, 'images'), "
                 f"or leave it out with dataset.remove_columns({name!r})"
             )
-    return ()
+
+
+def _without_nulls(value: Any) -> Any:
+    """Without the keys that Arrow has added because another row's tools have them."""
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _has_labels(kind: Any) -> bool:
+    """Whether a column of this feature has class labels anywhere inside."""
+    if isinstance(kind, Mapping):
+        return any(map(_has_labels, kind.values()))
+    return isinstance(kind, ClassLabel) or _has_labels(getattr(kind, "feature", {}))
 
 
 def _at_most_one(what: str, names: Sequence[str]) -> str | None:

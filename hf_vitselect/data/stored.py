@@ -76,8 +76,10 @@ def is_empty(cell: Any) -> bool:
 
     A record of nothing but nulls, which Arrow makes of a null, holds nothing either.
     """
-    if cell is None or (isinstance(cell, str) and cell.strip() in ("", "[]", "{}", "null")):
+    if cell is None or (isinstance(cell, bytes) and not cell):
         return True
+    if isinstance(cell, str):
+        return cell.strip() in ("", "[]", "{}", "null")
     if isinstance(cell, Mapping):
         return all(is_empty(value) for value in cell.values())
     if _is_list(cell):
@@ -137,8 +139,10 @@ def _undecoded(kind: Any) -> Any:
 
 
 def _without_view(kind: Any) -> Any:
-    """Arrow cannot cut, take or write string views inside of lists yet."""
-    return Value("string") if isinstance(kind, Value) and kind.dtype == "string_view" else kind
+    """Arrow cannot cut, take or write views everywhere yet."""
+    if isinstance(kind, Value) and kind.dtype in ("string_view", "binary_view"):
+        return Value(kind.dtype.removesuffix("_view"))
+    return kind
 
 
 def _changed(features: Features, change: Callable[[Any], Any]) -> Features:
@@ -178,7 +182,8 @@ def _decoder(kind: pa.DataType) -> Callable[[Any], Any] | None:
     if pa.types.is_struct(kind):
         fields = {field.name: decode for field in kind if (decode := _decoder(field.type))}
         return (lambda record: record | _decoded_fields(record, fields)) if fields else None
-    inner = _decoder(kind.value_type) if hasattr(kind, "value_type") else None  # Lists of every kind.
+    of = getattr(kind, "value_type", None)  # Lists of every kind have one.
+    inner = _decoder(of) if isinstance(of, pa.DataType) else None
     return (lambda cells: [None if cell is None else inner(cell) for cell in cells]) if inner else None
 
 

@@ -48,17 +48,25 @@ _READ_KEYS = {"role", "content", "from", "value", "user", "assistant"}
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _IMAGE_PARTS = ("image", "image_url", "input_image")
 _MEDIA_PARTS = ("video", "video_url", "input_video", "audio", "audio_url", "input_audio")
+_UNREAD_PARTS = (
+    *("tool_use", "tool_call", "tool_result", "function_call", "thinking", "redacted_thinking", "reasoning"),
+    *("document", "file", "input_file", "refusal"),
+)
 _INLINE_KEYS = ("image", "image_url", "url", "path", "base64", "bytes")
 _OTHER_KEYS = ("type", "text", "index", "id", "detail", "cache_control")
 _PART_KEYS = {*_INLINE_KEYS, *_OTHER_KEYS}
 
+# What the base64 of PNG, JPEG, GIF, WebP begins with; no file is named like that.
+_BASE64 = re.compile(r"(iVBORw0KGgo|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/\s]{40}")
 _PLACEHOLDER = re.compile(r"<\|?image(?:[ _-]?(\d+))?\|?>")
 _MEDIA_PLACEHOLDER = re.compile(r"<\|?(?:video|audio)(?:_pad)?(?:[ _-]?\d+)?\|?>", re.IGNORECASE)
+# An image that is named inside of the text, as Qwen-VL's and MiniCPM's first data do.
+_NAMED = re.compile(r"<(?:img|image)>[^<>\n]*</(?:img|image)>", re.IGNORECASE)
 # Those of other models and tools. They are refused, not read: `<img>` or `[image]` may also be plain text.
 _FOREIGN_PLACEHOLDER = re.compile(
     r"<\|?/?(image|img|picture|photo)([ _-]?(pad|token|placeholder|here|soft_token|start))?([ _-]?\d+)?"
     r" ?/?\|?>|<\|?vision_start\|?>|<start_of_image>|\[(image|img|picture)([ _-]?\d+)?\]"
-    r"|\{\{? ?(image|img|picture)([ _-]?\d+)? ?\}?\}",
+    r"|\{\{? ?(image|img|picture)([ _-]?\d+)? ?\}?\}|<__media__>",
     re.IGNORECASE,
 )
 
@@ -172,17 +180,24 @@ def place_images(
 
 
 def image_cells(cell: Any) -> list[Any]:
-    """The images of a cell, one or a list in whatever form, the empty ones among them."""
+    """The images of a cell, one or a list in whatever form, the empty ones among them.
+
+    Raises:
+        ValueError: if the cell holds pixels.
+    """
     if isinstance(cell, str) and cell.lstrip()[:1] in ("[", "{", '"'):
         with suppress(ValueError):  # A file's name may begin like that.
             cell = from_text(cell)
     if is_record_of_lists(cell):
         cell = records(cell)
-    return list(cell) if isinstance(cell, (list, tuple, np.ndarray)) else [cell]
+    cells = list(cell) if isinstance(cell, (list, tuple, np.ndarray)) else [cell]
+    if any(isinstance(one, (list, tuple, np.ndarray)) and not is_empty(one) for one in cells):
+        raise ValueError("expected images as they are encoded, got lists inside of the list, as of pixels")
+    return cells
 
 
 def read_image(cell: Any) -> Picture:
-    """An image from its cell: a path, a data URI, bytes, a record of bytes and path, or an open image.
+    """An image from its cell: a path, base64, bytes, a record of bytes and path, or an open image.
 
     Raises:
         RowError: ``image_error`` for an open image that does not load, or a data URI without image.
@@ -191,17 +206,20 @@ def read_image(cell: Any) -> Picture:
     if is_empty(cell):
         return Picture()
     if isinstance(cell, str):
-        if cell.startswith("data:"):
+        if cell.startswith("data:") or _BASE64.match(cell):
             return Picture(data=_decode(cell))
         return Picture(path=cell.removeprefix("file://"))
     if isinstance(cell, bytes):
         return Picture(data=cell)
     if isinstance(cell, Image.Image):
-        with image_error("a picture that does not load"):
+        with image_error("an image that does not load"):
             cell.load()  # Else the threads that ask for it would read its file at the same time.
         return Picture(decoded=cell)
     if isinstance(cell, Mapping) and cell.keys() <= {"bytes", "path"}:
-        return Picture(data=cell.get("bytes"), path=cell.get("path"))
+        data = cell.get("bytes") or None
+        return Picture(data=_decode(data) if isinstance(data, str) else data, path=cell.get("path"))
+    if isinstance(cell, Mapping):
+        raise ValueError(f"expected an image's bytes and path, got a record of {sorted(map(str, cell))}")
     raise ValueError(f"expected an image, got {type(cell).__name__}")
 
 
@@ -254,16 +272,28 @@ def _as_written(contents: Sequence[Any]) -> list[Any]:
 
 def _parts_from_text(content: Any) -> Any:
     """The content parts whose JSON this text is; None if it is any other text, or no text."""
-    if not isinstance(content, str) or content.lstrip()[:1] not in ("[", "{") or "type" not in content:
+    if not isinstance(content, str) or content.lstrip()[:1] not in ("[", "{"):
+        return None
+    if "type" not in content and "text" not in content:  # as most JSON
         return None
     try:
         parts = from_text(content)
     except ValueError:
         return None
-    known = {*_TEXT_PARTS, *_IMAGE_PARTS, *_MEDIA_PARTS}
     each = parts if isinstance(parts, list) else [parts]
-    typed = (isinstance(part, Mapping) and part.get("type") in known for part in each)
-    return parts if each and all(typed) else None
+    if not each or not all(isinstance(part, Mapping) for part in each):
+        return None
+    # Answers may be JSON too, of other records.
+    return parts if any(map(_is_readable, each)) or all(map(_is_typed, each)) else None
+
+
+def _is_readable(part: Mapping[str, Any]) -> bool:
+    return part.get("type") in (*_TEXT_PARTS, *_IMAGE_PARTS) and part.keys() <= _PART_KEYS
+
+
+def _is_typed(part: Mapping[str, Any]) -> bool:
+    known = (*_TEXT_PARTS, *_IMAGE_PARTS, *_MEDIA_PARTS, *_UNREAD_PARTS)
+    return part.get("type") in known or part.keys() == {"text"}
 
 
 def _is_quoted(content: Any) -> bool:
@@ -332,6 +362,10 @@ def _split(role: str, text: str) -> Iterator[str | Slot]:
         return
     if media := _MEDIA_PLACEHOLDER.search(text):
         raise RowError("media_unsupported", f"the placeholder {media[0]!r}")
+    if named := _NAMED.search(text):
+        raise RowError(
+            "placeholder_mismatch", f"{named[0]!r} names an image in the text; write <image> alone"
+        )
     pieces = _PLACEHOLDER.split(read_text(text))
     last = len(pieces) - 1
     for i in range(0, len(pieces), 2):
@@ -389,7 +423,8 @@ def _order(slots: Sequence[Slot]) -> Sequence[int]:
 def _decode(text: Any) -> bytes:
     """The bytes of a data URI, or of plain base64."""
     try:
-        return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
+        text = "".join((text.partition("base64,")[2] or text).split())
+        return base64.b64decode(text, validate=True)
     except (AttributeError, TypeError, binascii.Error) as error:
         raise RowError("image_error", f"expected an image in base64, got {_short(text)}: {error}") from error
 

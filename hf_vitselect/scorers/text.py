@@ -61,7 +61,7 @@ class TextEmbedding(Scorer):
         """The sentence-transformers model."""
         from sentence_transformers import SentenceTransformer
 
-        from hf_vitselect.weights import TEXT_ENCODER, load_errors, refuse_missing_weights
+        from hf_vitselect.weights import TEXT_ENCODER, load_errors, refuse_missing_weights, refuse_non_finite
 
         name, revision = identity["model"], identity.get("commit")
         with load_errors(name, what="a sentence-transformers model"):
@@ -76,6 +76,7 @@ class TextEmbedding(Scorer):
                 refuse_missing_weights(
                     type(encoder), source, revision=revision, config=encoder.config, used_as=TEXT_ENCODER
                 )
+        refuse_non_finite(name, model)
         return model
 
 

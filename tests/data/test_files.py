@@ -20,6 +20,7 @@ FORMS = {
     "a path": [{"messages": TALK, "image": "0.png"}] * 2,
     "paths": [{"messages": TALK, "images": ["0.png"]}] * 2,
     "path or paths": [{"messages": TALK, "image": "0.png"}, {"messages": TALK, "image": ["0.png"]}],
+    "empty bytes": [{"messages": TALK, "image": {"bytes": "", "path": "0.png"}}] * 2,
     "numbered": [{"messages": TALK, "image_1": "0.png", "image_2": None}] * 2,
     "parts in a text": [{"messages": json.dumps(INLINE)}] * 2,
     "parts": [{"messages": INLINE}] * 2,

@@ -1,5 +1,6 @@
 """What every kind of image becomes, pixel by pixel, and which ones are refused before they are decoded."""
 
+import io
 import struct
 import zlib
 from types import SimpleNamespace
@@ -155,6 +156,14 @@ def test_a_deep_image_is_upright_too():
     for kind in ("PNG", "TIFF"):
         found = Picture(data=encode(PILImage.fromarray(RAMP[:8]), kind, exif=exif)).decode()
         assert (np.asarray(found)[..., 0] == np.rot90(GRAY[:8], -1)).all()
+
+
+def test_an_open_image_is_upright_too():
+    exif = PILImage.Exif()
+    exif[0x0112] = 6
+    data = encode(stripes(20, 12), exif=exif)
+    opened = Picture(decoded=PILImage.open(io.BytesIO(data))).decode()
+    assert (opened.size, opened.tobytes()) == ((12, 20), Picture(data=data).decode().tobytes())
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

@@ -1,10 +1,11 @@
 """Nothing of a conversation is left out in silence: it is used, or its row has a status that says so."""
 
+import json
 import logging
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, Features, Image, List, Value
+from datasets import Array3D, Audio, ClassLabel, Dataset, Features, Image, List, Value
 from pools import png
 from test_layouts import ANSWERED, ASKED, CELL, TWO, read, table_rows
 
@@ -48,6 +49,7 @@ READ = {
     "parts of other names": {
         "messages": [{"role": "user", "content": [{"type": "input_text", "text": "what?"}]}, RED]
     },
+    "empty bytes": {"messages": CHAT, "images": [{"bytes": b"", "path": None}]},
     "system beside its turn": {"messages": CHAT, "system": "  "},
 }
 
@@ -81,11 +83,19 @@ def test_spellings_of_an_image_are_read(row):
     assert read(row) == SEEN
 
 
+def test_the_path_beside_empty_bytes_is_read():
+    assert read(asked("what?", image={"bytes": b"", "path": "a.png"})).pictures == (Picture(path="a.png"),)
+
+
 def test_data_uris_are_read():
     import base64
 
     uri = "data:image/png;base64," + base64.b64encode(png()).decode()
-    for row in (asked(part("image_url", image_url={"url": uri})), asked("what?", images=[uri])):
+    in_json = {"bytes": uri.partition(",")[2], "path": None}
+    for row in (
+        asked(part("image_url", image_url={"url": uri})),
+        *(asked("what?", images=[cell]) for cell in (uri, in_json)),
+    ):
         assert read(row) == SEEN
     assert read(asked("what?", image="data:image/png;base64,!")).status == "image_error"
 
@@ -98,6 +108,14 @@ def test_numbered_placeholders_show_the_image_of_their_number(text):
         row = read(asked(text, **cells))
         assert row.turns[0].parts == (None, " or ", None)
         assert [picture.data for picture in row.pictures] == [png(1), png(0)]
+
+
+def test_tools_are_those_of_their_row_however_they_are_stored():
+    tools = [[{"name": "add", "parameters": {"a": "int"}}], [{"name": "say", "parameters": {"b": None}}]]
+    rows = Dataset.from_list([{"messages": CHAT, "tools": it} for it in tools])
+    told = [json.dumps([{"name": "add", "parameters": {"a": "int"}}]), '[{"name": "say", "parameters": {}}]']
+    assert [row.tools for row in table_rows(rows)] == told
+    assert [read({"messages": CHAT, "tools": json.dumps(it)}).tools for it in tools] == told
 
 
 def test_a_system_column_is_a_system_turn():
@@ -118,6 +136,16 @@ STATUSES = {
     "a column of audio bytes": (asked("what?", audios=[{"bytes": b"x"}]), "media_unsupported", "audios"),
     "a video part": (asked(part("video", video="a.mp4")), "media_unsupported", "video"),
     "a video part in JSON": (asked('[{"type": "video_url"}]'), "media_unsupported", "video_url"),
+    "an unknown part in JSON": (asked('[{"type": "tool_use", "input": {}}]'), "bad_row", "tool_use"),
+    "one unknown part of two in JSON": (
+        asked('[{"type": "odd"}, {"type": "text", "text": "what?"}]'),
+        "bad_row",
+        "odd",
+    ),
+    "parts without type in JSON": (asked('[{"text": "what?"}]'), "bad_row", "text"),
+    "Qwen-VL's name of an image": (asked("<img>a.png</img>what?"), "placeholder_mismatch", "a.png"),
+    "MiniCPM's": (asked("<image>./</image>what?", images=[CELL]), "placeholder_mismatch", "</image>"),
+    "frames": (asked("what?", frames=["a.png"]), "media_unsupported", "frames"),
     "an audio part": (
         asked(part("input_audio", input_audio={"data": "x"})),
         "media_unsupported",
@@ -252,11 +280,59 @@ def test_a_column_of_images_by_any_name_is_an_error(kind):
         find_layout(Features({"prompt": Value("string"), "completion": Value("string"), "screenshot": kind}))
 
 
+LABEL, TEXT = ClassLabel(names=["no", "yes"]), Value("string")
+LABELED = {
+    "answers": ({"prompt": "a", "completion": 1}, {"prompt": TEXT, "completion": LABEL}),
+    "contents": (
+        {"messages": [{"role": "assistant", "content": 1}]},
+        {"messages": List({"role": TEXT, "content": LABEL})},
+    ),
+    "texts": (
+        {"texts": [{"user": "a", "assistant": 1}]},
+        {"texts": List({"user": TEXT, "assistant": LABEL})},
+    ),
+    "system": (
+        {"system": 1, "prompt": "a", "completion": "b"},
+        {"system": LABEL, "prompt": TEXT, "completion": TEXT},
+    ),
+}
+
+
 @pytest.mark.parametrize("way", [lambda it: find_layout(it.features), table_rows], ids=["layout", "rows"])
-def test_answers_that_are_class_labels_are_an_error(way):
-    features = Features({"prompt": Value("string"), "completion": ClassLabel(names=["no", "yes"])})
+@pytest.mark.parametrize(("row", "kinds"), LABELED.values(), ids=LABELED)
+def test_texts_that_are_class_labels_are_an_error(row, kinds, way):
     with pytest.raises(LayoutError, match="int2str"):
-        way(Dataset.from_dict({"prompt": ["a"], "completion": [1]}, features=features))
+        way(Dataset.from_list([row], features=Features(kinds)))
+
+
+@pytest.mark.parametrize(
+    "cells", [{"image": [[[0, 0, 9]] * 2] * 2}, {"images": [[[0, 0], [0, 1]]]}], ids=["one", "a list"]
+)
+def test_pixels_are_not_counted_as_images(cells):
+    error = read({"messages": CHAT, **cells})
+    assert error.status == "bad_row"
+    assert "pixels" in error.message
+
+
+def test_an_array_of_pixels_is_not_read_as_a_list_of_records():
+    features = Features({"prompt": TEXT, "completion": TEXT, "image": Array3D((4, 4, 3), "uint8")})
+    cells = {"prompt": ["a"], "completion": ["b"], "image": [np.zeros((4, 4, 3), "uint8")]}
+    (row,) = table_rows(Dataset.from_dict(cells, features))
+    assert row.status == "bad_row"
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"type": "button", "text": "OK"}]', '[{"type": "text", "at": 1}, {"a": 1}]']
+)
+def test_an_answer_of_other_json_is_a_text(text):
+    assert read({"prompt": "what?", "completion": text}).turns[1].text == text
+    assert read({"messages": [CHAT[0], {"role": "assistant", "content": text}]}).turns[1].text == text
+
+
+def test_audio_by_any_name_is_an_error():
+    rows = Dataset.from_list([{"prompt": "what?", "completion": "red", "speech": {"bytes": b"x"}}])
+    with pytest.raises(LayoutError, match="speech"):
+        table_rows(rows.cast_column("speech", Audio()))
 
 
 def test_map_too_sees_a_column_of_images_by_any_name():

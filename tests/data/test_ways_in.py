@@ -1,5 +1,6 @@
 """The contract of reading: every form in which rows are stored, by every way in, means the same rows."""
 
+import base64
 import csv
 import functools
 import json
@@ -101,6 +102,17 @@ def as_json(messages, folder, name="messages"):
     return Dataset.from_dict({name: [json.dumps(messages)] * 2, "images": [cell] * 2})
 
 
+def in_views(folder):
+    texts = {"prompt": "what?", "completion": "red"}
+    columns = {name: pa.array([text] * 2, pa.string_view()) for name, text in texts.items()}
+    return Dataset(pa.table({**columns, "image": pa.array([png()] * 2, pa.binary_view())}))
+
+
+def in_base64(folder):
+    cell = base64.encodebytes(png()).decode()  # with line breaks
+    return Dataset.from_list([{"conversations": SHAREGPT, "image": cell}] * 2)
+
+
 def with_features(rows, folder, **features):
     return Dataset.from_list(rows, features=Features({**features, "images": List(Value("string"))}))
 
@@ -156,6 +168,8 @@ STORED = {
         ),
         ["4"] * 2,
     ),
+    "views": (in_views, ["red"] * 2),
+    "base64": (in_base64, ["red"] * 2),
     "LargeList": (functools.partial(in_table, pa.large_list(TURN)), ["red"] * 2),
 }
 
@@ -276,6 +290,7 @@ TRANSFORMED = {
     "row ids": lambda rows, scorer: row_ids(rows),
     "select": lambda rows, scorer: select_diverse(rows, 1, by="n", rule=TopScore()),
     "train": lambda rows, scorer: undecoded_rows(rows),
+    "map": lambda rows, scorer: rows.map(scorer),
     "evaluate": lambda rows, scorer: response_losses(scorer.loaded, rows, 2),
 }
 
@@ -283,7 +298,7 @@ TRANSFORMED = {
 @pytest.mark.parametrize("way", TRANSFORMED.values(), ids=TRANSFORMED)
 def test_a_transform_is_an_error_that_says_what_to_do(way, scorer):
     rows = Dataset.from_list([{"messages": SPELLED, "n": 1.0}] * 2).with_transform(lambda batch: batch)
-    with pytest.raises(LayoutError, match=r"transform, which only(.|\n)*with_format\(None\)") as caught:
+    with pytest.raises(LayoutError, match=r"with a transform;(.|\n)*with_format\(None\)") as caught:
         way(rows, scorer)
     assert str(caught.value).count("\n") < 3
 
