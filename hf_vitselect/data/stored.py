@@ -76,7 +76,7 @@ def is_empty(cell: Any) -> bool:
 
     A record of nothing but nulls, which Arrow makes of a null, holds nothing either.
     """
-    if cell is None or (isinstance(cell, bytes) and not cell):
+    if cell is None:
         return True
     if isinstance(cell, str):
         return cell.strip() in ("", "[]", "{}", "null")

@@ -216,8 +216,10 @@ def read_image(cell: Any) -> Picture:
             cell.load()  # Else the threads that ask for it would read its file at the same time.
         return Picture(decoded=cell)
     if isinstance(cell, Mapping) and cell.keys() <= {"bytes", "path"}:
-        data = cell.get("bytes") or None
-        return Picture(data=_decode(data) if isinstance(data, str) else data, path=cell.get("path"))
+        data, path = cell.get("bytes"), cell.get("path")
+        if not data and path:  # Without a path no bytes are a broken image, not an absent one.
+            return Picture(path=path)
+        return Picture(data=_decode(data) if isinstance(data, str) else data, path=path)
     if isinstance(cell, Mapping):
         raise ValueError(f"expected an image's bytes and path, got a record of {sorted(map(str, cell))}")
     raise ValueError(f"expected an image, got {type(cell).__name__}")

@@ -49,7 +49,6 @@ READ = {
     "parts of other names": {
         "messages": [{"role": "user", "content": [{"type": "input_text", "text": "what?"}]}, RED]
     },
-    "empty bytes": {"messages": CHAT, "images": [{"bytes": b"", "path": None}]},
     "system beside its turn": {"messages": CHAT, "system": "  "},
 }
 

@@ -24,7 +24,7 @@ UNUSABLE = {
     "no answer": (([user("what?", 1)], [png(2)]), "no_response"),
     "spelled special token": (([user("what?", 1), assistant("red <image>")], [png(2)]), "control_tokens"),
     "broken image": (([user("what?", 1), assistant("red")], [b"x"]), "image_error"),
-    "empty image": (([user("what?", 1), assistant("red")], [b""]), "image_missing"),
+    "empty image": (([user("what?", 1), assistant("red")], [b""]), "image_error"),
     "no such file": (([user("what?", 1), assistant("red")], ["nowhere.png"]), "image_missing"),
     "a null for an image": (([user("what?", 1), assistant("red")], [None]), "image_missing"),
     "more placeholders": (([user("what?", 2), assistant("red")], [png(2)]), "placeholder_mismatch"),
