@@ -26,7 +26,8 @@ def full_precision() -> Iterator[None]:
     """Keeps float32 operations on a GPU in float32.
 
     By default cuDNN's convolutions, and so the first layer of a vision tower, round to TF32: enough to move a
-    row's loss by 1e-4. Trainers lower the precision of products too, for the whole process.
+    row's loss by 1e-4. Trainers lower the precision of products too, for the whole process. Scoring undoes
+    both while it runs; training keeps what its arguments say.
     """
     operations = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
     before = [operation.fp32_precision for operation in operations]
@@ -65,8 +66,7 @@ def run_forward(
         head.register_forward_hook(lambda *call: seen.append(call[2])),
     ]
     try:
-        with full_precision():
-            logits = forward(**inputs, use_cache=False).logits
+        logits = forward(**inputs, use_cache=False).logits
     finally:
         for handle in handles:
             handle.remove()

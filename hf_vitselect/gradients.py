@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from hf_vitselect.errors import ModelError
-from hf_vitselect.forward import logits_at, run_forward
+from hf_vitselect.forward import full_precision, logits_at, run_forward
 
 if TYPE_CHECKING:
     from hf_vitselect.encoding import Encoded
     from hf_vitselect.vlm import VLM
 
 
+@full_precision()
 def gradient_norm(vlm: "VLM", row: "Encoded") -> float:
     """Euclidean norm of the gradient of the mean response loss by all of the model's parameters.
 
@@ -30,6 +31,7 @@ def gradient_norm(vlm: "VLM", row: "Encoded") -> float:
 
 
 @torch.inference_mode()
+@full_precision()
 def output_gradient_norm(vlm: "VLM", row: "Encoded") -> float:
     """The same by the output layer's weights alone, from one forward.
 

@@ -17,7 +17,7 @@ from hf_vitselect.batching import Limit, batches, size
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.encoding import Encoded, Encoder, EndOfTurn, load_processor
 from hf_vitselect.errors import ModelError, RowError
-from hf_vitselect.forward import compile_layers, run_forward
+from hf_vitselect.forward import compile_layers, full_precision, run_forward
 from hf_vitselect.packing import Pack, attention_mask, branch, join, owners, pack, singles
 from hf_vitselect.signals import ResponseSignals, token_signals
 from hf_vitselect.weights import load_whole
@@ -321,6 +321,7 @@ class VLM:
         return found
 
     @torch.inference_mode()
+    @full_precision()
     def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseSignals]:
         """The signals of the packed rows, by their places."""
         members = [[rows[place] for place in pack.places] for pack in packs]

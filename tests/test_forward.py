@@ -1,27 +1,19 @@
-"""A forward keeps float32 in float32, and leaves the process's settings as they were."""
+"""Scoring keeps float32 in float32, training what its arguments say, and the process's settings stay."""
 
 import pytest
 import torch
+from pools import mixed_pool
 
-from hf_vitselect.forward import full_precision, run_forward
+from hf_vitselect.data.layouts import read_rows
+from hf_vitselect.forward import full_precision, logits_at
+from hf_vitselect.gradients import gradient_norm, output_gradient_norm
+from hf_vitselect.vlm import VLM
+
+FULL = ("ieee", "ieee")
 
 
-def precisions():
+def precisions(*_):
     return torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
-
-
-class Model(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.head = torch.nn.Linear(2, 3)
-
-    def get_output_embeddings(self):
-        return self.head
-
-    def forward(self, states, use_cache):
-        self.seen = precisions()
-        logits = self.head(states)
-        return type("Output", (), {"logits": logits})
 
 
 @pytest.fixture
@@ -29,16 +21,44 @@ def lowered():
     """What trainers do for the whole process."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
-    yield
+    yield precisions()
     torch.set_float32_matmul_precision(before)
 
 
-@pytest.mark.usefixtures("lowered")
-def test_a_forward_runs_in_full_precision():
-    model, before = Model(), precisions()
-    run_forward(model, model, {"states": torch.ones(1, 4, 2)}, lambda states: states)
-    assert model.seen == ("ieee", "ieee") != before
-    assert precisions() == before
+@pytest.fixture
+def vlm(tiny):
+    return VLM.load(tiny("llava").folder, device="cpu")
+
+
+def logits(vlm, row):
+    inputs, response = vlm.inputs([row])
+    logits_at(vlm.model, vlm.model, inputs, response)
+
+
+@pytest.mark.parametrize(
+    ("run", "full"),
+    [
+        (lambda vlm, row: vlm.signals([row]), True),
+        (gradient_norm, True),
+        (output_gradient_norm, True),
+        (logits, False),  # as a trainer calls it
+    ],
+    ids=["losses", "gradients", "gradients of the output layer", "training"],
+)
+def test_scoring_runs_in_full_precision(run, full, vlm, lowered):
+    row = vlm.encoder.encode(next(read_rows(mixed_pool(1))))
+    seen = []
+    handles = [
+        layer.register_forward_hook(lambda *_: seen.append(precisions()))
+        for layer in (vlm.model.get_output_embeddings(), vlm.model.model.vision_tower)
+    ]
+    for _ in range(2):  # The second time the output layer runs after the model.
+        run(vlm, row)
+    for handle in handles:
+        handle.remove()
+    assert len(seen) >= 4
+    assert set(seen) == {FULL if full else lowered}
+    assert precisions() == lowered != FULL
 
 
 def test_an_error_inside_restores_the_precision():
