@@ -4,13 +4,14 @@ import os
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import datasets
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset, List, Value
+from hub_server import HubServer
 from pools import mixed_pool
 from tiny import ARCHITECTURES, Tiny, save
 
@@ -32,6 +33,13 @@ def scored_pool() -> Dataset:
     pool = pool.add_column("embedding", vectors, feature=List(Value("float32"), length=4))
     kinds = [("caption", "count", "colour")[i % 7 % 3] for i in range(40)]
     return pool.add_column("kind", kinds, feature=Value("string"))
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
+    """A Hub of the module's own on this machine."""
+    with HubServer(tmp_path_factory.mktemp("hub")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,6 @@ from test_hub_server import run_client
 from hf_vitselect.card import BEGIN, END
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection import Selection, select_diverse
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    with HubServer(tmp_path_factory.mktemp("hub")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -68,12 +68,6 @@ def push_everything() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    with HubServer(tmp_path_factory.mktemp("hub")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The client's HF_HOME: a pool whose images are files, models, and the record of a run."""
     folder = tmp_path_factory.mktemp("home_of_jane")

@@ -1,6 +1,5 @@
 """Rows of a pool from the Hub cannot name files of this machine, whichever way they are read."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,6 @@ from hub_server import HubServer
 from pools import png
 from test_hub_server import run_client
 from tiny_embedders import save_clip
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    with HubServer(tmp_path_factory.mktemp("hub")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """What is published and where: indices only, branches, pull requests, baselines, licences."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,6 @@ from hf_vitselect.rules import TopScore
 from hf_vitselect.selection import Selection, select_diverse
 
 TOKEN = "hf_" + "x7Qz" * 8
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    with HubServer(tmp_path_factory.mktemp("hub")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
