@@ -439,16 +439,8 @@ def report_command(args: ReportArguments) -> Summary:
 _DTYPES = ["auto", "float32", "bfloat16", "float16", "float64"]
 _ONLY_WITH = {
     "model_name_or_path": [
-        *(
-            "model_revision",
-            "signals",
-            "suffix",
-            "dtype",
-            "batch_size",
-            "batch_tokens",
-            "attn_implementation",
-        ),
-        *("torch_compile", "max_length", "trust_remote_code"),
+        *("model_revision", "signals", "suffix", "dtype", "batch_size", "batch_tokens", "max_length"),
+        *("attn_implementation", "torch_compile", "trust_remote_code"),
     ],
     "clip_name_or_path": ["clip_score"],
     "judge": ["judge_base_url"],
@@ -582,10 +574,9 @@ def check_columns(args: Any, columns: Sequence[str]) -> None:
     if isinstance(args, SelectArguments):
         refuse_missing_columns(columns, make_rule(args), args.by, args.over)
         refuse_missing([args.balance] if args.balance else [], columns, "balance: expected a column")
-    if isinstance(args, ScoreNetArguments):
+    if isinstance(args, ScoreNetArguments | CompareArguments):
         refuse_missing(args.columns, columns, "columns: expected a column")
     if isinstance(args, CompareArguments):
-        refuse_missing(args.columns, columns, "columns: expected a column")
         for method in _planned_methods(args).values():
             if isinstance(method, Method):
                 refuse_missing_columns(columns, method.rule, method.by, method.over)
