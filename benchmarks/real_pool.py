@@ -30,7 +30,7 @@ from realpool.comparison import run_comparison
 from realpool.fetch import fetch
 
 from hf_vitselect.demo.stages import grade
-from hf_vitselect.runs import Run
+from hf_vitselect.resume import Run
 
 DATA = Path(__file__).parent / "data"
 LICENCES = (

@@ -14,8 +14,8 @@ from pathlib import Path
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
 
 from hf_vitselect import NecessityScorer, Selection, push_to_hub, score, select_diverse
-from hf_vitselect.arguments import PoolArguments, TrainingConfig
-from hf_vitselect.commands import load_pool, with_model_options
+from hf_vitselect.cli.arguments import PoolArguments, TrainingConfig
+from hf_vitselect.cli.commands import load_pool, with_model_options
 from hf_vitselect.rules import GroupedSampling
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 

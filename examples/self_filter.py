@@ -14,10 +14,10 @@ from pathlib import Path
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
 
 from hf_vitselect import ClipEmbedding, ClipScore, ScoreNetScorer, push_to_hub, score, select_diverse
-from hf_vitselect.arguments import PoolArguments, TrainingConfig
-from hf_vitselect.commands import load_pool, with_model_options
+from hf_vitselect.cli.arguments import PoolArguments, TrainingConfig
+from hf_vitselect.cli.commands import load_pool, with_model_options
+from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.rules import NeighborPenalty
-from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from trl import TrlParser
 
 from hf_vitselect import QuestionGain, TextEmbedding, find_contamination, push_to_hub, score, select_diverse
-from hf_vitselect.arguments import PoolArguments
-from hf_vitselect.commands import load_pool
+from hf_vitselect.cli.arguments import PoolArguments
+from hf_vitselect.cli.commands import load_pool
 from hf_vitselect.rules import PreSel
 
 

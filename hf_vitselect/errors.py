@@ -16,9 +16,12 @@ VitSelectError
 └── RowError        one row that cannot be used; carries a status, never ends a scoring run
 """
 
+import difflib
+import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 _SHOWN = 3  # rows that a message names
@@ -191,3 +194,33 @@ def shown(errors: Mapping[int, RowError], ids: Sequence[str] | None = None) -> s
     first = list(errors.items())[:_SHOWN]
     named = [f"row {i}{'' if ids is None else f' ({ids[i]})'}: {error}" for i, error in first]
     return "; ".join(named) + f"; and {len(errors) - _SHOWN} more" * (len(errors) > _SHOWN)
+
+
+def nearest_path(path: str | os.PathLike[str]) -> str:
+    """What is there under a name like that of a path that is not, as a question to end a message with."""
+    missing = Path(path).expanduser()
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    try:
+        return nearest(missing.name, os.listdir(missing.parent), lambda name: str(missing.with_name(name)))
+    except OSError:
+        return ""
+
+
+def nearest(name: str, names: Iterable[str], whole: Callable[[str], str] = str) -> str:
+    """The likeliest of some names, as a question to end a message with; empty if none is near.
+
+    Args:
+        name: what was typed.
+        names: what there is.
+        whole: how a name is shown.
+    """
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.7)
+    return f"; did you mean {whole(close[0])!r}?" if close else ""
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong first, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".removesuffix(": ")

@@ -15,10 +15,13 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import inspect
 import itertools
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -493,3 +496,24 @@ if __name__ == "__main__":
         print(hub.url, flush=True)
         with suppress(KeyboardInterrupt):
             threading.Event().wait()
+
+
+def run_client(
+    client: Callable[[], dict[str, Any]],
+    hub_url: str,
+    home: Path,
+    timeout: float = 300,
+    token: str = "hf_test",
+) -> dict[str, Any]:
+    """Run the function alone in a process of its own and return its answer."""
+    code = f"""
+from __future__ import annotations
+import json
+{inspect.getsource(client)}
+print(json.dumps({client.__name__}()))
+"""
+    env = {**client_env(hub_url, home), "HF_TOKEN": token}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])

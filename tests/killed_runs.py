@@ -16,7 +16,7 @@ from pathlib import Path
 import datasets
 import torch
 
-from hf_vitselect.pipeline import run
+from hf_vitselect.cli.run import run
 
 
 def start(config: dict[str, object], folder: Path) -> int:

@@ -1,7 +1,5 @@
 """The real clients against the Hub of these tests: what passes here may be used in any other test."""
 
-import inspect
-import json
 import subprocess
 import sys
 import urllib.error
@@ -11,28 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import HubServer, client_env
-
-
-def run_client(
-    client: Callable[[], dict[str, Any]],
-    hub_url: str,
-    home: Path,
-    timeout: float = 300,
-    token: str = "hf_test",
-) -> dict[str, Any]:
-    """Run the function alone in a process of its own and return its answer."""
-    code = f"""
-from __future__ import annotations
-import json
-{inspect.getsource(client)}
-print(json.dumps({client.__name__}()))
-"""
-    env = {**client_env(hub_url, home), "HF_TOKEN": token}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+from hub_server import HubServer, run_client
 
 
 @pytest.fixture(scope="module")

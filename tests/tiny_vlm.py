@@ -2,7 +2,7 @@
 
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
-from hf_vitselect.vlm import VLM
+from hf_vitselect.models.vlm import VLM
 
 
 def load(model, attention="sdpa", **text):

@@ -20,9 +20,9 @@ from transformers import TrainerCallback
 from trl import SFTConfig
 
 from hf_vitselect import EL2NScorer, NecessityScorer, Selection, score, select_diverse
+from hf_vitselect.models.vlm import VLM
 from hf_vitselect.rules import NeighborPenalty, TopScore
 from hf_vitselect.training import SelectionSFTTrainer
-from hf_vitselect.vlm import VLM
 
 FLASH = "flash_attention_2"
 

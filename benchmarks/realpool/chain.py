@@ -9,8 +9,9 @@ from datasets import Dataset, load_from_disk
 
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding
 from hf_vitselect.demo.stages import Grades, align, grade, select_and_fine_tune, small_training
-from hf_vitselect.report import make_up, table
-from hf_vitselect.runs import Run
+from hf_vitselect.report.statistics import make_up
+from hf_vitselect.report.tables import table
+from hf_vitselect.resume import Run
 from realpool.model import build_base, captions, train_tower
 
 BUDGET = 0.15

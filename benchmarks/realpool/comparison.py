@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, concatenate_datasets, load_from_disk
 
-from hf_vitselect.compare import Comparison, Method, compare
-from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.demo.stages import small_training
-from hf_vitselect.evaluation import ExactMatch, LogLikelihood, MultipleChoice
+from hf_vitselect.evaluation.compare import Comparison, Method, compare
+from hf_vitselect.evaluation.held_out import ExactMatch, LogLikelihood, MultipleChoice
 from hf_vitselect.rules import NeighborPenalty, Rule, TopScore
 from hf_vitselect.scorers import EL2NScorer
-from hf_vitselect.scoring import pool_digest, score
+from hf_vitselect.scoring.score import score
 from realpool.chain import BUDGET, CHANCE
 
 # As in docs/self_filter.md: a quarter of the steps of `run_chain`, because there are many fine-tunes.

@@ -18,9 +18,9 @@ from selection.measure import Measured, load, measured, peak_growth, table
 
 from hf_vitselect import NecessityScorer, score
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.forward import compile_layers
-from hf_vitselect.signals import token_signals
-from hf_vitselect.vlm import CHUNK, VLM
+from hf_vitselect.models.forward import compile_layers
+from hf_vitselect.models.token_stats import token_signals
+from hf_vitselect.models.vlm import CHUNK, VLM
 
 
 def speed(args: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.encoding import Encoder
+from hf_vitselect.models.encoding import Encoder
 
 
 @torch.inference_mode()

@@ -5,10 +5,10 @@ from typing import Any
 
 from scoring.models import forward_flops
 
-from hf_vitselect.encoding import Encoded
-from hf_vitselect.packing import Pack
-from hf_vitselect.signals import ResponseSignals
-from hf_vitselect.vlm import VLM
+from hf_vitselect.models.encoding import Encoded
+from hf_vitselect.models.prefix_sharing import Pack
+from hf_vitselect.models.token_stats import ResponseSignals
+from hf_vitselect.models.vlm import VLM
 
 
 class Watched(VLM):

@@ -17,7 +17,7 @@ from selection.measure import Measured, load, measured, peak_growth, table
 from selection.reference import contract_cosines, loop, paper_cosines
 
 from hf_vitselect.rules import NeighborPenalty, neighbor_penalty, neighbors
-from hf_vitselect.rules.products import native_type
+from hf_vitselect.rules.neighbors.products import native_type
 
 MIB = 2**20
 _DOOR = Path(__file__).parents[1] / "select.py"
@@ -30,7 +30,7 @@ def pick(scores, features, budget, precision=None, **parameters):
         if precision
         else native_type("cuda" if torch.cuda.is_available() else "cpu")
     )
-    with patch("hf_vitselect.rules.products.native_type", lambda device: chosen):
+    with patch("hf_vitselect.rules.neighbors.products.native_type", lambda device: chosen):
         return NeighborPenalty(**parameters)(scores, features, budget, np.random.default_rng(0), {})
 
 
@@ -124,7 +124,10 @@ def memory(args: argparse.Namespace) -> None:
         pick(difficulties(600), small, 50)
         room = 0 if held == "again" else 2**50
         parameters = {"approximate": True} if precision == "approximate" else {"precision": precision}
-        with patch("hf_vitselect.rules.products._room", lambda device: room), peak_growth() as growth:
+        with (
+            patch("hf_vitselect.rules.neighbors.products._room", lambda device: room),
+            peak_growth() as growth,
+        ):
             pick(difficulties(len(features)), features, args.picks, **parameters)
         print(growth[0])
         return

@@ -17,7 +17,7 @@ from datasets import Dataset, IterableDataset, config
 from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
 
-from hf_vitselect.sources import recorded_source
+from hf_vitselect.data.provenance import recorded_source
 
 ROOTS = "__hf_vitselect_image_roots"
 """The key of a plain row under which its roots stand, where it cannot be asked whose it is."""

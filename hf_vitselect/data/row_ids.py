@@ -3,9 +3,11 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+from datasets import Dataset
 from tqdm.auto import tqdm
 
 from hf_vitselect.data.conversation import Conversation
@@ -62,3 +64,23 @@ def _cells_hash(layout: Layout, row: Mapping[str, Any]) -> str:
 def _digest(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def pool_digest(ids: Sequence[str]) -> str:
+    """sha256 over a pool's row ids in order: the same pool on any machine, whatever its other columns."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
+
+
+def column_digest(dataset: Dataset, name: str) -> str:
+    """sha256 over a column's values in order."""
+    return tables_digest(dataset.select_columns([name]).with_format("arrow").iter(1000))
+
+
+def tables_digest(tables: Iterable[pa.Table]) -> str:
+    digest = hashlib.sha256()
+    for table in tables:
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            # Taken anew, equal values have equal bytes, wherever in a larger buffer they lay.
+            values = column.combine_chunks().take(pa.array(range(len(table))))
+            digest.update(pa.RecordBatch.from_arrays([values], [name]).serialize())
+    return digest.hexdigest()

@@ -13,8 +13,6 @@ from datasets import Dataset, load_from_disk
 from transformers import CLIPModel
 from trl import SFTConfig
 
-from hf_vitselect.card import card_files
-from hf_vitselect.compare import Comparison, compare
 from hf_vitselect.demo.models import (
     SETTINGS,
     DemoSettings,
@@ -27,13 +25,16 @@ from hf_vitselect.demo.models import (
 )
 from hf_vitselect.demo.pool import render_captions, render_held_out, render_pool
 from hf_vitselect.demo.stages import Grades, Training, align, grade, select_and_fine_tune, small_training
-from hf_vitselect.evaluation import ExactMatch, LogLikelihood
+from hf_vitselect.evaluation.compare import Comparison, compare
+from hf_vitselect.evaluation.held_out import ExactMatch, LogLikelihood
 from hf_vitselect.hub import push_to_hub
-from hf_vitselect.report import plots, table
+from hf_vitselect.report import card_files
+from hf_vitselect.report.plots import plots
+from hf_vitselect.report.tables import table
+from hf_vitselect.resume import Run
 from hf_vitselect.rules import NeighborPenalty, TopScore
-from hf_vitselect.runs import Run
 from hf_vitselect.scorers import ClipEmbedding, NecessityScorer
-from hf_vitselect.selection import Selection
+from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training import SelectionSFTTrainer
 
 

@@ -10,14 +10,14 @@ import torch
 from datasets import Dataset, load_from_disk
 from trl import SFTConfig
 
-from hf_vitselect.evaluation import response_losses
+from hf_vitselect.evaluation.held_out import response_losses
+from hf_vitselect.models.vlm import VLM
+from hf_vitselect.resume import Run
 from hf_vitselect.rules import NeighborPenalty, Random, Rule
-from hf_vitselect.runs import Run
-from hf_vitselect.scorer import Scorer
-from hf_vitselect.scoring import score
-from hf_vitselect.selection import Selection, select_diverse
+from hf_vitselect.scorers.base.scorer import Scorer
+from hf_vitselect.scoring.score import score
+from hf_vitselect.selection.selection import Selection, select_diverse
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
-from hf_vitselect.vlm import VLM
 
 Training = Callable[..., SFTConfig]
 

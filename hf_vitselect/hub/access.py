@@ -12,8 +12,8 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub import DatasetCard, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RemoteEntryNotFoundError
 
-from hf_vitselect.card import read_card
 from hf_vitselect.errors import HubError
+from hf_vitselect.report import read_card
 
 
 @contextmanager

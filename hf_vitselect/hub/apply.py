@@ -8,13 +8,13 @@ from datasets import Dataset, load_dataset
 from huggingface_hub import HfApi
 from numpy.typing import NDArray
 
-from hf_vitselect.columns import refuse_reserved
+from hf_vitselect.data.columns import refuse_reserved
+from hf_vitselect.data.provenance import recorded_source
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import HubError, SelectionError
 from hf_vitselect.hub.access import explained, parse_readme, read_json, read_readme
-from hf_vitselect.selection import Selection
-from hf_vitselect.sources import recorded_source
-from hf_vitselect.validation import check_selection
+from hf_vitselect.selection.recipe import check_selection
+from hf_vitselect.selection.selection import Selection
 
 _SHOWN = 5
 

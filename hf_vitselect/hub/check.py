@@ -6,10 +6,9 @@ from typing import Any
 
 from datasets import Dataset, load_dataset
 
-from hf_vitselect.data.row_ids import row_contents
+from hf_vitselect.data.row_ids import pool_digest, row_contents
 from hf_vitselect.errors import HubError
-from hf_vitselect.scoring import pool_digest
-from hf_vitselect.selection import Selection
+from hf_vitselect.selection.selection import Selection
 
 
 def check_pushed(

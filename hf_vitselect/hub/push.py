@@ -11,14 +11,15 @@ from datasets import Dataset, DatasetDict
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetInfo, HfApi
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from hf_vitselect import card, report
-from hf_vitselect.baselines import baselines
-from hf_vitselect.columns import refuse_reserved
+from hf_vitselect import report as card
+from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.errors import HubError
 from hf_vitselect.hub.access import explained, parse_readme, read_readme, secret
 from hf_vitselect.hub.check import check_pushed
 from hf_vitselect.hub.embed import embedded
-from hf_vitselect.selection import Selection
+from hf_vitselect.report.plots import plots as draw_plots
+from hf_vitselect.selection.random_baselines import baselines
+from hf_vitselect.selection.selection import Selection
 
 _ROWS = re.compile(r"data/train-[^/]*\.parquet")
 _OURS = ("plots/", "examples/", "run.yaml")
@@ -42,7 +43,7 @@ def push_to_hub(
 
     The repository then has the configs ``default`` (the picked rows in pick order, images byte for byte, also
     where they lay in files), ``scores`` (every row of the pool: id, scores, statuses, rank) and
-    ``random_baseline`` (row ids of random subsets of the same size, see `hf_vitselect.baselines`), which
+    ``random_baseline`` (row ids of random subsets of the same size, see `random_baselines`), which
     replace older ones of these names; and
     ``recipe.json``, ``picks.json`` (row ids and gains), ``run.yaml``, ``plots/`` and ``examples/``.
 
@@ -60,7 +61,7 @@ def push_to_hub(
         revision: a branch to push to; made if it does not exist.
         create_pr: push to a pull request, which stays a draft until it is whole.
         commit_message: of the last commit, which brings the card.
-        plots: PNG files by name; `hf_vitselect.report.plots` of the selection if None.
+        plots: PNG files by name; `hf_vitselect.report.plots.plots` of the selection if None.
         run: the folder of the run that made the selection; its settings, cost and comparison are published.
 
     Returns:
@@ -86,7 +87,7 @@ def push_to_hub(
             f"expected a repository for the subset, got {repo_id!r}, where its pool is; give another id"
         )
     refuse_reserved(selection.dataset.features)
-    plots = report.plots(selection) if plots is None else plots
+    plots = draw_plots(selection) if plots is None else plots
     record = None if run is None else card.RunRecord.read(run)
     rows = embedded(selection.dataset) if publish == "rows" else None
     content = _Content(selection, rows, publish, plots, record, token)

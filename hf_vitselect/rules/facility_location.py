@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from tqdm.auto import tqdm
 
 from hf_vitselect.rules.base import NO_ROWS, Rule, required
-from hf_vitselect.rules.nearest import nearest_rows
+from hf_vitselect.rules.neighbors.nearest_rows import nearest_rows
 
 
 @dataclass(frozen=True, kw_only=True)

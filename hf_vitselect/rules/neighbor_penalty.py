@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hf_vitselect.rules.approximate import Index
 from hf_vitselect.rules.base import NO_ROWS, Rule, required
-from hf_vitselect.rules.neighbors import RemainingNeighbors, row_norms
-from hf_vitselect.rules.products import Products
+from hf_vitselect.rules.neighbors.faiss_index import Index
+from hf_vitselect.rules.neighbors.products import Products
+from hf_vitselect.rules.neighbors.remaining import RemainingNeighbors, row_norms
 from hf_vitselect.rules.top_score import TopScore
 
 _OVERLAP_ROWS = 20_000

@@ -9,9 +9,9 @@ import numpy as np
 from datasets import Dataset, Features, Value
 from numpy.typing import NDArray
 
-from hf_vitselect.column_scorer import ColumnScorer
-from hf_vitselect.columns import read_scores
+from hf_vitselect.data.columns import read_scores
 from hf_vitselect.errors import ColumnError, RowError
+from hf_vitselect.scorers.base.columns import ColumnScorer
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,11 @@ from typing import Any
 from datasets import Features, Value
 from PIL import Image
 
-from hf_vitselect.chat_scorer import ChatScorer
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import Picture
 from hf_vitselect.errors import RowError
 from hf_vitselect.rules.mmssr import CAPABILITIES, STYLES
+from hf_vitselect.scorers.base.chat import ChatScorer
 
 PROMPT = f"""\
 Above is one training example for an assistant that looks at pictures and talks about them. How much does it \

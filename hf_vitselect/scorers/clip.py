@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from datasets import Features, List, Value
 
-from hf_vitselect.clip_scorer import ClipFeatureScorer
-from hf_vitselect.views import View, whole
+from hf_vitselect.scorers.base.clip import ClipFeatureScorer
+from hf_vitselect.scorers.base.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.clip import ClipFeatures
+    from hf_vitselect.models.clip import ClipFeatures
 
 
 class ClipEmbedding(ClipFeatureScorer):
@@ -53,6 +53,6 @@ class ClipEmbedding(ClipFeatureScorer):
 @lru_cache(maxsize=32)
 def _width(model: str, commit: str | None, digest: str | None) -> int:
     """The width of one feature; ``digest`` only tells one state of a folder from the next."""
-    from hf_vitselect.clip import feature_width
+    from hf_vitselect.models.clip import feature_width
 
     return feature_width(model, commit)

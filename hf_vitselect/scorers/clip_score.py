@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from datasets import Features, Value
 
-from hf_vitselect.clip_scorer import ClipFeatureScorer
 from hf_vitselect.errors import RowError
-from hf_vitselect.views import View, whole
+from hf_vitselect.scorers.base.clip import ClipFeatureScorer
+from hf_vitselect.scorers.base.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.clip import ClipFeatures
+    from hf_vitselect.models.clip import ClipFeatures
 
 
 class ClipScore(ClipFeatureScorer):

@@ -8,8 +8,8 @@ from datasets import Features, Value
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
-from hf_vitselect.views import View, whole
-from hf_vitselect.vlm_scorer import VLMScorer
+from hf_vitselect.scorers.base.views import View, whole
+from hf_vitselect.scorers.base.vlm import VLMScorer
 
 
 class GraNdScorer(VLMScorer):
@@ -60,7 +60,7 @@ class GraNdScorer(VLMScorer):
 
     def measure(self, rows: Sequence[Conversation | RowError]) -> list[float | RowError]:
         """The gradient norm of every row."""
-        from hf_vitselect.gradients import gradient_norm, output_gradient_norm
+        from hf_vitselect.models.gradients import gradient_norm, output_gradient_norm
 
         norm, vlm = gradient_norm if self.parameters == "all" else output_gradient_norm, self.loaded
         found: list[float | RowError] = []

@@ -7,9 +7,9 @@ from typing import Any
 
 from datasets import Features, Value
 
-from hf_vitselect.chat_scorer import ChatScorer
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
+from hf_vitselect.scorers.base.chat import ChatScorer
 
 _logger = logging.getLogger(__name__)
 

@@ -8,17 +8,17 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from hf_vitselect.columns import read_features
+from hf_vitselect.data.columns import read_features
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.layouts import find_layout, read_table, refuse_transform
 from hf_vitselect.data.row_ids import content_hash, row_contents
 from hf_vitselect.errors import ColumnError, RowError
-from hf_vitselect.response_scorer import ResponseScorer
-from hf_vitselect.rules.nearest import nearest_rows
-from hf_vitselect.views import View, whole
+from hf_vitselect.rules.neighbors.nearest_rows import nearest_rows
+from hf_vitselect.scorers.base.response import ResponseScorer
+from hf_vitselect.scorers.base.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.signals import ResponseSignals
+    from hf_vitselect.models.token_stats import ResponseSignals
 
 
 @dataclass(frozen=True, eq=False)

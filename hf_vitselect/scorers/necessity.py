@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from datasets import Features, Value
 
-from hf_vitselect.response_scorer import ResponseScorer
-from hf_vitselect.views import View, whole
+from hf_vitselect.scorers.base.response import ResponseScorer
+from hf_vitselect.scorers.base.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.signals import ResponseSignals
+    from hf_vitselect.models.token_stats import ResponseSignals
 
 
 class NecessityScorer(ResponseScorer):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from datasets import Dataset, Features, Value
 
-from hf_vitselect.column_scorer import ColumnScorer
 from hf_vitselect.errors import RowError
+from hf_vitselect.scorers.base.columns import ColumnScorer
 
 if TYPE_CHECKING:
-    from hf_vitselect.score_net import ScoreNet
+    from hf_vitselect.models.score_net import ScoreNet
 
 
 class ScoreNetScorer(ColumnScorer):
@@ -68,8 +68,8 @@ class ScoreNetScorer(ColumnScorer):
 
     def load(self, identity: Mapping[str, Any]) -> "ScoreNet":
         """The net."""
-        from hf_vitselect.score_net import ScoreNet
-        from hf_vitselect.weights import load_errors
+        from hf_vitselect.models.score_net import ScoreNet
+        from hf_vitselect.models.weights import load_errors
 
         with load_errors(identity["model"], what="a score net"):
             return ScoreNet.from_pretrained(identity["model"], revision=identity.get("commit")).eval()

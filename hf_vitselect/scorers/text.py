@@ -9,7 +9,7 @@ from datasets import Features, List, Value
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
-from hf_vitselect.scorer import Scorer
+from hf_vitselect.scorers.base.scorer import Scorer
 
 
 class TextEmbedding(Scorer):
@@ -61,7 +61,12 @@ class TextEmbedding(Scorer):
         """The sentence-transformers model."""
         from sentence_transformers import SentenceTransformer
 
-        from hf_vitselect.weights import TEXT_ENCODER, load_errors, refuse_missing_weights, refuse_non_finite
+        from hf_vitselect.models.weights import (
+            TEXT_ENCODER,
+            load_errors,
+            refuse_missing_weights,
+            refuse_non_finite,
+        )
 
         name, revision = identity["model"], identity.get("commit")
         with load_errors(name, what="a sentence-transformers model"):

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hf_vitselect.response_scorer import ResponseScorer
-from hf_vitselect.views import View, whole
+from hf_vitselect.scorers.base.response import ResponseScorer
+from hf_vitselect.scorers.base.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.signals import ResponseSignals
+    from hf_vitselect.models.token_stats import ResponseSignals
 
 
 class UPDScorer(ResponseScorer):

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from trl import SFTConfig
 
 from hf_vitselect.errors import RowError, shown
-from hf_vitselect.runs import last_whole_checkpoint
+from hf_vitselect.resume import last_whole_checkpoint
 from hf_vitselect.training.collator import ResponseCollator
 
 _THREADS = min(8, os.cpu_count() or 1)

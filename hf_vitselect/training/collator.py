@@ -9,7 +9,7 @@ from datasets import Dataset
 from hf_vitselect.data.layouts import find_layout, read_row, refuse_transform
 from hf_vitselect.data.roots import ROOTS, image_roots
 from hf_vitselect.data.stored import with_plain_rows
-from hf_vitselect.encoding import Encoded, Encoder
+from hf_vitselect.models.encoding import Encoded, Encoder
 
 IGNORED = -100
 """The label of tokens that are not trained on."""

@@ -23,14 +23,14 @@ from transformers import (
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.utils import create_model_from_path
 
-from hf_vitselect.card import model_quick_start
-from hf_vitselect.encoding import Encoder, EndOfTurn, load_processor
 from hf_vitselect.errors import AllRefusedError, ModelError, RowError, counted, shown
-from hf_vitselect.sources import adapter_base, refuse_revision
+from hf_vitselect.models.encoding import Encoder, EndOfTurn, load_processor
+from hf_vitselect.models.revisions import adapter_base, refuse_revision
+from hf_vitselect.models.weights import load_errors, load_whole, refuse_unknown_dtype
+from hf_vitselect.report import model_quick_start
 from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-from hf_vitselect.training.places import without_places
-from hf_vitselect.weights import load_errors, load_whole, refuse_unknown_dtype
+from hf_vitselect.training.saved_paths import without_places
 
 
 class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]

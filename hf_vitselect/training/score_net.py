@@ -11,12 +11,12 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from trl import SFTConfig
 
-from hf_vitselect.columns import refuse_reserved
-from hf_vitselect.encoding import Encoder, EndOfTurn
+from hf_vitselect.data.columns import refuse_reserved
+from hf_vitselect.data.provenance import pool_source
 from hf_vitselect.errors import BudgetError, RowError, counted, shown
-from hf_vitselect.forward import logits_at
-from hf_vitselect.score_net import ScoreNet
-from hf_vitselect.sources import pool_source
+from hf_vitselect.models.encoding import Encoder, EndOfTurn
+from hf_vitselect.models.forward import logits_at
+from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.training.checks import find_unusable
 from hf_vitselect.training.collator import IGNORED, ResponseCollator, undecoded_rows
 from hf_vitselect.training.response import ResponseSFTTrainer, processor_of

@@ -9,11 +9,9 @@ import numpy as np
 from datasets import Dataset
 from trl import SFTConfig
 
-from hf_vitselect.card import published_recipe
-from hf_vitselect.columns import refuse_reserved
+from hf_vitselect.data.columns import refuse_reserved
+from hf_vitselect.data.refusals import Refusals, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.encoding import Encoder, EndOfTurn
-from hf_vitselect.engines.ledger import write_atomically
 from hf_vitselect.errors import (
     AllRefusedError,
     BudgetError,
@@ -23,8 +21,11 @@ from hf_vitselect.errors import (
     counted,
     shown,
 )
-from hf_vitselect.refusals import Refusals, warn_if_most_are_refused
-from hf_vitselect.selection import Selection, budget_rows, find_rows
+from hf_vitselect.models.encoding import Encoder, EndOfTurn
+from hf_vitselect.report import published_recipe
+from hf_vitselect.resume import write_atomically
+from hf_vitselect.selection.budget import budget_rows
+from hf_vitselect.selection.selection import Selection, find_rows
 from hf_vitselect.training.checks import row_errors, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.response import processor_of

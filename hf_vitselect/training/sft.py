@@ -4,9 +4,9 @@ import os
 import re
 from typing import Any
 
-from hf_vitselect.card import merge_section, model_section
-from hf_vitselect.selection import Selection
-from hf_vitselect.sources import folder_name
+from hf_vitselect.data.provenance import folder_name
+from hf_vitselect.report import merge_section, model_section
+from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training.response import ResponseSFTTrainer
 
 

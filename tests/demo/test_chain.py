@@ -9,7 +9,7 @@ import pytest
 from datasets import load_from_disk
 from hub_server import HubServer, client_env
 
-from hf_vitselect.selection import Selection
+from hf_vitselect.selection.selection import Selection
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hf_vitselect.rules import FacilityLocation
-from hf_vitselect.rules.nearest import nearest_rows
+from hf_vitselect.rules.neighbors.nearest_rows import nearest_rows
 
 rng = np.random.default_rng(0)
 FEATURES = rng.standard_normal((70, 4)).astype(np.float32)

@@ -9,14 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from self_filter_reference import reference_picks
 
-from hf_vitselect.rules import NeighborPenalty, TopScore, products
+from hf_vitselect.rules import NeighborPenalty, TopScore
+from hf_vitselect.rules.neighbors import products
 
 
 @pytest.fixture(params=["float32", "bfloat16"])
 def precision(request, monkeypatch):
     """Forces products of either type, whatever the hardware prefers."""
     monkeypatch.setattr(
-        "hf_vitselect.rules.products.native_type", lambda device: getattr(torch, request.param)
+        "hf_vitselect.rules.neighbors.products.native_type", lambda device: getattr(torch, request.param)
     )
     return request.param
 
@@ -103,11 +104,11 @@ def test_parameters_act_as_in_the_reference(neighbors, gamma, precision):
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("room", "chunk"), [(0, 2048), (2**30, 64)], ids=["units-made-again", "units-held"])
 def test_pools_wider_than_a_chunk_and_a_block(sign, room, chunk, precision, monkeypatch):
-    monkeypatch.setattr("hf_vitselect.rules.products._CHUNK_ROWS", {"cpu": chunk, "cuda": chunk})
+    monkeypatch.setattr("hf_vitselect.rules.neighbors.products._CHUNK_ROWS", {"cpu": chunk, "cuda": chunk})
     monkeypatch.setitem(products._CHUNK_VALUES, "cpu", 512)
-    monkeypatch.setattr("hf_vitselect.rules.products._room", lambda device: room)
-    monkeypatch.setattr("hf_vitselect.rules.neighbors._CHUNK_VALUES", 512)
-    monkeypatch.setattr("hf_vitselect.rules.neighbors._LIST_ENTRIES", 4096)
+    monkeypatch.setattr("hf_vitselect.rules.neighbors.products._room", lambda device: room)
+    monkeypatch.setattr("hf_vitselect.rules.neighbors.remaining._CHUNK_VALUES", 512)
+    monkeypatch.setattr("hf_vitselect.rules.neighbors.remaining._LIST_ENTRIES", 4096)
     assert_as_reference(sign * difficulties(700), with_duplicates(clip_like(700, 16), 3), 400)
 
 

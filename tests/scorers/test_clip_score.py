@@ -61,7 +61,7 @@ def test_columns_have_exact_types_and_need_no_model():
 def test_a_cosine_never_leaves_its_range(clip):
     class Same(ClipScore):
         def load(self, identity):
-            from hf_vitselect.clip import ClipFeatures
+            from hf_vitselect.models.clip import ClipFeatures
 
             unit = np.full(3, 0.57735032, dtype=np.float32)  # its square sums to a little over one
             loaded = super().load(identity)

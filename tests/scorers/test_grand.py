@@ -7,7 +7,7 @@ from pools import assistant, pool, user
 from slow_losses import slow_logits, talks
 
 from hf_vitselect import GraNdScorer
-from hf_vitselect.vlm import VLM
+from hf_vitselect.models.vlm import VLM
 
 
 def gradients(tiny, parameters):

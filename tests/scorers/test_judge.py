@@ -16,7 +16,7 @@ from judge_server import JudgeServer, Reply, rate
 from pools import assistant, mixed_pool, pool, user
 from tiny_judge import SHOUTING, USUAL, save_judge, served
 
-import hf_vitselect.chat
+import hf_vitselect.models.chat_endpoint
 from hf_vitselect import JudgeScore, score
 from hf_vitselect.errors import ModelError, StaleRunError
 from hf_vitselect.scorers.judge import PROMPT, read_rating
@@ -36,7 +36,7 @@ def server():
 def pauses(monkeypatch):
     """The pauses between tries, which the tests don't sit out."""
     waited = []
-    monkeypatch.setattr(hf_vitselect.chat, "sleep", waited.append)
+    monkeypatch.setattr(hf_vitselect.models.chat_endpoint, "sleep", waited.append)
     return waited
 
 

@@ -13,9 +13,9 @@ from tiny import ARCHITECTURES
 
 from hf_vitselect import NecessityScorer
 from hf_vitselect.data.layouts import read_table, undecoded
-from hf_vitselect.encoding import Encoder
 from hf_vitselect.errors import ModelError
-from hf_vitselect.vlm import VLM
+from hf_vitselect.models.encoding import Encoder
+from hf_vitselect.models.vlm import VLM
 
 POOL = mixed_pool(12)
 ONE_PICTURE = POOL.select([i for i in range(12) if i % 4 != 2])  # BLIP-2 takes no second one

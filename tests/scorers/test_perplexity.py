@@ -10,7 +10,7 @@ from slow_losses import slow_means, talks
 from tiny import ARCHITECTURES
 
 from hf_vitselect import PerplexityScorer
-from hf_vitselect.vlm import VLM
+from hf_vitselect.models.vlm import VLM
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -12,7 +12,7 @@ from tiny import ARCHITECTURES
 from transformers import AutoProcessor
 
 from hf_vitselect import QuestionGain
-from hf_vitselect.vlm import VLM
+from hf_vitselect.models.vlm import VLM
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

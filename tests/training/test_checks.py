@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from datasets import Value
 from pools import assistant, mixed_pool, one_picture_pool, png, pool, user
-from test_sft import config
+from trainings import config
 from transformers import AutoProcessor
 
 from hf_vitselect import select_diverse
-from hf_vitselect.cli import main
-from hf_vitselect.encoding import Encoder
+from hf_vitselect.cli.main import main
 from hf_vitselect.errors import AllRefusedError, BudgetError, RowError
+from hf_vitselect.models.encoding import Encoder
+from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.rules import Random
-from hf_vitselect.score_net import ScoreNet
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, train_seed_model
 from hf_vitselect.training.checks import row_errors, settled
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows

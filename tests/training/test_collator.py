@@ -6,8 +6,8 @@ from pools import mixed_pool, one_picture_pool
 from tiny import ARCHITECTURES
 from transformers import AutoProcessor
 
-from hf_vitselect.encoding import Encoder
 from hf_vitselect.errors import RowError
+from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.scorers import NecessityScorer
 from hf_vitselect.training.collator import IGNORED, ResponseCollator, undecoded_rows
 

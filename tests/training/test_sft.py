@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from peft import LoraConfig
 from pools import mixed_pool, one_picture_pool
 from tiny import ARCHITECTURES
-from trl import SFTConfig
+from trainings import LANGUAGE_MODEL, config
 
 from hf_vitselect import select_diverse
 from hf_vitselect.errors import BudgetError, RowError
@@ -17,29 +17,10 @@ from hf_vitselect.rules import Random
 from hf_vitselect.training import SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.response import processor_of
 
-LANGUAGE_MODEL = r".*(language_model|text_model).*\.(q_proj|v_proj)"
-
 
 @pytest.fixture(scope="module")
 def selection():
     return select_diverse(one_picture_pool(12), 12, rule=Random())
-
-
-def config(folder, **changes) -> SFTConfig:
-    defaults = {
-        "max_length": None,
-        "max_steps": 6,
-        "save_steps": 3,
-        "logging_steps": 1,
-        "learning_rate": 1e-2,
-        "per_device_train_batch_size": 12,  # all rows, so that the losses of two steps can be compared
-        "report_to": "none",
-        "use_cpu": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "disable_tqdm": True,
-    }
-    return SFTConfig(str(folder), **{**defaults, **changes})
 
 
 def trained(model, selection, args, peft_config=None, resume=None):

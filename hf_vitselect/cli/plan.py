@@ -1,0 +1,162 @@
+"""Which stages a run's configuration means: its sections, in rounds, each fed by those before it."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hf_vitselect.cli.arguments import COMMANDS, PoolArguments, SelectArguments, parse_budget
+
+_POOL_FLAGS = [item.name for item in dataclasses.fields(PoolArguments)]
+_LAST = {"push", "compare", "report"}  # commands of the last round only
+_ROUND_NEEDS = {"score", "select", "train"}
+# Later rounds score with the model of the round before, and have the other columns already.
+_FIRST_ROUND_ONLY = {
+    *_POOL_FLAGS,
+    "model_name_or_path",
+    "model_revision",
+    "clip_name_or_path",
+    "clip_score",
+    "text_name_or_path",
+    "judge",
+    "judge_base_url",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command of a run.
+
+    Attributes:
+        name: of the stage and its folder.
+        command: what it runs.
+        settings: what the user's section and the round say, and nothing about folders.
+        flags: all flags of the command: the settings, and the results of stages before.
+    """
+
+    name: str
+    command: str
+    settings: dict[str, Any]
+    flags: dict[str, Any]
+
+
+def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
+    """The stages in their order.
+
+    What one stage makes is the next one's default: the seed model scores, the scored pool is selected
+    from, the selection is pushed and trained on. Pushing comes first, so that the model's card can name
+    the subset. In the section select ``include: seed`` or ``exclude: seed`` means the seed model's rows.
+
+    With ``rounds: 3`` the budget is reached in three equal steps. Each further round scores the pool with
+    the model that the one before has trained, into columns of their own (``necessity_2``), and selects
+    more, what was selected before included; only the last subset and the last model are pushed.
+
+    Args:
+        config: sections, each with its command's flags: seed, score, score_net, select, push, train, compare
+            and report; and ``rounds``, 1 if not given.
+        folder: the run's.
+
+    Raises:
+        ValueError: for an unknown section, one with an output_dir, or rounds that cannot be made.
+    """
+    if wrong := [
+        name
+        for name, section in config.items()
+        if name != "rounds" and not isinstance(section or {}, Mapping)
+    ]:
+        raise ValueError(f"expected flags and their values in the sections {wrong}, got {config[wrong[0]]!r}")
+    sections = {name: dict(config[name] or {}) for name in COMMANDS if name in config}
+    rounds = config.get("rounds", 1)
+    if unknown := sorted(config.keys() - sections.keys() - {"rounds"}):
+        raise ValueError(f"unknown sections {unknown}; expected some of {[*COMMANDS, 'rounds']}")
+    if placed := [name for name, section in sections.items() if "output_dir" in section]:
+        raise ValueError(f"expected no output_dir in the sections {placed}: a run's stages lie in its folder")
+    if not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 1:
+        raise ValueError(f"rounds: expected an int of 1 or more, got {rounds!r}")
+    if rounds > 1:
+        _refuse_rounds(sections, rounds)
+    stages: list[Stage] = []
+    latest: dict[str, str] = {}  # the folder of each command's latest stage
+    for turn in range(1, rounds + 1):
+        for command, section in sections.items():
+            if (command == "seed" and turn > 1) or (command in _LAST and turn < rounds):
+                continue
+            settings = _of_round(command, section, turn, rounds)
+            flags = {**_from_before(command, latest, sections, turn), **settings}
+            flags |= {name: _rows_of(flags[name], latest) for name in ("include", "exclude") if name in flags}
+            name = f"{command}_{turn}" if turn > 1 and command not in _LAST else command
+            if command != "push":
+                latest[command] = flags["output_dir"] = str(folder / name)
+            if command in ("push", "report"):
+                flags["run_dir"] = str(folder)
+            stages.append(Stage(name, command, settings, flags))
+    return stages
+
+
+def _rows_of(name: Any, latest: Mapping[str, str]) -> str:
+    """The folder of a stage's rows, or a folder of the user's own."""
+    if not isinstance(name, str) or (name in COMMANDS and name not in latest):
+        raise ValueError(f"include, exclude: expected a stage before or a folder, got {name!r}")
+    return latest.get(name, name)
+
+
+def _refuse_rounds(sections: Mapping[str, Mapping[str, Any]], rounds: int) -> None:
+    """Refuses what would fail only in a later round."""
+    if not sections.keys() >= _ROUND_NEEDS or "score_net" in sections:
+        raise ValueError(
+            f"rounds: expected the sections {sorted(_ROUND_NEEDS)} and no score_net, got {list(sections)}; "
+            "each round scores with the model that the one before has trained"
+        )
+    by, signals = (
+        sections["select"].get("by", SelectArguments.by),
+        sections["score"].get("signals", ["necessity"]),
+    )
+    if by not in signals or "suffix" in sections["score"]:
+        raise ValueError(f"rounds: expected by= among the signals {signals} and no suffix, got {by!r}")
+    budget = parse_budget(sections["select"].get("budget", SelectArguments.budget))
+    if isinstance(budget, int) and budget < rounds:
+        raise ValueError(f"rounds: expected a budget of at least one row a round, got {budget}")
+
+
+def _of_round(command: str, section: Mapping[str, Any], turn: int, rounds: int) -> dict[str, Any]:
+    """The section as this round means it."""
+    settings = dict(section)
+    if command == "select" and rounds > 1:
+        budget = parse_budget(section.get("budget", SelectArguments.budget))
+        if turn < rounds:
+            settings["budget"] = (
+                budget * turn // rounds if isinstance(budget, int) else budget * turn / rounds
+            )
+        if turn > 1:
+            settings["by"] = f"{section.get('by', SelectArguments.by)}_{turn}"
+            settings["include"] = "select"
+    if command == "score" and turn > 1:
+        settings = {name: value for name, value in section.items() if name not in _FIRST_ROUND_ONLY}
+        settings["suffix"] = f"_{turn}"
+    if command == "train" and turn < rounds:
+        settings.pop("push_to_hub", None)
+    return settings
+
+
+def _from_before(
+    command: str, latest: Mapping[str, str], sections: Mapping[str, Any], turn: int
+) -> dict[str, Any]:
+    """The flags of a command that the latest stages give."""
+    flags: dict[str, Any] = {}
+    if command == "score" and turn > 1:
+        flags = {"model_name_or_path": latest["train"], "dataset_name": f"{latest['score']}/scored"}
+    elif command == "score" and "seed" in latest:
+        flags = {name: sections["seed"][name] for name in _POOL_FLAGS if name in sections["seed"]}
+        flags["model_name_or_path"] = latest["seed"]
+    elif command == "score_net" and "score" in latest:
+        flags["dataset_name"] = f"{latest['score']}/scored"
+    elif command == "select" and "score_net" in latest:
+        flags = {"dataset_name": f"{latest['score_net']}/scored", "by": "score_net"}
+    elif command == "select" and "score" in latest:
+        flags["dataset_name"] = f"{latest['score']}/scored"
+    elif command == "compare" and "score" in latest:
+        flags["dataset_name"] = f"{latest.get('score_net', latest['score'])}/scored"
+    elif command in ("train", "push", "report") and "select" in latest:
+        flags["selection"] = latest["select"]
+    return flags

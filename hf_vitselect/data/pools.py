@@ -1,0 +1,268 @@
+"""Pools by what people type: files, patterns, folders, names on the Hub."""
+
+import bz2
+import glob
+import gzip
+import json
+import lzma
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets import (
+    Dataset,
+    DatasetDict,
+    IterableDataset,
+    ReadInstruction,
+    concatenate_datasets,
+    load_dataset,
+    load_from_disk,
+)
+from huggingface_hub import HfApi
+
+from hf_vitselect.errors import PoolError, first_line, nearest_path
+
+_KINDS = {
+    ".parquet": "parquet",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".arrow": "arrow",
+}
+_PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": open}
+_SAVED = ("state.json", "dataset_dict.json")
+_SPLITS = {"test": {"test", "testing"}, "validation": {"validation", "valid", "val", "dev"}}
+_ROWS_OF_SPLIT = re.compile(r"(?P<split>[^\[\]%+]+)(?:\[(?P<first>\d*):(?P<last>\d*)\])?")
+
+
+class SplitError(PoolError):
+    """A pool has no such split."""
+
+
+def open_pool(name: str, config: str | None = None, split: str = "train") -> Dataset:
+    """A pool by its name.
+
+    Args:
+        name: a file (Parquet, JSON, JSON lines, CSV, Arrow, compressed or not), a pattern of files, a folder
+            of such files, a folder that `score`, `select` or `save_to_disk` wrote, or a data set on the Hub.
+        config: of a data set on the Hub.
+        split: a split or a part of one, ``train[:100]``, as in `datasets.load_dataset`.
+
+    Raises:
+        PoolError: if there is nothing of that name, or it cannot be read.
+    """
+    found = _find(name)
+    if isinstance(found, Path):
+        return _part_of_saved(found, split)
+    rows: Dataset = _load(found, config, split)
+    return rows
+
+
+def open_stream(name: str, config: str | None = None, split: str = "train") -> IterableDataset:
+    """A pool as a stream.
+
+    Args:
+        name, config, split: as in `open_pool`; a part of a split in rows only.
+
+    Raises:
+        PoolError: as in `open_pool`, or if the part of the split is given in percent.
+    """
+    found = _find(name)
+    if isinstance(found, Path):
+        return _part_of_saved(found, split).to_iterable_dataset()
+    part = _ROWS_OF_SPLIT.fullmatch(split)
+    if part is None:
+        raise PoolError(
+            f"expected a split such as train or train[:1000], got {split!r}; "
+            "a stream has no length: give rows, or leave dataset_streaming out"
+        )
+    stream: IterableDataset = _load(found, config, part["split"], streaming=True)
+    if part["last"]:
+        stream = stream.take(int(part["last"]))
+    return stream.skip(int(part["first"])) if part["first"] else stream
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What `datasets.load_dataset` reads.
+
+    Attributes:
+        name: as it was typed.
+        path: a kind of files, a folder that is a repository, or a name on the Hub.
+        splits: the files of every split.
+    """
+
+    name: str
+    path: str
+    splits: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, name: str, files: Sequence[Path], folder: Path | None = None) -> "_Files":
+        """Files of one kind.
+
+        Args:
+            name: as it was typed.
+            files: at least one.
+            folder: where file names say what split they are of; else all are ``train``.
+        """
+        kind = _kind(files[0])
+        odd = next((file for file in files if _kind(file) is None or _kind(file) != kind), None)
+        if kind is None or odd is not None:
+            raise PoolError(
+                f"expected files of one kind, {', '.join(_KINDS)}, got {(odd or files[0]).name!r} "
+                f"in {name!r}; give one file, or a pattern such as 'folder/*.parquet'"
+            )
+        splits: dict[str, list[str]] = {}
+        for file in files:
+            splits.setdefault(_split(file.relative_to(folder)) if folder else "train", []).append(str(file))
+        return cls(name, kind, splits)
+
+
+def _find(name: str) -> Path | _Files:
+    """What a name stands for: a folder that `save_to_disk` wrote, files, or a name on the Hub."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return _Files.of(name, [path])
+    if path.is_dir():
+        return _in_folder(name, path)
+    if glob.has_magic(name):
+        files = [Path(file) for file in sorted(glob.glob(str(path), recursive=True)) if os.path.isfile(file)]
+        if not files:
+            there = "" if path.parent.is_dir() else nearest_path(path.parent)
+            raise PoolError(f"expected files that match {name!r}, got none{there}")
+        return _Files.of(name, files)
+    if _kind(path) or name.startswith((".", "~", os.sep)) or name.count("/") > 1:
+        raise PoolError(f"expected a file or a folder, got {name!r}, which is not there{nearest_path(path)}")
+    return _Files(name, name, {})
+
+
+def _in_folder(name: str, folder: Path) -> Path | _Files:
+    for inside in (folder, folder / "scored", folder / "dataset"):  # the last two are of `score` and `select`
+        if any((inside / file).is_file() for file in _SAVED):
+            return inside
+    if list(folder.glob("shards/shard-*")) or list(folder.glob("shard-*.parquet")):
+        raise PoolError(
+            f"expected a scored pool, got the shards of an unfinished one in {name!r}; "
+            "give the same score command again: it resumes"
+        )
+    if (folder / "config.json").exists():
+        raise PoolError(f"expected a pool, got a model in {name!r}; give a folder of data files")
+    if (folder / "README.md").exists():  # a copy of a repository, whose card may say what its splits are
+        return _Files(name, str(folder), {})
+    files = sorted(file for file in folder.rglob("*") if _kind(file) not in (None, "arrow"))
+    if not files:
+        raise PoolError(
+            f"expected files ({', '.join(_KINDS)}) or what save_to_disk wrote in {name!r}, got neither"
+            f"{nearest_path(folder / 'scored')}"
+        )
+    return _Files.of(name, files, folder)
+
+
+def _kind(path: Path) -> str | None:
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    if suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    return _KINDS.get(suffixes[-1]) if suffixes else None
+
+
+def _split(path: Path) -> str:
+    """The split that a file's name, or its folder's, says."""
+    words = set(re.split(r"[^a-z]+", str(path).lower()))
+    return next((split for split, names in _SPLITS.items() if words & names), "train")
+
+
+def _part_of_saved(folder: Path, split: str) -> Dataset:
+    try:
+        saved = load_from_disk(str(folder))
+    except Exception as error:  # Damaged files make errors of many kinds.
+        raise PoolError(f"{str(folder)!r} cannot be read: {first_line(error)}") from error
+    if isinstance(saved, DatasetDict):
+        splits: dict[str, Dataset] = dict(saved)
+    else:
+        splits = {str(saved.split or "train"): saved} | {"train": saved}
+    try:
+        parts = ReadInstruction.from_spec(split).to_absolute(
+            {name: len(rows) for name, rows in splits.items()}
+        )
+    except (ValueError, AssertionError) as error:
+        raise _no_such_split(split, str(folder), list(splits), error) from error
+    picked = [
+        rows if (first or 0, last) in ((0, None), (0, len(rows))) else rows.select(range(first or 0, last))
+        for rows, first, last in ((splits[part.splitname], part.from_, part.to) for part in parts)
+    ]
+    return picked[0] if len(picked) == 1 else concatenate_datasets(picked)
+
+
+def _load(files: _Files, config: str | None, split: str, *, streaming: bool = False) -> Any:
+    """What `datasets.load_dataset` makes of files or a name."""
+    options: dict[str, Any] = {"split": split, "streaming": streaming}
+    if files.splits:
+        if config is not None:
+            raise PoolError(
+                f"dataset_config: expected none, got {config!r}; {files.name!r} has none: it is files"
+            )
+        options["data_files"] = files.splits
+        if ".tsv" in Path(next(iter(files.splits.values()))[0]).suffixes:
+            options["sep"] = "\t"
+    if files.path == files.name:
+        _refuse_unknown(files.name)
+    try:
+        return load_dataset(files.path, config, **options)
+    except Exception as error:  # Of the Hub, the network, the files' parsers.
+        if isinstance(error, StopIteration) or "corresponds to no data" in str(error):
+            raise PoolError(f"expected rows in {files.name!r}, got none") from error
+        if re.search(r"[Ss]plit|instruction format", str(error)):
+            raise _no_such_split(split, files.name, list(files.splits), error) from error
+        if files.path == files.name:
+            raise _unknown(files.name, error) from error
+        where = _bad_line(files) or first_line(error)
+        raise PoolError(f"{files.name!r} cannot be read: {where}") from error
+
+
+def _refuse_unknown(name: str) -> None:
+    """Asks the Hub once for a name that is not cached: `datasets` would ask six times, for half a minute."""
+    if Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___")).exists():
+        return
+    try:
+        HfApi().dataset_info(name)
+    except Exception as error:  # No such id, no network, offline: the last are the HTTP library's errors.
+        raise _unknown(name, error) from error
+
+
+def _unknown(name: str, error: Exception) -> PoolError:
+    return PoolError(
+        f"expected a file, a folder or a data set on the Hub, got {name!r}{nearest_path(name)}\n"
+        f"{first_line(error)}"
+    )
+
+
+def _no_such_split(split: str, name: str, splits: Sequence[str], error: Exception) -> SplitError:
+    there = f"{name!r} has {splits}" if splits else first_line(error)
+    return SplitError(
+        f"expected a split that is there, or a part such as train[:1000], got {split!r}; {there}"
+    )
+
+
+def _bad_line(files: _Files) -> str | None:
+    """The first invalid line of the JSON files."""
+    for path in [Path(path) for paths in files.splits.values() for path in paths if files.path == "json"]:
+        number = 0
+        try:
+            with _PACKED.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
+                start = file.read(1)
+                # A list is one document, else every line is one.
+                for line in [start + file.read()] if start == "[" else chain([start + file.readline()], file):
+                    number += 1
+                    json.loads(line.strip() or "null")
+        except json.JSONDecodeError as error:
+            return f"line {number + error.lineno - 1} of {path.name} is not valid JSON: {error.msg}"
+        except (OSError, UnicodeError) as error:
+            return f"{path.name}: {first_line(error)}"
+    return None

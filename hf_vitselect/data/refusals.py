@@ -1,0 +1,133 @@
+"""Why rows were refused: the reason of one row, and what is said of many."""
+
+import warnings
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, Value
+from numpy.typing import NDArray
+
+from hf_vitselect.data.columns import read_column
+from hf_vitselect.data.provenance import without_folders
+from hf_vitselect.errors import AllRefusedError, RowError
+
+LONGEST_REASON = 200
+
+
+def reason_of(error: RowError) -> str:
+    """A row's reason as a column holds it: one short line that is the same on every machine."""
+    text = without_folders(" ".join(error.message.split()))
+    if len(text) > LONGEST_REASON:
+        text = f"{text[: LONGEST_REASON - 1]}…"
+    return text.encode("utf-8", "replace").decode()
+
+
+def read_reasons(
+    dataset: Dataset, columns: Collection[str], statuses: NDArray[np.object_]
+) -> NDArray[np.object_]:
+    """Why rows cannot be used, in words: what the reason column of a column of the same status says.
+
+    Args:
+        dataset: with the columns.
+        columns: that were read; the first that explains a row counts.
+        statuses: of shape (rows,), as they were read or merged from several.
+
+    Returns:
+        Texts of shape (rows,), None where the status is ``ok``.
+    """
+    reasons = np.full(len(dataset), None, dtype=object)
+    unknown = statuses != "ok"
+    for column in columns:
+        names = (f"{column}_status", f"{column}_reason")
+        if unknown.any() and all(dataset.features.get(name) == Value("string") for name in names):
+            status, reason = (np.array(read_column(dataset, name).to_pylist(), object) for name in names)
+            explained = unknown & (status == statuses) & np.array([it is not None for it in reason], bool)
+            reasons[explained] = reason[explained]
+            unknown &= ~explained
+    reasons[unknown] = f"no usable value in {' or '.join(columns)}"
+    return reasons
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """What became of rows.
+
+    Attributes:
+        rows: how many there were.
+        counts: refused rows by status, the most frequent first.
+        reasons: the first reason of each status.
+    """
+
+    rows: int
+    counts: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, outcomes: Iterable[tuple[str, str | None]]) -> "Refusals":
+        """From the status and the reason of every row."""
+        counts: Counter[str] = Counter()
+        reasons: dict[str, str] = {}
+        for status, reason in outcomes:
+            counts[status] += 1
+            if status != "ok" and reason:
+                reasons.setdefault(status, reason)
+        rows = counts.total()
+        del counts["ok"]
+        return cls(rows, dict(counts.most_common()), reasons)
+
+    @classmethod
+    def read(cls, dataset: Dataset, column: str) -> "Refusals":
+        """From a scorer's columns."""
+        names = [f"{column}_status", f"{column}_reason"]
+        statuses, reasons = (read_column(dataset, name).to_pylist() for name in names)
+        return cls.of(zip(statuses, reasons, strict=True))
+
+    @classmethod
+    def of_errors(cls, rows: int, errors: Iterable[RowError]) -> "Refusals":
+        """From the number of rows and the errors of those that were refused."""
+        found = cls.of((error.status, reason_of(error)) for error in errors)
+        return cls(rows, found.counts, found.reasons)
+
+    @property
+    def refused(self) -> int:
+        """How many rows were refused."""
+        return sum(self.counts.values())
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{count:,} {status}" + (f" ({self.reasons[status]})" if status in self.reasons else "")
+            for status, count in self.counts.items()
+        )
+
+
+def refuse_if_none_left(refusals: Refusals, what: str, advice: str, scored: Any = None) -> None:
+    """Refuses rows of which none is left.
+
+    Args:
+        refusals: of all rows.
+        what: could not be done with them, such as ``cannot be scored``.
+        advice: what the user can do.
+        scored: of the error, if rows were scored: the pool.
+
+    Raises:
+        AllRefusedError: if not one row is left.
+    """
+    if refusals.refused == refusals.rows:
+        raise AllRefusedError(f"all {refusals.rows:,} rows {what}: {refusals}\n{advice}", scored)
+
+
+def warn_if_most_are_refused(refusals: Refusals, what: str, advice: str) -> None:
+    """Says so where more than half of the rows have been refused.
+
+    Args:
+        refusals, what, advice: as in `refuse_if_none_left`.
+    """
+    if 2 * refusals.refused > refusals.rows:
+        share = f"{refusals.refused / refusals.rows:.0%}"
+        warnings.warn(
+            f"{refusals.refused:,} of {refusals.rows:,} rows ({share}) {what}: {refusals}; {advice}",
+            stacklevel=3,
+        )

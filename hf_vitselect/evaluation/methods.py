@@ -1,0 +1,137 @@
+"""What is compared: methods, each of which gives a subset for a budget and a seed."""
+
+import ast
+import os
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, Value
+from numpy.typing import NDArray
+
+from hf_vitselect.data.columns import LENGTHS
+from hf_vitselect.data.layouts import answer_characters
+from hf_vitselect.data.row_ids import column_digest, pool_digest
+from hf_vitselect.errors import nearest_path
+from hf_vitselect.rules import LengthMatchedRandom, Rule
+from hf_vitselect.rules.by_name import rule_class
+from hf_vitselect.selection.selection import Selection, select_diverse
+
+RANDOM, MATCHED, FULL = "random", "random, lengths of {}", "full data"
+CHARACTERS, MARKS = "response_characters", "resembled"
+"""Columns that a comparison adds to its pool."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A rule with the columns that it looks at.
+
+    Attributes:
+        rule: from `hf_vitselect.rules`.
+        by: the score column; rows without a usable score are never picked, by any rule.
+        over: the embedding column.
+    """
+
+    rule: Rule
+    by: str = "necessity"
+    over: str = "embedding"
+
+    def settings(self, pool: Dataset) -> dict[str, Any]:
+        """The method and what the columns that it looks at hold, as plain JSON."""
+        looked_at = [self.by, f"{self.by}_status", *self.rule.uses_columns]
+        if self.rule.uses_features:
+            looked_at += [self.over, f"{self.over}_status"]
+        digests = {name: column_digest(pool, name) for name in looked_at if name in pool.column_names}
+        rule = {"rule": type(self.rule).__name__, **asdict(self.rule)}  # type: ignore[call-overload]
+        return {"rule": rule, "by": self.by, "over": self.over, "columns": digests}
+
+    def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
+        """The method's subset of so many rows."""
+        return select_diverse(pool, rows, by=self.by, over=self.over, rule=self.rule, seed=seed)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A selection that is there already: the same rows for every seed."""
+
+    selection: Selection
+
+    def settings(self, pool: Dataset) -> dict[str, Any]:
+        """Its rows, as plain JSON."""
+        return {"row_ids": pool_digest(self.selection.row_ids)}
+
+    def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
+        """The selection itself."""
+        return self.selection
+
+
+def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
+    """A method from a flag, with its name: what stands before the first ``=``, or all of it.
+
+    Args:
+        text: a rule with its arguments, 'TopScore' or 'easy=TopScore(lowest=True)', among them ``by`` and
+            ``over``; or a selection's folder.
+        by: the score column if none is named.
+
+    Raises:
+        ValueError: if it is neither.
+
+    Example:
+        >>> parse_method("easy=TopScore(lowest=True)", "necessity")
+        ('easy', Method(rule=TopScore(lowest=True), by='necessity', over='embedding'))
+    """
+    named = re.fullmatch(r"([^=()]+)=(.+)", text)
+    name, given = named.groups() if named else (text, text)
+    if os.path.isdir(given):
+        return name if named else os.path.basename(os.path.normpath(given)), Selection.load_from_disk(given)
+    if os.sep in given.partition("(")[0]:
+        raise ValueError(
+            f"expected a rule such as TopScore, or a selection's folder, got {given!r}, which is not there"
+            f"{nearest_path(given)}"
+        )
+    try:
+        call = ast.parse(given, mode="eval").body
+        kind = ast.unparse(call.func if isinstance(call, ast.Call) else call)
+        keywords = call.keywords if isinstance(call, ast.Call) else []
+        options = {str(keyword.arg): _plain(keyword.value) for keyword in keywords}
+        columns = {"by": by} | {key: options.pop(key) for key in ("by", "over") if key in options}
+        return name, Method(rule_class(kind)(**options), **columns)
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected a rule such as TopScore or easy=TopScore(lowest=True), or a selection's folder, got "
+            f"{text!r}: {error}{nearest_path(given)}"
+        ) from error
+
+
+def _plain(value: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except ValueError:
+        raise ValueError(f"{ast.unparse(value)} is not a number, True, False or a quoted text") from None
+
+
+def with_lengths(pool: Dataset) -> tuple[Dataset, str]:
+    """The pool with a column of response lengths, and that column's name.
+
+    Lengths are the response tokens that a scorer has counted; where none has, characters of all answers.
+    """
+    if LENGTHS in pool.column_names:
+        return pool, LENGTHS
+    lengths = [count or 0 for count in answer_characters(pool)]
+    return pool.add_column(CHARACTERS, lengths, feature=Value("int64")), CHARACTERS
+
+
+def length_matched(pool: Dataset, lengths: str, picked: NDArray[np.int64], by: str) -> tuple[Method, Dataset]:
+    """Random rows with the lengths of a selection's: the method, and the pool that it picks from.
+
+    Args:
+        pool: with the column of lengths.
+        lengths: its name.
+        picked: int64, the selection's rows.
+        by: rows without a usable score in this column are never picked.
+    """
+    marks = np.zeros(len(pool), dtype=np.bool_)
+    marks[picked] = True
+    rule = LengthMatchedRandom(like=MARKS, lengths=lengths)
+    return Method(rule, by), pool.add_column(rule.like, marks.tolist(), feature=Value("bool"))

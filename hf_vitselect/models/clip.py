@@ -1,0 +1,154 @@
+"""Loads and runs a CLIP model: the unit features of a row's pictures and of its text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoProcessor
+
+from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.images import Picture, image_error, refuse_resize
+from hf_vitselect.errors import ModelError, RowError
+from hf_vitselect.models.forward import full_precision
+from hf_vitselect.models.weights import load_errors, load_whole
+
+_PADS_TO_CONTEXT = {"siglip", "siglip2"}
+"""Models that were trained on texts padded to their whole context, and look at the last position."""
+
+
+@dataclass(frozen=True)
+class ClipFeatures:
+    """What a CLIP model sees in one row.
+
+    Attributes:
+        image: float32 of shape (projection,), the mean of the pictures' unit features made unit length;
+            zero for a row without picture.
+        text: float32 of shape (projection,), the unit feature of the whole conversation as
+            ``USER: ... ASSISTANT: ...`` without placeholders, cut to the model's context.
+    """
+
+    image: np.ndarray
+    text: np.ndarray
+
+
+def feature_width(model: str, revision: str | None = None) -> int:
+    """The length of one feature of a CLIP model, from its configuration alone.
+
+    Args:
+        model: a Hub id or a folder.
+        revision: a commit, branch or tag on the Hub.
+
+    Raises:
+        ModelError: if it is not a model with an image and a text tower that end in one space.
+    """
+    with load_errors(model, what="a CLIP model"):
+        config = AutoConfig.from_pretrained(model, revision=revision)
+    kind = MODEL_MAPPING.get(type(config), None)
+    text = getattr(config, "text_config", None)
+    # SigLIP projects texts alone, to the image tower's own width.
+    width = getattr(config, "projection_dim", None) or getattr(text, "projection_size", None)
+    if not hasattr(kind, "get_text_features") or not hasattr(kind, "get_image_features") or width is None:
+        raise ModelError(
+            f"expected a CLIP or SigLIP model with an image and a text tower, got {model}, whose type is "
+            f"{config.model_type!r}; name one such as openai/clip-vit-large-patch14"
+        )
+    return int(width)
+
+
+class Clip:
+    """A CLIP or SigLIP model with its processor, loaded from the Hub or a folder.
+
+    Args:
+        model: a Hub id or a folder.
+        revision: a commit, branch or tag on the Hub.
+        device: a torch device.
+
+    Raises:
+        ModelError: if it is another kind of model, cannot be loaded, or a weight is missing.
+    """
+
+    def __init__(self, model: str, *, revision: str | None = None, device: str = "cpu") -> None:
+        feature_width(model, revision)
+        loaded = load_whole(AutoModel, model, revision=revision, dtype="auto")
+        self.model = loaded.to(device).eval()
+        with load_errors(model, what="a CLIP model with its processor"):
+            self.processor = AutoProcessor.from_pretrained(model, revision=revision)
+        for part in ("tokenizer", "image_processor"):
+            if not hasattr(self.processor, part):
+                raise ModelError(
+                    f"expected a CLIP model with a processor of texts and images, got {model}, whose "
+                    f"{type(self.processor).__name__} has no {part}; save the model's processor there"
+                )
+
+    def features(
+        self, rows: Sequence[Conversation | RowError], batch_size: int
+    ) -> list[ClipFeatures | RowError]:
+        """The features of every row; pictures and texts of a batch each in one forward.
+
+        Args:
+            rows: conversations, or the errors of those that could not be read.
+            batch_size: rows in one forward.
+
+        Returns:
+            For each row its features, or why it has none: its own error, one of its pictures'
+            (``image_missing``, ``image_error``), or ``non_finite``.
+        """
+        found: list[ClipFeatures | RowError] = []
+        for start in range(0, len(rows), batch_size):
+            batch = [self._prepare(row) for row in rows[start : start + batch_size]]
+            good = [row for row in batch if not isinstance(row, RowError)]
+            features = iter(self._forward(*zip(*good, strict=True)) if good else [])
+            found += [row if isinstance(row, RowError) else _finite(next(features)) for row in batch]
+        return found
+
+    def _prepare(
+        self, row: Conversation | RowError
+    ) -> tuple[list[Mapping[str, torch.Tensor]], str] | RowError:
+        """A row's images, each as the model gets it alone: one that cannot be is its own row's error."""
+        if isinstance(row, RowError):
+            return row
+        try:
+            return [self._pixels(picture) for picture in row.pictures], row.transcript
+        except RowError as error:
+            return error
+
+    def _pixels(self, picture: Picture) -> Mapping[str, torch.Tensor]:
+        image = picture.decode()
+        refuse_resize(image, self.processor.image_processor)
+        with image_error(f"the processor refuses {image.width} x {image.height} pixels"):
+            pixels: Mapping[str, torch.Tensor] = self.processor.image_processor(image, return_tensors="pt")
+            return pixels
+
+    @torch.inference_mode()
+    @full_precision()
+    def _forward(
+        self, pictures: Sequence[list[Mapping[str, torch.Tensor]]], texts: Sequence[str]
+    ) -> list[ClipFeatures]:
+        device = self.model.device
+        # Not every tokenizer knows its model's context.
+        context = self.model.config.text_config.max_position_embeddings
+        padding = "max_length" if self.model.config.model_type in _PADS_TO_CONTEXT else "longest"
+        tokens = self.processor.tokenizer(
+            list(texts), padding=padding, truncation=True, max_length=context, return_tensors="pt"
+        )
+        text = _unit(self.model.get_text_features(**tokens.to(device)).pooler_output)
+        image = torch.zeros_like(text)
+        flat = [picture for group in pictures for picture in group]
+        if flat:
+            pixels = {key: torch.cat([picture[key] for picture in flat]).to(device) for key in flat[0]}
+            units = _unit(self.model.get_image_features(**pixels).pooler_output)
+            owner = torch.tensor([i for i, group in enumerate(pictures) for _ in group])
+            image = _unit(image.index_add(0, owner.to(device), units))
+        return [ClipFeatures(*pair) for pair in zip(image.cpu().numpy(), text.cpu().numpy(), strict=True)]
+
+
+def _finite(features: ClipFeatures) -> ClipFeatures | RowError:
+    if np.isfinite(features.image).all() and np.isfinite(features.text).all():
+        return features
+    return RowError("non_finite", "the model's features are not all finite")
+
+
+def _unit(vectors: torch.Tensor) -> torch.Tensor:
+    """Rows of unit length in float32; a zero row stays zero."""
+    return torch.nn.functional.normalize(vectors.float(), dim=-1)

@@ -1,0 +1,170 @@
+"""Where things come from: the exact weights behind a model's name, and the repository behind a pool."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from hf_vitselect.errors import ModelError, first_line, nearest_path
+
+_NO_WEIGHTS = {"README.md", "training_args.bin"}
+_CONFIGS = ("config.json", "processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
+
+
+def identify(model: str, revision: str | None = None) -> dict[str, Any]:
+    """The exact weights behind a name.
+
+    Args:
+        model: a Hub id or a folder.
+        revision: a commit, branch or tag on the Hub.
+
+    Returns:
+        ``{"model": ..., "commit": ...}`` for the Hub, ``{"model": ..., "digest": ...}`` for a folder,
+        where the digest is a sha256 over the names and contents of the folder's files, but for its card
+        and its training arguments. A PEFT adapter also has ``base``, the same of its base model.
+
+    Raises:
+        ModelError: if it is neither a folder nor known to the Hub or to the local cache.
+    """
+    if os.path.isdir(model):
+        refuse_revision(model, revision)
+        identity: dict[str, Any] = {"model": model, "digest": _folder_digest(_stamps(Path(model)))}
+    else:
+        identity = {"model": model, "commit": _commit(model, revision)}
+    base = adapter_base(model, revision)
+    if base is not None:
+        try:
+            identity["base"] = identify(*base)
+        except ModelError as error:
+            raise ModelError(f"the base model of the adapter {model}: {error}") from error
+    return identity
+
+
+def refuse_revision(model: str, revision: str | None) -> None:
+    """Refuses the revision of a folder, which has none: it would be recorded, and nothing else.
+
+    Raises:
+        ModelError: for any but TRL's default.
+    """
+    if os.path.isdir(model) and revision not in (None, "main"):
+        raise ModelError(
+            f"revision: expected none for the folder {model}, got {revision!r}; give the folder with those "
+            "weights, or a model id on the Hub"
+        )
+
+
+def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | None] | None:
+    """The base model of a PEFT adapter and its revision; None for a whole model.
+
+    Args:
+        model: a Hub id or a folder.
+        revision: a commit, branch or tag on the Hub.
+
+    Raises:
+        ModelError: if the adapter names no base model, or lies in the folder of a whole model, on which
+            `transformers` would put it.
+    """
+    folder = os.path.isdir(model)
+    name = "adapter_config.json"
+    found = Path(model, name) if folder else _hub_file(model, name, _commit(model, revision))
+    if found is None or not found.exists():
+        return None
+    config = json.loads(found.read_text())
+    base = config.get("base_model_name_or_path")
+    if not base:
+        raise ModelError(
+            f"expected an adapter that names its base model, got base_model_name_or_path={base!r} in "
+            f"adapter_config.json of {model}; write the base model's Hub id or folder there"
+        )
+    if folder and Path(model, "config.json").exists():
+        raise ModelError(
+            f"expected a whole model or an adapter, got both in {model}; move "
+            "adapter_config.json away if the adapter is merged into the model, else config.json"
+        )
+    return str(base), config.get("revision")
+
+
+def remote_code(model: str, revision: str | None = None) -> list[dict[str, str]]:
+    """The code of other repositories that a model's files name, which ``trust_remote_code`` runs.
+
+    Code beside the weights belongs to the model's own digest or commit.
+
+    Args:
+        model: a Hub id or a folder.
+        revision: a commit, branch or tag on the Hub.
+
+    Returns:
+        ``{"model": repository, "commit": ...}`` for each, in the order of their names.
+    """
+    named: set[str] = set()
+    for name in _CONFIGS:
+        path = Path(model, name) if os.path.isdir(model) else _hub_file(model, name, revision)
+        config = json.loads(path.read_text()) if path is not None and path.exists() else {}
+        for classes in config.get("auto_map", {}).values():
+            classes = classes if isinstance(classes, list) else [classes]
+            named |= {each.partition("--")[0] for each in classes if each and "--" in each}
+    return [{"model": name, "commit": _commit(name, None)} for name in sorted(named)]
+
+
+def is_pinned(identity: Mapping[str, Any]) -> bool:
+    """Whether an identity is of commits alone, which never change, and has no folder, which may."""
+    parts = [part for part in identity.values() if isinstance(part, Mapping)]
+    return "commit" in identity and all(is_pinned(part) for part in parts)
+
+
+@lru_cache(maxsize=32)
+def _commit(model: str, revision: str | None) -> str:
+    try:
+        commit = huggingface_hub.HfApi().model_info(model, revision=revision).sha
+    except Exception as error:  # No such id, no network, offline: the last are the HTTP library's errors.
+        commit = _cached_commit(model, revision)
+        if commit is None:
+            raise ModelError(
+                f"expected a folder or a model id on the Hub, got {model!r}{nearest_path(model)}\n"
+                f"{first_line(error)}"
+            ) from error
+    return str(commit)
+
+
+@lru_cache(maxsize=128)
+def _hub_file(model: str, name: str, revision: str | None) -> Path | None:
+    try:
+        return Path(huggingface_hub.hf_hub_download(model, name, revision=revision))
+    except (EntryNotFoundError, OSError):
+        return None
+
+
+def _cached_commit(model: str, revision: str | None) -> str | None:
+    try:
+        file = huggingface_hub.hf_hub_download(model, "config.json", revision=revision, local_files_only=True)
+    except (LocalEntryNotFoundError, ValueError):
+        return None
+    return Path(file).parent.name
+
+
+def _stamps(folder: Path) -> tuple[tuple[str, str, int, int], ...]:
+    """Name, size and time of every file, so that unchanged weights are read once a process."""
+    stamps = []
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        # A trainer's checkpoints and hidden files lie beside a model and are no part of it.
+        beside = any(part.startswith((".", "checkpoint-")) for part in inside.parts)
+        if path.is_file() and not beside and path.name not in _NO_WEIGHTS:
+            status = path.stat()
+            stamps.append((str(path), inside.as_posix(), status.st_size, status.st_mtime_ns))
+    return tuple(stamps)
+
+
+@lru_cache(maxsize=32)
+def _folder_digest(stamps: tuple[tuple[str, str, int, int], ...]) -> str:
+    whole = hashlib.sha256()
+    for path, name, *_ in stamps:
+        with open(path, "rb") as file:
+            whole.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()

@@ -1,0 +1,77 @@
+"""Text as Markdown that shows it, and the templates: what no template wrote is shown, never obeyed."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from hf_vitselect.report.tables import table as markdown_table
+
+BEGIN, END = "<!-- vitselect:begin -->", "<!-- vitselect:end -->"
+"""Around what this package writes; what stands outside belongs to the user."""
+
+_LONGEST_TEXT = 300
+_MARKUP = str.maketrans({c: f"&#{ord(c)};" for c in "\\`*_{}[]<>#!|~&$@:\"'"})
+
+
+class Markdown(str):
+    """Text that may go into a card as it is; a template escapes every other value."""
+
+
+def md(value: object) -> Markdown:
+    """Any value as one line of Markdown that shows it literally."""
+    text = "".join(c if c.isprintable() else " " for c in str(value))
+    text = " ".join(text.split())
+    if len(text) > _LONGEST_TEXT:
+        text = f"{text[: _LONGEST_TEXT - 1]}…"
+    return Markdown(re.sub(r"(?i)www\.", lambda m: f"{m[0][:-1]}&#46;", text.translate(_MARKUP)))
+
+
+def code(value: object) -> Markdown:
+    """Any value as a code span."""
+    text = str(value)
+    plain = text.isprintable() and text == " ".join(text.split()) and 0 < len(text) <= _LONGEST_TEXT
+    # The rest of Markdown has no meaning in backticks; these characters have, in a table or on GitHub.
+    return Markdown(f"`{text}`" if plain and not set(text) & set("`|<$\\") else f"<code>{md(text)}</code>")
+
+
+def py(value: object) -> Markdown:
+    """A plain value as a Python literal that can end neither a code block nor a section of ours."""
+    return Markdown(repr(value).replace("<", "\\x3c"))
+
+
+def link(repo_id: str) -> Markdown:
+    """A data set's name, with its address on the Hub if it is one."""
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repo_id, re.ASCII):
+        return code(repo_id)
+    return Markdown(f"[{md(repo_id)}](https://huggingface.co/datasets/{repo_id})")
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Markdown:
+    """A table of anything; what is neither a number nor `Markdown` is escaped."""
+    escaped = [{_cell(name): _cell(value) for name, value in row.items()} for row in rows]
+    return Markdown(markdown_table(escaped) if rows else "")
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, (int, float, Markdown, type(None))) else md(value)
+
+
+def render(template: str, **values: Any) -> str:
+    """A template of ``hub_cards`` with these values."""
+    return str(_template(template).render(begin=Markdown(BEGIN), end=Markdown(END), **values))
+
+
+@lru_cache
+def _template(name: str) -> Any:
+    environment = Environment(
+        finalize=lambda value: value if isinstance(value, Markdown) else md(value),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"code": code, "py": py, "number": lambda value: f"{value:,}"}
+    return environment.from_string(files("hf_vitselect.hub_cards").joinpath(name).read_text("utf-8"))

@@ -1,0 +1,86 @@
+"""Puts what this package has to say into a card that may be somebody's already."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from huggingface_hub import DatasetCard
+
+from hf_vitselect.report.markdown import BEGIN, END
+
+_OURS = ("size_categories", "vitselect")
+
+
+def merge_card(existing: str, body: str, data: Mapping[str, Any]) -> str:
+    """Puts a body and metadata into a card that may be there already.
+
+    Args:
+        existing: the whole README; may be empty.
+        body: with the marks, as `dataset_card` and `model_section` write it.
+        data: as `card_data` gives it.
+
+    Returns:
+        The whole README. The text between the marks is replaced, or appended if there is none; the title
+        before the marks is used only where there is no text yet. Of the metadata, our sizes and
+        ``vitselect`` block replace older ones, lists are united, and other keys keep the value that they
+        have, so that a licence that somebody has set by hand stays.
+
+    Raises:
+        ValueError: if the existing metadata is no mapping.
+        yaml.YAMLError: if it is not valid YAML.
+    """
+    card = read_card(existing)
+    card.text = merge_section(card.text, body)
+    for name, value in data.items():
+        old = card.data.get(name)
+        if name in _OURS or old is None:
+            card.data[name] = value
+        elif isinstance(value, list):
+            card.data[name] = list(dict.fromkeys([*([old] if isinstance(old, str) else old), *value]))
+    return str(card.content)
+
+
+def mark_unfinished(existing: str, body: str, *, without: Sequence[str] = ()) -> str:
+    """A card that is there already, while the data below it changes.
+
+    Args:
+        existing: the whole README; may be empty.
+        body: as `unfinished_card` writes it.
+        without: configs that the card shall no longer name.
+
+    Raises:
+        ValueError: if the existing metadata is no mapping.
+        yaml.YAMLError: if it is not valid YAML.
+    """
+    card = read_card(existing)
+    card.text = merge_section(card.text, body)
+    card.data["vitselect"] = {"complete": False}
+    for name in ("configs", "dataset_info"):
+        entries = card.data.get(name) or []
+        entries = entries if isinstance(entries, list) else [entries]
+        kept = [entry for entry in entries if entry.get("config_name", "default") not in without]
+        if len(kept) < len(entries):
+            card.data[name] = kept or None
+    return str(card.content)
+
+
+def read_card(readme: str) -> DatasetCard:
+    """A README as a card, also one without metadata.
+
+    Raises:
+        ValueError: if its metadata is no mapping.
+        yaml.YAMLError: if it is not valid YAML.
+    """
+    has_metadata = readme.lstrip().startswith("---")
+    return DatasetCard(readme if has_metadata else f"---\n{{}}\n---\n{readme}")
+
+
+def merge_section(text: str, section: str) -> str:
+    """Puts what stands between the marks into a text: in place of an older one, or at the end."""
+    new = section[section.index(BEGIN) : section.index(END) + len(END)]
+    end = text.find(END)
+    start = text.rfind(BEGIN, 0, end) if end >= 0 else -1
+    if start >= 0:
+        return text[:start] + new + text[end + len(END) :]
+    if not text.strip():
+        return f"\n{section.strip()}\n"
+    return f"{text.rstrip()}\n\n{new}\n"

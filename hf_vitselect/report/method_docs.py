@@ -1,0 +1,70 @@
+"""What a card says about a rule or a scorer: what it does, its formula, and whom to cite."""
+
+import inspect
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from hf_vitselect import rules, scorers
+from hf_vitselect.report.markdown import Markdown
+
+_FORMULAS = {
+    "NecessityScorer": "necessity = -(1/T) · Σ_t log p(y_t | pictures, question, y_<t), "
+    "over the T response tokens",
+    "PerplexityScorer": "perplexity = exp(-(1/T) · Σ_t log p(y_t | pictures, question, y_<t))",
+    "ImageGain": "image_gain = loss(answer | question) - loss(answer | pictures, question)",
+    "QuestionGain": "question_gain = loss(answer | pictures) / loss(answer | pictures, question)",
+    "ClipScore": "clip_score = cos(picture, text)",
+    "ClipEmbedding": "embedding = [picture / |picture|, text / |text|]",
+    "ScoreNetScorer": "score_net = -net(row)",
+    "NeighborPenalty": "repeat: i = argmax s; pick i; s_j -= gamma · s_i · cos(i, j)²  "
+    "for the nearest remaining rows j of i",
+    "TopScore": "the rows with the highest score",
+    "Random": "every row with the same probability",
+}
+
+
+_PAPERS = {
+    "2402.12501": "Your Vision-Language Model Itself Is a Strong Filter: Towards High-Quality Instruction "
+    "Tuning with Data Selection",
+    "2503.20502": "MLLM-Selector: Necessity and Diversity-driven High-Value Data Selection for Enhanced "
+    "Visual Instruction Tuning",
+}
+
+
+def formula(name: Any) -> Markdown | None:
+    """A rule's or a scorer's formula in one line of plain text, if it has one."""
+    return Markdown(_FORMULAS[name]) if name in _FORMULAS else None
+
+
+def summary(name: Any) -> Markdown | None:
+    """The first paragraph of the docstring of a rule or a scorer, if it is one of ours."""
+    documentation = _documentation(name)
+    return Markdown(" ".join(documentation.split("\n\n")[0].split())) if documentation else None
+
+
+def citations(names: Iterable[Any]) -> Markdown:
+    """BibTeX of the papers that the docstrings of these rules and scorers name."""
+    documentation = "\n".join(_documentation(name) for name in names)
+    numbers = sorted(set(re.findall(r"arXiv (\d{4}\.\d{5})", documentation)))
+    return Markdown("\n".join(_bibtex(number) for number in numbers))
+
+
+def _bibtex(number: str) -> str:
+    title = _PAPERS.get(number, f"arXiv {number}")
+    return f"""\
+@misc{{arxiv_{number.replace(".", "_")},
+  title = {{{title}}},
+  year = {{20{number[:2]}}},
+  eprint = {{{number}}},
+  archivePrefix = {{arXiv}},
+  url = {{https://arxiv.org/abs/{number}}}
+}}"""
+
+
+def _documentation(name: Any) -> str:
+    """The docstring of a class that one of our catalogues has under this name."""
+    for module in (rules, scorers):
+        if name in module.__all__:
+            return inspect.getdoc(getattr(module, name)) or ""
+    return ""

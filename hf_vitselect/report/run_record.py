@@ -1,0 +1,100 @@
+"""What the folder of a run tells a card: its settings, its cost, its comparison."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import yaml
+
+from hf_vitselect.errors import nearest_path
+from hf_vitselect.report.recipe_facts import without_places
+from hf_vitselect.resume import without_secrets
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is known of the run that made a selection.
+
+    Attributes:
+        config: the run's YAML, without secrets and without the folders of this machine.
+        cost: one row a stage: ``stage``, ``seconds`` and, where known, ``tokens`` and ``device``.
+        comparison: rows of the table of models, trained on the subset and on others.
+    """
+
+    config: str | None = None
+    cost: list[dict[str, Any]] = field(default_factory=list)
+    comparison: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> "RunRecord":
+        """Reads ``run.yaml``, the stages' records and ``compare/comparison.json``, as far as they are there.
+
+        Raises:
+            FileNotFoundError: if there is no such folder, or no record in it.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"expected the folder of a run, got {str(folder)!r}, which is not there{nearest_path(folder)}"
+            )
+        config, comparison = folder / "run.yaml", folder / "compare" / "comparison.json"
+        found = cls(
+            published_config(config.read_text("utf-8")) if config.exists() else None,
+            _cost(folder),
+            _comparison(json.loads(comparison.read_text("utf-8"))) if comparison.exists() else [],
+        )
+        if found == cls():
+            raise FileNotFoundError(
+                f"expected the folder of a run, got {str(folder)!r} without any record of one"
+            )
+        return found
+
+
+def published_config(text: str) -> str:
+    """A run's YAML as the world may see it: without secrets, and folders by their last name only."""
+    settings = without_places(without_secrets(yaml.safe_load(text)))
+    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+
+
+def _comparison(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lines of a comparison as cells."""
+    return [
+        {
+            "evaluation": evaluation,
+            "method": line["method"],
+            "rows": line["rows"],
+            "mean": fmean(line["means"]),
+            "sd": stdev(line["means"]) if len(line["means"]) > 1 else None,
+            "seeds": len(line["means"]),
+            **{
+                f"less {name}": _interval(line[name], len(line["means"]))
+                for name in ("random", "matched")
+                if line.get(name)
+            },
+        }
+        for evaluation, lines in found["lines"].items()
+        for line in lines
+    ]
+
+
+def _interval(found: Mapping[str, float | None], seeds: int) -> str:
+    if found["low"] is None:  # JSON's way to say infinite
+        return f"{found['mean']:+.3f} ({'one seed: ' * (seeds == 1)}no interval)"
+    return f"{found['mean']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
+
+
+def _cost(folder: Path) -> list[dict[str, Any]]:
+    stages = []
+    for file in sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns):
+        try:
+            record = json.loads(file.read_text("utf-8"))
+        except ValueError:  # Somebody else's file.
+            continue
+        if isinstance(record, dict) and "seconds" in record and "settings" in record:
+            known = {name: record[name] for name in ("tokens", "device") if name in record}
+            stages.append({"stage": file.stem, "seconds": record["seconds"], **known})
+    return stages

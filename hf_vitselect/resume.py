@@ -1,0 +1,223 @@
+"""A run: stages in a folder. Finished ones are not repeated, stale ones are refused."""
+
+import json
+import os
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from hf_vitselect.errors import StaleRunError
+
+_SECRET = re.compile(r"(?i)^token$|(hub|auth|access)_token|secret|password|api_?key(?!_env)")
+
+
+class Run:
+    """A folder of stages, each with a record of the settings that made it.
+
+    A stage depends on the settings of all stages before it, so a change upstream makes it stale.
+
+    Args:
+        folder: made if it is not there.
+
+    Attributes:
+        seconds: for every stage so far, what it took when it was done.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.seconds: dict[str, float] = {}
+        self._before: dict[str, Any] = {}
+
+    def refuse_stale(self, stages: Mapping[str, Mapping[str, Any]]) -> None:
+        """Looks at all stages before the first one costs anything.
+
+        Args:
+            stages: the settings of every stage that is to come, in order.
+
+        Raises:
+            StaleRunError: as `stage` does.
+        """
+        before: dict[str, Any] = {}
+        for name, settings in stages.items():
+            self._state(name, _plain({**settings, "stages_before": before}))
+            before[name] = settings
+
+    def stage(self, name: str, settings: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
+        """Does the work, unless it is done already with these settings.
+
+        Args:
+            name: of the stage and its folder.
+            settings: plain JSON; what the result depends on.
+            work: writes the result into the folder that it is given; after a crash it is called again
+                and finds there what it had written.
+
+        Raises:
+            StaleRunError: if the stage was made with other settings, naming those that changed, or by nobody
+                knows which.
+        """
+        folder, record = self.folder / name, self.folder / f"{name}.json"
+        wanted = _plain({**settings, "stages_before": self._before})
+        self._before[name] = settings
+        state = self._state(name, wanted)
+        if "seconds" in state:
+            self.seconds[name] = state["seconds"]
+            return folder
+        write_atomically(record, json.dumps({"settings": wanted}, indent=2).encode())
+        start = time.perf_counter()
+        work(folder)
+        self.seconds[name] = round(time.perf_counter() - start, 1)
+        finished = {"settings": wanted, "seconds": self.seconds[name]}
+        write_atomically(record, json.dumps(finished, indent=2).encode())
+        return folder
+
+    def _state(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """What a stage's record says, if it was made with these settings."""
+        folder, record = self.folder / name, self.folder / f"{name}.json"
+        # A stage that stopped before it left anything, at a wrong setting say, binds nobody.
+        left = any(path.is_file() for path in folder.rglob("*"))
+        try:
+            state: dict[str, Any] = json.loads(record.read_text()) if record.exists() else {}
+            made_with = state.get("settings")
+        except (ValueError, AttributeError):
+            state, made_with = {}, None
+        if made_with is None:
+            if left:
+                raise StaleRunError(
+                    f"expected a record of the settings that made {folder}, got none in {record}; "
+                    f"give another output folder, or delete {folder}"
+                )
+            return {}
+        if "seconds" in state or left:
+            refuse_changes(made_with, wanted, [folder, record])
+        return state
+
+
+def without_secrets(settings: Any) -> Any:
+    """Plain settings but for tokens, passwords and keys, at any depth."""
+    if isinstance(settings, Mapping):
+        return {
+            name: without_secrets(value) for name, value in settings.items() if not _SECRET.search(str(name))
+        }
+    if isinstance(settings, list):
+        return [without_secrets(value) for value in settings]
+    return settings
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint of a training that was written to its end, or None.
+
+    A killed process leaves a broken one, which `transformers.trainer_utils.get_last_checkpoint` takes; the
+    trainer writes ``trainer_state.json`` last.
+    """
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
+        try:
+            json.loads(Path(path, "trainer_state.json").read_text())
+        except (OSError, ValueError):
+            continue
+        return str(path)
+    return None
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
+
+
+_MOST_DIFFERENCES = 6
+
+
+_HEX = re.compile(r"[0-9a-f]{16,64}")
+
+
+def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], made: Sequence[Path]) -> None:
+    """Refuses results that were made with other settings.
+
+    Args:
+        made_with: the settings then.
+        settings: the settings now.
+        made: the files and folders that hold the results.
+
+    Raises:
+        StaleRunError: naming every setting that differs.
+    """
+    # Through JSON and back, as the recorded ones went: a tuple comes back as a list.
+    then, now = _flat(made_with), _flat(json.loads(json.dumps(settings)))
+    changed = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+    if changed:
+        differences = [_difference(name, then, now) for name in changed[:_MOST_DIFFERENCES]]
+        if more := len(changed) - len(differences):
+            differences.append(f"and {more} more")
+        raise StaleRunError(
+            f"{made[0]} was made with other settings ({'; '.join(differences)})\n"
+            "resume with the old settings, give another output folder, "
+            f"or delete {' and '.join(map(str, made))}"
+        )
+
+
+def _difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """One setting then and now, and for a digest, which says nothing by itself, what it stands for."""
+    plain = f"{name}: {_short(then.get(name))} then, {_short(now.get(name))} now"
+    parent, _, last = name.rpartition(".")
+    if last == "digest":
+        model = now.get(f"{parent}.model")
+        same = model is not None and model == then.get(f"{parent}.model")
+        return f"{plain}: the files of {model} have changed" if same else plain
+    if last in ("pool", "dataset_name") and _HEX.fullmatch(str(now.get(name))):
+        return f"{plain}: the pool has other rows, or the same in another order"
+    if parent.rpartition(".")[2] == "reads":
+        return f"{plain}: the column {last!r} has other values"
+    return plain
+
+
+def _short(value: Any) -> str:
+    return f"{value[:8]}…" if isinstance(value, str) and _HEX.fullmatch(value) else repr(value)
+
+
+def _flat(settings: Any, name: str = "") -> dict[str, Any]:
+    """Nested settings by their full names, such as ``scorers[0].dtype``."""
+    if isinstance(settings, Mapping):
+        items = [(f"{name}.{key}".removeprefix("."), value) for key, value in settings.items()]
+    elif isinstance(settings, list):
+        items = [(f"{name}[{i}]", value) for i, value in enumerate(settings)]
+    else:
+        return {name: settings}
+    return {full: value for key, inner in items for full, value in _flat(inner, key).items()}
+
+
+def write_atomically(path: Path, content: bytes | pa.Buffer) -> None:
+    """Writes a file that a reader sees whole or not at all, also after a crash."""
+    os.replace(_write_beside(path, content), path)
+
+
+def create_atomically(path: Path, content: bytes) -> None:
+    """As `write_atomically`, but a file that is there stays.
+
+    Raises:
+        FileExistsError: if one is there, even if it came just now.
+    """
+    temporary = _write_beside(path, content)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # A mounted drive or bucket may have no hard links; there the last one to come stays.
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_beside(path: Path, content: bytes | pa.Buffer) -> Path:
+    """Writes a temporary file in the same folder."""
+    # Process ids of two machines can be the same.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary

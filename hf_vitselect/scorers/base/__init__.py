@@ -1,0 +1,1 @@
+"""What scorers of one kind share."""

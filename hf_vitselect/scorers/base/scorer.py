@@ -1,0 +1,259 @@
+"""The contract: what every scorer is.
+
+A scorer is a callable for `datasets.Dataset.map` that adds columns and changes nothing else. Its state is
+its configuration; what it loads lives in attributes that start with an underscore and never travels, so
+the cache fingerprint is the same before and after a call and in every process.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from datasets import Dataset, Features, Value
+
+from hf_vitselect.data.columns import LENGTHS, RESERVED, refuse_reserved
+from hf_vitselect.data.files import mapped_files_digest
+from hf_vitselect.data.layouts import is_conversation_column, read_mapping, read_table, refuse_transform
+from hf_vitselect.data.refusals import reason_of
+from hf_vitselect.data.roots import ROOTS, mapped_dataset, mapped_roots, mark_roots
+from hf_vitselect.errors import ColumnError, LayoutError, ModelError, RowError
+from hf_vitselect.models.revisions import identify, is_pinned
+
+
+class Scorer(ABC):
+    """Adds one signal to every row of a pool.
+
+    A subclass sets its configuration as public attributes, names its columns in `values` and computes them
+    in `score_rows`. A row that cannot be scored gets nulls, a status of the contract, and the reason.
+
+    Args:
+        column: name of the main column.
+        model: a Hub id or a folder; None for a scorer without a model.
+        revision: a commit, branch or tag on the Hub.
+
+    Raises:
+        ColumnError: if the column would have a name that means something else.
+    """
+
+    cost: ClassVar[str] = ""
+    """What a row costs, for the catalogue: forwards, gradients, requests."""
+
+    needs: ClassVar[str] = ""
+    """What the scorer cannot do without, for the catalogue."""
+
+    version: ClassVar[int] = 1
+    """Part of the fingerprint: raise it when the same configuration gives other numbers."""
+
+    def __init__(self, *, column: str, model: str | None = None, revision: str | None = None) -> None:
+        _refuse_name(column)
+        self.column = column
+        self.model = model
+        self.revision = revision
+        self._start_empty()
+
+    def _start_empty(self, commit: dict[str, Any] | None = None) -> None:
+        self._rank: int | None = None
+        self._commit = commit
+        self._loaded: tuple[dict[str, Any], Any] | None = None
+
+    @property
+    @abstractmethod
+    def values(self) -> Features:
+        """The columns of a scored row's values, the main one first, with their exact types."""
+
+    @property
+    def features(self) -> Features:
+        """All columns that this scorer adds: the values, the status, the reason."""
+        text = Value("string")
+        return Features({**self.values, self.status_column: text, self.reason_column: text})
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns that must be there beside the conversation's."""
+        return ()
+
+    def read(self, batch: pa.Table | Mapping[str, Any]) -> tuple[Any, bool]:
+        """What `score_rows` is given, and whether it is several rows: conversations, unless overridden."""
+        return (read_table(batch), True) if isinstance(batch, pa.Table) else read_mapping(batch)
+
+    @abstractmethod
+    def score_rows(self, rows: Any) -> Sequence[tuple[Any, ...] | RowError]:
+        """For each row its values, in the order of `values`, or the error that it has none.
+
+        Args:
+            rows: what `read` made of a batch: conversations, or the errors of those that could not be read.
+        """
+
+    def columns(self, rows: Any) -> dict[str, list[Any]]:
+        """The cells of every column of `features`, one for each row.
+
+        Args:
+            rows: as in `score_rows`.
+        """
+        return self.fill(self.score_rows(rows))
+
+    def fill(self, found: Sequence[tuple[Any, ...] | RowError]) -> dict[str, list[Any]]:
+        """The cells of every column of `features`: the one place where an error becomes status and reason.
+
+        Args:
+            found: as `score_rows` returns it.
+        """
+        names = list(self.values)
+        columns = {
+            name: [row.known.get(name) if isinstance(row, RowError) else row[i] for row in found]
+            for i, name in enumerate(names)
+        }
+        columns[self.status_column] = [row.status if isinstance(row, RowError) else "ok" for row in found]
+        columns[self.reason_column] = [reason_of(row) if isinstance(row, RowError) else None for row in found]
+        return columns
+
+    def load(self, identity: Mapping[str, Any]) -> Any:
+        """Loads what `score_rows` finds in `loaded`: nothing, for a scorer without a model.
+
+        Called at the first row, and again when a model folder's files change.
+
+        Args:
+            identity: the exact weights, as `hf_vitselect.models.revisions.identify` names them.
+        """
+        return None
+
+    @property
+    def loaded(self) -> Any:
+        """What `load` returned for the weights as they are now."""
+        identity = self._identity()
+        if self._loaded is None or self._loaded[0] != identity:
+            loaded = self.load(identity)
+            if self._identity() != identity:
+                raise ModelError(
+                    f"expected the files of {self.model} to stay as they are while they are loaded, but they "
+                    "changed; score again when nothing writes there"
+                )
+            self._loaded = (identity, loaded)
+        return self._loaded[1]
+
+    @property
+    def status_column(self) -> str:
+        """The column that says ``ok`` or what kind of reason a row has for having no score."""
+        return f"{self.column}_status"
+
+    @property
+    def reason_column(self) -> str:
+        """The column with the reason in words, null where the status is ``ok``."""
+        return f"{self.column}_reason"
+
+    def __call__(self, batch: Any, rank: int | None = None, *_: Any) -> Any:
+        """Scores a row or a batch of rows, as `datasets.Dataset.map` gives them.
+
+        Args:
+            batch: a lazy row or batch of `datasets`, an Arrow table, or a plain mapping.
+            rank: the worker's number, which picks its GPU.
+
+        Returns:
+            The Arrow table with the columns appended, which is why ``remove_columns`` of ``map`` does
+            nothing here; for a plain mapping only the new columns.
+
+        Raises:
+            ColumnError: if a column would be overwritten.
+            LayoutError: if the columns are no known conversation layout.
+        """
+        self._rank = rank
+        table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
+        if table is None and not hasattr(batch, "keys"):
+            raise LayoutError(
+                f"expected a row or batch with its columns' names, got {type(batch).__name__}; leave out "
+                "input_columns= of map: the scorer reads only what it needs, and images stay as they are"
+            )
+        refuse_overwrite(self, table.column_names if table is not None else list(batch))
+        mapped = mapped_dataset()
+        if table is None and isinstance(mapped, Dataset):
+            refuse_transform(mapped)
+            raise LayoutError(
+                f"expected rows as they are stored, got them in the format {mapped.format['type']!r}, which "
+                "makes others of them; take it away with dataset.with_format(None)"
+            )
+        roots = mapped_roots(mapped)
+        given = {**batch, ROOTS: roots} if table is None else mark_roots(table, roots)
+        rows, batched = self.read(given)
+        columns = self.columns(rows)
+        if table is None:
+            return columns if batched else {name: values[0] for name, values in columns.items()}
+        for field in self.features.arrow_schema:
+            table = table.append_column(field, pa.array(columns[field.name], type=field.type))
+        return table
+
+    def recipe(self) -> dict[str, Any]:
+        """What made the scores, as plain JSON: class, configuration, exact weights, code version.
+
+        The size of batches is left out: a run that went out of memory goes on with smaller ones.
+        """
+        sizes = ("batch_size", "batch_tokens")
+        state = {name: value for name, value in self.__getstate__().items() if name not in sizes}
+        plain = {name: value.recipe() if hasattr(value, "recipe") else value for name, value in state.items()}
+        return {"scorer": type(self).__name__, **plain}
+
+    def __getstate__(self) -> dict[str, Any]:
+        public = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        state = public | {"identity": self._identity(), "version": self.version}
+        files = mapped_files_digest()
+        return state | {"files": files} if files else state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        configuration = dict(state)
+        identity = configuration.pop("identity")
+        del configuration["version"]
+        configuration.pop("files", None)
+        vars(self).update(configuration)
+        self._start_empty(identity if is_pinned(identity) else None)
+
+    def _identity(self) -> dict[str, Any]:
+        """The exact weights; a Hub commit is resolved once, a folder is looked at every time."""
+        if self.model is None:
+            return {}
+        if self._commit is not None:
+            return self._commit
+        identity = self.identify()
+        if is_pinned(identity):
+            self._commit = identity
+        return identity
+
+    def identify(self) -> dict[str, Any]:
+        """What stands for the loaded weights in fingerprint and recipe, as plain JSON."""
+        return identify(str(self.model), self.revision)
+
+    def _device(self) -> str:
+        import torch
+
+        if not torch.cuda.is_available():
+            return "cpu"
+        return f"cuda:{(self._rank or 0) % torch.cuda.device_count()}"
+
+
+def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
+    """Refuses to score where one of the scorer's columns is already there, or a name is reserved.
+
+    Raises:
+        ColumnError: naming the columns.
+    """
+    refuse_reserved(dict.fromkeys(columns))
+    if reserved := [name for name in scorer.features if name in RESERVED]:
+        raise ColumnError(
+            f"{type(scorer).__name__} would add {reserved}, which Selection.scores adds; give it other names"
+        )
+    taken = [name for name in scorer.features if name in columns]
+    if taken:
+        raise ColumnError(
+            f"{type(scorer).__name__} would overwrite {taken}; "
+            f"remove them with dataset.remove_columns({taken}), or give the scorer another column= (--suffix)"
+        )
+
+
+def _refuse_name(column: Any) -> None:
+    if not isinstance(column, str) or not column:
+        raise ColumnError(f"column: expected a name, got {column!r}")
+    ours = column in (*RESERVED, LENGTHS) or is_conversation_column(column)
+    if ours or column.endswith(("_status", "_reason")):
+        raise ColumnError(
+            f"column: expected a name of its own, got {column!r}, which means something else in a pool; "
+            f"give another one, such as {column + '_score'!r}"
+        )

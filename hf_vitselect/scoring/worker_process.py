@@ -1,0 +1,111 @@
+"""Worker processes on this machine.
+
+A worker is a fresh interpreter, not a fork, because CUDA does not survive one. It does not import the
+user's script either, so that script needs no ``if __name__ == "__main__"``.
+"""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from typing import Any
+
+import cloudpickle
+import pyarrow as pa
+
+from hf_vitselect.scoring.task import Work
+from hf_vitselect.scoring.worker_pool import WorkerDied
+
+_START = "import sys; sys.path[:] = {path!r}; from hf_vitselect.scoring.worker_main import main; main()"
+
+
+class Process:
+    """A worker process; see `hf_vitselect.scoring.worker_main` for its side.
+
+    Args:
+        work: what it does; classes of the user's script or notebook travel with it.
+        rank: its number on this machine, which picks its GPU.
+        threads: of torch, unless the environment says ``OMP_NUM_THREADS``.
+    """
+
+    def __init__(self, work: Work, rank: int, threads: int) -> None:
+        self._loaded = False
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START.format(path=sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={"OMP_NUM_THREADS": str(threads)} | os.environ,
+            start_new_session=True,  # Ctrl-C is for the parent, which then stops its workers
+        )
+        threading.Thread(target=self._bury, daemon=True).start()
+        self._send((cloudpickle.dumps(work), rank))
+
+    def score(self, table: pa.Table) -> pa.Table:
+        """The new columns of these rows.
+
+        Raises:
+            WorkerDied: if the process is gone.
+            Exception: what the scorer raised.
+        """
+        self._send(to_bytes(table))
+        if not self._loaded:
+            self._receive()
+            self._loaded = True
+        return from_bytes(self._receive())
+
+    def stop(self) -> None:
+        """Kills the process with all that it has started, and waits for its end."""
+        if self._process.poll() is None:
+            self._kill_group()
+        self._process.wait()
+
+    def _bury(self) -> None:
+        """Once the process is gone, kills what it has forked: that would hold its pipes open."""
+        self._process.wait()
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _send(self, message: Any) -> None:
+        assert self._process.stdin is not None
+        try:
+            pickle.dump(message, self._process.stdin)
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._death() from error
+
+    def _receive(self) -> Any:
+        assert self._process.stdout is not None
+        try:
+            message = pickle.load(self._process.stdout)
+        except (EOFError, pickle.UnpicklingError) as error:
+            raise self._death() from error
+        if isinstance(message, BaseException):
+            raise message
+        return message
+
+    def _death(self) -> WorkerDied:
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            return WorkerDied("it closed its pipes", loaded=self._loaded)
+        return WorkerDied(f"exit code {code}", loaded=self._loaded)
+
+
+def to_bytes(table: pa.Table) -> bytes:
+    """A table as an Arrow stream; a pickled slice would carry the whole it was cut from."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def from_bytes(content: bytes) -> pa.Table:
+    """The table of an Arrow stream."""
+    return pa.ipc.open_stream(content).read_all()

@@ -1,0 +1,31 @@
+"""A budget in rows."""
+
+import math
+
+import numpy as np
+
+from hf_vitselect.errors import BudgetError
+
+
+def budget_rows(budget: int | float, pool: int) -> int:
+    """A budget in rows.
+
+    Args:
+        budget: an int is a number of rows; a float in (0, 1] a share, max(1, floor(share x pool)).
+        pool: rows of the pool.
+
+    Raises:
+        BudgetError: if it is neither.
+    """
+    advice = "give rows as an int from 1, or a share as a float in (0, 1], such as 0.15"
+    if isinstance(budget, bool) or not isinstance(budget, (int, float, np.integer, np.floating)):
+        raise BudgetError(f"expected a number, got {budget!r}; {advice}")
+    if isinstance(budget, (float, np.floating)):
+        if not 0 < budget <= 1:
+            raise BudgetError(f"expected a share in (0, 1], got {budget}; {advice}")
+        rows = max(1, math.floor(budget * pool))
+    else:
+        rows = int(budget)
+        if rows < 1:
+            raise BudgetError(f"expected at least 1 row, got {budget}; {advice}")
+    return rows

@@ -1,0 +1,110 @@
+"""What a run's configuration means, stage by stage."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hf_vitselect.cli.arguments import parse_section
+from hf_vitselect.cli.plan import plan
+
+CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
+RUNS = sorted(file.name for file in CONFIGS.glob("*.yaml") if file.name != "select.yaml")
+
+
+def by_name(config):
+    return {stage.name: stage for stage in plan(config, Path("run"))}
+
+
+@pytest.mark.parametrize("file", RUNS)
+def test_the_example_configurations_have_known_keys_only(file):
+    stages = plan(yaml.safe_load((CONFIGS / file).read_text()), Path("run"))
+    assert {stage.command for stage in stages} >= {"score", "select", "push", "train"}
+    for stage in stages:
+        # The examples are for a GPU.
+        on_cpu = {"use_cpu": True, "bf16": False} if stage.command in ("seed", "score_net", "train") else {}
+        parse_section(stage.command, {**stage.flags, **on_cpu})
+        with pytest.raises(ValueError, match="unknown keys"):
+            parse_section(stage.command, {**stage.flags, **on_cpu, "typo": 1})
+
+
+CHAIN = {
+    "train": {"model_name_or_path": "base"},
+    "push": {"repo_id": "me/subset"},
+    "select": {"budget": 90},
+    "score": {"clip_name_or_path": "clip", "batch_size": 4},
+    "seed": {"dataset_name": "pool", "model_name_or_path": "base"},
+}
+
+
+def test_each_stage_is_fed_by_those_before():
+    stages = by_name(CHAIN)
+    assert list(stages) == ["seed", "score", "select", "push", "train"]
+    assert stages["score"].flags["model_name_or_path"] == "run/seed"
+    assert stages["score"].flags["dataset_name"] == "pool"
+    assert stages["select"].flags["dataset_name"] == "run/score/scored"
+    assert stages["push"].flags["selection"] == stages["train"].flags["selection"] == "run/select"
+    assert stages["train"].settings == CHAIN["train"]
+
+
+def test_a_score_net_s_difficulty_is_selected_by():
+    stages = by_name({name: {} for name in ("score", "score_net", "select")})
+    assert stages["score_net"].flags["dataset_name"] == "run/score/scored"
+    assert stages["select"].flags["dataset_name"] == "run/score_net/scored"
+    assert stages["select"].flags["by"] == "score_net"
+
+
+def test_the_seed_model_s_rows_may_be_left_in_or_out():
+    config = CHAIN | {"select": {"budget": 90, "exclude": "seed", "include": "my/selection"}}
+    select = by_name(config)["select"]
+    assert select.flags["exclude"] == "run/seed"
+    assert select.flags["include"] == "my/selection"
+    assert select.settings == config["select"]
+
+
+def test_rounds_select_more_with_the_model_of_the_round_before():
+    stages = by_name(CHAIN | {"rounds": 3})
+    assert list(stages) == [
+        *("seed", "score", "select", "train"),
+        *("score_2", "select_2", "train_2"),
+        *("score_3", "select_3", "push", "train_3"),
+    ]
+    assert [stages[name].flags["budget"] for name in ("select", "select_2", "select_3")] == [30, 60, 90]
+    second = stages["score_2"].flags
+    assert second["model_name_or_path"] == "run/train"
+    assert second["dataset_name"] == "run/score/scored"
+    assert "clip_name_or_path" not in second
+    assert second["batch_size"] == 4
+    third = stages["select_3"].flags
+    assert (third["by"], third["include"]) == ("necessity_3", "run/select_2")
+    assert third["dataset_name"] == "run/score_3/scored"
+    pushed = by_name(CHAIN | {"rounds": 2, "train": {"model_name_or_path": "base", "push_to_hub": True}})
+    assert [pushed[name].flags.get("push_to_hub") for name in ("train", "train_2")] == [None, True]
+    assert stages["push"].flags["selection"] == stages["train_3"].flags["selection"] == "run/select_3"
+
+
+def test_a_share_is_reached_in_rounds_too():
+    stages = by_name(CHAIN | {"select": {"budget": 0.15}, "rounds": 2})
+    assert stages["select"].flags["budget"] == 0.075
+    assert stages["select_2"].flags["budget"] == 0.15
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"sleect": {}}, "unknown sections .*sleect"),
+        ({"score": {"output_dir": "elsewhere"}}, "expected no output_dir in the sections .*score"),
+        ({"score": "abc"}, "expected flags and their values in the sections .*'abc'"),
+        ({"select": {"exclude": "seed"}}, "expected a stage before or a folder, got 'seed'"),
+        ({"select": {"include": ["a"]}}, "expected a stage before or a folder"),
+        (CHAIN | {"rounds": 2, "select": {"by": "clip_score"}}, "by= among the signals"),
+        (CHAIN | {"rounds": 3, "select": {"budget": 2}}, "at least one row a round, got 2"),
+        (CHAIN | {"rounds": True}, "rounds: expected an int"),
+        (CHAIN | {"rounds": 0}, "rounds: expected an int of 1 or more, got 0"),
+        (CHAIN | {"rounds": 2, "score_net": {}}, "no score_net"),
+        ({"score": {}, "select": {}, "rounds": 2}, "expected the sections .*'train'"),
+    ],
+)
+def test_a_plan_that_cannot_be_made_is_an_error(config, message):
+    with pytest.raises(ValueError, match=message):
+        plan(config, Path("run"))

@@ -1,0 +1,301 @@
+"""A run goes on where it stopped, and refuses what other settings made."""
+
+import json
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import yaml
+from datasets import load_from_disk
+from pools import assistant, mixed_pool, pool, user
+from tiny_embedders import save_clip
+
+from hf_vitselect.cli.arguments import parse_budget
+from hf_vitselect.cli.run import run
+from hf_vitselect.errors import ColumnError, RowError, StaleRunError
+from hf_vitselect.resume import Run
+from hf_vitselect.rules import TopScore
+from hf_vitselect.selection.selection import Selection, select_diverse
+
+CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
+SECTIONS = {
+    "run.yaml": ["seed", "score", "select", "push", "train"],
+    "self_filter.yaml": ["score", "score_net", "select", "push", "train"],
+}
+TRAINING = {
+    "max_steps": 2,
+    "learning_rate": "5e-4",
+    "report_to": "none",
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+}
+
+
+def note(text):
+    def work(folder):
+        folder.mkdir(exist_ok=True)
+        with open(folder / "log", "a") as log:
+            log.write(text)
+
+    return work
+
+
+def test_a_finished_stage_is_not_repeated(tmp_path):
+    for _ in range(2):
+        folder = Run(tmp_path).stage("a", {"x": 1}, note("once "))
+    assert (folder / "log").read_text() == "once "
+
+
+def test_a_failed_stage_is_done_again(tmp_path):
+    def fail(folder):
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        Run(tmp_path).stage("a", {"x": 1}, fail)
+    assert (Run(tmp_path).stage("a", {"x": 1}, note("done")) / "log").read_text() == "done"
+
+
+@pytest.mark.parametrize("unfinished", [False, True], ids=["finished", "unfinished"])
+def test_a_stage_of_other_settings_is_refused_by_name(unfinished, tmp_path):
+    Run(tmp_path).stage("a", {"x": 1, "y": 2}, note("done"))
+    if unfinished:
+        state = json.loads((tmp_path / "a.json").read_text())
+        (tmp_path / "a.json").write_text(json.dumps({"settings": state["settings"]}))
+    with pytest.raises(StaleRunError, match=r"x: 1 then, 3 now"):
+        Run(tmp_path).stage("a", {"x": 3, "y": 2}, note("again"))
+
+
+def test_a_change_upstream_makes_later_stages_stale(tmp_path):
+    first = Run(tmp_path)
+    first.stage("a", {"x": 1}, note("a"))
+    first.stage("b", {}, note("b"))
+    (tmp_path / "a.json").unlink()
+    shutil.rmtree(tmp_path / "a")
+    second = Run(tmp_path)
+    second.stage("a", {"x": 2}, note("a"))
+    with pytest.raises(StaleRunError, match=r"stages_before.a.x: 1 then, 2 now"):
+        second.stage("b", {}, note("b"))
+
+
+def test_all_stages_are_looked_at_before_the_first_one_runs(tmp_path):
+    Run(tmp_path).stage("b", {"y": 1}, note("b"))
+    with pytest.raises(StaleRunError, match="y: 1 then, 2 now"):
+        Run(tmp_path).refuse_stale({"a": {}, "b": {"y": 2}})
+
+
+@pytest.mark.parametrize("record", [None, "", "[]", '{"seconds": 1}'])
+def test_a_stage_without_a_record_is_refused(record, tmp_path):
+    note("")(tmp_path / "a")
+    if record is not None:
+        (tmp_path / "a.json").write_text(record)
+    with pytest.raises(StaleRunError, match=r"got none in .*a.json"):
+        Run(tmp_path).stage("a", {"x": 1}, note("a"))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"sleect": {}}, "unknown sections .*sleect"),
+        ({"score": {"dataset_name": "x", "modle": "y"}}, "section score: unknown keys .*modle"),
+        ({"select": {"budget": 0.1}, "push": {}}, "section select: missing .*dataset_name"),
+        ({"train": {"hub_token": "hf_secret"}}, r"section train: expected no hub_token; log in"),
+    ],
+    ids=["section", "key", "missing", "token"],
+)
+def test_a_wrong_configuration_is_refused_before_anything_runs(config, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        run(config, tmp_path)
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_chain_from_seed_to_model(tiny, tmp_path):
+    mixed_pool(16).save_to_disk(tmp_path / "pool")
+    training = {"model_name_or_path": tiny("llava").folder, **TRAINING}
+    config = {
+        "seed": {"dataset_name": str(tmp_path / "pool"), "budget": 4, **training},
+        "score": {"shard_size": 5},
+        "select": {"budget": 0.5, "rule": "TopScore"},
+        "train": training,
+        "report": None,
+    }
+    run(config, tmp_path / "run")
+    assert yaml.safe_load((tmp_path / "run" / "run.yaml").read_text()) == config
+    card = (tmp_path / "run" / "report" / "README.md").read_text()
+    assert "## What it cost" in card
+    assert str(tmp_path) not in card + (tmp_path / "run" / "report" / "run.yaml").read_text()
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.safetensors")}
+    assert {path.parent.name for path in made} >= {"seed", "train"}
+    selection = Selection.load_from_disk(tmp_path / "run" / "select")
+    assert len(selection) == 8
+    assert selection.recipe["scorers"][0]["identity"]["model"] == str(tmp_path / "run" / "seed")
+
+    run(config, tmp_path / "run")
+    assert all(path.stat().st_mtime_ns == time for path, time in made.items())
+
+
+def test_chain_with_a_score_net(tiny, tmp_path):
+    mixed_pool(12).save_to_disk(tmp_path / "pool")
+    training = {"model_name_or_path": tiny("llava").folder, **TRAINING}
+    clip = save_clip(tmp_path / "clip")
+    config = {
+        "score": {"dataset_name": str(tmp_path / "pool"), "clip_name_or_path": clip, "clip_score": True},
+        "score_net": {"columns": ["embedding"], **training},
+        "select": {"budget": 0.5, "rescale": "minmax"},
+    }
+    for _ in range(2):
+        run(config, tmp_path / "run")
+    recipe = Selection.load_from_disk(tmp_path / "run" / "select").recipe
+    assert recipe["by"] == "score_net"
+    assert [scorer["column"] for scorer in recipe["scorers"]] == ["embedding", "clip_score", "score_net"]
+
+
+def test_chain_in_two_rounds(tiny, tmp_path):
+    mixed_pool(16).save_to_disk(tmp_path / "pool")
+    training = {"model_name_or_path": tiny("llava").folder, **TRAINING}
+    config = {
+        "rounds": 2,
+        "seed": {"dataset_name": str(tmp_path / "pool"), "budget": 4, **training},
+        "score": {"shard_size": 8},
+        "select": {"budget": 12, "rule": "GroupedSampling", "groups": "2", "include": "seed"},
+        "train": training,
+    }
+    for _ in range(2):
+        run(config, tmp_path / "run")
+    first, second = (Selection.load_from_disk(tmp_path / "run" / name) for name in ("select", "select_2"))
+    assert (len(first), len(second)) == (6, 12)
+    assert second.row_ids[:6] == first.row_ids
+    assert second.recipe["included"]["recipe"] == first.recipe
+    assert second.recipe["by"] == "necessity_2"
+    models = {it["column"]: it["identity"]["model"] for it in second.recipe["scorers"]}
+    assert models == {f"necessity{n}": str(tmp_path / "run" / m) for n, m in (("", "seed"), ("_2", "train"))}
+    assert {"necessity", "necessity_2"} < set(second.scores.column_names)
+    assert (tmp_path / "run" / "train_2" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("changed", ["pool", "model", "flag"])
+def test_a_stage_is_never_reused_for_another_pool_model_or_setting(changed, tiny, tmp_path):
+    mixed_pool(8).save_to_disk(tmp_path / "pool")
+    shutil.copytree(tiny("llava").folder, tmp_path / "model")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": str(tmp_path / "model")}
+    config = {"score": score, "select": {"budget": 2, "rule": "TopScore"}}
+    run(config, tmp_path / "run")
+    if changed == "pool":
+        shutil.rmtree(tmp_path / "pool")
+        mixed_pool(9).save_to_disk(tmp_path / "pool")
+        named = "inputs.dataset_name: .* then"
+    elif changed == "model":
+        (tmp_path / "model" / "more.txt").write_text("other weights")
+        named = "inputs.model_name_or_path.digest: .* then"
+    else:
+        config["select"]["budget"] = 3
+        named = "budget: 2 then, 3 now"
+    with pytest.raises(StaleRunError, match=named):
+        run(config, tmp_path / "run")
+
+
+def test_another_selection_to_leave_out_makes_a_stage_stale(scored_pool, tmp_path):
+    scored_pool.save_to_disk(tmp_path / "pool")
+    config = {
+        "select": {"dataset_name": str(tmp_path / "pool"), "exclude": str(tmp_path / "out"), "budget": 5}
+    }
+    for budget, error in ((3, False), (4, True)):
+        select_diverse(scored_pool, budget, rule=TopScore()).save_to_disk(tmp_path / "out")
+        with pytest.raises(StaleRunError, match=r"inputs.exclude") if error else nullcontext():
+            run(config, tmp_path / "run")
+
+
+def test_a_stream_is_not_loaded_for_its_fingerprint(tiny, tmp_path, monkeypatch):
+    mixed_pool(4).to_parquet(tmp_path / "pool.parquet")
+    score = {"dataset_name": str(tmp_path / "pool.parquet"), "model_name_or_path": tiny("llava").folder}
+    monkeypatch.setattr("hf_vitselect.cli.run.load_pool", None)
+    run({"score": {**score, "dataset_streaming": True}}, tmp_path / "run")
+    assert len(load_from_disk(tmp_path / "run" / "score" / "scored")) == 4
+
+
+def test_a_smaller_batch_goes_on_with_the_same_stage(tiny, tmp_path):
+    mixed_pool(6).save_to_disk(tmp_path / "pool")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
+    for batch_size in (4, 2):
+        run({"score": {**score, "batch_size": batch_size}}, tmp_path / "run")
+    assert "batch_size" not in (tmp_path / "run" / "score.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"select": {"rule": "Best"}}, "expected a rule among"),
+        ({"select": {"rule": "GroupedSampling", "quota": "falling"}}, "expected quota to be 'uniform' or"),
+        ({"score": {"signals": ["necessty"]}}, "signals: expected a list of some of"),
+        ({"push": {"selection": "x", "repo_id": "a/b/c"}}, "expected a repository id"),
+        ({"push": {"selection": "x", "repo_id": "a/b", "publish": "all"}}, "publish: expected 'rows'"),
+    ],
+    ids=["rule", "quota", "signal", "id", "publish"],
+)
+def test_mistakes_are_found_before_anything_runs(section, message, tmp_path):
+    (name, flags) = next(iter(section.items()))
+    config = {name: flags if name == "push" else {"dataset_name": "nowhere", **flags}}
+    with pytest.raises(ValueError, match=message):
+        run(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"select": {"rule": "TopScore", "by": "nope"}},
+        {"select": {"rule": "KCenter"}},
+        {"select": {"rule": "TopScore", "balance": "nope"}},
+        {"score_net": {**TRAINING, "columns": "nope", "model_name_or_path": "nowhere"}},
+    ],
+    ids=["by", "over", "balance", "score_net"],
+)
+def test_columns_that_no_stage_adds_are_missed_before_anything_runs(section, tiny, tmp_path):
+    mixed_pool(6).save_to_disk(tmp_path / "pool")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
+    with pytest.raises(ColumnError, match=r"'(nope|embedding)'; there are .*'necessity'"):
+        run({"score": score, **section}, tmp_path / "run")
+    assert not (tmp_path / "run" / "score").exists()
+
+
+@pytest.mark.parametrize("section", ["seed", "train", "compare"])
+def test_options_of_a_training_are_looked_at_before_anything_runs(section, tmp_path):
+    needed = {"seed": {}, "train": {"selection": "nowhere"}, "compare": {"eval_dataset_name": "nowhere"}}[
+        section
+    ]
+    flags = {**needed, **TRAINING, "model_name_or_path": "nowhere", "packing": True}
+    if section != "train":
+        flags["dataset_name"] = "nowhere"
+    with pytest.raises(ValueError, match="packing: expected it to be left out"):
+        run({section: flags}, tmp_path)
+
+
+def test_held_out_rows_are_looked_at_before_anything_runs(tiny, tmp_path):
+    mixed_pool(6).save_to_disk(tmp_path / "pool")
+    pool([([user("which?", 1), assistant("red")], [b"x"])]).save_to_disk(tmp_path / "held_out")
+    compare = {"eval_dataset_name": str(tmp_path / "held_out"), "model_name_or_path": tiny("llava").folder}
+    chain = {
+        "score": {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder},
+        "compare": {**TRAINING, **compare, "selections": ["TopScore", "run/select"]},
+    }
+    with pytest.raises(RowError, match=r"1 of 1 held-out rows cannot be evaluated.*row 0 .*image_error"):
+        run(chain, tmp_path / "run")
+    assert not (tmp_path / "run" / "score").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"), [("12", 12), ("0.15", 0.15), ("1.0", 1.0), (3, 3), (0.5, 0.5), ("-1", -1)]
+)
+def test_budget_from_a_flag(text, budget):
+    parsed = parse_budget(text)
+    assert (parsed, type(parsed)) == (budget, type(budget))
+
+
+def test_a_stage_that_left_nothing_can_be_corrected(tmp_path):
+    def fail(folder):
+        (folder / "shards").mkdir(parents=True)
+        raise FileNotFoundError("no such model")
+
+    with pytest.raises(FileNotFoundError):
+        Run(tmp_path).stage("a", {"model": "typo"}, fail)
+    assert (Run(tmp_path).stage("a", {"model": "right"}, note("done")) / "log").read_text() == "done"

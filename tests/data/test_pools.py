@@ -1,0 +1,126 @@
+"""Whatever people type for a pool is found, or named with what is there."""
+
+import gzip
+import json
+
+import pytest
+from datasets import Dataset, DatasetDict
+
+from hf_vitselect.data import pools as loading
+from hf_vitselect.data.pools import open_pool, open_stream
+from hf_vitselect.errors import PoolError
+
+ROWS = Dataset.from_dict({"prompt": [f"q{i}" for i in range(6)], "completion": ["a"] * 6})
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
+
+
+def in_folder(folder, **files):
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / f"{name}.jsonl").write_text(content)
+
+
+HELD = {
+    "p.parquet": lambda here: ROWS.to_parquet(here / "p.parquet"),
+    "p.json": lambda here: (here / "p.json").write_text(json.dumps(list(ROWS))),
+    "p.jsonl": lambda here: (here / "p.jsonl").write_text(LINES),
+    "P.JSONL": lambda here: (here / "P.JSONL").write_text(LINES),
+    "p.csv": lambda here: ROWS.to_csv(here / "p.csv"),
+    "p.tsv": lambda here: ROWS.to_csv(here / "p.tsv", sep="\t"),
+    "p.jsonl.gz": lambda here: (here / "p.jsonl.gz").write_bytes(gzip.compress(LINES.encode())),
+    "p.json.gz": lambda here: (here / "p.json.gz").write_bytes(
+        gzip.compress(json.dumps(list(ROWS)).encode())
+    ),
+    "*.jsonl": lambda here: (here / "a.jsonl").write_text(LINES),
+    "**/*.parquet": lambda here: ROWS.to_parquet(here / "p.parquet"),
+    "files": lambda here: in_folder(here / "files", a=LINES, test=LINES),
+    "saved": lambda here: ROWS.save_to_disk(here / "saved"),
+    "splits": lambda here: DatasetDict(train=ROWS, test=ROWS.select([0])).save_to_disk(here / "splits"),
+    "scored": lambda here: ROWS.save_to_disk(here / "scored" / "scored"),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_a_pool_is_found_and_its_split_is_obeyed(name, tmp_path):
+    HELD[name](tmp_path)
+    whole, part = (open_pool(f"{tmp_path}/{name}", split=split) for split in ("train", "train[1:3]"))
+    assert (whole["prompt"][:], part["prompt"][:]) == (ROWS["prompt"][:], ["q1", "q2"])
+    streamed = open_stream(f"{tmp_path}/{name}", split="train[1:3]")
+    assert [row["prompt"] for row in streamed] == ["q1", "q2"]
+    for opened in (open_pool, open_stream):
+        with pytest.raises(PoolError, match=r"expected a split that is there.*got 'nope'.*train"):
+            opened(f"{tmp_path}/{name}", split="nope")
+
+
+def test_a_share_of_a_split(tmp_path):
+    ROWS.save_to_disk(tmp_path / "saved")
+    assert len(open_pool(str(tmp_path / "saved"), split="train[50%:]")) == 3
+    assert len(open_pool(str(tmp_path / "saved"), split="train[:1]+train[-2:]")) == 3
+    with pytest.raises(PoolError, match="a stream has no length"):
+        open_stream("a/b", split="train[50%:]")
+
+
+def test_files_of_several_splits(tmp_path):
+    in_folder(tmp_path / "files", train=LINES, my_test_rows=LINES * 2, dev=LINES * 3)
+    sizes = [
+        len(open_pool(str(tmp_path / "files"), split=split)) for split in ("train", "test", "validation")
+    ]
+    assert sizes == [6, 12, 18]
+
+
+def torn(name, content):
+    return lambda here: (here / name).write_bytes(content)
+
+
+NOT_READ = {
+    "nofile.json": (None, "is not there"),
+    "pol.jsonl": (torn("pool.jsonl", b""), "did you mean '.*pool.jsonl'"),
+    "sa/nothing/here": (None, "is not there"),
+    "savd": (lambda here: ROWS.save_to_disk(here / "saved"), "did you mean '.*saved'"),
+    "*.parquet": (None, "expected files that match"),
+    "text.txt": (torn("text.txt", b"x"), "expected files of one kind"),
+    "broken.jsonl": (
+        torn("broken.jsonl", b'{"prompt": "q"}\n{"prompt": '),
+        "line 2 of broken.jsonl is not valid JSON",
+    ),
+    "broken.json": (
+        torn("broken.json", b'[{"prompt": "q"},\n {"prompt" "q"}]'),
+        "line 2 of broken.json is not valid",
+    ),
+    "empty.jsonl": (torn("empty.jsonl", b""), "expected rows in"),
+    "none.json": (torn("none.json", b"[]"), "expected rows in"),
+    "torn.parquet": (torn("torn.parquet", b"PAR1"), "cannot be read"),
+    "none.csv": (torn("none.csv", b""), "cannot be read"),
+    "model": (
+        lambda here: ((here / "model").mkdir(), (here / "model/config.json").write_text("{}")),
+        "a model",
+    ),
+    "empty": (lambda here: (here / "empty").mkdir(), "got neither"),
+    "run": (lambda here: (here / "run/shards/shard-00000.parquet").mkdir(parents=True), "unfinished"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_READ)
+def test_what_cannot_be_read_is_named_in_at_most_three_lines(name, tmp_path, monkeypatch):
+    make, words = NOT_READ[name]
+    if make is not None:
+        make(tmp_path)
+    with pytest.raises(PoolError, match=words) as error:
+        open_pool(f"{tmp_path}/{name}")
+    assert name in str(error.value)
+    assert len(str(error.value).splitlines()) <= 3
+    assert "Hub" not in str(error.value)
+
+
+def test_a_name_that_is_neither_here_nor_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(loading, "load_dataset", None)  # which would ask for half a minute
+    (tmp_path / "scored").mkdir()
+    with pytest.raises(PoolError, match=r"data set on the Hub, got 'scord'; did you mean 'scored'\?"):
+        open_pool("scord")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    ROWS.to_parquet(tmp_path / "p.parquet")
+    with pytest.raises(PoolError, match="dataset_config: expected none, got 'en'"):
+        open_pool("p.parquet", "en")

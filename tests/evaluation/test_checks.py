@@ -1,0 +1,217 @@
+"""What would end a comparison late is found before its first fine-tune."""
+
+import pytest
+from datasets import List, Value
+from pools import assistant, mixed_pool, png, pool, user
+from trainings import models, training
+
+from hf_vitselect import select_diverse
+from hf_vitselect.cli.main import main
+from hf_vitselect.errors import BudgetError, ColumnError, RowError, StaleRunError
+from hf_vitselect.evaluation import Method, compare, trials
+from hf_vitselect.evaluation.held_out import ExactMatch, Generated, LogLikelihood, MultipleChoice
+from hf_vitselect.report import write_report
+from hf_vitselect.rules import KCenter, Random, TopScore
+from hf_vitselect.selection.selection import Selection
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Fails where a fine-tune would begin."""
+
+    def train(*_, **__):
+        pytest.fail("a fine-tune has begun")
+
+    monkeypatch.setattr(trials, "SelectionSFTTrainer", train)
+
+
+def half(model):
+    return 0.5
+
+
+def compared(rows, folder, model, **changes):
+    given = {"selections": {"top": TopScore()}, "evaluations": {"half": half}, "budgets": [4], "seeds": 1}
+    return compare(rows, model=model, output_dir=folder, **{**given, "args": training(folder), **changes})
+
+
+def held_out(turns, pictures, options=None):
+    rows = pool([([user("which?", 1), assistant("red")], [png(1)]), (turns, pictures)])
+    return rows if options is None else rows.add_column("options", [["red", "blue"], options])
+
+
+ASKED = [user("which?", 1), assistant("red")]
+BAD_ROWS = {
+    "broken image": (ASKED, [b"x"], "image_error"),
+    "no such file": (ASKED, ["nowhere.png"], "image_missing"),
+    "empty answer": ([user("which?", 1), assistant("")], [png(2)], "no_response"),
+    "special token": ([user("which?", 1), assistant("re<image>d")], [png(2)], "control_tokens"),
+    "two placeholders": ([user("which?", 2), assistant("red")], [png(2)], "placeholder_mismatch"),
+    "too long": ([user("which? " * 900, 1), assistant("red")], [png(2)], "too_long"),
+    "unknown role": ([{**user("which?", 1), "role": "moderator"}, assistant("red")], [png(2)], "bad_row"),
+}
+EVALUATIONS = [ExactMatch, LogLikelihood, Generated]
+
+
+@pytest.mark.parametrize("kind", EVALUATIONS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(("turns", "pictures", "status"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_a_held_out_row_is_refused_by_its_id(
+    kind, turns, pictures, status, untrained, scored_pool, tiny, tmp_path
+):
+    evaluations = {"half": half, "held out": kind(held_out(turns, pictures))}
+    with pytest.raises(RowError, match=rf"1 of 2 held-out rows.*row 1 \([0-9a-f]{{64}}-0\): ({status})"):
+        compared(scored_pool, tmp_path, tiny("llava").folder, evaluations=evaluations)
+
+
+def test_a_question_as_the_last_turn_is_refused_where_an_answer_is_written(
+    untrained, scored_pool, tiny, tmp_path
+):
+    rows = held_out([*ASKED, user("and now?")], [png(2)])
+    with pytest.raises(RowError, match=r"row 1 .*an answer as the last turn"):
+        compared(scored_pool, tmp_path, tiny("llava").folder, evaluations={"f1": Generated(rows)})
+
+
+OPTIONS = {
+    "no column": (None, "expected a column 'options'"),
+    "null": (None, "row 1: expected a list of texts"),
+    "none": ([], "row 1: expected the answer 'red' among the options"),
+    "another": (["blue", "green"], "row 1: expected the answer 'red' among the options"),
+    "one": (["red"], "row 1: expected two options or more"),
+    "twice": (["red", "red ", "blue"], "row 1: expected two options or more, all different"),
+    "a null among them": (["red", None], "row 1: expected a list of texts"),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_are_looked_at_first(name, untrained, scored_pool, tiny, tmp_path):
+    options, message = OPTIONS[name]
+    rows = held_out(ASKED, [png(2)])
+    if name != "no column":
+        rows = rows.add_column("options", [["red", "blue"], options], feature=List(Value("string")))
+    with pytest.raises(ColumnError, match=message):
+        compared(scored_pool, tmp_path, tiny("llava").folder, evaluations={"choice": MultipleChoice(rows)})
+
+
+def test_an_option_that_cannot_be_asked_is_found_too(untrained, scored_pool, tiny, tmp_path):
+    rows = held_out(ASKED, [png(2)], ["red", "<image>"])
+    with pytest.raises(RowError, match=r"row 1 .*control_tokens"):
+        compared(scored_pool, tmp_path, tiny("llava").folder, evaluations={"choice": MultipleChoice(rows)})
+
+
+WRONG = {
+    "unknown column": ({"columns": ["kine"]}, ColumnError, "did you mean 'kind'"),
+    "column of lists": ({"columns": ["embedding"]}, ColumnError, "plain values in 'embedding'"),
+    "column of images": ({"columns": ["images"]}, ColumnError, "plain values in 'images'"),
+    "no seed": ({"seeds": 0}, ValueError, "a seed and a budget at least"),
+    "no budget": ({"budgets": []}, ValueError, "a seed and a budget at least"),
+    "a budget as text": ({"budgets": ["15%"]}, BudgetError, "such as 0.15"),
+    "too large a budget": ({"budgets": [39]}, BudgetError, "only 38"),
+    "no process": ({"processes": 0}, ValueError, "processes: expected 1 or more"),
+    "no function": ({"evaluations": {"half": 0.5}}, ValueError, "as the evaluation 'half'"),
+    "no rows": ({"evaluations": {"e": ExactMatch(mixed_pool(2).select([]))}}, ValueError, "got none"),
+    "no such score": (
+        {"selections": {"top": TopScore(), "net": Method(TopScore(), by="necesity")}},
+        ColumnError,
+        "did you mean 'necessity'",
+    ),
+    "no such features": (
+        {"selections": {"top": TopScore(), "far": Method(KCenter(), over="clip")}},
+        ColumnError,
+        "'clip'",
+    ),
+    "no such model": ({"model": "nowhere/model"}, Exception, "nowhere"),
+}
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), WRONG.values(), ids=WRONG)
+def test_what_was_typed_is_looked_at_first(changes, error, message, untrained, scored_pool, tiny, tmp_path):
+    given = {"model": tiny("llava").folder, **changes}
+    with pytest.raises(error, match=message):
+        compared(scored_pool, tmp_path, **given)
+    assert "too large" in message or not list(tmp_path.rglob("top"))
+
+
+TRAINING = {
+    "evaluated meanwhile": ({"eval_strategy": "epoch"}, ValueError, "eval_strategy"),
+    "packed": ({"packing": True}, ValueError, "packing"),
+    "too short": ({"max_length": 20}, RowError, "max_length is 20 and .* rows are longer .row "),
+}
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), TRAINING.values(), ids=TRAINING)
+def test_arguments_are_looked_at_first(changes, error, message, untrained, scored_pool, tiny, tmp_path):
+    args = training(tmp_path)
+    for name, value in changes.items():
+        setattr(args, name, value)
+    with pytest.raises(error, match=message):
+        compared(scored_pool, tmp_path, tiny("llava").folder, args=args)
+
+
+def test_an_evaluation_that_cannot_travel_is_refused(untrained, scored_pool, tiny, tmp_path):
+    with pytest.raises(ValueError, match="sent to 2 processes"):
+        compared(
+            scored_pool, tmp_path, tiny("llava").folder, evaluations={"half": lambda _: 0.5}, processes=2
+        )
+
+
+@pytest.fixture(scope="module")
+def one_seed(tiny, tmp_path_factory):
+    """A comparison of one seed over a pool without scores, one row of which cannot be trained on."""
+    rows = [(ASKED, [b"x" if i == 3 else png(i)]) for i in range(8)]
+    everything = select_diverse(pool(rows), 8, rule=Random())
+    folder = tmp_path_factory.mktemp("run") / "compare"
+    evaluations = {"loss": LogLikelihood(mixed_pool(4, seed=900)), "half": half}
+    return compared(
+        pool(rows), folder, tiny("llava").folder, selections={"all": everything}, evaluations=evaluations
+    ), folder
+
+
+def test_a_picked_row_that_cannot_be_trained_on_is_left_out_of_all(one_seed):
+    _, folder = one_seed
+    subset = Selection.load_from_disk(folder / "trials/random/8_rows/seed_0/subset")
+    assert len(subset) == 8
+    cards = [(path.parent / "README.md").read_text() for path in models(folder)]
+    assert len(cards) == 3
+    assert all(
+        "1 of 8 rows could not be trained on and were left out (image_error: 1)" in card for card in cards
+    )
+
+
+def test_one_seed_has_a_table_and_a_plot_without_intervals(one_seed):
+    comparison, folder = one_seed
+    assert "(no interval)" in (folder / "comparison.md").read_text()
+    assert "not distinguishable from random with 1 seed" in str(comparison)
+    assert "Infinity" not in (folder / "comparison.json").read_text()
+    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    report = write_report(
+        select_diverse(mixed_pool(4), 2, rule=Random()), folder.parent / "r", run=folder.parent
+    )
+    assert "one seed: no interval" in report.read_text()
+
+
+def test_the_left_out_are_said_once(tiny, tmp_path):
+    rows = pool([(ASKED, [b"x" if i == 3 else png(i)]) for i in range(6)])
+    message = "1 of 6 picked rows are left out of the fine-tunes: {'image_error': 1}, row 3: image_error"
+    with pytest.warns(UserWarning, match=message):
+        compared(rows, tmp_path, tiny("llava").folder, selections={"any": Random()}, budgets=[6], matched=[])
+
+
+def test_a_stale_trial_is_found_before_another_one_begins(untrained, one_seed, tiny):
+    _, folder = one_seed
+    args = training(folder, learning_rate=0.5)
+    rows = pool([(ASKED, [b"x" if i == 3 else png(i)]) for i in range(8)])
+    with pytest.raises(StaleRunError, match=r"learning_rate: 0.01 then, 0.5 now"):
+        compared(rows, folder, tiny("llava").folder, selections={"any": Random()}, budgets=[5, 8], args=args)
+
+
+@pytest.mark.parametrize("scores", [float("nan"), [], [[1.0]]], ids=["nan", "none", "table"])
+def test_scores_that_are_none_are_refused(scores):
+    with pytest.raises(ValueError, match="expected a finite number a row from the evaluation 'odd'"):
+        trials.finite(scores, "odd")
+
+
+def test_two_selections_of_one_name_are_refused_on_the_command_line(scored_pool, tiny, tmp_path, capsys):
+    scored_pool.save_to_disk(tmp_path / "pool")
+    flags = ["--dataset_name", str(tmp_path / "pool"), "--eval_dataset_name", str(tmp_path / "pool")]
+    flags += ["--selections", "a=TopScore", "a=Random", "--model_name_or_path", "m", "--use_cpu", "true"]
+    assert main(["compare", *flags, "--output_dir", str(tmp_path / "out")]) == 2
+    assert "selections: expected different names, got ['a', 'a']" in capsys.readouterr().err

@@ -1,0 +1,219 @@
+"""Trials that go on where they stopped, and what is said of them; on a model that learns nothing."""
+
+import json
+
+import numpy as np
+import pytest
+from pools import mixed_pool
+from trainings import models, training
+
+from hf_vitselect import select_diverse
+from hf_vitselect.errors import LayoutError, StaleRunError
+from hf_vitselect.evaluation.compare import Method, compare, parse_method
+from hf_vitselect.evaluation.held_out import ExactMatch, LogLikelihood
+from hf_vitselect.rules import NeighborPenalty, Random, TopScore
+from hf_vitselect.selection.selection import Selection
+
+ROWS = 8
+
+
+def half(model):
+    """A single score, as a benchmark's harness gives."""
+    return 0.5
+
+
+def compared(pool, tiny, folder, selections=None, **changes):
+    held_out = mixed_pool(6, seed=900)
+    evaluations = {
+        "log-likelihood": LogLikelihood(held_out),
+        "exact match": ExactMatch(held_out),
+        "half": half,
+    }
+    selections = selections or {"top": TopScore(), "mine": select_diverse(pool, 5, rule=Random(), seed=9)}
+    options = {"budgets": [ROWS], "seeds": 2, "args": training(folder), "columns": ["kind"]}
+    options["matched"] = ["top"] if "top" in selections else []
+    return compare(pool, selections, tiny("llava").folder, evaluations, folder, **{**options, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(scored_pool, tiny, tmp_path_factory):
+    """A comparison: what was returned, its folder, and when its models were made."""
+    folder = tmp_path_factory.mktemp("compare")
+    return compared(scored_pool, tiny, folder), folder, models(folder)
+
+
+def test_a_line_for_each_method_and_size(finished):
+    comparison, _, made = finished
+    lines = [(line.method, line.rows) for line in comparison.lines["exact match"]]
+    top = [("random", ROWS), ("top", ROWS), ("random, lengths of top", ROWS)]
+    assert lines == [*top, ("random", 5), ("mine", 5)]
+    assert len(made) == 2 * len(lines)
+    assert all(len(line.means) == 2 and line.tokens > 0 for line in comparison.lines["half"])
+
+
+def test_random_rows_are_other_ones_for_each_seed_and_have_a_score(finished, scored_pool):
+    folder = finished[1] / "trials"
+    first, second = (
+        Selection.load_from_disk(folder / f"random/{ROWS}_rows/seed_{seed}/subset") for seed in (0, 1)
+    )
+    assert set(first.indices) != set(second.indices)
+    assert {3, 17}.isdisjoint({*first.indices, *second.indices})
+    mine = Selection.load_from_disk(folder / "mine/5_rows/seed_0/subset")
+    assert mine.row_ids == select_diverse(scored_pool, 5, rule=Random(), seed=9).row_ids
+
+
+def test_matched_rows_have_the_selection_s_lengths(finished):
+    *lengths, _ = [row for row in finished[0].make_up[ROWS] if row["rows"].startswith("response_characters")]
+    assert all(row["top"] == row["random, lengths of top"] for row in lengths)
+
+
+def test_scores_are_the_model_s(finished):
+    comparison, folder, _ = finished
+    model = folder / "trials/top" / f"{ROWS}_rows" / "seed_1/model"
+    line = next(line for line in comparison.lines["log-likelihood"] if line.method == "top")
+    assert line.means[1] == pytest.approx(np.mean(LogLikelihood(mixed_pool(6, seed=900))(str(model))))
+
+
+def test_table_verdicts_and_plot_are_left(finished):
+    comparison, folder, _ = finished
+    text = (folder / "comparison.md").read_text()
+    assert text == f"{comparison}\n"
+    for part in (
+        "| less random",
+        "| kind: caption",
+        "not distinguishable from random with 2 seeds",
+        "Overlap",
+    ):
+        assert part in text
+    assert "one score a model does not tell" in text.split("## half")[1]
+    assert json.loads((folder / "comparison.json").read_text())["lines"]["half"][0]["means"] == [0.5, 0.5]
+    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_call_trains_nothing_again_and_more_seeds_train_more(finished, scored_pool, tiny):
+    comparison, folder, made = finished
+    assert str(compared(scored_pool, tiny, folder)) == str(comparison)
+    assert models(folder) == made
+    compared(scored_pool, tiny, folder, {"top": TopScore()}, seeds=3)
+    assert {path: time for path, time in models(folder).items() if path in made} == made
+    assert len(models(folder)) == len(made) + 3
+
+
+def test_a_killed_comparison_goes_on(scored_pool, tiny, tmp_path):
+    deadly = {"seed_1"}
+
+    def die(model):
+        if any(seed in model for seed in deadly):
+            raise KeyboardInterrupt
+        return [0.0, 1.0]
+
+    options = {"budgets": [3], "seeds": 2, "args": training(tmp_path), "matched": []}
+    call = (scored_pool, {"top": TopScore()}, tiny("llava").folder)
+    with pytest.raises(KeyboardInterrupt):
+        compare(*call, {"die": die}, tmp_path, **options)
+    made = models(tmp_path)
+    assert len(made) == 3
+    deadly.clear()
+    compare(*call, {"die": die}, tmp_path, **options)
+    assert len(models(tmp_path)) == 4
+    assert made.items() <= models(tmp_path).items()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"args": {"learning_rate": 0.5}}, r"args.learning_rate: 0.01 then, 0.5 now"),
+        ({"selections": {"top": TopScore(lowest=True)}}, r"rule.lowest: False then, True now"),
+        ({"scores": True}, r"columns.necessity"),
+    ],
+    ids=["training", "rule", "scores"],
+)
+def test_other_settings_are_refused_by_name(changes, message, finished, scored_pool, tiny):
+    folder, pool = finished[1], scored_pool
+    if changes.pop("scores", None):
+        pool = pool.remove_columns("necessity").add_column("necessity", np.arange(40.0).tolist())
+    if "args" in changes:
+        changes["args"] = training(folder, **changes["args"])
+    with pytest.raises(StaleRunError, match=message):
+        compared(pool, tiny, folder, **{"selections": {"top": TopScore()}, **changes})
+
+
+def test_processes_give_what_one_gives(finished, scored_pool, tiny, tmp_path):
+    alone = [line for line in finished[0].lines["log-likelihood"] if line.rows == ROWS]
+    held_out = {"log-likelihood": LogLikelihood(mixed_pool(6, seed=900))}
+    options = {"budgets": [ROWS], "seeds": 2, "args": training(tmp_path), "matched": ["top"], "processes": 2}
+    found = compare(scored_pool, {"top": TopScore()}, tiny("llava").folder, held_out, tmp_path, **options)
+    for one, other in zip(found.lines["log-likelihood"], alone, strict=True):
+        np.testing.assert_allclose(one.means, other.means, atol=1e-5)
+
+
+def test_full_data_is_a_line_of_its_own(scored_pool, tiny, tmp_path):
+    found = compared(
+        scored_pool,
+        tiny,
+        tmp_path,
+        {"net": Method(TopScore(), by="necessity")},
+        full=True,
+        seeds=1,
+    ).lines["log-likelihood"]
+    assert [(line.method, line.rows) for line in found] == [
+        ("full data", 38),
+        ("random", ROWS),
+        ("net", ROWS),
+    ]
+    assert found[0].of_full == 1
+    assert found[0].verdict == ""
+    assert "not distinguishable from random with 1 seed" in found[2].verdict
+
+
+def test_a_selection_of_another_pool_is_refused(scored_pool, tiny, tmp_path):
+    other = select_diverse(scored_pool.select(range(20)), 5, rule=Random())
+    with pytest.raises(LayoutError, match="'mine' is of another one"):
+        compared(scored_pool, tiny, tmp_path, {"mine": other})
+
+
+@pytest.mark.parametrize("names", [["random"], ["full data"], ["a b", "a_b"]])
+def test_names_whose_folders_are_taken_are_refused(names, scored_pool, tiny, tmp_path):
+    with pytest.raises(ValueError, match="expected other names"):
+        compared(scored_pool, tiny, tmp_path, dict.fromkeys(names, TopScore()))
+
+
+def test_an_unknown_name_in_matched_is_refused(scored_pool, tiny, tmp_path):
+    with pytest.raises(ValueError, match=r"matched: expected some of \['top'\], got \['typo'\]"):
+        compared(scored_pool, tiny, tmp_path, {"top": TopScore()}, matched=["typo"])
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "method"),
+    [
+        ("TopScore", "TopScore", Method(TopScore(), by="x")),
+        ("easy=TopScore(lowest=True)", "easy", Method(TopScore(lowest=True), by="x")),
+        (
+            "NeighborPenalty(gamma=0.5)",
+            "NeighborPenalty(gamma=0.5)",
+            Method(NeighborPenalty(gamma=0.5), by="x"),
+        ),
+        (
+            "net=NeighborPenalty(by='net', over='clip')",
+            "net",
+            Method(NeighborPenalty(), by="net", over="clip"),
+        ),
+    ],
+    ids=["bare", "named", "arguments", "columns"],
+)
+def test_methods_from_flags(text, name, method):
+    assert parse_method(text, "x") == (name, method)
+
+
+@pytest.mark.parametrize(
+    "text", ["Best", "TopScore(high=1)", "TopScore(", "no/folder", "Rule", "TopScore(lowest=x)"]
+)
+def test_flags_that_are_no_method_are_refused(text):
+    with pytest.raises(ValueError, match="expected a rule such as"):
+        parse_method(text, "x")
+
+
+def test_a_selection_s_folder_is_a_method(scored_pool, tmp_path):
+    select_diverse(scored_pool, 3, rule=Random()).save_to_disk(tmp_path / "mine")
+    name, selection = parse_method(str(tmp_path / "mine"), "x")
+    assert (name, len(selection)) == ("mine", 3)

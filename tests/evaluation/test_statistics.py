@@ -1,0 +1,118 @@
+"""An interval that seeds and rows make, and that calls noise noise."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hf_vitselect.evaluation.statistics import bootstrap, difference, jaccard
+
+SEEDS, ROWS = 3, 60
+
+
+def models(rng, spread, rows=ROWS, shift=0.0, hard=None):
+    """Scores of models that differ by chance alone: of seeds, of rows, and of rows in each model."""
+    hard = np.zeros(rows) if hard is None else hard
+    noise = 0.2 * rng.standard_normal((SEEDS, rows))
+    return shift + hard + spread * rng.standard_normal((SEEDS, 1)) + noise
+
+
+def false_positives(draw, trials):
+    found = [difference(*draw(), replicates=200, seed=i).verdict for i in range(trials)]
+    return 1 - found.count("not distinguishable") / trials
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.03, 0.3], ids=["rows", "both", "seeds"])
+def test_noise_is_rarely_called_a_difference_with_three_seeds(spread):
+    rng = np.random.default_rng(0)
+
+    def draw():
+        hard = 0.4 * rng.standard_normal(ROWS)
+        return models(rng, spread, hard=hard), models(rng, spread, hard=hard)
+
+    # 5 of 100 are allowed: more than 27 of 300 would happen once in a thousand such tests.
+    assert false_positives(draw, 300) < 0.09
+
+
+@pytest.mark.parametrize("times", [1, 5], ids=["even", "uneven"])
+def test_noise_of_single_scores_too(times):
+    rng = np.random.default_rng(0)
+    found = false_positives(lambda: (times * rng.standard_normal(3), rng.standard_normal(3)), 600)
+    assert found < 0.08
+
+
+def test_of_many_comparisons_hardly_any_finds_noise():
+    rng = np.random.default_rng(0)
+    tables, six = 0, {"comparisons": 6, "replicates": 200}
+    for _ in range(200):
+        random = rng.standard_normal(3)
+        found = {difference(rng.standard_normal(3), random, **six).verdict for _ in range(6)}
+        tables += found != {"not distinguishable"}
+    assert tables / 200 < 0.09
+
+
+@pytest.mark.parametrize(
+    ("shift", "verdict"), [(-0.5, "worse"), (0.5, "better"), (0.0, "not distinguishable")]
+)
+def test_a_large_difference_is_found_with_three_seeds(shift, verdict):
+    rng = np.random.default_rng(1)
+    assert difference(models(rng, 0.03, shift=shift), models(rng, 0.03)).verdict == verdict
+
+
+def test_single_scores_give_welch_s_interval():
+    one, other = np.array([0.52, 0.55, 0.53, 0.58]), np.array([0.50, 0.49, 0.53])
+    found = difference(one, other)
+    welch = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    np.testing.assert_allclose([found.low, found.high], [welch.low, welch.high], atol=0.002)
+    assert found.rows_p is None
+
+
+def test_the_bootstrap_has_the_variance_of_seeds_and_rows():
+    rng = np.random.default_rng(2)
+    one, other = rng.random((4, 200)), rng.random((3, 200))
+    seeds = one.mean(1).var(ddof=1) / 4 + other.mean(1).var(ddof=1) / 3
+    rows = (one.mean(0) - other.mean(0)).var(ddof=1) / 200
+    found = bootstrap(one, other, rng, replicates=4000).var(ddof=1)
+    # Each model's rows are drawn too, which the seeds' variance has in it once more.
+    assert seeds + 0.8 * rows < found < 1.3 * (seeds + 2 * rows)
+
+
+def test_the_paired_test_sees_what_single_means_hide():
+    rng = np.random.default_rng(3)
+    hard = rng.standard_normal(500)
+    noise = 0.02 * rng.standard_normal((2, 3, 500))
+    found = difference(hard + 0.01 + noise[0], hard + noise[1])
+    assert found.rows_p < 1e-6
+    assert found.verdict == "better"
+
+
+def test_more_comparisons_widen_the_interval():
+    rng = np.random.default_rng(4)
+    one, other = models(rng, 0.05), models(rng, 0.05)
+    alone, among = difference(one, other), difference(one, other, comparisons=10)
+    assert among.low < alone.low < alone.high < among.high
+    assert among.level == pytest.approx(0.995)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(np.ones((1, 9)), np.zeros((3, 9))), (np.full(3, 0.6), np.full(3, 0.5))],
+    ids=["one-seed", "equal-single-scores"],
+)
+def test_nothing_is_claimed_where_nothing_tells_the_noise(one, other):
+    found = difference(one, other)
+    assert found.verdict == "not distinguishable"
+    assert np.isinf([found.low, found.high]).all()
+
+
+def test_equal_scores_are_not_different():
+    found = difference(np.ones((3, 9)), np.ones((3, 9)))
+    assert (found.mean, found.low, found.high, found.rows_p) == (0, 0, 0, 1)
+
+
+def test_other_rows_are_refused():
+    with pytest.raises(ValueError, match=r"of the same rows, got \(3, 9\) and \(3, 8\)"):
+        difference(np.ones((3, 9)), np.ones((3, 8)))
+
+
+def test_jaccard():
+    assert jaccard(np.array([1, 2, 3]), np.array([3, 4])) == 0.25

@@ -1,0 +1,163 @@
+"""No name of a folder of this machine reaches the Hub: every byte that was uploaded is looked at."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hub_server import HubServer, run_client
+from pools import png
+from tiny import ARCHITECTURES, save
+from tiny_embedders import save_clip
+
+from hf_vitselect.data.provenance import without_folders
+from hf_vitselect.report.recipe_facts import without_places
+from hf_vitselect.report.run_record import published_config
+
+
+def push_everything() -> dict[str, Any]:
+    import os
+    from pathlib import Path
+
+    import torch
+    from datasets import load_dataset
+    from peft import LoraConfig
+    from trl import SFTConfig
+
+    from hf_vitselect import ClipEmbedding, NecessityScorer, push_to_hub, score, select_diverse
+    from hf_vitselect.report import write_report
+    from hf_vitselect.rules import NeighborPenalty
+    from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
+
+    torch.set_num_threads(1)
+    home = Path(os.environ["HF_HOME"])
+    pool = load_dataset("json", data_files=str(home / "pool" / "pool.json"), split="train")
+    scorers = [NecessityScorer(str(home / "seed")), ClipEmbedding(str(home / "clip"))]
+    scored = score(pool, scorers, home / "run" / "score")
+    selection = select_diverse(scored.remove_columns("folder"), 3, rule=NeighborPenalty())
+    push_to_hub(selection, "tester/rows", run=home / "run")
+    write_report(selection, home / "report", run=home / "run")
+    picked = select_diverse(scored, 2, rule=NeighborPenalty(), include=selection.row_ids[:1])
+    push_to_hub(picked, "tester/indices", publish="indices", run=home / "run")
+    options = {"max_steps": 1, "use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+    for name, peft in (("full", None), ("lora", LoraConfig(target_modules=["q_proj"]))):
+        args = SFTConfig(
+            str(home / name), hub_model_id=f"tester/{name}", report_to="none", max_length=None, **options
+        )
+        trainer = SelectionSFTTrainer(str(home / "seed"), selection=selection, args=args, peft_config=peft)
+        trainer.train()
+        trainer.push_to_hub()
+        (home / name / "card.md").write_text((home / name / "README.md").read_text())
+    left = {name: sorted(path.name for path in (home / name).iterdir()) for name in ("full", "lora")}
+    adapter = json.loads((home / "lora" / "adapter_config.json").read_text())
+    args = SFTConfig(str(home / "s"), hub_model_id="tester/s", push_to_hub=True, report_to="none", **options)
+    args.max_length = None
+    train_seed_model(pool, str(home / "seed"), 2, args)
+    again = load_dataset("tester/rows", split="train")
+    return {
+        "left": left,
+        "base": adapter["base_model_name_or_path"],
+        "size": again[0]["image"].size,
+        "report": (home / "report" / "index.html").read_text(),
+    }
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The client's HF_HOME: a pool whose images are files, models, and the record of a run."""
+    folder = tmp_path_factory.mktemp("home_of_jane")
+    save(ARCHITECTURES["llava"], folder / "seed")
+    save_clip(folder / "clip")
+    (folder / "pool").mkdir()
+    rows = []
+    for i in range(6):
+        (folder / "pool" / f"{i}.png").write_bytes(png(i))
+        image, kind = str(folder / "pool" / f"{i}.png"), str(folder / "pool" / "ab"[i % 2] / "all")
+        rows.append({"prompt": f"what? {i}", "completion": "red " * (i + 1), "image": image, "folder": kind})
+    rows[5]["image"] = str(folder / "pool" / "gone.png")
+    (folder / "pool" / "pool.json").write_text(json.dumps(rows))
+    (folder / "run").mkdir()
+    listed = f"{folder}/a.json,{folder}/b.json"
+    run = f"score:\n  dataset_name: {folder}/pool/pool.json\n  judge: '{listed}'\n  cache: ~/jane/cache\n"
+    (folder / "run" / "run.yaml").write_text(run)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saw(hub: HubServer, home: Path) -> dict[str, Any]:
+    return run_client(push_everything, hub.url, home)
+
+
+def parts(content: bytes) -> Iterator[bytes]:
+    """A file, what is packed in it, and the cells of its tables."""
+    yield content
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            yield from (packed.read(name) for name in packed.namelist())
+    if content.startswith(b"PAR1"):
+        table = pq.read_table(io.BytesIO(content))
+        yield repr((table.schema, table.schema.metadata, table.to_pylist())).encode()
+
+
+@pytest.mark.parametrize(
+    "repository", ["datasets/rows", "datasets/indices", "models/full", "models/lora", "models/s"]
+)
+def test_no_folder_reaches_the_hub(saw: dict[str, Any], hub: HubServer, home: Path, repository: str) -> None:
+    kind, _, name = repository.partition("/")
+    stored = hub.repo(kind, f"tester/{name}")
+    assert "jane" not in json.dumps(stored)
+    paths = {path: file for commit in stored["commits"] for path, file in commit["files"].items()}
+    assert len(paths) > 4
+    assert not {"training_args.bin", "runs"} & {path.partition("/")[0] for path in paths}
+    for path, file in paths.items():
+        for part in parts(hub.read(file)):
+            assert b"home_of_jane" not in part, path
+            assert b"jane" not in part, path
+
+
+def test_the_images_came_along(saw: dict[str, Any], hub: HubServer) -> None:
+    assert saw["size"] == [16, 16]
+    rows = hub.commit("datasets", "tester/rows")["files"]
+    (table,) = (pq.read_table(io.BytesIO(hub.read(rows[path]))) for path in rows if path.startswith("data/"))
+    assert {cell["path"][1:] for cell in table["image"].to_pylist()} == {".png"}
+
+
+def test_what_stays_is_as_it_was(saw: dict[str, Any], home: Path) -> None:
+    assert saw["base"] == str(home / "seed")
+    assert all("training_args.bin" in names for names in saw["left"].values())
+    assert "jane" not in saw["report"]
+
+
+PLACES = {
+    "/home/me/seed": "seed",
+    "C:\\Users\\me\\seed": "seed",
+    "~/models/seed/": "seed",
+    "\\\\server\\share\\seed": "seed",
+    "no file at '/home/me/My Images/a.png'": "no file at 'a.png'",
+    "/data/a.json,/data/b.json": "b.json",
+    "see file:///home/me/a.png": "see a.png",
+    "llava-hf/llava-1.5-7b-hf": "llava-hf/llava-1.5-7b-hf",
+    "https://x.org/a/b": "https://x.org/a/b",
+    "and/or, 1/2, </code></li>": "and/or, 1/2, </code></li>",
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), PLACES.items(), ids=PLACES)
+def test_places_are_named_by_their_last_part(text: str, expected: str) -> None:
+    assert without_places({"a": [{"b": text}], "n": 1}) == {"a": [{"b": expected}], "n": 1}
+    assert without_folders(f"- {expected}") == f"- {expected}"
+    assert "/me" not in published_config(json.dumps({"a": text}))
+
+
+def test_relative_folders_of_models_too() -> None:
+    inner = {"model": "runs/x/seed", "digest": "0", "base": {"model": "../b/base", "digest": "1"}}
+    outer = {"scorers": [{"of": {"model": "runs/x/seed", "processor": "p/q", "identity": inner}}]}
+    found = without_places(outer)["scorers"][0]["of"]
+    assert (found["model"], found["processor"]) == ("seed", "q")
+    assert (found["identity"]["model"], found["identity"]["base"]["model"]) == ("seed", "base")
+    hub = {"model": "me/seed", "identity": {"model": "me/seed", "commit": "0"}}
+    assert without_places(hub) == hub

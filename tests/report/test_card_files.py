@@ -1,0 +1,136 @@
+"""Whole cards, compared with those in tests/golden; GOLDEN=write writes them anew, to be reviewed."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from pools import assistant, png, pool, user
+
+from hf_vitselect.report import RunRecord, card_files, dataset_card, html_page, model_section, unfinished_card
+from hf_vitselect.selection.selection import Selection
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def selection() -> Selection:
+    """Six rows of eight, with everything that a card can speak of; nothing of it depends on this machine."""
+    rows = pool(
+        [([user(f"what colour is it? {i}", 1), assistant("red " * i + "*")], [png(i)]) for i in range(8)]
+    )
+    indices = np.array([7, 2, 6, 5, 3, 4])
+    necessity = [0.5, None, 2.5, 1.5, 0.25, 3.0, 4.0, 8.0]
+    rank = [None if i not in indices else indices.tolist().index(i) for i in range(8)]
+    scores = Dataset.from_dict(
+        {
+            "row_id": [f"{min(i, 6):064x}-{i // 7}" for i in range(8)],
+            "necessity": necessity,
+            "necessity_status": ["ok" if value else "image_error" for value in necessity],
+            "response_tokens": [2, None, 4, 8, 8, 16, 40, 40],
+            "selected": [place is not None for place in rank],
+            "rank": rank,
+        }
+    )
+    seed = {"model": "seed", "digest": "d" * 64}
+    clip = {"model": "openai/clip-vit-large-patch14", "commit": "c" * 40}
+    recipe = {
+        "format": 1,
+        "source": {
+            "repo_id": "lab/pool",
+            "commit": "a" * 40,
+            "name": "pool",
+            "config": "default",
+            "split": "train",
+            "license": "cc-by-nc-4.0",
+            "language": ["en", "de"],
+        },
+        "fingerprint": "f" * 64,
+        "rows": 8,
+        "selected": 6,
+        "by": "necessity",
+        "over": "embedding",
+        "scorers": [
+            {
+                "scorer": "NecessityScorer",
+                "column": "necessity",
+                "model": "seed",
+                "identity": seed,
+                "version": 1,
+            },
+            {"scorer": "ClipEmbedding", "column": "embedding", "model": clip["model"], "identity": clip},
+        ],
+        "diversity": {
+            "mean_nearest_cosine": 0.5,
+            "mean_nearest_cosine_random": 0.75,
+            "coverage_radius": 0.375,
+            "coverage_radius_random": 0.25,
+        },
+        "make_up": {
+            "kind": [{"value": "caption", "pool": 5, "subset": 4}, {"value": None, "pool": 3, "subset": 2}],
+            "a|b": [{"value": f"<b>{i}", "pool": 1, "subset": int(i < 6)} for i in range(14)],
+        },
+        "budget": 0.75,
+        "dropped": {"image_error": 1},
+        "dropped_reasons": {"image_error": "12 bytes that do not decode: <b>no</b> *PNG*"},
+        "rule": {"rule": "NeighborPenalty", "gamma": 1.0, "neighbors": 10, "rescale": None},
+        "included": {"rows": 2, "digest": "b" * 64, "recipe": {"rule": {"rule": "Random"}, "scorers": []}},
+        "excluded": {"rows": 1, "digest": "0" * 64},
+        "balance": {"column": "kind", "quota": "uniform"},
+        "a key of later": [{"x": 1}],
+        "seed": 0,
+        "versions": {"hf_vitselect": "0.1.0", "datasets": "5.2.0"},
+        "published": {"repo_id": "me/subset", "commit": "e" * 40},
+    }
+    subset = rows.add_column("necessity", necessity).select(indices)
+    return Selection(subset, indices, np.arange(6, 0, -1) / 4, scores, recipe)
+
+
+RUN = RunRecord(
+    config="select:\n  budget: 0.75\n",
+    cost=[
+        {"stage": "score", "seconds": 12.5, "tokens": 12345, "device": "cpu"},
+        {"stage": "select_0", "seconds": 0.1},
+    ],
+    comparison=[
+        {"method": "subset", "rows": 6, "mean": 0.5, "less random": "-0.125 (-0.250 to +0.000)"},
+        {"method": "random", "rows": 6, "mean": 0.625},
+    ],
+)
+
+
+def cards(selection: Selection) -> dict[str, str]:
+    plots = {"scores.png": b"", "make_up.png": b"", "lengths.png": b""}
+    rows = card_files(selection, plots, repo_id="me/subset", run=RUN)
+    indices = card_files(selection, plots, repo_id="me/subset", publish="indices")
+    metrics = {"train_loss": 1.25, "eval_loss": 1.5}
+    return {
+        "rows.md": rows["README.md"].decode(),
+        "indices.md": indices["README.md"].decode(),
+        "local.md": dataset_card(selection),
+        "unfinished.md": unfinished_card(selection, "me/subset"),
+        "model.md": model_section(selection, base_model="llava-hf/llava-1.5-7b-hf", metrics=metrics),
+        "rows.html": html_page(rows["README.md"].decode(), {}),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["rows.md", "indices.md", "local.md", "unfinished.md", "model.md", "rows.html"]
+)
+def test_card_is_the_golden_one(name: str, selection: Selection) -> None:
+    card = cards(selection)[name]
+    if os.environ.get("GOLDEN") == "write":
+        (GOLDEN / name).write_text(card, "utf-8")
+    assert card == (GOLDEN / name).read_text("utf-8")
+
+
+def test_files_of_a_card(selection: Selection) -> None:
+    whole = card_files(selection, {"scores.png": b"png"}, run=RUN)
+    assert set(whole) == {
+        *("README.md", "recipe.json", "picks.json", "run.yaml", "plots/scores.png"),
+        *("examples/top.jpg", "examples/median.jpg", "examples/lowest.jpg"),
+    }
+    assert all(
+        whole[f"examples/{place}.jpg"].startswith(b"\xff\xd8") for place in ("top", "median", "lowest")
+    )

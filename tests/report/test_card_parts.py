@@ -1,0 +1,111 @@
+"""The parts of a card: licences, examples, a run's record."""
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+from pools import assistant, encode, pool, stripes, user
+
+from hf_vitselect.report import RunRecord, hub_licence, licence_names, licence_warnings
+from hf_vitselect.report.example_rows import examples
+from hf_vitselect.report.run_record import published_config
+from hf_vitselect.rules import Random, TopScore
+from hf_vitselect.selection.selection import select_diverse
+
+
+@pytest.mark.parametrize(
+    ("name", "forbidden"),
+    [
+        ("cc-by-nc-4.0", ["commercial"]),
+        ("CC BY-NC-ND 4.0", ["commercial", "derivatives"]),
+        ("cc-by-nd-4.0", ["derivatives"]),
+        ("For non-commercial research", ["commercial"]),
+        ("No Derivatives", ["derivatives"]),
+        ("cc-by-sa-4.0", []),
+        ("apache-2.0", []),
+        ("openrail and friends", []),
+    ],
+)
+def test_what_a_licence_forbids(name: str, forbidden: list[str]) -> None:
+    warnings = licence_warnings([name])
+    assert len(warnings) == len(forbidden)
+    assert all(word in warning for word, warning in zip(forbidden, warnings, strict=True))
+
+
+def test_licence_names_for_the_hub() -> None:
+    assert licence_names({"license": ["MIT", "cc-by-4.0"]}) == ["MIT", "cc-by-4.0"]
+    assert hub_licence(["MIT"]) == "mit"
+    assert hub_licence(["MIT", "Ask us first"]) == ["mit", "other"]
+    assert hub_licence(licence_names({"license": None})) is None
+
+
+def test_examples_are_the_best_the_middle_and_the_worst() -> None:
+    rotated = stripes(400, 200).getexif()
+    rotated[0x0112] = 6
+    rotated[0x010E] = "a secret note"
+    pictures = [encode(stripes(400, 200, seed=i), "JPEG", exif=rotated) for i in range(5)]
+    pictures[1] = b"no picture"
+    rows = pool([([user(f"q{i}", 1), assistant(f"a{i}")], [picture]) for i, picture in enumerate(pictures)])
+    rows = rows.add_column("necessity", [3.0, 1.0, 5.0, 2.0, 4.0])
+    shown = examples(select_diverse(rows, 5, rule=TopScore()))
+    assert [(each.place, each.score, each.question) for each in shown] == [
+        ("top", 5.0, "q2"),
+        ("median", 3.0, "q0"),
+        ("lowest", 1.0, "q1"),
+    ]
+    assert shown[2].thumbnail is None
+    assert shown[0].thumbnail is not None
+    assert b"secret" not in shown[0].thumbnail
+    with Image.open(io.BytesIO(shown[0].thumbnail)) as thumbnail:
+        assert thumbnail.size == (96, 192)
+        assert not thumbnail.getexif()
+
+
+def test_one_row_is_one_example() -> None:
+    rows = pool([([user("q"), assistant("a")], [])])
+    selection = select_diverse(rows, 1, rule=Random())
+    (only,) = examples(selection)
+    assert (only.place, only.score, only.thumbnail) == ("top", None, None)
+    assert examples(replace(selection, recipe={**selection.recipe, "by": "gone"})) == [only]
+
+
+def test_a_run_is_published_without_secrets_and_folders() -> None:
+    config = {
+        "seed": {
+            "hub_token": "hf_x",
+            "eos_token": "</s>",
+            "dataset_name": "/home/me/pool",
+            "model_name_or_path": "a/b",
+        },
+        "score": {"judge_api_key_env": "KEY", "api_key": "sk", "rows": 3},
+        "select": {"given": ["C:\\Users\\me\\x", "~/y"]},
+    }
+    assert yaml.safe_load(published_config(yaml.safe_dump(config))) == {
+        "seed": {"eos_token": "</s>", "dataset_name": "pool", "model_name_or_path": "a/b"},
+        "score": {"judge_api_key_env": "KEY", "rows": 3},
+        "select": {"given": ["x", "y"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"), [(1, "+0.250 (one seed: no interval)"), (2, "+0.250 (no interval)")]
+)
+def test_a_comparison_without_an_interval_says_so(seeds: int, words: str, tmp_path: Path) -> None:
+    line = {"method": "mine", "rows": 2, "means": [0.5] * seeds, "matched": None}
+    line["random"] = {"mean": 0.25, "low": None, "high": None}
+    (tmp_path / "compare").mkdir()
+    (tmp_path / "compare" / "comparison.json").write_text(json.dumps({"lines": {"exact match": [line]}}))
+    assert [row["less random"] for row in RunRecord.read(tmp_path).comparison] == [words]
+
+
+def test_a_folder_that_no_run_has_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("[1]")
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(FileNotFoundError, match="without any record of one"):
+        RunRecord.read(tmp_path)
+    with pytest.raises(FileNotFoundError, match="the folder of a run"):
+        RunRecord.read(tmp_path / "nowhere")

@@ -1,0 +1,148 @@
+"""Scorers that share a measurement: what is measured for whom, and when they may."""
+
+from typing import ClassVar
+
+import pytest
+from datasets import Features, Value
+from datasets.fingerprint import Hasher
+from pools import assistant, pool, user
+
+from hf_vitselect.errors import RowError
+from hf_vitselect.scorers.base.scorer import Scorer
+from hf_vitselect.scorers.base.shared_forward import Joined, MeasuringScorer, join
+from hf_vitselect.scorers.base.views import whole
+
+ROWS = pool([([user(text), assistant("x" * 10)], []) for text in ("a", "bb", "no", "bad")])
+
+
+def backwards(row):
+    """A view that the row "no" has not."""
+    if row.turns[0].text == "no":
+        raise RowError("too_long", "no such view")
+    return type(row)(row.turns[::-1])
+
+
+class Length(MeasuringScorer):
+    """The characters of the views; the model does not like the row "bad"."""
+
+    signal = "length"
+    asked: ClassVar[list] = []
+
+    def __init__(self, model, *, column=None, unit=1):
+        super().__init__(model, column=column)
+        self.unit = unit
+
+    @property
+    def values(self):
+        return Features({self.column: Value("int32")})
+
+    def measure(self, rows):
+        Length.asked.append([row if isinstance(row, RowError) else row.transcript for row in rows])
+        return [self._measured(row) for row in rows]
+
+    def _measured(self, row):
+        if isinstance(row, RowError):
+            return row
+        text = row.transcript
+        return RowError("bad_row", "bad") if text == "USER: bad ASSISTANT: " + "x" * 10 else len(text)
+
+    def row_values(self, results):
+        return (sum(results.values()),)
+
+
+class Twice(Length):
+    """Both views."""
+
+    signal = "twice"
+    views = (whole, backwards)
+
+
+class Other(Length):
+    """Measures in its own way."""
+
+    def measure(self, rows):
+        return [0] * len(rows)
+
+
+@pytest.fixture
+def model(tmp_path):
+    (tmp_path / "weights").write_text("x")
+    Length.asked.clear()
+    return str(tmp_path)
+
+
+def texts(calls):
+    return [[row.status if isinstance(row, RowError) else row for row in call] for call in calls]
+
+
+def test_a_row_without_one_of_its_views_is_not_measured_at_all(model):
+    scored = ROWS.map(Twice(model), batched=True)
+    answer = "ASSISTANT: " + "x" * 10
+    assert texts(Length.asked) == [
+        [f"USER: a {answer}", f"USER: bb {answer}", "too_long", f"USER: bad {answer}"],
+        [f"{answer} USER: a", f"{answer} USER: bb", "too_long", f"{answer} USER: bad"],
+    ]
+    assert scored["twice_status"][:] == ["ok", "ok", "too_long", "bad_row"]
+    assert scored["twice"][:] == [58, 60, None, None]
+
+
+@pytest.mark.parametrize("kinds", [(Length, Twice), (Twice, Length)], ids=["as is", "turned round"])
+def test_joined_scorers_measure_each_view_once_for_whoever_wants_it(model, kinds):
+    alone = {kind: ROWS.map(kind(model), batched=True) for kind in kinds}
+    Length.asked.clear()
+    (joined,) = join([kind(model) for kind in kinds])
+    scored = ROWS.map(joined, batched=True)
+    views = texts(Length.asked)
+    assert len(views) == 2
+    assert "too_long" not in views[0]  # Length wants it
+    assert views[1][2] == "too_long"
+    for kind, mapped in alone.items():
+        for name in kind(model).features:
+            assert scored[name][:] == mapped[name][:]
+    assert scored.features == Features({**ROWS.features, **joined.features})
+
+
+def test_scorers_are_joined_where_the_first_of_them_stands(model):
+    one, other, two = Length(model), Other(model, column="other"), Twice(model)
+    joined, alone = join([one, other, two])
+    assert isinstance(joined, Joined)
+    assert joined.scorers == (one, two)
+    assert alone is other
+
+
+def test_a_scorer_alone_stays_as_it_is(model):
+    scorer = Length(model)
+    assert join([scorer]) == [scorer]
+    assert join([]) == []
+
+
+def test_only_equal_settings_weights_and_code_share(model, tmp_path):
+    scorer = Length(model)
+    folder = tmp_path / "another"
+    folder.mkdir()
+    (folder / "weights").write_text("y")
+    assert scorer.shares_with(Length(model, column="x"))
+    assert scorer.shares_with(Twice(model))
+    assert not scorer.shares_with(Length(model, unit=2))
+    assert not scorer.shares_with(Length(folder))
+    assert not scorer.shares_with(Other(model))
+    plain = type("Plain", (Scorer,), {"values": Features(), "score_rows": len})(column="plain")
+    assert not scorer.shares_with(plain)
+
+
+def test_joined_scorers_hash_alike_before_and_after_a_call(model):
+    def make():
+        return Joined([Length(model), Twice(model)])
+
+    scorer = make()
+    before = Hasher.hash(scorer)
+    ROWS.map(scorer, batched=True, load_from_cache_file=False)
+    assert Hasher.hash(scorer) == before == Hasher.hash(make())
+    assert Hasher.hash(Joined([Twice(model), Length(model)])) != before
+
+
+def test_the_model_runs_where_its_worker_is(model):
+    scorer = Joined([Length(model), Twice(model)])
+    ROWS.map(scorer, batched=True, with_rank=True, load_from_cache_file=False)
+    scorer(ROWS.with_format("arrow")[:], 3)
+    assert scorer.scorers[0]._rank == 3

@@ -1,0 +1,51 @@
+"""What views leave out, and that they leave the answers alone."""
+
+import pytest
+
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import Picture
+from hf_vitselect.errors import RowError
+from hf_vitselect.scorers.base.views import whole, without_pictures, without_questions
+
+PICTURES = (Picture(data=b"one"), Picture(data=b"two"))
+ROW = Conversation(
+    (
+        Turn("system", ("be brief",)),
+        Turn("user", (None, "left, ", None, " right?")),
+        Turn("assistant", ("red",)),
+        Turn("tool", ("42",)),
+        Turn("user", ("and?",)),
+        Turn("assistant", ("blue",)),
+    ),
+    PICTURES,
+)
+
+
+def test_the_whole_row_is_the_row():
+    assert whole(ROW) is ROW
+
+
+def test_without_pictures_all_text_stays():
+    row = without_pictures(ROW)
+    assert row.pictures == ()
+    assert row.turns == (ROW.turns[0], Turn("user", ("left, ", " right?")), *ROW.turns[2:])
+    assert row.transcript == ROW.transcript
+
+
+def test_a_row_without_pictures_has_none_to_leave_out():
+    with pytest.raises(RowError) as caught:
+        without_pictures(without_pictures(ROW))
+    assert caught.value.status == "image_missing"
+
+
+def test_without_questions_only_user_texts_are_gone():
+    row = without_questions(ROW)
+    assert row.pictures == PICTURES
+    assert row.turns == (
+        ROW.turns[0],
+        Turn("user", (None, None)),
+        *ROW.turns[2:4],
+        Turn("user", ()),
+        ROW.turns[5],
+    )
+    assert without_questions(row) == row
