@@ -160,7 +160,7 @@ class RowError(VitSelectError):
     """A row that cannot be scored or trained on.
 
     Attributes:
-        status: the row's status; never ``ok``.
+        status: the row's status; never `ok`.
         message: why it has that status, in a few words.
         known: values that the row has nevertheless, by column.
     """

@@ -113,7 +113,7 @@ def last_whole_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint of a training that was written to its end, or None.
 
     A killed process leaves a broken one, which `transformers.trainer_utils.get_last_checkpoint` takes; the
-    trainer writes ``trainer_state.json`` last.
+    trainer writes `trainer_state.json` last.
     """
     for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
         try:
@@ -180,7 +180,7 @@ def _short(value: Any) -> str:
 
 
 def _flat(settings: Any, name: str = "") -> dict[str, Any]:
-    """Nested settings by their full names, such as ``scorers[0].dtype``."""
+    """Nested settings by their full names, such as `scorers[0].dtype`."""
     if isinstance(settings, Mapping):
         items = [(f"{name}.{key}".removeprefix("."), value) for key, value in settings.items()]
     elif isinstance(settings, list):

@@ -226,7 +226,7 @@ def parse_budget(text: Any) -> int | float:
 
 
 def parse_flags(command: str, flags: Sequence[str]) -> tuple[Any, ...]:
-    """The command's arguments from its flags, ``--config file.yaml`` included.
+    """The command's arguments from its flags, `--config file.yaml` included.
 
     Raises:
         UsageError: for a flag, or a key of the YAML file, that the command does not have or cannot read.

@@ -141,7 +141,7 @@ def seed_command(
 
 
 def score_command(args: ScoreArguments, prompt: PromptArguments) -> Summary:
-    """Scores a pool and saves it, columns joined, to the folder ``scored``."""
+    """Scores a pool and saves it, columns joined, to the folder `scored`."""
     scorers: list[Scorer] = []
     check_score(args)
     if args.model_name_or_path:
@@ -204,7 +204,7 @@ def _score_and_save(
 def score_net_command(
     args: ScoreNetArguments, model: ModelConfig, training: SFTConfig, prompt: PromptArguments
 ) -> Summary:
-    """Trains score net and model together; saves the pool with its difficulty to the folder ``scored``."""
+    """Trains score net and model together; saves the pool with its difficulty to the folder `scored`."""
     pool, out = load_pool(args), Path(training.output_dir)
     refuse_overwrite(ScoreNetScorer(str(out / "score_net")), pool.column_names)
     trainer = ScoreNetTrainer(

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 2 for what the user can act on, 1 for an unexpected error, 130 for an interrupt.
-        With ``--debug`` among the arguments the error is raised instead.
+        With `--debug` among the arguments the error is raised instead.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _take_debug(given)
@@ -78,7 +78,7 @@ def _do(command: str, flags: Sequence[str]) -> None:
 
 
 def _take_debug(flags: list[str]) -> bool:
-    """Whether ``--debug`` is there, which is taken out. With a value it is a flag of the Trainer's own."""
+    """Whether `--debug` is there, which is taken out. With a value it is a flag of the Trainer's own."""
     for place, flag in enumerate(flags):
         if flag == "--debug" and (
             place == 0 or flags[place + 1 : place + 2] == [] or flags[place + 1][:1] == "-"

@@ -46,15 +46,15 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
 
     What one stage makes is the next one's default: the seed model scores, the scored pool is selected
     from, the selection is pushed and trained on. Pushing comes first, so that the model's card can name
-    the subset. In the section select ``include: seed`` or ``exclude: seed`` means the seed model's rows.
+    the subset. In the section select `include: seed` or `exclude: seed` means the seed model's rows.
 
-    With ``rounds: 3`` the budget is reached in three equal steps. Each further round scores the pool with
-    the model that the one before has trained, into columns of their own (``necessity_2``), and selects
+    With `rounds: 3` the budget is reached in three equal steps. Each further round scores the pool with
+    the model that the one before has trained, into columns of their own (`necessity_2`), and selects
     more, what was selected before included; only the last subset and the last model are pushed.
 
     Args:
         config: sections, each with its command's flags: seed, score, score_net, select, push, train, compare
-            and report; and ``rounds``, 1 if not given.
+            and report; and `rounds`, 1 if not given.
         folder: the run's.
 
     Raises:

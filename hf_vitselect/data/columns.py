@@ -62,7 +62,7 @@ def refuse_missing(names: Iterable[str], columns: Iterable[str], use: str, advic
     Args:
         names: that are wanted.
         columns: that are there.
-        use: how the message begins, such as ``expected a column``.
+        use: how the message begins, such as `expected a column`.
         advice: what to do where no name is near.
 
     Raises:
@@ -105,8 +105,8 @@ def read_scores(dataset: Dataset, column: str) -> tuple[NDArray[np.float64], NDA
     """A numeric column.
 
     Returns:
-        The scores, float64 of shape (rows,), 0 where null; and each row's status, ``ok`` or why it
-        cannot be picked: what the column's status column says, ``bad_row`` for a null, ``non_finite``.
+        The scores, float64 of shape (rows,), 0 where null; and each row's status, `ok` or why it
+        cannot be picked: what the column's status column says, `bad_row` for a null, `non_finite`.
 
     Raises:
         ColumnError: if the column is not numeric, or nobody knows whose its status column is.
@@ -132,7 +132,7 @@ def read_features(dataset: Dataset, column: str) -> tuple[NDArray[np.float32], N
 
     Returns:
         The vectors, float32 of shape (rows, dimensions), zeros where there is none; and each row's status, as
-        in `read_scores`. An empty vector is ``bad_row``, and so is one of another length than most have.
+        in `read_scores`. An empty vector is `bad_row`, and so is one of another length than most have.
 
     Raises:
         ColumnError: if the column holds no vectors, no length is that of more than half of them, or nobody
@@ -162,7 +162,7 @@ def read_features(dataset: Dataset, column: str) -> tuple[NDArray[np.float32], N
 
 
 def read_statuses(dataset: Dataset, column: str) -> NDArray[np.object_] | None:
-    """What the status column of a column says, ``bad_row`` for a null; None if it has none.
+    """What the status column of a column says, `bad_row` for a null; None if it has none.
 
     A scorer's status column says nothing but statuses. One that says none of them is the user's own: it is
     left alone, with a warning.

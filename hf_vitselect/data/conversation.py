@@ -11,8 +11,8 @@ class Turn:
     """One message.
 
     Attributes:
-        role: ``system``, ``user``, ``assistant`` or ``tool``.
-        parts: texts in order; ``None`` is a slot for the next picture of the conversation.
+        role: `system`, `user`, `assistant` or `tool`.
+        parts: texts in order; `None` is a slot for the next picture of the conversation.
     """
 
     role: str
@@ -40,7 +40,7 @@ class Conversation:
 
     @property
     def transcript(self) -> str:
-        """The whole conversation as ``USER: ... ASSISTANT: ...``, without its pictures."""
+        """The whole conversation as `USER: ... ASSISTANT: ...`, without its pictures."""
         tools = f"TOOLS: {self.tools} " if self.tools else ""
         return tools + " ".join(f"{turn.role.upper()}: {turn.text.strip()}" for turn in self.turns)
 

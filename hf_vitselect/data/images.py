@@ -40,7 +40,7 @@ class Picture:
         data: the encoded bytes, if the row carries them.
         path: a file to read them from otherwise.
         decoded: a picture that a stream has decoded already, loaded.
-        roots: the folders whose files ``path`` may name; None for any.
+        roots: the folders whose files `path` may name; None for any.
     """
 
     data: bytes | None = None
@@ -52,8 +52,8 @@ class Picture:
         """The encoded bytes; of a decoded picture a PNG of what `decode` gives.
 
         Raises:
-            RowError: ``image_missing`` if the row carries none and no file can be read, ``image_remote`` if
-                it is a URL, ``image_error`` if a decoded picture does not become RGB.
+            RowError: `image_missing` if the row carries none and no file can be read, `image_remote` if
+                it is a URL, `image_error` if a decoded picture does not become RGB.
         """
         if self.data is not None:
             return self.data
@@ -84,7 +84,7 @@ class Picture:
         Of an animation or a file of several pages this is the first.
 
         Raises:
-            RowError: ``image_missing``, ``image_remote``, or ``image_error`` if it is no whole image, has
+            RowError: `image_missing`, `image_remote`, or `image_error` if it is no whole image, has
                 more than `MOST_PIXELS`, or does not fit into memory.
         """
         if self.decoded is not None:
@@ -108,11 +108,11 @@ def find_file(path: str, roots: Sequence[str] | None) -> str:
     Args:
         path: as it stands in the row.
         roots: the folders that may hold it, where a relative path begins; None for any, and for relative ones
-            the working directory. Neither ``..`` nor a link leads out of them.
+            the working directory. Neither `..` nor a link leads out of them.
 
     Raises:
-        RowError: ``image_missing`` if there is none, or it is not one of those that the row may name;
-            ``image_remote`` for a URL.
+        RowError: `image_missing` if there is none, or it is not one of those that the row may name;
+            `image_remote` for a URL.
     """
     if _URL.match(path):
         raise RowError("image_remote", f"a URL, and images are not fetched: {path}")
@@ -150,7 +150,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     - All others (palettes, CMYK, YCbCr, LAB, HSV): Pillow's own conversion. Color profiles are not applied.
 
     Raises:
-        RowError: ``image_error`` if no value is finite.
+        RowError: `image_error` if no value is finite.
     """
     if image.mode == "F" or image.mode.startswith("I"):
         return Image.fromarray(_eight_bits(image)).convert("RGB")
@@ -172,7 +172,7 @@ def refuse_resize(image: Image.Image, processor: Any) -> None:
         processor: a `transformers` image processor.
 
     Raises:
-        RowError: ``image_error`` if it would then have more than `MOST_RESIZED` pixels.
+        RowError: `image_error` if it would then have more than `MOST_RESIZED` pixels.
     """
     size: Any = getattr(processor, "size", None)
     edge = size.get("shortest_edge") if hasattr(size, "get") else None
@@ -189,7 +189,7 @@ def refuse_resize(image: Image.Image, processor: Any) -> None:
 
 @contextmanager
 def image_error(what: str) -> Iterator[None]:
-    """Turns whatever is raised into the row's ``image_error``."""
+    """Turns whatever is raised into the row's `image_error`."""
     try:
         yield
     except RowError:

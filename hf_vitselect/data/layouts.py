@@ -51,7 +51,7 @@ class Layout:
         system_column: the column of the system prompt, if the data set has one.
         tools_column: the column of the tools, if the data set has one.
         media_columns: the columns of video and audio, which rows may not use.
-        read_contents: from a row's cells to ``(role, content)`` pairs.
+        read_contents: from a row's cells to `(role, content)` pairs.
     """
 
     text_columns: tuple[str, ...]
@@ -74,8 +74,8 @@ class Layout:
             row: at least the layout's columns as plain values, images not decoded.
 
         Raises:
-            RowError: ``bad_row``, ``image_missing``, ``placeholder_mismatch``, ``media_unsupported`` or, for
-                an open image that does not load, ``image_error``.
+            RowError: `bad_row`, `image_missing`, `placeholder_mismatch`, `media_unsupported` or, for
+                an open image that does not load, `image_error`.
         """
         if row.get(UNSTORED):
             raise RowError("bad_row", row[UNSTORED])

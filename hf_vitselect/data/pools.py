@@ -53,7 +53,7 @@ def open_pool(name: str, config: str | None = None, split: str = "train") -> Dat
         name: a file (Parquet, JSON, JSON lines, CSV, Arrow, compressed or not), a pattern of files, a folder
             of such files, a folder that `score`, `select` or `save_to_disk` wrote, or a data set on the Hub.
         config: of a data set on the Hub.
-        split: a split or a part of one, ``train[:100]``, as in `datasets.load_dataset`.
+        split: a split or a part of one, `train[:100]`, as in `datasets.load_dataset`.
 
     Raises:
         PoolError: if there is nothing of that name, or it cannot be read.
@@ -110,7 +110,7 @@ class _Files:
         Args:
             name: as it was typed.
             files: at least one.
-            folder: where file names say what split they are of; else all are ``train``.
+            folder: where file names say what split they are of; else all are `train`.
         """
         kind = _kind(files[0])
         odd = next((file for file in files if _kind(file) is None or _kind(file) != kind), None)

@@ -22,7 +22,7 @@ def pool_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
     """Where a pool comes from, as far as `datasets` tells.
 
     Returns:
-        ``repo_id`` and ``commit`` on the Hub, ``name``, ``config``, ``split`` and ``license``; None for
+        `repo_id` and `commit` on the Hub, `name`, `config`, `split` and `license`; None for
         what is not known.
     """
     info = dataset.info

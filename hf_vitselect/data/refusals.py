@@ -36,7 +36,7 @@ def read_reasons(
         statuses: of shape (rows,), as they were read or merged from several.
 
     Returns:
-        Texts of shape (rows,), None where the status is ``ok``.
+        Texts of shape (rows,), None where the status is `ok`.
     """
     reasons = np.full(len(dataset), None, dtype=object)
     unknown = statuses != "ok"
@@ -108,7 +108,7 @@ def refuse_if_none_left(refusals: Refusals, what: str, advice: str, scored: Any 
 
     Args:
         refusals: of all rows.
-        what: could not be done with them, such as ``cannot be scored``.
+        what: could not be done with them, such as `cannot be scored`.
         advice: what the user can do.
         scored: of the error, if rows were scored: the pool.
 

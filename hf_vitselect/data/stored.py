@@ -72,7 +72,7 @@ def is_record_of_lists(cell: Any) -> bool:
 
 
 def is_empty(cell: Any) -> bool:
-    """Whether a cell holds nothing, however that is spelled: null, NaN, ``""``, ``[]``, ``[null]``, ``{}``.
+    """Whether a cell holds nothing, however that is spelled: null, NaN, `""`, `[]`, `[null]`, `{}`.
 
     A record of nothing but nulls, which Arrow makes of a null, holds nothing either.
     """
@@ -194,7 +194,7 @@ def _decoded_fields(record: Mapping[str, Any], fields: Mapping[str, Callable[[An
 def _load_json(text: str) -> str | None:
     """The text that a `Json` cell holds; of any other value its JSON, which `from_text` reads.
 
-    `datasets` stores a text that happens to be JSON, such as ``[1, 2]``, without quotes: who reads the cell
+    `datasets` stores a text that happens to be JSON, such as `[1, 2]`, without quotes: who reads the cell
     knows whether it is a list or a text.
     """
     if text[:1] != '"':

@@ -102,7 +102,7 @@ def refuse_unread(message: Any) -> None:
     """Refuses a message with a part that would be left out.
 
     Raises:
-        RowError: ``media_unsupported`` for video and audio.
+        RowError: `media_unsupported` for video and audio.
         ValueError: if it is no record, or has something under one of `UNREAD_KEYS`.
     """
     if not isinstance(message, Mapping):
@@ -134,7 +134,7 @@ def draft_turns(contents: Iterable[tuple[Any, Any]]) -> list[Draft]:
     """Turns whose images are not in their places yet.
 
     Raises:
-        RowError: ``media_unsupported``.
+        RowError: `media_unsupported`.
         ValueError: for a role or a content that is not understood.
     """
     pairs = list(contents)
@@ -155,7 +155,7 @@ def place_images(
         The turns, and one image for each slot in them.
 
     Raises:
-        RowError: ``placeholder_mismatch`` or ``image_missing``; of an open image ``image_error``.
+        RowError: `placeholder_mismatch` or `image_missing`; of an open image `image_error`.
         ValueError: for a cell that is no image.
     """
     there = [cell for cell in cells if not is_empty(cell)]
@@ -200,7 +200,7 @@ def read_image(cell: Any) -> Picture:
     """An image from its cell: a path, base64, bytes, a record of bytes and path, or an open image.
 
     Raises:
-        RowError: ``image_error`` for an open image that does not load, or a data URI without image.
+        RowError: `image_error` for an open image that does not load, or a data URI without image.
         ValueError: for anything else.
     """
     if is_empty(cell):
@@ -226,7 +226,7 @@ def read_image(cell: Any) -> Picture:
 
 
 def read_text(content: Any) -> str:
-    """A text, or a number as text: 42 and 42.0 are ``42``.
+    """A text, or a number as text: 42 and 42.0 are `42`.
 
     Raises:
         ValueError: for anything else, or text that no file can hold (a lone surrogate).
@@ -386,7 +386,7 @@ def _images_first(drafts: Sequence[Draft], images: int) -> Sequence[Draft]:
     """Images without placeholders stand before the first user text.
 
     Raises:
-        RowError: ``placeholder_mismatch`` if there is a placeholder, but one of another model or tool.
+        RowError: `placeholder_mismatch` if there is a placeholder, but one of another model or tool.
     """
     for role, parts in drafts:
         for part in parts:

@@ -69,7 +69,7 @@ FEATURES = Features(
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing in a scene; ``cell`` counts the grid's cells from 0 (top left) to 8 (bottom right)."""
+    """One thing in a scene; `cell` counts the grid's cells from 0 (top left) to 8 (bottom right)."""
 
     cell: int
     size: str
@@ -137,7 +137,7 @@ def render_held_out(rows: int, seed: int = 0) -> Dataset:
 
 
 def render_captions(rows: int, seed: int = 0) -> Dataset:
-    """Renders pictures with a full description as the answer (``kind`` is "caption").
+    """Renders pictures with a full description as the answer (`kind` is "caption").
 
     Args:
         rows: the number of rows.
@@ -350,7 +350,7 @@ def _draw_row(
     text_only: bool = False,
     held_out: bool = False,
 ) -> dict[str, Any]:
-    """A row whose scene and first question are not in ``asked`` yet; adds them."""
+    """A row whose scene and first question are not in `asked` yet; adds them."""
     kinds = rng.sample(QUESTION_KINDS, 1 if rng.random() >= MULTI_TURN_SHARE else rng.choice((2, 3)))
     kind = kinds[0] if len(kinds) == 1 else "multi_turn"
     if text_only or flaw == "blind":

@@ -53,14 +53,14 @@ def select_and_fine_tune(
         pool: any conversation layout.
         base: folder of the aligned model.
         make_scorers: from the seed model's folder to the scorers, one with each of the columns
-            ``necessity`` and ``embedding``.
-        training: from an output folder and ``seed=`` to the settings of a fine-tune.
+            `necessity` and `embedding`.
+        training: from an output folder and `seed=` to the settings of a fine-tune.
         seed_share: the random share of the pool that the seed model sees.
         budget: the share that is selected.
         seeds: fine-tunes of each subset.
 
     Returns:
-        The subsets ``selection`` and ``random``; and under each model's name the folders of its seeds.
+        The subsets `selection` and `random`; and under each model's name the folders of its seeds.
     """
     seed = run.stage("seed", {"share": seed_share}, partial(_train_seed, pool, base, training, seed_share))
     scored = run.stage("score", {}, partial(_score, pool, make_scorers, str(seed)))

@@ -16,7 +16,7 @@ def find_evaluation(
     """An evaluation by its name on the command line.
 
     Args:
-        name: one of this module's, in lower case, or ``package.module:function``, your own.
+        name: one of this module's, in lower case, or `package.module:function`, your own.
         rows: what this module's are evaluated on.
         batch_size: rows in one forward.
         end_of_turn: as in `HeldOut`.

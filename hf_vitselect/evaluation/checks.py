@@ -99,7 +99,7 @@ def prepared(trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: in
         The setup with the rows that no fine-tune can take: they are left out of each, and said.
 
     Raises:
-        RowError: if a picked row is longer than ``args.max_length``.
+        RowError: if a picked row is longer than `args.max_length`.
         StaleRunError: if a trial was made with other settings.
         ValueError: if something does not travel to other processes.
     """

@@ -83,12 +83,12 @@ def compare(
         processes: how many fine-tunes run at once; one for each GPU by default.
 
     Returns:
-        The comparison, which is also in ``output_dir`` as comparison.md, comparison.json and comparison.png.
+        The comparison, which is also in `output_dir` as comparison.md, comparison.json and comparison.png.
 
     Raises:
         BudgetError, ColumnError: as in `select_diverse`.
         LayoutError: if a selection is of another pool.
-        RowError: if a held-out row cannot be evaluated, or a picked one is longer than ``args.max_length``.
+        RowError: if a held-out row cannot be evaluated, or a picked one is longer than `args.max_length`.
         StaleRunError: if the folder holds trials that were made with other settings.
         ValueError: if a name is taken twice or unknown, or there is nothing to compare.
 

@@ -6,8 +6,8 @@ An evaluation is any function of a model's folder that returns one number a row,
         results = lm_eval.simple_evaluate("hf-multimodal", model_args=f"pretrained={model}", tasks=["pope"])
         return results["results"]["pope"]["acc,none"]
 
-The classes here are such functions. They also have an ``identity``, so that a run that goes on notices other
-held-out rows; a plain function goes by its name. A ``check`` is called with the model's encoder before the
+The classes here are such functions. They also have an `identity`, so that a run that goes on notices other
+held-out rows; a plain function goes by its name. A `check` is called with the model's encoder before the
 first fine-tune, and raises if the rows cannot be evaluated.
 """
 
@@ -97,7 +97,7 @@ class ExactMatch(HeldOut):
 
     It takes one forward a row and no decoding: every response token must be the model's first choice, the end
     of turn included. A model that would write on after the right answer is wrong; only under
-    ``end_of_turn="template"`` with a template that writes no end is it not asked to stop.
+    `end_of_turn="template"` with a template that writes no end is it not asked to stop.
 
     Example:
         >>> ExactMatch(held_out)("model").mean()  # doctest: +SKIP

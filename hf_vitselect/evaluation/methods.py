@@ -67,11 +67,11 @@ class Fixed:
 
 
 def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
-    """A method from a flag, with its name: what stands before the first ``=``, or all of it.
+    """A method from a flag, with its name: what stands before the first `=`, or all of it.
 
     Args:
-        text: a rule with its arguments, 'TopScore' or 'easy=TopScore(lowest=True)', among them ``by`` and
-            ``over``; or a selection's folder.
+        text: a rule with its arguments, 'TopScore' or 'easy=TopScore(lowest=True)', among them `by` and
+            `over`; or a selection's folder.
         by: the score column if none is named.
 
     Raises:

@@ -36,7 +36,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """``better``, ``worse``, or ``not distinguishable`` where the interval contains zero."""
+        """`better`, `worse`, or `not distinguishable` where the interval contains zero."""
         return "better" if self.low > 0 else "worse" if self.high < 0 else "not distinguishable"
 
 
@@ -54,8 +54,8 @@ def difference(
     The interval is the difference plus and minus t times its standard error. The error is the standard
     deviation of a bootstrap over rows and seeds (`bootstrap`). t is the quantile of Student's distribution
     with Satterthwaite's degrees of freedom: with three seeds a method about 4, so that t is 2.8 and not 2.
-    Of several comparisons, each gets the level ``1 - (1 - level) / comparisons`` (Bonferroni): the chance
-    that any of them finds a difference that is none is at most ``1 - level``.
+    Of several comparisons, each gets the level `1 - (1 - level) / comparisons` (Bonferroni): the chance
+    that any of them finds a difference that is none is at most `1 - level`.
 
     Args:
         scores: shape (seeds, rows) or (seeds,).

@@ -215,7 +215,7 @@ def finish(trials: Sequence[Trial], setup: Setup, processes: int) -> None:
         trials: whose subsets are made.
         setup: of all of them.
         processes: how many at once, each of which sees a GPU of its own, as far as there are any. With
-            several, the calling script must be importable (``if __name__ == "__main__":``), and evaluations
+            several, the calling script must be importable (`if __name__ == "__main__":`), and evaluations
             must be picklable.
     """
     gpus = _visible_gpus()

@@ -34,7 +34,7 @@ def apply_selection(
         token: as in `huggingface_hub`.
 
     Raises:
-        ColumnError: if the pool has columns of the names that ``scores`` adds.
+        ColumnError: if the pool has columns of the names that `scores` adds.
         HubError: if there is no whole selection in the repository, or the pool has not the same rows; it
             says which ones are missing, which ones are others, and whether the commit is another one.
 

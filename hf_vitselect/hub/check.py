@@ -25,7 +25,7 @@ def check_pushed(
     The picked rows travel a second time, as a stream: nothing of them is kept.
 
     Args:
-        baselines: the config ``random_baseline``, by split.
+        baselines: the config `random_baseline`, by split.
         rows: whether the picked rows were pushed.
 
     Raises:

@@ -107,7 +107,7 @@ class _Files:
         self.lists |= self.images and image_cells(cell) != [cell]
 
     def whole(self, cell: Any, read: Callable[[Any], Any]) -> Any:
-        """The cell with all files as ``read`` gives them."""
+        """The cell with all files as `read` gives them."""
         if not self.images:
             return _each_file(cell, read)
         try:

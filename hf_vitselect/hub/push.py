@@ -41,23 +41,23 @@ def push_to_hub(
 ) -> str:
     """Publishes a selection as a data set.
 
-    The repository then has the configs ``default`` (the picked rows in pick order, images byte for byte, also
-    where they lay in files), ``scores`` (every row of the pool: id, scores, statuses, rank) and
-    ``random_baseline`` (row ids of random subsets of the same size, see `random_baselines`), which
+    The repository then has the configs `default` (the picked rows in pick order, images byte for byte, also
+    where they lay in files), `scores` (every row of the pool: id, scores, statuses, rank) and
+    `random_baseline` (row ids of random subsets of the same size, see `random_baselines`), which
     replace older ones of these names; and
-    ``recipe.json``, ``picks.json`` (row ids and gains), ``run.yaml``, ``plots/`` and ``examples/``.
+    `recipe.json`, `picks.json` (row ids and gains), `run.yaml`, `plots/` and `examples/`.
 
     Until the data has been read back from the Hub, the card says that the repository is incomplete; the final
     card comes last and is merged with one that was there. After an interruption the same call completes the
     job.
 
     Args:
-        repo_id: ``owner/name``, or ``name`` for your own account. Created if it does not exist.
-        publish: ``"indices"`` publishes no row, neither images nor texts, for pools that may not be
+        repo_id: `owner/name`, or `name` for your own account. Created if it does not exist.
+        publish: `"indices"` publishes no row, neither images nor texts, for pools that may not be
             redistributed: ids, scores and the card without examples. Older rows there are deleted from
             the branch; its history keeps them.
         private: whether a new repository is private; the owner's default if None.
-        token: as in `huggingface_hub`; the one of ``hf auth login`` if None. Never written anywhere.
+        token: as in `huggingface_hub`; the one of `hf auth login` if None. Never written anywhere.
         revision: a branch to push to; made if it does not exist.
         create_pr: push to a pull request, which stays a draft until it is whole.
         commit_message: of the last commit, which brings the card.
@@ -65,11 +65,11 @@ def push_to_hub(
         run: the folder of the run that made the selection; its settings, cost and comparison are published.
 
     Returns:
-        The data set's address, or the pull request's. ``selection.recipe["published"]`` then says repository
-        and commit, and ``selection.recipe["source"]`` the licence and language that the pool's card has.
+        The data set's address, or the pull request's. `selection.recipe["published"]` then says repository
+        and commit, and `selection.recipe["source"]` the licence and language that the pool's card has.
 
     Raises:
-        ColumnError: if the rows have columns of the names that ``scores`` adds.
+        ColumnError: if the rows have columns of the names that `scores` adds.
         HubError: if an image of the rows cannot be read, or another cell of them names a file of this
             machine; if the id is no repository id or the pool's own, if the Hub refuses, if a private
             repository was asked for and a public one is there, if the card that is there cannot be read, or
@@ -116,7 +116,7 @@ def push_to_hub(
 
 @dataclass(frozen=True)
 class _Branch:
-    """Where a push goes; ``name`` is None for main."""
+    """Where a push goes; `name` is None for main."""
 
     api: HfApi
     repo_id: str
@@ -128,7 +128,7 @@ class _Branch:
     def commit(
         self, files: Mapping[str, bytes], deleted: Iterable[str], message: str, parent: str | None
     ) -> str:
-        """Commits onto ``parent`` and nothing else; returns the commit."""
+        """Commits onto `parent` and nothing else; returns the commit."""
         done = self.api.create_commit(
             self.repo_id,
             [
@@ -145,7 +145,7 @@ class _Branch:
 
 @dataclass(frozen=True)
 class _Content:
-    """What is pushed; without ``rows`` the ids and scores only."""
+    """What is pushed; without `rows` the ids and scores only."""
 
     selection: Selection
     rows: Dataset | None

@@ -43,7 +43,7 @@ class ChatEndpoint:
 
     Args:
         model: the model's name as the endpoint knows it.
-        base_url: the server, such as ``http://localhost:8000/v1``; the Hub's providers if None.
+        base_url: the server, such as `http://localhost:8000/v1`; the Hub's providers if None.
         provider: one of the Hub's providers; the Hub chooses if None.
         api_key_env: the environment variable that holds the key. If None the Hub's providers get the
             token that `huggingface_hub` finds, and a server of your own gets no token.
@@ -95,7 +95,7 @@ class ChatEndpoint:
 
         Returns:
             For each question the answer, or the endpoint's refusal of this question (HTTP 400, 413, 422):
-            ``too_long`` where it speaks of the context, else ``bad_row``.
+            `too_long` where it speaks of the context, else `bad_row`.
 
         Raises:
             ModelError: if the endpoint cannot be used (any other 4xx, no answer after the last try, or it

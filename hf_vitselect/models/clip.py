@@ -25,7 +25,7 @@ class ClipFeatures:
         image: float32 of shape (projection,), the mean of the pictures' unit features made unit length;
             zero for a row without picture.
         text: float32 of shape (projection,), the unit feature of the whole conversation as
-            ``USER: ... ASSISTANT: ...`` without placeholders, cut to the model's context.
+            `USER: ... ASSISTANT: ...` without placeholders, cut to the model's context.
     """
 
     image: np.ndarray
@@ -92,7 +92,7 @@ class Clip:
 
         Returns:
             For each row its features, or why it has none: its own error, one of its pictures'
-            (``image_missing``, ``image_error``), or ``non_finite``.
+            (`image_missing`, `image_error`), or `non_finite`.
         """
         found: list[ClipFeatures | RowError] = []
         for start in range(0, len(rows), batch_size):

@@ -55,7 +55,7 @@ class Encoded:
     """One row as a model reads it.
 
     Attributes:
-        inputs: the processor's tensors for a batch of one; ``input_ids`` is int64 of shape (1, L).
+        inputs: the processor's tensors for a batch of one; `input_ids` is int64 of shape (1, L).
         response: bool of shape (1, L), the tokens that SFT supervises.
         seen: the number of tokens up to the last picture's last one; 0 without pictures.
         opening: a digest of those tokens and of the pictures as the model gets them: rows with the same one
@@ -210,8 +210,8 @@ class Encoder:
         """The row's inputs and its response mask.
 
         Raises:
-            RowError: ``no_response``, ``control_tokens``, ``media_unsupported``, ``image_missing``,
-                ``image_error``, ``placeholder_mismatch``, ``too_long`` or ``bad_row``.
+            RowError: `no_response`, `control_tokens`, `media_unsupported`, `image_missing`,
+                `image_error`, `placeholder_mismatch`, `too_long` or `bad_row`.
             ModelError: if the processor expands placeholders without saying where.
         """
         if not any(turn.role == "assistant" and turn.text.strip() for turn in row.turns):
@@ -273,7 +273,7 @@ class Encoder:
         """The rendered text, and the character span of every response in it, end of turn included.
 
         Raises:
-            RowError: ``bad_row`` if the template refuses the turns or changes an answer.
+            RowError: `bad_row` if the template refuses the turns or changes an answer.
         """
         plain, answers = find_answers(turns, partial(self._apply, tools=tools))
         refuse_dropped(turns, partial(self._apply, tools=tools))

@@ -84,7 +84,7 @@ def logits_at(
 
     Args:
         model, forward, inputs: as in `run_forward`.
-        keep: bool of the shape of ``input_ids``.
+        keep: bool of the shape of `input_ids`.
 
     Returns:
         Shape (kept, vocabulary).

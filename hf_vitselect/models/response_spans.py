@@ -26,11 +26,11 @@ def find_answers(
         render: the chat template.
 
     Returns:
-        The rendered text, and for every assistant turn the characters ``[start, end)`` of its answer, as
+        The rendered text, and for every assistant turn the characters `[start, end)` of its answer, as
         much of its outer white space included as the template keeps.
 
     Raises:
-        RowError: ``bad_row`` if the template changes or drops an answer. Thinking before it may be dropped,
+        RowError: `bad_row` if the template changes or drops an answer. Thinking before it may be dropped,
             as some templates do in all turns but the last, or get other white space around it.
     """
     start, end = _unused_markers(turns)
@@ -61,7 +61,7 @@ def refuse_dropped(turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str
         render: the chat template.
 
     Raises:
-        RowError: ``bad_row`` if a text is left out.
+        RowError: `bad_row` if a text is left out.
     """
     marker, _ = _unused_markers(turns)
     marked = [_mark_texts(turn, marker) for turn in turns]

@@ -25,9 +25,9 @@ def identify(model: str, revision: str | None = None) -> dict[str, Any]:
         revision: a commit, branch or tag on the Hub.
 
     Returns:
-        ``{"model": ..., "commit": ...}`` for the Hub, ``{"model": ..., "digest": ...}`` for a folder,
+        `{"model": ..., "commit": ...}` for the Hub, `{"model": ..., "digest": ...}` for a folder,
         where the digest is a sha256 over the names and contents of the folder's files, but for its card
-        and its training arguments. A PEFT adapter also has ``base``, the same of its base model.
+        and its training arguments. A PEFT adapter also has `base`, the same of its base model.
 
     Raises:
         ModelError: if it is neither a folder nor known to the Hub or to the local cache.
@@ -91,7 +91,7 @@ def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | No
 
 
 def remote_code(model: str, revision: str | None = None) -> list[dict[str, str]]:
-    """The code of other repositories that a model's files name, which ``trust_remote_code`` runs.
+    """The code of other repositories that a model's files name, which `trust_remote_code` runs.
 
     Code beside the weights belongs to the model's own digest or commit.
 
@@ -100,7 +100,7 @@ def remote_code(model: str, revision: str | None = None) -> list[dict[str, str]]
         revision: a commit, branch or tag on the Hub.
 
     Returns:
-        ``{"model": repository, "commit": ...}`` for each, in the order of their names.
+        `{"model": repository, "commit": ...}` for each, in the order of their names.
     """
     named: set[str] = set()
     for name in _CONFIGS:

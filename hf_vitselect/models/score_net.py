@@ -29,8 +29,8 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
     one embedding column (the paper: 1536-d CLIP). The columns' order and scaling belong to the net and
     are saved with it. A score beyond the pool's range goes beyond [-1, 1].
 
-    A row of which some scores are missing for want of a picture (``image_missing``) or of a readable grade
-    (``bad_row``) takes those columns' means, as the paper does for its judge. Any other status, or no score
+    A row of which some scores are missing for want of a picture (`image_missing`) or of a readable grade
+    (`bad_row`) takes those columns' means, as the paper does for its judge. Any other status, or no score
     at all, leaves the row without a number.
 
     Most nets are made by `ScoreNet.fit`, which looks the scaling up in a pool.
@@ -140,7 +140,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
         """The inputs of many rows.
 
         Returns:
-            float32 of shape (rows, width), and each row's status; what stands in a row that is not ``ok``
+            float32 of shape (rows, width), and each row's status; what stands in a row that is not `ok`
             means nothing.
 
         Raises:

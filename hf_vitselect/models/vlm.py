@@ -141,11 +141,11 @@ class VLM:
             revision: a commit, branch or tag on the Hub.
             base_revision: the same of an adapter's base model.
             processor_revision: the same of a processor that is named.
-            dtype: a torch dtype's name; ``auto`` is the checkpoint's.
+            dtype: a torch dtype's name; `auto` is the checkpoint's.
             device: a torch device; the first GPU if there is one, else the CPU.
             max_length: the longest row in tokens; the model's own context if None.
             end_of_turn: as in `hf_vitselect.models.encoding.Encoder`.
-            attn_implementation: ``sdpa``, ``flash_attention_2``, ...; `transformers`' choice if None.
+            attn_implementation: `sdpa`, `flash_attention_2`, ...; `transformers`' choice if None.
             torch_compile: whether to compile the layers.
             trust_remote_code: as in `transformers`.
             code_revision: the commit of the code, if another repository has it.

@@ -28,11 +28,11 @@ def card_files(
         existing: a README that is there already, to be merged with.
         repo_id: where it will be published.
         run: what is known of the run that made the selection.
-        publish: ``"indices"`` shows no row, neither texts nor thumbnails.
+        publish: `"indices"` shows no row, neither texts nor thumbnails.
 
     Returns:
-        ``README.md``, ``recipe.json``, ``picks.json`` (row ids and gains in pick order), ``plots/``,
-        ``examples/`` (thumbnails) and ``run.yaml`` if there is one.
+        `README.md`, `recipe.json`, `picks.json` (row ids and gains in pick order), `plots/`,
+        `examples/` (thumbnails) and `run.yaml` if there is one.
 
     Raises:
         ValueError: if the existing README's metadata is no mapping.

@@ -45,7 +45,7 @@ def dataset_card(
         plots: paths of pictures, relative to the card.
         examples: rows to show.
         run: what is known of the run that made the selection.
-        publish: ``"indices"`` if the rows themselves are not published.
+        publish: `"indices"` if the rows themselves are not published.
 
     Returns:
         A title, and the description between the marks `BEGIN` and `END`.
@@ -82,7 +82,7 @@ def card_data(selection: Selection) -> dict[str, Any]:
 
     Returns:
         Plain YAML values: the source's licence, language and name if they are known, sizes, tags, and under
-        ``vitselect`` what a program needs to tell which rows of which pool these are.
+        `vitselect` what a program needs to tell which rows of which pool these are.
     """
     recipe = published_recipe(selection)
     source = recipe["source"]

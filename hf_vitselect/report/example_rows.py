@@ -19,7 +19,7 @@ class Example:
     """A row of the subset.
 
     Attributes:
-        place: where it stands in the subset: ``top``, ``median`` or ``lowest``.
+        place: where it stands in the subset: `top`, `median` or `lowest`.
         score: its score; None where the rule looked at none.
         question: of the first turn.
         answer: to it.

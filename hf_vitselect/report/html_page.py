@@ -34,10 +34,10 @@ def write_report(
         run: the folder of the run that made the selection.
 
     Returns:
-        The page, ``index.html``; beside it is what `card_files` makes.
+        The page, `index.html`; beside it is what `card_files` makes.
 
     Raises:
-        ColumnError: if the rows have columns of the names that ``scores`` adds.
+        ColumnError: if the rows have columns of the names that `scores` adds.
 
     Example:
         >>> write_report(selection, "report")  # doctest: +SKIP

@@ -61,7 +61,7 @@ def _cell(value: Any) -> Any:
 
 
 def render(template: str, **values: Any) -> str:
-    """A template of ``hub_cards`` with these values."""
+    """A template of `hub_cards` with these values."""
     return str(_template(template).render(begin=Markdown(BEGIN), end=Markdown(END), **values))
 
 

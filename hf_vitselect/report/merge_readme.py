@@ -21,7 +21,7 @@ def merge_card(existing: str, body: str, data: Mapping[str, Any]) -> str:
     Returns:
         The whole README. The text between the marks is replaced, or appended if there is none; the title
         before the marks is used only where there is no text yet. Of the metadata, our sizes and
-        ``vitselect`` block replace older ones, lists are united, and other keys keep the value that they
+        `vitselect` block replace older ones, lists are united, and other keys keep the value that they
         have, so that a licence that somebody has set by hand stays.
 
     Raises:

@@ -23,13 +23,13 @@ def plots(selection: Selection, pool: Dataset | None = None, column: str | None 
     """Draws the selection against its pool.
 
     Args:
-        pool: the pool that the selection was made from; needed for a ``column`` only that the selection
+        pool: the pool that the selection was made from; needed for a `column` only that the selection
             does not remember.
         column: the column whose make-up is drawn; the first that the selection remembers if None.
 
     Returns:
-        PNG files by name: ``scores.png``, the histogram of the main score, if there is one; ``make_up.png``
-        if there is a column to draw; ``lengths.png``, the histogram of the answers' lengths.
+        PNG files by name: `scores.png`, the histogram of the main score, if there is one; `make_up.png`
+        if there is a column to draw; `lengths.png`, the histogram of the answers' lengths.
 
     Raises:
         ColumnError: if there is no such column, or no pool to take it from.

@@ -12,7 +12,7 @@ def script(recipe: Mapping[str, Any]) -> Markdown:
     """The Python code that makes the selection again.
 
     Args:
-        recipe: as it is published; a scorer or rule that is none of ours becomes a comment or ``...``.
+        recipe: as it is published; a scorer or rule that is none of ours becomes a comment or `...`.
     """
     source, rule = recipe["source"], recipe.get("rule") or {}
     makers = {s.get("column"): _call(scorers, s, s.get("scorer"), **_pinned(s)) for s in recipe["scorers"]}

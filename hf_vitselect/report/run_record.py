@@ -21,7 +21,7 @@ class RunRecord:
 
     Attributes:
         config: the run's YAML, without secrets and without the folders of this machine.
-        cost: one row a stage: ``stage``, ``seconds`` and, where known, ``tokens`` and ``device``.
+        cost: one row a stage: `stage`, `seconds` and, where known, `tokens` and `device`.
         comparison: rows of the table of models, trained on the subset and on others.
     """
 
@@ -31,7 +31,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "RunRecord":
-        """Reads ``run.yaml``, the stages' records and ``compare/comparison.json``, as far as they are there.
+        """Reads `run.yaml`, the stages' records and `compare/comparison.json`, as far as they are there.
 
         Raises:
             FileNotFoundError: if there is no such folder, or no record in it.

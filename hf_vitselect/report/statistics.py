@@ -69,8 +69,8 @@ def make_up(pool: Dataset, selection: Selection, column: str) -> dict[str, dict[
         column: a column of plain values; meant for few distinct ones, such as a source or a kind.
 
     Returns:
-        For each value, the pool's most frequent first: ``pool`` and ``subset`` (rows), ``pool_share`` and
-        ``subset_share`` (0 to 1). A null is called ``(none)``.
+        For each value, the pool's most frequent first: `pool` and `subset` (rows), `pool_share` and
+        `subset_share` (0 to 1). A null is called `(none)`.
 
     Raises:
         ColumnError: if there is no such column of plain values.

@@ -21,13 +21,13 @@ def pick_in_groups(
     columns: Mapping[str, NDArray[np.generic]],
     picked: NDArray[np.int64] = NO_ROWS,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Picks ``budget`` rows, each group's share by the rule as if the group were the pool.
+    """Picks `budget` rows, each group's share by the rule as if the group were the pool.
 
     Args:
-        labels: int64 ``[n]``, each row's group.
-        weights: float64 ``[groups]``, the groups' shares, rounded by largest remainder; a group with too few
+        labels: int64 `[n]`, each row's group.
+        weights: float64 `[groups]`, the groups' shares, rounded by largest remainder; a group with too few
             rows hands the rest on.
-        scores, features, budget, rng, columns, picked: As for ``Rule.__call__``, of all rows.
+        scores, features, budget, rng, columns, picked: As for `Rule.__call__`, of all rows.
 
     Returns:
         As a rule does; picks come in turn from all groups, in step with their shares.

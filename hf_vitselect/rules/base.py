@@ -14,12 +14,12 @@ class Rule(ABC):
     """Picks rows of a pool, one after the other.
 
     A rule is a frozen dataclass of keyword arguments, with the paper's defaults; its fields are plain JSON
-    values, so that ``dataclasses.asdict(rule)`` records it. It knows arrays only, no data set, and holds no
+    values, so that `dataclasses.asdict(rule)` records it. It knows arrays only, no data set, and holds no
     state between calls.
 
     Attributes:
-        uses_scores: Whether a call needs ``scores``.
-        uses_features: Whether a call needs ``features``.
+        uses_scores: Whether a call needs `scores`.
+        uses_features: Whether a call needs `features`.
     """
 
     uses_scores: ClassVar[bool]
@@ -27,7 +27,7 @@ class Rule(ABC):
 
     @property
     def uses_columns(self) -> tuple[str, ...]:
-        """Names of the further columns that a call needs in ``columns``."""
+        """Names of the further columns that a call needs in `columns`."""
         return ()
 
     @abstractmethod
@@ -40,20 +40,20 @@ class Rule(ABC):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows, beside those that are picked already.
+        """Picks `budget` rows, beside those that are picked already.
 
         Args:
-            scores: float64 ``[n]``, finite; ``None`` only where the rule does not use scores.
-            features: float32 ``[n, d]``, finite; ``None`` only where the rule does not use features.
+            scores: float64 `[n]`, finite; `None` only where the rule does not use scores.
+            features: float32 `[n, d]`, finite; `None` only where the rule does not use features.
             budget: How many rows to pick, 1 to n less those that are picked already.
             rng: The only source of randomness.
-            columns: Further columns, ``[n]`` each.
-            picked: Rows that are in the subset already, int64 ``[m]``, distinct, in pick order. They count
+            columns: Further columns, `[n]` each.
+            picked: Rows that are in the subset already, int64 `[m]`, distinct, in pick order. They count
                 as this rule's first picks, whoever picked them.
 
         Returns:
-            The newly picked rows, int64 ``[budget]``, distinct, in pick order; and their gains, float64
-            ``[budget]``, each the row's score at the moment of its pick.
+            The newly picked rows, int64 `[budget]`, distinct, in pick order; and their gains, float64
+            `[budget]`, each the row's score at the moment of its pick.
 
         Raises:
             ValueError: If an array that the rule uses is missing.
@@ -72,7 +72,7 @@ class Rule(ABC):
 
 
 def first_others(order: NDArray[np.int64], picked: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
-    """The first ``budget`` rows of an order that are not picked yet, int64 ``[budget]``."""
+    """The first `budget` rows of an order that are not picked yet, int64 `[budget]`."""
     return order[~np.isin(order, picked)][:budget]
 
 
@@ -95,9 +95,9 @@ def pool_size(
     """Counts the pool's rows for a rule that reads none of the arrays.
 
     Args:
-        scores: float64 ``[n]`` or ``None``.
-        features: float32 ``[n, d]`` or ``None``.
-        columns: Further columns, ``[n]`` each.
+        scores: float64 `[n]` or `None`.
+        features: float32 `[n, d]` or `None`.
+        columns: Further columns, `[n]` each.
 
     Returns:
         n, the length of whichever array is there.

@@ -9,7 +9,7 @@ Float = TypeVar("Float", np.float32, np.float64)
 
 
 def unit_rows(features: NDArray[Float]) -> NDArray[Float]:
-    """Rows over their lengths, float32 or float64 ``[n, d]`` as they come, a copy; zero rows stay zero."""
+    """Rows over their lengths, float32 or float64 `[n, d]` as they come, a copy; zero rows stay zero."""
     units = np.array(features, order="C")
     lengths = np.sqrt(np.einsum("nd,nd->n", units, units, dtype=np.float64))
     units /= np.where(lengths > 0, lengths, 1.0).astype(units.dtype)[:, None]
@@ -22,12 +22,12 @@ def kmeans(
     """Spherical k-means by faiss, 20 iterations, on one thread: with several, sums and clusters could differ.
 
     Args:
-        units: float32 ``[n, d]``, unit rows.
+        units: float32 `[n, d]`, unit rows.
         clusters: at most n are made.
         rng: chooses the first centroids.
 
     Returns:
-        Each row's cluster, int64 ``[n]``, and the unit centroids, float32 ``[clusters, d]``.
+        Each row's cluster, int64 `[n]`, and the unit centroids, float32 `[clusters, d]`.
     """
     import faiss
     from threadpoolctl import threadpool_limits

@@ -17,9 +17,9 @@ class Coincide(Rule):
     """COINCIDE (arXiv 2406.10995): cluster shares by transferability and density, then the least discrepancy.
 
     A re-implementation from digests; the formulas are from memory of the paper and were not read again. Rows
-    are clustered by k-means. A cluster's share rises with ``exp(S / (temperature * D))``, where S is the mean
-    cosine of its centroid to the other centroids and D its density, the mean Gaussian kernel ``exp(-|x -
-    y|^2)`` of its pairs of unit rows (1 for a single row). Inside a cluster rows are picked one after the
+    are clustered by k-means. A cluster's share rises with `exp(S / (temperature * D))`, where S is the mean
+    cosine of its centroid to the other centroids and D its density, the mean Gaussian kernel `exp(-|x -
+    y|^2)` of its pairs of unit rows (1 for a single row). Inside a cluster rows are picked one after the
     other so that the maximum mean discrepancy (MMD) between picks and cluster falls most.
 
     The paper clusters the activations of five layers of a small model, concatenated, into 10,000 groups; here
@@ -59,7 +59,7 @@ class Coincide(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows, each cluster's quota. See ``Rule.__call__``."""
+        """Picks `budget` rows, each cluster's quota. See `Rule.__call__`."""
         units = unit_rows(required(features, "features", self))
         labels, centroids = kmeans(units, max(1, len(units) // self.rows_per_cluster), rng)
         groups = members(labels)
@@ -85,13 +85,13 @@ class Coincide(Rule):
 
 
 def _kernel(units: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussian kernels of unit rows with one or several others, float64 ``[..., n]``."""
+    """Gaussian kernels of unit rows with one or several others, float64 `[..., n]`."""
     kernels: NDArray[np.float64] = np.exp(2 * np.einsum("...d,nd->...n", row, units) - 2)
     return kernels
 
 
 def _sums_of_kernels(units: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sums of every row's kernels with all rows, float64 ``[n]``; by blocks, so never n x n."""
+    """Sums of every row's kernels with all rows, float64 `[n]`; by blocks, so never n x n."""
     blocks = [_kernel(units, units[start : start + 256]).sum(axis=1) for start in range(0, len(units), 256)]
     return np.concatenate([np.empty(0), *blocks])
 
@@ -115,8 +115,8 @@ def _least_discrepancy(
     """Greedily picks rows so that the squared MMD between all picks and all rows is least at every step.
 
     Args:
-        units: float64 ``[n, d]``.
-        sums: float64 ``[n]``, of each row's kernels with all rows.
+        units: float64 `[n, d]`.
+        sums: float64 `[n]`, of each row's kernels with all rows.
         count: How many to pick.
         first: Rows that are picked already.
     """

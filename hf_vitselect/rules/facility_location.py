@@ -20,7 +20,7 @@ class FacilityLocation(Rule):
     arXiv 1906.03543).
 
     The value of a subset S is the sum over all rows i of the highest cosine of i to a row of S, where only i
-    itself and its ``neighbors`` nearest rows count, and cosines below 0 count as 0. Picks maximise its
+    itself and its `neighbors` nearest rows count, and cosines below 0 count as 0. Picks maximise its
     growth, lazily: a row's growth can only fall, so most rows need not be looked at again. The graph stands
     in for all n x n cosines; the greedy picks on it are exact, ties to the lowest row.
 
@@ -56,7 +56,7 @@ class FacilityLocation(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows that stand for the others. See ``Rule.__call__``."""
+        """Picks `budget` rows that stand for the others. See `Rule.__call__`."""
         features = required(features, "features", self)
         rows = len(features)
         near, cosines = nearest_rows(features, min(self.neighbors, rows - 1))

@@ -30,12 +30,12 @@ class GroupedSampling(Rule):
     Rows are picked in turn from all groups, in step with their quotas.
 
     Attributes:
-        groups: A number is that many equal-sized quantiles of the score, or clusters if ``cluster`` is set;
+        groups: A number is that many equal-sized quantiles of the score, or clusters if `cluster` is set;
             a name is a column whose values are the groups, such as the rows' source or task.
         cluster: Whether the groups are k-means clusters of the unit features (faiss, 20 iterations).
-        quota: How the budget is shared: ``"uniform"``, the same for every group; ``"proportional"`` to its
-            rows; ``"rising"``, its rows times its rank by mean score, 1 for the lowest.
-        within: ``"random"`` or ``"necessity"``, highest score first.
+        quota: How the budget is shared: `"uniform"`, the same for every group; `"proportional"` to its
+            rows; `"rising"`, its rows times its rank by mean score, 1 for the lowest.
+        within: `"random"` or `"necessity"`, highest score first.
 
     Raises:
         ValueError: If a parameter is none of these.
@@ -87,7 +87,7 @@ class GroupedSampling(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows, each group's quota less what it has in ``picked``. See ``Rule.__call__``."""
+        """Picks `budget` rows, each group's quota less what it has in `picked`. See `Rule.__call__`."""
         scores = required(scores, "scores", self)
         # Drawn before anything depends on the budget.
         draw = rng.permutation(len(scores)) if self.within == "random" else -scores

@@ -19,7 +19,7 @@ class KCenter(Rule):
     Repeats: pick the row that is farthest from its nearest picked row, by the Euclidean distance of unit
     rows (0 to 2). Before there is any, all rows are at distance 2, and the lowest row is picked.
 
-    With ``weighted`` a row's distance counts times its score, ``argmax s_i min_j d(i, j)``: the selection of
+    With `weighted` a row's distance counts times its score, `argmax s_i min_j d(i, j)`: the selection of
     D3 (arXiv 2503.11441) with s the product of difficulty (`UncertaintyDifficulty`) and dependability (a
     grade, such as `JudgeScore`'s). Its exact objective, weights and number of rounds could not be read: this
     is a re-implementation from digests.
@@ -58,7 +58,7 @@ class KCenter(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows by their distance from others. See ``Rule.__call__``."""
+        """Picks `budget` rows by their distance from others. See `Rule.__call__`."""
         units = unit_rows(required(features, "features", self))
         weights = required(scores, "scores", self) if self.weighted else np.ones(len(units))
         if weights.min() < 0:

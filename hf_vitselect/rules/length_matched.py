@@ -14,7 +14,7 @@ from hf_vitselect.rules.base import NO_ROWS, Rule, first_others
 class LengthMatchedRandom(Rule):
     """Picks rows at random whose lengths are distributed as those of marked rows.
 
-    The marked rows' lengths give ``budget`` evenly spaced quantiles, which are their very lengths where the
+    The marked rows' lengths give `budget` evenly spaced quantiles, which are their very lengths where the
     budget is their number. For each, a row of that length is drawn uniformly, without replacement; where none
     is left, the nearest length is taken. Every gain is 0.0.
 
@@ -50,9 +50,9 @@ class LengthMatchedRandom(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows, in random order; all of ``picked`` and them have the lengths.
+        """Picks `budget` rows, in random order; all of `picked` and them have the lengths.
 
-        See ``Rule.__call__``.
+        See `Rule.__call__`.
         """
         for name in self.uses_columns:
             if name not in columns:

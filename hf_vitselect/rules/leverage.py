@@ -25,7 +25,7 @@ class Leverage(Rule):
         energy: Share of the variance that the kept directions hold, above 0 to 1.
 
     Raises:
-        ValueError: If ``energy`` is not in its range.
+        ValueError: If `energy` is not in its range.
 
     Example:
         >>> features = np.array([[0, 1], [0, 1.1], [0, 0.9], [5, 1]], dtype=np.float32)
@@ -51,7 +51,7 @@ class Leverage(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks the ``budget`` rows of highest leverage. See ``Rule.__call__``."""
+        """Picks the `budget` rows of highest leverage. See `Rule.__call__`."""
         features = required(features, "features", self)
         mean = features.mean(axis=0, dtype=np.float64)
         spread = np.zeros((features.shape[1],) * 2)

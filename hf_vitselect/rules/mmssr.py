@@ -94,7 +94,7 @@ class MMSSR(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows, in turn for every capability. See ``Rule.__call__``."""
+        """Picks `budget` rows, in turn for every capability. See `Rule.__call__`."""
         given = {name: required(columns.get(name), f"a column {name!r}", self) for name in self.uses_columns}
         style = numbered(given[self.style])
         table = {name: np.nan_to_num(given[name].astype(np.float64)) for name in self.capabilities}

@@ -22,28 +22,28 @@ _OVERLAP_ROWS = 20_000
 class NeighborPenalty(Rule):
     """High scores, spread out: Self-Filter's second stage (arXiv 2402.12501, its code's defaults).
 
-    Repeats: pick the row i with the highest current score, remove it, and for each of its ``neighbors``
-    nearest remaining rows j subtract ``gamma * score_i * cos(i, j)**2`` from the score of j. Here score_i is
+    Repeats: pick the row i with the highest current score, remove it, and for each of its `neighbors`
+    nearest remaining rows j subtract `gamma * score_i * cos(i, j)**2` from the score of j. Here score_i is
     i's score at the moment of the pick.
 
-    Which ``rescale``: scores that are never negative, such as the necessity score or a loss, want ``None``,
+    Which `rescale`: scores that are never negative, such as the necessity score or a loss, want `None`,
     the paper's rule as it is. Scores of any sign, such as a score net's difficulty or a CLIP score, want
-    ``"minmax"``: with them raw, a pick of negative score *raises* its neighbours, as in the paper's code, and
+    `"minmax"`: with them raw, a pick of negative score *raises* its neighbours, as in the paper's code, and
     so gathers duplicates where it should spread out.
 
     The picks are those of the naive loop, bit for bit, and do not depend on threads or device: ties go to
     the lowest row, both among scores and among neighbours, and a cosine is the float64 dot product over the
     float64 norms, rounded to float32; a zero vector has cosine 0 to every row. Where fewer than
-    ``neighbors`` rows remain, all of them are penalised. ``RemainingNeighbors`` and ``Products`` say what it
-    costs. With ``approximate=True`` some neighbours are missed, and the picks are others; see ``Index``.
+    `neighbors` rows remain, all of them are penalised. `RemainingNeighbors` and `Products` say what it
+    costs. With `approximate=True` some neighbours are missed, and the picks are others; see `Index`.
 
     Attributes:
         approximate: Find neighbours with a faiss index. It needs less memory than exact products, and less
-            time in large pools on hardware without native bfloat16; ``notes`` measures what it changes.
-        gamma: Strength of the penalty, 0 or more; 0 is ``TopScore``.
+            time in large pools on hardware without native bfloat16; `notes` measures what it changes.
+        gamma: Strength of the penalty, 0 or more; 0 is `TopScore`.
         neighbors: How many rows each pick penalises, 1 or more.
-        rescale: ``"minmax"`` maps the scores to [0, 1] first (constant scores to 0), and gains are then in
-            that unit; ``None`` leaves them.
+        rescale: `"minmax"` maps the scores to [0, 1] first (constant scores to 0), and gains are then in
+            that unit; `None` leaves them.
 
     Raises:
         ValueError: If a parameter is out of its range.
@@ -88,9 +88,9 @@ class NeighborPenalty(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows by score and distance; rows of ``picked`` lower their neighbours too.
+        """Picks `budget` rows by score and distance; rows of `picked` lower their neighbours too.
 
-        See ``Rule.__call__``.
+        See `Rule.__call__`.
 
         Raises:
             ValueError: If scores or features are missing, a feature is not finite, or the penalties drive
@@ -137,7 +137,7 @@ class NeighborPenalty(Rule):
         """For approximate picks, the share of them that exact ones have in common, on random rows.
 
         Returns:
-            Nothing if the picks are exact, else ``overlap_with_exact``, 0 to 1, and ``overlap_rows``, how
+            Nothing if the picks are exact, else `overlap_with_exact`, 0 to 1, and `overlap_rows`, how
             many rows it was measured on, with the same share of them picked; at most 20,000.
         """
         if not self.approximate or scores is None or features is None:
@@ -160,7 +160,7 @@ class _Leaderboard:
     O(sqrt(n)) and O(k sqrt(n)) numpy work, and unlike in a heap scores may rise.
 
     Attributes:
-        scores: float64 ``[n]``; read it, and write through ``update``. Removed rows hold -inf.
+        scores: float64 `[n]`; read it, and write through `update`. Removed rows hold -inf.
     """
 
     def __init__(self, scores: NDArray[np.float64]) -> None:
@@ -176,7 +176,7 @@ class _Leaderboard:
         return block * self._side + int(self._grid[block].argmax())
 
     def update(self, rows: NDArray[np.int64], scores: NDArray[np.float64] | float) -> None:
-        """Sets the scores of some rows, int64 ``[m]``, distinct."""
+        """Sets the scores of some rows, int64 `[m]`, distinct."""
         self.scores[rows] = scores
         blocks = rows // self._side
         self._best[blocks] = self._grid[blocks].max(axis=1)

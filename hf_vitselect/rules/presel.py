@@ -22,7 +22,7 @@ class PreSel(Rule):
     size, the most typical first: those with the smallest mean distance to their five nearest rows in the
     cluster.
 
-    The score is `QuestionGain`'s, one over IRS, so ``by="question_gain"``. The paper measures IRS on a random
+    The score is `QuestionGain`'s, one over IRS, so `by="question_gain"`. The paper measures IRS on a random
     5% of the pool and clusters DINOv2 features of the pictures; here it is the mean over all rows that have a
     score, and the features are whatever column is given.
 
@@ -71,7 +71,7 @@ class PreSel(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows, each task's and cluster's quota. See ``Rule.__call__``."""
+        """Picks `budget` rows, each task's and cluster's quota. See `Rule.__call__`."""
         scores, features = required(scores, "scores", self), required(features, "features", self)
         if scores.min() <= 0:
             raise ValueError(f"expected scores above 0 (by='question_gain'), got {scores.min()}")
@@ -102,7 +102,7 @@ class PreSel(Rule):
 
 
 def _typicality(units: NDArray[np.float32], neighbors: int) -> NDArray[np.float64]:
-    """One over the mean distance to the nearest other rows, float64 ``[n]``; by blocks, so never n x n."""
+    """One over the mean distance to the nearest other rows, float64 `[n]`; by blocks, so never n x n."""
     typicality = np.empty(len(units))
     nearest = min(neighbors, len(units) - 1)
     if nearest == 0:

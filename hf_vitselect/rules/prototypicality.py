@@ -56,7 +56,7 @@ class Prototypicality(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows by their distance to their centroids. See ``Rule.__call__``."""
+        """Picks `budget` rows by their distance to their centroids. See `Rule.__call__`."""
         units = unit_rows(required(features, "features", self))
         labels, centroids = kmeans(units, self.clusters, rng)
         cosines = np.einsum("nd,nd->n", units, centroids[labels], dtype=np.float64)

@@ -17,13 +17,13 @@ def quotas(
     """Shares a budget among groups by weight, exactly, none more than it has or less than it was given.
 
     Args:
-        sizes: int64 ``[groups]``, rows of each group, 0 or more.
-        weights: float64 ``[groups]``, above 0 wherever there are rows.
-        budget: from the sum of ``given`` to the sum of the sizes.
-        given: int64 ``[groups]``, rows of each group that are in the subset already.
+        sizes: int64 `[groups]`, rows of each group, 0 or more.
+        weights: float64 `[groups]`, above 0 wherever there are rows.
+        budget: from the sum of `given` to the sum of the sizes.
+        given: int64 `[groups]`, rows of each group that are in the subset already.
 
     Returns:
-        int64 ``[groups]``, adding up to the budget: largest remainder, ties to the first group.
+        int64 `[groups]`, adding up to the budget: largest remainder, ties to the first group.
     """
     share = np.zeros(len(sizes), dtype=np.int64)
     some = sizes > 0
@@ -54,11 +54,11 @@ def take(
     """The first rows of every group, in turn from all groups, in step with their shares.
 
     Args:
-        labels: int64 ``[n]``, each row's group.
-        share: int64 ``[groups]``, how many rows a group gives, those of ``picked`` among them.
-        draw: ``[n]``, the order inside a group, lowest first, then lowest row.
-        tie: ``[n]``, the order of rows of different groups that are at the same step, lowest first.
-        picked: rows that are taken already, int64 ``[m]``.
+        labels: int64 `[n]`, each row's group.
+        share: int64 `[groups]`, how many rows a group gives, those of `picked` among them.
+        draw: `[n]`, the order inside a group, lowest first, then lowest row.
+        tie: `[n]`, the order of rows of different groups that are at the same step, lowest first.
+        picked: rows that are taken already, int64 `[m]`.
 
     Returns:
         The newly taken rows, int64.

@@ -35,6 +35,6 @@ class Random(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows; the arrays only tell the pool's size. See ``Rule.__call__``."""
+        """Picks `budget` rows; the arrays only tell the pool's size. See `Rule.__call__`."""
         order = rng.permutation(pool_size(scores, features, columns))
         return first_others(order, picked, budget), np.zeros(budget)

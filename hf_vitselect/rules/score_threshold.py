@@ -44,7 +44,7 @@ class ScoreThreshold(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Draws ``budget`` rows of those that are good enough. See ``Rule.__call__``."""
+        """Draws `budget` rows of those that are good enough. See `Rule.__call__`."""
         scores = required(scores, "scores", self)
         order = rng.permutation(len(scores))
         picks = first_others(order[scores[order] >= self.minimum], picked, budget)

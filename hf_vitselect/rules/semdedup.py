@@ -25,7 +25,7 @@ class SemDeDup(Rule):
 
     Attributes:
         rows_per_cluster: Rows for each cluster, on average.
-        keep: Which rows of near twins stay, ``"far"`` from the centroid (the paper's choice) or ``"near"`` to
+        keep: Which rows of near twins stay, `"far"` from the centroid (the paper's choice) or `"near"` to
         it.
 
     Raises:
@@ -59,7 +59,7 @@ class SemDeDup(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks the ``budget`` least redundant rows. See ``Rule.__call__``."""
+        """Picks the `budget` least redundant rows. See `Rule.__call__`."""
         units = unit_rows(required(features, "features", self))
         labels, centroids = kmeans(units, max(1, len(units) // self.rows_per_cluster), rng)
         typical = np.einsum("nd,nd->n", units, centroids[labels])

@@ -37,7 +37,7 @@ class TopScore(Rule):
         columns: Mapping[str, NDArray[np.generic]],
         picked: NDArray[np.int64] = NO_ROWS,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks ``budget`` rows by their scores alone. See ``Rule.__call__``."""
+        """Picks `budget` rows by their scores alone. See `Rule.__call__`."""
         scores = required(scores, "scores", self)
         order = np.argsort(scores if self.lowest else -scores, kind="stable")
         picks = first_others(order, picked, budget)

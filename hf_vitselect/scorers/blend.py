@@ -19,7 +19,7 @@ class Ranks:
     """The share of a pool's scores that are lower, those that are equal by half: 0 to 1.
 
     Attributes:
-        values: float64 ``[n]``, the pool's scores, rising.
+        values: float64 `[n]`, the pool's scores, rising.
     """
 
     values: NDArray[np.float64]
@@ -57,7 +57,7 @@ class Blend(ColumnScorer):
     Made by `Blend.fit`, which looks at the pool that it is to be applied to. A row of which one score is
     missing has none, and that score's status.
 
-    Adds ``blend`` (float32), ``blend_status`` and ``blend_reason``.
+    Adds `blend` (float32), `blend_status` and `blend_reason`.
 
     Example:
         >>> blend = Blend.fit(scored, {"necessity": 1.0, "clip_score": 0.5})  # doctest: +SKIP
@@ -94,7 +94,7 @@ class Blend(ColumnScorer):
         Args:
             pool: with the columns; rows without a score do not count for the normalisation.
             weights: the columns, each with its weight; a negative one turns a score round.
-            normalize: ``"rank"`` among the pool's scores (0 to 1), ``"z"`` (less the mean, over the standard
+            normalize: `"rank"` among the pool's scores (0 to 1), `"z"` (less the mean, over the standard
                 deviation), or None.
             product: multiply the scores to the power of their weights instead of adding them times those. D3
                 (arXiv 2503.11441) multiplies difficulty and dependability; scores must not be negative.
@@ -102,7 +102,7 @@ class Blend(ColumnScorer):
 
         Raises:
             ColumnError: if a column is missing, not numeric or without one score.
-            ValueError: if there is no column, or ``normalize`` is none of these.
+            ValueError: if there is no column, or `normalize` is none of these.
         """
         if not weights:
             raise ValueError("expected columns with weights, got none")

@@ -34,10 +34,10 @@ class CapabilityScorer(ChatScorer):
     our own wording, and sees the pictures and the whole conversation. `hf_vitselect.rules.MMSSR` samples by
     it.
 
-    Adds ``capability`` (float32, 0 to 5, the mean of all), ``capability_<name>`` for each of the 14 (float32,
-    0 to 5), ``capability_style`` (string, one of nine), ``capability_answer`` (string, what the model said),
-    ``capability_status`` and ``capability_reason``. An answer that is no such JSON object gives nulls and
-    ``bad_row``.
+    Adds `capability` (float32, 0 to 5, the mean of all), `capability_<name>` for each of the 14 (float32,
+    0 to 5), `capability_style` (string, one of nine), `capability_answer` (string, what the model said),
+    `capability_status` and `capability_reason`. An answer that is no such JSON object gives nulls and
+    `bad_row`.
 
     Args:
         model, base_url, provider, api_key_env, seed, timeout, retries, concurrency: as in `JudgeScore`.

@@ -19,10 +19,10 @@ class ClipEmbedding(ClipFeatureScorer):
 
     Self-Filter (arXiv 2402.12501) uses openai/clip-vit-large-patch14, which gives 2 x 768 = 1536
     dimensions; the cosine of two rows is then the mean of their image and text cosines. The text is the
-    whole conversation as ``USER: ... ASSISTANT: ...`` without placeholders, cut to the model's context.
+    whole conversation as `USER: ... ASSISTANT: ...` without placeholders, cut to the model's context.
     A row without picture has a zero image half; several pictures are averaged and made unit length.
 
-    Adds ``embedding`` (float32, fixed length 2 x projection), ``embedding_status`` and ``embedding_reason``.
+    Adds `embedding` (float32, fixed length 2 x projection), `embedding_status` and `embedding_reason`.
 
     Args:
         model: a CLIP or SigLIP model, a Hub id or a folder.
@@ -52,7 +52,7 @@ class ClipEmbedding(ClipFeatureScorer):
 
 @lru_cache(maxsize=32)
 def _width(model: str, commit: str | None, digest: str | None) -> int:
-    """The width of one feature; ``digest`` only tells one state of a folder from the next."""
+    """The width of one feature; `digest` only tells one state of a folder from the next."""
     from hf_vitselect.models.clip import feature_width
 
     return feature_width(model, commit)

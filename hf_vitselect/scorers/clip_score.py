@@ -19,12 +19,12 @@ class ClipScore(ClipFeatureScorer):
 
     Self-Filter (arXiv 2402.12501, stage 1) feeds it to its score net. It is the plain cosine: neither
     scaled by 2.5 nor cut at zero as in CLIPScore's own paper (arXiv 2104.08718). The text is the whole
-    conversation as ``USER: ... ASSISTANT: ...`` without placeholders, cut to the model's context. Of
+    conversation as `USER: ... ASSISTANT: ...` without placeholders, cut to the model's context. Of
     several pictures the unit features are averaged and made unit length first, so a row's score is the
     dot product of the two halves of its `ClipEmbedding`.
 
-    Adds ``clip_score`` (float32, -1 to 1, higher = text and picture fit better), ``clip_score_status`` and
-    ``clip_score_reason``. A row without picture is ``image_missing``: it has no cosine, and a 0 would say
+    Adds `clip_score` (float32, -1 to 1, higher = text and picture fit better), `clip_score_status` and
+    `clip_score_reason`. A row without picture is `image_missing`: it has no cosine, and a 0 would say
     that its text fits a picture badly.
 
     Args:

@@ -17,7 +17,7 @@ class EL2NScorer(ResponseScorer):
     some ten models early in training; the mean over a response's tokens is how later work takes it to
     language models, and here it is one model. It is a baseline of Self-Filter and of most tables since.
 
-    Adds ``el2n`` (float32, 0 to the square root of 2, higher = harder), ``el2n_status`` and ``el2n_reason``.
+    Adds `el2n` (float32, 0 to the square root of 2, higher = harder), `el2n_status` and `el2n_reason`.
 
     Args:
         model: the model, a Hub id or a folder.

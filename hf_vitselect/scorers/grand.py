@@ -20,19 +20,19 @@ class GraNdScorer(VLMScorer):
     gradient as large as the model, so it is for small models; by the output layer alone (tied input part left
     out) it costs a forward.
 
-    Adds ``grand`` (float32, 0 or more, higher = harder), ``grand_status`` and ``grand_reason``. Rows are
+    Adds `grand` (float32, 0 or more, higher = harder), `grand_status` and `grand_reason`. Rows are
     taken one by one.
 
     Args:
         model: the model, a Hub id or a folder.
-        parameters: ``"all"``, exact, or ``"last_layer"``.
+        parameters: `"all"`, exact, or `"last_layer"`.
         column, processor, revision, dtype, max_length, end_of_turn, trust_remote_code: as in
             `NecessityScorer`.
 
     Raises:
         ModelError: at the first row, if the processor has no chat template or a slow tokenizer, or under
-            ``"last_layer"`` if the model changes its logits after that layer.
-        ValueError: if ``parameters`` is neither.
+            `"last_layer"` if the model changes its logits after that layer.
+        ValueError: if `parameters` is neither.
 
     Example:
         >>> scored = pool.map(GraNdScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP

@@ -19,10 +19,10 @@ class ImageGain(ResponseScorer):
     VisNec drops rows that are not positive and takes the highest inside semantic clusters; the selection
     rule does that, not this score.
 
-    Adds ``image_gain`` (float32, nats per response token, any sign: higher = the answer needs the pictures
-    more, near 0 = the text alone gives it away, negative = the pictures hurt), ``image_gain_status`` and
-    ``image_gain_reason``. A row without pictures is ``image_missing`` and costs no forward. A row whose
-    answer has another number of tokens without its pictures is ``bad_row``.
+    Adds `image_gain` (float32, nats per response token, any sign: higher = the answer needs the pictures
+    more, near 0 = the text alone gives it away, negative = the pictures hurt), `image_gain_status` and
+    `image_gain_reason`. A row without pictures is `image_missing` and costs no forward. A row whose
+    answer has another number of tokens without its pictures is `bad_row`.
 
     Args:
         model: the model, a Hub id or a folder.

@@ -39,32 +39,32 @@ class JudgeScore(ChatScorer):
 
     Self-Filter (arXiv 2402.12501, stage 1 and its code) asks gpt-3.5-turbo-1106 at temperature 0 with
     seed 42 for at most 10 tokens; the prompt is our own wording. The judge sees the whole conversation as
-    ``USER: ... ASSISTANT: ...`` and no picture. A seed and temperature 0 make most servers repeat
+    `USER: ... ASSISTANT: ...` and no picture. A seed and temperature 0 make most servers repeat
     themselves, and none promises it: keep the column, don't ask again.
 
-    Adds ``judge`` (float32, 0 to 10, higher = better), ``judge_answer`` (string, what the judge said),
-    ``judge_status`` and ``judge_reason``. With another ``column`` all take its name: ``x``, ``x_answer``,
-    ``x_status``, ``x_reason``.
+    Adds `judge` (float32, 0 to 10, higher = better), `judge_answer` (string, what the judge said),
+    `judge_status` and `judge_reason`. With another `column` all take its name: `x`, `x_answer`,
+    `x_status`, `x_reason`.
 
     The rating is the answer's first line, as Self-Filter's code reads it, but only if that is one number
-    from 0 to 10 and its dressing: ``8``, ``8.5``, ``8/10``, ``8 out of 10``, ``Score: 8.``, ``**8**``. Any
-    other answer gives null and ``bad_row`` with the answer kept, and every batch logs how many there were.
+    from 0 to 10 and its dressing: `8`, `8.5`, `8/10`, `8 out of 10`, `Score: 8.`, `**8**`. Any
+    other answer gives null and `bad_row` with the answer kept, and every batch logs how many there were.
     To count them in the end, and to read them:
-    ``scored.filter(lambda rating, answer: rating is None and answer is not None, input_columns=["judge",
-    "judge_answer"])``. Self-Filter's code puts the mean in their place.
+    `scored.filter(lambda rating, answer: rating is None and answer is not None, input_columns=["judge",
+    "judge_answer"])`. Self-Filter's code puts the mean in their place.
 
-    A row without an answer is ``no_response`` and is not sent. A row that the endpoint refuses (HTTP 400,
-    413, 422) is ``too_long`` or ``bad_row``, without an answer.
+    A row without an answer is `no_response` and is not sent. A row that the endpoint refuses (HTTP 400,
+    413, 422) is `too_long` or `bad_row`, without an answer.
 
     Args:
         model: the model's name as the endpoint knows it.
         column: name of the main column.
         base_url: a server that speaks OpenAI's protocol (vLLM, `transformers serve`, TGI, OpenAI's own),
-            such as ``http://localhost:8000/v1``; the Hub's inference providers if None.
+            such as `http://localhost:8000/v1`; the Hub's inference providers if None.
         provider: one of the Hub's providers; the Hub chooses if None, and may choose another one next time.
         api_key_env: the environment variable that holds the endpoint's key. The key itself never enters the
-            scorer. If None the Hub's providers get the token of `huggingface_hub`, and a ``base_url`` none.
-        prompt: what is asked; ``{conversation}`` stands for the row's text.
+            scorer. If None the Hub's providers get the token of `huggingface_hub`, and a `base_url` none.
+        prompt: what is asked; `{conversation}` stands for the row's text.
         seed: goes with every request; left out if None.
         max_tokens: the longest answer; a judge that thinks aloud needs more.
         timeout: seconds to wait for an answer.
@@ -74,11 +74,11 @@ class JudgeScore(ChatScorer):
         concurrency: requests under way at a time in each process.
 
     Raises:
-        ValueError: if the prompt has no ``{conversation}``, both ``base_url`` and ``provider`` are given, or
-            ``base_url`` is no http address or carries a key: it is published with the recipe.
+        ValueError: if the prompt has no `{conversation}`, both `base_url` and `provider` are given, or
+            `base_url` is no http address or carries a key: it is published with the recipe.
         ModelError: while scoring, if the endpoint cannot be used or gives no answer after the last try.
-            Under `hf_vitselect.score` with ``output_dir`` finished shards are kept and the same call goes
-            on; under ``map`` the answers are lost.
+            Under `hf_vitselect.score` with `output_dir` finished shards are kept and the same call goes
+            on; under `map` the answers are lost.
 
     Example:
         >>> judge = JudgeScore("Qwen/Qwen3-8B", base_url="http://localhost:8000/v1")

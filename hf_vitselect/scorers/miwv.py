@@ -27,7 +27,7 @@ class Neighbors:
 
     Attributes:
         pool: the rows, their conversations alone.
-        nearest: int64 ``[n]``, a position in the pool; -1 where a row has no usable embedding.
+        nearest: int64 `[n]`, a position in the pool; -1 where a row has no usable embedding.
     """
 
     pool: Dataset
@@ -38,7 +38,7 @@ class Neighbors:
         """The row that is nearest to this one.
 
         Raises:
-            RowError: ``bad_row`` if it is none of the pool's, or has no embedding.
+            RowError: `bad_row` if it is none of the pool's, or has no embedding.
         """
         if not self._places:
             self._places.update((content, i) for i, content in enumerate(row_contents(self.pool)))
@@ -75,9 +75,9 @@ class MIWVScorer(ResponseScorer):
     the example is the whole nearest row by the given column, its text and its pictures stand before the first
     question.
 
-    Made by `MIWVScorer.fit`. Adds ``miwv`` (float32, nats per response token, any sign, higher = more to
-    learn), ``miwv_status`` and ``miwv_reason``; a row that `fit` has not seen, or that had no embedding, is
-    ``bad_row``.
+    Made by `MIWVScorer.fit`. Adds `miwv` (float32, nats per response token, any sign, higher = more to
+    learn), `miwv_status` and `miwv_reason`; a row that `fit` has not seen, or that had no embedding, is
+    `bad_row`.
 
     Example:
         >>> miwv = MIWVScorer.fit(pool, "llava-hf/llava-1.5-7b-hf", over="embedding")  # doctest: +SKIP
@@ -102,7 +102,7 @@ class MIWVScorer(ResponseScorer):
             pool: any conversation layout, with an embedding column; the rows that are to be scored.
             model: the model before fine-tuning, a Hub id or a folder.
             over: the embedding column.
-            **options: as in `NecessityScorer`: ``column``, ``processor``, ``dtype``, ...
+            **options: as in `NecessityScorer`: `column`, `processor`, `dtype`, ...
 
         Raises:
             ColumnError: if the column is missing, holds no vectors, or fewer than two rows have one.

@@ -18,8 +18,8 @@ class PerplexityScorer(ResponseScorer):
     that only rank pick the same rows; a rule that weighs scores, as `NeighborPenalty` does, need not. It is
     a re-implementation: the papers seldom say which tokens they count, and here it is every response token.
 
-    Adds ``perplexity`` (float32, at least 1, higher = harder; ``non_finite`` above 3.4e38),
-    ``perplexity_status`` and ``perplexity_reason``.
+    Adds `perplexity` (float32, at least 1, higher = harder; `non_finite` above 3.4e38),
+    `perplexity_status` and `perplexity_reason`.
 
     Args:
         model: the model, a Hub id or a folder.

@@ -23,10 +23,10 @@ class QuestionGain(ResponseScorer):
     tool turns and the template's frame stay (many templates write a system turn of their own that cannot
     be left out). Cherry LLM's code takes the loss of the bare answer, without any frame.
 
-    Adds ``question_gain`` (float32, a ratio from 0 up, 1 = the question changes nothing, above 1 = it
-    helps), ``question_gain_status`` and ``question_gain_reason``. A row whose answer the model is certain
-    of, so that the loss with the question is 0, is ``non_finite``. A row whose answer has another number of
-    tokens without its question is ``bad_row``.
+    Adds `question_gain` (float32, a ratio from 0 up, 1 = the question changes nothing, above 1 = it
+    helps), `question_gain_status` and `question_gain_reason`. A row whose answer the model is certain
+    of, so that the loss with the question is 0, is `non_finite`. A row whose answer has another number of
+    tokens without its question is `bad_row`.
 
     Args:
         model: the model, a Hub id or a folder.

@@ -19,11 +19,11 @@ class ScoreNetScorer(ColumnScorer):
     The net reads the columns that it was trained on (scores or an embedding), and neither pictures nor
     text, so they must be in the pool already, or be added by a scorer that stands before this one.
 
-    Adds ``score_net`` (float32, higher = harder, any sign; `NeighborPenalty` wants ``rescale="minmax"`` for
-    it), ``score_net_status`` and ``score_net_reason``.
+    Adds `score_net` (float32, higher = harder, any sign; `NeighborPenalty` wants `rescale="minmax"` for
+    it), `score_net_status` and `score_net_reason`.
 
     Args:
-        model: a `ScoreNet`'s Hub id or folder; `ScoreNetTrainer` saves it to ``output_dir/score_net``.
+        model: a `ScoreNet`'s Hub id or folder; `ScoreNetTrainer` saves it to `output_dir/score_net`.
         column: name of the main column.
         revision: a commit, branch or tag on the Hub.
 

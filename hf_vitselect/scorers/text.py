@@ -15,11 +15,11 @@ from hf_vitselect.scorers.base.scorer import Scorer
 class TextEmbedding(Scorer):
     """The unit embedding of the whole conversation's text by a sentence-transformers model.
 
-    The text is the conversation as ``USER: ... ASSISTANT: ...`` without placeholders, cut to the
+    The text is the conversation as `USER: ... ASSISTANT: ...` without placeholders, cut to the
     model's context. Pictures are not looked at.
 
-    Adds ``embedding`` (float32, fixed length of the model's dimension), ``embedding_status`` and
-    ``embedding_reason``.
+    Adds `embedding` (float32, fixed length of the model's dimension), `embedding_status` and
+    `embedding_reason`.
 
     Args:
         model: a sentence-transformers model, a Hub id or a folder.

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 class UPDScorer(ResponseScorer):
     """Uncertainty-based prediction difficulty: the difficulty of D3 (arXiv 2503.11441).
 
-    Mean over the response tokens of ``sigmoid(L) * max(0, 1 - H / log V)``: L is the token's negative
+    Mean over the response tokens of `sigmoid(L) * max(0, 1 - H / log V)`: L is the token's negative
     log-likelihood, H the entropy of the distribution over the vocabulary, V its size. A token that the model
     gets wrong although it is sure counts most; one that it cannot know counts little.
 
     The formula is from documentation of another re-implementation; the paper's text was not read. D3 goes on
     with the product of this and a grade, and with the distance to the rows picked before:
-    `Blend` with ``product=True``, then `KCenter` with ``weighted=True``.
+    `Blend` with `product=True`, then `KCenter` with `weighted=True`.
 
-    Adds ``upd`` (float32, 0 to 1, higher = harder), ``upd_status`` and ``upd_reason``.
+    Adds `upd` (float32, 0 to 1, higher = harder), `upd_status` and `upd_reason`.
 
     Args:
         model: the model, a Hub id or a folder.

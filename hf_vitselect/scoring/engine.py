@@ -18,7 +18,7 @@ class Engine:
     """How many workers of which kind.
 
     Attributes:
-        kind: ``local`` for this machine, ``ray`` for the cluster that Ray is connected to.
+        kind: `local` for this machine, `ray` for the cluster that Ray is connected to.
         workers: processes or actors; None for none, the shards are then scored here.
         rank: of this process among those of a launcher.
     """
@@ -32,7 +32,7 @@ class Engine:
         """The engine with one worker per GPU, if no number is given.
 
         Args:
-            kind: ``local`` or ``ray``.
+            kind: `local` or `ray`.
             workers: how many; by default, locally, one per visible GPU where there are several and a launcher
                 has not started a rank for each, else none; with Ray one per GPU of the cluster, at least one.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rank:
-    """This process among those of ``torchrun``, ``accelerate launch`` or whatever sets the same variables.
+    """This process among those of `torchrun`, `accelerate launch` or whatever sets the same variables.
 
     Attributes:
         number: of this process, from 0.
@@ -24,7 +24,7 @@ class Rank:
 
     @classmethod
     def here(cls) -> "Rank":
-        """From ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK`` and ``LOCAL_WORLD_SIZE``."""
+        """From `RANK`, `WORLD_SIZE`, `LOCAL_RANK` and `LOCAL_WORLD_SIZE`."""
         world = int(os.environ.get("WORLD_SIZE", 1))
         number = int(os.environ.get("RANK", 0)) if world > 1 else 0
         return cls(

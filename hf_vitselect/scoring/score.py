@@ -44,43 +44,43 @@ def score(
     them. The numbers are those that each would give alone, whatever the engine and the workers.
 
     A worker that dies is replaced. Rows that kill it again are found by halving their shard, and get nulls
-    and the status ``worker_died``.
+    and the status `worker_died`.
 
-    Processes that a launcher started side by side (``torchrun``, ``accelerate launch``, or your own with
-    ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK``) share the shards if they have the same ``output_dir``. None
+    Processes that a launcher started side by side (`torchrun`, `accelerate launch`, or your own with
+    `RANK`, `WORLD_SIZE` and `LOCAL_RANK`) share the shards if they have the same `output_dir`. None
     waits for another: one that is done with its own shards helps with the others', and each returns the
     whole pool.
 
     Args:
         dataset: the pool; any conversation layout. Of a stream, which must know its features, no picture is
-            decoded but those that its own ``map`` or ``filter`` decodes: put ``stream.decode(False)`` before
+            decoded but those that its own `map` or `filter` decodes: put `stream.decode(False)` before
             those.
         scorers: what to attach.
         output_dir: keeps every finished shard as Parquet; the same call goes on after a crash, with another
             number of workers too. Without it nothing is kept, and in this process the work is that of
-            ``dataset.map(scorer, batched=True)``; scorers that share forwards are cached together.
+            `dataset.map(scorer, batched=True)`; scorers that share forwards are cached together.
         shard_size: rows in one shard; at most so many are lost in a crash, and for each worker so many are in
             memory.
         workers: worker processes, or Ray actors. By default one for each GPU if there are several, else none.
-            ``workers=1`` is one process beside this one, which a row can kill without killing the run.
-        engine: ``ray`` runs the workers on the Ray cluster that this process is, or gets, connected to.
+            `workers=1` is one process beside this one, which a row can kill without killing the run.
+        engine: `ray` runs the workers on the Ray cluster that this process is, or gets, connected to.
 
     Returns:
         The pool with the columns joined, in the pool's order, images byte for byte as they were. It
         remembers its scorers, and `select_diverse` writes them into the recipe. Of a stream, what was
-        written to ``output_dir``.
+        written to `output_dir`.
 
     Where more than half of the rows are refused a warning says so, with the first reasons.
 
     Raises:
-        AllRefusedError: if no scorer has scored a single row; its ``scored`` has every row's reason. What
-            ``output_dir`` holds of it is removed, so that a corrected call is not refused.
+        AllRefusedError: if no scorer has scored a single row; its `scored` has every row's reason. What
+            `output_dir` holds of it is removed, so that a corrected call is not refused.
         ColumnError: if a column would be overwritten, two scorers add the same one, or the pool has columns
             of the names that `Selection.scores` adds.
         LayoutError: if the columns are no known conversation layout, there are no rows, or the pool has a
             transform.
-        StaleRunError: if ``output_dir`` holds shards of other scorers or of another pool.
-        ValueError: for a stream without ``output_dir``, an engine that does not exist, or empty shards.
+        StaleRunError: if `output_dir` holds shards of other scorers or of another pool.
+        ValueError: for a stream without `output_dir`, an engine that does not exist, or empty shards.
         WorkerError: if workers die before they have scored anything.
     """
     scorers = [scorers] if isinstance(scorers, Scorer) else list(scorers)

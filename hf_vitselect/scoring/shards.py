@@ -148,7 +148,7 @@ class Ledger:
             shards: how many there are.
             features: their columns.
             in_memory: whether the data set outlives the folder; else it is memory-mapped, from a copy in
-                Arrow's format in the folder ``joined``.
+                Arrow's format in the folder `joined`.
         """
         files = [glob.escape(str(self.path(shard))) for shard in range(shards)]  # `datasets` globs them
         for unfinished in self.folder.glob(".shard-*"):

@@ -76,7 +76,7 @@ class Work:
             os._exit(1)
 
     def lost(self, rows: int) -> pa.Table:
-        """The columns of rows that kill whoever scores them: nulls, and the status ``worker_died``."""
+        """The columns of rows that kill whoever scores them: nulls, and the status `worker_died`."""
         error = RowError("worker_died", "the worker died each time it scored this row")
         columns = {
             name: cells for scorer in self._scorers for name, cells in scorer.fill([error] * rows).items()

@@ -1,7 +1,7 @@
 """Worker processes on this machine.
 
 A worker is a fresh interpreter, not a fork, because CUDA does not survive one. It does not import the
-user's script either, so that script needs no ``if __name__ == "__main__"``.
+user's script either, so that script needs no `if __name__ == "__main__"`.
 """
 
 import os
@@ -28,7 +28,7 @@ class Process:
     Args:
         work: what it does; classes of the user's script or notebook travel with it.
         rank: its number on this machine, which picks its GPU.
-        threads: of torch, unless the environment says ``OMP_NUM_THREADS``.
+        threads: of torch, unless the environment says `OMP_NUM_THREADS`.
     """
 
     def __init__(self, work: Work, rank: int, threads: int) -> None:

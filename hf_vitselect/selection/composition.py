@@ -25,7 +25,7 @@ def make_up(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, list[dict[st
 
     Returns:
         For each column of texts or truth values with 2 to 50 different ones, the values, the pool's most
-        frequent first: ``value`` (None for a null), ``pool`` and ``subset`` (rows). Columns of the
+        frequent first: `value` (None for a null), `pool` and `subset` (rows). Columns of the
         conversation, statuses, reasons, and names of files of this machine are no kinds.
     """
     conversation = find_layout(pool.column_names).columns

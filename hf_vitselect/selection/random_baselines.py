@@ -14,8 +14,8 @@ def baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
     """Random subsets of the selection's size, from the rows that could have been picked.
 
     Returns:
-        Positions in the pool, int64 of shape (picked,), in random order: ``random``, and
-        ``length_matched`` if the lengths of the answers are known (see `length_column`). They depend on
+        Positions in the pool, int64 of shape (picked,), in random order: `random`, and
+        `length_matched` if the lengths of the answers are known (see `length_column`). They depend on
         the recipe's seed only.
     """
     rows, budget, seed = _usable(selection), len(selection), int(selection.recipe.get("seed") or 0)
@@ -29,7 +29,7 @@ def baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
 
 
 def length_column(selection: Selection) -> str | None:
-    """The column of ``selection.scores`` that says how long a row's answers are."""
+    """The column of `selection.scores` that says how long a row's answers are."""
     names = (LENGTHS, "answer_characters")
     return next((name for name in names if name in selection.scores.column_names), None)
 

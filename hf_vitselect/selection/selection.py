@@ -81,10 +81,10 @@ class Selection:
             indices: int64 of shape (picked,), in pick order.
             gains: float64 of shape (picked,).
             reasons: plain JSON for the recipe: the rule, its seed, what was dropped.
-            excluded: int64, rows that could not be picked; ``scores`` then says so.
+            excluded: int64, rows that could not be picked; `scores` then says so.
 
         Raises:
-            ColumnError: if the pool has columns of names that ``scores`` adds.
+            ColumnError: if the pool has columns of names that `scores` adds.
         """
         refuse_reserved(pool.features)
         source = recorded_source(pool)
@@ -127,16 +127,16 @@ class Selection:
         included and the other earlier rows excluded, up to the order of ties and random draws. They are not
         those of a fresh selection over the grown pool: earlier rows that were passed over are not looked at
         again, and whatever is taken from the pool as a whole (quantiles and clusters of `GroupedSampling`,
-        the range of ``rescale="minmax"``, the proportional shares of ``balance``) is taken from these rows.
+        the range of `rescale="minmax"`, the proportional shares of `balance`) is taken from these rows.
 
         Earlier picks that this rule cannot use, as another one may have picked rows without features, are
-        left out and not replaced. ``balance`` is that of this selection, its shares those of all picks, the
+        left out and not replaced. `balance` is that of this selection, its shares those of all picks, the
         earlier ones among them.
 
         Args:
             new_rows: rows with the same columns. Those that the rule uses must be of the same scorers: the
                 same weights, wherever they lie, settings and code version. Where one side does not know what
-                made a column (`score` remembers, a plain ``map`` does not), it is taken as it is.
+                made a column (`score` remembers, a plain `map` does not), it is taken as it is.
             budget: how many of them to pick, as rows or as a share of them; see `select_diverse`.
             rule: the same rule if None.
 
@@ -229,8 +229,8 @@ class _RowSet:
     """Rows of a pool that somebody else has named.
 
     Attributes:
-        positions: int64 ``[m]``, where the pool has them, in their order.
-        gains: float64 ``[m]``.
+        positions: int64 `[m]`, where the pool has them, in their order.
+        gains: float64 `[m]`.
         recipe: what a recipe says of them; None if there are none.
     """
 
@@ -274,7 +274,7 @@ def select_diverse(
 ) -> Selection:
     """Picks a subset of a scored pool.
 
-    Rows without a usable score (a status other than ``ok``, a null, a NaN) or, where the rule looks at
+    Rows without a usable score (a status other than `ok`, a null, a NaN) or, where the rule looks at
     them, without usable features are never picked; the recipe counts them by status.
 
     Features of a memory-mapped data set stay on disk (see `columns.read_features`): memory grows by what the
@@ -294,7 +294,7 @@ def select_diverse(
             what both name.
         balance: a column, such as the rows' task, source or language; the rule then picks inside the groups
             of its values, each with its share of the budget.
-        balance_quota: the groups' shares: ``"proportional"`` to their usable rows, or ``"uniform"``.
+        balance_quota: the groups' shares: `"proportional"` to their usable rows, or `"uniform"`.
 
     Where more than half of the rows cannot be picked a warning says so, with the first reasons.
 
@@ -304,7 +304,7 @@ def select_diverse(
             the included ones.
         LayoutError: if it is no `datasets.Dataset`.
         ColumnError: if a column that the rule uses is missing or has the wrong type, or the pool has columns
-            of the names that ``scores`` adds (`columns.RESERVED`).
+            of the names that `scores` adds (`columns.RESERVED`).
         RowSetError: if a row to include or exclude is not in the pool, or is in both.
         TypeError: if the rule is none.
 
@@ -412,7 +412,7 @@ def _recorded_rule(recipe: Mapping[str, Any]) -> Rule:
 def _read_inputs(
     dataset: Dataset, rule: Rule, score_column: str, feature_column: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float32] | None, NDArray[np.object_]]:
-    """What a rule reads, and of every row the status: ``ok`` if it can be picked."""
+    """What a rule reads, and of every row the status: `ok` if it can be picked."""
     if not isinstance(rule, Rule):
         raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
     refuse_missing_columns(dataset.column_names, rule, score_column, feature_column)

@@ -29,7 +29,7 @@ class ResponseCollator:
         self.encoder = encoder
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """A batch with ``labels``, int64 of the shape of ``input_ids``, -100 outside the responses.
+        """A batch with `labels`, int64 of the shape of `input_ids`, -100 outside the responses.
 
         Raises:
             RowError: if a row cannot be trained on.

@@ -43,33 +43,33 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
     Every row is encoded once before the model is loaded. Those that cannot be trained on (a broken image, no
     answer, a text that spells a special token) are left out, counted in `dropped` and named in a warning; so
-    are those of ``eval_dataset``.
+    are those of `eval_dataset`.
 
     Args:
         model: a Hub id, a folder, or a loaded model.
         train_dataset: rows of any conversation layout.
-        args: any `trl.SFTConfig`. Its ``max_length`` must be None, or no row may be longer.
+        args: any `trl.SFTConfig`. Its `max_length` must be None, or no row may be longer.
         eval_dataset: a data set of any conversation layout, or several by name.
         processing_class: a processor with a chat template, or its Hub id or folder; the model's own if None.
-        end_of_turn: ``auto`` inserts the tokenizer's EOS after responses that the chat template does not
-            close, so that the model learns to stop; ``template`` leaves the text as the template writes it.
-        peft_config: as in TRL. ``target_modules="all-linear"`` also adapts the vision tower; a pattern
-            such as ``r".*language_model.*(q|k|v|o)_proj"`` keeps to the language model.
+        end_of_turn: `auto` inserts the tokenizer's EOS after responses that the chat template does not
+            close, so that the model learns to stop; `template` leaves the text as the template writes it.
+        peft_config: as in TRL. `target_modules="all-linear"` also adapts the vision tower; a pattern
+            such as `r".*language_model.*(q|k|v|o)_proj"` keeps to the language model.
         collator: a `ResponseCollator` of a kind of its own.
-        row_ids: of the rows of ``train_dataset``, which messages then name.
-        unusable: the rows of ``train_dataset`` that cannot be trained on, if that is known: none is then
+        row_ids: of the rows of `train_dataset`, which messages then name.
+        unusable: the rows of `train_dataset` that cannot be trained on, if that is known: none is then
             looked at again.
         **options: every other argument of `trl.SFTTrainer`.
 
     Attributes:
-        unusable: the rows of ``train_dataset`` that are left out, each with the reason.
+        unusable: the rows of `train_dataset` that are left out, each with the reason.
 
     Raises:
         BudgetError: if there is no row that can be trained on.
         ModelError: if model or processor cannot be loaded, a weight is missing, or the processor has no chat
             template or a slow tokenizer, or refuses an image.
-        RowError: if a row is longer than ``args.max_length``.
-        ValueError: if an option cannot be followed, such as ``packing=True``.
+        RowError: if a row is longer than `args.max_length`.
+        ValueError: if an option cannot be followed, such as `packing=True`.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
 
     Args:
         model: a Hub id, a folder, or a loaded model.
-        args: the revision stands in its ``model_init_kwargs``.
+        args: the revision stands in its `model_init_kwargs`.
         processor: a processor, or its Hub id or folder.
 
     Raises:

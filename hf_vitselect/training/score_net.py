@@ -30,27 +30,27 @@ class ScoreNetTrainer(ResponseSFTTrainer):
     """Fine-tunes a vision-language model and a score net together, by the model's weighted loss.
 
     The first stage of Self-Filter (arXiv 2402.12501). For a batch of B rows the net's outputs s go through
-    a softmax, w = softmax(s), and the loss is ``B * sum_i sum_t w_i * CE_(i,t) / (response tokens)``: with
+    a softmax, w = softmax(s), and the loss is `B * sum_i sum_t w_i * CE_(i,t) / (response tokens)`: with
     equal weights that is the usual loss, and lowering it moves weight away from rows with a high loss. The
-    batch of the softmax is that of one process and one forward (``per_device_train_batch_size``), as in
+    batch of the softmax is that of one process and one forward (`per_device_train_batch_size`), as in
     the paper's code (16); gradient accumulation and further processes average over such batches.
 
     Rows that the net cannot read are left out too, as those are that the model cannot be trained on.
 
-    Every log has ``score_net/weight_std``, ``_min`` and ``_max`` (of B * w, whose mean is 1) and
-    ``score_net/nll_q1`` ... ``_q4``, the mean loss of the rows in each quarter of weights, lowest first.
+    Every log has `score_net/weight_std`, `_min` and `_max` (of B * w, whose mean is 1) and
+    `score_net/nll_q1` ... `_q4`, the mean loss of the rows in each quarter of weights, lowest first.
 
-    The net is saved to the folder ``score_net`` of every checkpoint and of ``output_dir``, never in the
+    The net is saved to the folder `score_net` of every checkpoint and of `output_dir`, never in the
     model's own files; it is float32 whatever the model is.
 
     Args:
         model: a Hub id, a folder, or a loaded model.
         pool: any conversation layout, with the columns that the net reads.
-        score_net: the net, usually ``ScoreNet.fit(pool, [...])``.
+        score_net: the net, usually `ScoreNet.fit(pool, [...])`.
         args: any `trl.SFTConfig` with at least two rows in a batch.
         processing_class: a processor with a chat template, or its Hub id or folder; the model's own if None.
         end_of_turn: as in `ResponseSFTTrainer`.
-        **options: every other argument of `ResponseSFTTrainer`: ``peft_config``, ...
+        **options: every other argument of `ResponseSFTTrainer`: `peft_config`, ...
 
     Raises:
         BudgetError: if fewer than two rows can be trained on, or a batch has fewer.
@@ -169,13 +169,13 @@ class ScoreNetCollator(ResponseCollator):
         self.reads = tuple(score_net.columns)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """A `ResponseCollator` batch with ``score_inputs``, float32 of shape (rows, width)."""
+        """A `ResponseCollator` batch with `score_inputs`, float32 of shape (rows, width)."""
         inputs = np.stack([self.score_net.row_inputs(row) for row in rows])
         return super().__call__(rows) | {"score_inputs": torch.from_numpy(inputs)}
 
 
 def weighted_loss(nll: torch.Tensor, rows: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """``B * sum_i sum_t w_i * CE_(i,t) / T`` with w = softmax(scores) (arXiv 2402.12501, stage 1).
+    """`B * sum_i sum_t w_i * CE_(i,t) / T` with w = softmax(scores) (arXiv 2402.12501, stage 1).
 
     Args:
         nll: float32 of shape (T,), the cross-entropy of every response token in nats.

@@ -46,11 +46,11 @@ def train_seed_model(
     end_of_turn: EndOfTurn = "auto",
     seed: int = 0,
 ) -> Selection:
-    """Fine-tunes a model on uniformly random rows of a pool and saves it to ``args.output_dir``.
+    """Fine-tunes a model on uniformly random rows of a pool and saves it to `args.output_dir`.
 
     The first step of MLLM-Selector (arXiv 2503.20502, seed model). Rows that cannot be trained on (a broken
     picture, no answer) are passed over and counted in the recipe. The rows that were used lie beside the
-    model, by row id (``seed_rows.json``, which `load_seed_rows` reads), and its card names pool, commit and
+    model, by row id (`seed_rows.json`, which `load_seed_rows` reads), and its card names pool, commit and
     rows.
 
     Args:
@@ -66,11 +66,11 @@ def train_seed_model(
 
     Returns:
         The rows that the model was trained on. `select_diverse` leaves them in the final subset with
-        ``include=``, or out of it with ``exclude=``; with neither they are rows like all others.
+        `include=`, or out of it with `exclude=`; with neither they are rows like all others.
 
     Raises:
         BudgetError: if the budget is no such number, or more than the rows that can be trained on.
-        ColumnError: if the pool has columns of the names that ``Selection.scores`` adds.
+        ColumnError: if the pool has columns of the names that `Selection.scores` adds.
         ModelError: as in `SelectionSFTTrainer`.
     """
     refuse_reserved(pool.features)

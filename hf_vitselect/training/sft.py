@@ -19,7 +19,7 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
     Args:
         model: a Hub id, a folder, or a loaded model.
         selection: what to train on.
-        **options: every other argument of `ResponseSFTTrainer`: ``args``, ``peft_config``, ``end_of_turn``,
+        **options: every other argument of `ResponseSFTTrainer`: `args`, `peft_config`, `end_of_turn`,
             ...
 
     Raises:

@@ -19,15 +19,15 @@ class Index:
 
     Unit rows are reduced to 256 dimensions by PCA, put into about sqrt(n) / 2 lists, half of which are
     searched, and coded in 64 bytes (product quantisation, 4 bits for two dimensions); small pools and short
-    rows are kept as they are. What is found is generous, since ``RemainingNeighbors`` re-scores it. A GPU
+    rows are kept as they are. What is found is generous, since `RemainingNeighbors` re-scores it. A GPU
     that faiss sees is used, with reduced rows in place of the codes.
 
     The same seed gives the same index and, on the CPU, the same candidates for any number of threads. Memory
-    beyond ``features`` is about 80 bytes a row, and 250 MiB while the index is trained.
+    beyond `features` is about 80 bytes a row, and 250 MiB while the index is trained.
 
     Attributes:
         error: None: nothing is known about the rows that are not proposed.
-        block_rows: How many rows ``highest`` should be asked for at once.
+        block_rows: How many rows `highest` should be asked for at once.
     """
 
     error: ClassVar[float | None] = None
@@ -39,8 +39,8 @@ class Index:
         """Builds the index.
 
         Args:
-            features: float32 ``[n, d]``, finite, of any length; read by slices.
-            norms: float64 ``[n]``, with inf for zero rows.
+            features: float32 `[n, d]`, finite, of any length; read by slices.
+            norms: float64 `[n]`, with inf for zero rows.
             rng: Chooses the rows that the index is trained on.
         """
         import faiss
@@ -75,7 +75,7 @@ class Index:
         return [min(rows, max(64, 6 * neighbors + 4), _WIDEST), min(rows, _WIDEST)]
 
     def highest(self, rows: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Finds about the ``width`` nearest rows of each, nearest first. See ``Products.highest``."""
+        """Finds about the `width` nearest rows of each, nearest first. See `Products.highest`."""
         distances, found = self._index.search(self._reduced(rows), width)
         return found, 1 - distances.astype(np.float64) / 2
 
@@ -101,7 +101,7 @@ def _parts(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def _principal_axes(units: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """The directions in which rows differ most, float32 ``[d, count]``, orthonormal."""
+    """The directions in which rows differ most, float32 `[d, count]`, orthonormal."""
     mean = units.mean(axis=0, dtype=np.float64)
     spread = units.T @ units - len(units) * np.outer(mean, mean)
     _, axes = np.linalg.eigh(spread.astype(np.float32))

@@ -13,11 +13,11 @@ def nearest_rows(
     """The nearest other rows of every row, by the cosines of `RemainingNeighbors`, exactly.
 
     Args:
-        features: float32 ``[n, d]``, finite.
+        features: float32 `[n, d]`, finite.
         neighbors: k, 0 to n - 1.
 
     Returns:
-        Rows, int64 ``[n, k]``, nearest first, then lowest row, and their cosines, float32 ``[n, k]``.
+        Rows, int64 `[n, k]`, nearest first, then lowest row, and their cosines, float32 `[n, k]`.
     """
     rows, norms = len(features), row_norms(features)
     near = np.empty((rows, neighbors), dtype=np.int64)

@@ -36,15 +36,15 @@ class Products:
       covers it;
     - rounding the cosine errs by at most u. Two spare terms in g cover float64 and underflow.
 
-    Memory beyond ``features`` is the unit rows, half its bytes in bfloat16 and as much in float32, on the GPU
+    Memory beyond `features` is the unit rows, half its bytes in bfloat16 and as much in float32, on the GPU
     if there is one; where they would take more than a quarter of the machine's memory, or three quarters of
     what is free on the GPU, none are held and each product makes them again. Buffers take up to 100 MiB, on a
-    GPU up to 2 GiB; never n x n, nor a block x n. ``features`` is only read, by slices, so it may be
+    GPU up to 2 GiB; never n x n, nor a block x n. `features` is only read, by slices, so it may be
     memory-mapped.
 
     Attributes:
         error: The bound on the difference of a product and its cosine, 0 or more.
-        block_rows: How many rows ``highest`` should be asked for at once.
+        block_rows: How many rows `highest` should be asked for at once.
     """
 
     error: float
@@ -53,8 +53,8 @@ class Products:
         """Makes the unit rows.
 
         Args:
-            features: float32 ``[n, d]``, finite, of any length.
-            norms: float64 ``[n]``, with inf for zero rows.
+            features: float32 `[n, d]`, finite, of any length.
+            norms: float64 `[n]`, with inf for zero rows.
         """
         import torch
 
@@ -89,19 +89,19 @@ class Products:
         return True
 
     def remove(self, rows: NDArray[np.int64]) -> None:
-        """Leaves these rows, int64 ``[m]``, out from now on."""
+        """Leaves these rows, int64 `[m]`, out from now on."""
         self._removed[self._tensor(rows)] = -np.inf
 
     def highest(self, rows: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Finds each row's ``width`` highest products.
+        """Finds each row's `width` highest products.
 
         Args:
-            rows: int64 ``[b]``.
+            rows: int64 `[b]`.
             width: 1 to n.
 
         Returns:
-            The rows with those products, int64 ``[b, width]``, and the products, float64 ``[b, width]``,
-            highest first; -inf where fewer than ``width`` rows are left. No other product is above the last.
+            The rows with those products, int64 `[b, width]`, and the products, float64 `[b, width]`,
+            highest first; -inf where fewer than `width` rows are left. No other product is above the last.
         """
         import torch
 
@@ -202,7 +202,7 @@ def _slices(rows: int, step: int) -> Iterator[slice]:
 def _plain_products(device: str) -> Iterator[None]:
     """Keeps products in the precision that they are asked for, with sums in float32: the bound needs that.
 
-    Trainers lower the precision for the whole process (``torch.set_float32_matmul_precision``, autocast).
+    Trainers lower the precision for the whole process (`torch.set_float32_matmul_precision`, autocast).
     """
     import torch
 

@@ -12,7 +12,7 @@ _PROSPECT_BLOCKS = 16  # blocks that are foreseen at once
 
 
 class Candidates(Protocol):
-    """What proposes neighbours: ``Products`` with a proof, ``Index`` without."""
+    """What proposes neighbours: `Products` with a proof, `Index` without."""
 
     @property
     def error(self) -> float | None:
@@ -21,7 +21,7 @@ class Candidates(Protocol):
 
     @property
     def block_rows(self) -> int:
-        """How many rows ``highest`` should be asked for at once."""
+        """How many rows `highest` should be asked for at once."""
         ...
 
     def widths(self, neighbors: int) -> list[int]:
@@ -29,7 +29,7 @@ class Candidates(Protocol):
         ...
 
     def highest(self, rows: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Proposes ``width`` candidates for each row, -1 for none. See ``Products.highest``."""
+        """Proposes `width` candidates for each row, -1 for none. See `Products.highest`."""
         ...
 
     def remove(self, rows: NDArray[np.int64]) -> None:
@@ -37,7 +37,7 @@ class Candidates(Protocol):
         ...
 
     def sharpen(self) -> bool:
-        """Makes ``error`` smaller if it can, and says whether it did."""
+        """Makes `error` smaller if it can, and says whether it did."""
         ...
 
 
@@ -50,21 +50,21 @@ class RemainingNeighbors:
     How: products propose candidates, the definition above orders them, and a bound on the products' error
     proves how far that order can be trusted. One call for a block of rows makes a *list* for each: a prefix
     of that row's order of all rows that remained then. Rows only ever leave, so what is left of a prefix is
-    a prefix of what is left of the order, and the list stays good until fewer than ``neighbors`` of its rows
+    a prefix of what is left of the order, and the list stays good until fewer than `neighbors` of its rows
     remain. A block is the popped row and the unlisted rows that are likely to be popped next; where the guess
     was bad the next block is smaller.
 
-    The certificate: let every product be within ``error`` of its cosine. Candidates come by falling product,
-    so beyond the first m of them, re-scored or not, every row has a cosine of at most b + ``error``, where b
+    The certificate: let every product be within `error` of its cosine. Candidates come by falling product,
+    so beyond the first m of them, re-scored or not, every row has a cosine of at most b + `error`, where b
     is the next product; re-scored candidates strictly above that precede all others. As many are re-scored
-    as make a list of ``2 * neighbors`` sure, if the proposed ones suffice. If too few are proven, the row's
+    as make a list of `2 * neighbors` sure, if the proposed ones suffice. If too few are proven, the row's
     candidates grow until enough are, at the latest when they are all the rows.
 
-    Candidates of an ``Index`` prove nothing. Their order is trusted, and missing rows stay missing: the
+    Candidates of an `Index` prove nothing. Their order is trusted, and missing rows stay missing: the
     neighbours are approximate then, their cosines exact.
 
-    Time is about one product of d x n a pop. Memory beyond ``features`` and ``candidates`` is at most about
-    200 MiB of lists, 10 MiB of buffers and 50 bytes a row. ``features`` itself is only read, by single rows,
+    Time is about one product of d x n a pop. Memory beyond `features` and `candidates` is at most about
+    200 MiB of lists, 10 MiB of buffers and 50 bytes a row. `features` itself is only read, by single rows,
     so it may be memory-mapped.
     """
 
@@ -80,8 +80,8 @@ class RemainingNeighbors:
         """Starts with all rows and no list.
 
         Args:
-            features: float32 ``[n, d]``, finite, of any length.
-            norms: float64 ``[n]``, of ``row_norms``.
+            features: float32 `[n, d]`, finite, of any length.
+            norms: float64 `[n]`, of `row_norms`.
             candidates: What proposes neighbours of these features.
             neighbors: How many neighbours a pop wants, 1 or more.
             pops: How many pops will come, 1 to n; no block is larger than what is left of them.
@@ -108,12 +108,12 @@ class RemainingNeighbors:
 
         Args:
             row: A row that remains.
-            priority: float64 ``[n]``; rows with higher values are expected to be popped sooner. It changes
+            priority: float64 `[n]`; rows with higher values are expected to be popped sooner. It changes
                 the speed, never the answer.
 
         Returns:
-            The ``neighbors`` nearest remaining rows, or all that remain if they are fewer, nearest first,
-            int64 ``[m]``, and their cosines, float32 ``[m]``.
+            The `neighbors` nearest remaining rows, or all that remain if they are fewer, nearest first,
+            int64 `[m]`, and their cosines, float32 `[m]`.
         """
         self._remaining[row] = False
         self._left -= 1
@@ -135,7 +135,7 @@ class RemainingNeighbors:
         return near[still], cosines[still]
 
     def _block(self, row: int, priority: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Chooses the rows to list now: ``row``, and those that are likely to follow it."""
+        """Chooses the rows to list now: `row`, and those that are likely to follow it."""
         # A block is worth the pops that it serves. Negative scores, which lift unforeseen rows, make few.
         size = min(max(2 * self._pops_since_block, _FEWEST_ROWS), self._most_rows, self._pops_left) - 1
         self._pops_since_block = 0
@@ -181,10 +181,10 @@ class RemainingNeighbors:
         """Tells how many candidates of each row to re-score, and what all other cosines stay below.
 
         Args:
-            products: float64 ``[b, width]``, falling.
+            products: float64 `[b, width]`, falling.
 
         Returns:
-            int64 ``[b]``, and a bound, float64 ``[b]``: -inf if there are no others, or they are given up.
+            int64 `[b]`, and a bound, float64 `[b]`: -inf if there are no others, or they are given up.
         """
         rows, width = products.shape
         error = self._candidates.error
@@ -199,7 +199,7 @@ class RemainingNeighbors:
 def cosines_with(
     features: NDArray[np.float32], norms: NDArray[np.float64], row: int, others: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Cosines of one row with others, int64 ``[m]``, by the definition: float32 ``[m]``."""
+    """Cosines of one row with others, int64 `[m]`, by the definition: float32 `[m]`."""
     query = features[row].astype(np.float64)
     cosines = np.empty(len(others), dtype=np.float32)
     step = max(1, _CHUNK_VALUES // len(query))
@@ -215,10 +215,10 @@ def row_norms(features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Lengths of rows, with inf for zero rows so that their cosines are 0.
 
     Args:
-        features: float32 ``[n, d]``; read by slices.
+        features: float32 `[n, d]`; read by slices.
 
     Returns:
-        float64 ``[n]``.
+        float64 `[n]`.
 
     Raises:
         ValueError: If a feature is not finite.
@@ -237,7 +237,7 @@ def row_norms(features: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _top(rows: NDArray[np.int64], priority: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """The ``count`` rows of highest priority, in no order, or all."""
+    """The `count` rows of highest priority, in no order, or all."""
     if len(rows) <= count:
         return rows
     return rows[np.argpartition(-priority[rows], count)[:count]]

@@ -28,7 +28,7 @@ class ChatScorer(Scorer):
         concurrency: requests under way at a time in each process.
 
     Raises:
-        ValueError: if both ``base_url`` and ``provider`` are given, or ``base_url`` is no http address or
+        ValueError: if both `base_url` and `provider` are given, or `base_url` is no http address or
             carries a key: it is published with the recipe.
     """
 

@@ -61,7 +61,7 @@ class ColumnScorer(Scorer):
 
         Args:
             rows: as `score_rows` is given them.
-            values: one for each row; what stands in a row whose status is not ``ok`` is not looked at.
+            values: one for each row; what stands in a row whose status is not `ok` is not looked at.
             statuses: of the inputs, of shape (rows,).
         """
         found: list[tuple[Any, ...] | RowError] = []

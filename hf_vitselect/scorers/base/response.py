@@ -87,7 +87,7 @@ class ResponseScorer(VLMScorer):
             losses: of each of `views`, over the same response tokens, at least one; their means are finite.
 
         Raises:
-            ArithmeticError: if there is none, which is ``non_finite``, as are infinity and NaN.
+            ArithmeticError: if there is none, which is `non_finite`, as are infinity and NaN.
         """
 
     def measure(self, rows: Sequence[Conversation | RowError]) -> list["ResponseSignals | RowError"]:

@@ -134,12 +134,12 @@ class Scorer(ABC):
 
     @property
     def status_column(self) -> str:
-        """The column that says ``ok`` or what kind of reason a row has for having no score."""
+        """The column that says `ok` or what kind of reason a row has for having no score."""
         return f"{self.column}_status"
 
     @property
     def reason_column(self) -> str:
-        """The column with the reason in words, null where the status is ``ok``."""
+        """The column with the reason in words, null where the status is `ok`."""
         return f"{self.column}_reason"
 
     def __call__(self, batch: Any, rank: int | None = None, *_: Any) -> Any:
@@ -150,7 +150,7 @@ class Scorer(ABC):
             rank: the worker's number, which picks its GPU.
 
         Returns:
-            The Arrow table with the columns appended, which is why ``remove_columns`` of ``map`` does
+            The Arrow table with the columns appended, which is why `remove_columns` of `map` does
             nothing here; for a plain mapping only the new columns.
 
         Raises:

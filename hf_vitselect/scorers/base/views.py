@@ -21,7 +21,7 @@ def without_pictures(row: Conversation) -> Conversation:
     """The row's text alone: no picture, and no placeholder where one stood.
 
     Raises:
-        RowError: ``image_missing`` if there is no picture to leave out.
+        RowError: `image_missing` if there is no picture to leave out.
     """
     if not row.pictures:
         raise RowError("image_missing", "a row without picture has nothing to leave out")

@@ -21,7 +21,7 @@ class VLMScorer(MeasuringScorer):
             `NecessityScorer`.
 
     Raises:
-        ValueError: if `end_of_turn` is neither ``auto`` nor ``template``.
+        ValueError: if `end_of_turn` is neither `auto` nor `template`.
     """
 
     needs = "a vision-language model"
