@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 from datasets import load_from_disk
-from realpool.build import build_pool, digest, make_up, save_pool
+from realpool.build import build_pool, composition, digest, save_pool
 from realpool.chain import accuracy, run_chain
 from realpool.comparison import run_comparison
 from realpool.fetch import fetch
@@ -48,7 +48,7 @@ def build(args: argparse.Namespace) -> None:
     save_pool(pool, args.out)
     built = time.perf_counter()
     written = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
-    print(make_up(pool))
+    print(composition(pool))
     print(f"{len(pool['train'])} train rows, {len(pool['held_out'])} held-out rows, digest {digest(pool)}")
     print(f"{written / 1e6:.1f} MB in {args.out}")
     print(f"fetch {fetched - start:.1f} s, build {built - fetched:.1f} s")

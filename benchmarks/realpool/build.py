@@ -70,7 +70,7 @@ def save_pool(pool: DatasetDict, out: Path) -> None:
     scratch.rename(out)
 
 
-def make_up(pool: DatasetDict) -> str:
+def composition(pool: DatasetDict) -> str:
     """Rows by split, source and kind, their pictures and the pictures' bytes, as a table."""
     kinds = sorted({kind for split in SPLITS for kind in pool[split]["kind"]})
     lines = []

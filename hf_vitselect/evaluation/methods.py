@@ -16,7 +16,8 @@ from hf_vitselect.data.row_ids import column_digest, pool_digest
 from hf_vitselect.errors import nearest_path
 from hf_vitselect.rules import LengthMatchedRandom, Rule
 from hf_vitselect.rules.by_name import rule_class
-from hf_vitselect.selection.selection import Selection, select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.selection import Selection
 
 RANDOM, MATCHED, FULL = "random", "random, lengths of {}", "full data"
 CHARACTERS, MARKS = "response_characters", "resembled"

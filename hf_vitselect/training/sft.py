@@ -39,7 +39,8 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
         """Names the data sets and adds the selection's section."""
         recipe = self.selection.recipe
-        known = (dataset_name, recipe.get("published", {}).get("repo_id"), recipe["source"]["repo_id"])
+        published = recipe.published and recipe.published.repo_id
+        known = (dataset_name, published, recipe.source.repo_id)
         card.data.datasets = list(dict.fromkeys(name for name in known if name)) or None
         name = self.base_model.config.name_or_path
         # Of several values the last: the whole training's loss, and what it was evaluated at.

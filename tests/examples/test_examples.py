@@ -51,7 +51,7 @@ def test_self_filter(columns, tiny, tmp_path):
     out = run_example("self_filter.py", model, tmp_path, "--columns", *columns, clip_name_or_path=clip)
     selection = Selection.load_from_disk(out / "selection")
     assert len(selection.dataset) == 6
-    assert [scorer["column"] for scorer in selection.recipe["scorers"]] == [
+    assert [scorer.column for scorer in selection.recipe.scorers] == [
         "embedding",
         "clip_score",
         "score_net",
@@ -65,7 +65,7 @@ def test_mllm_selector(tiny, tmp_path):
     first, second = (Selection.load_from_disk(out / f"selection_{turn}") for turn in (1, 2))
     assert (len(first), len(second)) == (3, 6)
     assert second.row_ids[:3] == first.row_ids
-    assert second.recipe["excluded"]["rows"] == 3
+    assert second.recipe.excluded.rows == 3
     seed_ids = json.loads((out / "seed" / "seed_rows.json").read_text())["row_ids"]
     assert not {*seed_ids} & {*second.row_ids}
     assert (out / "model_2" / "model.safetensors").exists()
@@ -90,7 +90,7 @@ def test_text_only(tiny, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     selection = Selection.load_from_disk(tmp_path / "out" / "selection")
     assert len(selection) == 6
-    assert selection.recipe["excluded"]["rows"] == 2
+    assert selection.recipe.excluded.rows == 2
     assert not {0, 1} & set(selection.indices.tolist())
 
 

@@ -14,6 +14,7 @@ from trainings import LANGUAGE_MODEL, config
 from hf_vitselect import select_diverse
 from hf_vitselect.errors import BudgetError, RowError
 from hf_vitselect.rules import Random
+from hf_vitselect.selection.recipe import Published, RuleCall
 from hf_vitselect.training import SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.response import processor_of
 
@@ -86,7 +87,7 @@ def test_rows_over_max_length_are_refused_before_training(tiny, selection, tmp_p
 
 
 def test_card_names_the_selection_and_its_data_set(tiny, selection, tmp_path):
-    selection.recipe["published"] = {"repo_id": "me/subset", "commit": "c0ffee"}
+    selection.amend_recipe(published=Published(repo_id="me/subset", commit="c0ffee"))
     trainer = SelectionSFTTrainer(tiny("llava").folder, selection=selection, args=config(tmp_path))
     trainer.state.log_history = [{"loss": 3.0}, {"train_loss": 1.25, "epoch": 1}]
     trainer.create_model_card(model_name="m")
@@ -119,7 +120,7 @@ def test_seed_model_records_its_rows_and_passes_over_broken_ones(tiny, tmp_path)
     pool = type(pool).from_list(rows, features=pool.features)
     drawn = train_seed_model(pool, tiny("llava").folder, 6, config(tmp_path, max_steps=1), seed=1)
     assert sorted(drawn.indices) == [4, 5, 6, 7, 8, 9]
-    assert drawn.recipe["rule"] == {"rule": "Random"}
+    assert drawn.recipe.rule == RuleCall(name="Random")
     assert (tmp_path / "model.safetensors").exists()
     again = load_seed_rows(pool.select(range(9, -1, -1)), tmp_path)
     assert again.row_ids == drawn.row_ids
