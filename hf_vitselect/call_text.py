@@ -208,15 +208,16 @@ def _checked(what: str, value: Any, hint: Any) -> Any:
 def _parameters(make: Any) -> dict[str, inspect.Parameter]:
     """The parameters of a class, or of its `fit` after the data.
 
-    `**options` stands for the parameters of the next class's constructor.
+    `**options` stands for the parameters of the base classes' constructors.
     """
     fit = inspect.ismethod(make)
-    kinds = make.__self__.__mro__[1:] if fit else make.__mro__
+    kinds = make.__self__.__mro__[1:-1] if fit else make.__mro__[:-1]
+    makers = [make] * fit + [kind.__init__ for kind in kinds if "__init__" in vars(kind)]
     found: dict[str, inspect.Parameter] = {}
-    for maker in [make] * fit + [kind.__init__ for kind in kinds if "__init__" in vars(kind)]:
+    for maker in makers:
         _, *own = inspect.signature(maker).parameters.values()
-        found |= {it.name: it for it in own if it.kind is not it.VAR_KEYWORD}
-        if all(it.kind is not it.VAR_KEYWORD for it in own):
+        found |= {it.name: it for it in own if it.kind is not it.VAR_KEYWORD and it.name not in found}
+        if maker is makers[0] and all(it.kind is not it.VAR_KEYWORD for it in own):
             break
     return found
 
