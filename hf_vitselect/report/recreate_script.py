@@ -18,11 +18,11 @@ def script(recipe: Recipe) -> Markdown:
     source, rule, from_hub = recipe.source, recipe.rule, recipe.source.repo_id
     makers = {
         # The exact commit in place of a branch; a folder has none.
-        it.column: _call(scorers, it.scorer, {**it.settings, "revision": it.identity.commit})
+        it.column: it.scorer and _call(scorers, it.scorer, {**it.settings, "revision": it.identity.commit})
         for it in recipe.scorers
     }
     known = [call for call in makers.values() if call]
-    rule_call = _call(rules, rule.name, rule.arguments) if rule else None
+    rule_call = _call(rules, rule.name, rule.arguments) if rule and rule.name else None
 
     lines = ["from datasets import load_dataset"] if from_hub else []
     names = sorted({call.partition("(")[0] for call in known})
@@ -60,7 +60,7 @@ def script(recipe: Recipe) -> Markdown:
     )
 
 
-def _call(module: Any, name: str | None, values: Mapping[str, Any]) -> str | None:
+def _call(module: Any, name: str, values: Mapping[str, Any]) -> str | None:
     """The constructor call of a rule or a scorer with these arguments.
 
     None if the class is none of ours, or is made by its `fit`, which looks at a pool that no recipe holds.

@@ -20,7 +20,7 @@ def score_columns(selection: Selection) -> list[str]:
     kinds = selection.scores.features
     return [
         name
-        for name in dict.fromkeys(named)
+        for name in dict.fromkeys(filter(None, named))
         if name in kinds and isinstance(kinds[name], Value) and kinds[name].dtype != "string"
     ]
 

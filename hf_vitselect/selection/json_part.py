@@ -5,9 +5,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from types import NoneType, UnionType
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
+from hf_vitselect.call_text import fits, type_words
 from hf_vitselect.errors import SelectionError
-
-_KINDS = {str: "text", int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +69,9 @@ def read(kind: Any, value: Any, name: str) -> Any:
     if origin is Mapping:
         expect(isinstance(value, Mapping), name, "an object", value)
         return {key: read(parts[1], item, f"{name}.{key}") for key, item in value.items()}
-    if kind not in _KINDS:
+    if hasattr(kind, "from_json"):
         return kind.from_json(value, name)
-    expect(type(value) in ((int, float) if kind is float else (kind,)), name, _KINDS[kind], value)
+    expect(fits(value, kind), name, type_words(kind), value)
     return value
 
 

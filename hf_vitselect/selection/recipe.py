@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
+from hf_vitselect.call_text import Call
 from hf_vitselect.data.provenance import recorded_source, versions
 from hf_vitselect.data.row_ids import pool_digest
+from hf_vitselect.rules import RULES
 from hf_vitselect.rules.base import Rule
-from hf_vitselect.rules.by_name import rule_class
 from hf_vitselect.selection.composition import ValueCount, composition
 from hf_vitselect.selection.json_part import JsonPart, expect, plain
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
@@ -69,9 +70,10 @@ class RuleCall(JsonPart):
         """Makes the rule again.
 
         Raises:
-            ValueError: If it is not one of `hf_vitselect.rules`.
+            UsageError: If it is not one of `hf_vitselect.rules`.
         """
-        return rule_class(str(self.name))(**self.arguments)
+        rule: Rule = Call(str(self.name), (), dict(self.arguments)).make(RULES)
+        return rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ class Balance(JsonPart):
     """
 
     column: str
-    quota: str
+    quota: Literal["proportional", "uniform"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,9 +184,16 @@ class Recipe(JsonPart):
             fingerprint=pool_digest(ids),
             rows=len(pool),
             selected=len(indices),
-            **dict.fromkeys(("included", "excluded", "by", "over", "budget", "balance", "rule", "seed")),
+            included=None,
+            excluded=None,
+            by=None,
+            over=None,
             scorers=(),
             composition=composition(pool, indices),
+            budget=None,
+            balance=None,
+            rule=None,
+            seed=None,
             versions=versions("hf_vitselect", "datasets", "numpy", "torch", "transformers"),
         )
 

@@ -30,7 +30,9 @@ class Identity(JsonPart):
             SelectionError: If a field has the wrong type, or a digest comes without a model.
         """
         identity = super().from_json(value, name)
-        expect(identity.digest is None or identity.model is not None, f"{name}.model", "text", identity.model)
+        expect(
+            identity.digest is None or identity.model is not None, f"{name}.model", "a text", identity.model
+        )
         return identity
 
 
@@ -45,7 +47,7 @@ class ScorerRecipe:
         settings: All that `Scorer.recipe` says, in its order, the fields above among it.
     """
 
-    column: str | None
+    column: str
     scorer: str | None
     identity: Identity
     settings: Mapping[str, Any]
@@ -58,12 +60,12 @@ class ScorerRecipe:
             SelectionError: If a field has the wrong type; the message names it.
         """
         expect(isinstance(value, Mapping), name, "an object", value)
-        texts = {
-            key: read(str | None, value.get(key), f"{name}.{key}")
-            for key in ("column", "scorer", "model", "processor")
-        }
+        column = read(str, value.get("column"), f"{name}.column")
+        scorer, *_ = (
+            read(str | None, value.get(key), f"{name}.{key}") for key in ("scorer", "model", "processor")
+        )
         identity = Identity.from_json(value.get("identity") or {}, f"{name}.identity")
-        return cls(texts["column"], texts["scorer"], identity, plain(value))
+        return cls(column, scorer, identity, plain(value))
 
     def to_json(self) -> dict[str, Any]:
         """Writes `settings`."""
@@ -104,7 +106,7 @@ def refuse_other_scorers(
 def _settings(column: str | None, recipes: Sequence[ScorerRecipe]) -> dict[str, Any]:
     """What is known of a column's scorer, whose further columns begin with its main one's name."""
     made = [it for it in recipes if it.scorer and f"{column}_".startswith(f"{it.column}_")]
-    recipe = max(made, key=lambda it: len(str(it.column)), default=None)
+    recipe = max(made, key=lambda it: len(it.column), default=None)
     return {} if recipe is None else dict(_without_places(recipe.settings))
 
 

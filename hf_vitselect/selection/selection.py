@@ -146,7 +146,8 @@ class Selection:
             rule=rule,
             seed=self.recipe.seed or 0,
             include=replace(self, indices=np.arange(len(self)), scores=ids),
-            **({"balance": balance.column, "balance_quota": balance.quota} if balance else {}),
+            balance=balance.column if balance else None,
+            balance_quota=balance.quota if balance else "proportional",
         )
 
     def save_to_disk(self, path: str | os.PathLike[str]) -> None:

@@ -261,8 +261,8 @@ def test_a_pool_that_does_not_fit_is_described(saw: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        ("fingerprint", "expected a selection with row ids with the digest 000"),
-        ("picks", "scores that rank the picked rows in pick order"),
+        ("fingerprint", "expected row ids with the digest 000"),
+        ("picks", "scores.rank: expected the picked rows in pick order"),
         ("types", "recipe.scorers: expected a list, got 'all'"),
         ("pickle", "expected JSON in recipe.json"),
         ("list", "expected row ids of its pool and gains in picks.json"),
