@@ -11,8 +11,8 @@ from datasets import Dataset, Value
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import LENGTHS
-from hf_vitselect.data.layouts import answer_characters
 from hf_vitselect.data.row_ids import column_digest, pool_digest
+from hf_vitselect.data.rows import answer_characters
 from hf_vitselect.errors import nearest_path
 from hf_vitselect.rules import LengthMatchedRandom, Rule
 from hf_vitselect.rules.by_name import rule_class
