@@ -5,7 +5,7 @@ import pytest
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import Picture
 from hf_vitselect.errors import RowError
-from hf_vitselect.scorers.base.views import whole, without_pictures, without_questions
+from hf_vitselect.scorers.base.views import whole, without_images, without_questions
 
 PICTURES = (Picture(data=b"one"), Picture(data=b"two"))
 ROW = Conversation(
@@ -25,16 +25,16 @@ def test_the_whole_row_is_the_row():
     assert whole(ROW) is ROW
 
 
-def test_without_pictures_all_text_stays():
-    row = without_pictures(ROW)
+def test_without_images_all_text_stays():
+    row = without_images(ROW)
     assert row.pictures == ()
     assert row.turns == (ROW.turns[0], Turn("user", ("left, ", " right?")), *ROW.turns[2:])
     assert row.transcript == ROW.transcript
 
 
-def test_a_row_without_pictures_has_none_to_leave_out():
+def test_a_row_without_images_has_none_to_leave_out():
     with pytest.raises(RowError) as caught:
-        without_pictures(without_pictures(ROW))
+        without_images(without_images(ROW))
     assert caught.value.status == "image_missing"
 
 
