@@ -13,7 +13,7 @@ from datasets import Features, Value
 from PIL import Image
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.images import Picture
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.errors import RowError
 from hf_vitselect.rules.mmssr import CAPABILITIES, STYLES
 from hf_vitselect.scorers.base.chat import ChatScorer
@@ -101,17 +101,17 @@ def _question(row: Conversation | RowError) -> "Question | RowError":
     try:
         if isinstance(row, RowError):
             raise row
-        images = [{"type": "image_url", "image_url": {"url": _data_url(it)}} for it in row.pictures]
+        images = [{"type": "image_url", "image_url": {"url": _data_url(it)}} for it in row.images]
     except RowError as error:
         return error
     return [*images, {"type": "text", "text": f"{row.transcript}\n\n{PROMPT}"}]
 
 
-def _data_url(picture: Picture) -> str:
-    data = picture.encoded()
+def _data_url(image: RowImage) -> str:
+    data = image.encoded()
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            kind = image.get_format_mimetype()
+        with Image.open(io.BytesIO(data)) as opened:
+            kind = opened.get_format_mimetype()
     except Exception as error:  # Pillow's plugins raise what they like.
         raise RowError("image_error", f"{len(data)} bytes that do not decode: {error}") from error
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"

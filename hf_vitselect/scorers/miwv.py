@@ -135,5 +135,5 @@ class MIWVScorer(ResponseScorer):
         question = Turn("user", (*parts, "Now answer this.\n", *row.turns[first].parts))
         turns = (*row.turns[:first], question, *row.turns[first + 1 :])
         before = sum(part is None for turn in row.turns[:first] for part in turn.parts)
-        images = (*row.pictures[:before], *example.pictures, *row.pictures[before:])
-        return replace(row, turns=turns, pictures=images)
+        images = (*row.images[:before], *example.images, *row.images[before:])
+        return replace(row, turns=turns, images=images)
