@@ -6,7 +6,7 @@ import torch
 from datasets import List, Value
 from pools import assistant, mixed_pool, png, pool, user
 
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.rows import read_table, undecoded
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.evaluation.by_name import find_evaluation
 from hf_vitselect.evaluation.generate import write
