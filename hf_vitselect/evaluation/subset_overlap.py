@@ -103,8 +103,8 @@ def _facts(pool: Dataset) -> NDArray[np.int64]:
     facts = []
     for read in read_rows(pool):
         row = Conversation(()) if isinstance(read, RowError) else read
-        images = content_hash(Conversation((), row.pictures)) if row.pictures else None
+        images = content_hash(Conversation((), row.images)) if row.images else None
         answers = sum(turn.role == "assistant" for turn in row.turns)
         conversation_id = hash((row.turns, row.tools, images)) if row.turns else 0
-        facts.append((answers, len(row.pictures), conversation_id, hash(images) if images else 0))
+        facts.append((answers, len(row.images), conversation_id, hash(images) if images else 0))
     return np.array(facts, dtype=np.int64).T

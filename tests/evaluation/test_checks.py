@@ -45,8 +45,8 @@ def compared(rows, folder, model, **changes):
     return compare(rows, model=model, output_dir=folder, **{**given, "args": training(folder), **changes})
 
 
-def held_out(turns, pictures, options=None):
-    rows = pool([([user("which?", 1), assistant("red")], [png(1)]), (turns, pictures)])
+def held_out(turns, images, options=None):
+    rows = pool([([user("which?", 1), assistant("red")], [png(1)]), (turns, images)])
     return rows if options is None else rows.add_column("options", [["red", "blue"], options])
 
 
@@ -64,9 +64,9 @@ EVALUATIONS = [ExactMatch, LogLikelihood, Generated]
 
 
 @pytest.mark.parametrize("kind", EVALUATIONS, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize(("turns", "pictures", "status"), BAD_ROWS.values(), ids=BAD_ROWS)
-def test_bad_held_out_row_is_refused(kind, turns, pictures, status, untrained, scored_pool, tiny, tmp_path):
-    evaluations = {"half": half, "held out": kind(held_out(turns, pictures))}
+@pytest.mark.parametrize(("turns", "images", "status"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_bad_held_out_row_is_refused(kind, turns, images, status, untrained, scored_pool, tiny, tmp_path):
+    evaluations = {"half": half, "held out": kind(held_out(turns, images))}
     with pytest.raises(RowError, match=rf"1 of 2 held-out rows.*row 1 \([0-9a-f]{{64}}-0\): ({status})"):
         compared(scored_pool, tmp_path, tiny("llava").folder, evaluations=evaluations)
 

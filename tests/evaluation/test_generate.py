@@ -18,7 +18,7 @@ def conversations(rows):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_batch_generates_like_single_rows(family, tiny):
     vlm = VLM.load(tiny(family).folder)
-    rows = [row for row in conversations(mixed_pool(8)) if len(row.pictures) < 2]
+    rows = [row for row in conversations(mixed_pool(8)) if len(row.images) < 2]
     alone = [generate(vlm, [row], 5)[0] for row in rows]
     assert generate(vlm, rows, 5) == alone
     assert any(alone)
