@@ -8,7 +8,7 @@ from datasets import Dataset
 from hf_vitselect.errors import nearest
 from hf_vitselect.evaluation.generate import Generated
 from hf_vitselect.evaluation.held_out import Evaluation, ExactMatch, LogLikelihood, MultipleChoice
-from hf_vitselect.models.encoding import EndOfTurn
+from hf_vitselect.models.options import EndOfTurn
 
 
 def find_evaluation(

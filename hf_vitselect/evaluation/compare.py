@@ -26,7 +26,7 @@ from hf_vitselect.evaluation.methods import (
 )
 from hf_vitselect.evaluation.processes import finish, processes_or_gpus
 from hf_vitselect.evaluation.trials import Setup, Trial, slug
-from hf_vitselect.models.encoding import EndOfTurn
+from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.rules import Random, Rule
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.selection import Selection, refuse_missing_columns
