@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike
 
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.layouts import read_rows, read_table, undecoded
 from hf_vitselect.data.row_ids import pool_digest, row_ids
+from hf_vitselect.data.rows import read_rows, read_table, undecoded
 from hf_vitselect.errors import ColumnError, RowError, counted, shown
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn, ModelOptions

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from hf_vitselect.call_text import parse_call
 from hf_vitselect.data.columns import LENGTHS
-from hf_vitselect.data.layouts import answer_characters
 from hf_vitselect.data.row_ids import column_digest, pool_digest
+from hf_vitselect.data.rows import answer_characters
 from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.rules import RULES, LengthMatchedRandom, Rule
 from hf_vitselect.selection.selection import Selection, select_diverse

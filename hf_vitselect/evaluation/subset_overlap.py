@@ -10,8 +10,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.layouts import read_rows
 from hf_vitselect.data.row_ids import content_hash
+from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import RowError
 
 Subsets = Mapping[str, Sequence[NDArray[np.int64]]]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pools import assistant, mixed_pool, png, pool, user
 
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.rows import read_table, undecoded
 from hf_vitselect.evaluation.generate import Generated, generate, token_f1
 from hf_vitselect.models.vlm import VLM
 
