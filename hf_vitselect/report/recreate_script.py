@@ -68,7 +68,6 @@ def _call(module: Any, name: str, values: Mapping[str, Any]) -> str | None:
     kind = getattr(module, name) if name in module.__all__ else None
     if kind is None or hasattr(kind, "fit"):
         return None
-    own = getattr(kind, "signal", None)
     arguments: list[str] = []
     for parameter in inspect.signature(kind).parameters.values():
         value = values.get(parameter.name, parameter.default)
@@ -76,6 +75,6 @@ def _call(module: Any, name: str, values: Mapping[str, Any]) -> str | None:
             arguments.append(f"{parameter.name}=...")
         elif parameter.default is parameter.empty:
             arguments.append(py(value))
-        elif value != parameter.default and (parameter.name, value) != ("column", own):
+        elif value != parameter.default:
             arguments.append(f"{parameter.name}={py(value)}")
     return f"{name}({', '.join(arguments)})"
