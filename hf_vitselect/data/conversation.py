@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hf_vitselect.data.images import Picture
+from hf_vitselect.data.images import RowImage
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Conversation:
 
     Attributes:
         turns: the messages in order.
-        pictures: one for each slot, in order.
+        images: one for each slot, in order.
         tools: the JSON of the tools that the template is to describe, a list.
     """
 
     turns: tuple[Turn, ...]
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[RowImage, ...] = ()
     tools: str | None = None
 
     @property
@@ -46,4 +46,4 @@ class Conversation:
 
     def under(self, roots: Sequence[str] | None) -> "Conversation":
         """The same row, whose pictures may lie in the files of these folders only, or of any if None."""
-        return replace(self, pictures=tuple(replace(picture, roots=roots) for picture in self.pictures))
+        return replace(self, images=tuple(replace(image, roots=roots) for image in self.images))

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.images import Picture, find_file
+from hf_vitselect.data.images import RowImage, find_file
 from hf_vitselect.data.layouts import Layout, find_layout, read_table
 from hf_vitselect.data.roots import image_roots, mapped_dataset, mark_roots
 from hf_vitselect.errors import LayoutError, RowError
@@ -56,14 +56,14 @@ def _stored_rows(dataset: Dataset) -> Iterator[pa.Table]:
         yield mark_roots(pa.Table.from_batches([batch]), roots)
 
 
-def _named(table: pa.Table) -> Iterator[Picture]:
+def _named(table: pa.Table) -> Iterator[RowImage]:
     may = _may_name_files(table, find_layout(table.column_names)).to_pylist()
     # In runs, not by `filter`, which Arrow does not have for string views.
     for named, run in groupby(range(len(may)), may.__getitem__):
         indices = list(run)
         for row in read_table(table.slice(indices[0], len(indices))) if named else []:
             if isinstance(row, Conversation):
-                yield from (picture for picture in row.pictures if picture.data is None and picture.path)
+                yield from (picture for picture in row.images if picture.data is None and picture.path)
 
 
 def _may_name_files(table: pa.Table, layout: Layout) -> pa.Array:

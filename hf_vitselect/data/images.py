@@ -33,7 +33,7 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 
 
 @dataclass(frozen=True)
-class Picture:
+class RowImage:
     """A picture as the data set holds it.
 
     Attributes:

@@ -48,7 +48,7 @@ def row_contents(dataset: Any) -> Iterator[str]:
 def content_hash(row: Conversation) -> str:
     """sha256 over the canonical JSON of the turns and the sha256 of each picture's encoded bytes."""
     turns = [[turn.role, list(turn.parts)] for turn in row.turns]
-    return _digest([turns, [p.digest() for p in row.pictures], *([row.tools] if row.tools else [])])
+    return _digest([turns, [p.digest() for p in row.images], *([row.tools] if row.tools else [])])
 
 
 def _cells_hash(layout: Layout, row: Mapping[str, Any]) -> str:

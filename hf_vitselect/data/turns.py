@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from hf_vitselect.data.conversation import Turn
-from hf_vitselect.data.images import Picture, image_error
+from hf_vitselect.data.images import RowImage, image_error
 from hf_vitselect.data.stored import from_text, is_empty, is_record_of_lists, records
 from hf_vitselect.errors import RowError
 
@@ -144,7 +144,7 @@ def draft_turns(contents: Iterable[tuple[Any, Any]]) -> list[Draft]:
 
 def place_images(
     drafts: Sequence[Draft], cells: Sequence[Any]
-) -> tuple[tuple[Turn, ...], tuple[Picture, ...]]:
+) -> tuple[tuple[Turn, ...], tuple[RowImage, ...]]:
     """Turns with their images.
 
     Args:
@@ -196,7 +196,7 @@ def image_cells(cell: Any) -> list[Any]:
     return cells
 
 
-def read_image(cell: Any) -> Picture:
+def read_image(cell: Any) -> RowImage:
     """An image from its cell: a path, base64, bytes, a record of bytes and path, or an open image.
 
     Raises:
@@ -204,22 +204,22 @@ def read_image(cell: Any) -> Picture:
         ValueError: for anything else.
     """
     if is_empty(cell):
-        return Picture()
+        return RowImage()
     if isinstance(cell, str):
         if cell.startswith("data:") or _BASE64.match(cell):
-            return Picture(data=_decode(cell))
-        return Picture(path=cell.removeprefix("file://"))
+            return RowImage(data=_decode(cell))
+        return RowImage(path=cell.removeprefix("file://"))
     if isinstance(cell, bytes):
-        return Picture(data=cell)
+        return RowImage(data=cell)
     if isinstance(cell, Image.Image):
         with image_error("an image that does not load"):
             cell.load()  # Else the threads that ask for it would read its file at the same time.
-        return Picture(decoded=cell)
+        return RowImage(decoded=cell)
     if isinstance(cell, Mapping) and cell.keys() <= {"bytes", "path"}:
         data, path = cell.get("bytes"), cell.get("path")
         if not data and path:  # Without a path no bytes are a broken image, not an absent one.
-            return Picture(path=path)
-        return Picture(data=_decode(data) if isinstance(data, str) else data, path=path)
+            return RowImage(path=path)
+        return RowImage(data=_decode(data) if isinstance(data, str) else data, path=path)
     if isinstance(cell, Mapping):
         raise ValueError(f"expected an image's bytes and path, got a record of {sorted(map(str, cell))}")
     raise ValueError(f"expected an image, got {type(cell).__name__}")

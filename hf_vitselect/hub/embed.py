@@ -177,7 +177,7 @@ def _refuse_paths_in_turns(
     if isinstance(conversation, RowError):
         return
     beside = {read_image(cell).path for cell in layout.image_cells(row)}
-    paths = [picture.path for picture in conversation.pictures if picture.data is None]
+    paths = [picture.path for picture in conversation.images if picture.data is None]
     if inside := [path for path in paths if path not in beside]:
         raise RowError("image_missing", f"a turn holds only the path of its image, {inside[0]!r}")
 

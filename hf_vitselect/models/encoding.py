@@ -26,7 +26,7 @@ from transformers import AutoProcessor
 from transformers.utils import cached_file
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture, refuse_resize
+from hf_vitselect.data.images import RowImage, refuse_resize
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.chat_templates import without_clock
 from hf_vitselect.models.response_spans import find_answers, refuse_dropped
@@ -221,12 +221,12 @@ class Encoder:
                 if token in turn.text or token in (row.tools or ""):
                     where = f"a {turn.role} turn" if token in turn.text else "a tool"
                     raise RowError("control_tokens", f"{where} spells the special token {token!r}")
-        if row.pictures and not self._sees:
+        if row.images and not self._sees:
             raise RowError(
                 "media_unsupported",
                 f"{type(self.processor).__name__} is no processor of images; give another as processor=",
             )
-        images = [self._decode(picture) for picture in row.pictures]
+        images = [self._decode(picture) for picture in row.images]
         text, spans = self.render(row.turns, row.tools)
         rendered = text.count(self._placeholder) if self._placeholder else 0
         if rendered != len(images) and (rendered or len(images) > 1 or not self._puts_picture_first):
@@ -374,7 +374,7 @@ class Encoder:
             inputs["pixel_values"] = blank["pixel_values"]
         return inputs, _cat([row.response for row in rows], 0)
 
-    def _decode(self, picture: Picture) -> Image.Image:
+    def _decode(self, picture: RowImage) -> Image.Image:
         image = picture.decode()
         refuse_resize(image, getattr(self.processor, "image_processor", None))
         return image
@@ -501,10 +501,10 @@ def _settings(config: Any) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _probe_image() -> Picture:
+def _probe_image() -> RowImage:
     sink = io.BytesIO()
     Image.linear_gradient("L").convert("RGB").save(sink, "PNG")
-    return Picture(data=sink.getvalue())
+    return RowImage(data=sink.getvalue())
 
 
 def _has_file(model: str, file: str, revision: str | None) -> bool:

@@ -5,8 +5,7 @@ import re
 from typing import Any
 
 from hf_vitselect import scorers
-from hf_vitselect.rules import Rule
-from hf_vitselect.rules.by_name import RULES
+from hf_vitselect.rules import RULES, Rule
 from hf_vitselect.scorers.base.scorer import Scorer
 
 _HEAD = """\

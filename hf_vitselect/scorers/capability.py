@@ -12,7 +12,7 @@ from datasets import Features, Value
 from PIL import Image
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.images import Picture
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.errors import RowError
 from hf_vitselect.rules.mmssr import CAPABILITIES, STYLES
 from hf_vitselect.scorers.base.chat import ChatScorer
@@ -126,13 +126,13 @@ def _question(row: Conversation | RowError) -> list[dict[str, Any]] | RowError:
     try:
         if isinstance(row, RowError):
             raise row
-        pictures = [{"type": "image_url", "image_url": {"url": _address(it)}} for it in row.pictures]
+        pictures = [{"type": "image_url", "image_url": {"url": _address(it)}} for it in row.images]
     except RowError as error:
         return error
     return [*pictures, {"type": "text", "text": f"{row.transcript}\n\n{PROMPT}"}]
 
 
-def _address(picture: Picture) -> str:
+def _address(picture: RowImage) -> str:
     """The picture in a URL of its own."""
     data = picture.encoded()
     try:

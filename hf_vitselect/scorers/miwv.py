@@ -140,5 +140,5 @@ class MIWVScorer(ResponseScorer):
         asked = Turn("user", (*parts, "Now answer this.\n", *row.turns[first].parts))
         turns = (*row.turns[:first], asked, *row.turns[first + 1 :])
         before = sum(part is None for turn in row.turns[:first] for part in turn.parts)
-        pictures = (*row.pictures[:before], *example.pictures, *row.pictures[before:])
-        return replace(row, turns=turns, pictures=pictures)
+        pictures = (*row.images[:before], *example.images, *row.images[before:])
+        return replace(row, turns=turns, images=pictures)

@@ -282,7 +282,7 @@ def test_ray_actors_get_images_that_are_paths(stored):
     rows, _ = stored
     table = next(undecoded(rows)).combine_chunks()
     read = read_table(with_image_bytes(table))
-    assert read == list(read_rows(rows)) or all(picture.data for row in read for picture in row.pictures)
+    assert read == list(read_rows(rows)) or all(picture.data for row in read for picture in row.images)
 
 
 TRANSFORMED = {

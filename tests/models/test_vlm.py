@@ -10,7 +10,7 @@ from tiny import ARCHITECTURES
 from tiny_vlm import load
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.layouts import read_table, undecoded
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.vlm import VLM
@@ -32,7 +32,7 @@ def conversations(architecture):
         talk = [Turn(("user", "assistant")[i % 2], (text,)) for i, text in enumerate(texts)]
         talk[0] = Turn("user", (None,) * slots + talk[0].parts)
         pictures = (encode(stripes(16 + 8 * number, 20 - 4 * i, seed=number + 10 * i)) for i in range(slots))
-        rows.append(Conversation(tuple(talk), tuple(map(Picture, pictures))))
+        rows.append(Conversation(tuple(talk), tuple(map(RowImage, pictures))))
     return rows
 
 
@@ -55,7 +55,7 @@ def slow_losses(vlm, row):
     """One row, the plain processor, all logits, token by token."""
     processor = vlm.encoder.processor
     text, _ = vlm.encoder.render(row.turns)
-    images = [picture.decode() for picture in row.pictures]
+    images = [picture.decode() for picture in row.images]
     inputs = processor(text=[text], images=[images] if images else None, return_tensors="pt")
     if "pixel_values" not in inputs and type(vlm.model).__name__.startswith("Blip2"):
         inputs["pixel_values"] = torch.rand(1, 3, 16, 16)
@@ -91,7 +91,7 @@ def test_losses_depend_on_neither_batch_size_nor_order(vlm_of, architecture):
 def test_losses_depend_on_the_picture(vlm_of, architecture):
     vlm = vlm_of(architecture)
     row = conversations(architecture)[0]
-    other = Conversation(row.turns, (Picture(data=png(99)),))
+    other = Conversation(row.turns, (RowImage(data=png(99)),))
     one, two = vlm.score([row, other], batch_size=2)
     assert (one.nll - two.nll).abs().max() > 1e-3
 
@@ -108,7 +108,7 @@ def test_a_batch_without_pictures_equals_its_rows_among_pictures(vlm_of, archite
 def test_rows_without_pictures_do_not_change_the_others_by_a_bit(vlm_of):
     vlm = vlm_of("llava")
     rows = conversations("llava")
-    skipped = [row if row.pictures else RowError("image_missing", "skipped") for row in rows]
+    skipped = [row if row.images else RowError("image_missing", "skipped") for row in rows]
     for one, two in zip(vlm.score(rows, batch_size=3), vlm.score(skipped, batch_size=3), strict=True):
         assert isinstance(two, RowError) or torch.equal(one.nll, two.nll)
 
@@ -151,7 +151,7 @@ def test_bad_rows_keep_their_place_and_leave_the_others_alone(vlm_of):
     vlm = vlm_of("llava")
     rows = conversations("llava")
     bad = RowError("bad_row", "unread")
-    broken = Conversation(rows[0].turns, (Picture(data=b"no picture"),))
+    broken = Conversation(rows[0].turns, (RowImage(data=b"no picture"),))
     results = vlm.score([rows[0], bad, rows[1], broken, rows[2]], batch_size=3)
     assert results[1] is bad
     assert isinstance(results[3], RowError)

@@ -28,4 +28,4 @@ def test_the_examples_are_one_conversation(layout):
     row = {name: [png()] if cell == ["<the image>"] else cell for name, cell in row.items()}
     read = read_row(row)
     assert [turn.parts for turn in read.turns] == [(None, "What color is it?"), ("red",)]
-    assert read.pictures[0].data == png()
+    assert read.images[0].data == png()

@@ -23,10 +23,10 @@ def without_pictures(row: Conversation) -> Conversation:
     Raises:
         RowError: `image_missing` if there is no picture to leave out.
     """
-    if not row.pictures:
+    if not row.images:
         raise RowError("image_missing", "a row without picture has nothing to leave out")
     turns = (Turn(turn.role, tuple(part for part in turn.parts if part is not None)) for turn in row.turns)
-    return replace(row, turns=tuple(turns), pictures=())
+    return replace(row, turns=tuple(turns), images=())
 
 
 def without_questions(row: Conversation) -> Conversation:

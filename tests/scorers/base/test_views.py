@@ -3,11 +3,11 @@
 import pytest
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.errors import RowError
 from hf_vitselect.scorers.base.views import whole, without_pictures, without_questions
 
-PICTURES = (Picture(data=b"one"), Picture(data=b"two"))
+PICTURES = (RowImage(data=b"one"), RowImage(data=b"two"))
 ROW = Conversation(
     (
         Turn("system", ("be brief",)),
@@ -27,7 +27,7 @@ def test_the_whole_row_is_the_row():
 
 def test_without_pictures_all_text_stays():
     row = without_pictures(ROW)
-    assert row.pictures == ()
+    assert row.images == ()
     assert row.turns == (ROW.turns[0], Turn("user", ("left, ", " right?")), *ROW.turns[2:])
     assert row.transcript == ROW.transcript
 
@@ -40,7 +40,7 @@ def test_a_row_without_pictures_has_none_to_leave_out():
 
 def test_without_questions_only_user_texts_are_gone():
     row = without_questions(ROW)
-    assert row.pictures == PICTURES
+    assert row.images == PICTURES
     assert row.turns == (
         ROW.turns[0],
         Turn("user", (None, None)),
