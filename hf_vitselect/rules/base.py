@@ -132,7 +132,7 @@ class Rule(ABC):
         for name in [*needed, *(f"column {name!r}" for name in self.uses_columns)]:
             if name not in given:
                 raise ValueError(
-                    f"{type(self).__name__} expected {name}, got {', '.join(given) or 'none'}; add it"
+                    f"{type(self).__name__} expected {name}, got {', '.join(given) or 'no arrays'}; add that column"
                 )
         lengths = {name: len(array) for name, array in given.items()}
         if len(set(lengths.values())) != 1:
