@@ -455,7 +455,7 @@ _ONLY_WITH = {
 }
 """Flags of `score` that do nothing without another one."""
 _SIGNALS: dict[str, type[ResponseScorer]] = {
-    kind.signal: kind
+    kind.column: kind
     for kind in (NecessityScorer, PerplexityScorer, ImageGain, QuestionGain, EL2NScorer, UPDScorer)
 }
 _DO: dict[str, Callable[..., Summary]] = {
