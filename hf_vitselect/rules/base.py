@@ -131,9 +131,8 @@ class Rule(ABC):
         needed = ["scores"] * self.uses_scores + ["features"] * self.uses_features
         for name in [*needed, *(f"column {name!r}" for name in self.uses_columns)]:
             if name not in given:
-                raise ValueError(
-                    f"{type(self).__name__} expected {name}, got {', '.join(given) or 'no arrays'}; add that column"
-                )
+                got = ", ".join(given) or "no arrays"
+                raise ValueError(f"{type(self).__name__} expected {name}, got {got}; add that column")
         lengths = {name: len(array) for name, array in given.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(

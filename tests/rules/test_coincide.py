@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hf_vitselect.rules import Coincide
-from hf_vitselect.rules.coincide import _least_discrepancy, _kernel_sums
+from hf_vitselect.rules.coincide import _kernel_sums, _least_discrepancy
 
 rng = np.random.default_rng(0)
 
