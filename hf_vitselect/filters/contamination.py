@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_features
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.layouts import read_rows
 from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.rules.clusters import unit_rows
 
