@@ -1,8 +1,8 @@
-"""Scores pictures and texts with ImageReward, in an environment of its own: docs/image_reward.md says how.
+"""Score images and texts with ImageReward, in an environment of its own; see docs/image_reward.md.
 
     python image_reward.py for_image_reward.parquet image_reward.parquet
 
-It knows nothing of hf_vitselect: row ids come in and go out unchanged.
+It does not import hf_vitselect. Row ids pass through unchanged.
 """
 
 import io
@@ -19,13 +19,13 @@ SCHEMA = pa.schema(
 )
 
 
-def reward(model, text, pictures):
-    """The mean reward of a row's pictures, and a status."""
-    if not pictures:
+def reward(model, text, encoded):
+    """The mean reward of a row's images, and a status."""
+    if not encoded:
         return None, "image_missing"
     try:
-        images = [ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB") for data in pictures]
-    except Exception:  # Pillow's plugins raise what they like.
+        images = [ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB") for data in encoded]
+    except Exception:  # Pillow's plugins raise many types.
         return None, "image_error"
     rewards = [model.score(text, image) for image in images]
     return sum(rewards) / len(rewards), "ok"
@@ -36,7 +36,7 @@ def main(source, target):
     with pq.ParquetWriter(target, SCHEMA) as file, torch.no_grad():
         for batch in pq.ParquetFile(source).iter_batches(batch_size=100):
             rows = batch.to_pylist()
-            scores = [reward(model, row["text"], row["pictures"]) for row in rows]
+            scores = [reward(model, row["text"], row["images"]) for row in rows]
             columns = [[row["row_id"] for row in rows], *map(list, zip(*scores, strict=True))]
             file.write_table(pa.table(columns, schema=SCHEMA))
 

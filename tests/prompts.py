@@ -8,7 +8,7 @@ from transformers import LlavaProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.models.encoding import Encoder
 
 LLAVA_HF = (
@@ -31,7 +31,7 @@ def turns(*texts, pictures=0):
 
 def conversation(talk):
     slots = sum(turn.parts.count(None) for turn in talk)
-    return Conversation(tuple(talk), tuple(Picture(data=png(i)) for i in range(slots)))
+    return Conversation(tuple(talk), tuple(RowImage(data=png(i)) for i in range(slots)))
 
 
 def masked_text(encoder, row):

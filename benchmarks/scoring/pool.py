@@ -10,7 +10,7 @@ from PIL import Image
 from scoring.models import WORDS
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture
+from hf_vitselect.data.images import RowImage
 
 
 def rows_about_pictures(
@@ -31,7 +31,7 @@ def rows_about_pictures(
     made = []
     for number in range(rows):
         if number % per_picture == 0:
-            picture = Picture(_jpeg(chance, side))
+            picture = RowImage(_jpeg(chance, side))
         length = max(6, int(chance.lognormal(np.log(tokens) - 0.18, 0.6)))
         question, answer = (" ".join(words.choices(WORDS, k=k)) for k in (length // 3, length - length // 3))
         turns = (Turn("user", (None, question)), Turn("assistant", (answer,)))
@@ -51,7 +51,7 @@ def as_dataset(rows: int, per_picture: int, tokens: int, side: int = 480) -> Dat
             ]
             for row in made
         ],
-        "image": [{"bytes": row.pictures[0].data, "path": None} for row in made],
+        "image": [{"bytes": row.images[0].data, "path": None} for row in made],
     }
     return Dataset.from_dict(cells).cast_column("image", ImageFeature())
 

@@ -5,12 +5,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 import yaml
 from trl import ModelConfig, SFTConfig, TrlParser
 
+from hf_vitselect.call_text import fits, type_words
 from hf_vitselect.errors import UsageError, nearest, nearest_path
 
 
@@ -371,34 +371,3 @@ def _as_text(value: Any) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     return json.dumps(value) if isinstance(value, Mapping) else value
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether a value has an annotated type: a union, a literal, a list, or a class; an int is a float."""
-    kind, inner = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return True
-    if kind in (Union, UnionType):
-        return any(fits(value, one) for one in inner)
-    if kind is Literal:
-        return value in inner
-    if kind is list:
-        return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
-    if kind is not None:
-        return isinstance(value, kind)
-    if isinstance(value, bool):
-        return hint is bool
-    return isinstance(value, (int, float) if hint is float else hint)
-
-
-def type_words(hint: Any) -> str:
-    """An annotation in words."""
-    if get_origin(hint) is Literal:
-        return " or ".join(map(repr, get_args(hint)))
-    if get_origin(hint) in (Union, UnionType):
-        return " or ".join(type_words(one) for one in get_args(hint) if one is not type(None))
-    if get_origin(hint) is list:
-        return f"a list, each item {type_words(get_args(hint)[0])}"
-    return {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}.get(
-        hint, str(hint)
-    )

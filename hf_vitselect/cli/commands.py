@@ -14,6 +14,7 @@ from typing import Any, cast, get_type_hints
 from datasets import Dataset
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
+from hf_vitselect.call_text import fits, read_call, type_words
 from hf_vitselect.cli.arguments import (
     CompareArguments,
     PoolArguments,
@@ -25,9 +26,7 @@ from hf_vitselect.cli.arguments import (
     SeedArguments,
     SelectArguments,
     TrainArguments,
-    fits,
     parse_budget,
-    type_words,
 )
 from hf_vitselect.cli.summary import (
     Summary,
@@ -49,8 +48,8 @@ from hf_vitselect.evaluation.trials import Setup
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.report import Publish, write_report
+from hf_vitselect.rules import RULES
 from hf_vitselect.rules.base import Rule
-from hf_vitselect.rules.by_name import RULES, rule_class
 from hf_vitselect.scorers import (
     ClipEmbedding,
     ClipScore,
@@ -94,7 +93,7 @@ def make_rule(args: SelectArguments) -> Rule:
     Raises:
         ValueError: if there is no such rule, or it has no such flag.
     """
-    kind = rule_class(args.rule)
+    kind = type(read_call(args.rule, RULES))
     flags = {item.name for each in RULES.values() for item in dataclasses.fields(each)}  # type: ignore[arg-type]
     given = {name: getattr(args, name) for name in flags if getattr(args, name, None) is not None}
     given |= _rule_kwargs(args.rule_kwargs)
@@ -456,7 +455,7 @@ _ONLY_WITH = {
 }
 """Flags of `score` that do nothing without another one."""
 _SIGNALS: dict[str, type[ResponseScorer]] = {
-    kind.signal: kind
+    kind.column: kind
     for kind in (NecessityScorer, PerplexityScorer, ImageGain, QuestionGain, EL2NScorer, UPDScorer)
 }
 _DO: dict[str, Callable[..., Summary]] = {

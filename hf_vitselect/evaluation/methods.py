@@ -1,6 +1,5 @@
 """What is compared: methods, each of which gives a subset for a budget and a seed."""
 
-import ast
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -10,12 +9,12 @@ import numpy as np
 from datasets import Dataset, Value
 from numpy.typing import NDArray
 
+from hf_vitselect.call_text import parse_call
 from hf_vitselect.data.columns import LENGTHS
-from hf_vitselect.data.layouts import answer_characters
 from hf_vitselect.data.row_ids import column_digest, pool_digest
-from hf_vitselect.errors import nearest_path
-from hf_vitselect.rules import LengthMatchedRandom, Rule
-from hf_vitselect.rules.by_name import rule_class
+from hf_vitselect.data.rows import answer_characters
+from hf_vitselect.errors import UsageError, nearest_path
+from hf_vitselect.rules import RULES, LengthMatchedRandom, Rule
 from hf_vitselect.selection.selection import Selection, select_diverse
 
 RANDOM, MATCHED, FULL = "random", "random, lengths of {}", "full data"
@@ -75,7 +74,7 @@ def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
         by: the score column if none is named.
 
     Raises:
-        ValueError: if it is neither.
+        UsageError: if it is neither.
 
     Example:
         >>> parse_method("easy=TopScore(lowest=True)", "necessity")
@@ -86,29 +85,19 @@ def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
     if os.path.isdir(given):
         return name if named else os.path.basename(os.path.normpath(given)), Selection.load_from_disk(given)
     if os.sep in given.partition("(")[0]:
-        raise ValueError(
+        raise UsageError(
             f"expected a rule such as TopScore, or a selection's folder, got {given!r}, which is not there"
             f"{nearest_path(given)}"
         )
     try:
-        call = ast.parse(given, mode="eval").body
-        kind = ast.unparse(call.func if isinstance(call, ast.Call) else call)
-        keywords = call.keywords if isinstance(call, ast.Call) else []
-        options = {str(keyword.arg): _plain(keyword.value) for keyword in keywords}
-        columns = {"by": by} | {key: options.pop(key) for key in ("by", "over") if key in options}
-        return name, Method(rule_class(kind)(**options), **columns)
-    except (SyntaxError, TypeError, ValueError) as error:
-        raise ValueError(
+        call = parse_call(given)
+        columns = {"by": by} | {key: call.keywords.pop(key) for key in ("by", "over") if key in call.keywords}
+        return name, Method(call.make(RULES), **columns)
+    except UsageError as error:
+        raise UsageError(
             f"expected a rule such as TopScore or easy=TopScore(lowest=True), or a selection's folder, got "
             f"{text!r}: {error}{nearest_path(given)}"
         ) from error
-
-
-def _plain(value: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(value)
-    except ValueError:
-        raise ValueError(f"{ast.unparse(value)} is not a number, True, False or a quoted text") from None
 
 
 def with_lengths(pool: Dataset) -> tuple[Dataset, str]:

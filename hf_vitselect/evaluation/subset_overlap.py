@@ -10,8 +10,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.layouts import read_rows
 from hf_vitselect.data.row_ids import content_hash
+from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import RowError
 from hf_vitselect.evaluation.statistics import jaccard
 
@@ -91,9 +91,9 @@ def _facts(pool: Dataset) -> dict[str, NDArray[np.int64]]:
     facts: dict[str, list[int]] = {"answers": [], "pictures": [], "conversation_id": [], "picture_id": []}
     for found in read_rows(pool):
         row = Conversation(()) if isinstance(found, RowError) else found
-        pictures = content_hash(Conversation((), row.pictures)) if row.pictures else None
+        pictures = content_hash(Conversation((), row.images)) if row.images else None
         facts["answers"].append(sum(turn.role == "assistant" for turn in row.turns))
-        facts["pictures"].append(len(row.pictures))
+        facts["pictures"].append(len(row.images))
         facts["picture_id"].append(hash(pictures) if pictures else 0)
         facts["conversation_id"].append(hash((row.turns, row.tools, pictures)) if row.turns else 0)
     return {name: np.array(values) for name, values in facts.items()}

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_features
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.layouts import read_rows
 from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.rules.clusters import unit_rows
 
@@ -78,14 +78,14 @@ def _conversations(dataset: Dataset) -> Iterator[Conversation | None]:
 
 
 def _pictures(row: Conversation | None) -> set[str]:
-    return {digest for picture in (row.pictures if row else ()) if (digest := picture.digest())}
+    return {digest for picture in (row.images if row else ()) if (digest := picture.digest())}
 
 
 def _texts(row: Conversation | None) -> set[str]:
     if row is None:
         return set()
     texts = {_plain(row.transcript)}
-    if not row.pictures:
+    if not row.images:
         texts |= {_plain(turn.text) for turn in row.turns if turn.role == "user"}
     return texts - {""}
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 from datasets import Dataset, Image, List
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.images import find_file
-from hf_vitselect.data.layouts import Layout, find_layout, read_table
-from hf_vitselect.data.roots import image_roots
+from hf_vitselect.data.dataset_layout import Layout, find_layout
+from hf_vitselect.data.image_roots import find_file, image_roots
+from hf_vitselect.data.images import image_cells, read_image
+from hf_vitselect.data.rows import read_table
 from hf_vitselect.data.stored import plain_rows
-from hf_vitselect.data.turns import image_cells, read_image
 from hf_vitselect.errors import HubError, RowError
 
 _BATCH = 100
@@ -177,7 +177,7 @@ def _refuse_paths_in_turns(
     if isinstance(conversation, RowError):
         return
     beside = {read_image(cell).path for cell in layout.image_cells(row)}
-    paths = [picture.path for picture in conversation.pictures if picture.data is None]
+    paths = [picture.path for picture in conversation.images if picture.data is None]
     if inside := [path for path in paths if path not in beside]:
         raise RowError("image_missing", f"a turn holds only the path of its image, {inside[0]!r}")
 

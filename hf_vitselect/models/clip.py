@@ -8,7 +8,8 @@ import torch
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoProcessor
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.images import Picture, image_error, refuse_resize
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.pixels import image_error, refuse_resize
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.forward import full_precision
 from hf_vitselect.models.weights import load_errors, load_whole
@@ -109,11 +110,11 @@ class Clip:
         if isinstance(row, RowError):
             return row
         try:
-            return [self._pixels(picture) for picture in row.pictures], row.transcript
+            return [self._pixels(picture) for picture in row.images], row.transcript
         except RowError as error:
             return error
 
-    def _pixels(self, picture: Picture) -> Mapping[str, torch.Tensor]:
+    def _pixels(self, picture: RowImage) -> Mapping[str, torch.Tensor]:
         image = picture.decode()
         refuse_resize(image, self.processor.image_processor)
         with image_error(f"the processor refuses {image.width} x {image.height} pixels"):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,18 +26,16 @@ from transformers import AutoProcessor
 from transformers.utils import cached_file
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture, refuse_resize
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.pixels import refuse_resize
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.chat_templates import without_clock
+from hf_vitselect.models.options import EndOfTurn, refuse_end_of_turn
 from hf_vitselect.models.response_spans import find_answers, refuse_dropped
 from hf_vitselect.models.revisions import adapter_base
 from hf_vitselect.models.weights import load_errors
 
 _logger = logging.getLogger(__name__)
-
-EndOfTurn = Literal["auto", "template"]
-"""What ends a response: `auto` is the template's end-of-turn token, or the tokenizer's EOS where it writes
-none; `template` is what the template writes, be it nothing."""
 
 _PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 _HAS_NONE = (
@@ -221,12 +219,12 @@ class Encoder:
                 if token in turn.text or token in (row.tools or ""):
                     where = f"a {turn.role} turn" if token in turn.text else "a tool"
                     raise RowError("control_tokens", f"{where} spells the special token {token!r}")
-        if row.pictures and not self._sees:
+        if row.images and not self._sees:
             raise RowError(
                 "media_unsupported",
                 f"{type(self.processor).__name__} is no processor of images; give another as processor=",
             )
-        images = [self._decode(picture) for picture in row.pictures]
+        images = [self._decode(picture) for picture in row.images]
         text, spans = self.render(row.turns, row.tools)
         rendered = text.count(self._placeholder) if self._placeholder else 0
         if rendered != len(images) and (rendered or len(images) > 1 or not self._puts_picture_first):
@@ -374,7 +372,7 @@ class Encoder:
             inputs["pixel_values"] = blank["pixel_values"]
         return inputs, _cat([row.response for row in rows], 0)
 
-    def _decode(self, picture: Picture) -> Image.Image:
+    def _decode(self, picture: RowImage) -> Image.Image:
         image = picture.decode()
         refuse_resize(image, getattr(self.processor, "image_processor", None))
         return image
@@ -480,16 +478,6 @@ class Encoder:
         return [{"type": "image"} if part is None else {"type": "text", "text": part} for part in parts]
 
 
-def refuse_end_of_turn(end_of_turn: str) -> None:
-    """Refuses anything but the two ways to end a response.
-
-    Raises:
-        ValueError: naming them.
-    """
-    if end_of_turn not in get_args(EndOfTurn):
-        raise ValueError(f"end_of_turn: expected one of {list(get_args(EndOfTurn))}, got {end_of_turn!r}")
-
-
 def _settings(config: Any) -> dict[str, Any]:
     """What a model's configuration says of the settings that its processor lacks."""
     vision = getattr(config, "vision_config", None)
@@ -501,10 +489,10 @@ def _settings(config: Any) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _probe_image() -> Picture:
+def _probe_image() -> RowImage:
     sink = io.BytesIO()
     Image.linear_gradient("L").convert("RGB").save(sink, "PNG")
-    return Picture(data=sink.getvalue())
+    return RowImage(data=sink.getvalue())
 
 
 def _has_file(model: str, file: str, revision: str | None) -> bool:

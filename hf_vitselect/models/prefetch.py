@@ -58,9 +58,9 @@ def _same_pictures_together(rows: Sequence[Conversation | RowError]) -> list[int
 
     def place(i: int) -> int:
         row = rows[i]
-        if isinstance(row, RowError) or not row.pictures:
+        if isinstance(row, RowError) or not row.images:
             return i
-        shown = tuple((picture.data, picture.path, id(picture.decoded)) for picture in row.pictures)
+        shown = tuple((picture.data, picture.path, id(picture.decoded)) for picture in row.images)
         return first.setdefault(shown, i)
 
     return sorted(range(len(rows)), key=place)

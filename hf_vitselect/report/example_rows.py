@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.images import Picture
-from hf_vitselect.data.layouts import read_rows
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import RowError
 from hf_vitselect.selection.selection import Selection
 
@@ -70,11 +70,11 @@ def _example(place: str, score: float, row: Conversation) -> Example:
         question=next(iter(questions), ""),
         answer=next(iter(answers), ""),
         turns=len(row.turns),
-        thumbnail=_thumbnail(row.pictures[0]) if row.pictures else None,
+        thumbnail=_thumbnail(row.images[0]) if row.images else None,
     )
 
 
-def _thumbnail(picture: Picture) -> bytes | None:
+def _thumbnail(picture: RowImage) -> bytes | None:
     try:
         image = picture.decode()
     except RowError:

@@ -33,3 +33,6 @@ __all__ = [
     "SemDeDup",
     "TopScore",
 ]
+
+RULES: dict[str, type[Rule]] = {name: globals()[name] for name in __all__ if name != "Rule"}
+"""Every rule by its name."""

@@ -1,5 +1,6 @@
 """The catalogue: one signal, one paper, one file."""
 
+from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scorers.blend import Blend
 from hf_vitselect.scorers.capability import CapabilityScorer
 from hf_vitselect.scorers.clip import ClipEmbedding
@@ -33,3 +34,6 @@ __all__ = [
     "TextEmbedding",
     "UPDScorer",
 ]
+
+SCORERS: dict[str, type[Scorer]] = {name: globals()[name] for name in __all__}
+"""Every scorer by its name."""

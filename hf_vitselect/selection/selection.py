@@ -13,6 +13,7 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets, load_from_disk
 from numpy.typing import NDArray
 
+from hf_vitselect.call_text import Call
 from hf_vitselect.data.columns import (
     keep_rows,
     read_features,
@@ -26,10 +27,9 @@ from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_le
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import BudgetError, ColumnError, LayoutError, RowSetError
 from hf_vitselect.resume import write_atomically
-from hf_vitselect.rules import NeighborPenalty
+from hf_vitselect.rules import RULES, NeighborPenalty
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import NO_ROWS, Rule
-from hf_vitselect.rules.by_name import rule_class
 from hf_vitselect.rules.clusters import numbered
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.budget import budget_rows
@@ -406,7 +406,8 @@ def _counts(statuses: NDArray[np.object_]) -> dict[str, int]:
 
 def _recorded_rule(recipe: Mapping[str, Any]) -> Rule:
     parameters = dict(recipe["rule"])
-    return rule_class(parameters.pop("rule"))(**parameters)
+    rule: Rule = Call(parameters.pop("rule"), (), parameters).make(RULES)
+    return rule
 
 
 def _read_inputs(

@@ -225,7 +225,7 @@ def test_a_smaller_batch_goes_on_with_the_same_stage(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"select": {"rule": "Best"}}, "expected a rule among"),
+        ({"select": {"rule": "Best"}}, "expected one of .*TopScore"),
         ({"select": {"rule": "GroupedSampling", "quota": "falling"}}, "expected quota to be 'uniform' or"),
         ({"score": {"signals": ["necessty"]}}, "signals: expected a list of some of"),
         ({"push": {"selection": "x", "repo_id": "a/b/c"}}, "expected a repository id"),

@@ -133,7 +133,7 @@ def test_one_vector_of_another_length_is_that_row_s_status(odd, large, room, rec
     said = [str(warning.message) for warning in recwarn]
     assert len(said) == bool(odd)
     assert all(
-        f"1 of 4 vectors in 'e' have another length than 2, {len(odd)} for one" in text for text in said
+        f"1 of 4 vectors in 'e' have another length than 2, such as {len(odd)}" in text for text in said
     )
 
 
@@ -173,7 +173,7 @@ NO_VECTORS = {
 
 @pytest.mark.parametrize("values", NO_VECTORS.values(), ids=NO_VECTORS)
 def test_what_is_no_vector_is_refused_with_its_type(values):
-    with pytest.raises(ColumnError, match=r"expected vectors in 'e', one a row, got .*over="):
+    with pytest.raises(ColumnError, match=r"expected vectors in 'e', one per row, got .*over="):
         read_features(Dataset(pa.table({"e": values})), "e")
 
 

@@ -15,15 +15,16 @@ from pools import encode, png, pool, stripes, user
 from stored_rows import ANSWERED, ASKED, CELL, LAYOUTS, TWO, read, table_rows
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture
-from hf_vitselect.data.layouts import find_layout, read_mapping
+from hf_vitselect.data.dataset_layout import find_layout
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.rows import read_mapping
 from hf_vitselect.errors import LayoutError, RowError
 
 
 @pytest.mark.parametrize("row", LAYOUTS.values(), ids=LAYOUTS)
 def test_every_layout_means_the_same_conversation(row):
-    assert read(row) == Conversation((ASKED, ANSWERED), (Picture(data=png()),))
+    assert read(row) == Conversation((ASKED, ANSWERED), (RowImage(data=png()),))
 
 
 @pytest.mark.parametrize("row", LAYOUTS.values(), ids=LAYOUTS)
@@ -53,7 +54,7 @@ INTERLEAVED = {
 def test_placeholders_place_pictures_and_lose_the_line_break_beside_them(text, parts):
     row = read({"messages": [{"role": "user", "content": text}], "images": TWO[: parts.count(None)]})
     assert row.turns == (Turn("user", parts),)
-    assert len(row.pictures) == parts.count(None)
+    assert len(row.images) == parts.count(None)
 
 
 def test_pictures_without_placeholders_stand_before_the_first_user_text():
@@ -65,7 +66,7 @@ def test_pictures_without_placeholders_stand_before_the_first_user_text():
     ]
     row = read({"messages": turns, "images": TWO})
     assert [turn.parts for turn in row.turns] == [("be brief",), (None, None, "what?"), ("red",), ("and?",)]
-    assert [picture.data for picture in row.pictures] == [png(), png(1)]
+    assert [picture.data for picture in row.images] == [png(), png(1)]
 
 
 @pytest.mark.parametrize("images", [{}, {"images": []}, {"images": None}, {"image": None}], ids=str)
@@ -146,12 +147,12 @@ def test_turns_that_are_no_turns_are_bad_rows(turns):
 
 
 BAD_PICTURES = {
-    "null": (Picture(), "image_missing"),
-    "no file": (Picture(path="/nowhere/at/all.png"), "image_missing"),
-    "zero bytes": (Picture(data=b""), "image_error"),
-    "not a picture": (Picture(data=b"hello"), "image_error"),
-    "truncated png": (Picture(data=png()[:-30]), "image_error"),
-    "truncated jpeg": (Picture(data=encode(stripes(), "JPEG")[:-40]), "image_error"),
+    "null": (RowImage(), "image_missing"),
+    "no file": (RowImage(path="/nowhere/at/all.png"), "image_missing"),
+    "zero bytes": (RowImage(data=b""), "image_error"),
+    "not a picture": (RowImage(data=b"hello"), "image_error"),
+    "truncated png": (RowImage(data=png()[:-30]), "image_error"),
+    "truncated jpeg": (RowImage(data=encode(stripes(), "JPEG")[:-40]), "image_error"),
 }
 
 
@@ -171,43 +172,43 @@ def test_whatever_is_wrong_with_the_bytes_is_an_image_error(kind):
     broken = [good[:i] + bytes([good[i] ^ 0xFF]) + good[i + 1 :] for i in range(len(good))]
     for data in [*broken, *(good[:i] for i in range(0, len(good), 5))]:
         with contextlib.suppress(RowError):  # and nothing else; many changes do not show
-            Picture(data=data).decode()
+            RowImage(data=data).decode()
 
 
 def test_a_picture_is_read_upright_as_datasets_reads_it():
     exif = PILImage.Exif()
     exif[0x0112] = 6  # rotate by 90 degrees to see it upright
     data = encode(stripes(20, 12), "JPEG", exif=exif)
-    upright = Picture(data=data).decode()
+    upright = RowImage(data=data).decode()
     (decoded,) = Dataset.from_dict({"image": [{"bytes": data}]}).cast_column("image", Image())["image"]
     assert upright.size == decoded.size == (12, 20)
     assert upright.tobytes() == decoded.convert("RGB").tobytes()
-    assert Picture(decoded=decoded).decode().tobytes() == upright.tobytes()
+    assert RowImage(decoded=decoded).decode().tobytes() == upright.tobytes()
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])
 def test_every_colour_mode_becomes_rgb(mode):
     data = encode(stripes().convert("L" if mode == "I;16" else mode).convert(mode), "TIFF")
-    assert Picture(data=data).decode().mode == "RGB"
+    assert RowImage(data=data).decode().mode == "RGB"
 
 
 def test_an_opened_picture_is_loaded_before_threads_share_it():
     opened = PILImage.open(io.BytesIO(encode(stripes(1600, 1200), "JPEG")))
     rows, _ = read_mapping({"prompt": ["what?"] * 16, "completion": ["red"] * 16, "image": [opened] * 16})
     with ThreadPoolExecutor(8) as threads:
-        decoded = list(threads.map(lambda row: row.pictures[0].decode().tobytes(), rows))
+        decoded = list(threads.map(lambda row: row.images[0].decode().tobytes(), rows))
     assert set(decoded) == {opened.convert("RGB").tobytes()}
 
 
 def test_a_decoded_picture_has_a_file_and_a_digest_of_its_own():
-    picture = Picture(decoded=stripes(20, 10).convert("RGBA"))
-    assert Picture(data=picture.encoded()).decode().tobytes() == picture.decode().tobytes()
+    picture = RowImage(decoded=stripes(20, 10).convert("RGBA"))
+    assert RowImage(data=picture.encoded()).decode().tobytes() == picture.decode().tobytes()
     shapes = [PILImage.new("RGB", (10, 20)), PILImage.new("RGB", (20, 10)), PILImage.new("HSV", (20, 10))]
     black, white = PILImage.new("P", (9, 9)), PILImage.new("P", (9, 9))
     black.putpalette([0, 0, 0])
     white.putpalette([255, 255, 255])
-    assert len({Picture(decoded=it).digest() for it in (*shapes, black, white)}) == 5
-    assert Picture(decoded=shapes[0]).digest() == Picture(decoded=shapes[0].copy()).digest()
+    assert len({RowImage(decoded=it).digest() for it in (*shapes, black, white)}) == 5
+    assert RowImage(decoded=shapes[0]).digest() == RowImage(decoded=shapes[0].copy()).digest()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
@@ -222,7 +223,7 @@ def test_an_opened_picture_that_does_not_load_is_its_rows_error(kind):
 def test_a_picture_is_read_from_its_file(tmp_path):
     path = tmp_path / "picture.png"
     path.write_bytes(png())
-    assert Picture(path=str(path)).decode().size == (16, 16)
+    assert RowImage(path=str(path)).decode().size == (16, 16)
 
 
 def row_pool():

@@ -10,13 +10,14 @@ from pools import png
 from stored_rows import ANSWERED, ASKED, CELL, TWO, read, table_rows
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture
-from hf_vitselect.data.layouts import find_layout, read_table
+from hf_vitselect.data.dataset_layout import find_layout
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.rows import read_table
 from hf_vitselect.data.turns import read_text
 from hf_vitselect.errors import LayoutError, RowError
 
 RED = {"role": "assistant", "content": "red"}
-SEEN = Conversation((ASKED, ANSWERED), (Picture(data=png()),))
+SEEN = Conversation((ASKED, ANSWERED), (RowImage(data=png()),))
 CHAT = [{"role": "user", "content": "what?"}, RED]
 
 
@@ -83,7 +84,7 @@ def test_spellings_of_an_image_are_read(row):
 
 
 def test_the_path_beside_empty_bytes_is_read():
-    assert read(asked("what?", image={"bytes": b"", "path": "a.png"})).pictures == (Picture(path="a.png"),)
+    assert read(asked("what?", image={"bytes": b"", "path": "a.png"})).images == (RowImage(path="a.png"),)
 
 
 def test_data_uris_are_read():
@@ -106,7 +107,7 @@ def test_numbered_placeholders_show_the_image_of_their_number(text):
     for cells in ({"images": TWO}, {"image_1": TWO[0], "image_2": TWO[1]}):
         row = read(asked(text, **cells))
         assert row.turns[0].parts == (None, " or ", None)
-        assert [picture.data for picture in row.pictures] == [png(1), png(0)]
+        assert [picture.data for picture in row.images] == [png(1), png(0)]
 
 
 def test_tools_are_those_of_their_row_however_they_are_stored():
@@ -234,7 +235,7 @@ def test_rows_without_images_may_spell_what_they_like(text):
     "where", ["https://a.org/b.png", "s3://a/b.png", {"bytes": None, "path": "hf://a/b.png"}], ids=str
 )
 def test_an_image_that_is_a_url_is_remote(where):
-    (picture,) = read(asked("<image>what?", images=[where])).pictures
+    (picture,) = read(asked("<image>what?", images=[where])).images
     with pytest.raises(RowError) as caught:
         picture.decode()
     assert caught.value.status == "image_remote"

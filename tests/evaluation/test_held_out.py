@@ -6,7 +6,7 @@ import torch
 from datasets import List, Value
 from pools import assistant, mixed_pool, png, pool, user
 
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.rows import read_table, undecoded
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.evaluation.by_name import find_evaluation
 from hf_vitselect.evaluation.generate import write
@@ -30,7 +30,7 @@ def test_log_likelihood_is_the_seed_model_s_loss_less_its_sign(tiny):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_batch_writes_what_single_rows_do(family, tiny):
     vlm = VLM.load(tiny(family).folder)
-    rows = [row for row in conversations(mixed_pool(8)) if len(row.pictures) < 2]
+    rows = [row for row in conversations(mixed_pool(8)) if len(row.images) < 2]
     alone = [write(vlm, [row], 5)[0] for row in rows]
     assert write(vlm, rows, 5) == alone
     assert any(alone)

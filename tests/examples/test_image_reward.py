@@ -12,7 +12,7 @@ import pytest
 from datasets import Features, Value, concatenate_datasets
 from pools import assistant, encode, mixed_pool, pool, raw_images, stripes, user
 
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.rows import read_table, undecoded
 
 ROOT = Path(__file__).parents[2]
 # What image-reward 1.5 offers, and a reward that depends on text and picture.
@@ -38,7 +38,7 @@ def export_and_join():
 def by_hand(row):
     rewards = [
         hashlib.sha256(row.transcript.encode() + picture.decode().tobytes()).digest()[0] / 100 - 1
-        for picture in row.pictures
+        for picture in row.images
     ]
     return pytest.approx(sum(rewards) / len(rewards), abs=1e-6) if rewards else None
 
@@ -75,7 +75,7 @@ def test_every_row_gets_reward_or_status(folder):
     scored = join(folder, POOL)
     rows = [row for table in undecoded(POOL) for row in read_table(table)]
     assert scored["image_reward"][:] == [*map(by_hand, rows[:8]), None, None, None]
-    expected = ["ok" if row.pictures else "image_missing" for row in rows[:8]]
+    expected = ["ok" if row.images else "image_missing" for row in rows[:8]]
     assert scored["image_reward_status"][:] == [*expected, "image_error", "image_missing", "image_missing"]
 
 

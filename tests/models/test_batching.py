@@ -9,7 +9,7 @@ from pools import encode, stripes
 from tiny_vlm import load
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.errors import RowError
 from hf_vitselect.models.batching import Limit, batches, size
 from hf_vitselect.models.encoding import Encoded
@@ -76,7 +76,7 @@ def raised_by(call, *arguments):
 ABOUT = [
     Conversation(
         (Turn("user", (None, f"what colour is it? {'and? ' * i}")), Turn("assistant", ("red",))),
-        (Picture(encode(stripes(20, 24, seed=i // 3))),),
+        (RowImage(encode(stripes(20, 24, seed=i // 3))),),
     )
     for i in range(12)
 ]

@@ -14,8 +14,8 @@ from transformers import AutoProcessor, InstructBlipProcessor, PreTrainedTokeniz
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture
-from hf_vitselect.data.layouts import read_row
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.rows import read_row
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.encoding import Encoder, SavedProcessor
 
@@ -241,7 +241,7 @@ def test_too_long_counts_image_tokens(tiny):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 3)], ids=str)
 def test_an_odd_picture_is_encoded_or_its_row_is_bad(bytewise, architecture, size):
-    row = Conversation(turns("what?", "red", pictures=1), (Picture(data=encode(stripes(*size))),))
+    row = Conversation(turns("what?", "red", pictures=1), (RowImage(data=encode(stripes(*size))),))
     with contextlib.suppress(RowError):  # and nothing else
         assert bytewise[architecture].encode(row).length > 10
 
@@ -265,7 +265,7 @@ def test_a_template_of_plain_strings_gets_its_placeholders_in_the_text():
 def test_pictures_that_are_split_into_tiles_shift_the_mask():
     _, processor = ARCHITECTURES["idefics3"]()
     row = Conversation(
-        turns("which?", "red 🎈", "so?", "no", pictures=2), (Picture(data=encode(stripes(64, 40))),) * 2
+        turns("which?", "red 🎈", "so?", "no", pictures=2), (RowImage(data=encode(stripes(64, 40))),) * 2
     )
     whole = Encoder(processor).encode(row)
     processor.image_processor.do_image_splitting = True
@@ -312,7 +312,7 @@ def test_a_picture_that_the_processor_refuses_is_a_bad_row(error, monkeypatch):
 
 def test_an_image_that_becomes_too_large_or_finds_no_memory_is_its_rows_error(monkeypatch):
     encoder, row = Encoder(llava_processor(VICUNA)), conversation(turns("what?", "red", pictures=1))
-    thin = Conversation(row.turns, (Picture(encode(stripes(20_000, 1))),))
+    thin = Conversation(row.turns, (RowImage(encode(stripes(20_000, 1))),))
     assert encoder.encode(thin).length == encoder.encode(row).length
     monkeypatch.setattr(encoder.processor.image_processor, "size", {"shortest_edge": 336})
     with pytest.raises(RowError, match=r"image_error: 20000 x 1: more than"):
@@ -399,7 +399,7 @@ def test_the_opening_is_that_of_the_pictures_and_what_stands_before_them(archite
 
     def encoded(question, picture, system="be brief"):
         talk = (Turn("system", (system,)), Turn("user", (None, question)), Turn("assistant", ("red",)))
-        return encoder.encode(Conversation(talk, (Picture(png(picture)),)))
+        return encoder.encode(Conversation(talk, (RowImage(png(picture)),)))
 
     first = encoded("what?", 1)
     assert first.seen > 0

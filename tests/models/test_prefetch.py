@@ -6,14 +6,14 @@ import pytest
 from pools import png
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.prefetch import encoded_ahead
 
 
 def row(number, picture=None):
     turns = (Turn("user", (str(number),)), Turn("assistant", ("a",)))
-    return Conversation(turns, () if picture is None else (Picture(png(picture)),))
+    return Conversation(turns, () if picture is None else (RowImage(png(picture)),))
 
 
 class Encoder:
@@ -75,7 +75,7 @@ def test_a_real_processor_in_many_threads_says_the_same(tiny):
         encoder = load(tiny(name)).encoder
         rows = [row(f"{'what? ' * (i % 7)}{i}", i % 5) for i in range(200)]
         rows = [
-            Conversation((Turn("user", (None, *it.turns[0].parts)), it.turns[1]), it.pictures) for it in rows
+            Conversation((Turn("user", (None, *it.turns[0].parts)), it.turns[1]), it.images) for it in rows
         ]
         for window in encoded_ahead(encoder, rows, 64):
             for place, found in window:

@@ -9,13 +9,13 @@ from tiny import ARCHITECTURES
 from tiny_vlm import load
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.errors import RowError
 from hf_vitselect.models.encoding import Encoded
 from hf_vitselect.models.prefix_sharing import Pack, attention_mask, branch, owners, pack, singles
 
 PACKED = [name for name in ARCHITECTURES if name != "gemma3"]
-SEEN = [Picture(encode(stripes(24, 20, seed=seed))) for seed in (3, 4)]
+SEEN = [RowImage(encode(stripes(24, 20, seed=seed))) for seed in (3, 4)]
 TALKS = [
     (0, "what colour is it?", "red"),
     (1, "what colour is it?", "red"),
@@ -108,7 +108,7 @@ def test_another_attention_than_sdpa_is_never_packed(tiny):
 @pytest.mark.parametrize("architecture", PACKED)
 def test_packs_beside_packs_and_single_rows(tiny, architecture, eager):
     vlm = load(tiny(architecture))
-    other = about(Picture(encode(stripes(30, 40, seed=9))), "what colour is it, and why?", "none")
+    other = about(RowImage(encode(stripes(30, 40, seed=9))), "what colour is it, and why?", "none")
     mixed = [*rows(), other, Conversation((Turn("user", ("and?",)), Turn("assistant", ("no",))))]
     encoded = [vlm.encoder.encode(row) for row in mixed]
     vlm.signals(encoded)

@@ -10,9 +10,10 @@ from tiny import ARCHITECTURES
 from tiny_vlm import load
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import Picture
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.rows import read_table, undecoded
 from hf_vitselect.errors import ModelError, RowError
+from hf_vitselect.models.options import ModelOptions
 from hf_vitselect.models.vlm import VLM
 
 TALKS = [
@@ -32,8 +33,13 @@ def conversations(architecture):
         talk = [Turn(("user", "assistant")[i % 2], (text,)) for i, text in enumerate(texts)]
         talk[0] = Turn("user", (None,) * slots + talk[0].parts)
         pictures = (encode(stripes(16 + 8 * number, 20 - 4 * i, seed=number + 10 * i)) for i in range(slots))
-        rows.append(Conversation(tuple(talk), tuple(map(Picture, pictures))))
+        rows.append(Conversation(tuple(talk), tuple(map(RowImage, pictures))))
     return rows
+
+
+def load_vlm(model, **options):
+    options = ModelOptions(processor=model.processor, dtype="float32", **options)
+    return VLM.load(model.folder, options, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +48,7 @@ def vlm_of(tiny):
 
     def load(name):
         if name not in made:
-            made[name] = VLM.load(
-                tiny(name).folder, processor=tiny(name).processor, dtype="float32", device="cpu"
-            )
+            made[name] = load_vlm(tiny(name))
         return made[name]
 
     return load
@@ -55,7 +59,7 @@ def slow_losses(vlm, row):
     """One row, the plain processor, all logits, token by token."""
     processor = vlm.encoder.processor
     text, _ = vlm.encoder.render(row.turns)
-    images = [picture.decode() for picture in row.pictures]
+    images = [picture.decode() for picture in row.images]
     inputs = processor(text=[text], images=[images] if images else None, return_tensors="pt")
     if "pixel_values" not in inputs and type(vlm.model).__name__.startswith("Blip2"):
         inputs["pixel_values"] = torch.rand(1, 3, 16, 16)
@@ -91,13 +95,13 @@ def test_losses_depend_on_neither_batch_size_nor_order(vlm_of, architecture):
 def test_losses_depend_on_the_picture(vlm_of, architecture):
     vlm = vlm_of(architecture)
     row = conversations(architecture)[0]
-    other = Conversation(row.turns, (Picture(data=png(99)),))
+    other = Conversation(row.turns, (RowImage(data=png(99)),))
     one, two = vlm.score([row, other], batch_size=2)
     assert (one.nll - two.nll).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_batch_without_pictures_equals_its_rows_among_pictures(vlm_of, architecture):
+def test_a_batch_without_images_equals_its_rows_among_pictures(vlm_of, architecture):
     vlm = vlm_of(architecture)
     rows = conversations(architecture)
     mixed = vlm.signals([vlm.encoder.encode(row) for row in rows])
@@ -105,10 +109,10 @@ def test_a_batch_without_pictures_equals_its_rows_among_pictures(vlm_of, archite
         torch.testing.assert_close(result.nll, mixed[i].nll, atol=1e-5, rtol=0)
 
 
-def test_rows_without_pictures_do_not_change_the_others_by_a_bit(vlm_of):
+def test_rows_without_images_do_not_change_the_others_by_a_bit(vlm_of):
     vlm = vlm_of("llava")
     rows = conversations("llava")
-    skipped = [row if row.pictures else RowError("image_missing", "skipped") for row in rows]
+    skipped = [row if row.images else RowError("image_missing", "skipped") for row in rows]
     for one, two in zip(vlm.score(rows, batch_size=3), vlm.score(skipped, batch_size=3), strict=True):
         assert isinstance(two, RowError) or torch.equal(one.nll, two.nll)
 
@@ -151,7 +155,7 @@ def test_bad_rows_keep_their_place_and_leave_the_others_alone(vlm_of):
     vlm = vlm_of("llava")
     rows = conversations("llava")
     bad = RowError("bad_row", "unread")
-    broken = Conversation(rows[0].turns, (Picture(data=b"no picture"),))
+    broken = Conversation(rows[0].turns, (RowImage(data=b"no picture"),))
     results = vlm.score([rows[0], bad, rows[1], broken, rows[2]], batch_size=3)
     assert results[1] is bad
     assert isinstance(results[3], RowError)
@@ -182,8 +186,8 @@ def test_a_row_that_the_model_refuses_does_not_take_its_batch_along(vlm_of, monk
 
 
 def test_rows_longer_than_the_context_are_too_long(tiny):
-    vlm = VLM.load(tiny("llava").folder, device="cpu", max_length=30)
-    whole = VLM.load(tiny("llava").folder, device="cpu", max_length=10**6)
+    vlm = VLM.load(tiny("llava").folder, ModelOptions(max_length=30), device="cpu")
+    whole = VLM.load(tiny("llava").folder, ModelOptions(max_length=10**6), device="cpu")
     assert whole.encoder.context == 256  # the model's own
     lengths = [whole.encoder.encode(row).length for row in conversations("llava")]
     results = vlm.score(conversations("llava"), batch_size=4)
@@ -210,7 +214,7 @@ def test_a_model_that_cannot_read_a_plain_question_fails_at_once(tiny, monkeypat
     processor = ARCHITECTURES["llava"]()[1]
     monkeypatch.setattr(type(processor), "__call__", lambda *_, **__: {}["no such input"])
     with pytest.raises(ModelError, match="expected a processor that fits the model"):
-        VLM.load(tiny("llava").folder, processor=processor, device="cpu")
+        VLM.load(tiny("llava").folder, ModelOptions(processor=processor), device="cpu")
 
 
 @pytest.mark.slow
@@ -221,7 +225,7 @@ def test_compiled_layers_find_the_same(vlm_of, tiny, architecture, monkeypatch):
         "hf_vitselect.models.prefix_sharing._OWN_PER_SHARED", 100
     )  # tiny pictures have few tokens
     plain, model = vlm_of(architecture), tiny(architecture)
-    vlm = VLM.load(model.folder, processor=model.processor, dtype="float32", device="cpu", torch_compile=True)
+    vlm = load_vlm(model, torch_compile=True)
     assert all(layer._compiled_call_impl for layer in language_layers(vlm.model))
     rows = conversations(architecture)
     rows += rows[:2]  # two rows of one picture

@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 from pools import png
 
-from hf_vitselect.data.layouts import LAYOUTS, read_row
+from hf_vitselect.data.layouts import LAYOUTS
+from hf_vitselect.data.rows import read_row
 from hf_vitselect.errors import STATUSES, RowStatus
 from hf_vitselect.report.rows_page import rows_page
 
@@ -28,4 +29,4 @@ def test_the_examples_are_one_conversation(layout):
     row = {name: [png()] if cell == ["<the image>"] else cell for name, cell in row.items()}
     read = read_row(row)
     assert [turn.parts for turn in read.turns] == [(None, "What color is it?"), ("red",)]
-    assert read.pictures[0].data == png()
+    assert read.images[0].data == png()

@@ -8,7 +8,7 @@ from judge_server import JudgeServer, Reply
 from pools import assistant, png, pool, stripes, user
 
 from hf_vitselect import CapabilityScorer, select_diverse
-from hf_vitselect.data.images import Picture
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.rules import MMSSR
 from hf_vitselect.rules.mmssr import CAPABILITIES
 from hf_vitselect.scorers.capability import read_capabilities
@@ -67,7 +67,7 @@ def test_the_model_sees_a_decoded_picture():
     assert cells["capability_status"] == "ok"
     kind, data = request.text[0]["image_url"]["url"].split(",")
     assert kind == "data:image/png;base64"
-    assert Picture(data=base64.b64decode(data)).decode().tobytes() == stripes(9, 5).tobytes()
+    assert RowImage(data=base64.b64decode(data)).decode().tobytes() == stripes(9, 5).tobytes()
 
 
 def test_mmssr_samples_by_the_columns(scored):

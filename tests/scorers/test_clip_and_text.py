@@ -20,7 +20,7 @@ from transformers import AutoProcessor, CLIPConfig, CLIPModel, CLIPProcessor, Si
 
 from hf_vitselect import ClipEmbedding, ClipScore, TextEmbedding
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.images import Picture
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.models.clip import Clip, ClipFeatures
 
 PICTURES = [stripes(20, 16, seed) for seed in range(3)]
@@ -128,7 +128,9 @@ def test_a_thin_picture_and_one_without_memory_cost_their_own_rows_alone(clip, m
 
     monkeypatch.setattr(made.processor.image_processor, "size", {"shortest_edge": 300})
     monkeypatch.setattr(type(made.processor.image_processor), "__call__", small_memory)
-    rows = [Conversation((), (Picture(encode(stripes(*size))),)) for size in ((16, 9), (20_000, 1), (40, 40))]
+    rows = [
+        Conversation((), (RowImage(encode(stripes(*size))),)) for size in ((16, 9), (20_000, 1), (40, 40))
+    ]
     (good, thin, large) = made.features(rows, 8)
     assert isinstance(good, ClipFeatures)
     assert thin.status == large.status == "image_error"

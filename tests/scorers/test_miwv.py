@@ -9,7 +9,7 @@ from pools import assistant, png, pool, user
 from slow_losses import slow_means, talks
 
 from hf_vitselect import MIWVScorer
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.rows import read_table, undecoded
 from hf_vitselect.errors import ColumnError
 
 # Row 0 is nearest to 1 and 1 to 0; row 2 to 1; row 3 was not embedded.
@@ -32,7 +32,7 @@ def as_rows(conversations):
         [
             (
                 [{"role": turn.role, "content": [_part(part) for part in turn.parts]} for turn in row.turns],
-                [picture.encoded() for picture in row.pictures],
+                [picture.encoded() for picture in row.images],
             )
             for row in conversations
         ]
@@ -48,7 +48,7 @@ def test_the_view_has_the_example_and_both_pictures(tiny):
     row = read_table(next(iter(undecoded(pool(ROWS)))))[0]
     _, after = scorer.views
     shown = after(row)
-    assert [picture.encoded() for picture in shown.pictures] == [png(1), png(0)]
+    assert [picture.encoded() for picture in shown.images] == [png(1), png(0)]
     text = shown.turns[0].text
     assert text == (
         "Here is an example.\nUSER: what is green?\nASSISTANT: the square\nNow answer this.\nwhat is red?"

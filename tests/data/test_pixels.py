@@ -11,8 +11,9 @@ from PIL import Image as PILImage
 from PIL import ImageCms
 from pools import encode, png, stripes
 
-from hf_vitselect.data import images
-from hf_vitselect.data.images import Picture, refuse_resize, to_rgb
+from hf_vitselect.data import pixels
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.pixels import refuse_resize, to_rgb
 from hf_vitselect.errors import RowError
 
 RAMP = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
@@ -77,7 +78,7 @@ MODES = {
 @pytest.mark.parametrize(("image", "expected"), MODES.values(), ids=MODES)
 def test_every_mode_has_a_conversion(image, expected):
     assert list(to_rgb(image).get_flattened_data()) == expected
-    assert Picture(decoded=image).decode().tobytes() == to_rgb(image).tobytes()
+    assert RowImage(decoded=image).decode().tobytes() == to_rgb(image).tobytes()
 
 
 def test_no_mode_of_pillow_is_left_out():
@@ -120,17 +121,17 @@ DEEP = {
 
 @pytest.mark.parametrize("data", DEEP.values(), ids=DEEP)
 def test_more_than_eight_bits_are_scaled(data):
-    found = np.asarray(Picture(data=data).decode())
+    found = np.asarray(RowImage(data=data).decode())
     assert (found == GRAY[..., None]).all()
 
 
 def test_a_dark_image_of_16_bits_stays_dark():
-    assert np.asarray(Picture(data=encode(PILImage.fromarray(RAMP // 4))).decode()).max() == 64
+    assert np.asarray(RowImage(data=encode(PILImage.fromarray(RAMP // 4))).decode()).max() == 64
 
 
 def test_floats_without_a_finite_value_are_an_image_error():
     with pytest.raises(RowError, match="image_error: no value of the image is finite"):
-        Picture(data=tiff(np.full((4, 4), np.nan, np.float32))).decode()
+        RowImage(data=tiff(np.full((4, 4), np.nan, np.float32))).decode()
 
 
 FRAMES = [PILImage.new("RGB", (8, 8), color) for color in (RED, GREEN)]
@@ -139,14 +140,14 @@ FRAMES = [PILImage.new("RGB", (8, 8), color) for color in (RED, GREEN)]
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF"])
 def test_of_several_frames_the_first_is_taken(kind):
     data = encode(FRAMES[0], kind, save_all=True, append_images=FRAMES[1:])
-    red, green, blue = Picture(data=data).decode().getpixel((4, 4))
+    red, green, blue = RowImage(data=data).decode().getpixel((4, 4))
     assert red > 240
     assert green < 20
     assert blue < 20
 
 
 def test_a_jpeg_in_cmyk_has_its_own_colors():
-    found = Picture(data=encode(FRAMES[0].convert("CMYK"), "JPEG")).decode().getpixel((4, 4))
+    found = RowImage(data=encode(FRAMES[0].convert("CMYK"), "JPEG")).decode().getpixel((4, 4))
     assert np.abs(np.subtract(found, RED)).max() < 10
 
 
@@ -154,7 +155,7 @@ def test_a_deep_image_is_upright_too():
     exif = PILImage.Exif()
     exif[0x0112] = 6
     for kind in ("PNG", "TIFF"):
-        found = Picture(data=encode(PILImage.fromarray(RAMP[:8]), kind, exif=exif)).decode()
+        found = RowImage(data=encode(PILImage.fromarray(RAMP[:8]), kind, exif=exif)).decode()
         assert (np.asarray(found)[..., 0] == np.rot90(GRAY[:8], -1)).all()
 
 
@@ -162,8 +163,8 @@ def test_an_open_image_is_upright_too():
     exif = PILImage.Exif()
     exif[0x0112] = 6
     data = encode(stripes(20, 12), exif=exif)
-    opened = Picture(decoded=PILImage.open(io.BytesIO(data))).decode()
-    assert (opened.size, opened.tobytes()) == ((12, 20), Picture(data=data).decode().tobytes())
+    opened = RowImage(decoded=PILImage.open(io.BytesIO(data))).decode()
+    assert (opened.size, opened.tobytes()) == ((12, 20), RowImage(data=data).decode().tobytes())
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -186,14 +187,14 @@ def test_a_png_with_long_texts_is_read(extra, behind):
     exif[0x0112] = 6
     good = encode(stripes(20, 12), exif=exif)
     at = len(good) - 12 if behind else 33
-    found = Picture(data=good[:at] + extra + good[at:]).decode()
+    found = RowImage(data=good[:at] + extra + good[at:]).decode()
     assert found.size == (12, 20)
-    assert found.tobytes() == Picture(data=good).decode().tobytes()
+    assert found.tobytes() == RowImage(data=good).decode().tobytes()
 
 
 def test_a_truncated_png_with_long_texts_is_not_read():
     with pytest.raises(RowError, match="image_error: "):
-        Picture(data=png()[:33] + CHUNKS["zTXt"] + png()[33:-30]).decode()
+        RowImage(data=png()[:33] + CHUNKS["zTXt"] + png()[33:-30]).decode()
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -208,9 +209,9 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch, kind, 
     struct.pack_into(form, data, at, 40_000, 40_000)
     if kind == "PNG":
         struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
-    monkeypatch.setattr(images, "to_rgb", lambda image: pytest.fail("it was decoded"))
+    monkeypatch.setattr(pixels, "to_rgb", lambda image: pytest.fail("it was decoded"))
     with pytest.raises(RowError, match=r"image_error: .*(178,956,970|178956970) pixels"):
-        Picture(data=bytes(data)).decode()
+        RowImage(data=bytes(data)).decode()
 
 
 @pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000), (600, 2)], ids=str)
@@ -235,12 +236,12 @@ def test_an_image_that_does_not_fit_into_memory_is_its_rows_error(monkeypatch):
     def run_out(image):
         raise MemoryError
 
-    monkeypatch.setattr(images, "to_rgb", run_out)
+    monkeypatch.setattr(pixels, "to_rgb", run_out)
     with pytest.raises(RowError, match=r"image_error: .* MemoryError"):
-        Picture(data=png()).decode()
+        RowImage(data=png()).decode()
 
 
 def test_a_program_is_no_image():
     program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
     with pytest.raises(RowError, match="cannot identify image file"):
-        Picture(data=program).decode()
+        RowImage(data=program).decode()

@@ -5,7 +5,8 @@ import os
 import pytest
 from pools import png
 
-from hf_vitselect.data.images import Picture, find_file
+from hf_vitselect.data.image_roots import find_file
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.errors import RowError
 
 FOREIGN = "image_missing: rows of a pool from the Hub cannot name files of this machine"
@@ -29,7 +30,7 @@ def test_a_file_of_the_root_is_found(folder, root, path):
     for given in (path, str(folder / root / path)):
         found = find_file(given, [str(folder / root)])
         assert os.path.samefile(found, folder / "root" / path)
-        assert Picture(path=given, roots=["/nowhere", str(folder / root)]).encoded() == png()
+        assert RowImage(path=given, roots=["/nowhere", str(folder / root)]).encoded() == png()
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_nothing_else_can_be_named(folder, path):
     for given in (path, str(folder / "secret.png"), str(folder / "link" / "out.png")):
         with pytest.raises(RowError, match=FOREIGN):
             find_file(given, [str(folder / "root")])
-        assert Picture(path=given, roots=[str(folder / "root")]).digest() is None
+        assert RowImage(path=given, roots=[str(folder / "root")]).digest() is None
 
 
 @pytest.mark.parametrize("roots", [None, ["/"]], ids=str)

@@ -13,8 +13,9 @@ from pools import assistant, png, pool, user
 from stored_rows import LAYOUTS
 
 from hf_vitselect import NecessityScorer, score, select_diverse
-from hf_vitselect.data.layouts import read_rows, read_table, undecoded, with_image_bytes
+from hf_vitselect.data.image_files import with_image_bytes
 from hf_vitselect.data.row_ids import row_contents, row_ids
+from hf_vitselect.data.rows import read_rows, read_table, undecoded
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation.held_out import response_losses
 from hf_vitselect.rules import TopScore
@@ -282,7 +283,7 @@ def test_ray_actors_get_images_that_are_paths(stored):
     rows, _ = stored
     table = next(undecoded(rows)).combine_chunks()
     read = read_table(with_image_bytes(table))
-    assert read == list(read_rows(rows)) or all(picture.data for row in read for picture in row.pictures)
+    assert read == list(read_rows(rows)) or all(picture.data for row in read for picture in row.images)
 
 
 TRANSFORMED = {

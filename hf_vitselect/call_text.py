@@ -1,0 +1,241 @@
+"""Objects as text, such as `NeighborPenalty(gamma=0.5)`: written, and read without evaluating anything.
+
+The grammar is Python's: a class's name with its arguments, each a number, a quoted text, True, False, None, a
+list, a tuple, a dict, or another such call. A name alone is a call without arguments.
+"""
+
+import ast
+import inspect
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+
+from hf_vitselect.errors import UsageError, nearest
+
+_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "True or False", type(None): "None"}
+_CONSTANTS = ("True", "False", "None")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call as it was written, before anything is made of it.
+
+    Attributes:
+        name: of the class.
+        arguments: the positional arguments; a nested call is a `Call`.
+        keywords: the keyword arguments, likewise.
+    """
+
+    name: str
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+
+    def make(self, names: Mapping[str, type[Any]]) -> Any:
+        """Constructs the object, as `read_call` does.
+
+        Raises:
+            UsageError: as in `read_call`.
+        """
+        if self.name not in names:
+            near = _nearest(self.name, names)
+            raise UsageError(f"expected one of {sorted(names)}, got {self.name!r}{near}")
+        make = getattr(names[self.name], "fit", names[self.name])
+        parameters = _parameters(make)
+        if unknown := [name for name in self.keywords if name not in parameters]:
+            known = f"one of the arguments {list(parameters)}" if parameters else "no arguments"
+            near = _nearest(unknown[0], parameters)
+            raise UsageError(f"{self.name}: expected {known}, got {unknown[0]!r}{near}")
+        try:
+            in_order = sorted(parameters.values(), key=lambda it: it.kind)
+            given = inspect.Signature(in_order).bind(*self.arguments, **self.keywords).arguments
+            for name, value in given.items():
+                given[name] = _checked(name, _made(value, names), parameters[name].annotation)
+            return partial(make, **given) if inspect.ismethod(make) else make(**given)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{self.name}: {error}") from error
+
+
+def read_call(text: str, names: Mapping[str, type[Any]]) -> Any:
+    """Reads an object from its text.
+
+    Args:
+        text: such as `NeighborPenalty(gamma=0.5)`.
+        names: the classes that the text may name, also in nested calls.
+
+    Returns:
+        The object. For a class with a class method `fit`, which makes it from data: that method with all its
+        arguments but the data.
+
+    Raises:
+        UsageError: for a wrong name, argument or value, naming the choices and the nearest one.
+
+    Example:
+        >>> from hf_vitselect.rules import RULES
+        >>> read_call("TopScore(lowest=True)", RULES)
+        TopScore(lowest=True)
+    """
+    return parse_call(text).make(names)
+
+
+def parse_call(text: str) -> Call:
+    """Parses a call and makes nothing of it yet.
+
+    Raises:
+        UsageError: if the text is not one call.
+    """
+    try:
+        read = _value(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        said = error.msg if isinstance(error, SyntaxError) else error
+        raise UsageError(
+            f"expected a name with arguments, such as Name(x=1), got {text!r}: {said}"
+        ) from error
+    if not isinstance(read, Call):
+        raise UsageError(f"expected a name with arguments, such as Name(x=1), got {text!r}")
+    return read
+
+
+def write_call(value: Any) -> str:
+    """Writes an object as text that `read_call` reads.
+
+    Args:
+        value: an object whose constructor's parameters are public attributes; arguments that are the defaults
+            are left out. Or what `read_call` returns for a class with `fit`, or a plain value.
+
+    Example:
+        >>> from hf_vitselect.rules import NeighborPenalty
+        >>> write_call(NeighborPenalty(gamma=0.5))
+        'NeighborPenalty(gamma=0.5)'
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # in double quotes: the shell takes the single ones
+    if value is None or isinstance(value, (bool, int, float)):
+        return repr(value).replace("inf", "1e999")
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{write_call(key)}: {write_call(it)}' for key, it in value.items())}}}"
+    if isinstance(value, list | tuple):
+        items = ", ".join(map(write_call, value))
+        return f"[{items}]" if isinstance(value, list) else f"({items}{',' * (len(value) == 1)})"
+    if isinstance(value, partial):
+        return _written(value.func.__self__, value.keywords)
+    return _written(type(value), _differing(value))
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value has an annotated type: a union, literal, container or class; an int is a float."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if hint is Any or isinstance(hint, str):  # a type that is not imported here: the constructor checks it
+        return True
+    if kind in (Union, UnionType):
+        return any(fits(value, one) for one in inner)
+    if kind is Literal:
+        return any(value == one and type(value) is type(one) for one in inner)
+    if not isinstance(value, kind or ((int, float) if hint is float else hint)):
+        return False
+    if isinstance(value, Mapping):
+        return not inner or all(fits(key, inner[0]) and fits(it, inner[1]) for key, it in value.items())
+    if kind is not None and isinstance(value, Sequence):
+        return not isinstance(value, str) and all(fits(item, inner[0]) for item in value)
+    return hint is bool or not isinstance(value, bool)
+
+
+def type_words(hint: Any) -> str:
+    """An annotation in words."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return " or ".join(map(repr, inner))
+    if kind in (Union, UnionType):
+        return " or ".join(map(type_words, inner))
+    if inner and issubclass(kind, Mapping):
+        return f"a dict, each key {type_words(inner[0])}, each value {type_words(inner[1])}"
+    if inner and issubclass(kind, Sequence):
+        return f"a list, each item {type_words(inner[0])}"
+    return _WORDS.get(hint) or getattr(hint, "__name__", str(hint))
+
+
+def _value(node: ast.expr) -> Any:
+    """The value of a parsed expression, a call as a `Call`."""
+    match node:
+        case ast.Constant(value=None | bool() | int() | float() | str() as constant):
+            return constant
+        case ast.UnaryOp(ast.USub() | ast.UAdd() as sign, ast.Constant(value=int() | float() as number)):
+            return -number if isinstance(sign, ast.USub) else number
+        case ast.List(items) | ast.Tuple(items):
+            return (list if isinstance(node, ast.List) else tuple)(map(_value, items))
+        case ast.Dict(keys, values) if all(keys):
+            return {_value(key): _value(it) for key, it in zip(keys, values, strict=True) if key}
+        case ast.Name(name):
+            return Call(name, (), {})
+        case ast.Call(ast.Name(name), arguments, keywords) if all(keyword.arg for keyword in keywords):
+            return Call(
+                name, tuple(map(_value, arguments)), {str(it.arg): _value(it.value) for it in keywords}
+            )
+    raise ValueError(f"{ast.unparse(node)} is not a name, a number, a quoted text, a list, a tuple or a dict")
+
+
+def _made(value: Any, names: Mapping[str, type[Any]]) -> Any:
+    """An argument with its nested calls made."""
+    if isinstance(value, Call):
+        if value.name not in names and not value.arguments and not value.keywords:
+            near = _nearest(value.name, [*_CONSTANTS, *names])
+            raise UsageError(f"expected a value, got {value.name}{near or '; quote it if it is a text'}")
+        return value.make(names)
+    if isinstance(value, dict):
+        return {_made(key, names): _made(it, names) for key, it in value.items()}
+    return type(value)(_made(it, names) for it in value) if isinstance(value, list | tuple) else value
+
+
+def _checked(what: str, value: Any, hint: Any) -> Any:
+    """The value if it fits its annotation; a list may stand for a tuple, and a tuple for a list."""
+    for same in [value, tuple(value), list(value)] if isinstance(value, list | tuple) else [value]:
+        if fits(same, hint):
+            return same
+    choices = [
+        choice for kind in (hint, *get_args(hint)) if get_origin(kind) is Literal for choice in get_args(kind)
+    ]
+    raise UsageError(
+        f"{what}: expected {type_words(hint)}, got {value!r}{_nearest(str(value), map(str, choices))}"
+    )
+
+
+def _parameters(make: Any) -> dict[str, inspect.Parameter]:
+    """The parameters of a class, or of its `fit` after the data.
+
+    `**options` stands for the parameters of the base classes' constructors.
+    """
+    fit = inspect.ismethod(make)
+    kinds = make.__self__.__mro__[1:-1] if fit else make.__mro__[:-1]
+    makers = [make] * fit + [kind.__init__ for kind in kinds if "__init__" in vars(kind)]
+    found: dict[str, inspect.Parameter] = {}
+    for maker in makers:
+        _, *own = inspect.signature(maker).parameters.values()
+        found |= {it.name: it for it in own if it.kind is not it.VAR_KEYWORD and it.name not in found}
+        if maker is makers[0] and all(it.kind is not it.VAR_KEYWORD for it in own):
+            break
+    return found
+
+
+def _differing(value: Any) -> dict[str, Any]:
+    """The arguments of an object that differ from what the constructor makes of its defaults."""
+    parameters = _parameters(type(value))
+    given = {name: getattr(value, name) for name in parameters}
+    required = {name: given[name] for name, it in parameters.items() if it.default is it.empty}
+    plain = type(value)(**required)
+    return {name: it for name, it in given.items() if name in required or it != getattr(plain, name)}
+
+
+def _written(kind: type[Any], arguments: Mapping[str, Any]) -> str:
+    return f"{kind.__name__}({', '.join(f'{name}={write_call(it)}' for name, it in arguments.items())})"
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    """The nearest name, whatever its case."""
+    spelled = {it.lower(): it for it in names}
+    return nearest(name.lower(), spelled, spelled.__getitem__)
