@@ -42,8 +42,9 @@ from hf_vitselect.data.pools import SplitError, open_pool, open_stream
 from hf_vitselect.errors import AllRefusedError, UsageError, nearest, nearest_path
 from hf_vitselect.evaluation.by_name import find_evaluation
 from hf_vitselect.evaluation.checks import refuse_unable
-from hf_vitselect.evaluation.compare import Method, compare, parse_method
+from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.evaluation.held_out import Evaluation
+from hf_vitselect.evaluation.methods import Method, parse_method
 from hf_vitselect.evaluation.trials import Setup
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.models.score_net import ScoreNet
@@ -365,7 +366,7 @@ def check_compare(
     _planned_methods(args)
     for budget in args.budgets:
         budget_rows(parse_budget(budget), sys.maxsize)
-    setup = Setup.of(
+    setup = Setup(
         str(model.model_name_or_path),
         with_model_options(model, training),
         get_peft_config(model),
