@@ -13,9 +13,8 @@ from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_le
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import BudgetError, LayoutError, RowSetError
 from hf_vitselect.rules import NeighborPenalty
-from hf_vitselect.rules.balance import pick_in_groups
+from hf_vitselect.rules.balance import Balanced
 from hf_vitselect.rules.base import Rule
-from hf_vitselect.rules.clusters import numbered
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates, count_statuses, refuse_missing_columns
@@ -96,18 +95,11 @@ def select_diverse(
     kept = statuses[first.positions] == "ok"
     _refuse_budget(rows, statuses, int(np.count_nonzero(kept)), refusals)
     pool = pool.take(usable)
-    columns = {name: read_values(dataset, name)[usable] for name in rule.uses_columns}
+    picker = rule if balance is None else Balanced(rule=rule, column=balance, quota=balance_quota)
+    columns = {name: read_values(dataset, name)[usable] for name in picker.uses_columns}
     picked = np.searchsorted(usable, first.positions[kept])
-    # A user's own rule may not accept earlier picks, and need not where there are none.
-    earlier = {"picked": picked} if len(picked) else {}
-    arrays = (pool.scores, pool.features, rows - len(picked), np.random.default_rng(seed), columns)
-    if balance is None:
-        more, gains = rule(*arrays, **earlier)
-    else:
-        labels = numbered(read_values(dataset, balance)[usable])
-        sizes = np.bincount(labels).astype(np.float64)
-        weights = sizes if balance_quota == "proportional" else np.ones(len(sizes))
-        more, gains = pick_in_groups(rule, labels, weights, *arrays, **earlier)
+    rng = np.random.default_rng(seed)
+    more, gains = picker(pool.scores, pool.features, rows - len(picked), rng, columns, picked)
     picked = np.concatenate([picked, more])
     left_out = count_statuses(statuses[first.positions[~kept]])
     recipe = replace(
@@ -121,7 +113,7 @@ def select_diverse(
         over=over if rule.uses_features else None,
         balance=None if balance is None else Balance(column=balance, quota=balance_quota),
         rule=RuleCall.of(rule),
-        rule_notes=rule.notes(pool.scores, pool.features, rows, np.random.default_rng(seed), columns),
+        rule_notes=rule.notes(pool.scores, pool.features, rows, np.random.default_rng(seed)),
         seed=seed,
         scorers=scorer_recipes(dataset, given),
         diversity={} if pool.features is None else diversity(pool.features, picked, seed),
