@@ -10,7 +10,7 @@ from datasets import Dataset, Value
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_column
-from hf_vitselect.data.dataset_layout import find_layout
+from hf_vitselect.data.layouts import find_layout
 from hf_vitselect.data.provenance import without_folders
 from hf_vitselect.selection.json_part import JsonPart
 
@@ -20,13 +20,7 @@ _MOST_VALUES = 50
 
 @dataclass(frozen=True, kw_only=True)
 class ValueCount(JsonPart):
-    """How many rows have a value.
-
-    Attributes:
-        value: Text, true or false, or None for a null.
-        pool: Rows of the pool.
-        subset: Rows of the subset.
-    """
+    """How many rows of the pool and of the subset have a value; None stands for a null."""
 
     value: Any
     pool: int
@@ -34,10 +28,10 @@ class ValueCount(JsonPart):
 
 
 def composition(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, tuple[ValueCount, ...]]:
-    """Counts the values of the columns that sort rows into kinds, such as a source or a task.
+    """Count the values of the columns that sort rows into kinds, such as a source or a task.
 
-    These are columns of texts or truth values with 2 to 50 distinct values. Columns of the conversation,
-    statuses, reasons, and columns that name files of this machine are left out.
+    These are columns of texts or truth values with 2 to 50 distinct values, except the conversation's,
+    statuses, reasons, and columns that name files of this machine.
 
     Args:
         pool: Any columns.

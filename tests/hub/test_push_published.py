@@ -249,7 +249,7 @@ def test_the_licence_is_the_pools(saw: dict[str, Any]) -> None:
 
 def test_a_pool_that_does_not_fit_is_described(saw: dict[str, Any]) -> None:
     assert "1 of those are missing" in saw["changed"]
-    assert "1 of yours are unknown (rows 7); all others stand where they stood" in saw["changed"]
+    assert "1 of yours are unknown (rows 7); all others are in their places" in saw["changed"]
     assert "got 13 rows" in saw["added"]
     assert "2 of yours are unknown (rows 7, 12)" in saw["added"]
     assert "was made from the commit" in saw["commit"]
