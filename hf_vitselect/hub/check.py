@@ -22,15 +22,7 @@ def check_pushed(
 ) -> None:
     """Compare the rows of every config on the Hub with what was pushed, by their ids or contents.
 
-    The picked rows are streamed once more; nothing is kept.
-
-    Args:
-        selection: What was pushed.
-        baselines: The config `random_baseline`, by split.
-        repo_id: Where it was pushed to.
-        commit: The commit to check.
-        rows: Whether the picked rows were pushed.
-        token: As in `huggingface_hub`.
+    The picked rows are streamed if they were pushed (`rows`). `baselines` is the config `random_baseline`.
 
     Raises:
         HubError: If a config differs; the message names it.

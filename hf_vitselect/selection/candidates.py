@@ -29,10 +29,7 @@ class Candidates:
     def read(cls, table: Dataset, by: str | None, over: str | None) -> "Candidates":
         """Read a pool or `Selection.scores`.
 
-        Args:
-            table: The rows.
-            by: The score column; ignored if it is missing.
-            over: The feature column; if it is missing, only its status column is read.
+        A missing score column is ignored; of a missing feature column only the status column is read.
         """
         scores, features, statuses = np.zeros(len(table)), None, np.full(len(table), "ok", dtype=object)
         others = None

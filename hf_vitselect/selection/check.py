@@ -16,13 +16,7 @@ _ROW_ID = re.compile(r"[0-9a-f]{64}-\d+")
 def check_selection(
     recipe: Recipe, indices: NDArray[np.int64], gains: NDArray[np.float64], scores: Dataset
 ) -> None:
-    """Refuse a selection whose parts do not fit together.
-
-    Args:
-        recipe: As it was read.
-        indices: Positions in the pool, of shape (picked,), in pick order.
-        gains: Of shape (picked,).
-        scores: One row for each row of the pool, in pool order.
+    """Refuse a selection whose parts, as of `Selection`, do not fit together.
 
     Raises:
         SelectionError: With what was expected and what was found.

@@ -10,7 +10,7 @@ from datasets import Dataset, Value
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_column
-from hf_vitselect.data.layouts import find_layout
+from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.provenance import without_folders
 from hf_vitselect.selection.json_part import JsonPart
 
@@ -31,14 +31,7 @@ def composition(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, tuple[Va
     """Count the values of the columns that sort rows into kinds, such as a source or a task.
 
     These are columns of texts or truth values with 2 to 50 distinct values, except the conversation's,
-    statuses, reasons, and columns that name files of this machine.
-
-    Args:
-        pool: Any columns.
-        indices: int64 of shape (picked,), the subset's rows.
-
-    Returns:
-        The values of each column, the pool's most frequent first.
+    statuses, reasons, and columns that name files of this machine. The most frequent value comes first.
     """
     conversation = find_layout(pool.column_names).columns
     return {

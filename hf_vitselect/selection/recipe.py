@@ -151,13 +151,7 @@ class Recipe(JsonPart):
 
     @classmethod
     def about(cls, pool: Dataset, ids: list[str], indices: NDArray[np.int64]) -> Self:
-        """Record which rows were picked; `dataclasses.replace` adds how.
-
-        Args:
-            pool: The rows to pick from.
-            ids: The pool's row ids.
-            indices: int64 of shape (picked,), the picked rows.
-        """
+        """Record which rows of a pool with these row ids were picked; `dataclasses.replace` adds how."""
         unset = ("included", "excluded", "by", "over", "budget", "balance", "rule", "seed")
         how: dict[str, Any] = dict.fromkeys(unset)
         return cls(

@@ -6,20 +6,14 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import LENGTHS, holds_statuses, is_numeric, read_column
-from hf_vitselect.data.layouts import answer_characters, find_layout
+from hf_vitselect.data.dataset_layout import find_layout
+from hf_vitselect.data.rows import answer_characters
 
 
 def score_table(
     pool: Dataset, ids: list[str], indices: NDArray[np.int64], excluded: NDArray[np.int64]
 ) -> Dataset:
-    """Build `Selection.scores`.
-
-    Args:
-        pool: The pool.
-        ids: Its row ids.
-        indices: int64 of shape (picked,), the picked rows in pick order.
-        excluded: int64, the excluded rows.
-    """
+    """Build `Selection.scores`; see `Selection.of`."""
     conversation = find_layout(pool.column_names).columns
     numbers = [
         name

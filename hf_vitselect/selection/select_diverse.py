@@ -55,9 +55,9 @@ def select_diverse(
         over: The features: a column of fixed-length vectors or its scorer.
         rule: From `hf_vitselect.rules`; Self-Filter's `NeighborPenalty` (arXiv 2402.12501) by default.
         seed: Of the rule's random numbers.
-        include: Rows that are in the subset from the start, as a selection or row ids, such as an earlier round's.
-            They are part of the budget, and the rule counts them as its own first picks. Those that could not
-            be picked are left out.
+        include: Rows that are in the subset from the start, as a selection or row ids; an earlier round's for
+            instance. They are part of the budget, and the rule counts them as its own first picks. Those that
+            could not be picked are left out.
         exclude: Rows that are never picked, likewise, such as those of `find_contamination`.
         balance: A column, such as a task, source or language. The rule then picks inside the groups of its
             values, each with a quota of the budget.
@@ -77,7 +77,19 @@ def select_diverse(
         >>> selection = select_diverse(scored, 0.15, rule=NeighborPenalty(gamma=1.0))  # doctest: +SKIP
     """
     by, over, given = *(it.column if isinstance(it, Scorer) else it for it in (by, over)), [by, over]
-    _refuse_arguments(dataset, rule, by, over, seed, balance, balance_quota)
+    if balance_quota not in ("proportional", "uniform"):
+        raise ValueError(f"balance_quota: expected 'proportional' or 'uniform', got {balance_quota!r}")
+    if seed < 0:
+        raise ValueError(f"seed: expected 0 or more, got {seed}")
+    if not isinstance(dataset, Dataset):
+        raise LayoutError(
+            f"expected a datasets.Dataset (one split), got {type(dataset).__name__}; of a DatasetDict give "
+            "one split, of a stream the dataset that score() returned"
+        )
+    refuse_reserved(dataset.features)
+    if balance is not None:
+        refuse_missing([balance], dataset.column_names, "balance: expected a column, got")
+    refuse_missing_columns(dataset.column_names, rule, by, over)
     rows = budget_rows(budget, len(dataset))
     pool = Candidates.read(dataset, by, over if rule.uses_features else None)
     refusals = Refusals.of(zip(pool.statuses, read_reasons(dataset, [by, over], pool.statuses), strict=True))
@@ -119,30 +131,6 @@ def select_diverse(
     )
     gains = np.concatenate([first.gains[kept], gains])
     return Selection.of(dataset, ids, usable[picked], gains, recipe, never.positions)
-
-
-def _refuse_arguments(
-    dataset: Dataset,
-    rule: Rule,
-    by: str,
-    over: str,
-    seed: int,
-    balance: str | None,
-    balance_quota: str,
-) -> None:
-    if balance_quota not in ("proportional", "uniform"):
-        raise ValueError(f"balance_quota: expected 'proportional' or 'uniform', got {balance_quota!r}")
-    if seed < 0:
-        raise ValueError(f"seed: expected 0 or more, got {seed}")
-    if not isinstance(dataset, Dataset):
-        raise LayoutError(
-            f"expected a datasets.Dataset (one split), got {type(dataset).__name__}; of a DatasetDict give "
-            "one split, of a stream the dataset that score() returned"
-        )
-    refuse_reserved(dataset.features)
-    if balance is not None:
-        refuse_missing([balance], dataset.column_names, "balance: expected a column, got")
-    refuse_missing_columns(dataset.column_names, rule, by, over)
 
 
 def _count(statuses: NDArray[np.object_]) -> dict[str, int]:
