@@ -60,7 +60,7 @@ def test_images_are_embedded(folder, form):
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_what_is_embedded_decodes_and_is_left_alone(folder, form, tmp_path):
+def test_embedded_images_decode_and_stay(folder, form, tmp_path):
     whole = embed_files(form(str(folder / "0.png"), str(folder / "1.png")))
     assert embed_files(whole) is whole
     assert "PngImageFile" in str(whole[0]) or "decode=False" in str(whole.features)
@@ -95,7 +95,7 @@ def test_other_names_of_files_are_refused(folder, more):
         embed_files(rows)
 
 
-def test_a_path_inside_a_turn_is_refused(folder):
+def test_path_in_turn_is_refused(folder):
     parts = [{"type": "image", "image": str(folder / "0.png"), "text": None}]
     rows = Dataset.from_list(
         [
@@ -111,7 +111,7 @@ def test_a_path_inside_a_turn_is_refused(folder):
         embed_files(rows)
 
 
-def test_what_was_said_and_what_is_nowhere_here_are_no_names(folder):
+def test_paths_in_text_are_allowed(folder):
     said = [
         user(str(folder / "0.png")),
         {"role": "assistant", "content": [{"type": "text", "text": "/usr/bin/env"}]},
@@ -120,7 +120,7 @@ def test_what_was_said_and_what_is_nowhere_here_are_no_names(folder):
     assert embed_files(rows) is rows
 
 
-def test_urls_are_published_as_they_are_but_not_with_files(folder):
+def test_urls_stay_unless_mixed_with_files(folder):
     url = "https://x.org/a.png"
     rows = Dataset.from_list([{**ROW, "image": url}, {**ROW, "image": None}])
     assert embed_files(rows) is rows
