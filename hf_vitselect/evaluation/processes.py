@@ -14,11 +14,7 @@ from hf_vitselect.evaluation.trials import Setup, Trial
 
 
 def processes_or_gpus(processes: int | None) -> int:
-    """Number of fine-tunes that run at once: by default one per GPU.
-
-    Raises:
-        ValueError: if it is less than one.
-    """
+    """Number of fine-tunes that run at once, by default one per GPU; ValueError if it is less than one."""
     if processes is not None and processes < 1:
         raise ValueError(f"processes: expected 1 or more, got {processes}")
     return processes or max(1, len(_visible_gpus()))

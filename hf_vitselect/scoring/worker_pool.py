@@ -33,9 +33,7 @@ class Worker(Protocol):
     def score(self, table: pa.Table) -> pa.Table:
         """Returns the new columns of these rows; an empty table loads the models.
 
-        Raises:
-            WorkerDied: if the worker is gone.
-            Exception: what the scorer raised.
+        Raises WorkerDied if the worker is gone, and whatever the scorer raises.
         """
 
     def stop(self) -> None:
