@@ -117,10 +117,7 @@ def compare_scores(
     full = next((float(values.mean()) for (name, _), values in scores.items() if name == FULL), None)
     lines = []
     for key, values in scores.items():
-        differences = [
-            difference(values, scores[baseline], comparisons=comparisons)
-            for baseline in baselines.get(key, [])
-        ]
+        differences = [difference(values, scores[k], comparisons=comparisons) for k in baselines.get(key, [])]
         random, matched, *_ = [*differences, None, None]
         lines.append(
             Line(

@@ -1,15 +1,13 @@
 """Where shards are scored: in this process, in worker processes or in Ray actors, and on which GPU."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import pyarrow as pa
-
 from hf_vitselect.scoring.ranks import Rank
 from hf_vitselect.scoring.task import Task
-from hf_vitselect.scoring.worker_pool import WorkerPool
+from hf_vitselect.scoring.worker_pool import Keep, Shard, WorkerPool
 from hf_vitselect.scoring.worker_process import WorkerProcess
 
 
@@ -44,12 +42,7 @@ class Engine:
             workers = _workers_on_ray() if kind == "ray" else _workers_here(rank)
         return cls(kind, workers, rank)
 
-    def run(
-        self,
-        task: Task,
-        shards: Iterable[tuple[int, pa.Table]],
-        keep: Callable[[int, pa.Table, pa.Table], None],
-    ) -> None:
+    def run(self, task: Task, shards: Iterable[Shard], keep: Keep) -> None:
         """Runs the task on all shards; arguments and errors are those of `WorkerPool.run`."""
         if self.workers is None:
             for shard, table in shards:
