@@ -155,7 +155,7 @@ def draw(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Sel
         "budget": budget,
         "rule": {"rule": "Random"},
         "seed": seed,
-        "end_of_turn": encoder.inserted or "template",
+        "end_of_turn": encoder.template.inserted or "template",
         "dropped": counted(passed),
         "dropped_reasons": dict(refusals.reasons),
         "row_ids": ROWS_FILE,
