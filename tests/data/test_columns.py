@@ -226,7 +226,8 @@ import numpy as np
 import torch
 from datasets import load_from_disk
 from hf_vitselect import select_diverse
-from hf_vitselect.rules import NeighborPenalty, products
+from hf_vitselect.rules import NeighborPenalty
+from hf_vitselect.rules.neighbors import products
 
 def anonymous():
     with open("/proc/self/status") as status:
@@ -240,7 +241,7 @@ def watch():
 kind, path, units, wide = sys.argv[1:]
 torch.set_num_threads(1)
 if units == "made-again":
-    products._room = lambda device: 0
+    products._max_unit_bytes = lambda device: 0
 products.native_type = lambda device: getattr(torch, wide)
 peak = [0]
 threading.Thread(target=watch, daemon=True).start()
