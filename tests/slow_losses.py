@@ -7,6 +7,7 @@ from datasets import Dataset
 from pools import assistant, png, pool, user
 
 from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.models.options import ModelOptions
 from hf_vitselect.models.vlm import VLM
 
 TALKS = [
@@ -44,7 +45,7 @@ def slow_logits(
     tiny, dataset: Dataset, vlm: VLM | None = None
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Row by row, from a whole forward: the logits that predict the response tokens, and these tokens."""
-    vlm = vlm or VLM.load(tiny.folder, processor=tiny.processor, device="cpu")
+    vlm = vlm or VLM.load(tiny.folder, ModelOptions(processor=tiny.processor), device="cpu")
     for table in undecoded(dataset):
         for row in read_table(table):
             encoded = vlm.encoder.encode(row)

@@ -7,7 +7,7 @@ from scoring.models import forward_flops
 
 from hf_vitselect.models.encoding import Encoded
 from hf_vitselect.models.prefix_sharing import Pack
-from hf_vitselect.models.token_stats import ResponseSignals
+from hf_vitselect.models.token_stats import ResponseStats
 from hf_vitselect.models.vlm import VLM
 
 
@@ -29,7 +29,7 @@ class Watched(VLM):
         """Floating-point operations so far, without padding and what masks hide."""
         return forward_flops(self.model, self.work.tokens, self.pairs, self.answers, self.patches)
 
-    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseSignals]:
+    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseStats]:
         for pack in packs:
             first = rows[pack.places[0]]
             self.pairs += pack.shared**2 / 2

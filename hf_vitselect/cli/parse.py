@@ -1,7 +1,7 @@
 """From flags, or the keys of a YAML file, to a command."""
 
 import os
-from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -77,8 +77,14 @@ def read_config(path: str) -> dict[str, Any]:
     return config
 
 
-class _Formatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
-    """Shows defaults, and keeps the lines of the example."""
+class _Formatter(RawDescriptionHelpFormatter):
+    """Keeps the lines of the example, and shows what is required and defaults that say something."""
+
+    def _get_help_string(self, action: Action) -> str:
+        if action.required:
+            return f"{action.help} (required)"
+        silent = action.default in (None, SUPPRESS, "", [])
+        return f"{action.help}{'' if silent else ' (default: %(default)s)'}"
 
 
 class _Parser(HfArgumentParser):  # type: ignore[misc]

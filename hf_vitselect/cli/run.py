@@ -69,9 +69,11 @@ def run(
     refuse_unwritable(os.fspath(folder))
     here = Run(folder)
     stages = plan(config, here.folder)
+    for stage in stages:
+        stage.parsed.check()
     columns: dict[str, list[str]] = {}
     for stage in stages:
-        _check(stage, columns)
+        _check_inputs(stage, columns)
     settings = {stage.name: _recorded_settings(stage) for stage in stages}
     here.refuse_stale(settings)
     write_atomically(
@@ -102,15 +104,14 @@ def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
     )
 
 
-def _check(stage: Stage, columns: dict[str, list[str]]) -> None:
-    """Finds what can be found before hours have passed.
+def _check_inputs(stage: Stage, columns: dict[str, list[str]]) -> None:
+    """Finds what can be found in the data before hours have passed.
 
     Args:
         stage: to check.
         columns: of the pools that earlier stages will have made, by name; this stage's pool is added.
     """
     known = _columns(stage.parsed.flags, columns)
-    stage.parsed.check()
     stage.parsed.check_inputs(known)
     if known is not None and (added := stage.parsed.added_columns()):
         columns[f"{stage.flags['output_dir']}/scored"] = [*known, *added]

@@ -53,7 +53,9 @@ class ScoreFlags(PoolFlags):
     judge: str | None = flag("The name of a chat model, for the column 'judge'.", None)
     judge_base_url: str | None = flag("The judge's OpenAI-compatible endpoint; the Hub's if not set.", None)
     scorers: list[str] = flag(
-        "Further scorers as in Python, such as 'GraNdScorer(model=\"seed\")'; docs/methods.md lists all.", []
+        "Further scorers with their arguments, such as 'GraNdScorer(model=\"seed\")', among "
+        f"{', '.join(SCORERS)}.",
+        [],
     )
     shard_size: int = flag("Rows per shard; a crash loses at most the unfinished shards.", 500)
     workers: int | None = flag("Worker processes; one per GPU, if there are several, if not set.", None)
@@ -100,12 +102,12 @@ class Score(Command):
     def check(self) -> None:
         """Refuses flags that no scorer can follow, before a pool is read."""
         refuse_unknown_dtype(self.options.dtype)
+        scorers = self.make_scorers()
         given = given_flags(self.flags) | given_flags(self.options)
         needs = {"model_name_or_path": ["signals", "suffix", *vars(self.options)], **_ONLY_WITH}
         for needed, names in needs.items():
             if alone := [name for name in names if name in given and needed not in given]:
                 raise UsageError(f"{alone[0]}: expected {needed} with it, got {given[alone[0]]!r} alone")
-        scorers = self.make_scorers()
         if not scorers:
             models = "model_name_or_path, clip_name_or_path, text_name_or_path, judge or scorers"
             raise UsageError(f"nothing to score: give {models}")

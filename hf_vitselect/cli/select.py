@@ -31,7 +31,7 @@ class SelectFlags(PoolFlags):
     by: str = flag("The score column.", "necessity")
     over: str = flag("The embedding column.", "embedding")
     rule: str = flag(
-        "The rule as in Python, such as 'NeighborPenalty(gamma=0.5)'; docs/methods.md lists all.",
+        f"The rule with its arguments, such as 'NeighborPenalty(gamma=0.5)', among {', '.join(RULES)}.",
         "NeighborPenalty",
     )
     seed: int = flag("Seed of the rule's random numbers.", 0)

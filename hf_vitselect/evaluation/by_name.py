@@ -7,7 +7,7 @@ from datasets import Dataset
 
 from hf_vitselect.errors import nearest
 from hf_vitselect.evaluation.held_out import Evaluation, ExactMatch, Generated, LogLikelihood, MultipleChoice
-from hf_vitselect.models.encoding import EndOfTurn
+from hf_vitselect.models.options import EndOfTurn
 
 
 def find_evaluation(

@@ -26,7 +26,7 @@ from hf_vitselect.evaluation.methods import (
     with_lengths,
 )
 from hf_vitselect.evaluation.trials import Setup, Trial, finish, processes_or_gpus, slug
-from hf_vitselect.models.encoding import EndOfTurn
+from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.rules import Random, Rule
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.selection import Selection, refuse_missing_columns

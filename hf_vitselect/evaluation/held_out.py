@@ -27,8 +27,9 @@ from hf_vitselect.data.layouts import read_rows, read_table, undecoded
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import ColumnError, RowError, counted, shown
 from hf_vitselect.evaluation.generate import write
-from hf_vitselect.models.encoding import Encoder, EndOfTurn
-from hf_vitselect.models.token_stats import ResponseSignals
+from hf_vitselect.models.encoding import Encoder
+from hf_vitselect.models.options import EndOfTurn, ModelOptions
+from hf_vitselect.models.token_stats import ResponseStats
 from hf_vitselect.models.vlm import VLM
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class HeldOut:
         Raises:
             ModelError: as `VLM.load` does.
         """
-        return VLM.load(model, end_of_turn=self.end_of_turn)
+        return VLM.load(model, ModelOptions(end_of_turn=self.end_of_turn))
 
     def identity(self) -> dict[str, Any]:
         """What the scores depend on beside the model, as plain JSON."""
@@ -225,7 +226,7 @@ class Generated(HeldOut):
         return self.metric(answers, [row.turns[-1].text.strip() for row in rows])
 
 
-def response_losses(vlm: VLM, rows: Dataset, batch_size: int) -> list[ResponseSignals]:
+def response_losses(vlm: VLM, rows: Dataset, batch_size: int) -> list[ResponseStats]:
     """The response losses of every row.
 
     Raises:

@@ -18,7 +18,7 @@ from trl import SFTConfig
 
 from hf_vitselect.errors import RowError
 from hf_vitselect.evaluation.held_out import Evaluation
-from hf_vitselect.models.encoding import EndOfTurn
+from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.models.revisions import identify
 from hf_vitselect.resume import Run, last_whole_checkpoint
 from hf_vitselect.selection.selection import Selection

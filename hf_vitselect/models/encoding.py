@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,15 +29,12 @@ from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage, refuse_resize
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.chat_templates import without_clock
+from hf_vitselect.models.options import EndOfTurn, refuse_end_of_turn
 from hf_vitselect.models.response_spans import find_answers, refuse_dropped
 from hf_vitselect.models.revisions import adapter_base
 from hf_vitselect.models.weights import load_errors
 
 _logger = logging.getLogger(__name__)
-
-EndOfTurn = Literal["auto", "template"]
-"""What ends a response: `auto` is the template's end-of-turn token, or the tokenizer's EOS where it writes
-none; `template` is what the template writes, be it nothing."""
 
 _PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 _HAS_NONE = (
@@ -478,16 +475,6 @@ class Encoder:
             return "".join(slot if part is None else part for part in turn.parts)
         parts = turn.parts or ("",)
         return [{"type": "image"} if part is None else {"type": "text", "text": part} for part in parts]
-
-
-def refuse_end_of_turn(end_of_turn: str) -> None:
-    """Refuses anything but the two ways to end a response.
-
-    Raises:
-        ValueError: naming them.
-    """
-    if end_of_turn not in get_args(EndOfTurn):
-        raise ValueError(f"end_of_turn: expected one of {list(get_args(EndOfTurn))}, got {end_of_turn!r}")
 
 
 def _settings(config: Any) -> dict[str, Any]:

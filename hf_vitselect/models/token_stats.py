@@ -6,7 +6,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class ResponseSignals:
+class ResponseStats:
     """What the model thinks of one row's response.
 
     Attributes:
@@ -44,7 +44,7 @@ def token_signals(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Te
         targets: int64 of shape (tokens,), the tokens that are there.
 
     Returns:
-        `nll`, `hit`, `entropy`, `error_norm` as in `ResponseSignals`.
+        `nll`, `hit`, `entropy`, `error_norm` as in `ResponseStats`.
     """
     log_chances = logits.float().log_softmax(-1)
     nll = -log_chances.gather(-1, targets[:, None])[:, 0]

@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from transformers import AutoModelForImageTextToText
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.batching import Limit, batches, size
-from hf_vitselect.models.encoding import Encoded, Encoder, EndOfTurn, load_processor
+from hf_vitselect.models.encoding import Encoded, Encoder, SavedProcessor, load_processor
 from hf_vitselect.models.forward import compile_layers, full_precision, run_forward
+from hf_vitselect.models.options import EndOfTurn, ModelOptions
 from hf_vitselect.models.prefetch import encoded_ahead
 from hf_vitselect.models.prefix_sharing import Pack, attention_mask, branch, join, owners, pack, singles
-from hf_vitselect.models.token_stats import ResponseSignals, token_signals
+from hf_vitselect.models.token_stats import ResponseStats, token_signals
 from hf_vitselect.models.weights import load_whole
 
 _logger = logging.getLogger(__name__)
@@ -119,62 +119,51 @@ class VLM:
     def load(
         cls,
         model: str,
+        options: ModelOptions | None = None,
         *,
-        processor: Any = None,
-        revision: str | None = None,
-        base_revision: str | None = None,
-        processor_revision: str | None = None,
-        dtype: str = "auto",
+        identity: Mapping[str, Any] | None = None,
         device: str | None = None,
-        max_length: int | None = None,
-        end_of_turn: EndOfTurn = "auto",
-        attn_implementation: str | None = None,
-        torch_compile: bool = False,
-        trust_remote_code: bool = False,
-        code_revision: str | None = None,
     ) -> "VLM":
         """Loads a model and its processor from the Hub or a folder.
 
         Args:
             model: a Hub id or a folder, of a model or of a PEFT adapter.
-            processor: used in place of the model's own `AutoProcessor`: a processor, or its Hub id or folder.
-            revision: a commit, branch or tag on the Hub.
-            base_revision: the same of an adapter's base model.
-            processor_revision: the same of a processor that is named.
-            dtype: a torch dtype's name; `auto` is the checkpoint's.
+            options: how to load it; the defaults if None.
+            identity: the exact weights, as `hf_vitselect.models.revisions.identify` names them, with those of
+                a named `processor` and remote `code`; what `options.revision` stands for now if None.
             device: a torch device; the first GPU if there is one, else the CPU.
-            max_length: the longest row in tokens; the model's own context if None.
-            end_of_turn: as in `hf_vitselect.models.encoding.Encoder`.
-            attn_implementation: `sdpa`, `flash_attention_2`, ...; `transformers`' choice if None.
-            torch_compile: whether to compile the layers.
-            trust_remote_code: as in `transformers`.
-            code_revision: the commit of the code, if another repository has it.
 
         Raises:
             ModelError: if model or processor cannot be loaded, a weight is missing, the processor has no chat
                 template or a slow tokenizer, or does not fit the model, or the layers cannot be compiled.
         """
-        if processor is None or isinstance(processor, (str, os.PathLike)):
-            own = processor is None
+        options = options or ModelOptions()
+        exact = identity or {"commit": options.revision}
+        revision, base_revision = exact.get("commit"), exact.get("base", {}).get("commit")
+        code = exact.get("code", [])
+        processor = options.processor
+        if isinstance(processor, SavedProcessor):
+            processor = processor.load()
+        else:
             processor = load_processor(
-                model if own else str(processor),
-                revision=revision if own else processor_revision,
+                processor or model,
+                revision=exact.get("processor", {}).get("commit") if processor else revision,
                 base_revision=base_revision,
-                trust_remote_code=trust_remote_code,
+                trust_remote_code=options.trust_remote_code,
             )
         loaded = load_whole(
             AutoModelForImageTextToText,
             model,
             revision=revision,
             base_revision=base_revision,
-            dtype=dtype,
-            attn_implementation=attn_implementation,
-            trust_remote_code=trust_remote_code,
-            code_revision=code_revision,
+            dtype=options.dtype,
+            attn_implementation=options.attn_implementation,
+            trust_remote_code=options.trust_remote_code,
+            code_revision=code[0]["commit"] if len(code) == 1 else None,
         )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        vlm = cls(loaded.to(device), processor, max_length, end_of_turn=end_of_turn)
-        if torch_compile:
+        vlm = cls(loaded.to(device), processor, options.max_length, end_of_turn=options.end_of_turn)
+        if options.torch_compile:
             compile_layers(loaded)
         # A model that cannot run at all must fail here, and not turn every row of a pool into a bad one.
         for found in vlm.score(vlm.encoder.probes):
@@ -182,7 +171,7 @@ class VLM:
                 vlm.encoder.refuse_probe(found, loaded)
         return vlm
 
-    def signals(self, rows: Sequence[Encoded]) -> list[ResponseSignals]:
+    def signals(self, rows: Sequence[Encoded]) -> list[ResponseStats]:
         """One forward over rows of any length.
 
         Rows with the same pictures and the same tokens before them cost these once, where the model allows
@@ -219,7 +208,7 @@ class VLM:
         rows: Sequence[Conversation | RowError],
         batch_size: int | None = 8,
         batch_tokens: int | None = None,
-    ) -> list[ResponseSignals | RowError]:
+    ) -> list[ResponseStats | RowError]:
         """The signals of every row; a row that cannot be scored is its error.
 
         Pictures are decoded and texts tokenised in threads, ahead of the model. A forward that runs out of
@@ -235,7 +224,7 @@ class VLM:
         """
         begun = time.perf_counter()
         limit = Limit(batch_size, batch_tokens)
-        results: dict[int, ResponseSignals | RowError] = {}
+        results: dict[int, ResponseStats | RowError] = {}
         for window in encoded_ahead(self.encoder, rows, 16 * batch_size if batch_size else _WINDOW):
             results |= {place: row for place, row in window if isinstance(row, RowError)}
             readable = {place: row for place, row in window if isinstance(row, Encoded)}
@@ -244,8 +233,8 @@ class VLM:
         _logger.info("Scored: %s", self.work)
         return [results[place] for place in range(len(rows))]
 
-    def _score_encoded(self, rows: Sequence[Encoded], limit: Limit) -> list[ResponseSignals | RowError]:
-        found: dict[int, ResponseSignals | RowError] = {}
+    def _score_encoded(self, rows: Sequence[Encoded], limit: Limit) -> list[ResponseStats | RowError]:
+        found: dict[int, ResponseStats | RowError] = {}
         while todo := [place for place in range(len(rows)) if place not in found]:
             limit = limit.within(self._ceiling)
             for batch in batches(rows, self._pack(rows, todo, limit.allows), limit):
@@ -259,7 +248,7 @@ class VLM:
 
     def _signals_or_errors(
         self, rows: Sequence[Encoded], packs: Sequence[Pack]
-    ) -> dict[int, ResponseSignals | RowError] | None:
+    ) -> dict[int, ResponseStats | RowError] | None:
         """The results of one forward by place, or None if memory did not suffice for several rows."""
         try:
             return dict(self._count_forward(rows, packs))
@@ -314,7 +303,7 @@ class VLM:
             "Rows of one picture in one sequence: %s", self.plain_because or "their losses are the same"
         )
 
-    def _count_forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseSignals]:
+    def _count_forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseStats]:
         begun = time.perf_counter()
         found = self._forward(rows, packs)
         self.work.add(rows, packs, time.perf_counter() - begun)
@@ -322,7 +311,7 @@ class VLM:
 
     @torch.inference_mode()
     @full_precision()
-    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseSignals]:
+    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseStats]:
         """The signals of the packed rows, by their places."""
         members = [[rows[place] for place in pack.places] for pack in packs]
         inputs, response = self.inputs(
@@ -337,7 +326,7 @@ class VLM:
         pooled = torch.stack([states.float().mean(0) for states in torch.split(hidden, counts)]).cpu()
         results = zip(*(torch.split(values.cpu(), counts) for values in tokens), pooled, strict=True)
         places = [place for pack in packs for place in pack.places]
-        made = partial(ResponseSignals, vocabulary=self.model.config.get_text_config().vocab_size)
+        made = partial(ResponseStats, vocabulary=self.model.config.get_text_config().vocab_size)
         return {place: made(*result) for place, result in zip(places, results, strict=True)}
 
     def _tree(self, members: Sequence[Sequence[Encoded]], shared: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -396,7 +385,7 @@ _REFUSALS = (RuntimeError, ValueError, IndexError)
 
 
 def _difference(
-    apart: Mapping[int, ResponseSignals], together: Mapping[int, ResponseSignals], dtype: torch.dtype
+    apart: Mapping[int, ResponseStats], together: Mapping[int, ResponseStats], dtype: torch.dtype
 ) -> str | None:
     """How losses of packed rows are not those that the rows have alone, or None.
 

@@ -36,9 +36,7 @@ def catalogue() -> str:
 
 
 def _scorer(kind: type[Scorer]) -> str:
-    column = getattr(kind, "signal", None) or inspect.signature(kind).parameters["column"].default
-    if kind is scorers.Blend:
-        column = inspect.signature(kind.fit).parameters["column"].default
+    column = inspect.signature(kind).parameters["column"].default
     return _row(f"`{kind.__name__}`", f"`{column}`", _what(kind), _papers(kind), kind.cost, kind.needs)
 
 

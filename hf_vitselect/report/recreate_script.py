@@ -67,7 +67,6 @@ def _call(module: Any, recipe: Mapping[str, Any], name: Any, **changes: Any) -> 
     if kind is None or hasattr(kind, "fit"):
         return None
     values = {**recipe, **changes}
-    own = getattr(kind, "signal", None)
     arguments: list[str] = []
     for parameter in inspect.signature(kind).parameters.values():
         value = values.get(parameter.name, parameter.default)
@@ -75,6 +74,6 @@ def _call(module: Any, recipe: Mapping[str, Any], name: Any, **changes: Any) -> 
             arguments.append(f"{parameter.name}=...")
         elif parameter.default is parameter.empty:
             arguments.append(py(value))
-        elif value != parameter.default and (parameter.name, value) != ("column", own):
+        elif value != parameter.default:
             arguments.append(f"{parameter.name}={py(value)}")
     return f"{name}({', '.join(arguments)})"

@@ -16,10 +16,10 @@ from hf_vitselect.scorers.base.columns import ColumnScorer
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """The share of a pool's scores that are lower, those that are equal by half: 0 to 1.
+    """The fraction of a pool's scores that are lower, 0 to 1; ties count half.
 
     Attributes:
-        values: float64 `[n]`, the pool's scores, rising.
+        values: float64 `[n]`, the pool's scores in ascending order.
     """
 
     values: NDArray[np.float64]
@@ -31,13 +31,13 @@ class Ranks:
         return ranks
 
     def recipe(self) -> dict[str, Any]:
-        """How many scores, and a digest of them."""
+        """The number of scores and their digest."""
         return {"rows": len(self.values), "digest": hashlib.sha256(self.values.tobytes()).hexdigest()}
 
 
 @dataclass(frozen=True)
 class Standard:
-    """Scores less their pool's mean, over its standard deviation; 0 where that is 0."""
+    """Scores minus their pool's mean, divided by its standard deviation; 0 if that is 0."""
 
     mean: float
     deviation: float
@@ -52,12 +52,18 @@ class Standard:
 
 
 class Blend(ColumnScorer):
-    """A weighted sum of normalised scores, or a product of raw ones.
+    """A weighted sum of normalized scores, or a product of their powers.
 
-    Made by `Blend.fit`, which looks at the pool that it is to be applied to. A row of which one score is
-    missing has none, and that score's status.
+    `Blend.fit` makes one, normalized over the pool that it will score. A row that lacks one of the scores has
+    no blend, and that score's status.
 
-    Adds `blend` (float32), `blend_status` and `blend_reason`.
+    Adds `blend` (float32), `blend_status` and `blend_reason`. Costs nothing.
+
+    Args:
+        weights: the columns and their weights.
+        scales: the normalization of each column; others are taken as they are.
+        product: as in `fit`.
+        column: name of the main column.
 
     Example:
         >>> blend = Blend.fit(scored, {"necessity": 1.0, "clip_score": 0.5})  # doctest: +SKIP
@@ -69,14 +75,14 @@ class Blend(ColumnScorer):
     def __init__(
         self,
         weights: Mapping[str, float],
-        scales: Mapping[str, Ranks | Standard],
+        scales: Mapping[str, Ranks | Standard] | None = None,
         *,
-        product: bool,
-        column: str,
+        product: bool = False,
+        column: str = "blend",
     ) -> None:
         super().__init__(column=column)
         self.weights = dict(weights)
-        self.scales = dict(scales)
+        self.scales = dict(scales or {})
         self.product = product
 
     @classmethod
@@ -89,20 +95,21 @@ class Blend(ColumnScorer):
         product: bool = False,
         column: str = "blend",
     ) -> "Blend":
-        """The blend of a pool's columns.
+        """Fits the normalization to a pool.
 
         Args:
-            pool: with the columns; rows without a score do not count for the normalisation.
-            weights: the columns, each with its weight; a negative one turns a score round.
-            normalize: `"rank"` among the pool's scores (0 to 1), `"z"` (less the mean, over the standard
-                deviation), or None.
-            product: multiply the scores to the power of their weights instead of adding them times those. D3
-                (arXiv 2503.11441) multiplies difficulty and dependability; scores must not be negative.
+            pool: with the columns; rows without a score do not count.
+            weights: the columns and their weights; a negative weight reverses a score.
+            normalize: `"rank"` among the pool's scores (0 to 1), `"z"` (minus the mean, divided by the
+                standard deviation), or None.
+            product: whether to multiply the scores to the power of their weights instead of adding weighted
+                scores. D3 (arXiv 2503.11441) multiplies difficulty and dependability; scores must not be
+                negative.
             column: name of the main column.
 
         Raises:
-            ColumnError: if a column is missing, not numeric or without one score.
-            ValueError: if there is no column, or `normalize` is none of these.
+            ColumnError: if a column is missing, is not numeric or has no score.
+            ValueError: if no column is given, or `normalize` is unknown.
         """
         if not weights:
             raise ValueError("expected columns with weights, got none")
@@ -150,6 +157,6 @@ class Blend(ColumnScorer):
         return self.values_or_errors(rows, values.tolist(), merged)
 
     def recipe(self) -> dict[str, Any]:
-        """The scales by what they hold, in short."""
+        """The recipe, with each scale's parameters or their digest."""
         scales = {name: {"scale": type(it).__name__, **it.recipe()} for name, it in self.scales.items()}
         return super().recipe() | {"scales": scales}

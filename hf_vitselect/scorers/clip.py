@@ -1,6 +1,7 @@
-"""CLIP features of picture and text (Self-Filter, arXiv 2402.12501, section 3.2 and its code)."""
+"""CLIP features of image and text (Self-Filter, arXiv 2402.12501, section 3.2)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,33 +15,33 @@ if TYPE_CHECKING:
     from hf_vitselect.models.clip import ClipFeatures
 
 
+@dataclass(kw_only=True, eq=False)
 class ClipEmbedding(ClipFeatureScorer):
-    """The unit image feature joined with the unit text feature of a CLIP or SigLIP model.
+    """The unit image feature of a CLIP or SigLIP model, joined with its unit text feature.
 
-    Self-Filter (arXiv 2402.12501) uses openai/clip-vit-large-patch14, which gives 2 x 768 = 1536
-    dimensions; the cosine of two rows is then the mean of their image and text cosines. The text is the
-    whole conversation as `USER: ... ASSISTANT: ...` without placeholders, cut to the model's context.
-    A row without picture has a zero image half; several pictures are averaged and made unit length.
+    The cosine of two rows is the mean of their image and text cosines. Self-Filter (arXiv 2402.12501, section
+    3.2) uses openai/clip-vit-large-patch14, which gives 2 x 768 = 1536 dimensions. The text is the whole
+    conversation as `USER: ... ASSISTANT: ...` without placeholders, cut to the model's context. The features
+    of several images are averaged and made unit length; a row without image has a zero image half.
 
-    Adds `embedding` (float32, fixed length 2 x projection), `embedding_status` and `embedding_reason`.
+    Adds `embedding` (float32, fixed length 2 x projection), `embedding_status` and `embedding_reason`. Costs
+    one forward of both towers per row.
 
     Args:
         model: a CLIP or SigLIP model, a Hub id or a folder.
         column: name of the main column.
         revision: a commit, branch or tag on the Hub.
-        batch_size: rows in one forward.
+        batch_size: rows per forward.
 
     Example:
         >>> pool.map(ClipEmbedding("openai/clip-vit-large-patch14"), batched=True)  # doctest: +SKIP
     """
 
-    cost = "1 forward of both CLIP towers"
-
-    signal = "embedding"
+    column: str = "embedding"
 
     @property
     def values(self) -> Features:
-        """The fixed-length vector; reads the model's configuration, not its weights."""
+        """The vector, whose length the model's configuration gives; no weights are read."""
         identity = self._identity()
         width = _width(identity["model"], identity.get("commit"), identity.get("digest"))
         return Features({self.column: List(Value("float32"), length=2 * width)})
@@ -52,7 +53,7 @@ class ClipEmbedding(ClipFeatureScorer):
 
 @lru_cache(maxsize=32)
 def _width(model: str, commit: str | None, digest: str | None) -> int:
-    """The width of one feature; `digest` only tells one state of a folder from the next."""
+    """The width of one feature; `digest` is there for the cache, since a folder may change."""
     from hf_vitselect.models.clip import feature_width
 
     return feature_width(model, commit)

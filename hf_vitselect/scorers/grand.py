@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from datasets import Features, Value
 
@@ -11,70 +12,72 @@ from hf_vitselect.errors import RowError
 from hf_vitselect.scorers.base.views import View, whole
 from hf_vitselect.scorers.base.vlm import VLMScorer
 
+if TYPE_CHECKING:
+    from hf_vitselect.models.vlm import VLM
 
+
+@dataclass(kw_only=True, eq=False)
 class GraNdScorer(VLMScorer):
-    """The gradient norm: length of the gradient of the row's mean response loss.
+    """GraNd: the L2 norm of the gradient of the row's mean response loss.
 
-    The paper (Paul et al., arXiv 2107.07075, section 2) takes the expectation over models early in training;
-    here it is one model. By all parameters it costs a forward and a backward a row and memory for one
-    gradient as large as the model, so it is for small models; by the output layer alone (tied input part left
-    out) it costs a forward.
+    Unofficial re-implementation of Paul et al. (arXiv 2107.07075, section 2); differences in docs/papers.md.
+    Over all parameters a row costs a forward and a backward, and memory for one gradient as large as the
+    model, so it suits small models. Over the output layer alone (without the tied input embeddings) a row
+    costs one forward. Rows are taken one at a time.
 
-    Adds `grand` (float32, 0 or more, higher = harder), `grand_status` and `grand_reason`. Rows are
-    taken one by one.
+    Adds `grand` (float32, at least 0, higher = harder), `grand_status` and `grand_reason`.
 
     Args:
         model: the model, a Hub id or a folder.
+        column: name of the main column.
         parameters: `"all"`, exact, or `"last_layer"`.
-        column, processor, revision, dtype, max_length, end_of_turn, trust_remote_code: as in
-            `NecessityScorer`.
+        **options: as in `ModelOptions`, without batch sizes, attention kernel and compilation.
 
     Raises:
         ModelError: at the first row, if the processor has no chat template or a slow tokenizer, or under
             `"last_layer"` if the model changes its logits after that layer.
-        ValueError: if `parameters` is neither.
+        ValueError: if `parameters` is unknown.
 
     Example:
         >>> scored = pool.map(GraNdScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 
-    cost = "1 forward, or 1 forward and 1 gradient"
-    signal = "grand"
+    column: str = "grand"
+    # Options that make no difference here. Left at their defaults they are not in the recipe either.
+    batch_size: int = field(default=1, init=False)
+    batch_tokens: int | None = field(default=None, init=False)
+    attn_implementation: str | None = field(default=None, init=False)
+    torch_compile: bool = field(default=False, init=False)
+    parameters: Literal["all", "last_layer"] = "last_layer"
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        parameters: Literal["all", "last_layer"] = "last_layer",
-        **options: Any,
-    ) -> None:
-        super().__init__(model, **options)
-        if parameters not in ("all", "last_layer"):
-            raise ValueError(f"parameters: expected 'all' or 'last_layer', got {parameters!r}")
-        self.parameters = parameters
+    cost = "1 forward, or 1 forward and 1 gradient"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.parameters not in ("all", "last_layer"):
+            raise ValueError(f"parameters: expected 'all' or 'last_layer', got {self.parameters!r}")
 
     @property
     def values(self) -> Features:
         """The score."""
         return Features({self.column: Value("float32")})
 
-    def measure(self, rows: Sequence[Conversation | RowError]) -> list[float | RowError]:
+    def forward(self, rows: Sequence[Conversation | RowError]) -> list[float | RowError]:
         """The gradient norm of every row."""
+        vlm: VLM = self.loaded
+        return [row if isinstance(row, RowError) else self._norm_or_error(vlm, row) for row in rows]
+
+    def _norm_or_error(self, vlm: "VLM", row: Conversation) -> float | RowError:
         from hf_vitselect.models.gradients import gradient_norm, output_gradient_norm
 
-        norm, vlm = gradient_norm if self.parameters == "all" else output_gradient_norm, self.loaded
-        found: list[float | RowError] = []
-        for row in rows:
-            try:
-                if isinstance(row, RowError):
-                    raise row
-                encoded = vlm.encoder.encode(row)
-                if not encoded.response[0, 1:].any():
-                    raise RowError("no_response", "no token of the answer has a prediction")
-                found.append(norm(vlm, encoded))
-            except RowError as error:
-                found.append(error)
-        return found
+        norm = gradient_norm if self.parameters == "all" else output_gradient_norm
+        try:
+            encoded = vlm.encoder.encode(row)
+        except RowError as error:
+            return error
+        if not encoded.response[0, 1:].any():
+            return RowError("no_response", "no token of the answer has a prediction")
+        return norm(vlm, encoded)
 
     def row_values(self, results: Mapping[View, float]) -> tuple[Any, ...]:
         """The norm, if it is finite."""

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from datasets import Features, Value
@@ -14,7 +15,7 @@ from hf_vitselect.scorers.base.chat import ChatScorer
 _logger = logging.getLogger(__name__)
 
 CONVERSATION = "{conversation}"
-"""Where the row's text stands in a prompt."""
+"""What a prompt holds in place of the row's text."""
 
 PROMPT = f"""\
 Below is one training example for an assistant that looks at pictures and talks about them. The pictures \
@@ -34,89 +35,51 @@ _RATING = re.compile(
 _MARKUP = re.compile(r"[*_`\"']")
 
 
+@dataclass(kw_only=True, eq=False)
 class JudgeScore(ChatScorer):
     """The quality from 0 to 10 that a chat model gives to a row's text.
 
-    Self-Filter (arXiv 2402.12501, stage 1 and its code) asks gpt-3.5-turbo-1106 at temperature 0 with
-    seed 42 for at most 10 tokens; the prompt is our own wording. The judge sees the whole conversation as
-    `USER: ... ASSISTANT: ...` and no picture. A seed and temperature 0 make most servers repeat
-    themselves, and none promises it: keep the column, don't ask again.
+    Unofficial re-implementation of a score of Self-Filter (arXiv 2402.12501, stage 1); differences in
+    docs/papers.md. The judge sees the whole conversation as `USER: ... ASSISTANT: ...` and no image. Most
+    servers repeat themselves at temperature 0 with a seed, but none promises it: keep the column instead of
+    asking again.
 
-    Adds `judge` (float32, 0 to 10, higher = better), `judge_answer` (string, what the judge said),
-    `judge_status` and `judge_reason`. With another `column` all take its name: `x`, `x_answer`,
-    `x_status`, `x_reason`.
+    Adds `judge` (float32, 0 to 10, higher = better), `judge_answer` (string, the judge's reply),
+    `judge_status` and `judge_reason`. Any other `column` is the prefix of all: `x`, `x_answer`, `x_status`,
+    `x_reason`. Costs one request per row.
 
-    The rating is the answer's first line, as Self-Filter's code reads it, but only if that is one number
-    from 0 to 10 and its dressing: `8`, `8.5`, `8/10`, `8 out of 10`, `Score: 8.`, `**8**`. Any
-    other answer gives null and `bad_row` with the answer kept, and every batch logs how many there were.
-    To count them in the end, and to read them:
+    The rating is the first line of the reply, if that is one number from 0 to 10 and its dressing: `8`,
+    `8.5`, `8/10`, `8 out of 10`, `Score: 8.`, `**8**`. Any other reply gives null and `bad_row`, keeps the
+    reply, and is counted in a warning for each batch. To read them in the end:
     `scored.filter(lambda rating, answer: rating is None and answer is not None, input_columns=["judge",
-    "judge_answer"])`. Self-Filter's code puts the mean in their place.
+    "judge_answer"])`.
 
     A row without an answer is `no_response` and is not sent. A row that the endpoint refuses (HTTP 400,
-    413, 422) is `too_long` or `bad_row`, without an answer.
+    413, 422) is `too_long` or `bad_row`, without a reply.
 
     Args:
         model: the model's name as the endpoint knows it.
-        column: name of the main column.
-        base_url: a server that speaks OpenAI's protocol (vLLM, `transformers serve`, TGI, OpenAI's own),
-            such as `http://localhost:8000/v1`; the Hub's inference providers if None.
-        provider: one of the Hub's providers; the Hub chooses if None, and may choose another one next time.
-        api_key_env: the environment variable that holds the endpoint's key. The key itself never enters the
-            scorer. If None the Hub's providers get the token of `huggingface_hub`, and a `base_url` none.
-        prompt: what is asked; `{conversation}` stands for the row's text.
-        seed: goes with every request; left out if None.
-        max_tokens: the longest answer; a judge that thinks aloud needs more.
-        timeout: seconds to wait for an answer.
-        retries: how often a request is sent again after trouble that may pass: no connection, a timeout, a
-            broken answer, HTTP 408, 425, 429 and 5xx. The pauses are 1, 2, 4, ... 60 seconds, or what
-            Retry-After says.
-        concurrency: requests under way at a time in each process.
+        column: name of the main column, and the prefix of the others.
+        prompt: the question; `{conversation}` stands for the row's text.
+        **options: as in `ChatScorer`: `base_url`, `provider`, `api_key_env`, `max_tokens`, ...
 
     Raises:
-        ValueError: if the prompt has no `{conversation}`, both `base_url` and `provider` are given, or
-            `base_url` is no http address or carries a key: it is published with the recipe.
-        ModelError: while scoring, if the endpoint cannot be used or gives no answer after the last try.
-            Under `hf_vitselect.score` with `output_dir` finished shards are kept and the same call goes
-            on; under `map` the answers are lost.
+        ValueError: if the prompt has no `{conversation}`, and as in `ChatScorer`.
+        ModelError: as in `ChatScorer`.
 
     Example:
         >>> judge = JudgeScore("Qwen/Qwen3-8B", base_url="http://localhost:8000/v1")
         >>> scored = score(pool, judge, output_dir="run", shard_size=100)  # doctest: +SKIP
     """
 
-    cost = "1 request"
+    column: str = "judge"
+    max_tokens: int = 10
+    prompt: str = PROMPT
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        column: str = "judge",
-        base_url: str | None = None,
-        provider: str | None = None,
-        api_key_env: str | None = None,
-        prompt: str = PROMPT,
-        seed: int | None = 42,
-        max_tokens: int = 10,
-        timeout: float = 60.0,
-        retries: int = 6,
-        concurrency: int = 8,
-    ) -> None:
-        super().__init__(
-            model,
-            column=column,
-            base_url=base_url,
-            provider=provider,
-            api_key_env=api_key_env,
-            seed=seed,
-            max_tokens=max_tokens,
-            timeout=timeout,
-            retries=retries,
-            concurrency=concurrency,
-        )
-        if CONVERSATION not in prompt:
-            raise ValueError(f"expected a prompt with {CONVERSATION} for the row's text, got {prompt!r}")
-        self.prompt = prompt
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if CONVERSATION not in self.prompt:
+            raise ValueError(f"expected a prompt with {CONVERSATION} for the row's text, got {self.prompt!r}")
 
     @property
     def values(self) -> Features:
@@ -124,27 +87,24 @@ class JudgeScore(ChatScorer):
         return Features({self.column: Value("float32"), f"{self.column}_answer": Value("string")})
 
     def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
-        """Asks for all rows, several at a time."""
+        """Asks about all rows, several at a time."""
         questions = [_question(row, self.prompt) for row in rows]
-        asked = [question for question in questions if isinstance(question, str)]
-        answers = self.loaded.ask(asked, self.concurrency)
-        _warn(self.column, answers)
-        given = iter(answers)
-        results = [next(given) if isinstance(question, str) else question for question in questions]
-        return [it if isinstance(it, RowError) else self._judged(it) for it in results]
+        replies = self.ask(questions)
+        sent = zip(questions, replies, strict=True)
+        _warn(self.column, [reply for question, reply in sent if isinstance(question, str)])
+        return [reply if isinstance(reply, RowError) else self._read(reply) for reply in replies]
 
-    def _judged(self, answer: str) -> tuple[Any, ...] | RowError:
-        rating = read_rating(answer)
+    def _read(self, reply: str) -> tuple[Any, ...] | RowError:
+        rating = read_rating(reply)
         if rating is None:
-            return RowError(
-                "bad_row", f"no rating from 0 to 10 in {answer!r}", {f"{self.column}_answer": answer}
-            )
-        return rating, answer
+            known = {f"{self.column}_answer": reply}
+            return RowError("bad_row", f"no rating from 0 to 10 in {reply!r}", known)
+        return rating, reply
 
 
-def read_rating(answer: str) -> float | None:
-    """The rating in a judge's answer, 0 to 10; None if its first line is anything but one rating."""
-    first_line, *_ = _MARKUP.sub("", answer).strip().split("\n")
+def read_rating(reply: str) -> float | None:
+    """The rating in a judge's reply, 0 to 10; None if its first line is anything but one rating."""
+    first_line, *_ = _MARKUP.sub("", reply).strip().split("\n")
     match = _RATING.fullmatch(first_line.strip())
     rating = float(match[1]) if match else None
     return rating if rating is not None and rating <= 10 else None
@@ -158,11 +118,11 @@ def _question(row: Conversation | RowError, prompt: str) -> str | RowError:
     return prompt.replace(CONVERSATION, row.transcript)
 
 
-def _warn(column: str, answers: Sequence[str | RowError]) -> None:
-    unclear = [answer for answer in answers if isinstance(answer, str) and read_rating(answer) is None]
-    refused = [answer for answer in answers if isinstance(answer, RowError)]
-    for what, some in (("are no rating from 0 to 10", unclear), ("are refusals by the endpoint", refused)):
+def _warn(column: str, replies: Sequence[str | RowError]) -> None:
+    unclear = [reply for reply in replies if isinstance(reply, str) and read_rating(reply) is None]
+    refused = [reply for reply in replies if isinstance(reply, RowError)]
+    for what, some in (("are not a rating from 0 to 10", unclear), ("are refusals by the endpoint", refused)):
         if some:
             _logger.warning(
-                "%s: %d of %d answers %s, the first: %r", column, len(some), len(answers), what, str(some[0])
+                "%s: %d of %d replies %s, the first: %r", column, len(some), len(replies), what, str(some[0])
             )

@@ -18,7 +18,7 @@ from hf_vitselect.scorers.base.response import ResponseScorer
 from hf_vitselect.scorers.base.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.models.token_stats import ResponseSignals
+    from hf_vitselect.models.token_stats import ResponseStats
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,86 +26,81 @@ class Neighbors:
     """Each row's nearest other row.
 
     Attributes:
-        pool: the rows, their conversations alone.
-        nearest: int64 `[n]`, a position in the pool; -1 where a row has no usable embedding.
+        pool: the rows, with the columns of their conversations only.
+        nearest: int64 `[n]`, a row of the pool; -1 for a row without a usable embedding.
     """
 
     pool: Dataset
     nearest: NDArray[np.int64]
-    _places: dict[str, int] = field(default_factory=dict, repr=False)
+    _indices: dict[str, int] = field(default_factory=dict, repr=False)
 
     def of(self, row: Conversation) -> Conversation:
-        """The row that is nearest to this one.
+        """The row nearest to this one.
 
         Raises:
-            RowError: `bad_row` if it is none of the pool's, or has no embedding.
+            RowError: `bad_row` if the row is not in the pool or has no embedding.
         """
-        if not self._places:
-            self._places.update((content, i) for i, content in enumerate(row_contents(self.pool)))
-        place = self._places.get(content_hash(row), -1)
-        if place < 0 or self.nearest[place] < 0:
+        if not self._indices:
+            self._indices.update((content, i) for i, content in enumerate(row_contents(self.pool)))
+        index = self._indices.get(content_hash(row), -1)
+        if index < 0 or self.nearest[index] < 0:
             raise RowError(
-                "bad_row", "it has no nearest row: it is not in the pool of fit, or was not embedded"
+                "bad_row", "it has no nearest row: it is not in the pool given to fit, or was not embedded"
             )
-        found = read_table(
-            self.pool.with_format("arrow")[int(self.nearest[place]) : int(self.nearest[place]) + 1]
-        )[0]
-        if isinstance(found, RowError):
-            raise RowError("bad_row", f"its nearest row cannot be read: {found}")
-        return found
+        nearest = int(self.nearest[index])
+        (example,) = read_table(self.pool.with_format("arrow")[nearest : nearest + 1])
+        if isinstance(example, RowError):
+            raise RowError("bad_row", f"its nearest row cannot be read: {example}")
+        return example
 
     def __getstate__(self) -> dict[str, Any]:
         return {"pool": self.pool, "nearest": self.nearest}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        for name, value in {**state, "_places": {}}.items():
+        for name, value in {**state, "_indices": {}}.items():
             object.__setattr__(self, name, value)
 
     def recipe(self) -> dict[str, Any]:
-        """How many rows there are."""
+        """The number of rows and the pool's fingerprint."""
         return {"rows": len(self.nearest), "fingerprint": self.pool._fingerprint}
 
 
+@dataclass(kw_only=True, eq=False)
 class MIWVScorer(ResponseScorer):
-    """The loss with the most similar row as an example, minus the loss without it.
+    """The response's mean loss after the most similar row as an example, minus its mean loss without it.
 
-    MIWV (arXiv 2511.07074, "importance-aware data selection"): where an example of the same kind does not
-    help with the answer, or disturbs, the model has something to learn. The paper is about text alone and
-    takes the example nearest in BGE embeddings of the instruction; with pictures it is a re-implementation:
-    the example is the whole nearest row by the given column, its text and its pictures stand before the first
-    question.
+    Where an example of the same kind does not help with the answer, or disturbs, the model has something to
+    learn. Unofficial re-implementation of MIWV (arXiv 2511.07074); differences in docs/papers.md. The
+    example is the nearest row by the given column: its text and images stand before the first question.
 
     Made by `MIWVScorer.fit`. Adds `miwv` (float32, nats per response token, any sign, higher = more to
-    learn), `miwv_status` and `miwv_reason`; a row that `fit` has not seen, or that had no embedding, is
-    `bad_row`.
+    learn), `miwv_status` and `miwv_reason`. A row that was not in the pool of `fit` or had no embedding is
+    `bad_row`. Costs two forwards per row, one of them longer.
 
     Example:
         >>> miwv = MIWVScorer.fit(pool, "llava-hf/llava-1.5-7b-hf", over="embedding")  # doctest: +SKIP
         >>> scored = pool.map(miwv, batched=True)  # doctest: +SKIP
     """
 
+    column: str = "miwv"
+    neighbors: Neighbors
+
     cost = "2 forwards, one of them longer"
     needs = "a vision-language model, an embedding"
-
-    signal = "miwv"
-    beside_the_measurement = (*ResponseScorer.beside_the_measurement, "neighbors")
-
-    def __init__(self, model: str, *, neighbors: Neighbors, **options: Any) -> None:
-        super().__init__(model, **options)
-        self.neighbors = neighbors
+    not_in_forward = (*ResponseScorer.not_in_forward, "neighbors")
 
     @classmethod
     def fit(cls, pool: Dataset, model: str, *, over: str = "embedding", **options: Any) -> "MIWVScorer":
-        """A scorer that knows each row's nearest other row.
+        """Finds each row's nearest other row.
 
         Args:
-            pool: any conversation layout, with an embedding column; the rows that are to be scored.
+            pool: the rows to score, in any conversation layout, with an embedding column.
             model: the model before fine-tuning, a Hub id or a folder.
             over: the embedding column.
-            **options: as in `NecessityScorer`: `column`, `processor`, `dtype`, ...
+            **options: `column`, and as in `ModelOptions`.
 
         Raises:
-            ColumnError: if the column is missing, holds no vectors, or fewer than two rows have one.
+            ColumnError: if the column is missing, is not of vectors, or fewer than two rows have one.
         """
         if over not in pool.column_names:
             raise ColumnError(f"expected the column {over!r}, got {pool.column_names}; embed the pool first")
@@ -122,12 +117,12 @@ class MIWVScorer(ResponseScorer):
 
     @property
     def views(self) -> tuple[View, ...]:
-        """The row as it is, and after its example."""
+        """The whole row, and the row after its example."""
         return (whole, self._after_example)
 
-    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
+    def value(self, stats: Mapping[View, "ResponseStats"]) -> float:
         """The loss that the example adds."""
-        return losses[self._after_example].mean - losses[whole].mean
+        return stats[self._after_example].mean - stats[whole].mean
 
     def _after_example(self, row: Conversation) -> Conversation:
         example = self.neighbors.of(row)
@@ -136,9 +131,9 @@ class MIWVScorer(ResponseScorer):
             parts += [f"{turn.role.upper()}: ", *turn.parts, "\n"]
         first = next((i for i, turn in enumerate(row.turns) if turn.role == "user"), None)
         if first is None:
-            raise RowError("bad_row", "it has no question that an example could stand before")
-        asked = Turn("user", (*parts, "Now answer this.\n", *row.turns[first].parts))
-        turns = (*row.turns[:first], asked, *row.turns[first + 1 :])
+            raise RowError("bad_row", "it has no question that an example could precede")
+        question = Turn("user", (*parts, "Now answer this.\n", *row.turns[first].parts))
+        turns = (*row.turns[:first], question, *row.turns[first + 1 :])
         before = sum(part is None for turn in row.turns[:first] for part in turn.parts)
-        pictures = (*row.images[:before], *example.images, *row.images[before:])
-        return replace(row, turns=turns, images=pictures)
+        images = (*row.images[:before], *example.images, *row.images[before:])
+        return replace(row, turns=turns, images=images)

@@ -1,6 +1,7 @@
-"""Difficulty by a score net that was trained together with a model (Self-Filter, arXiv 2402.12501)."""
+"""Difficulty by a score net trained together with a model (Self-Filter, arXiv 2402.12501)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +14,15 @@ if TYPE_CHECKING:
     from hf_vitselect.models.score_net import ScoreNet
 
 
+@dataclass(kw_only=True, eq=False)
 class ScoreNetScorer(ColumnScorer):
     """Minus the output of a score net: the row's difficulty in Self-Filter (arXiv 2402.12501, stage 1).
 
-    The net reads the columns that it was trained on (scores or an embedding), and neither pictures nor
-    text, so they must be in the pool already, or be added by a scorer that stands before this one.
+    The net reads the columns that it was trained on (scores or an embedding), no images and no text. They
+    must be in the pool or come from an earlier scorer of the same call.
 
-    Adds `score_net` (float32, higher = harder, any sign; `NeighborPenalty` wants `rescale="minmax"` for
-    it), `score_net_status` and `score_net_reason`.
+    Adds `score_net` (float32, any sign, higher = harder; `NeighborPenalty` needs `rescale="minmax"` with it),
+    `score_net_status` and `score_net_reason`. Costs next to nothing; training the net costs a fine-tune.
 
     Args:
         model: a `ScoreNet`'s Hub id or folder; `ScoreNetTrainer` saves it to `output_dir/score_net`.
@@ -28,17 +30,17 @@ class ScoreNetScorer(ColumnScorer):
         revision: a commit, branch or tag on the Hub.
 
     Raises:
-        ColumnError: if the pool has not the columns that the net reads.
+        ColumnError: if the pool lacks a column that the net reads.
 
     Example:
         >>> scored = pool.map(ScoreNetScorer("output/score_net"), batched=True)  # doctest: +SKIP
     """
 
+    column: str = "score_net"
+    model: str = field(kw_only=False)
+
     cost = "nothing; the net costs a fine-tune"
     needs = "a score net, and its columns"
-
-    def __init__(self, model: str, *, column: str = "score_net", revision: str | None = None) -> None:
-        super().__init__(column=column, model=str(model), revision=revision)
 
     @property
     def values(self) -> Features:
@@ -51,12 +53,12 @@ class ScoreNetScorer(ColumnScorer):
         return dict.fromkeys(self.loaded.columns, self.loaded.kind)
 
     def is_batch(self, columns: Mapping[str, Any]) -> bool:
-        """An embedding is a list too."""
-        several: bool = self.loaded.is_batch(columns)
-        return several
+        """As the net reads them: a single embedding is a list too."""
+        net: ScoreNet = self.loaded
+        return net.is_batch(columns)
 
     def score_rows(self, rows: Dataset) -> list[tuple[Any, ...] | RowError]:
-        """Runs the net; it is small enough for the CPU."""
+        """Runs the net, which is small enough for the CPU."""
         import torch
 
         inputs, statuses = self.loaded.read(rows)

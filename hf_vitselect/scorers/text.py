@@ -1,7 +1,8 @@
-"""Sentence embeddings of the conversation, for pools or machines where CLIP is no choice."""
+"""Sentence embeddings of the conversation, for pools or machines without CLIP."""
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,50 +13,45 @@ from hf_vitselect.errors import RowError
 from hf_vitselect.scorers.base.scorer import Scorer
 
 
+@dataclass(kw_only=True, eq=False)
 class TextEmbedding(Scorer):
     """The unit embedding of the whole conversation's text by a sentence-transformers model.
 
-    The text is the conversation as `USER: ... ASSISTANT: ...` without placeholders, cut to the
-    model's context. Pictures are not looked at.
+    The text is the conversation as `USER: ... ASSISTANT: ...` without placeholders, cut to the model's
+    context. Images are ignored.
 
     Adds `embedding` (float32, fixed length of the model's dimension), `embedding_status` and
-    `embedding_reason`.
+    `embedding_reason`. Costs one forward of the sentence encoder per row.
 
     Args:
         model: a sentence-transformers model, a Hub id or a folder.
         column: name of the main column.
         revision: a commit, branch or tag on the Hub.
-        batch_size: rows in one forward.
+        batch_size: rows per forward.
 
     Example:
         >>> pool.map(TextEmbedding("sentence-transformers/all-MiniLM-L6-v2"), batched=True)  # doctest: +SKIP
     """
 
+    column: str = "embedding"
+    model: str = field(kw_only=False)
+    batch_size: int = 64
+
     cost = "1 forward of the sentence encoder"
     needs = "a sentence encoder"
 
-    def __init__(
-        self, model: str, *, column: str = "embedding", revision: str | None = None, batch_size: int = 64
-    ) -> None:
-        super().__init__(column=column, model=str(model), revision=revision)
-        self.batch_size = batch_size
-
     @property
     def values(self) -> Features:
-        """The fixed-length vector; loads the model, which alone knows its dimension."""
+        """The vector; the model is loaded, since only it knows the dimension."""
         return Features({self.column: List(Value("float32"), length=self.loaded.get_embedding_dimension())})
 
     def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
         """Embeds the rows that can be read."""
         texts = [row.transcript for row in rows if not isinstance(row, RowError)]
-        found = iter(
-            self.loaded.encode(
-                texts, batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False
-            )
-            if texts
-            else []
-        )
-        return [row if isinstance(row, RowError) else _finite(next(found)) for row in rows]
+        options = {"normalize_embeddings": True, "show_progress_bar": False}
+        encode = self.loaded.encode
+        vectors = iter(encode(texts, batch_size=self.batch_size, **options) if texts else [])
+        return [row if isinstance(row, RowError) else _finite(next(vectors)) for row in rows]
 
     def load(self, identity: Mapping[str, Any]) -> Any:
         """The sentence-transformers model."""
@@ -70,12 +66,12 @@ class TextEmbedding(Scorer):
 
         name, revision = identity["model"], identity.get("commit")
         with load_errors(name, what="a sentence-transformers model"):
-            # Weights of another shape are named with the missing ones, below.
+            # Weights of the wrong shape are named with the missing ones, below.
             options = {"use_safetensors": True, "ignore_mismatched_sizes": True}
             model = SentenceTransformer(name, revision=revision, device=self._device(), model_kwargs=options)
         for module in model:
             encoder = getattr(module, "auto_model", None)
-            if encoder is not None:  # the other modules are strict about their weights
+            if encoder is not None:  # the other modules check their weights themselves
                 # In a folder a part has a path of its own.
                 source = name if not os.path.isdir(name) else encoder.name_or_path
                 refuse_missing_weights(

@@ -2,33 +2,34 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_vitselect.scorers.base.response import ResponseScorer
 from hf_vitselect.scorers.base.views import View, whole
 
 if TYPE_CHECKING:
-    from hf_vitselect.models.token_stats import ResponseSignals
+    from hf_vitselect.models.token_stats import ResponseStats
 
 
+@dataclass(kw_only=True, eq=False)
 class UPDScorer(ResponseScorer):
-    """Uncertainty-based prediction difficulty: the difficulty of D3 (arXiv 2503.11441).
+    """Uncertainty-based prediction difficulty: the loss of the response tokens where the model was sure.
 
     Mean over the response tokens of `sigmoid(L) * max(0, 1 - H / log V)`: L is the token's negative
-    log-likelihood, H the entropy of the distribution over the vocabulary, V its size. A token that the model
-    gets wrong although it is sure counts most; one that it cannot know counts little.
+    log-likelihood, H the entropy of the distribution over the vocabulary, V the vocabulary's size. A token
+    counts most if the model is sure and wrong, and little if nobody could know it.
 
-    The formula is from documentation of another re-implementation; the paper's text was not read. D3 goes on
-    with the product of this and a grade, and with the distance to the rows picked before:
-    `Blend` with `product=True`, then `KCenter` with `weighted=True`.
+    Unofficial re-implementation of D3's difficulty (arXiv 2503.11441); differences in docs/papers.md. D3
+    multiplies it by a grade and weighs rows by their distance to earlier picks: `Blend` with `product=True`,
+    then `KCenter` with `weighted=True`.
 
-    Adds `upd` (float32, 0 to 1, higher = harder), `upd_status` and `upd_reason`.
+    Adds `upd` (float32, 0 to 1, higher = harder), `upd_status` and `upd_reason`. Costs one forward per row.
 
     Args:
         model: the model, a Hub id or a folder.
         column: name of the main column.
-        processor, revision, dtype, batch_size, batch_tokens, max_length, end_of_turn,
-            attn_implementation, torch_compile, trust_remote_code: as in `NecessityScorer`.
+        **options: as in `ModelOptions`.
 
     Raises:
         ModelError: as in `NecessityScorer`.
@@ -37,12 +38,10 @@ class UPDScorer(ResponseScorer):
         >>> scored = pool.map(UPDScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 
-    cost = "1 forward"
+    column: str = "upd"
 
-    signal = "upd"
-
-    def value(self, losses: Mapping[View, "ResponseSignals"]) -> float:
+    def value(self, stats: Mapping[View, "ResponseStats"]) -> float:
         """The mean over the tokens."""
-        row = losses[whole]
+        row = stats[whole]
         certainty = (1 - row.entropy.double() / math.log(row.vocabulary)).clamp(min=0)
         return (row.nll.double().sigmoid() * certainty).mean().item()

@@ -20,7 +20,7 @@ from hf_vitselect.data.row_ids import column_digest, pool_digest, row_ids, table
 from hf_vitselect.data.stored import UNSTORED, encode_batch, with_features
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.scorers.base.scorer import Scorer, refuse_overwrite
-from hf_vitselect.scorers.base.shared_forward import join
+from hf_vitselect.scorers.base.shared_forward import group_by_forward
 from hf_vitselect.scoring.engine import Engine
 from hf_vitselect.scoring.ranks import Rank
 from hf_vitselect.scoring.shards import Ledger
@@ -167,7 +167,7 @@ def _score_rows(
         return _beside(dataset, columns)
     work = Work(scorers)
     names = [*dataset.column_names, *work.features]
-    for scorer in join(scorers):
+    for scorer in group_by_forward(scorers):
         dataset = dataset.map(scorer, batched=True, batch_size=shard_size, desc=f"Scoring {scorer.column}")
     work.refuse_other_weights()
     # Where scorers were joined, theirs stand side by side.

@@ -10,7 +10,7 @@ from datasets import Features
 from hf_vitselect.data.roots import mark_roots
 from hf_vitselect.errors import RowError, StaleRunError
 from hf_vitselect.scorers.base.scorer import Scorer
-from hf_vitselect.scorers.base.shared_forward import join
+from hf_vitselect.scorers.base.shared_forward import group_by_forward
 
 
 class Work:
@@ -28,7 +28,7 @@ class Work:
         self.features = Features({name: kind for scorer in scorers for name, kind in scorer.features.items()})
         self._scorers = list(scorers)
         self._recipes = [scorer.recipe() for scorer in scorers]
-        self._steps = join(scorers)
+        self._steps = group_by_forward(scorers)
 
     def __call__(self, table: pa.Table, rank: int | None = None) -> pa.Table:
         """The new columns of these rows.

@@ -24,7 +24,8 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.utils import create_model_from_path
 
 from hf_vitselect.errors import AllRefusedError, ModelError, RowError, counted, shown
-from hf_vitselect.models.encoding import Encoder, EndOfTurn, load_processor
+from hf_vitselect.models.encoding import Encoder, load_processor
+from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.models.revisions import adapter_base, refuse_revision
 from hf_vitselect.models.weights import load_errors, load_whole, refuse_unknown_dtype
 from hf_vitselect.report import model_quick_start

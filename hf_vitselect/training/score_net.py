@@ -14,8 +14,9 @@ from trl import SFTConfig
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.provenance import pool_source
 from hf_vitselect.errors import BudgetError, RowError, counted, shown
-from hf_vitselect.models.encoding import Encoder, EndOfTurn
+from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.forward import logits_at
+from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.training.checks import find_unusable
 from hf_vitselect.training.collator import IGNORED, ResponseCollator, undecoded_rows

@@ -21,7 +21,8 @@ from hf_vitselect.errors import (
     counted,
     shown,
 )
-from hf_vitselect.models.encoding import Encoder, EndOfTurn
+from hf_vitselect.models.encoding import Encoder
+from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.report import published_recipe
 from hf_vitselect.resume import write_atomically
 from hf_vitselect.selection.budget import budget_rows

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hf_vitselect.models.token_stats import ResponseSignals, token_signals
+from hf_vitselect.models.token_stats import ResponseStats, token_signals
 
 
 def test_three_tokens_by_hand():
@@ -51,7 +51,7 @@ def test_half_precision_is_computed_in_full():
 
 def test_the_mean_is_that_of_the_tokens():
     def signals(nll):
-        return ResponseSignals(nll, nll > 1, nll, nll, nll, vocabulary=9)
+        return ResponseStats(nll, nll > 1, nll, nll, nll, vocabulary=9)
 
     assert signals(torch.tensor([1.0, 2.0, 6.0])).mean == 3.0
     assert math.isnan(signals(torch.tensor([])).mean)

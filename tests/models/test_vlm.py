@@ -13,6 +13,7 @@ from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.layouts import read_table, undecoded
 from hf_vitselect.errors import ModelError, RowError
+from hf_vitselect.models.options import ModelOptions
 from hf_vitselect.models.vlm import VLM
 
 TALKS = [
@@ -36,15 +37,18 @@ def conversations(architecture):
     return rows
 
 
+def load_vlm(model, **options):
+    options = ModelOptions(processor=model.processor, dtype="float32", **options)
+    return VLM.load(model.folder, options, device="cpu")
+
+
 @pytest.fixture(scope="module")
 def vlm_of(tiny):
     made = {}
 
     def load(name):
         if name not in made:
-            made[name] = VLM.load(
-                tiny(name).folder, processor=tiny(name).processor, dtype="float32", device="cpu"
-            )
+            made[name] = load_vlm(tiny(name))
         return made[name]
 
     return load
@@ -97,7 +101,7 @@ def test_losses_depend_on_the_picture(vlm_of, architecture):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_batch_without_pictures_equals_its_rows_among_pictures(vlm_of, architecture):
+def test_a_batch_without_images_equals_its_rows_among_pictures(vlm_of, architecture):
     vlm = vlm_of(architecture)
     rows = conversations(architecture)
     mixed = vlm.signals([vlm.encoder.encode(row) for row in rows])
@@ -105,7 +109,7 @@ def test_a_batch_without_pictures_equals_its_rows_among_pictures(vlm_of, archite
         torch.testing.assert_close(result.nll, mixed[i].nll, atol=1e-5, rtol=0)
 
 
-def test_rows_without_pictures_do_not_change_the_others_by_a_bit(vlm_of):
+def test_rows_without_images_do_not_change_the_others_by_a_bit(vlm_of):
     vlm = vlm_of("llava")
     rows = conversations("llava")
     skipped = [row if row.images else RowError("image_missing", "skipped") for row in rows]
@@ -182,8 +186,8 @@ def test_a_row_that_the_model_refuses_does_not_take_its_batch_along(vlm_of, monk
 
 
 def test_rows_longer_than_the_context_are_too_long(tiny):
-    vlm = VLM.load(tiny("llava").folder, device="cpu", max_length=30)
-    whole = VLM.load(tiny("llava").folder, device="cpu", max_length=10**6)
+    vlm = VLM.load(tiny("llava").folder, ModelOptions(max_length=30), device="cpu")
+    whole = VLM.load(tiny("llava").folder, ModelOptions(max_length=10**6), device="cpu")
     assert whole.encoder.context == 256  # the model's own
     lengths = [whole.encoder.encode(row).length for row in conversations("llava")]
     results = vlm.score(conversations("llava"), batch_size=4)
@@ -210,7 +214,7 @@ def test_a_model_that_cannot_read_a_plain_question_fails_at_once(tiny, monkeypat
     processor = ARCHITECTURES["llava"]()[1]
     monkeypatch.setattr(type(processor), "__call__", lambda *_, **__: {}["no such input"])
     with pytest.raises(ModelError, match="expected a processor that fits the model"):
-        VLM.load(tiny("llava").folder, processor=processor, device="cpu")
+        VLM.load(tiny("llava").folder, ModelOptions(processor=processor), device="cpu")
 
 
 @pytest.mark.slow
@@ -221,7 +225,7 @@ def test_compiled_layers_find_the_same(vlm_of, tiny, architecture, monkeypatch):
         "hf_vitselect.models.prefix_sharing._OWN_PER_SHARED", 100
     )  # tiny pictures have few tokens
     plain, model = vlm_of(architecture), tiny(architecture)
-    vlm = VLM.load(model.folder, processor=model.processor, dtype="float32", device="cpu", torch_compile=True)
+    vlm = load_vlm(model, torch_compile=True)
     assert all(layer._compiled_call_impl for layer in language_layers(vlm.model))
     rows = conversations(architecture)
     rows += rows[:2]  # two rows of one picture

@@ -7,13 +7,14 @@ from pools import assistant, pool, user
 from slow_losses import slow_logits, talks
 
 from hf_vitselect import GraNdScorer
+from hf_vitselect.models.options import ModelOptions
 from hf_vitselect.models.vlm import VLM
 
 
 def gradients(tiny, parameters):
     """Each row's gradient norm, by the loss of full logits."""
     norms = []
-    vlm = VLM.load(tiny.folder, processor=tiny.processor, device="cpu")
+    vlm = VLM.load(tiny.folder, ModelOptions(processor=tiny.processor), device="cpu")
     for logits, targets in slow_logits(tiny, talks(), vlm=vlm):
         loss = torch.nn.functional.cross_entropy(logits, targets)
         found = torch.autograd.grad(loss, list(parameters(vlm.model)), allow_unused=True)

@@ -26,7 +26,7 @@ def test_it_is_the_loss_that_the_pictures_save(tiny, architecture):
     assert np.nanmax(np.abs(found)) > 1e-2
 
 
-def test_a_row_without_pictures_is_image_missing_and_costs_no_forward(tiny, monkeypatch):
+def test_a_row_without_images_is_image_missing_and_costs_no_forward(tiny, monkeypatch):
     scorer = ImageGain(tiny("llava").folder)
     before = scorer.loaded.work.rows
     scored = talks().map(scorer, batched=True)

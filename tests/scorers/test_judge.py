@@ -200,7 +200,7 @@ def test_answers_that_are_no_rating_are_kept_and_counted(server, caplog):
     assert scored["judge"][:] == [8, None, None, None]
     assert scored["judge_answer"][:] == ["8", "between 5 and 8", "11", ""]
     assert scored["judge_status"][:] == ["ok", "bad_row", "bad_row", "bad_row"]
-    assert "judge: 3 of 4 answers are no rating from 0 to 10, the first: 'between 5 and 8'" in caplog.text
+    assert "judge: 3 of 4 replies are not a rating from 0 to 10, the first: 'between 5 and 8'" in caplog.text
     unclear = scored.filter(
         lambda rating, answer: rating is None and answer is not None,
         input_columns=["judge", "judge_answer"],
@@ -321,7 +321,7 @@ def test_a_row_that_the_endpoint_refuses_leaves_the_others_alone(server, caplog)
     assert scored["judge_status"][:] == ["too_long", "too_long", "too_long", "bad_row", "ok"]
     assert scored["judge"][:] == [None, None, None, None, 8]
     assert scored["judge_answer"][:] == [None, None, None, None, "8"]
-    assert "judge: 4 of 5 answers are refusals by the endpoint" in caplog.text
+    assert "judge: 4 of 5 replies are refusals by the endpoint" in caplog.text
     # The first row alone: whose fault it is shows with a greeting, once.
     again = talk(*"ab").map(judge(server))
     assert again["judge_status"][:] == ["too_long", "too_long"]

@@ -1,66 +1,70 @@
-"""What the scorers that ask a chat model have in common."""
+"""Scorers that ask a chat model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from hf_vitselect.errors import RowError
 from hf_vitselect.scorers.base.scorer import Scorer
 
 if TYPE_CHECKING:
-    from hf_vitselect.models.chat_endpoint import ChatEndpoint
+    from hf_vitselect.models.chat_endpoint import ChatEndpoint, Question
 
 _HOW_TO_ASK = {"api_key_env", "timeout", "retries", "concurrency"}
 
 
+@dataclass(kw_only=True, eq=False)
 class ChatScorer(Scorer):
-    """Columns from the answers of a chat model behind an endpoint, at temperature 0.
+    """Columns from the replies of a chat model behind an endpoint, at temperature 0.
 
     Args:
         model: the model's name as the endpoint knows it.
-        column: name of the main column.
-        base_url: a server that speaks OpenAI's protocol; the Hub's inference providers if None.
-        provider: one of the Hub's providers; the Hub chooses if None.
-        api_key_env: the environment variable that holds the endpoint's key.
-        seed: goes with every request; left out if None.
-        max_tokens: the longest answer.
-        timeout: seconds to wait for an answer.
-        retries: how often a request is sent again after trouble that may pass.
-        concurrency: requests under way at a time in each process.
+        column: name of the main column, and the prefix of the others.
+        base_url: a server that speaks OpenAI's protocol (vLLM, `transformers serve`, TGI, OpenAI's own), such
+            as `http://localhost:8000/v1`; the Hub's inference providers if None.
+        provider: one of the Hub's providers; if None the Hub chooses one, maybe another one each time.
+        api_key_env: the environment variable that holds the endpoint's key; the key itself never enters the
+            scorer. If None the Hub's providers get the token of `huggingface_hub`, and a `base_url` none.
+        seed: sent with every request; not sent if None.
+        max_tokens: the longest reply; a model that thinks aloud needs more.
+        timeout: seconds to wait for a reply.
+        retries: how often a request is repeated after a failure that may pass: no connection, a timeout, a
+            broken reply, HTTP 408, 425, 429 and 5xx. The pauses are 1, 2, 4, ... 60 seconds, or what
+            Retry-After says.
+        concurrency: simultaneous requests of each process.
 
     Raises:
-        ValueError: if both `base_url` and `provider` are given, or `base_url` is no http address or
-            carries a key: it is published with the recipe.
+        ValueError: if both `base_url` and `provider` are given, or `base_url` is not an http address or
+            contains a key: it is published with the recipe.
+        ModelError: while scoring, if the endpoint cannot be used or does not reply to the last try. `score`
+            with an `output_dir` keeps finished shards, and the same call resumes; under `map` the replies
+            are lost.
     """
 
+    model: str = field(kw_only=False)
+    # An endpoint has no revisions; recipes have the key all the same.
+    revision: None = field(default_factory=lambda: None, init=False)
+    base_url: str | None = None
+    provider: str | None = None
+    api_key_env: str | None = None
+    seed: int | None = 42
+    max_tokens: int = 400
+    timeout: float = 60.0
+    retries: int = 6
+    concurrency: int = 8
+
+    cost = "1 request"
     needs = "an endpoint with a chat model"
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        column: str,
-        base_url: str | None,
-        provider: str | None,
-        api_key_env: str | None,
-        seed: int | None,
-        max_tokens: int,
-        timeout: float,
-        retries: int,
-        concurrency: int,
-    ) -> None:
-        super().__init__(column=column, model=str(model))
-        if base_url is not None and provider is not None:
-            raise ValueError(f"expected base_url or provider, got both: {base_url!r} and {provider!r}")
-        if base_url is not None:
-            _check_address(base_url)
-        self.base_url = base_url
-        self.provider = provider
-        self.api_key_env = api_key_env
-        self.seed = seed
-        self.max_tokens = max_tokens
-        self.timeout = timeout
-        self.retries = retries
-        self.concurrency = concurrency
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.base_url is not None and self.provider is not None:
+            raise ValueError(
+                f"expected base_url or provider, got both: {self.base_url!r} and {self.provider!r}"
+            )
+        if self.base_url is not None:
+            _check_address(self.base_url)
 
     def load(self, identity: Mapping[str, Any]) -> "ChatEndpoint":
         """The endpoint; nothing is sent yet."""
@@ -76,12 +80,25 @@ class ChatScorer(Scorer):
             retries=self.retries,
         )
 
+    def ask(self, questions: "Sequence[Question | RowError]") -> list[str | RowError]:
+        """Asks several questions at a time.
+
+        Args:
+            questions: one per row, or the error of a row that is not sent.
+
+        Returns:
+            For each row the model's reply, its own error, or the endpoint's refusal.
+        """
+        sent = [question for question in questions if not isinstance(question, RowError)]
+        replies = iter(self.loaded.ask(sent, self.concurrency))
+        return [question if isinstance(question, RowError) else next(replies) for question in questions]
+
     def recipe(self) -> dict[str, Any]:
-        """What made the scores; not how the endpoint was reached, so a run may go on with more patience."""
+        """The recipe without how the endpoint was reached, so that a run may resume with other timeouts."""
         return {name: value for name, value in super().recipe().items() if name not in _HOW_TO_ASK}
 
     def _identity(self) -> dict[str, Any]:
-        # Which weights an endpoint has behind a name is its own affair: there is no commit to resolve.
+        # An endpoint does not say which weights it serves, so no commit is recorded.
         return {"model": self.model, "endpoint": self.base_url or f"huggingface/{self.provider or 'auto'}"}
 
 

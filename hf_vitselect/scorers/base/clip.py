@@ -1,37 +1,36 @@
-"""What the scorers of a CLIP model's features have in common."""
+"""Scorers of a CLIP model's features."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
-from hf_vitselect.scorers.base.shared_forward import MeasuringScorer
+from hf_vitselect.scorers.base.shared_forward import SharedForwardScorer
 
 if TYPE_CHECKING:
     from hf_vitselect.models.clip import Clip, ClipFeatures
 
 
-class ClipFeatureScorer(MeasuringScorer):
-    """Columns from the unit features of a row's pictures and of its text.
+@dataclass(kw_only=True, eq=False)
+class ClipFeatureScorer(SharedForwardScorer):
+    """A scorer of the unit features of a row's images and of its text.
 
     `score` runs both towers once for all subclasses with the same model and settings.
 
     Args:
         model: a CLIP model, a Hub id or a folder.
-        column: name of the main column; the signal's own if None.
+        column: name of the main column.
         revision: a commit, branch or tag on the Hub.
-        batch_size: rows in one forward.
+        batch_size: rows per forward.
     """
 
+    batch_size: int = 64
+
+    cost = "1 forward of both CLIP towers"
     needs = "a CLIP model"
 
-    def __init__(
-        self, model: str, *, column: str | None = None, revision: str | None = None, batch_size: int = 64
-    ) -> None:
-        super().__init__(model, column=column, revision=revision)
-        self.batch_size = batch_size
-
-    def measure(self, rows: Sequence[Conversation | RowError]) -> list["ClipFeatures | RowError"]:
+    def forward(self, rows: Sequence[Conversation | RowError]) -> list["ClipFeatures | RowError"]:
         """The features of every row."""
         features: list[ClipFeatures | RowError] = self.loaded.features(rows, self.batch_size)
         return features

@@ -1,4 +1,4 @@
-"""What scorers of other columns have in common: they read numbers, not conversations."""
+"""Scorers that read other columns, not conversations."""
 
 import math
 from abc import abstractmethod
@@ -18,8 +18,8 @@ from hf_vitselect.scorers.base.scorer import Scorer
 class ColumnScorer(Scorer):
     """A scorer that makes its column from other columns of the pool.
 
-    A subclass names them in `inputs`; `score_rows` is then given a data set of those columns and, where they
-    are there, of their statuses and reasons.
+    A subclass names them in `inputs`. `score_rows` is given a data set of those columns, with their statuses
+    and reasons where these exist.
     """
 
     needs = "score columns"
@@ -27,7 +27,7 @@ class ColumnScorer(Scorer):
     @property
     @abstractmethod
     def inputs(self) -> Mapping[str, Any]:
-        """The columns, each with its type."""
+        """The columns and their types."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -38,14 +38,14 @@ class ColumnScorer(Scorer):
         """The columns of a batch, or of one row."""
         if isinstance(batch, pa.Table):
             names = [name for name in self.reads if name in batch.column_names]
-            # The schema's metadata would still list the columns that are left out.
+            # The schema's metadata would still list the other columns.
             table = batch.select(names).replace_schema_metadata(None)
             return Dataset(table, fingerprint="batch"), True
         columns = {name: batch[name] for name in self.reads if name in batch}
         batched = self.is_batch({name: columns[name] for name in self.inputs if name in columns})
         if not batched:
             columns = {name: [value] for name, value in columns.items()}
-        # What is no text is no status and no reason, but a column of the user's own.
+        # A status or reason that is not a text is a column of the user's own.
         columns = {
             name: values
             for name, values in columns.items()
@@ -57,21 +57,21 @@ class ColumnScorer(Scorer):
     def values_or_errors(
         self, rows: Dataset, values: Sequence[float], statuses: NDArray[np.object_]
     ) -> list[tuple[Any, ...] | RowError]:
-        """What `score_rows` returns for rows with one value each.
+        """The return value of `score_rows` for rows of one value each.
 
         Args:
-            rows: as `score_rows` is given them.
-            values: one for each row; what stands in a row whose status is not `ok` is not looked at.
-            statuses: of the inputs, of shape (rows,).
+            rows: as in `score_rows`.
+            values: one for each row; ignored unless the row's status is `ok`.
+            statuses: those of the inputs, of shape (rows,).
         """
-        found: list[tuple[Any, ...] | RowError] = []
+        scored: list[tuple[Any, ...] | RowError] = []
         reasons = read_reasons(rows, self.inputs, statuses)
         for value, status, reason in zip(values, statuses, reasons, strict=True):
             if status == "ok" and not math.isfinite(value):
                 status, reason = "non_finite", f"{value} is not finite as float32"
-            found.append((value,) if status == "ok" else RowError(status, reason))
-        return found
+            scored.append((value,) if status == "ok" else RowError(status, reason))
+        return scored
 
     def is_batch(self, columns: Mapping[str, Any]) -> bool:
-        """Whether these columns hold several rows: a plain list is a batch of numbers."""
+        """Whether these columns hold several rows: a list is a batch of numbers."""
         return any(isinstance(value, list) for value in columns.values())

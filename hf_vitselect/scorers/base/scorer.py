@@ -7,6 +7,7 @@ the cache fingerprint is the same before and after a call and in every process.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -21,11 +22,12 @@ from hf_vitselect.errors import ColumnError, LayoutError, ModelError, RowError
 from hf_vitselect.models.revisions import identify, is_pinned
 
 
+@dataclass(kw_only=True, eq=False)
 class Scorer(ABC):
-    """Adds one signal to every row of a pool.
+    """Adds one score to every row of a pool.
 
     A subclass sets its configuration as public attributes, names its columns in `values` and computes them
-    in `score_rows`. A row that cannot be scored gets nulls, a status of the contract, and the reason.
+    in `score_rows`. A row that cannot be scored gets nulls, a status and the reason.
 
     Args:
         column: name of the main column.
@@ -33,23 +35,26 @@ class Scorer(ABC):
         revision: a commit, branch or tag on the Hub.
 
     Raises:
-        ColumnError: if the column would have a name that means something else.
+        ColumnError: if the column's name already has a meaning in a pool.
     """
 
+    column: str
+    model: str | None = None
+    revision: str | None = None
+
     cost: ClassVar[str] = ""
-    """What a row costs, for the catalogue: forwards, gradients, requests."""
+    """What a row costs: forwards, gradients or requests. Shown on the methods page."""
 
     needs: ClassVar[str] = ""
-    """What the scorer cannot do without, for the catalogue."""
+    """What the scorer requires. Shown on the methods page."""
 
     version: ClassVar[int] = 1
-    """Part of the fingerprint: raise it when the same configuration gives other numbers."""
+    """Part of the cache fingerprint. Increment it when the same configuration gives other numbers."""
 
-    def __init__(self, *, column: str, model: str | None = None, revision: str | None = None) -> None:
-        _refuse_name(column)
-        self.column = column
-        self.model = model
-        self.revision = revision
+    def __post_init__(self) -> None:
+        _refuse_name(self.column)
+        if self.model is not None:
+            self.model = str(self.model)
         self._start_empty()
 
     def _start_empty(self, commit: dict[str, Any] | None = None) -> None:

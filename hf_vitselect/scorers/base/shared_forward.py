@@ -1,11 +1,11 @@
-"""Scorers in two steps: a measurement that costs a model's forward, and columns that cost nothing.
+"""Scorers in two steps: a model's forward over views of a row, then columns from its results.
 
-Scorers whose measurement is the same can be joined, and each view of a row is then measured once for all
-of them.
+Scorers whose forward is the same form a group, which runs it once for each view of a row.
 """
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from datasets import Features
@@ -16,41 +16,36 @@ from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scorers.base.views import View, whole
 
 
-class MeasuringScorer(Scorer):
-    """A scorer that measures views of its rows and makes its columns from what was measured.
+@dataclass(kw_only=True, eq=False)
+class SharedForwardScorer(Scorer):
+    """A scorer that runs a model on views of its rows and makes its columns from the results.
 
-    A subclass says what is measured in `views`, how in `measure`, and what that means in `row_values`.
-
-    Args:
-        model: what measures, a Hub id or a folder.
-        column: name of the main column; the signal's own if None.
-        revision: a commit, branch or tag on the Hub.
+    A subclass names its `views`, runs the model in `forward`, and turns its results into cells in
+    `row_values`.
     """
 
-    signal: ClassVar[str]
-    """The main column's name, if no other is given."""
+    model: str = field(kw_only=False)
 
-    beside_the_measurement: ClassVar[tuple[str, ...]] = ("column", "version")
-    """What of the configuration `measure` does not look at."""
+    not_in_forward: ClassVar[tuple[str, ...]] = ("column", "version")
+    """The part of the configuration that `forward` does not read."""
 
     @property
     def views(self) -> tuple[View, ...]:
-        """What is measured of every row. A row of which one view cannot be made is not measured at all."""
+        """The views that the model is shown. A row that lacks one of them is shown in none."""
         return (whole,)
 
-    def __init__(self, model: str, *, column: str | None = None, revision: str | None = None) -> None:
-        column = self.signal if column is None else column
-        super().__init__(column=column, model=str(model), revision=revision)
-
     @abstractmethod
-    def measure(self, rows: Sequence[Conversation | RowError]) -> list[Any]:
-        """What the model finds in one view of the rows: for each a result, or the error that it has none.
+    def forward(self, rows: Sequence[Conversation | RowError]) -> list[Any]:
+        """Runs the model on one view of the rows.
 
-        May look at all of the configuration but `beside_the_measurement`, and at nothing else: scorers of
-        equal configuration share it.
+        Must not read the configuration named in `not_in_forward`: scorers that are otherwise equal share
+        the results.
 
         Args:
-            rows: a view of every row, or the error of one that is not to be measured.
+            rows: a view of every row, or the error of a row to skip.
+
+        Returns:
+            For each row its result, or the error that explains why it has none.
         """
 
     @abstractmethod
@@ -58,18 +53,18 @@ class MeasuringScorer(Scorer):
         """A row's values, in the order of `values`.
 
         Args:
-            results: of each of `views`.
+            results: one for each of `views`.
 
         Raises:
-            RowError: if the row has none.
+            RowError: if the row has no values.
         """
 
     def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
-        """Measures the rows for this scorer alone."""
-        return _measure_once([self], rows)[0]
+        """Runs the model for this scorer alone."""
+        return _forward_once([self], rows)[0]
 
     def values_or_error(self, results: Mapping[View, Any] | RowError) -> tuple[Any, ...] | RowError:
-        """A row's values, or why it has none: an error of its own, of a view's result, or of `row_values`."""
+        """A row's values, or the error of the row, of one of its views, or of `row_values`."""
         if isinstance(results, RowError):
             return results
         try:
@@ -78,88 +73,88 @@ class MeasuringScorer(Scorer):
             return error
 
     def shares_with(self, other: Scorer) -> bool:
-        """Whether one measurement serves both: the same code, weights and configuration."""
+        """Whether one forward serves both: same code, weights and configuration."""
         return (
-            isinstance(other, MeasuringScorer)
-            and type(self).measure is type(other).measure
+            isinstance(other, SharedForwardScorer)
+            and type(self).forward is type(other).forward
             and type(self).load is type(other).load
-            and self._setup() == other._setup()
+            and self._forward_state() == other._forward_state()
         )
 
-    def _setup(self) -> dict[str, Any]:
+    def _forward_state(self) -> dict[str, Any]:
         state = self.__getstate__()
-        return {name: value for name, value in state.items() if name not in self.beside_the_measurement}
+        return {name: value for name, value in state.items() if name not in self.not_in_forward}
 
 
-class Joined(Scorer):
-    """Several scorers that share their measurement, as one: the same columns for fewer forwards.
+class ScorerGroup(Scorer):
+    """Several scorers that share their forward, as one: the same columns for fewer forwards.
 
     Args:
         scorers: two or more; the first one's model is the one that runs.
     """
 
-    def __init__(self, scorers: Sequence[MeasuringScorer]) -> None:
+    def __init__(self, scorers: Sequence[SharedForwardScorer]) -> None:
         super().__init__(column=scorers[0].column)
         self.scorers = tuple(scorers)
 
     @property
     def values(self) -> Features:
-        """The values of all of them."""
+        """The values of all scorers."""
         return Features({name: kind for scorer in self.scorers for name, kind in scorer.values.items()})
 
     @property
     def features(self) -> Features:
-        """The columns of all of them."""
+        """The columns of all scorers."""
         return Features({name: kind for scorer in self.scorers for name, kind in scorer.features.items()})
 
     def score_rows(self, rows: Any) -> list[tuple[Any, ...] | RowError]:
-        """Not used: a row may have another status for each of the scorers."""
+        """Not used: each scorer has a status of its own for a row."""
         raise NotImplementedError
 
     def columns(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
-        """Measures the rows once for all of them."""
+        """Runs the model once for all scorers."""
         self.scorers[0]._rank = self._rank
-        found = _measure_once(self.scorers, rows)
+        scored = _forward_once(self.scorers, rows)
         return {
             name: cells
-            for scorer, rows_found in zip(self.scorers, found, strict=True)
-            for name, cells in scorer.fill(rows_found).items()
+            for scorer, cells_or_errors in zip(self.scorers, scored, strict=True)
+            for name, cells in scorer.fill(cells_or_errors).items()
         }
 
 
-def join(scorers: Sequence[Scorer]) -> list[Scorer]:
-    """The same scorers, with those that share a measurement joined where the first of them stands."""
+def group_by_forward(scorers: Sequence[Scorer]) -> list[Scorer]:
+    """The scorers, with those that share a forward grouped at the place of their first."""
     groups: list[list[Any]] = []
     for scorer in scorers:
         for group in groups:
-            if isinstance(group[0], MeasuringScorer) and group[0].shares_with(scorer):
+            if isinstance(group[0], SharedForwardScorer) and group[0].shares_with(scorer):
                 group.append(scorer)
                 break
         else:
             groups.append([scorer])
-    return [group[0] if len(group) == 1 else Joined(group) for group in groups]
+    return [group[0] if len(group) == 1 else ScorerGroup(group) for group in groups]
 
 
-def _measure_once(
-    scorers: Sequence[MeasuringScorer], rows: Sequence[Conversation | RowError]
+def _forward_once(
+    scorers: Sequence[SharedForwardScorer], rows: Sequence[Conversation | RowError]
 ) -> list[list[tuple[Any, ...] | RowError]]:
-    """What each scorer finds, from one measurement of each view that any of them wants of a row."""
-    plans = [[_views_or_error(scorer, row) for row in rows] for scorer in scorers]
-    found = {}
+    """Each scorer's values, from one forward of each view that any of them needs of a row."""
+    views_of = [[_views_or_error(scorer, row) for row in rows] for scorer in scorers]
+    results = {}
     for view in dict.fromkeys(view for scorer in scorers for view in scorer.views):
-        wanting = [plan for plan, scorer in zip(plans, scorers, strict=True) if view in scorer.views]
-        found[view] = scorers[0].measure([_first(shown, view) for shown in zip(*wanting, strict=True)])
+        users = [views for views, scorer in zip(views_of, scorers, strict=True) if view in scorer.views]
+        results[view] = scorers[0].forward([_first(row, view) for row in zip(*users, strict=True)])
     return [
         [
-            scorer.values_or_error(shown if isinstance(shown, RowError) else {v: found[v][i] for v in shown})
-            for i, shown in enumerate(plan)
+            scorer.values_or_error(row if isinstance(row, RowError) else {v: results[v][i] for v in row})
+            for i, row in enumerate(views)
         ]
-        for scorer, plan in zip(scorers, plans, strict=True)
+        for scorer, views in zip(scorers, views_of, strict=True)
     ]
 
 
 def _views_or_error(
-    scorer: MeasuringScorer, row: Conversation | RowError
+    scorer: SharedForwardScorer, row: Conversation | RowError
 ) -> dict[View, Conversation] | RowError:
     if isinstance(row, RowError):
         return row
@@ -169,12 +164,14 @@ def _views_or_error(
         return error
 
 
-def _first(plans: Sequence[dict[View, Conversation] | RowError], view: View) -> Conversation | RowError:
-    """The view, if one of the scorers measures the row; else why none does."""
-    for plan in plans:
-        if not isinstance(plan, RowError):
-            return plan[view]
-    return next(plan for plan in plans if isinstance(plan, RowError))
+def _first(row: Sequence[dict[View, Conversation] | RowError], view: View) -> Conversation | RowError:
+    """The view of a row if one of the scorers can use it, else the first scorer's error."""
+    errors = []
+    for views in row:
+        if not isinstance(views, RowError):
+            return views[view]
+        errors.append(views)
+    return errors[0]
 
 
 def _raised(result: Any) -> Any:

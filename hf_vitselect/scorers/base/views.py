@@ -1,6 +1,6 @@
-"""What a model is shown of a row: all of it, or less, so that two losses tell what was left out.
+"""What a model is shown of a row: all of it, or less, so that two losses show what a part is worth.
 
-A view keeps the answers as they are: their tokens are what a loss is taken over.
+A view keeps the answers as they are, since losses are taken over their tokens.
 """
 
 from collections.abc import Callable
@@ -17,22 +17,22 @@ def whole(row: Conversation) -> Conversation:
     return row
 
 
-def without_pictures(row: Conversation) -> Conversation:
-    """The row's text alone: no picture, and no placeholder where one stood.
+def without_images(row: Conversation) -> Conversation:
+    """The row's text alone, without images and their placeholders.
 
     Raises:
-        RowError: `image_missing` if there is no picture to leave out.
+        RowError: `image_missing` if the row has no image.
     """
     if not row.images:
-        raise RowError("image_missing", "a row without picture has nothing to leave out")
+        raise RowError("image_missing", "a row without image has nothing to leave out")
     turns = (Turn(turn.role, tuple(part for part in turn.parts if part is not None)) for turn in row.turns)
     return replace(row, turns=tuple(turns), images=())
 
 
 def without_questions(row: Conversation) -> Conversation:
-    """The row with blank user turns, pictures kept in their places.
+    """The row with blank user turns; their images stay.
 
-    System and tool turns stay: they don't ask, and many chat templates write a system turn of their own
+    System and tool turns stay too: they ask nothing, and many chat templates write a system turn of their own
     that could not be left out.
     """
     turns = tuple(_blank(turn) if turn.role == "user" else turn for turn in row.turns)

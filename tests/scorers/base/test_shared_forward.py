@@ -1,5 +1,6 @@
 """Scorers that share a measurement: what is measured for whom, and when they may."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
@@ -9,7 +10,7 @@ from pools import assistant, pool, user
 
 from hf_vitselect.errors import RowError
 from hf_vitselect.scorers.base.scorer import Scorer
-from hf_vitselect.scorers.base.shared_forward import Joined, MeasuringScorer, join
+from hf_vitselect.scorers.base.shared_forward import ScorerGroup, SharedForwardScorer, group_by_forward
 from hf_vitselect.scorers.base.views import whole
 
 ROWS = pool([([user(text), assistant("x" * 10)], []) for text in ("a", "bb", "no", "bad")])
@@ -22,25 +23,23 @@ def backwards(row):
     return type(row)(row.turns[::-1])
 
 
-class Length(MeasuringScorer):
+@dataclass(kw_only=True, eq=False)
+class Length(SharedForwardScorer):
     """The characters of the views; the model does not like the row "bad"."""
 
-    signal = "length"
     asked: ClassVar[list] = []
-
-    def __init__(self, model, *, column=None, unit=1):
-        super().__init__(model, column=column)
-        self.unit = unit
+    column: str = "length"
+    unit: int = 1
 
     @property
     def values(self):
         return Features({self.column: Value("int32")})
 
-    def measure(self, rows):
+    def forward(self, rows):
         Length.asked.append([row if isinstance(row, RowError) else row.transcript for row in rows])
-        return [self._measured(row) for row in rows]
+        return [self._length(row) for row in rows]
 
-    def _measured(self, row):
+    def _length(self, row):
         if isinstance(row, RowError):
             return row
         text = row.transcript
@@ -50,17 +49,18 @@ class Length(MeasuringScorer):
         return (sum(results.values()),)
 
 
+@dataclass(kw_only=True, eq=False)
 class Twice(Length):
     """Both views."""
 
-    signal = "twice"
+    column: str = "twice"
     views = (whole, backwards)
 
 
 class Other(Length):
     """Measures in its own way."""
 
-    def measure(self, rows):
+    def forward(self, rows):
         return [0] * len(rows)
 
 
@@ -90,7 +90,7 @@ def test_a_row_without_one_of_its_views_is_not_measured_at_all(model):
 def test_joined_scorers_measure_each_view_once_for_whoever_wants_it(model, kinds):
     alone = {kind: ROWS.map(kind(model), batched=True) for kind in kinds}
     Length.asked.clear()
-    (joined,) = join([kind(model) for kind in kinds])
+    (joined,) = group_by_forward([kind(model) for kind in kinds])
     scored = ROWS.map(joined, batched=True)
     views = texts(Length.asked)
     assert len(views) == 2
@@ -104,16 +104,16 @@ def test_joined_scorers_measure_each_view_once_for_whoever_wants_it(model, kinds
 
 def test_scorers_are_joined_where_the_first_of_them_stands(model):
     one, other, two = Length(model), Other(model, column="other"), Twice(model)
-    joined, alone = join([one, other, two])
-    assert isinstance(joined, Joined)
+    joined, alone = group_by_forward([one, other, two])
+    assert isinstance(joined, ScorerGroup)
     assert joined.scorers == (one, two)
     assert alone is other
 
 
 def test_a_scorer_alone_stays_as_it_is(model):
     scorer = Length(model)
-    assert join([scorer]) == [scorer]
-    assert join([]) == []
+    assert group_by_forward([scorer]) == [scorer]
+    assert group_by_forward([]) == []
 
 
 def test_only_equal_settings_weights_and_code_share(model, tmp_path):
@@ -132,17 +132,17 @@ def test_only_equal_settings_weights_and_code_share(model, tmp_path):
 
 def test_joined_scorers_hash_alike_before_and_after_a_call(model):
     def make():
-        return Joined([Length(model), Twice(model)])
+        return ScorerGroup([Length(model), Twice(model)])
 
     scorer = make()
     before = Hasher.hash(scorer)
     ROWS.map(scorer, batched=True, load_from_cache_file=False)
     assert Hasher.hash(scorer) == before == Hasher.hash(make())
-    assert Hasher.hash(Joined([Twice(model), Length(model)])) != before
+    assert Hasher.hash(ScorerGroup([Twice(model), Length(model)])) != before
 
 
 def test_the_model_runs_where_its_worker_is(model):
-    scorer = Joined([Length(model), Twice(model)])
+    scorer = ScorerGroup([Length(model), Twice(model)])
     ROWS.map(scorer, batched=True, with_rank=True, load_from_cache_file=False)
     scorer(ROWS.with_format("arrow")[:], 3)
     assert scorer.scorers[0]._rank == 3

@@ -89,7 +89,7 @@ def test_a_scorer_alone_runs_the_views_that_it_needs(tiny, forwards, kind, views
     }
 
 
-def test_rows_without_pictures_are_shown_twice_and_others_three_times(tiny, forwards):
+def test_rows_without_images_are_shown_twice_and_others_three_times(tiny, forwards):
     score(MIXED, make(tiny, *KINDS))
     seen = sum(bool(pictures) for pictures in MIXED["images"])
     assert 0 < seen < len(MIXED)

@@ -5,9 +5,9 @@ import pytest
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.errors import RowError
-from hf_vitselect.scorers.base.views import whole, without_pictures, without_questions
+from hf_vitselect.scorers.base.views import whole, without_images, without_questions
 
-PICTURES = (RowImage(data=b"one"), RowImage(data=b"two"))
+IMAGES = (RowImage(data=b"one"), RowImage(data=b"two"))
 ROW = Conversation(
     (
         Turn("system", ("be brief",)),
@@ -17,7 +17,7 @@ ROW = Conversation(
         Turn("user", ("and?",)),
         Turn("assistant", ("blue",)),
     ),
-    PICTURES,
+    IMAGES,
 )
 
 
@@ -25,22 +25,22 @@ def test_the_whole_row_is_the_row():
     assert whole(ROW) is ROW
 
 
-def test_without_pictures_all_text_stays():
-    row = without_pictures(ROW)
+def test_without_images_all_text_stays():
+    row = without_images(ROW)
     assert row.images == ()
     assert row.turns == (ROW.turns[0], Turn("user", ("left, ", " right?")), *ROW.turns[2:])
     assert row.transcript == ROW.transcript
 
 
-def test_a_row_without_pictures_has_none_to_leave_out():
+def test_a_row_without_images_has_none_to_leave_out():
     with pytest.raises(RowError) as caught:
-        without_pictures(without_pictures(ROW))
+        without_images(without_images(ROW))
     assert caught.value.status == "image_missing"
 
 
 def test_without_questions_only_user_texts_are_gone():
     row = without_questions(ROW)
-    assert row.images == PICTURES
+    assert row.images == IMAGES
     assert row.turns == (
         ROW.turns[0],
         Turn("user", (None, None)),

@@ -1,0 +1,96 @@
+"""The options with which a vision-language model is loaded and run: the same for scorers and commands."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+EndOfTurn = Literal["auto", "template"]
+"""What ends a response, as in `ModelOptions`."""
+
+
+@dataclass(kw_only=True, eq=False)  # a scorer inherits its options, and equals only itself
+class ModelOptions:
+    """How a model is loaded and run. Every field's metadata holds its help text for the command line.
+
+    Args:
+        revision: a commit, branch or tag on the Hub.
+        dtype: a torch dtype's name; `auto` is the checkpoint's. In half precision a row's mean loss varies by
+            about 1e-3 with the other rows of its batch.
+        max_length: rows with more tokens are `too_long`; the model's own context if None.
+        end_of_turn: `auto` supervises the template's end-of-turn token and, after a response that the
+            template does not close, inserts the tokenizer's EOS, as training does; `template` leaves the
+            prompt as the template writes it.
+        trust_remote_code: as in `transformers`.
+        processor: used in place of the model's own `AutoProcessor`: a processor, or its Hub id or folder.
+            An adapter saved without a processor takes its base model's.
+        batch_size: rows per forward; changes no score beyond rounding. On a CPU a forward has at most 2,048
+            tokens, unless a single row has more.
+        batch_tokens: tokens per forward, padding included, in place of `batch_size`. Fills a GPU whatever the
+            rows' lengths.
+        attn_implementation: the attention kernel, as in `transformers`, which chooses one if None. Rows
+            share their image tokens only under `sdpa`.
+        torch_compile: whether to compile the language model's layers with `torch.compile`. Takes some seconds
+            at the first rows, and on a CPU needs a C++ compiler.
+
+    Raises:
+        ValueError: if a size is below 1 or `end_of_turn` is unknown.
+    """
+
+    revision: str | None = field(
+        default=None, metadata={"help": "The model's commit, branch or tag on the Hub."}
+    )
+    dtype: str = field(
+        default="auto", metadata={"help": "A torch dtype, such as bfloat16; auto is the checkpoint's."}
+    )
+    max_length: int | None = field(
+        default=None,
+        metadata={"help": "Rows with more tokens are too_long; the model's context if not set."},
+    )
+    end_of_turn: EndOfTurn = field(
+        default="auto",
+        metadata={
+            "help": "'auto' inserts the tokenizer's EOS after responses that the chat template does not "
+            "close; 'template' leaves the prompt as the template writes it."
+        },
+    )
+    trust_remote_code: bool = field(
+        default=False, metadata={"help": "Whether to run code of the model's repository."}
+    )
+    processor: Any = field(
+        default=None,
+        metadata={"help": "A processor in place of the model's own, on the Hub or in a folder."},
+    )
+    batch_size: int = field(default=8, metadata={"help": "Rows per forward."})
+    batch_tokens: int | None = field(
+        default=None,
+        metadata={"help": "Tokens per forward, padding included, in place of the batch size."},
+    )
+    attn_implementation: str | None = field(
+        default=None, metadata={"help": "The attention kernel, as in transformers."}
+    )
+    torch_compile: bool = field(default=False, metadata={"help": "Whether to compile the model's layers."})
+
+    def __post_init__(self) -> None:
+        refuse_end_of_turn(self.end_of_turn)
+        for name in ("batch_size", "batch_tokens", "max_length"):
+            size = getattr(self, name)
+            if size is not None and size < 1:
+                raise ValueError(f"{name}: expected 1 or more, got {size}")
+        self.dtype = str(self.dtype).removeprefix("torch.")
+        if isinstance(self.processor, os.PathLike):
+            self.processor = str(self.processor)
+        elif self.processor is not None and not isinstance(self.processor, str):
+            from hf_vitselect.models.encoding import SavedProcessor
+
+            if not isinstance(self.processor, SavedProcessor):
+                self.processor = SavedProcessor.of(self.processor)
+
+
+def refuse_end_of_turn(end_of_turn: str) -> None:
+    """Refuses an unknown way to end a response.
+
+    Raises:
+        ValueError: naming the choices.
+    """
+    if end_of_turn not in get_args(EndOfTurn):
+        raise ValueError(f"end_of_turn: expected one of {list(get_args(EndOfTurn))}, got {end_of_turn!r}")
