@@ -6,7 +6,7 @@ import torch
 from datasets import Dataset
 from pools import assistant, png, pool, user
 
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.rows import read_table, undecoded
 from hf_vitselect.models.options import ModelOptions
 from hf_vitselect.models.vlm import VLM
 

@@ -3,7 +3,7 @@
 from pools import png
 
 from hf_vitselect.data.conversation import Turn
-from hf_vitselect.data.layouts import read_mapping, read_table, undecoded
+from hf_vitselect.data.rows import read_mapping, read_table, undecoded
 
 CELL = {"bytes": png(), "path": None}
 

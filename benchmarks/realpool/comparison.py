@@ -10,8 +10,14 @@ from datasets import Dataset, concatenate_datasets, load_from_disk
 
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.demo.stages import small_training
-from hf_vitselect.evaluation.compare import Comparison, Method, compare
-from hf_vitselect.evaluation.held_out import ExactMatch, LogLikelihood, MultipleChoice
+from hf_vitselect.evaluation import (
+    Comparison,
+    ExactMatch,
+    LogLikelihood,
+    Method,
+    MultipleChoice,
+    compare,
+)
 from hf_vitselect.rules import NeighborPenalty, Rule, TopScore
 from hf_vitselect.scorers import EL2NScorer
 from hf_vitselect.scoring.score import score

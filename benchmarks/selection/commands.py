@@ -16,7 +16,8 @@ from selection.features import clip_like, difficulties
 from selection.measure import Measured, load, measured, peak_growth, table
 from selection.reference import contract_cosines, loop, paper_cosines
 
-from hf_vitselect.rules import NeighborPenalty, neighbor_penalty, neighbors
+from hf_vitselect.rules import NeighborPenalty, neighbor_penalty
+from hf_vitselect.rules.neighbors import remaining as neighbors
 from hf_vitselect.rules.neighbors.products import native_type
 
 MIB = 2**20
@@ -125,7 +126,7 @@ def memory(args: argparse.Namespace) -> None:
         room = 0 if held == "again" else 2**50
         parameters = {"approximate": True} if precision == "approximate" else {"precision": precision}
         with (
-            patch("hf_vitselect.rules.neighbors.products._room", lambda device: room),
+            patch("hf_vitselect.rules.neighbors.products._max_unit_bytes", lambda device: room),
             peak_growth() as growth,
         ):
             pick(difficulties(len(features)), features, args.picks, **parameters)
@@ -178,7 +179,7 @@ def _approximate(size: int, args: argparse.Namespace) -> dict[str, str]:
     few, part = 100, min(budget, args.part)
     start, more = timed(few, "float32"), timed(part, "float32")
     float32 = start.cpu + (more.cpu - start.cpu) / (part - few) * (budget - few)
-    notes = NeighborPenalty(approximate=True).notes(scores, features, budget, np.random.default_rng(0), {})
+    notes = NeighborPenalty(approximate=True).notes(scores, features, budget, np.random.default_rng(0))
     native = str(native_type("cpu")).removeprefix("torch.")
     return {
         "rows": f"{size}",
@@ -293,7 +294,7 @@ def overhead(args: argparse.Namespace) -> None:
         def remove(self, rows) -> None:
             pass
 
-        def sharpen(self) -> bool:
+        def refine(self) -> bool:
             return False
 
     def pops() -> None:

@@ -24,8 +24,9 @@ from hf_vitselect.data.pools import SplitError, open_pool
 from hf_vitselect.errors import UsageError
 from hf_vitselect.evaluation.by_name import find_evaluation
 from hf_vitselect.evaluation.checks import refuse_unable
-from hf_vitselect.evaluation.compare import Method, compare, parse_method
+from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.evaluation.held_out import Evaluation
+from hf_vitselect.evaluation.methods import Method, parse_method
 from hf_vitselect.evaluation.trials import Setup
 from hf_vitselect.selection.selection import Selection, refuse_missing_columns
 
@@ -86,7 +87,7 @@ class Compare(TrainingCommand):
             RowError: if a held-out row cannot be evaluated.
             ValueError: if an evaluation does not exist.
         """
-        setup = Setup.of(
+        setup = Setup(
             str(self.model.model_name_or_path),
             with_model_options(self.model, self.training),
             get_peft_config(self.model),

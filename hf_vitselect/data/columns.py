@@ -1,4 +1,4 @@
-"""Score and embedding columns as arrays, which of their rows can be picked, and names that are ours."""
+"""Score and embedding columns as arrays, the status of their rows, and the reserved column names."""
 
 import difflib
 import re
@@ -24,21 +24,21 @@ RESERVED = (
     "dropped_reason",
     "answer_characters",
 )
-"""Columns of `Selection.scores` that no scorer adds: a pool's own would be replaced, or taken for them."""
+"""Columns of `Selection.scores` that no scorer adds. A pool may have none of its own."""
 
 LENGTHS = "response_tokens"
-"""The lengths that `NecessityScorer` adds; integers of this name are read as such, whoever counted them."""
+"""The column of response lengths in tokens that `NecessityScorer` adds. A pool's own must hold integers."""
 
 _STATUSES = frozenset(get_args(RowStatus))
 _BATCH_ROWS = 512
-_IN_MEMORY = 2**26  # bytes of vectors that are kept in memory: 64 MiB
+_IN_MEMORY = 2**26  # bytes of vectors kept in memory: 64 MiB
 
 
 def refuse_reserved(columns: Mapping[str, Any], reserved: Iterable[str] = RESERVED) -> None:
-    """Refuses a pool with columns whose names are ours, before any work is done on it.
+    """Refuses a pool that has columns of reserved names.
 
     Args:
-        columns: the pool's, each with its type, or None where the type is not known.
+        columns: the pool's columns and their features; None for an unknown feature.
         reserved: the names.
 
     Raises:
@@ -51,41 +51,41 @@ def refuse_reserved(columns: Mapping[str, Any], reserved: Iterable[str] = RESERV
     if taken:
         renames = {name: _free_name(name, columns) for name in taken}
         raise ColumnError(
-            f"expected a pool without columns of our own names, got {taken}; "
+            f"expected a pool without columns of reserved names, got {taken}; "
             f"rename yours with dataset.rename_columns({renames})"
         )
 
 
 def refuse_missing(names: Iterable[str], columns: Iterable[str], use: str, advice: str = "add it") -> None:
-    """Refuses columns that are not there.
+    """Refuses missing columns.
 
     Args:
-        names: that are wanted.
-        columns: that are there.
+        names: the wanted columns.
+        columns: the existing columns.
         use: how the message begins, such as `expected a column`.
-        advice: what to do where no name is near.
+        advice: what to do if no existing name is similar.
 
     Raises:
-        ColumnError: with the nearest names that are there.
+        ColumnError: with the most similar names.
     """
     columns = list(columns)
     for name in names:
         if name not in columns:
             near = difflib.get_close_matches(str(name), columns, n=2)
             advice = f"did you mean {' or '.join(map(repr, near))}?" if near else advice
-            raise ColumnError(f"{use} {name!r}; there are {columns}; {advice}")
+            raise ColumnError(f"{use} {name!r}, got {columns}; {advice}")
 
 
 def read_column(dataset: Dataset, name: str) -> pa.ChunkedArray:
-    """A column as it lies in Arrow."""
+    """A column in Arrow."""
     return dataset.select_columns([name]).with_format("arrow")[:].column(0)
 
 
 def read_values(dataset: Dataset, column: str) -> NDArray[Any]:
-    """A column of single values: numbers as they are, nulls as NaN; others as objects, nulls as None.
+    """A column of single values, shape (rows,): numbers, NaN for null; others as objects, None for null.
 
     Raises:
-        ColumnError: if the column holds lists, pictures or other structures.
+        ColumnError: if the column holds lists, images or other structures.
     """
     kind = dataset.features[column]
     if not isinstance(kind, (Value, ClassLabel)):
@@ -105,16 +105,16 @@ def read_scores(dataset: Dataset, column: str) -> tuple[NDArray[np.float64], NDA
     """A numeric column.
 
     Returns:
-        The scores, float64 of shape (rows,), 0 where null; and each row's status, `ok` or why it
-        cannot be picked: what the column's status column says, `bad_row` for a null, `non_finite`.
+        The scores, float64 of shape (rows,), 0 for null; and each row's status: the one in the column's
+        status column, `bad_row` for a null, `non_finite`, or `ok`.
 
     Raises:
-        ColumnError: if the column is not numeric, or nobody knows whose its status column is.
+        ColumnError: if the column is not numeric, or its status column is ambiguous.
     """
     kind = dataset.features[column]
     if not is_numeric(kind):
         raise ColumnError(
-            f"expected numbers in {column!r}, got {kind}; give a numeric column as by=, or cast this one "
+            f"expected numbers in {column!r}, got {kind}; pass a numeric column as by=, or cast this one "
             f"with dataset.cast_column({column!r}, Value('float64'))"
         )
     array = read_column(dataset, column)
@@ -126,24 +126,24 @@ def read_scores(dataset: Dataset, column: str) -> tuple[NDArray[np.float64], NDA
 def read_features(dataset: Dataset, column: str) -> tuple[NDArray[np.float32], NDArray[np.object_]]:
     """A column of vectors.
 
-    Vectors of more than 64 MiB are not copied into memory: they are a view where the column lies in one piece
-    without nulls, and else a memory-mapped temporary file (in `tempfile.gettempdir()`, which `TMPDIR` sets),
-    gone with the array. Both are read-only.
+    Vectors of more than 64 MiB are not copied into memory. The result is then read-only: a view of the
+    column if it is contiguous and without nulls, otherwise a memory-mapped temporary file in
+    `tempfile.gettempdir()` (set by `TMPDIR`), which disappears with the array.
 
     Returns:
-        The vectors, float32 of shape (rows, dimensions), zeros where there is none; and each row's status, as
-        in `read_scores`. An empty vector is `bad_row`, and so is one of another length than most have.
+        The vectors, float32 of shape (rows, dimensions), zeros if missing; and each row's status, as in
+        `read_scores`. An empty vector, or one of another length than most, is `bad_row`.
 
     Raises:
-        ColumnError: if the column holds no vectors, no length is that of more than half of them, or nobody
-            knows whose its status column is.
-        OSError: if the temporary file finds no room.
+        ColumnError: if the column does not hold vectors, no length is that of more than half of them, or
+            its status column is ambiguous.
+        OSError: if the disk is too full for the temporary file.
     """
     kind = dataset.features[column]
     if not (isinstance(kind, (List, LargeList, Sequence)) and is_numeric(kind.feature)):
         raise ColumnError(
-            f"expected vectors in {column!r}, one a row, got {kind}; "
-            "give an embedding column as over=, List(Value('float32')) say"
+            f"expected vectors in {column!r}, one per row, got {kind}; "
+            "pass an embedding column as over=, such as one of List(Value('float32'))"
         )
     lengths = np.zeros(len(dataset), dtype=np.int64)
     for start, batch in _batches(dataset, column):
@@ -162,10 +162,10 @@ def read_features(dataset: Dataset, column: str) -> tuple[NDArray[np.float32], N
 
 
 def read_statuses(dataset: Dataset, column: str) -> NDArray[np.object_] | None:
-    """What the status column of a column says, `bad_row` for a null; None if it has none.
+    """The statuses in a column's status column, `bad_row` for a null; None if it has no such column.
 
-    A scorer's status column says nothing but statuses. One that says none of them is the user's own: it is
-    left alone, with a warning.
+    A scorer's status column holds only statuses. One that holds none is the user's own: it is ignored,
+    with a warning.
 
     Raises:
         ColumnError: if some of its values are statuses and others are not.
@@ -176,15 +176,15 @@ def read_statuses(dataset: Dataset, column: str) -> NDArray[np.object_] | None:
     found = _distinct_texts(dataset, name)
     if not found & _STATUSES:
         warnings.warn(
-            f"{name!r} holds no status of a scorer, so it is not taken for the status of {column!r}: "
-            "no row is left out because of it",
+            f"{name!r} holds no status of a scorer, so it is ignored: "
+            f"no row of {column!r} is dropped because of it",
             stacklevel=2,
         )
         return None
     if odd := sorted(found - _STATUSES):
         raise ColumnError(
-            f"expected statuses of {column!r} in {name!r} or none at all, got {odd[0]!r} beside "
-            f"{min(found & _STATUSES)!r}; rename the column, if it is yours, with "
+            f"expected only statuses of {column!r} in {name!r}, or none, got both {odd[0]!r} and "
+            f"{min(found & _STATUSES)!r}; if the column is yours, rename it with "
             f"dataset.rename_column({name!r}, {_free_name(name, dataset.column_names)!r})"
         )
     texts = pc.cast(read_column(dataset, name), pa.large_string())
@@ -198,11 +198,11 @@ def holds_statuses(dataset: Dataset, name: str) -> bool:
 
 
 def keep_rows(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Some rows of an array, held as `read_features` holds them; the array itself if they are all its rows.
+    """Some rows of an array, stored as `read_features` stores them; the array itself if all are kept.
 
     Args:
         features: float32 of shape (rows, dimensions).
-        rows: int64 of shape (kept,), distinct, rising.
+        rows: int64 of shape (kept,), distinct, ascending.
     """
     if len(rows) == len(features):
         return features
@@ -211,7 +211,7 @@ def keep_rows(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray
 
 
 def _batches(dataset: Dataset, column: str) -> Iterator[tuple[int, pa.Array]]:
-    """Pieces of a column as they lie in Arrow, each with its first row."""
+    """Batches of a column in Arrow, each with the number of its first row."""
     vectors = dataset.select_columns([column]).with_format("arrow")
     for start in range(0, len(dataset), _BATCH_ROWS):
         yield start, vectors[start : start + _BATCH_ROWS].column(0).combine_chunks()
@@ -224,34 +224,34 @@ def _most_frequent_length(lengths: NDArray[np.int64], column: str) -> int:
         return 0
     if 2 * counts.max() <= counts.sum():
         raise ColumnError(
-            f"expected vectors of one length in {column!r}, got lengths {values[:5].tolist()}, none of them "
-            "that of more than half; embed the rows again with one model"
+            f"expected vectors of one length in {column!r}, got lengths {values[:5].tolist()}, none of "
+            "more than half of the rows; embed the rows again with one model"
         )
     most = int(values[counts.argmax()])
     if others := int(counts.sum() - counts.max()):
         warnings.warn(
-            f"{others} of {len(lengths)} vectors in {column!r} have another length than {most}, "
-            f"{int(values[values != most][0])} for one: these rows count as bad_row",
+            f"{others} of {len(lengths)} vectors in {column!r} have another length than {most}, such as "
+            f"{int(values[values != most][0])}: these rows count as bad_row",
             stacklevel=3,
         )
     return most
 
 
 def _vectors(batch: pa.Array, dimensions: int) -> NDArray[np.float32]:
-    """The vectors of this length; zeros in place of others."""
+    """The vectors of this length; zeros in place of all others."""
     vectors = np.zeros((len(batch), dimensions), dtype=np.float32)
     fits = pc.fill_null(pc.equal(pc.list_value_length(batch), dimensions), False)
     flat = pc.list_flatten(batch.filter(fits))
     if flat.type != pa.float32():
         flat = pc.cast(flat, pa.float64(), safe=False)
     values = flat.to_numpy(zero_copy_only=False).reshape(pc.sum(fits).as_py() or 0, dimensions)
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite: its row's status
+    with np.errstate(over="ignore"):  # too large for float32: infinite, hence `non_finite`
         vectors[fits.to_numpy(zero_copy_only=False)] = values
     return vectors
 
 
 def _view(dataset: Dataset, column: str, dimensions: int) -> NDArray[np.float32] | None:
-    """The column itself, if it lies in one piece of float32 in the data set's own order."""
+    """The column itself, if it is one chunk of float32 in the dataset's own order."""
     pieces = dataset.data.column(column)
     if dataset._indices is not None or pieces.num_chunks != 1 or pieces.type.value_type != pa.float32():
         return None
@@ -264,7 +264,7 @@ def _view(dataset: Dataset, column: str, dimensions: int) -> NDArray[np.float32]
 def _gather(batches: Iterable[NDArray[np.float32]], rows: int, dimensions: int) -> NDArray[np.float32]:
     if rows * dimensions * 4 <= _IN_MEMORY:
         return np.concatenate([np.zeros((0, dimensions), dtype=np.float32), *batches])
-    # Written, not mapped for writing: a full disk is then an error, not a crash.
+    # Written, not mapped for writing, so that a full disk is an error and not a crash.
     with tempfile.TemporaryFile() as file:
         for batch in batches:
             file.write(np.ascontiguousarray(batch).data)
@@ -273,12 +273,12 @@ def _gather(batches: Iterable[NDArray[np.float32]], rows: int, dimensions: int) 
 
 
 def is_numeric(kind: Any) -> bool:
-    """Whether a column of this type holds one number a row; truth values are 0 and 1."""
+    """Whether a column of this type holds one number per row; booleans are 0 and 1."""
     return isinstance(kind, Value) and re.match(r"u?int|float|bool|decimal", kind.dtype) is not None
 
 
 def _distinct_texts(dataset: Dataset, name: str) -> frozenset[str]:
-    """The different values of a column of texts without null; none of a column of another type."""
+    """The distinct values of a column of texts, without null; empty for a column of another type."""
     kind = dataset.features[name]
     if not (isinstance(kind, Value) and "string" in kind.dtype):
         return frozenset()

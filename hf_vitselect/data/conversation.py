@@ -1,4 +1,8 @@
-"""A row of any layout, once it is read: turns of text with slots where the images stand, and the images."""
+"""What a row says: turns of text with slots for images, and the images.
+
+Three words that are used throughout: an *answer* is the text of an assistant turn; a *response* is what
+training supervises, an answer and the end-of-turn token after it; a *completion* is a column.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +16,7 @@ class Turn:
 
     Attributes:
         role: `system`, `user`, `assistant` or `tool`.
-        parts: texts in order; `None` is a slot for the next picture of the conversation.
+        parts: texts in order; `None` is a slot for the conversation's next image.
     """
 
     role: str
@@ -20,18 +24,18 @@ class Turn:
 
     @property
     def text(self) -> str:
-        """The turn's texts joined, without its pictures."""
+        """The turn's texts joined, without its images."""
         return "".join(part for part in self.parts if part is not None)
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """A row of any layout, read.
+    """A row of any layout.
 
     Attributes:
         turns: the messages in order.
         images: one for each slot, in order.
-        tools: the JSON of the tools that the template is to describe, a list.
+        tools: a JSON list of the tools for the chat template to describe.
     """
 
     turns: tuple[Turn, ...]
@@ -40,10 +44,10 @@ class Conversation:
 
     @property
     def transcript(self) -> str:
-        """The whole conversation as `USER: ... ASSISTANT: ...`, without its pictures."""
+        """The whole conversation as `USER: ... ASSISTANT: ...`, without its images."""
         tools = f"TOOLS: {self.tools} " if self.tools else ""
         return tools + " ".join(f"{turn.role.upper()}: {turn.text.strip()}" for turn in self.turns)
 
     def under(self, roots: Sequence[str] | None) -> "Conversation":
-        """The same row, whose pictures may lie in the files of these folders only, or of any if None."""
+        """The same row, with its image files restricted to these folders; None allows any."""
         return replace(self, images=tuple(replace(image, roots=roots) for image in self.images))

@@ -1,4 +1,4 @@
-"""Where a pool comes from, and which scorers its columns: kept in a data set's description."""
+"""Where a pool comes from and what scored it: a record in its description; paths without folders."""
 
 import json
 import re
@@ -10,20 +10,15 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 
 _QUOTED_FOLDERS = re.compile(r"""(?<=['"])(?:file://)?(?:[A-Za-z]:)?[\\/~][^'"]*[\\/](?=[^'"\\/]*['"])""")
-
-
 _FOLDERS = re.compile(r"""(?<![\w:/.\\])(?:file://|~|[A-Za-z]:)?[\\/]{1,2}(?:[^\s\\/'":,;<>|*?`]+[\\/])+""")
-
-
 _RECORD = "hf_vitselect: "
 
 
 def pool_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
-    """Where a pool comes from, as far as `datasets` tells.
+    """Where a pool comes from, as far as `datasets` knows.
 
     Returns:
-        `repo_id` and `commit` on the Hub, `name`, `config`, `split` and `license`; None for
-        what is not known.
+        `repo_id` and `commit` on the Hub, `name`, `config`, `split` and `license`; None if unknown.
     """
     info = dataset.info
     repo_id, commit = _repository(dataset) or (None, None)
@@ -38,7 +33,7 @@ def pool_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
 
 
 def read_record(dataset: Dataset | IterableDataset) -> dict[str, Any]:
-    """What this package has written into a data set's description, which survives maps and saving."""
+    """This package's record in a dataset's description, which survives mapping and saving."""
     for line in (dataset.info.description or "").splitlines():
         if line.startswith(_RECORD):
             record: dict[str, Any] = json.loads(line.removeprefix(_RECORD))
@@ -47,26 +42,26 @@ def read_record(dataset: Dataset | IterableDataset) -> dict[str, Any]:
 
 
 def with_record(description: str | None, record: Mapping[str, Any]) -> str:
-    """A description with what `read_record` reads, in place of an older record."""
+    """A description with this record, in place of an older one."""
     kept = [line for line in (description or "").splitlines() if not line.startswith(_RECORD)]
     return "\n".join([*kept, _RECORD + json.dumps(record)])
 
 
 def recorded_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
-    """Where this pool came from when `score` saw it first, or comes from now."""
+    """Where this pool came from when it was first scored; if it was not, where it comes from now."""
     source: dict[str, Any] = read_record(dataset).get("source") or pool_source(dataset)
     return source
 
 
 def _repository(dataset: Dataset | IterableDataset) -> tuple[str, str] | None:
-    """The repository on the Hub and the commit that rows of this data set, or some of them, come from."""
-    # The cache's folders: [owner___]name/config/version/commit.
+    """The Hub repository and commit of at least some of the rows."""
+    # Cache folders are [owner___]name/config/version/commit.
     name = re.escape(str(dataset.info.dataset_name))
     pattern = rf".*/(?:(\w[\w.-]*)___)?({name})/[^/]+/[^/]+/([0-9a-f]{{40}})/[^/]+"
     for file in getattr(dataset, "cache_files", None) or ():
         if found := re.fullmatch(pattern, file["filename"]):
             return "/".join(part for part in found.groups()[:2] if part), found[3]
-    # A stream has no files of its own: the addresses stand in what it was made from.
+    # A stream has no files of its own. Its steps hold the addresses.
     steps = [getattr(dataset, "_ex_iterable", None)]
     while steps:
         step = steps.pop()
@@ -78,12 +73,12 @@ def _repository(dataset: Dataset | IterableDataset) -> tuple[str, str] | None:
 
 
 def without_folders(text: str) -> str:
-    """A text that names files of this machine, of any system, by their last names only."""
+    """A text with every path, of any system, cut to its last part."""
     return _FOLDERS.sub("", _QUOTED_FOLDERS.sub("", text))
 
 
 def folder_name(path: str) -> str:
-    """The last part of a path of any system."""
+    """The last part of a path, of any system."""
     return PureWindowsPath(path).name or "a local folder"
 
 
@@ -93,6 +88,6 @@ def versions(*packages: str) -> dict[str, Any]:
 
 
 def recorded_scorers(dataset: Dataset | IterableDataset) -> list[dict[str, Any]]:
-    """The recipes of the scorers that `score` has attached to this pool, in order."""
+    """The recipes of the scorers that have scored this pool, in order."""
     scorers: list[dict[str, Any]] = read_record(dataset).get("scorers", [])
     return scorers

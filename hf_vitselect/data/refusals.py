@@ -1,4 +1,4 @@
-"""Why rows were refused: the reason of one row, and what is said of many."""
+"""Why rows were refused: one row's reason, and counts, errors and warnings about many."""
 
 import warnings
 from collections import Counter
@@ -18,7 +18,7 @@ LONGEST_REASON = 200
 
 
 def reason_of(error: RowError) -> str:
-    """A row's reason as a column holds it: one short line that is the same on every machine."""
+    """A row's reason as its column holds it: one short line, the same on every machine."""
     text = without_folders(" ".join(error.message.split()))
     if len(text) > LONGEST_REASON:
         text = f"{text[: LONGEST_REASON - 1]}…"
@@ -28,12 +28,12 @@ def reason_of(error: RowError) -> str:
 def read_reasons(
     dataset: Dataset, columns: Collection[str], statuses: NDArray[np.object_]
 ) -> NDArray[np.object_]:
-    """Why rows cannot be used, in words: what the reason column of a column of the same status says.
+    """Why rows cannot be used, from the reason columns of the scorers.
 
     Args:
-        dataset: with the columns.
-        columns: that were read; the first that explains a row counts.
-        statuses: of shape (rows,), as they were read or merged from several.
+        dataset: the scored pool.
+        columns: the score columns; the first with a row's status explains it.
+        statuses: shape (rows,), possibly merged from several columns.
 
     Returns:
         Texts of shape (rows,), None where the status is `ok`.
@@ -53,12 +53,12 @@ def read_reasons(
 
 @dataclass(frozen=True)
 class Refusals:
-    """What became of rows.
+    """How many rows were refused, and why.
 
     Attributes:
-        rows: how many there were.
+        rows: the number of rows, refused or not.
         counts: refused rows by status, the most frequent first.
-        reasons: the first reason of each status.
+        reasons: the first reason for each status.
     """
 
     rows: int
@@ -67,7 +67,7 @@ class Refusals:
 
     @classmethod
     def of(cls, outcomes: Iterable[tuple[str, str | None]]) -> "Refusals":
-        """From the status and the reason of every row."""
+        """Counts the statuses and reasons of all rows."""
         counts: Counter[str] = Counter()
         reasons: dict[str, str] = {}
         for status, reason in outcomes:
@@ -80,20 +80,20 @@ class Refusals:
 
     @classmethod
     def read(cls, dataset: Dataset, column: str) -> "Refusals":
-        """From a scorer's columns."""
+        """Counts those in a scorer's columns."""
         names = [f"{column}_status", f"{column}_reason"]
         statuses, reasons = (read_column(dataset, name).to_pylist() for name in names)
         return cls.of(zip(statuses, reasons, strict=True))
 
     @classmethod
     def of_errors(cls, rows: int, errors: Iterable[RowError]) -> "Refusals":
-        """From the number of rows and the errors of those that were refused."""
+        """Counts the errors of the refused among some rows."""
         found = cls.of((error.status, reason_of(error)) for error in errors)
         return cls(rows, found.counts, found.reasons)
 
     @property
     def refused(self) -> int:
-        """How many rows were refused."""
+        """The number of refused rows."""
         return sum(self.counts.values())
 
     def __str__(self) -> str:
@@ -104,27 +104,23 @@ class Refusals:
 
 
 def refuse_if_none_left(refusals: Refusals, what: str, advice: str, scored: Any = None) -> None:
-    """Refuses rows of which none is left.
+    """Raises an error if every row was refused.
 
     Args:
         refusals: of all rows.
-        what: could not be done with them, such as `cannot be scored`.
+        what: what could not be done with them, such as `cannot be scored`.
         advice: what the user can do.
-        scored: of the error, if rows were scored: the pool.
+        scored: the scored pool, for the error.
 
     Raises:
-        AllRefusedError: if not one row is left.
+        AllRefusedError: if no row is left.
     """
     if refusals.refused == refusals.rows:
         raise AllRefusedError(f"all {refusals.rows:,} rows {what}: {refusals}\n{advice}", scored)
 
 
 def warn_if_most_are_refused(refusals: Refusals, what: str, advice: str) -> None:
-    """Says so where more than half of the rows have been refused.
-
-    Args:
-        refusals, what, advice: as in `refuse_if_none_left`.
-    """
+    """Warns if more than half of the rows were refused; arguments as in `refuse_if_none_left`."""
     if 2 * refusals.refused > refusals.rows:
         share = f"{refusals.refused / refusals.rows:.0%}"
         warnings.warn(

@@ -11,17 +11,18 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.layouts import Layout, find_layout, undecoded
+from hf_vitselect.data.dataset_layout import Layout, find_layout
+from hf_vitselect.data.images import read_image
+from hf_vitselect.data.rows import undecoded
 from hf_vitselect.data.stored import plain_rows
-from hf_vitselect.data.turns import read_image
 from hf_vitselect.errors import RowError
 
 
 def row_ids(dataset: Any) -> list[str]:
-    """An id for every row that does not depend on the row order, other columns or the machine.
+    """An id for every row.
 
     Returns:
-        For each row the sha256 of its turns and of each picture's encoded bytes (64 hex digits),
+        For each row the sha256 of its turns and of each image's encoded bytes (64 hex digits),
         a dash, and the number of rows before it with the same content.
     """
     seen: Counter[str] = Counter()
@@ -34,31 +35,31 @@ def row_ids(dataset: Any) -> list[str]:
 
 
 def row_contents(dataset: Any) -> Iterator[str]:
-    """What every row's id begins with, the hash of its content; of a stream too."""
+    """The first part of every row's id, the hash of its content; also for a stream."""
     layout = None
     for table in undecoded(dataset):
         layout = layout or find_layout(table.column_names)
         for row in plain_rows(table):
             try:
                 yield content_hash(layout.read(row))
-            except RowError:  # It may have no turns to hash, but must have an id all the same.
+            except RowError:  # Without turns to hash, it still needs an id.
                 yield _cells_hash(layout, row)
 
 
 def content_hash(row: Conversation) -> str:
-    """sha256 over the canonical JSON of the turns and the sha256 of each picture's encoded bytes."""
+    """sha256 of the canonical JSON of the turns and the sha256 of each image's encoded bytes."""
     turns = [[turn.role, list(turn.parts)] for turn in row.turns]
-    return _digest([turns, [p.digest() for p in row.images], *([row.tools] if row.tools else [])])
+    return _digest([turns, [image.digest() for image in row.images], *([row.tools] if row.tools else [])])
 
 
 def _cells_hash(layout: Layout, row: Mapping[str, Any]) -> str:
-    """Of a row that cannot be read: its cells as they are, but every image by its bytes, wherever it lies."""
+    """Hash of a row that cannot be read: its cells as they are, but images by their bytes."""
     cells = {name: cell for name, cell in row.items() if name not in layout.image_columns}
     try:
-        pictures = [read_image(cell).digest() for cell in layout.image_cells(row)]
+        images = [read_image(cell).digest() for cell in layout.image_cells(row)]
     except (RowError, TypeError, ValueError):
-        pictures = [repr(row[name]) for name in layout.image_columns]
-    return _digest([cells, pictures])
+        images = [repr(row[name]) for name in layout.image_columns]
+    return _digest([cells, images])
 
 
 def _digest(value: Any) -> str:
@@ -67,20 +68,21 @@ def _digest(value: Any) -> str:
 
 
 def pool_digest(ids: Sequence[str]) -> str:
-    """sha256 over a pool's row ids in order: the same pool on any machine, whatever its other columns."""
+    """sha256 of a pool's row ids in order: the same on any machine, whatever the other columns."""
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
 def column_digest(dataset: Dataset, name: str) -> str:
-    """sha256 over a column's values in order."""
+    """sha256 of a column's values in order."""
     return tables_digest(dataset.select_columns([name]).with_format("arrow").iter(1000))
 
 
 def tables_digest(tables: Iterable[pa.Table]) -> str:
+    """sha256 of the columns of some tables in order."""
     digest = hashlib.sha256()
     for table in tables:
         for name, column in zip(table.column_names, table.columns, strict=True):
-            # Taken anew, equal values have equal bytes, wherever in a larger buffer they lay.
+            # `take` copies: equal values then have equal bytes, wherever they lay in a larger buffer.
             values = column.combine_chunks().take(pa.array(range(len(table))))
             digest.update(pa.RecordBatch.from_arrays([values], [name]).serialize())
     return digest.hexdigest()

@@ -1,7 +1,7 @@
-"""From the form in which a cell is stored to plain values: records, lists, texts, numbers, bytes.
+"""Plain values of cells, whatever their stored form: records, lists, texts, numbers, bytes.
 
-`datasets` stores what has no Arrow type of its own as JSON text (`Json`), its old versions stored lists of
-records as records of lists, and CSV holds every structure as text. Nothing here knows what a conversation is.
+`datasets` stores values without an Arrow type as JSON text (`Json`), its old versions stored lists of records
+as records of lists, and CSV stores every structure as text. Nothing here knows what a conversation is.
 """
 
 import ast
@@ -16,24 +16,24 @@ import pyarrow as pa
 from datasets import Audio, Dataset, Features, Image, IterableDataset, Json, LargeList, List, Value, Video
 
 UNSTORED = "__hf_vitselect_unstored"
-"""The column of `encode_batch` that says why a row could not be stored as it is."""
+"""The column in which `encode_batch` says why a row could not be stored as it is."""
 
 
 def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows of an Arrow table as plain values, texts out of their `Json`, images as they are stored."""
+    """The rows of an Arrow table as plain values: `Json` decoded, images not."""
     rows: list[dict[str, Any]] = table.to_pylist()
     fields = _decoders(table.schema)
     return [row | _decoded_fields(row, fields) for row in rows] if fields else rows
 
 
 def with_plain_rows(dataset: Dataset, **more: Any) -> Dataset:
-    """A data set whose rows are those of `plain_rows`.
+    """A dataset whose rows are those of `plain_rows`.
 
     Args:
         dataset: without a format.
-        **more: what each row has besides.
+        **more: values to add to each row.
     """
-    dataset = dataset.cast(_changed(dataset.features, _undecoded))
+    dataset = dataset.cast(_map_features(dataset.features, _undecoded))
     schema = dataset.features.arrow_schema
     if not more and not _decoders(schema):
         return dataset
@@ -41,7 +41,7 @@ def with_plain_rows(dataset: Dataset, **more: Any) -> Dataset:
 
 
 def from_text(cell: Any) -> Any:
-    """A structure, also where it is stored as text: JSON, or the Python literal that CSV writers leave.
+    """A structure, also if it is stored as text: JSON, or the Python literal that CSV writers leave.
 
     Raises:
         ValueError: if it is any other text.
@@ -51,7 +51,7 @@ def from_text(cell: Any) -> Any:
             cell = json.loads(cell)
         except (ValueError, RecursionError):
             try:
-                # NumPy leaves out the comma between two lines, which no text has inside of it.
+                # NumPy omits the comma between two lines. No text contains a line break here.
                 cell = ast.literal_eval(re.sub(r"\}\s*\n\s*\{", "}, {", cell.strip()))
             except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
                 raise ValueError(f"expected a list or its JSON, got the text {cell[:60]!r}") from error
@@ -59,7 +59,7 @@ def from_text(cell: Any) -> Any:
 
 
 def records(cell: Any) -> Any:
-    """A list of records, also where it is stored as a record of lists (the old `Sequence`) or as text."""
+    """A list of records, also if it is stored as a record of lists (the old `Sequence`) or as text."""
     cell = from_text(cell)
     if is_record_of_lists(cell):
         return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=True)]
@@ -67,15 +67,12 @@ def records(cell: Any) -> Any:
 
 
 def is_record_of_lists(cell: Any) -> bool:
-    """Whether this is how the old `Sequence` stores a list of records."""
+    """Whether this is a list of records as the old `Sequence` stores it."""
     return isinstance(cell, Mapping) and all(_is_list(values) for values in cell.values()) and len(cell) > 0
 
 
 def is_empty(cell: Any) -> bool:
-    """Whether a cell holds nothing, however that is spelled: null, NaN, `""`, `[]`, `[null]`, `{}`.
-
-    A record of nothing but nulls, which Arrow makes of a null, holds nothing either.
-    """
+    """Whether a cell is empty: null, NaN, `""`, `[]`, `[null]`, `{}`, or a record of only nulls."""
     if cell is None:
         return True
     if isinstance(cell, str):
@@ -87,22 +84,27 @@ def is_empty(cell: Any) -> bool:
     return isinstance(cell, float) and cell != cell
 
 
+def short(value: Any) -> str:
+    """A value's `repr` in at most 80 characters, for messages."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def with_features(stream: IterableDataset) -> IterableDataset:
-    """A stream that knows its features, if Arrow tables are what it comes from; else it is as it was."""
+    """A stream that knows its features, if it is made of Arrow tables; otherwise the stream itself."""
     features = stream.features
     if features is None and stream._ex_iterable.iter_arrow is not None:
         _, table = next(iter(stream._ex_iterable.iter_arrow()), (None, None))
         features = None if table is None else Features.from_arrow_schema(table.schema)
-    if features is None or _changed(features, _without_view) == stream.features:
-        return stream
-    return stream.cast(_changed(features, _without_view))
+    plain = None if features is None else _map_features(features, _without_view)
+    return stream if plain is None or plain == stream.features else stream.cast(plain)
 
 
 def encode_batch(batch: Mapping[str, list[Any]], features: Features) -> pa.Table:
     """A stream's batch as `datasets` would store it.
 
-    A cell that cannot be stored, such as text with a lone surrogate, becomes null, and the column `UNSTORED`
-    says why.
+    A cell that cannot be stored, such as text with a lone surrogate, becomes null; the column `UNSTORED` says
+    why.
 
     Args:
         batch: undecoded cells by column.
@@ -139,13 +141,13 @@ def _undecoded(kind: Any) -> Any:
 
 
 def _without_view(kind: Any) -> Any:
-    """Arrow cannot cut, take or write views everywhere yet."""
+    """Replaces views, which Arrow cannot slice, take or write everywhere yet."""
     if isinstance(kind, Value) and kind.dtype in ("string_view", "binary_view"):
         return Value(kind.dtype.removesuffix("_view"))
     return kind
 
 
-def _changed(features: Features, change: Callable[[Any], Any]) -> Features:
+def _map_features(features: Features, change: Callable[[Any], Any]) -> Features:
     def visit(kind: Any) -> Any:
         if isinstance(kind, dict):
             return {name: visit(inner) for name, inner in kind.items()}
@@ -172,7 +174,7 @@ def _decoders(schema: pa.Schema) -> dict[str, Callable[[Any], Any]]:
 
 
 def _decoder(kind: pa.DataType) -> Callable[[Any], Any] | None:
-    """From a value of this type, as `to_pylist` gives it, to the plain one; None where they are the same."""
+    """What turns a value of this type, as `to_pylist` returns it, into a plain one; None if it already is."""
     if isinstance(kind, pa.JsonType):
         return _load_json
     if pa.types.is_map(kind):
@@ -182,8 +184,8 @@ def _decoder(kind: pa.DataType) -> Callable[[Any], Any] | None:
     if pa.types.is_struct(kind):
         fields = {field.name: decode for field in kind if (decode := _decoder(field.type))}
         return (lambda record: record | _decoded_fields(record, fields)) if fields else None
-    of = getattr(kind, "value_type", None)  # Lists of every kind have one.
-    inner = _decoder(of) if isinstance(of, pa.DataType) else None
+    item = getattr(kind, "value_type", None)  # Every kind of list has one.
+    inner = _decoder(item) if isinstance(item, pa.DataType) else None
     return (lambda cells: [None if cell is None else inner(cell) for cell in cells]) if inner else None
 
 
@@ -192,10 +194,10 @@ def _decoded_fields(record: Mapping[str, Any], fields: Mapping[str, Callable[[An
 
 
 def _load_json(text: str) -> str | None:
-    """The text that a `Json` cell holds; of any other value its JSON, which `from_text` reads.
+    """The text that a `Json` cell holds; for any other value its JSON, which `from_text` reads.
 
-    `datasets` stores a text that happens to be JSON, such as `[1, 2]`, without quotes: who reads the cell
-    knows whether it is a list or a text.
+    `datasets` stores a text that happens to be JSON, such as `[1, 2]`, without quotes. Only the caller knows
+    whether it is a list or a text.
     """
     if text[:1] != '"':
         return None if text == "null" else text
@@ -206,5 +208,5 @@ def _load_json(text: str) -> str | None:
 
 
 def _is_list(cell: Any) -> bool:
-    """Whether this is a list, or the array of objects that pandas and NumPy make of one."""
+    """Whether this is a list, or an array of objects, as pandas and NumPy make of one."""
     return isinstance(cell, (list, tuple)) or str(getattr(cell, "dtype", "")) == "object"

@@ -1,25 +1,19 @@
-"""From roles and contents, in all their spellings, to turns, and from placeholders to images."""
+"""Messages as turns: the spellings of roles, the forms of contents, and the parts that are refused."""
 
-import base64
-import binascii
 import json
 import logging
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from hf_vitselect.data.conversation import Turn
-from hf_vitselect.data.images import RowImage, image_error
-from hf_vitselect.data.stored import from_text, is_empty, is_record_of_lists, records
+from hf_vitselect.data.images import from_base64
+from hf_vitselect.data.placeholders import Draft, Slot, split_text
+from hf_vitselect.data.stored import from_text, is_empty, is_record_of_lists, records, short
 from hf_vitselect.errors import RowError
 
 ROLES = {
@@ -34,12 +28,12 @@ UNREAD_KEYS = (
     *("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking", "thought"),
     *("image", "images", "tools", "functions", "system", "parts", "documents"),
 )
-"""Keys of a message that belong to the conversation and are not understood: refused unless they are empty."""
+"""Keys of a message that belong to the conversation but are not understood: refused unless empty."""
 
 MEDIA_KEYS = ("video", "videos", "audio", "audios")
 
 MASK_KEYS = ("weight", "train", "loss")
-"""Keys of a message by which others leave a turn out of the loss. They are not used, and that is said."""
+"""Keys with which other tools leave a turn out of the loss. They are ignored, with a warning."""
 
 _logger = logging.getLogger(__name__)
 
@@ -53,43 +47,16 @@ _UNREAD_PARTS = (
     *("document", "file", "input_file", "refusal"),
 )
 _INLINE_KEYS = ("image", "image_url", "url", "path", "base64", "bytes")
-_OTHER_KEYS = ("type", "text", "index", "id", "detail", "cache_control")
-_PART_KEYS = {*_INLINE_KEYS, *_OTHER_KEYS}
-
-# What the base64 of PNG, JPEG, GIF, WebP begins with; no file is named like that.
-_BASE64 = re.compile(r"(iVBORw0KGgo|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/\s]{40}")
-_PLACEHOLDER = re.compile(r"<\|?image(?:[ _-]?(\d+))?\|?>")
-_MEDIA_PLACEHOLDER = re.compile(r"<\|?(?:video|audio)(?:_pad)?(?:[ _-]?\d+)?\|?>", re.IGNORECASE)
-# An image that is named inside of the text, as Qwen-VL's and MiniCPM's first data do.
-_NAMED = re.compile(r"<(?:img|image)>[^<>\n]*</(?:img|image)>", re.IGNORECASE)
-# Those of other models and tools. They are refused, not read: `<img>` or `[image]` may also be plain text.
-_FOREIGN_PLACEHOLDER = re.compile(
-    r"<\|?/?(image|img|picture|photo)([ _-]?(pad|token|placeholder|here|soft_token|start))?([ _-]?\d+)?"
-    r" ?/?\|?>|<\|?vision_start\|?>|<start_of_image>|\[(image|img|picture)([ _-]?\d+)?\]"
-    r"|\{\{? ?(image|img|picture)([ _-]?\d+)? ?\}?\}|<__media__>",
-    re.IGNORECASE,
-)
+_PART_KEYS = {*_INLINE_KEYS, "type", "text", "index", "id", "detail", "cache_control"}
 
 
-@dataclass(frozen=True)
-class Slot:
-    """Where an image stands.
+def read_messages(cell: Any) -> Iterator[tuple[Any, Any]]:
+    """Role and content of every message in a list, whatever its keys and however the list is stored.
 
-    Attributes:
-        number: which of the row's images, if the placeholder says so.
-        image: the image's cell, if the part itself holds it.
+    Raises:
+        RowError: as `refuse_unread` does.
+        ValueError: if this is not a list of messages.
     """
-
-    number: int | None = None
-    image: Any = None
-
-
-Draft = tuple[str, list[str | Slot]]
-"""A role and the parts of its content."""
-
-
-def read_messages(cell: Any) -> Iterator[tuple[str, Any]]:
-    """Role and content of every message, under whatever keys, of a list of them in whatever form."""
     messages = records(cell)
     if isinstance(messages, Mapping) or not isinstance(messages, Iterable):
         raise ValueError(f"expected a list of messages, got {type(messages).__name__}")
@@ -98,131 +65,63 @@ def read_messages(cell: Any) -> Iterator[tuple[str, Any]]:
         yield _one_of(message, "role", "from"), _one_of(message, "content", "value")
 
 
+def messages_from_text(text: str) -> Any:
+    """The messages whose JSON a text is; None for any other text."""
+    if text.lstrip()[:1] not in ("[", "{") or not ("role" in text or "from" in text):
+        return None
+    try:
+        messages = records(text)
+    except ValueError:
+        return None
+    each = [isinstance(message, Mapping) and {"role", "from"} & message.keys() for message in messages]
+    return messages if isinstance(messages, list) and each and all(each) else None
+
+
 def refuse_unread(message: Any) -> None:
     """Refuses a message with a part that would be left out.
 
     Raises:
         RowError: `media_unsupported` for video and audio.
-        ValueError: if it is no record, or has something under one of `UNREAD_KEYS`.
+        ValueError: if it is not a record, or one of `UNREAD_KEYS` is not empty.
     """
     if not isinstance(message, Mapping):
         raise ValueError(f"expected a message with role and content, got {type(message).__name__}")
-    if message.keys() <= _READ_KEYS:  # as most are
+    if message.keys() <= _READ_KEYS:  # the usual case
         return
     for key in MEDIA_KEYS:
         if not is_empty(message.get(key)):
             raise RowError("media_unsupported", f"a message has {key!r}")
     for key in UNREAD_KEYS:
         if not is_empty(message.get(key)):
-            raise ValueError(f"a message has {key!r}, which is not understood; take it out of the message")
+            raise ValueError(f"a message has {key!r}, which is not understood; remove it from the message")
     for key in MASK_KEYS:
-        if message.get(key) not in (None, 1):  # and so not True either
-            _say_unmasked(key)
+        if message.get(key) not in (None, 1):  # True equals 1.
+            _warn_of_mask(key)
 
 
 @cache
-def _say_unmasked(key: str) -> None:
-    """Says it once in a process."""
+def _warn_of_mask(key: str) -> None:
+    """Warns once per process."""
     _logger.warning(
-        "messages have %r, which is not used: every answer counts, in scores and in training; "
-        "take the turns that should not count out of the rows",
+        "messages have %r, which is ignored: every answer counts, in scoring and in training; "
+        "remove the turns that should not count",
         key,
     )
 
 
 def draft_turns(contents: Iterable[tuple[Any, Any]]) -> list[Draft]:
-    """Turns whose images are not in their places yet.
+    """Turns with slots whose images are not known yet.
 
     Raises:
         RowError: `media_unsupported`.
         ValueError: for a role or a content that is not understood.
     """
     pairs = list(contents)
-    written = _as_written([content for _, content in pairs])
-    return [_draft(role, content) for (role, _), content in zip(pairs, written, strict=True)]
-
-
-def place_images(
-    drafts: Sequence[Draft], cells: Sequence[Any]
-) -> tuple[tuple[Turn, ...], tuple[RowImage, ...]]:
-    """Turns with their images.
-
-    Args:
-        drafts: the turns.
-        cells: the images of the row's own columns, the empty ones among them.
-
-    Returns:
-        The turns, and one image for each slot in them.
-
-    Raises:
-        RowError: `placeholder_mismatch` or `image_missing`; of an open image `image_error`.
-        ValueError: for a cell that is no image.
-    """
-    there = [cell for cell in cells if not is_empty(cell)]
-    if there and not _slots(drafts):
-        drafts = _images_first(drafts, len(there))
-    slots = _slots(drafts)
-    if any(slot.image is not None for slot in slots):
-        there = _inline_images(slots, there)
-    elif len(slots) != len(there):
-        nulls = len(cells) - len(there)
-        counts = f"{len(slots)} placeholder(s), {len(there)} image(s)"
-        if nulls and (not there or len(slots) == len(cells)):
-            raise RowError("image_missing", f"{counts} and {nulls} null(s)")
-        raise RowError("placeholder_mismatch", counts)
-    else:
-        there = [there[i] for i in _order(slots)]
-    turns = tuple(
-        Turn(role, tuple(None if isinstance(part, Slot) else part for part in parts))
-        for role, parts in drafts
-    )
-    return turns, tuple(map(read_image, there))
-
-
-def image_cells(cell: Any) -> list[Any]:
-    """The images of a cell, one or a list in whatever form, the empty ones among them.
-
-    Raises:
-        ValueError: if the cell holds pixels.
-    """
-    if isinstance(cell, str) and cell.lstrip()[:1] in ("[", "{", '"'):
-        with suppress(ValueError):  # A file's name may begin like that.
-            cell = from_text(cell)
-    if is_record_of_lists(cell):
-        cell = records(cell)
-    cells = list(cell) if isinstance(cell, (list, tuple, np.ndarray)) else [cell]
-    if any(isinstance(one, (list, tuple, np.ndarray)) and not is_empty(one) for one in cells):
-        raise ValueError("expected images as they are encoded, got lists inside of the list, as of pixels")
-    return cells
-
-
-def read_image(cell: Any) -> RowImage:
-    """An image from its cell: a path, base64, bytes, a record of bytes and path, or an open image.
-
-    Raises:
-        RowError: `image_error` for an open image that does not load, or a data URI without image.
-        ValueError: for anything else.
-    """
-    if is_empty(cell):
-        return RowImage()
-    if isinstance(cell, str):
-        if cell.startswith("data:") or _BASE64.match(cell):
-            return RowImage(data=_decode(cell))
-        return RowImage(path=cell.removeprefix("file://"))
-    if isinstance(cell, bytes):
-        return RowImage(data=cell)
-    if isinstance(cell, Image.Image):
-        with image_error("an image that does not load"):
-            cell.load()  # Else the threads that ask for it would read its file at the same time.
-        return RowImage(decoded=cell)
-    if isinstance(cell, Mapping) and cell.keys() <= {"bytes", "path"}:
-        data, path = cell.get("bytes"), cell.get("path")
-        if not data and path:  # Without a path no bytes are a broken image, not an absent one.
-            return RowImage(path=path)
-        return RowImage(data=_decode(data) if isinstance(data, str) else data, path=path)
-    if isinstance(cell, Mapping):
-        raise ValueError(f"expected an image's bytes and path, got a record of {sorted(map(str, cell))}")
-    raise ValueError(f"expected an image, got {type(cell).__name__}")
+    unquoted = _unquoted([content for _, content in pairs])
+    return [
+        (known := _known_role(role), list(_parts(known, content)))
+        for (role, _), content in zip(pairs, unquoted, strict=True)
+    ]
 
 
 def read_text(content: Any) -> str:
@@ -235,7 +134,7 @@ def read_text(content: Any) -> str:
         content.encode()
         return content
     if isinstance(content, (bool, np.bool_)):
-        raise ValueError(f"expected text, got the truth value {content}; write it as text")
+        raise ValueError(f"expected text, got the boolean {content}; write it as text")
     if isinstance(content, (Integral, Decimal)):
         return str(content)
     if isinstance(content, (float, np.floating)) and math.isfinite(content):
@@ -245,21 +144,28 @@ def read_text(content: Any) -> str:
 
 
 def _one_of(message: Mapping[str, Any], *keys: str) -> Any:
-    """What stands under the one of these keys that has something."""
-    there = [key for key in keys if key in message]
-    if not there:
+    """The value under whichever of these keys has one."""
+    present = [key for key in keys if key in message]
+    if not present:
         raise ValueError(f"expected a message with {keys[0]!r}, got one with {sorted(map(str, message))}")
-    filled = [key for key in there if message[key] is not None] or there[:1]
+    filled = [key for key in present if message[key] is not None] or present[:1]
     if len(filled) > 1:
         raise ValueError(f"expected one of {list(keys)} in a message, got both")
     return message[filled[0]]
 
 
-def _as_written(contents: Sequence[Any]) -> list[Any]:
+def _known_role(role: Any) -> str:
+    known = _ROLE_OF.get(role.strip().lower()) if isinstance(role, str) else None
+    if known is None:
+        raise ValueError(f"unknown role {role!r}, expected one of {sorted(_ROLE_OF)}")
+    return known
+
+
+def _unquoted(contents: Sequence[Any]) -> list[Any]:
     """Contents as they were before somebody stored them as JSON text.
 
     Raises:
-        ValueError: if each may or may not have been.
+        ValueError: if the quotes may be JSON's or the texts' own.
     """
     parts = [_parts_from_text(content) for content in contents]
     if not any(map(_is_quoted, contents)) or not all(map(_is_json, contents)):
@@ -273,10 +179,10 @@ def _as_written(contents: Sequence[Any]) -> list[Any]:
 
 
 def _parts_from_text(content: Any) -> Any:
-    """The content parts whose JSON this text is; None if it is any other text, or no text."""
+    """The content parts whose JSON this text is; None for any other content."""
     if not isinstance(content, str) or content.lstrip()[:1] not in ("[", "{"):
         return None
-    if "type" not in content and "text" not in content:  # as most JSON
+    if "type" not in content and "text" not in content:  # most JSON answers
         return None
     try:
         parts = from_text(content)
@@ -285,7 +191,7 @@ def _parts_from_text(content: Any) -> Any:
     each = parts if isinstance(parts, list) else [parts]
     if not each or not all(isinstance(part, Mapping) for part in each):
         return None
-    # Answers may be JSON too, of other records.
+    # An answer may be JSON too, of other records.
     return parts if any(map(_is_readable, each)) or all(map(_is_typed, each)) else None
 
 
@@ -311,20 +217,13 @@ def _is_json(content: Any) -> bool:
     return True
 
 
-def _draft(role: Any, content: Any) -> Draft:
-    known = _ROLE_OF.get(role.strip().lower()) if isinstance(role, str) else None
-    if known is None:
-        raise ValueError(f"unknown role {role!r}, expected one of {sorted(_ROLE_OF)}")
-    return known, list(_parts(known, content))
-
-
 def _parts(role: str, content: Any) -> Iterator[str | Slot]:
     if content is None or (isinstance(content, float) and math.isnan(content)):
         return
     if is_record_of_lists(content):
         content = records(content)
     if not isinstance(content, (list, tuple, np.ndarray)):
-        yield from _split(role, read_text(content))
+        yield from split_text(role, read_text(content))
         return
     for part in content:
         stored = _parts_from_text(part)
@@ -333,7 +232,7 @@ def _parts(role: str, content: Any) -> Iterator[str | Slot]:
 
 def _part(role: str, part: Any) -> Iterator[str | Slot]:
     if isinstance(part, str):
-        yield from _split(role, part)
+        yield from split_text(role, read_text(part))
         return
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind in _MEDIA_PARTS:
@@ -341,96 +240,17 @@ def _part(role: str, part: Any) -> Iterator[str | Slot]:
     inline = [key for key in _INLINE_KEYS if kind and key in part and not is_empty(part[key])]
     other = [key for key in part if key not in _PART_KEYS and not is_empty(part[key])] if kind else []
     if kind in _TEXT_PARTS and not inline and not other:
-        yield from _split(role, "" if part["text"] is None else read_text(part["text"]))
+        yield from split_text(role, "" if part["text"] is None else read_text(part["text"]))
     elif kind in _IMAGE_PARTS and len(inline) < 2 and not other and is_empty(part.get("text")):
         number = None if is_empty(part.get("index")) else int(part["index"])
         yield Slot(number, _inline_image(part, inline[0]) if inline else None)
     else:
-        raise ValueError(f"expected a text or an image, got the part {_short(part)}")
+        raise ValueError(f"expected a text or an image, got the part {short(part)}")
 
 
 def _inline_image(part: Mapping[str, Any], key: str) -> Any:
-    """The image that a part itself holds."""
+    """The image that a content part itself holds."""
     image = part[key]
     if isinstance(image, Mapping) and "url" in image:
         image = image["url"]
-    return _decode(image) if key == "base64" else image
-
-
-def _split(role: str, text: str) -> Iterator[str | Slot]:
-    """The text's parts. An answer that spells a placeholder is text; only questions place images."""
-    if role == "assistant":
-        yield read_text(text)
-        return
-    if media := _MEDIA_PLACEHOLDER.search(text):
-        raise RowError("media_unsupported", f"the placeholder {media[0]!r}")
-    if named := _NAMED.search(text):
-        raise RowError(
-            "placeholder_mismatch", f"{named[0]!r} names an image in the text; write <image> alone"
-        )
-    pieces = _PLACEHOLDER.split(read_text(text))
-    last = len(pieces) - 1
-    for i in range(0, len(pieces), 2):
-        if i > 0:
-            yield Slot(int(pieces[i - 1]) if pieces[i - 1] else None)
-        piece = pieces[i].removeprefix("\n" if i > 0 else "").removesuffix("\n" if i < last else "")
-        if piece or last == 0:
-            yield piece
-
-
-def _slots(drafts: Sequence[Draft]) -> list[Slot]:
-    return [part for _, parts in drafts for part in parts if isinstance(part, Slot)]
-
-
-def _images_first(drafts: Sequence[Draft], images: int) -> Sequence[Draft]:
-    """Images without placeholders stand before the first user text.
-
-    Raises:
-        RowError: `placeholder_mismatch` if there is a placeholder, but one of another model or tool.
-    """
-    for role, parts in drafts:
-        for part in parts:
-            if role != "assistant" and (found := _FOREIGN_PLACEHOLDER.search(str(part))):
-                raise RowError(
-                    "placeholder_mismatch",
-                    f"{found[0]!r} looks like an image placeholder, but is not read; write <image>",
-                )
-    first = next((i for i, (role, _) in enumerate(drafts) if role == "user"), None)
-    if first is None:
-        return drafts
-    asked: Draft = ("user", [*[Slot()] * images, *drafts[first][1]])
-    return [*drafts[:first], asked, *drafts[first + 1 :]]
-
-
-def _inline_images(slots: Sequence[Slot], there: Sequence[Any]) -> list[Any]:
-    if there:
-        raise RowError("placeholder_mismatch", "images both in the contents and in a column of their own")
-    without = sum(slot.image is None for slot in slots)
-    if without:
-        raise RowError("placeholder_mismatch", f"{without} of {len(slots)} image parts without their image")
-    return [slot.image for slot in slots]
-
-
-def _order(slots: Sequence[Slot]) -> Sequence[int]:
-    """Which of the row's images each slot shows: the next one, or the one that it numbers."""
-    numbers = [slot.number for slot in slots if slot.number is not None]
-    if not numbers:
-        return range(len(slots))
-    first = min(numbers)
-    if first > 1 or sorted(numbers) != list(range(first, first + len(slots))):
-        raise RowError("placeholder_mismatch", f"placeholders numbered {numbers} for {len(slots)} image(s)")
-    return [number - first for number in numbers]
-
-
-def _decode(text: Any) -> bytes:
-    """The bytes of a data URI, or of plain base64."""
-    try:
-        text = "".join((text.partition("base64,")[2] or text).split())
-        return base64.b64decode(text, validate=True)
-    except (AttributeError, TypeError, binascii.Error) as error:
-        raise RowError("image_error", f"expected an image in base64, got {_short(text)}: {error}") from error
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return from_base64(image) if key == "base64" else image

@@ -25,8 +25,7 @@ from hf_vitselect.demo.models import (
 )
 from hf_vitselect.demo.pool import render_captions, render_held_out, render_pool
 from hf_vitselect.demo.stages import Grades, Training, align, grade, select_and_fine_tune, small_training
-from hf_vitselect.evaluation.compare import Comparison, compare
-from hf_vitselect.evaluation.held_out import ExactMatch, LogLikelihood
+from hf_vitselect.evaluation import Comparison, ExactMatch, LogLikelihood, compare
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.report import card_files
 from hf_vitselect.report.plots import plots

@@ -1,9 +1,8 @@
-"""What would end a comparison late, found before its first fine-tune."""
+"""Finds what would end a comparison late, before its first fine-tune."""
 
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -12,7 +11,7 @@ from datasets import ClassLabel, Dataset, Value
 from transformers import AutoConfig
 
 from hf_vitselect.data.columns import RESERVED, refuse_missing, refuse_reserved
-from hf_vitselect.errors import ColumnError, counted, shown
+from hf_vitselect.errors import ColumnError, RowError, counted, shown
 from hf_vitselect.evaluation.methods import CHARACTERS, FULL, MARKS, MATCHED, RANDOM
 from hf_vitselect.evaluation.trials import Setup, Trial, slug
 from hf_vitselect.models.encoding import Encoder
@@ -22,14 +21,14 @@ from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.response import processor_of
 
 _TABLE = ("pool", "rows", "overlap")
-"""Other headings of the tables."""
+"""Headings of the tables that no method may have as its name."""
 
 
 def refuse_pool(pool: Dataset, columns: Sequence[str]) -> None:
-    """Refuses a pool that has columns of our own names, or not those whose make-up is to be reported.
+    """Refuses a pool with columns of reserved names, or without the columns to report.
 
     Raises:
-        ColumnError: naming them.
+        ColumnError: naming the columns.
     """
     refuse_reserved(pool.features, (*RESERVED, CHARACTERS, MARKS))
     refuse_missing(columns, pool.column_names, "columns: expected a column")
@@ -41,28 +40,31 @@ def refuse_pool(pool: Dataset, columns: Sequence[str]) -> None:
 def refuse_names(
     selections: Mapping[str, Any], evaluations: Mapping[str, Any], matched: Collection[str] | None
 ) -> None:
-    """Refuses names that are missing, unknown, or taken: by one of ours, or by another one's folder.
+    """Refuses names that are missing, unknown, reserved, or whose folders would be the same.
 
     Raises:
         ValueError: naming them.
     """
     if not selections or not evaluations:
-        raise ValueError("expected a selection and an evaluation at least, each by its name")
+        raise ValueError("expected at least one selection and one evaluation, each by its name")
     if unknown := sorted(set(matched or ()) - selections.keys()):
         raise ValueError(f"matched: expected some of {list(selections)}, got {unknown}")
-    if odd := [name for name, evaluation in evaluations.items() if not callable(evaluation)]:
-        raise ValueError(f"expected a function of a model's folder as the evaluation {odd[0]!r}, got another")
+    for name, evaluation in evaluations.items():
+        if not callable(evaluation):
+            raise ValueError(
+                f"expected a function of a model's folder as the evaluation {name!r}, got {evaluation!r}"
+            )
     lengths = [MATCHED.format(name) for name in (selections if matched is None else matched)]
     for names in ([RANDOM, FULL, *_TABLE, *lengths, *selections], list(evaluations)):
         folders = Counter(map(slug, names))
         if taken := sorted({name for name in names if folders[slug(name)] > 1 or not slug(name).strip(".")}):
             raise ValueError(
-                f"expected other names in place of some of {taken}: they are ours, or share a folder"
+                f"expected other names for some of {taken}: they are reserved, or would share a folder"
             )
 
 
 def refuse_unable(setup: Setup) -> None:
-    """Refuses arguments that no fine-tune can follow, and held-out rows that no model can be asked.
+    """Refuses arguments that no fine-tune supports, and held-out rows that cannot be evaluated.
 
     Raises:
         ColumnError, RowError: if a held-out row or its options cannot be used.
@@ -81,36 +83,34 @@ def refuse_unable(setup: Setup) -> None:
             check(encoder)
 
 
-def _encoder(setup: Setup, context: int | None = None) -> Encoder:
-    processor = processor_of(setup.model, setup.args, setup.processor)
-    return Encoder(processor, context, end_of_turn=setup.end_of_turn)
-
-
-def prepared(trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: int) -> Setup:
-    """The setup, once it is known that every trial can finish.
+def find_unusable_rows(
+    trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: int
+) -> dict[int, RowError]:
+    """Checks that every trial can finish.
 
     Args:
-        trials: whose subsets are made.
+        trials: whose subsets exist.
         setup: of all of them.
-        pool: what the subsets are of.
+        pool: the pool that the subsets are drawn from.
         processes: how many run at once.
 
     Returns:
-        The setup with the rows that no fine-tune can take: they are left out of each, and said.
+        The picked rows that cannot be trained on, each with the reason; a warning names them.
 
     Raises:
         RowError: if a picked row is longer than `args.max_length`.
         StaleRunError: if a trial was made with other settings.
-        ValueError: if something does not travel to other processes.
+        ValueError: if something cannot be sent to other processes.
     """
     for trial in trials:
         trial.refuse_stale(setup)
     picked = [trial.subset.indices for trial in trials if not trial.trained]
+    unusable: dict[int, RowError] = {}
     if picked:
         rows = np.unique(np.concatenate(picked))
         collator = ResponseCollator(_encoder(setup))
-        found = find_unusable(undecoded_rows(pool.select(rows)), collator, setup.args)
-        unusable = {int(rows[i]): error for i, error in found.items()}
+        errors = find_unusable(undecoded_rows(pool.select(rows)), collator, setup.args)
+        unusable = {int(rows[i]): error for i, error in errors.items()}
         refuse_long_rows(unusable, setup.args)
         if unusable:
             warnings.warn(
@@ -118,13 +118,17 @@ def prepared(trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: in
                 f"{counted(unusable)}, {shown(unusable)}",
                 stacklevel=3,
             )
-        setup = replace(setup, unusable=unusable)
     if processes > 1:
         try:
             ForkingPickler.dumps((trials, setup))
-        except Exception as error:  # whatever an object's own pickling raises
+        except Exception as error:  # an object's own pickling may raise anything
             raise ValueError(
                 f"expected evaluations and arguments that can be sent to {processes} processes, got {error}; "
                 "define them at the top of a module, or set processes=1"
             ) from error
-    return setup
+    return unusable
+
+
+def _encoder(setup: Setup, context: int | None = None) -> Encoder:
+    processor = processor_of(setup.model, setup.args, setup.processor)
+    return Encoder(processor, context, end_of_turn=setup.end_of_turn)

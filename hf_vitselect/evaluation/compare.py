@@ -1,4 +1,4 @@
-"""Does a selection beat a random subset of the same size? Fine-tunes, evaluations, and what they prove."""
+"""Does a selection beat a random subset of the same size? Fine-tunes, evaluations and a verdict."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +12,7 @@ from trl import SFTConfig
 from hf_vitselect.data.columns import read_scores
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import LayoutError
-from hf_vitselect.evaluation.checks import prepared, refuse_names, refuse_pool, refuse_unable
+from hf_vitselect.evaluation.checks import find_unusable_rows, refuse_names, refuse_pool, refuse_unable
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.held_out import Evaluation
 from hf_vitselect.evaluation.methods import (
@@ -22,16 +22,14 @@ from hf_vitselect.evaluation.methods import (
     Fixed,
     Method,
     length_matched,
-    parse_method,
     with_lengths,
 )
-from hf_vitselect.evaluation.trials import Setup, Trial, finish, processes_or_gpus, slug
+from hf_vitselect.evaluation.processes import finish, processes_or_gpus
+from hf_vitselect.evaluation.trials import Setup, Trial, slug
 from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.rules import Random, Rule
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.selection import Selection, refuse_missing_columns
-
-__all__ = ["Comparison", "Method", "compare", "parse_method"]
 
 
 def compare(
@@ -53,60 +51,64 @@ def compare(
     columns: Sequence[str] = (),
     processes: int | None = None,
 ) -> Comparison:
-    """Fine-tunes a model on every selection and on random rows, evaluates, and says what that proves.
+    """Fine-tunes a model on every selection and on random rows, evaluates it, and says which is better.
 
-    For each budget the model is fine-tuned, with several seeds each, on every selection, on random rows
-    (other ones for each seed), and on random rows whose response lengths are distributed as a selection's:
-    a gain over random that is none over these comes from the lengths of the answers.
-    Each subset, fine-tune and evaluation is a stage in a folder of its own: the same call goes on where it
-    was killed, and one with more selections, seeds or budgets adds to what is there.
-    Names, columns, options, held-out rows and picked rows are all looked at before the first fine-tune.
+    For each budget and seed, the model is fine-tuned on every selection, on random rows (drawn anew for each
+    seed), and on random rows with the response lengths of a selection. If a selection beats random but not
+    the latter, the gain comes from the lengths of its answers.
+    Each subset, fine-tune and evaluation is a stage in a folder of its own. The same call resumes after a
+    crash; a call with more selections, seeds or budgets adds to the finished ones.
+    Names, columns, options, held-out rows and picked rows are checked before the first fine-tune.
 
     Args:
-        pool: scored, as the rules need it.
-        selections: by name; a rule of `hf_vitselect.rules`, with the default columns; a `Method`; or a
+        pool: scored, with the columns that the rules use.
+        selections: by name: a rule of `hf_vitselect.rules`, with the default columns; a `Method`; or a
             `Selection` of this pool, which is compared at its own size.
-        model: a Hub id or a folder; what is fine-tuned.
-        evaluations: by name, from a model's folder to a score for each held-out row, or a single one; higher
-            is better. The first is drawn. See `hf_vitselect.evaluation.held_out`.
-        output_dir: trials, table and plot go here.
+        model: Hub id or folder of the model to fine-tune.
+        evaluations: by name, functions from a model's folder to a score per held-out row, or a single one;
+            higher is better. The first is plotted. See `hf_vitselect.evaluation`.
+        output_dir: folder of the trials, the table and the plot.
         budgets: as in `select_diverse`.
-        seeds: fine-tunes of each; with fewer than three hardly anything can be told.
-        args: of every fine-tune; its seed is that of the first.
+        seeds: fine-tunes of each subset. Fewer than three hardly ever give a verdict.
+        args: of every fine-tune; its seed is the first one's.
         peft_config: as in TRL.
-        processor: the Hub id or folder of a processor in place of the model's own.
+        processor: Hub id or folder of a processor, by default the model's own.
         end_of_turn: of every fine-tune, as in `SelectionSFTTrainer`; an evaluation has its own.
-        by: the score column of rules, and of random rows: they are drawn from those with a usable score.
-        matched: the selections beside which random rows of the same lengths are put; all of them by default.
-        full: whether to fine-tune on all usable rows too, for the share of full performance.
-        columns: of the pool, such as source and kind, whose make-up is reported.
-        processes: how many fine-tunes run at once; one for each GPU by default.
+        by: the score column of rules. Random rows are drawn from the rows with a usable score in it.
+        matched: the selections to compare with length-matched random rows too, by default all.
+        full: whether to fine-tune on all usable rows too, which gives the share of full performance.
+        columns: columns of the pool, such as source or kind, whose composition is reported.
+        processes: fine-tunes that run at once, by default one per GPU.
 
     Returns:
-        The comparison, which is also in `output_dir` as comparison.md, comparison.json and comparison.png.
+        The comparison, also saved in `output_dir` as comparison.md, comparison.json and comparison.png.
 
     Raises:
         BudgetError, ColumnError: as in `select_diverse`.
         LayoutError: if a selection is of another pool.
-        RowError: if a held-out row cannot be evaluated, or a picked one is longer than `args.max_length`.
-        StaleRunError: if the folder holds trials that were made with other settings.
-        ValueError: if a name is taken twice or unknown, or there is nothing to compare.
+        RowError: if a held-out row cannot be evaluated, or a picked row is longer than `args.max_length`.
+        StaleRunError: if the folder holds trials with other settings.
+        ValueError: if a name is reserved or unknown, or there is nothing to compare.
 
     Example:
+        >>> from hf_vitselect.evaluation import ExactMatch
+        >>> from hf_vitselect.rules import NeighborPenalty
         >>> selections, evaluations = {"mine": NeighborPenalty()}, {"exact match": ExactMatch(held_out)}
-        >>> comparison = compare(scored, selections, base, evaluations, "compare")  # doctest: +SKIP
+        >>> comparison = compare(scored, selections, "base", evaluations, "compare")  # doctest: +SKIP
         >>> print(comparison)  # doctest: +SKIP
     """
     refuse_names(selections, evaluations, matched)
     refuse_pool(pool, columns)
     args = SFTConfig(max_length=None) if args is None else args
-    wanted = sorted({budget_rows(budget, len(pool)) for budget in budgets})
-    if seeds < 1 or not wanted:
-        raise ValueError(f"expected a seed and a budget at least, got seeds={seeds} and budgets={budgets}")
+    sizes = sorted({budget_rows(budget, len(pool)) for budget in budgets})
+    if seeds < 1 or not sizes:
+        raise ValueError(
+            f"expected at least one seed and one budget, got seeds={seeds} and budgets={budgets}"
+        )
     processes = processes_or_gpus(processes)
     folder, trials = Path(output_dir), []
     folder.mkdir(parents=True, exist_ok=True)
-    setup = Setup.of(model, args, peft_config, evaluations, processor, end_of_turn)
+    setup = Setup(model, args, peft_config, evaluations, processor, end_of_turn)
     refuse_unable(setup)
     digest = pool_digest(row_ids(pool))
     methods = {name: _method(name, given, by, digest) for name, given in selections.items()}
@@ -114,10 +116,10 @@ def compare(
         if isinstance(method, Method):
             refuse_missing_columns(pool.column_names, method.rule, method.by, method.over)
     pool, lengths = with_lengths(pool)
-    at_sizes: dict[int, list[str]] = {}
+    names_of: dict[int, list[str]] = {}
     for name, method in methods.items():
-        for rows in [len(method.selection)] if isinstance(method, Fixed) else wanted:
-            at_sizes.setdefault(rows, []).append(name)
+        for rows in [len(method.selection)] if isinstance(method, Fixed) else sizes:
+            names_of.setdefault(rows, []).append(name)
 
     def add(name: str, rows: int, seed: int, method: Method | Fixed, pool: Dataset) -> Trial:
         place = folder / "trials" / slug(name) / f"{rows}_rows" / f"seed_{seed}"
@@ -129,13 +131,13 @@ def compare(
     for seed in range(args.seed, args.seed + seeds):
         if full:
             add(FULL, _usable_rows(pool, by), seed, uniform, pool)
-        for rows, names in at_sizes.items():
+        for rows, names in names_of.items():
             add(RANDOM, rows, seed, uniform, pool)
             for name in names:
                 picked = add(name, rows, seed, methods[name], pool).subset.indices
                 if matched is None or name in matched:
                     add(MATCHED.format(name), rows, seed, *length_matched(pool, lengths, picked, by))
-    finish(trials, prepared(trials, setup, pool, processes), processes)
+    finish(trials, setup, find_unusable_rows(trials, setup, pool, processes), processes)
     comparison = Comparison.of(trials, list(evaluations), pool, lengths, columns)
     comparison.save(folder)
     return comparison

@@ -1,19 +1,89 @@
-"""Greedy generation of answers, batched."""
+"""Greedy generation of answers in batches, and the evaluation that scores the generated text."""
 
-from collections.abc import Sequence
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
+from numpy.typing import ArrayLike
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.models.encoding import Encoded, Encoder
+from hf_vitselect.errors import RowError
+from hf_vitselect.evaluation.held_out import HeldOut, read_answered
+from hf_vitselect.models.encoding import Encoded
 from hf_vitselect.models.vlm import VLM
 
 
-@torch.inference_mode()
-def write(vlm: VLM, rows: Sequence[Conversation], max_new_tokens: int) -> list[str]:
-    """What the model writes as the last answer of each row, by greedy decoding.
+def token_f1(answers: Sequence[str], references: Sequence[str]) -> list[float]:
+    """F1 of the words of each answer, as in SQuAD (arXiv 1606.05250, section 6.1).
 
-    It sees exactly the tokens that stand before that answer in training.
+    The harmonic mean of precision and recall over words, without case, punctuation and articles. Two empty
+    texts agree.
+
+    Args:
+        answers: generated texts.
+        references: the right answers.
+
+    Returns:
+        One score in [0, 1] per answer.
+
+    Example:
+        >>> token_f1(["a red ring", "No."], ["the red circle", "no"])
+        [0.5, 1.0]
+    """
+    scores = []
+    for answer, reference in zip(map(_words, answers), map(_words, references), strict=True):
+        common = (Counter(answer) & Counter(reference)).total()
+        scores.append(2 * common / (len(answer) + len(reference)) if answer or reference else 1.0)
+    return scores
+
+
+def _words(text: str) -> list[str]:
+    bare = text.lower().translate(str.maketrans("", "", string.punctuation))
+    return re.sub(r"\b(a|an|the)\b", " ", bare).split()
+
+
+@dataclass(frozen=True, eq=False)
+class Generated(HeldOut):
+    """A metric of the last answer of each row as the model generates it, by greedy decoding.
+
+    Attributes:
+        metric: from generated and right answers, both lists of texts, to one number per answer or a single
+            number; higher is better.
+        max_new_tokens: longest answer, in tokens.
+
+    Example:
+        >>> Generated(held_out, max_new_tokens=16)("model")  # doctest: +SKIP
+        [0.5, 1.0]
+    """
+
+    metric: Callable[[list[str], list[str]], ArrayLike] = token_f1
+    max_new_tokens: int = 64
+
+    def prompts(self) -> Iterator[tuple[int, Conversation | RowError]]:
+        """Every row, whose last turn must be an answer."""
+        yield from enumerate(read_answered(self.rows))
+
+    def __call__(self, model: str) -> ArrayLike:
+        """Returns what the metric returns.
+
+        Raises:
+            RowError: if a row cannot be read.
+        """
+        vlm, rows = self.load(model), read_answered(self.rows)
+        answers: list[str] = []
+        for start in range(0, len(rows), self.batch_size):
+            answers += generate(vlm, rows[start : start + self.batch_size], self.max_new_tokens)
+        return self.metric(answers, [row.turns[-1].text.strip() for row in rows])
+
+
+@torch.inference_mode()
+def generate(vlm: VLM, rows: Sequence[Conversation], max_new_tokens: int) -> list[str]:
+    """Generates the last answer of each row by greedy decoding.
+
+    The prompt is exactly the tokens that precede this answer in training.
 
     Raises:
         RowError: if a row cannot be read.
@@ -21,7 +91,7 @@ def write(vlm: VLM, rows: Sequence[Conversation], max_new_tokens: int) -> list[s
     encoder = vlm.encoder
     encoded = [encoder.encode(row) for row in rows]
     inputs, prompts = encoder.collate([_prompt(row) for row in encoded])
-    # Decoding goes on at the right edge, so the padding goes to the left one.
+    # Decoding continues at the right edge, so the padding moves to the left.
     padding = (~prompts).sum(1).tolist()
     inputs = {
         key: torch.stack([row.roll(pad) for row, pad in zip(value, padding, strict=True)])
@@ -31,20 +101,20 @@ def write(vlm: VLM, rows: Sequence[Conversation], max_new_tokens: int) -> list[s
     }
     device, dtype = vlm.model.device, vlm.model.dtype
     inputs = {k: v.to(device, dtype if v.is_floating_point() else None) for k, v in inputs.items()}
-    written = vlm.model.generate(
+    tokens = vlm.model.generate(
         **inputs,
         do_sample=False,
         max_new_tokens=max_new_tokens,
         pad_token_id=encoder.pad_id,
-        eos_token_id=_ends(vlm, encoder, encoded),
+        eos_token_id=_end_tokens(vlm, encoded),
     )
-    # Models that are given embeddings, such as BLIP-2, return the new tokens alone.
-    new = written[:, prompts.shape[1] :] if written.shape[1] > prompts.shape[1] else written
+    # Models that are fed embeddings, such as BLIP-2, return only the new tokens.
+    new = tokens[:, prompts.shape[1] :] if tokens.shape[1] > prompts.shape[1] else tokens
     return [text.strip() for text in encoder.tokenizer.batch_decode(new, skip_special_tokens=True)]
 
 
 def _prompt(row: Encoded) -> Encoded:
-    """The row up to its last answer; its mask is true everywhere, so that padding shows."""
+    """The row up to its last answer. Its mask is true everywhere, so that padding shows."""
     response = row.response[0].long()
     start = int((response.diff() == 1).nonzero()[-1]) + 1
     inputs = {
@@ -54,9 +124,9 @@ def _prompt(row: Encoded) -> Encoded:
     return Encoded(inputs, torch.ones(1, start, dtype=torch.bool))
 
 
-def _ends(vlm: VLM, encoder: Encoder, rows: Sequence[Encoded]) -> list[int]:
-    """Tokens that end an answer: the model's own, and what the template writes there."""
+def _end_tokens(vlm: VLM, rows: Sequence[Encoded]) -> list[int]:
+    """Tokens that end an answer: the model's own, and those that the template writes there."""
     known = vlm.model.generation_config.eos_token_id
     ends = {known} if isinstance(known, int) else set(known or ())
     last = {int(row.inputs["input_ids"][row.response][-1]) for row in rows}
-    return sorted(ends | (last & set(encoder.tokenizer.all_special_ids)))
+    return sorted(ends | (last & set(vlm.encoder.tokenizer.all_special_ids)))

@@ -1,19 +1,16 @@
-"""What a model knows: from its folder to a score for each held-out row, higher is better.
+"""Evaluations on held-out rows: from a model's folder to a score per row, higher is better.
 
-An evaluation is any function of a model's folder that returns one number a row, or a single number:
+An evaluation is any function of a model's folder that returns one number per row, or a single number:
 
     def pope(model: str) -> float:
         results = lm_eval.simple_evaluate("hf-multimodal", model_args=f"pretrained={model}", tasks=["pope"])
         return results["results"]["pope"]["acc,none"]
 
-The classes here are such functions. They also have an `identity`, so that a run that goes on notices other
-held-out rows; a plain function goes by its name. A `check` is called with the model's encoder before the
-first fine-tune, and raises if the rows cannot be evaluated.
+The classes here are such functions. They also have an `identity`, so that a resumed run notices other
+held-out rows; a plain function is identified by its name. `check` is called with the model's encoder before
+the first fine-tune, and raises if the rows cannot be evaluated.
 """
 
-import re
-import string
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -23,10 +20,9 @@ from numpy.typing import ArrayLike
 
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.layouts import read_rows, read_table, undecoded
 from hf_vitselect.data.row_ids import pool_digest, row_ids
+from hf_vitselect.data.rows import read_rows, read_table, undecoded
 from hf_vitselect.errors import ColumnError, RowError, counted, shown
-from hf_vitselect.evaluation.generate import write
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn, ModelOptions
 from hf_vitselect.models.token_stats import ResponseStats
@@ -35,17 +31,17 @@ from hf_vitselect.models.vlm import VLM
 T = TypeVar("T")
 
 Evaluation = Callable[[str], ArrayLike]
-"""From a model's folder to float scores of shape (rows,), or one number; higher is better."""
+"""From a model's folder to float scores of shape (rows,), or a single number; higher is better."""
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """An evaluation on held-out rows.
+    """Base of the evaluations on held-out rows; subclasses define `__call__`.
 
     Attributes:
         rows: any conversation layout; the last assistant turn is the right answer.
-        batch_size: rows in one forward.
-        end_of_turn: as in `NecessityScorer`, and as in the training of the models that are evaluated.
+        batch_size: rows per forward.
+        end_of_turn: as in `NecessityScorer`, and as in the training of the models to evaluate.
     """
 
     rows: Dataset
@@ -53,7 +49,7 @@ class HeldOut:
     end_of_turn: EndOfTurn = field(default="auto", kw_only=True)
 
     def load(self, model: str) -> VLM:
-        """The model to evaluate.
+        """Loads the model to evaluate.
 
         Raises:
             ModelError: as `VLM.load` does.
@@ -61,52 +57,52 @@ class HeldOut:
         return VLM.load(model, ModelOptions(end_of_turn=self.end_of_turn))
 
     def identity(self) -> dict[str, Any]:
-        """What the scores depend on beside the model, as plain JSON."""
+        """What the scores depend on besides the model, as plain JSON."""
         settings = {name: _name(value) for name, value in vars(self).items() if name != "rows"}
         return {"evaluation": type(self).__name__, "rows": pool_digest(row_ids(self.rows)), **settings}
 
-    def asked(self) -> Iterator[tuple[int, Conversation | RowError]]:
-        """What a model is asked, each with its row's place; a row that cannot be read is its error."""
+    def prompts(self) -> Iterator[tuple[int, Conversation | RowError]]:
+        """What a model is given, each with its row's index; an unreadable row is its error."""
         yield from enumerate(read_rows(self.rows))
 
     def check(self, encoder: Encoder) -> None:
-        """Refuses rows that cannot be evaluated, before any model is trained for it.
+        """Refuses rows that cannot be evaluated, before any model is trained.
 
         Args:
-            encoder: of the models that are to be evaluated.
+            encoder: of the models to evaluate.
 
         Raises:
             RowError: naming the first of them.
-            ValueError: if there is no row.
+            ValueError: if there are no rows.
         """
         if not len(self.rows):
             raise ValueError(f"expected held-out rows for {type(self).__name__}, got none")
         errors: dict[int, RowError] = {}
-        for i, row in self.asked():
+        for index, row in self.prompts():
             try:
                 if isinstance(row, RowError):
                     raise row
                 encoder.encode(row)
             except RowError as error:
-                errors[i] = error
+                errors[index] = error
         _refuse(errors, self.rows)
 
 
 @dataclass(frozen=True, eq=False)
 class ExactMatch(HeldOut):
-    """1 where greedy decoding would write all of a row's responses, token for token, and end there, else 0.
+    """1 if greedy decoding generates all of a row's responses, token for token, and stops there, else 0.
 
-    It takes one forward a row and no decoding: every response token must be the model's first choice, the end
-    of turn included. A model that would write on after the right answer is wrong; only under
-    `end_of_turn="template"` with a template that writes no end is it not asked to stop.
+    It takes one forward per row and no decoding: every response token must be the model's first choice,
+    including the end of turn. A model that would continue after the right answer is wrong, except under
+    `end_of_turn="template"` with a template that has no end of turn.
 
     Example:
-        >>> ExactMatch(held_out)("model").mean()  # doctest: +SKIP
+        >>> np.mean(ExactMatch(held_out)("model"))  # doctest: +SKIP
         0.54
     """
 
     def __call__(self, model: str) -> list[float]:
-        """Float scores, one a row.
+        """Scores each row.
 
         Raises:
             RowError: if a row cannot be read.
@@ -117,10 +113,15 @@ class ExactMatch(HeldOut):
 
 @dataclass(frozen=True, eq=False)
 class LogLikelihood(HeldOut):
-    """The mean log-likelihood of a row's response tokens, in nats: finer than being right or wrong."""
+    """Mean log-likelihood of a row's response tokens, in nats: finer than right or wrong.
+
+    Example:
+        >>> np.mean(LogLikelihood(held_out)("model"))  # doctest: +SKIP
+        -2.26
+    """
 
     def __call__(self, model: str) -> list[float]:
-        """Float scores, one a row, at most 0.
+        """Scores each row; scores are at most 0.
 
         Raises:
             RowError: if a row cannot be read.
@@ -130,27 +131,32 @@ class LogLikelihood(HeldOut):
 
 @dataclass(frozen=True, eq=False)
 class MultipleChoice(HeldOut):
-    """1 where the right option is the likeliest of a row's options, else 0.
+    """1 if the right option is the likeliest of a row's options, else 0.
 
-    Each option is put in the place of the last answer; its mean log-likelihood a token counts, so that long
-    options are at no disadvantage. A tie is wrong.
+    Each option takes the place of the last answer. Options are ranked by their mean log-likelihood per token,
+    so that long options are at no disadvantage. A tie is wrong.
 
     Attributes:
-        options: the column with each row's options, a list of different texts, the right answer among them.
+        options: the column with each row's options: a list of distinct texts, including the right answer.
+
+    Example:
+        >>> np.mean(MultipleChoice(held_out, options="choices")("model"))  # doctest: +SKIP
+        0.38
     """
 
     options: str = "options"
 
     def __call__(self, model: str) -> list[float]:
-        """Float scores, one a row.
+        """Scores each row.
 
         Raises:
-            ColumnError: if the options are no column, or a row has not two different ones, one of them right.
+            ColumnError: if the column is missing, or a row does not have two distinct options or more, one of
+                them right.
             RowError: if a row cannot be read.
         """
-        rows = _conversations(self.rows)
-        asked = _all([row for _, row in self.asked()])
-        losses = iter(_all(self.load(model).score(asked, self.batch_size)))
+        rows = read_answered(self.rows)
+        prompts = _without_errors([row for _, row in self.prompts()])
+        losses = iter(_without_errors(self.load(model).score(prompts, self.batch_size)))
         scores = []
         for row, options in zip(rows, self._options(rows), strict=True):
             means = {option: next(losses).mean for option in options}
@@ -158,12 +164,12 @@ class MultipleChoice(HeldOut):
             scores.append(float(all(right < other for other in means.values())))
         return scores
 
-    def asked(self) -> Iterator[tuple[int, Conversation | RowError]]:
+    def prompts(self) -> Iterator[tuple[int, Conversation | RowError]]:
         """Every row with every option as its answer."""
-        rows = _conversations(self.rows)
-        for i, (row, options) in enumerate(zip(rows, self._options(rows), strict=True)):
+        rows = read_answered(self.rows)
+        for index, (row, options) in enumerate(zip(rows, self._options(rows), strict=True)):
             for option in options:
-                yield i, replace(row, turns=(*row.turns[:-1], Turn("assistant", (option,))))
+                yield index, replace(row, turns=(*row.turns[:-1], Turn("assistant", (option,))))
 
     def _options(self, rows: Sequence[Conversation]) -> Iterator[list[str]]:
         refuse_missing([self.options], self.rows.column_names, "options: expected a column")
@@ -179,73 +185,32 @@ class MultipleChoice(HeldOut):
             yield texts
 
 
-def token_f1(answers: Sequence[str], right: Sequence[str]) -> list[float]:
-    """How much of each right answer's words an answer has, as SQuAD counts it (arXiv 1606.05250, 6.1).
-
-    The harmonic mean of precision and recall over words, without case, punctuation and articles; two empty
-    texts agree.
-
-    Example:
-        >>> token_f1(["a red ring", "No."], ["the red circle", "no"])
-        [0.5, 1.0]
-    """
-    scores = []
-    for given, wanted in zip(map(_words, answers), map(_words, right), strict=True):
-        common = (Counter(given) & Counter(wanted)).total()
-        scores.append(2 * common / (len(given) + len(wanted)) if given or wanted else 1.0)
-    return scores
-
-
-@dataclass(frozen=True, eq=False)
-class Generated(HeldOut):
-    """Scores of what a model writes as the last answer, by greedy decoding.
-
-    Attributes:
-        metric: from the model's answers and the right ones, both lists of texts, to a number for each, or
-            to a single one; higher is better.
-        max_new_tokens: the longest answer.
-    """
-
-    metric: Callable[[list[str], list[str]], ArrayLike] = token_f1
-    max_new_tokens: int = 64
-
-    def asked(self) -> Iterator[tuple[int, Conversation | RowError]]:
-        """Every row, whose last turn must be an answer."""
-        yield from enumerate(_conversations(self.rows))
-
-    def __call__(self, model: str) -> ArrayLike:
-        """What the metric returns.
-
-        Raises:
-            RowError: if a row cannot be read.
-        """
-        vlm, rows = self.load(model), _conversations(self.rows)
-        answers: list[str] = []
-        for start in range(0, len(rows), self.batch_size):
-            answers += write(vlm, rows[start : start + self.batch_size], self.max_new_tokens)
-        return self.metric(answers, [row.turns[-1].text.strip() for row in rows])
-
-
 def response_losses(vlm: VLM, rows: Dataset, batch_size: int) -> list[ResponseStats]:
-    """The response losses of every row.
+    """Measures the response of every row.
 
     Raises:
         RowError: if a row cannot be scored.
     """
-    return [loss for table in undecoded(rows) for loss in _all(vlm.score(read_table(table), batch_size))]
+    tables = (vlm.score(read_table(table), batch_size) for table in undecoded(rows))
+    return [loss for results in tables for loss in _without_errors(results)]
 
 
-def _conversations(rows: Dataset) -> list[Conversation]:
+def read_answered(rows: Dataset) -> list[Conversation]:
+    """Reads held-out rows, whose last turn must be an answer.
+
+    Raises:
+        RowError: if a row cannot be read or does not end with an answer.
+    """
     read = list(read_rows(rows))
     for i, row in enumerate(read):
         if isinstance(row, Conversation) and (not row.turns or row.turns[-1].role != "assistant"):
             read[i] = RowError("no_response", "expected an answer as the last turn of every held-out row")
     _refuse({i: row for i, row in enumerate(read) if isinstance(row, RowError)}, rows)
-    return _all(read)
+    return _without_errors(read)
 
 
 def _refuse(errors: dict[int, RowError], rows: Dataset) -> None:
-    """Refuses held-out rows that cannot be evaluated: a score of the others is another score."""
+    """Refuses held-out rows that cannot be evaluated: the mean of the others is not comparable."""
     if errors:
         raise RowError(
             next(iter(errors.values())).status,
@@ -254,17 +219,14 @@ def _refuse(errors: dict[int, RowError], rows: Dataset) -> None:
         )
 
 
-def _all(results: Sequence[T | RowError]) -> list[T]:
-    """The results, none of which may be an error: a score of other rows is another score."""
+def _without_errors(results: Sequence[T | RowError]) -> list[T]:
+    """The results; raises the first error among them."""
+    checked = []
     for result in results:
         if isinstance(result, RowError):
             raise result
-    return [result for result in results if not isinstance(result, RowError)]
-
-
-def _words(text: str) -> list[str]:
-    bare = text.lower().translate(str.maketrans("", "", string.punctuation))
-    return re.sub(r"\b(a|an|the)\b", " ", bare).split()
+        checked.append(result)
+    return checked
 
 
 def _name(value: Any) -> Any:

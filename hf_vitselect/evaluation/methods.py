@@ -1,4 +1,4 @@
-"""What is compared: methods, each of which gives a subset for a budget and a seed."""
+"""The methods to compare: each selects a subset for a budget and a seed."""
 
 import os
 import re
@@ -11,25 +11,30 @@ from numpy.typing import NDArray
 
 from hf_vitselect.call_text import parse_call
 from hf_vitselect.data.columns import LENGTHS
-from hf_vitselect.data.layouts import answer_characters
 from hf_vitselect.data.row_ids import column_digest, pool_digest
+from hf_vitselect.data.rows import answer_characters
 from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.rules import RULES, LengthMatchedRandom, Rule
 from hf_vitselect.selection.selection import Selection, select_diverse
 
 RANDOM, MATCHED, FULL = "random", "random, lengths of {}", "full data"
 CHARACTERS, MARKS = "response_characters", "resembled"
-"""Columns that a comparison adds to its pool."""
+"""Columns that a comparison adds to the pool."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A rule with the columns that it looks at.
+    """A rule with the columns that it reads.
 
     Attributes:
         rule: from `hf_vitselect.rules`.
-        by: the score column; rows without a usable score are never picked, by any rule.
+        by: the score column; no rule picks rows without a usable score.
         over: the embedding column.
+
+    Example:
+        >>> from hf_vitselect.rules import NeighborPenalty
+        >>> Method(NeighborPenalty(rescale="minmax"), by="score_net", over="clip").by
+        'score_net'
     """
 
     rule: Rule
@@ -37,31 +42,31 @@ class Method:
     over: str = "embedding"
 
     def settings(self, pool: Dataset) -> dict[str, Any]:
-        """The method and what the columns that it looks at hold, as plain JSON."""
-        looked_at = [self.by, f"{self.by}_status", *self.rule.uses_columns]
+        """The method and digests of the columns that it reads, as plain JSON."""
+        reads = [self.by, f"{self.by}_status", *self.rule.uses_columns]
         if self.rule.uses_features:
-            looked_at += [self.over, f"{self.over}_status"]
-        digests = {name: column_digest(pool, name) for name in looked_at if name in pool.column_names}
+            reads += [self.over, f"{self.over}_status"]
+        digests = {name: column_digest(pool, name) for name in reads if name in pool.column_names}
         rule = {"rule": type(self.rule).__name__, **asdict(self.rule)}  # type: ignore[call-overload]
         return {"rule": rule, "by": self.by, "over": self.over, "columns": digests}
 
     def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
-        """The method's subset of so many rows."""
+        """Selects this number of rows."""
         return select_diverse(pool, rows, by=self.by, over=self.over, rule=self.rule, seed=seed)
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """A selection that is there already: the same rows for every seed."""
+    """A finished selection: the same rows for every seed."""
 
     selection: Selection
 
     def settings(self, pool: Dataset) -> dict[str, Any]:
-        """Its rows, as plain JSON."""
+        """The ids of its rows, as plain JSON."""
         return {"row_ids": pool_digest(self.selection.row_ids)}
 
     def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
-        """The selection itself."""
+        """Returns the selection itself."""
         return self.selection
 
 
@@ -101,9 +106,11 @@ def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
 
 
 def with_lengths(pool: Dataset) -> tuple[Dataset, str]:
-    """The pool with a column of response lengths, and that column's name.
+    """Adds a column of response lengths to the pool, unless a scorer has done so.
 
-    Lengths are the response tokens that a scorer has counted; where none has, characters of all answers.
+    Returns:
+        The pool, and the name of the column: response tokens if a scorer has counted them, else characters
+        of all answers.
     """
     if LENGTHS in pool.column_names:
         return pool, LENGTHS
@@ -112,13 +119,13 @@ def with_lengths(pool: Dataset) -> tuple[Dataset, str]:
 
 
 def length_matched(pool: Dataset, lengths: str, picked: NDArray[np.int64], by: str) -> tuple[Method, Dataset]:
-    """Random rows with the lengths of a selection's: the method, and the pool that it picks from.
+    """Random rows with the response lengths of a selection: the method, and the pool to pick from.
 
     Args:
-        pool: with the column of lengths.
-        lengths: its name.
+        pool: with a column of response lengths.
+        lengths: the name of this column.
         picked: int64, the selection's rows.
-        by: rows without a usable score in this column are never picked.
+        by: the score column; rows without a usable score are never picked.
     """
     marks = np.zeros(len(pool), dtype=np.bool_)
     marks[picked] = True

@@ -1,7 +1,7 @@
 """Is one method better than another? Pure functions on the scores of fine-tuned models.
 
-The scores of a method are float64 of shape (seeds, rows): a model for each seed, and its score of each
-held-out row, the same rows for all. Shape (seeds,) is one score a model: then only the seeds tell the noise.
+The scores of a method are float64 of shape (seeds, rows): one model per seed and its score of each held-out
+row, the same rows for all models. Shape (seeds,) is one score per model; then only the seeds show the noise.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+LEVEL = 0.95
 REPLICATES = 2000
 _BLOCK = 100  # replicates at a time: 100 x rows counts are in memory
 
@@ -20,12 +21,12 @@ class Difference:
 
     Attributes:
         mean: difference of the mean scores.
-        low: lower end of the confidence interval; minus infinity where nothing tells the noise.
-        high: its upper end.
+        low: lower end of the confidence interval; minus infinity if the noise is unknown.
+        high: upper end of the confidence interval.
         level: of the interval, in (0, 1).
-        rows_p: p-value of the paired t-test over held-out rows, on each row's score averaged over the seeds:
-            do these very models differ on other questions of this kind? It says nothing about other seeds.
-            None without scores of rows.
+        rows_p: p-value of the paired t-test over held-out rows, on each row's score averaged over seeds: do
+            these very models differ on other questions of this kind? It says nothing about other seeds.
+            None without scores per row.
     """
 
     mean: float
@@ -36,7 +37,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, or `not distinguishable` where the interval contains zero."""
+        """`better`, `worse`, or `not distinguishable` if the interval contains zero."""
         return "better" if self.low > 0 else "worse" if self.high < 0 else "not distinguishable"
 
 
@@ -45,32 +46,32 @@ def difference(
     others: NDArray[np.float64],
     *,
     comparisons: int = 1,
-    level: float = 0.95,
+    level: float = LEVEL,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Difference:
-    """The difference of two methods' mean scores, with an interval for other seeds and other held-out rows.
+    """Compares two methods' mean scores, with an interval for other seeds and other held-out rows.
 
     The interval is the difference plus and minus t times its standard error. The error is the standard
     deviation of a bootstrap over rows and seeds (`bootstrap`). t is the quantile of Student's distribution
-    with Satterthwaite's degrees of freedom: with three seeds a method about 4, so that t is 2.8 and not 2.
-    Of several comparisons, each gets the level `1 - (1 - level) / comparisons` (Bonferroni): the chance
-    that any of them finds a difference that is none is at most `1 - level`.
+    with Satterthwaite's degrees of freedom: about 4 with three seeds per method, so that t is 2.8 and not 2.
+    Each of several comparisons gets the level `1 - (1 - level) / comparisons` (Bonferroni): the family-wise
+    false-positive rate is at most `1 - level`.
 
     Args:
         scores: shape (seeds, rows) or (seeds,).
-        others: shape (other seeds, rows) or (other seeds,), the same rows; what is compared with.
-        comparisons: how many verdicts are read from the same table.
+        others: scores of the method to compare with, shape (other seeds, rows) or (other seeds,), same rows.
+        comparisons: number of verdicts in the same table.
         level: of all intervals together.
         replicates: of the bootstrap.
         seed: of the bootstrap.
 
     Returns:
-        The difference; its interval is unbounded with one seed, and where only single scores are known
-        and they do not vary at all.
+        The difference. Its interval is unbounded for a single seed, and for single scores per model that do
+        not vary at all.
 
     Raises:
-        ValueError: if the shapes don't fit.
+        ValueError: if the shapes do not match.
     """
     if scores.ndim not in (1, 2) or scores.shape[1:] != others.shape[1:]:
         raise ValueError(
@@ -97,34 +98,34 @@ def bootstrap(
     rng: np.random.Generator,
     replicates: int = REPLICATES,
 ) -> NDArray[np.float64]:
-    """Differences of the mean scores, had other rows been held out and other seeds been drawn.
+    """Resamples the difference of the mean scores over held-out rows and seeds.
 
-    A replicate draws rows with replacement, the same for all models, since all answer the same rows; takes
-    each model's mean over them; draws seeds of either method with replacement; and subtracts the means. A
-    seed's deviation from its method's mean is stretched by sqrt(n / (n - 1)) for n seeds, because n drawn
-    from n vary less than the seeds do.
+    A replicate draws rows with replacement, the same for all models because all answer the same rows. It
+    takes each model's mean over them, draws seeds of either method with replacement, and subtracts the means.
+    A seed's deviation from its method's mean is stretched by sqrt(n / (n - 1)) for n seeds, because n draws
+    from n seeds vary less than the seeds do.
 
     Args:
-        scores: shape (seeds, rows), two seeds or more.
+        scores: shape (seeds, rows), at least two seeds.
         others: shape (other seeds, rows).
         rng: of the draws.
-        replicates: how many.
+        replicates: number of differences.
 
     Returns:
         float64 of shape (replicates,).
     """
     rows = scores.shape[1]
-    found = []
+    differences = []
     for start in range(0, replicates, _BLOCK):
         block = min(_BLOCK, replicates - start)
-        drawn = rng.multinomial(rows, np.full(rows, 1 / rows), size=block) / rows
-        means = [_resampled_mean(drawn @ method.T, rng) for method in (scores, others)]
-        found.append(means[0] - means[1])
-    return np.concatenate(found)
+        weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=block) / rows
+        means = [_resampled_mean(weights @ method.T, rng) for method in (scores, others)]
+        differences.append(means[0] - means[1])
+    return np.concatenate(differences)
 
 
 def _resampled_mean(models: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """The mean over seeds drawn anew for each replicate, from shape (replicates, seeds)."""
+    """Means over seeds drawn with replacement for each replicate, from shape (replicates, seeds)."""
     replicates, seeds = models.shape
     center = models.mean(axis=1)
     drawn = np.take_along_axis(models, rng.integers(seeds, size=(replicates, seeds)), axis=1).mean(axis=1)
@@ -133,32 +134,23 @@ def _resampled_mean(models: NDArray[np.float64], rng: np.random.Generator) -> ND
 
 
 def _degrees_of_freedom(scores: NDArray[np.float64], others: NDArray[np.float64]) -> float | None:
-    """Satterthwaite's, of the variances of seeds (either method) and rows; None where nothing can be told."""
+    """Satterthwaite's, from the variances of both methods' seeds and of rows; None if they are unknown."""
     if min(len(scores), len(others)) < 2:
         return None
     parts = [(method.mean(axis=1).var(ddof=1) / len(method), len(method) - 1) for method in (scores, others)]
     if scores.shape[1] > 1:
-        gained = scores.mean(axis=0) - others.mean(axis=0)
-        parts.append((gained.var(ddof=1) / len(gained), len(gained) - 1))
+        gains = scores.mean(axis=0) - others.mean(axis=0)
+        parts.append((gains.var(ddof=1) / len(gains), len(gains) - 1))
     total = sum(variance for variance, _ in parts)
     weights = sum(variance**2 / degrees for variance, degrees in parts)
     if total == 0:
-        # Equal scores of every row are equal; equal single scores may be rounded ones.
+        # Methods with equal scores on every row are equal; equal single scores may have been rounded.
         return float(len(scores) + len(others) - 2) if scores.shape[1] > 1 else None
     return float(total**2 / weights)
 
 
 def _rows_p(scores: NDArray[np.float64], others: NDArray[np.float64]) -> float:
-    gained = scores.mean(axis=0) - others.mean(axis=0)
-    if len(gained) < 2 or gained.std() == 0:
-        return 1.0 if not gained.any() else 0.0
-    return float(stats.ttest_1samp(gained, 0.0).pvalue)
-
-
-def jaccard(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
-    """Rows that both have, as a share of those that either has: 0 to 1.
-
-    Two random subsets of a share p of a pool have about p / (2 - p).
-    """
-    both = len(np.intersect1d(one, other))
-    return both / (len(one) + len(other) - both)
+    gains = scores.mean(axis=0) - others.mean(axis=0)
+    if len(gains) < 2 or gains.std() == 0:  # the t statistic is 0 / 0 or infinite
+        return 1.0 if not gains.any() else 0.0
+    return float(stats.ttest_1samp(gains, 0.0).pvalue)

@@ -1,18 +1,13 @@
-"""One trial: a subset, a fine-tune on it and its evaluations, in a folder that a killed run goes on in."""
+"""One trial: a subset, a fine-tune on it and its evaluations, in a folder where a killed run resumes."""
 
 import json
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
-from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from trl import SFTConfig
 
@@ -24,59 +19,45 @@ from hf_vitselect.resume import Run, last_whole_checkpoint
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training import SelectionSFTTrainer
 
-# What says where a fine-tune is written and shown, and not what it learns.
+# Arguments that affect only output and logging, not the trained model; and the seed, which is the trial's.
 _NO_SETTING = re.compile(
     r"output_dir|run_name|seed|hub_|push_to_hub|report_to|logging|disable_tqdm|log_level"
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Setup:
     """What all trials of a comparison share.
 
     Attributes:
-        model: a Hub id or a folder; what is fine-tuned.
+        model: a Hub id or a folder; the model to fine-tune.
         args: of every fine-tune; output folder and seed are the trial's own.
         peft_config: as in TRL.
         evaluations: by name.
-        processor: the Hub id or folder of one in place of the model's own; None for that.
+        processor: the Hub id or folder of a processor, or None for the model's own.
         end_of_turn: as in `SelectionSFTTrainer`.
-        training: plain JSON; what a fine-tune depends on.
-        identities: the same of every evaluation.
-        unusable: rows of the pool that are left out of every fine-tune, each with the reason.
+        training: what a fine-tune depends on, the model's exact weights included, as plain JSON.
+        identities: what each evaluation depends on, as plain JSON.
     """
 
     model: str
     args: SFTConfig
     peft_config: Any
     evaluations: Mapping[str, Evaluation]
-    processor: str | None
-    end_of_turn: EndOfTurn
-    training: dict[str, Any]
-    identities: dict[str, dict[str, Any]]
-    unusable: Mapping[int, RowError] = field(default_factory=dict)
+    processor: str | None = None
+    end_of_turn: EndOfTurn = "auto"
+    training: dict[str, Any] = field(init=False)
+    identities: dict[str, dict[str, Any]] = field(init=False)
 
-    @classmethod
-    def of(
-        cls,
-        model: str,
-        args: SFTConfig,
-        peft_config: Any,
-        evaluations: Mapping[str, Evaluation],
-        processor: str | None = None,
-        end_of_turn: EndOfTurn = "auto",
-    ) -> "Setup":
-        """The setup, with the exact weights behind the model's name."""
-        revision = (args.model_init_kwargs or {}).get("revision")
-        training = {
-            "model": identify(model, revision),
-            "processor": processor and identify(processor),
-            "end_of_turn": end_of_turn,
-            "args": _plain(args),
-            "peft": _plain(peft_config),
+    def __post_init__(self) -> None:
+        self.training = {
+            "model": identify(self.model, (self.args.model_init_kwargs or {}).get("revision")),
+            "processor": self.processor and identify(self.processor),
+            "end_of_turn": self.end_of_turn,
+            "args": _plain(self.args),
+            "peft": _plain(self.peft_config),
         }
-        identities = {name: _identity(evaluation) for name, evaluation in evaluations.items()}
-        return cls(model, args, peft_config, evaluations, processor, end_of_turn, training, identities)
+        self.identities = {name: _identity(evaluation) for name, evaluation in self.evaluations.items()}
 
 
 @dataclass(frozen=True)
@@ -86,9 +67,9 @@ class Trial:
     Attributes:
         name: of the method.
         budget: in rows.
-        seed: of the subset, where chance has a part in it, and of the fine-tune.
-        folder: what belongs to the trial, and to no other.
-        settings: plain JSON; what the subset depends on.
+        seed: of the fine-tune, and of the subset if the method is random.
+        folder: the trial's own.
+        settings: what the subset depends on, as plain JSON.
     """
 
     name: str
@@ -98,14 +79,14 @@ class Trial:
     settings: Mapping[str, Any]
 
     def select(self, make: Callable[[], Selection]) -> None:
-        """Makes the trial's subset, if it is not there."""
+        """Makes the trial's subset unless it exists."""
         Run(self.folder).stage("subset", self.settings, lambda out: make().save_to_disk(out))
 
     def refuse_stale(self, setup: Setup) -> None:
-        """Refuses a trial that was made with other settings, before any other costs anything.
+        """Refuses a trial that was made with other settings, before any trial costs anything.
 
         Raises:
-            StaleRunError: naming them.
+            StaleRunError: naming the settings.
         """
         evaluations = {_evaluation(name): identity for name, identity in setup.identities.items()}
         stages = {"subset": self.settings, "model": setup.training, **evaluations}
@@ -119,14 +100,19 @@ class Trial:
 
     @property
     def subset(self) -> Selection:
-        """What was selected."""
+        """The selected rows."""
         return Selection.load_from_disk(self.folder / "subset")
 
-    def finish(self, setup: Setup) -> None:
-        """Fine-tunes on the subset and evaluates the model, as far as that is not done."""
+    def finish(self, setup: Setup, unusable: Mapping[int, RowError]) -> None:
+        """Fine-tunes on the subset and evaluates the model; finished stages are not repeated.
+
+        Args:
+            setup: of all trials.
+            unusable: rows of the pool to leave out of the fine-tune, each with the reason.
+        """
         run = Run(self.folder)
         run.stage("subset", self.settings, _refuse)
-        model = run.stage("model", setup.training, lambda out: self._train(setup, out))
+        model = run.stage("model", setup.training, lambda out: self._train(setup, unusable, out))
         for name, evaluation in setup.evaluations.items():
 
             def evaluate(out: Path, name: str = name, evaluation: Evaluation = evaluation) -> None:
@@ -143,17 +129,17 @@ class Trial:
 
     @property
     def tokens(self) -> int:
-        """What the finished trial was trained on, over all epochs, prompts and image tokens included."""
+        """Tokens seen in training over all epochs, including prompts and image tokens."""
         state = json.loads((self.folder / "model" / "trainer_state.json").read_text())
         return int(state["num_input_tokens_seen"])
 
     @property
     def seconds(self) -> float:
-        """What the finished trial's fine-tune took."""
+        """Duration of the finished fine-tune."""
         return float(json.loads((self.folder / "model.json").read_text())["seconds"])
 
-    def _train(self, setup: Setup, out: Path) -> None:
-        # Made anew, because arguments remember the devices of the process that they were made in.
+    def _train(self, setup: Setup, unusable: Mapping[int, RowError], out: Path) -> None:
+        # A copy made here: arguments remember the devices of the process that made them.
         args = replace(
             setup.args,
             output_dir=str(out),
@@ -162,11 +148,6 @@ class Trial:
             include_num_input_tokens_seen="non_padding",
         )
         subset = self.subset
-        left_out = {
-            place: setup.unusable[row]
-            for place, row in enumerate(subset.indices.tolist())
-            if row in setup.unusable
-        }
         trainer = SelectionSFTTrainer(
             setup.model,
             selection=subset,
@@ -174,7 +155,7 @@ class Trial:
             peft_config=setup.peft_config,
             processing_class=setup.processor,
             end_of_turn=setup.end_of_turn,
-            unusable=left_out,
+            unusable={i: unusable[row] for i, row in enumerate(subset.indices.tolist()) if row in unusable},
         )
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(out))
         trainer.save_model()
@@ -183,69 +164,22 @@ class Trial:
 
 
 def finite(scores: ArrayLike, evaluation: str) -> NDArray[np.float64]:
-    """What an evaluation has returned, as float64 of shape (rows,) or ().
+    """Converts what an evaluation returned to float64 of shape (rows,) or ().
 
     Raises:
-        ValueError: if it is anything else, or not finite: its mean would be no number either.
+        ValueError: for another shape, no scores, or scores that are not finite.
     """
-    found = np.asarray(scores, dtype=np.float64)
-    if found.ndim > 1 or not found.size or not np.isfinite(found).all():
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim > 1 or not values.size or not np.isfinite(values).all():
         raise ValueError(
-            f"expected a finite number a row from the evaluation {evaluation!r}, or a single one, got shape "
-            f"{found.shape}, {np.count_nonzero(~np.isfinite(found))} of them not finite"
+            f"expected a finite number per row from the evaluation {evaluation!r}, or a single one, got "
+            f"shape {values.shape}, {np.count_nonzero(~np.isfinite(values))} of them not finite"
         )
-    return found
-
-
-def processes_or_gpus(processes: int | None) -> int:
-    """How many fine-tunes run at once: by default one for each GPU.
-
-    Raises:
-        ValueError: if it is less than one.
-    """
-    if processes is not None and processes < 1:
-        raise ValueError(f"processes: expected 1 or more, got {processes}")
-    return processes or max(1, len(_visible_gpus()))
-
-
-def finish(trials: Sequence[Trial], setup: Setup, processes: int) -> None:
-    """Finishes trials, one after the other, or spread over processes of their own.
-
-    Args:
-        trials: whose subsets are made.
-        setup: of all of them.
-        processes: how many at once, each of which sees a GPU of its own, as far as there are any. With
-            several, the calling script must be importable (`if __name__ == "__main__":`), and evaluations
-            must be picklable.
-    """
-    gpus = _visible_gpus()
-    if processes == 1:
-        for trial in trials:
-            trial.finish(setup)
-        return
-    context = get_context("spawn")
-    places: Queue[str] = context.Queue()
-    for number in range(processes):
-        places.put(gpus[number % len(gpus)] if gpus else "")
-    with ProcessPoolExecutor(processes, context, _settle, (places, torch.get_num_threads())) as pool:
-        for _ in pool.map(Trial.finish, trials, [setup] * len(trials)):
-            pass
-
-
-def _visible_gpus() -> list[str]:
-    count = torch.cuda.device_count()
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return named[:count] if named else [str(number) for number in range(count)]
-
-
-def _settle(places: "Queue[str]", threads: int) -> None:
-    """What a new process does first: takes a GPU, before anything has looked at them."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = places.get()
-    torch.set_num_threads(threads)
+    return values
 
 
 def slug(name: str) -> str:
-    """A name as a folder's."""
+    """A name as the name of a folder."""
     return re.sub(r"[^\w.=-]+", "_", name)
 
 
@@ -261,7 +195,7 @@ def _identity(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _plain(settings: Any) -> Any:
-    """Training arguments, or an adapter's, as plain JSON without what has no part in the result."""
+    """Settings of a training or an adapter as plain JSON, without those that do not affect the result."""
     if settings is None:
         return None
     return {

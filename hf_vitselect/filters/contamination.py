@@ -1,4 +1,4 @@
-"""Rows of a pool that an evaluation set holds too: what `select_diverse(..., exclude=)` should leave out."""
+"""Rows of a pool that an evaluation set contains too, for `select_diverse(..., exclude=)`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,105 +9,107 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_features
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.layouts import read_rows
 from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.rules.clusters import unit_rows
 
-_BATCH_ROWS = 500
+_BLOCK_ROWS = 500
 
 
 @dataclass(frozen=True)
 class Contamination:
-    """Rows of a pool, by their ids, that an evaluation set holds too.
+    """Ids of the rows of a pool that an evaluation set contains too, by reason.
 
     Attributes:
-        picture: rows with a picture of the evaluation set, byte for byte.
-        text: rows with the same conversation, or without pictures with the same question, but for case and
-            spaces.
-        near: rows whose embedding is as near as the threshold to one of the evaluation set.
+        image: Rows with an image of the evaluation set, byte for byte.
+        text: Rows with the same conversation, or without images and with the same question. Case and
+            whitespace are ignored.
+        near: Rows whose embedding has at least the threshold's cosine to one of the evaluation set.
     """
 
-    picture: tuple[str, ...]
+    image: tuple[str, ...]
     text: tuple[str, ...]
     near: tuple[str, ...]
 
     @property
     def row_ids(self) -> list[str]:
-        """All of them, each once."""
-        return list(dict.fromkeys((*self.picture, *self.text, *self.near)))
+        """All ids, each once."""
+        return list(dict.fromkeys((*self.image, *self.text, *self.near)))
 
 
 def find_contamination(
     pool: Dataset, evaluation: Dataset, *, over: str | None = None, threshold: float = 0.95
 ) -> Contamination:
-    """Finds rows of a pool that are, exactly or nearly, in an evaluation set.
+    """Find the rows of a pool that an evaluation set contains too, exactly or nearly.
 
     Args:
-        pool: any conversation layout.
-        evaluation: any conversation layout; of prompts without answers too.
-        over: an embedding column that both have, made by the same scorer; nothing near is looked for if None.
-        threshold: the cosine from which on rows count as near, -1 to 1.
+        pool: Rows of any conversation layout.
+        evaluation: Rows of any conversation layout, with or without answers.
+        over: Embedding column of both, by the same scorer; without it only exact matches are found.
+        threshold: Lowest cosine of near rows, -1 to 1.
 
     Raises:
-        ColumnError: if one of them has not the embedding column, or their vectors differ in length.
+        ColumnError: If the embedding column is missing from one of them, or the vectors' lengths differ.
 
     Example:
-        >>> found = find_contamination(pool, evaluation, over="embedding")  # doctest: +SKIP
-        >>> select_diverse(scored, 0.15, exclude=found.row_ids)  # doctest: +SKIP
+        >>> contamination = find_contamination(pool, evaluation, over="embedding")  # doctest: +SKIP
+        >>> select_diverse(scored, 0.15, exclude=contamination.row_ids)  # doctest: +SKIP
     """
     ids = row_ids(pool)
-    pictures: set[str] = set()
+    images: set[str] = set()
     texts: set[str] = set()
     for row in _conversations(evaluation):
-        pictures |= _pictures(row)
+        images |= _images(row)
         texts |= _texts(row)
-    same_picture, same_text = [], []
+    same_image, same_text = [], []
     for row_id, row in zip(ids, _conversations(pool), strict=True):
-        if _pictures(row) & pictures:
-            same_picture.append(row_id)
+        if _images(row) & images:
+            same_image.append(row_id)
         if _texts(row) & texts:
             same_text.append(row_id)
     near = () if over is None else tuple(ids[i] for i in _near(pool, evaluation, over, threshold))
-    return Contamination(tuple(same_picture), tuple(same_text), near)
+    return Contamination(tuple(same_image), tuple(same_text), near)
 
 
 def _conversations(dataset: Dataset) -> Iterator[Conversation | None]:
-    """Every row that can be read, None for the others."""
+    """Each row's conversation, None if it cannot be read."""
     return (None if isinstance(row, RowError) else row for row in read_rows(dataset))
 
 
-def _pictures(row: Conversation | None) -> set[str]:
-    return {digest for picture in (row.images if row else ()) if (digest := picture.digest())}
+def _images(row: Conversation | None) -> set[str]:
+    return {digest for image in (row.images if row else ()) if (digest := image.digest())}
 
 
 def _texts(row: Conversation | None) -> set[str]:
     if row is None:
         return set()
-    texts = {_plain(row.transcript)}
-    if not row.images:
-        texts |= {_plain(turn.text) for turn in row.turns if turn.role == "user"}
+    texts = {_normalized(row.transcript)}
+    if not row.images:  # a question about an image identifies nothing by itself
+        texts |= {_normalized(turn.text) for turn in row.turns if turn.role == "user"}
     return texts - {""}
 
 
-def _plain(text: str) -> str:
+def _normalized(text: str) -> str:
     return " ".join(text.lower().split())
 
 
 def _near(pool: Dataset, evaluation: Dataset, over: str, threshold: float) -> NDArray[np.int64]:
-    """Positions of the pool's rows with a cosine that reaches the threshold to some evaluation row."""
+    """Rows of the pool with a cosine of at least the threshold to some row of the evaluation set."""
     for name, dataset in (("pool", pool), ("evaluation set", evaluation)):
         if over not in dataset.column_names:
             raise ColumnError(f"expected the column {over!r} in the {name}, got {dataset.column_names}")
-    (rows, usable), (others, known) = read_features(pool, over), read_features(evaluation, over)
-    targets = unit_rows(others[known == "ok"].astype(np.float64))
-    if rows.shape[1] != targets.shape[1]:
+    features, statuses = read_features(pool, over)
+    targets, target_statuses = read_features(evaluation, over)
+    if features.shape[1] != targets.shape[1]:
         raise ColumnError(
-            f"expected vectors of one length in {over!r}, got {rows.shape[1]} in the pool and "
+            f"expected vectors of one length in {over!r}, got {features.shape[1]} in the pool and "
             f"{targets.shape[1]} in the evaluation set; embed both with the same scorer"
         )
-    highest = np.full(len(rows), -np.inf)
-    for start in range(0, len(rows), _BATCH_ROWS):
-        part = slice(start, start + _BATCH_ROWS)
-        highest[part] = (unit_rows(rows[part].astype(np.float64)) @ targets.T).max(axis=1, initial=-np.inf)
-    return np.flatnonzero((usable == "ok") & (highest >= threshold))
+    units = unit_rows(targets[target_statuses == "ok"].astype(np.float64))
+    highest = np.full(len(features), -np.inf)
+    for start in range(0, len(features), _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        cosines = unit_rows(features[block].astype(np.float64)) @ units.T
+        highest[block] = cosines.max(axis=1, initial=-np.inf)
+    return np.flatnonzero((statuses == "ok") & (highest >= threshold))

@@ -12,11 +12,11 @@ import pyarrow as pa
 from datasets import Dataset, Image, List
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.images import find_file
-from hf_vitselect.data.layouts import Layout, find_layout, read_table
-from hf_vitselect.data.roots import image_roots
+from hf_vitselect.data.dataset_layout import Layout, find_layout
+from hf_vitselect.data.image_roots import find_file, image_roots
+from hf_vitselect.data.images import image_cells, read_image
+from hf_vitselect.data.rows import read_table
 from hf_vitselect.data.stored import plain_rows
-from hf_vitselect.data.turns import image_cells, read_image
 from hf_vitselect.errors import HubError, RowError
 
 _BATCH = 100

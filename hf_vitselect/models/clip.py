@@ -8,7 +8,8 @@ import torch
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoProcessor
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.images import RowImage, image_error, refuse_resize
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.pixels import image_error, refuse_resize
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.forward import full_precision
 from hf_vitselect.models.weights import load_errors, load_whole

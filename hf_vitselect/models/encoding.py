@@ -26,7 +26,8 @@ from transformers import AutoProcessor
 from transformers.utils import cached_file
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import RowImage, refuse_resize
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.pixels import refuse_resize
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.chat_templates import without_clock
 from hf_vitselect.models.options import EndOfTurn, refuse_end_of_turn

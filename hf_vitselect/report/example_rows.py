@@ -7,7 +7,7 @@ import numpy as np
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.data.layouts import read_rows
+from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import RowError
 from hf_vitselect.selection.selection import Selection
 

@@ -4,8 +4,9 @@ import inspect
 import json
 from collections.abc import Iterable
 
-from hf_vitselect.data.images import MOST_PIXELS, MOST_RESIZED, to_rgb
-from hf_vitselect.data.layouts import LAYOUTS, SYSTEM_COLUMNS, UNREAD_COLUMNS
+from hf_vitselect.data.dataset_layout import SYSTEM_COLUMNS, UNREAD_COLUMNS
+from hf_vitselect.data.layouts import LAYOUTS
+from hf_vitselect.data.pixels import MOST_PIXELS, MOST_RESIZED, to_rgb
 from hf_vitselect.data.turns import MASK_KEYS, MEDIA_KEYS, ROLES, UNREAD_KEYS
 from hf_vitselect.errors import STATUSES
 

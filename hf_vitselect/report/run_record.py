@@ -2,10 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import yaml
@@ -22,7 +20,7 @@ class RunRecord:
     Attributes:
         config: the run's YAML, without secrets and without the folders of this machine.
         cost: one row a stage: `stage`, `seconds` and, where known, `tokens` and `device`.
-        comparison: rows of the table of models, trained on the subset and on others.
+        comparison: rows of the table of a comparison, as it was saved.
     """
 
     config: str | None = None
@@ -45,7 +43,7 @@ class RunRecord:
         found = cls(
             published_config(config.read_text("utf-8")) if config.exists() else None,
             _cost(folder),
-            _comparison(json.loads(comparison.read_text("utf-8"))) if comparison.exists() else [],
+            json.loads(comparison.read_text("utf-8"))["card"] if comparison.exists() else [],
         )
         if found == cls():
             raise FileNotFoundError(
@@ -58,33 +56,6 @@ def published_config(text: str) -> str:
     """A run's YAML as the world may see it: without secrets, and folders by their last name only."""
     settings = without_places(without_secrets(yaml.safe_load(text)))
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-
-
-def _comparison(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The lines of a comparison as cells."""
-    return [
-        {
-            "evaluation": evaluation,
-            "method": line["method"],
-            "rows": line["rows"],
-            "mean": fmean(line["means"]),
-            "sd": stdev(line["means"]) if len(line["means"]) > 1 else None,
-            "seeds": len(line["means"]),
-            **{
-                f"less {name}": _interval(line[name], len(line["means"]))
-                for name in ("random", "matched")
-                if line.get(name)
-            },
-        }
-        for evaluation, lines in found["lines"].items()
-        for line in lines
-    ]
-
-
-def _interval(found: Mapping[str, float | None], seeds: int) -> str:
-    if found["low"] is None:  # JSON's way to say infinite
-        return f"{found['mean']:+.3f} ({'one seed: ' * (seeds == 1)}no interval)"
-    return f"{found['mean']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
 
 
 def _cost(folder: Path) -> list[dict[str, Any]]:

@@ -1,57 +1,71 @@
-"""Any rule inside the groups of a column, each with its share of the budget."""
+"""Any rule inside the groups of a column, each group with its quota of the budget."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import NO_ROWS, Rule
-from hf_vitselect.rules.clusters import members
-from hf_vitselect.rules.quotas import quotas, take
+from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.clusters import integer_labels, rows_by_label
+from hf_vitselect.rules.quotas import group_quotas, take_in_turn
 
 
-def pick_in_groups(
-    rule: Rule,
-    labels: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    scores: NDArray[np.float64] | None,
-    features: NDArray[np.float32] | None,
-    budget: int,
-    rng: np.random.Generator,
-    columns: Mapping[str, NDArray[np.generic]],
-    picked: NDArray[np.int64] = NO_ROWS,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Picks `budget` rows, each group's share by the rule as if the group were the pool.
+@dataclass(frozen=True, kw_only=True)
+class Balanced(Rule):
+    """Picks of a rule inside each group of rows, as if the group were the pool.
+
+    Groups are picked from in turn, in step with their quotas.
 
     Args:
-        labels: int64 `[n]`, each row's group.
-        weights: float64 `[groups]`, the groups' shares, rounded by largest remainder; a group with too few
-            rows hands the rest on.
-        scores, features, budget, rng, columns, picked: As for `Rule.__call__`, of all rows.
+        rule: Picks inside each group.
+        column: The column whose values are the groups.
+        quota: `"proportional"` to the rows of a group, or `"uniform"`. Quotas are rounded by largest
+            remainder, and a group with too few rows leaves the rest of its quota to the others.
 
-    Returns:
-        As a rule does; picks come in turn from all groups, in step with their shares.
+    Raises:
+        ValueError: If `quota` is neither.
     """
-    groups = members(labels)
-    sizes = np.array([len(rows) for rows in groups])
-    given = np.bincount(labels[picked], minlength=len(groups))
-    share = quotas(sizes, weights, len(picked) + budget, given)
-    place = np.full(len(labels), len(labels), dtype=np.int64)
-    place[picked] = -1
-    gains = np.zeros(len(labels))
-    for rows, wanted in zip(groups, (share - given).tolist(), strict=True):
-        if wanted == 0:
-            continue
-        old = picked[labels[picked] == labels[rows[0]]]
-        picks, worth = rule(
-            None if scores is None else scores[rows],
-            None if features is None else features[rows],
-            wanted,
-            rng,
-            {name: values[rows] for name, values in columns.items()},
-            **({"picked": np.searchsorted(rows, old)} if len(old) else {}),
-        )
-        place[rows[picks]] = np.arange(wanted)
-        gains[rows[picks]] = worth
-    taken = take(labels, share, place, np.zeros(len(labels)), picked)
-    return taken, gains[taken]
+
+    rule: Rule
+    column: str
+    quota: Literal["proportional", "uniform"] = "proportional"
+
+    def __post_init__(self) -> None:
+        if self.quota not in ("proportional", "uniform"):
+            raise ValueError(f"quota: expected 'proportional' or 'uniform', got {self.quota!r}")
+
+    @property
+    def uses_scores(self) -> bool:
+        """Whether the inner rule uses scores."""
+        return self.rule.uses_scores
+
+    @property
+    def uses_features(self) -> bool:
+        """Whether the inner rule uses features."""
+        return self.rule.uses_features
+
+    @property
+    def uses_columns(self) -> tuple[str, ...]:
+        """The column of groups and those of the inner rule."""
+        return (self.column, *self.rule.uses_columns)
+
+    def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
+        """Pick each group's quota by the inner rule."""
+        labels = integer_labels(pool.columns[self.column])
+        groups = rows_by_label(labels)
+        sizes = np.bincount(labels).astype(np.float64)
+        weights = sizes if self.quota == "proportional" else np.ones(len(sizes))
+        quotas = group_quotas(labels, weights, pool, budget)
+        rank = np.full(len(pool), len(pool), dtype=np.int64)  # of a row among its group's picks
+        gains = np.zeros(len(pool))
+        for label, rows in enumerate(groups):
+            earlier = pool.picked[labels[pool.picked] == label]
+            if new := int(quotas[label]) - len(earlier):
+                columns = {name: values[rows] for name, values in pool.columns.items()}
+                earlier = np.searchsorted(rows, earlier)
+                group = Pool(pool.scores[rows], pool.features[rows], columns, earlier)
+                picks, group_gains = self.rule.pick(group, new, rng)
+                rank[rows[picks]] = np.arange(new)
+                gains[rows[picks]] = group_gains
+        picks = take_in_turn(labels, quotas, rank, np.zeros(len(pool)), pool.picked)
+        return picks, gains[picks]

@@ -1,63 +1,112 @@
-"""What every selection rule is."""
+"""The base class of all selection rules, and the pool of arrays they pick from."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 NO_ROWS = np.empty(0, dtype=np.int64)
+_BLOCK_ROWS = 4096
+
+Picks = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""Rows in pick order, int64 `[budget]`, and each row's score when it was picked, float64 `[budget]`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The n rows that a rule picks from, as arrays that `Rule.__call__` has checked.
+
+    Attributes:
+        scores: float64 `[n]`, finite; all NaN unless the rule uses scores.
+        features: float32 `[n, d]`, finite; `[n, 0]` unless the rule uses features.
+        columns: The columns that the rule uses, `[n]` each.
+        picked: Rows that are already in the subset, int64 `[m]`, distinct, in pick order. They count as the
+            rule's own first picks, no matter who picked them.
+    """
+
+    scores: NDArray[np.float64]
+    features: NDArray[np.float32]
+    columns: Mapping[str, NDArray[Any]]
+    picked: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def unpicked(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Remove the rows that are already picked from an order of rows, int64 `[k]`."""
+        return order[~np.isin(order, self.picked)]
 
 
 class Rule(ABC):
-    """Picks rows of a pool, one after the other.
+    """Picks rows of a pool, one after another.
 
-    A rule is a frozen dataclass of keyword arguments, with the paper's defaults; its fields are plain JSON
-    values, so that `dataclasses.asdict(rule)` records it. It knows arrays only, no data set, and holds no
-    state between calls.
-
-    Attributes:
-        uses_scores: Whether a call needs `scores`.
-        uses_features: Whether a call needs `features`.
+    A rule is a frozen dataclass of keyword arguments with the paper's defaults. Its fields are plain JSON
+    values, so `dataclasses.asdict(rule)` records it. It sees only arrays, never a dataset, and keeps no state
+    between calls. Subclasses define `pick` and say what they use.
     """
 
-    uses_scores: ClassVar[bool]
-    uses_features: ClassVar[bool]
+    @property
+    def uses_scores(self) -> bool:
+        """Whether the rule needs scores."""
+        return False
+
+    @property
+    def uses_features(self) -> bool:
+        """Whether the rule needs features."""
+        return False
 
     @property
     def uses_columns(self) -> tuple[str, ...]:
-        """Names of the further columns that a call needs in `columns`."""
+        """Names of the other columns that the rule needs."""
         return ()
 
     @abstractmethod
+    def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
+        """Pick `budget` rows in addition to `pool.picked`.
+
+        Args:
+            pool: The arrays that the rule uses.
+            budget: Number of rows to pick, 1 to n less the rows that are already picked.
+            rng: The only source of randomness.
+        """
+
     def __call__(
         self,
         scores: NDArray[np.float64] | None,
         features: NDArray[np.float32] | None,
         budget: int,
         rng: np.random.Generator,
-        columns: Mapping[str, NDArray[np.generic]],
+        columns: Mapping[str, NDArray[Any]],
         picked: NDArray[np.int64] = NO_ROWS,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks `budget` rows, beside those that are picked already.
+    ) -> Picks:
+        """Check the arrays and pick `budget` rows.
+
+        At least one array is needed even if the rule uses none, to know the number of rows.
 
         Args:
-            scores: float64 `[n]`, finite; `None` only where the rule does not use scores.
-            features: float32 `[n, d]`, finite; `None` only where the rule does not use features.
-            budget: How many rows to pick, 1 to n less those that are picked already.
+            scores: float64 `[n]`, finite; may be `None` if the rule does not use scores.
+            features: float32 `[n, d]`, finite; may be `None` if the rule does not use features.
+            budget: Number of rows to pick, 1 to n less the rows that are already picked.
             rng: The only source of randomness.
-            columns: Further columns, `[n]` each.
-            picked: Rows that are in the subset already, int64 `[m]`, distinct, in pick order. They count
-                as this rule's first picks, whoever picked them.
+            columns: Other columns, `[n]` each.
+            picked: Rows that are already in the subset, int64 `[m]`, distinct; see `Pool`.
 
         Returns:
-            The newly picked rows, int64 `[budget]`, distinct, in pick order; and their gains, float64
-            `[budget]`, each the row's score at the moment of its pick.
+            The newly picked rows, int64 `[budget]`, distinct, in pick order, and their gains, float64
+            `[budget]`: each row's score when it was picked.
 
         Raises:
-            ValueError: If an array that the rule uses is missing.
+            ValueError: If an array that the rule uses is missing, has another shape or type or is not finite,
+                or if the budget or a picked row is out of range.
         """
+        pool = self._check(scores, features, columns, np.asarray(picked, dtype=np.int64))
+        left = len(pool) - len(pool.picked)
+        if not 1 <= budget <= left:
+            raise ValueError(f"expected a budget of 1 to {left} rows, got {budget}")
+        return self.pick(pool, budget, rng)
 
     def notes(
         self,
@@ -65,50 +114,55 @@ class Rule(ABC):
         features: NDArray[np.float32] | None,
         budget: int,
         rng: np.random.Generator,
-        columns: Mapping[str, NDArray[np.generic]],
     ) -> dict[str, Any]:
-        """What a recipe should say about the picks of a call with these arguments, as plain JSON."""
+        """Return what a recipe should say about the picks of such a call, as plain JSON."""
         return {}
 
+    def _check(
+        self,
+        scores: NDArray[np.float64] | None,
+        features: NDArray[np.float32] | None,
+        columns: Mapping[str, NDArray[Any]],
+        picked: NDArray[np.int64],
+    ) -> Pool:
+        optional = {"scores": scores, "features": features}
+        optional |= {f"column {name!r}": values for name, values in columns.items()}
+        given = {name: np.asarray(array) for name, array in optional.items() if array is not None}
+        needed = ["scores"] * self.uses_scores + ["features"] * self.uses_features
+        for name in [*needed, *(f"column {name!r}" for name in self.uses_columns)]:
+            if name not in given:
+                got = ", ".join(given) or "no arrays"
+                raise ValueError(f"{type(self).__name__} expected {name}, got {got}; add that column")
+        lengths = {name: len(array) for name, array in given.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(
+                f"expected arrays of one length, got {lengths or 'none'}; pass at least one array with an "
+                "entry for each row, for instance columns={'row': np.arange(n)}"
+            )
+        rows = max(lengths.values())
+        if len(np.unique(picked)) != len(picked) or not ((picked >= 0) & (picked < rows)).all():
+            raise ValueError(f"picked: expected distinct rows from 0 to {rows - 1}, got {picked}")
+        return Pool(
+            _numbers(given, "scores", np.float64, 1) if self.uses_scores else np.full(rows, np.nan),
+            _numbers(given, "features", np.float32, 2)
+            if self.uses_features
+            else np.empty((rows, 0), np.float32),
+            {name: given[f"column {name!r}"] for name in self.uses_columns},
+            picked,
+        )
 
-def first_others(order: NDArray[np.int64], picked: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
-    """The first `budget` rows of an order that are not picked yet, int64 `[budget]`."""
-    return order[~np.isin(order, picked)][:budget]
 
-
-def required(array: NDArray[Any] | None, name: str, rule: Rule) -> NDArray[Any]:
-    """The array, of which the rule cannot do without.
-
-    Raises:
-        ValueError: if it is missing.
-    """
-    if array is None:
-        raise ValueError(f"{type(rule).__name__} expected {name}, got none; add that column")
+def _numbers(given: Mapping[str, NDArray[Any]], name: str, dtype: type, dimensions: int) -> NDArray[Any]:
+    array = given[name]
+    if array.dtype != dtype or array.ndim != dimensions:
+        raise ValueError(
+            f"{name}: expected {np.dtype(dtype)} of {dimensions} dimensions, got {array.dtype} of shape "
+            f"{array.shape}; convert or reshape it"
+        )
+    for start in range(0, len(array), _BLOCK_ROWS):
+        block = array[start : start + _BLOCK_ROWS]
+        finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            raise ValueError(f"expected finite {name}, got NaN or infinity in row {row}; leave such rows out")
     return array
-
-
-def pool_size(
-    scores: NDArray[np.float64] | None,
-    features: NDArray[np.float32] | None,
-    columns: Mapping[str, NDArray[np.generic]],
-) -> int:
-    """Counts the pool's rows for a rule that reads none of the arrays.
-
-    Args:
-        scores: float64 `[n]` or `None`.
-        features: float32 `[n, d]` or `None`.
-        columns: Further columns, `[n]` each.
-
-    Returns:
-        n, the length of whichever array is there.
-
-    Raises:
-        ValueError: If there is no array at all.
-    """
-    for array in (scores, features, *columns.values()):
-        if array is not None:
-            return len(array)
-    raise ValueError(
-        "expected scores, features or a column to tell the pool's size, got none of them; "
-        "pass any array with one entry a row, for instance columns={'row': np.arange(n)}"
-    )

@@ -1,4 +1,4 @@
-"""Clusters of rows by the direction of their features."""
+"""Groups of rows: k-means clusters of their features, or equal values of a column."""
 
 from typing import TypeVar
 
@@ -9,7 +9,14 @@ Float = TypeVar("Float", np.float32, np.float64)
 
 
 def unit_rows(features: NDArray[Float]) -> NDArray[Float]:
-    """Rows over their lengths, float32 or float64 `[n, d]` as they come, a copy; zero rows stay zero."""
+    """Scale each row to length 1; zero rows stay zero.
+
+    Args:
+        features: float32 or float64 `[n, d]`.
+
+    Returns:
+        A copy of the same type and shape, in row order.
+    """
     units = np.array(features, order="C")
     lengths = np.sqrt(np.einsum("nd,nd->n", units, units, dtype=np.float64))
     units /= np.where(lengths > 0, lengths, 1.0).astype(units.dtype)[:, None]
@@ -19,12 +26,12 @@ def unit_rows(features: NDArray[Float]) -> NDArray[Float]:
 def kmeans(
     units: NDArray[np.float32], clusters: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Spherical k-means by faiss, 20 iterations, on one thread: with several, sums and clusters could differ.
+    """Cluster rows by spherical k-means (faiss, 20 iterations).
 
     Args:
         units: float32 `[n, d]`, unit rows.
-        clusters: at most n are made.
-        rng: chooses the first centroids.
+        clusters: Number of clusters, 1 or more; at most n are made.
+        rng: Chooses the first centroids.
 
     Returns:
         Each row's cluster, int64 `[n]`, and the unit centroids, float32 `[clusters, d]`.
@@ -32,8 +39,8 @@ def kmeans(
     import faiss
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):
-        found = faiss.Kmeans(
+    with threadpool_limits(1):  # with several threads sums, and so clusters, can differ between runs
+        model = faiss.Kmeans(
             units.shape[1],
             min(clusters, len(units)),
             niter=20,
@@ -41,21 +48,21 @@ def kmeans(
             spherical=True,
             min_points_per_centroid=1,
         )
-        found.train(units)
-        _, labels = found.index.search(units, 1)
-    centroids: NDArray[np.float32] = found.centroids  # type: ignore[assignment]
+        model.train(units)
+        _, labels = model.index.search(units, 1)
+    centroids: NDArray[np.float32] = model.centroids  # type: ignore[assignment]
     return labels[:, 0].astype(np.int64), centroids
 
 
-def members(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The rows of every label from 0 to the highest, int64 each, rising; empty where there are none."""
+def rows_by_label(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the rows of each label from 0 to the highest, int64, ascending; a label may have none."""
     order = np.argsort(labels, kind="stable")
     ends = np.cumsum(np.bincount(labels))
     return np.split(order, ends[:-1])
 
 
-def numbered(values: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Equal values as equal numbers from 0, by their first appearance; NaN is a value, as null is."""
+def integer_labels(values: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Number the distinct values from 0 by first appearance, int64 `[n]`; NaN and null are one value."""
     numbers: dict[object, int] = {}
-    known = (None if value != value else value for value in values.tolist())
-    return np.array([numbers.setdefault(value, len(numbers)) for value in known], dtype=np.int64)
+    values_or_none = (None if value != value else value for value in values.tolist())
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values_or_none], dtype=np.int64)

@@ -1,37 +1,34 @@
-"""Clusters that are dense give less, those like others give more (COINCIDE, arXiv 2406.10995)."""
+"""Few rows from dense clusters, many from clusters that resemble the others (COINCIDE, arXiv 2406.10995)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import NO_ROWS, Rule, required
-from hf_vitselect.rules.clusters import kmeans, members, unit_rows
-from hf_vitselect.rules.quotas import quotas
+from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.clusters import kmeans, rows_by_label, unit_rows
+from hf_vitselect.rules.quotas import group_quotas
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coincide(Rule):
-    """COINCIDE (arXiv 2406.10995): cluster shares by transferability and density, then the least discrepancy.
+    """Rows that resemble their clusters, more from sparse and central ones (COINCIDE, arXiv 2406.10995).
 
-    A re-implementation from digests; the formulas are from memory of the paper and were not read again. Rows
-    are clustered by k-means. A cluster's share rises with `exp(S / (temperature * D))`, where S is the mean
-    cosine of its centroid to the other centroids and D its density, the mean Gaussian kernel `exp(-|x -
-    y|^2)` of its pairs of unit rows (1 for a single row). Inside a cluster rows are picked one after the
-    other so that the maximum mean discrepancy (MMD) between picks and cluster falls most.
+    Rows are clustered by k-means. The quota of cluster i is proportional to `exp(S_i / (temperature * D_i))`.
+    S_i is its transferability, the mean cosine of its centroid to the other centroids. D_i is its density,
+    the mean Gaussian kernel `exp(-|x - y|**2)` over pairs of its unit rows x, y, or 1 for a single row.
+    Inside a cluster, each pick is the row that lowers the maximum mean discrepancy (MMD) between the picks
+    and the cluster most. Clusters are picked from in turn, in step with their quotas. A row's gain is the
+    share of its cluster's rows that are picked.
 
-    The paper clusters the activations of five layers of a small model, concatenated, into 10,000 groups; here
-    the features are whatever column is given. Picks come cluster by cluster, in step with their shares, and
-    every gain is the share of the cluster's rows that are picked.
+    Unofficial re-implementation; differences in docs/papers.md.
 
-    Attributes:
-        rows_per_cluster: Rows for each cluster, on average; 66 is the paper's 665,000 rows in 10,000.
-        temperature: The lower, the more unequal the shares.
+    Args:
+        rows_per_cluster: Average rows of a cluster, 1 or more; 66 is the paper's 665,000 rows in 10,000.
+        temperature: Above 0; the lower, the more unequal the quotas.
 
     Raises:
-        ValueError: If a parameter is not above 0.
+        ValueError: If a parameter is out of its range.
 
     Example:
         >>> features = np.array([[1, 0], [1, 0.1], [1, -0.1]], dtype=np.float32)
@@ -39,8 +36,7 @@ class Coincide(Rule):
         [0]
     """
 
-    uses_scores: ClassVar[bool] = False
-    uses_features: ClassVar[bool] = True
+    uses_features = True
 
     rows_per_cluster: int = 66
     temperature: float = 0.1
@@ -50,89 +46,85 @@ class Coincide(Rule):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)!r}")
 
-    def __call__(
-        self,
-        scores: NDArray[np.float64] | None,
-        features: NDArray[np.float32] | None,
-        budget: int,
-        rng: np.random.Generator,
-        columns: Mapping[str, NDArray[np.generic]],
-        picked: NDArray[np.int64] = NO_ROWS,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks `budget` rows, each cluster's quota. See `Rule.__call__`."""
-        units = unit_rows(required(features, "features", self))
+    def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
+        """Pick each cluster's quota."""
+        units = unit_rows(pool.features)
         labels, centroids = kmeans(units, max(1, len(units) // self.rows_per_cluster), rng)
-        groups = members(labels)
-        kernels = [_sums_of_kernels(units[rows].astype(np.float64)) for rows in groups]
+        groups = rows_by_label(labels)
+        kernel_sums = [_kernel_sums(units[rows].astype(np.float64)) for rows in groups]
         sizes = np.array([len(rows) for rows in groups])
-        some = sizes > 0
-        density = np.array([_density(sums) for sums in kernels])
+        density = np.array([_density(sums) for sums in kernel_sums])
         exponent = _mean_cosine_to_others(centroids[: len(groups)]) / (self.temperature * density)
-        weights = np.where(some, np.exp(exponent - exponent[some].max()), 0.0)
-        given = np.bincount(labels[picked], minlength=len(groups))
+        weights = np.where(sizes > 0, np.exp(exponent - exponent[sizes > 0].max()), 0.0)
         # The lightest clusters must stay above 0 to take what the others cannot give.
-        share = quotas(sizes, np.maximum(weights, 1e-300), len(picked) + budget, given)
+        quotas = group_quotas(labels, np.maximum(weights, 1e-300), pool, budget)
         chosen: list[NDArray[np.int64]] = []
-        steps: list[NDArray[np.float64]] = []
-        for rows, sums, quota in zip(groups, kernels, share.tolist(), strict=True):
-            first = np.flatnonzero(np.isin(rows, picked))
-            new = _least_discrepancy(units[rows].astype(np.float64), sums, quota - len(first), first)
+        due: list[NDArray[np.float64]] = []
+        for rows, sums, quota in zip(groups, kernel_sums, quotas.tolist(), strict=True):
+            earlier = np.flatnonzero(np.isin(rows, pool.picked))
+            new = _least_discrepancy(units[rows].astype(np.float64), sums, quota - len(earlier), earlier)
             chosen.append(rows[new])
-            steps.append((len(first) + np.arange(len(new)) + 0.5) / max(quota, 1))
-        picks, step = np.concatenate(chosen), np.concatenate(steps)
-        picks = picks[np.lexsort((picks, step))]
-        return picks, (share / np.maximum(sizes, 1))[labels[picks]]
+            due.append((len(earlier) + np.arange(len(new)) + 0.5) / max(quota, 1))
+        picks = np.concatenate(chosen)
+        picks = picks[np.lexsort((picks, np.concatenate(due)))]
+        return picks, (quotas / np.maximum(sizes, 1))[labels[picks]]
 
 
 def _kernel(units: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.float64]:
     """Gaussian kernels of unit rows with one or several others, float64 `[..., n]`."""
+    # |x - y|**2 = 2 - 2 x.y for unit rows.
     kernels: NDArray[np.float64] = np.exp(2 * np.einsum("...d,nd->...n", row, units) - 2)
     return kernels
 
 
-def _sums_of_kernels(units: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sums of every row's kernels with all rows, float64 `[n]`; by blocks, so never n x n."""
+def _kernel_sums(units: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of each row's kernels with all rows, float64 `[n]`; in blocks, so never n x n."""
     blocks = [_kernel(units, units[start : start + 256]).sum(axis=1) for start in range(0, len(units), 256)]
     return np.concatenate([np.empty(0), *blocks])
 
 
-def _density(sums: NDArray[np.float64]) -> float:
-    """The mean kernel of the pairs of different rows."""
-    pairs = len(sums) * (len(sums) - 1)
-    return float(sums.sum() - len(sums)) / pairs if pairs else 1.0
+def _density(kernel_sums: NDArray[np.float64]) -> float:
+    """Mean kernel over pairs of different rows."""
+    pairs = len(kernel_sums) * (len(kernel_sums) - 1)
+    return float(kernel_sums.sum() - len(kernel_sums)) / pairs if pairs else 1.0
 
 
 def _mean_cosine_to_others(centroids: NDArray[np.float32]) -> NDArray[np.float64]:
-    total = centroids.sum(axis=0, dtype=np.float64)
-    to_all: NDArray[np.float64] = centroids.astype(np.float64) @ total
+    to_all: NDArray[np.float64] = centroids.astype(np.float64) @ centroids.sum(axis=0, dtype=np.float64)
     others: NDArray[np.float64] = (to_all - 1) / max(1, len(centroids) - 1)
     return others
 
 
 def _least_discrepancy(
-    units: NDArray[np.float64], sums: NDArray[np.float64], count: int, first: NDArray[np.int64]
+    units: NDArray[np.float64], kernel_sums: NDArray[np.float64], count: int, earlier: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Greedily picks rows so that the squared MMD between all picks and all rows is least at every step.
+    """Pick rows greedily so that the squared MMD between all picks and all rows is least after each pick.
+
+    With k(x, y) the kernel, n rows and a set P of m picks, the squared MMD is, up to a constant,
+    `sum k(p, q) / m**2 - 2 * sum k(p, x) / (n * m)` over p, q in P and all rows x. Running sums make each
+    pick one product of n x d.
 
     Args:
         units: float64 `[n, d]`.
-        sums: float64 `[n]`, of each row's kernels with all rows.
-        count: How many to pick.
-        first: Rows that are picked already.
+        kernel_sums: float64 `[n]`, the sum of each row's kernels with all rows.
+        count: Number of rows to pick.
+        earlier: Rows that are already picked.
     """
-    inside, own, with_all = np.zeros(len(units)), 0.0, 0.0  # kernels with picks; among picks; picks with all
+    to_picks = np.zeros(len(units))  # of each row, sum of kernels with the picks
+    among_picks, picks_to_all = 0.0, 0.0  # the two sums of the MMD
     left = np.ones(len(units), dtype=np.bool_)
     picks: list[int] = []
-    for turn in range(len(first) + count):
-        if turn < len(first):
-            row = int(first[turn])
+    for turn in range(len(earlier) + count):
+        if turn < len(earlier):
+            row = int(earlier[turn])
         else:
             size = turn + 1
-            discrepancy = (own + 2 * inside + 1) / size**2 - 2 * (with_all + sums) / (len(units) * size)
+            pairs = (among_picks + 2 * to_picks + 1) / size**2
+            discrepancy = pairs - 2 * (picks_to_all + kernel_sums) / (len(units) * size)
             row = int(np.where(left, discrepancy, np.inf).argmin())
             picks.append(row)
-        own += 2 * inside[row] + 1
-        with_all += sums[row]
-        inside += _kernel(units, units[row])
+        among_picks += 2 * to_picks[row] + 1
+        picks_to_all += kernel_sums[row]
+        to_picks += _kernel(units, units[row])
         left[row] = False
     return np.array(picks, dtype=np.int64)

@@ -1,31 +1,30 @@
-"""Rows that carry the main directions of the features (ScalSelect, arXiv 2602.11636)."""
+"""Rows that shape the main directions of the features (ScalSelect, arXiv 2602.11636)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import NO_ROWS, Rule, first_others, required
+from hf_vitselect.rules.base import Picks, Pool, Rule
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leverage(Rule):
-    """The rows of highest leverage (ScalSelect, arXiv 2602.11636, its code's last step).
+    """The rows of highest leverage on the features' main directions (ScalSelect, arXiv 2602.11636).
 
-    The features are centred, their main directions are kept up to a share of the variance ("energy"), and a
-    row's score is the squared length of its row in the left singular vectors: how much the subspace depends
-    on it, 0 to 1. The paper's features are a model's first-layer states of the visual tokens that most of the
-    instruction's attention is on; here they are whatever column is given.
+    This is the last step of the paper's code. The centered features are decomposed as `U S V^T`. The first k
+    singular directions are kept, as few as hold the share `energy` of the variance. The leverage of row i is
+    `sum_{j <= k} U_ij**2`, 0 to 1: how much the subspace depends on the row. Ties go to the lowest row. Gains
+    are the leverages, rounded to float32.
 
-    Gains are the leverages, rounded to float32.
+    Unofficial re-implementation; differences in docs/papers.md.
 
-    Attributes:
-        energy: Share of the variance that the kept directions hold, above 0 to 1.
+    Args:
+        energy: Share of the variance that the kept directions hold, above 0 and up to 1.
 
     Raises:
-        ValueError: If `energy` is not in its range.
+        ValueError: If `energy` is out of its range.
 
     Example:
         >>> features = np.array([[0, 1], [0, 1.1], [0, 0.9], [5, 1]], dtype=np.float32)
@@ -33,8 +32,7 @@ class Leverage(Rule):
         [3]
     """
 
-    uses_scores: ClassVar[bool] = False
-    uses_features: ClassVar[bool] = True
+    uses_features = True
 
     energy: float = 0.9
 
@@ -42,33 +40,25 @@ class Leverage(Rule):
         if not 0 < self.energy <= 1:
             raise ValueError(f"energy: expected a share above 0 and up to 1, got {self.energy!r}")
 
-    def __call__(
-        self,
-        scores: NDArray[np.float64] | None,
-        features: NDArray[np.float32] | None,
-        budget: int,
-        rng: np.random.Generator,
-        columns: Mapping[str, NDArray[np.generic]],
-        picked: NDArray[np.int64] = NO_ROWS,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks the `budget` rows of highest leverage. See `Rule.__call__`."""
-        features = required(features, "features", self)
+    def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
+        """Pick the rows of highest leverage."""
+        features = pool.features
         mean = features.mean(axis=0, dtype=np.float64)
-        spread = np.zeros((features.shape[1],) * 2)
-        for part in _parts(features):
-            spread += (part - mean).T @ (part - mean)
-        variances, axes = np.linalg.eigh(spread)
+        # U comes from the d x d covariance, so memory does not grow with the rows: U = (X - mean) V / S.
+        covariance = np.zeros((features.shape[1],) * 2)
+        for block in _blocks(features):
+            covariance += (block - mean).T @ (block - mean)
+        variances, axes = np.linalg.eigh(covariance)
         variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
         share = np.cumsum(variances) / max(variances.sum(), np.finfo(np.float64).tiny)
-        kept = np.flatnonzero(variances > variances[0] * 1e-12)[
-            : int(np.searchsorted(share, self.energy)) + 1
-        ]
+        count = int(np.searchsorted(share, self.energy)) + 1
+        kept = np.flatnonzero(variances > variances[0] * 1e-12)[:count]  # the others are rounding errors
         axes = axes[:, kept] / np.sqrt(variances[kept])
-        leverage = np.concatenate([(((part - mean) @ axes) ** 2).sum(axis=1) for part in _parts(features)])
-        leverage = leverage.astype(np.float32).astype(np.float64)
-        picks = first_others(np.argsort(-leverage, kind="stable"), picked, budget)
+        blocks = [(((block - mean) @ axes) ** 2).sum(axis=1) for block in _blocks(features)]
+        leverage = np.concatenate(blocks).astype(np.float32).astype(np.float64)
+        picks = pool.unpicked(np.argsort(-leverage, kind="stable"))[:budget]
         return picks, leverage[picks]
 
 
-def _parts(features: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
+def _blocks(features: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
     return (features[start : start + 4096].astype(np.float64) for start in range(0, len(features), 4096))

@@ -1,14 +1,12 @@
 """Equal shares for capabilities and, inside them, for styles (mmSSR, arXiv 2503.13383)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import NO_ROWS, Rule, first_others, required
-from hf_vitselect.rules.clusters import members, numbered
+from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.clusters import integer_labels, rows_by_label
 
 CAPABILITIES = (
     "object_spatial",
@@ -42,20 +40,20 @@ STYLES = (
 
 @dataclass(frozen=True, kw_only=True)
 class MMSSR(Rule):
-    """The sampling of mmSSR, "Cream of the Crop" (arXiv 2503.13383, its released code).
+    """The best rows of each capability, with equal parts for each interaction style (arXiv 2503.13383).
 
-    Goes through the capabilities in turn. Each has an equal part of the budget that is left; the rows whose
-    score of it is above the threshold are grouped by their style, every style has an equal part, the style
-    with the fewest rows first, and hands on what it cannot give; inside a style the highest scores are taken.
-    A capability without rows drops out, and the turns repeat until the budget is met. Where no capability has
-    rows any more, the rest is drawn at random, so that a budget is always met; the released code stops there.
+    The sampling of mmSSR, "Cream of the Crop", as in its released code. Capabilities are visited in turn, and
+    each may take an equal part of the remaining budget. Its rows with a score above `threshold` are grouped
+    by style; styles have equal parts, the smallest first, and leave what they cannot fill to the next. Inside
+    a style the highest scores are taken. Turns repeat until the budget is met; a capability without rows
+    drops out. If none has rows left, the rest is drawn at random.
 
-    `CapabilityScorer` attaches the columns. Gains are the scores of the capability that a row was picked for,
-    0 for random ones.
+    `CapabilityScorer` adds the columns. Gains are the scores in the capability that a row was picked for, 0
+    for random rows. Unofficial re-implementation; differences in docs/papers.md.
 
-    Attributes:
-        capabilities: Columns of scores, 0 to 5; a row without one (null, NaN) counts as 0.
-        style: The column of interaction styles.
+    Args:
+        capabilities: Columns of scores, 0 to 5; a missing score (null, NaN) counts as 0.
+        style: Column of interaction styles.
         threshold: Scores must be above it.
 
     Raises:
@@ -68,9 +66,6 @@ class MMSSR(Rule):
         [0, 1]
     """
 
-    uses_scores: ClassVar[bool] = False
-    uses_features: ClassVar[bool] = False
-
     capabilities: tuple[str, ...] = tuple(f"capability_{name}" for name in CAPABILITIES)
     style: str = "capability_style"
     threshold: float = 0.0
@@ -82,51 +77,42 @@ class MMSSR(Rule):
 
     @property
     def uses_columns(self) -> tuple[str, ...]:
-        """The capabilities and the style."""
+        """The columns of capabilities and styles."""
         return (*self.capabilities, self.style)
 
-    def __call__(
-        self,
-        scores: NDArray[np.float64] | None,
-        features: NDArray[np.float32] | None,
-        budget: int,
-        rng: np.random.Generator,
-        columns: Mapping[str, NDArray[np.generic]],
-        picked: NDArray[np.int64] = NO_ROWS,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks `budget` rows, in turn for every capability. See `Rule.__call__`."""
-        given = {name: required(columns.get(name), f"a column {name!r}", self) for name in self.uses_columns}
-        style = numbered(given[self.style])
-        table = {name: np.nan_to_num(given[name].astype(np.float64)) for name in self.capabilities}
-        left = np.ones(len(style), dtype=np.bool_)
-        left[picked] = False
+    def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
+        """Pick for each capability in turn."""
+        styles = integer_labels(pool.columns[self.style])
+        scores = {name: np.nan_to_num(pool.columns[name].astype(np.float64)) for name in self.capabilities}
+        left = np.ones(len(pool), dtype=np.bool_)
+        left[pool.picked] = False
         picks: list[int] = []
         gains: list[float] = []
-        alive = list(self.capabilities)
-        while alive and len(picks) < budget:
-            part = max(1, (budget - len(picks)) // len(alive))
-            for name in list(alive):
-                rows = np.flatnonzero(left & (table[name] > self.threshold))
+        active = list(self.capabilities)
+        while active and len(picks) < budget:
+            part = max(1, (budget - len(picks)) // len(active))
+            for name in list(active):
+                rows = np.flatnonzero(left & (scores[name] > self.threshold))
                 if not len(rows):
-                    alive.remove(name)
+                    active.remove(name)
                     continue
-                taken = _by_style(rows, table[name], style, min(part, budget - len(picks)))
+                taken = _best_of_styles(rows, scores[name], styles, min(part, budget - len(picks)))
                 left[taken] = False
                 picks += taken.tolist()
-                gains += table[name][taken].tolist()
-        drawn = first_others(rng.permutation(np.flatnonzero(left)), NO_ROWS, budget - len(picks))
+                gains += scores[name][taken].tolist()
+        drawn = rng.permutation(np.flatnonzero(left))[: budget - len(picks)]
         return np.array([*picks, *drawn.tolist()], dtype=np.int64), np.array([*gains, *np.zeros(len(drawn))])
 
 
-def _by_style(
-    rows: NDArray[np.int64], score: NDArray[np.float64], style: NDArray[np.int64], count: int
+def _best_of_styles(
+    rows: NDArray[np.int64], scores: NDArray[np.float64], styles: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
-    """The best rows of every style, equal parts, the smallest style first, which hands on what it lacks."""
-    groups = sorted((rows[inside] for inside in members(numbered(style[rows]))), key=len)
+    """Take the `count` best of some rows, in equal parts for their styles, highest score first."""
+    # From the smallest style on, so that what it cannot fill is left to the larger ones.
+    groups = sorted((rows[group] for group in rows_by_label(integer_labels(styles[rows]))), key=len)
     taken: list[NDArray[np.int64]] = []
-    for place, group in enumerate(groups):
-        part = (count - sum(map(len, taken))) // (len(groups) - place)
-        best = group[np.lexsort((group, -score[group]))]
-        taken.append(best[: max(part, 0)])
-    found = np.concatenate(taken)
-    return found[np.lexsort((found, -score[found]))]
+    for turn, group in enumerate(groups):
+        part = (count - sum(map(len, taken))) // (len(groups) - turn)
+        taken.append(group[np.lexsort((group, -scores[group]))][: max(part, 0)])
+    best = np.concatenate(taken)
+    return best[np.lexsort((best, -scores[best]))]

@@ -1,18 +1,15 @@
-"""High scores, spread out: each pick lowers the scores of its nearest remaining neighbours."""
+"""High scores, spread out: each pick lowers the scores of its nearest remaining neighbors."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hf_vitselect.rules.base import NO_ROWS, Rule, required
-from hf_vitselect.rules.neighbors.faiss_index import Index
-from hf_vitselect.rules.neighbors.products import Products
-from hf_vitselect.rules.neighbors.remaining import RemainingNeighbors, row_norms
+from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.neighbors.remaining import Candidates, RemainingNeighbors, row_norms
 from hf_vitselect.rules.top_score import TopScore
 
 _OVERLAP_ROWS = 20_000
@@ -20,33 +17,33 @@ _OVERLAP_ROWS = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class NeighborPenalty(Rule):
-    """High scores, spread out: Self-Filter's second stage (arXiv 2402.12501, its code's defaults).
+    """High scores, spread out by a penalty on neighbors: Self-Filter's second stage (arXiv 2402.12501).
 
-    Repeats: pick the row i with the highest current score, remove it, and for each of its `neighbors`
-    nearest remaining rows j subtract `gamma * score_i * cos(i, j)**2` from the score of j. Here score_i is
-    i's score at the moment of the pick.
+    Each pick is the row i with the highest current score D_i. Its `neighbors` nearest remaining rows j are
+    then penalized: `D_j <- D_j - gamma * D_i * cos(i, j)**2`. Gains are the scores D_i at the moment of the
+    pick. Defaults are those of the paper's code; differences in docs/papers.md.
 
-    Which `rescale`: scores that are never negative, such as the necessity score or a loss, want `None`,
-    the paper's rule as it is. Scores of any sign, such as a score net's difficulty or a CLIP score, want
-    `"minmax"`: with them raw, a pick of negative score *raises* its neighbours, as in the paper's code, and
-    so gathers duplicates where it should spread out.
+    Leave `rescale` at `None`, as in the paper, for scores that are never negative, such as necessity or a
+    loss. Use `"minmax"` for scores of any sign, such as a score net's difficulty or a CLIP score: a pick with
+    a negative score *raises* its neighbors, so the rule would gather duplicates instead of spreading out.
 
-    The picks are those of the naive loop, bit for bit, and do not depend on threads or device: ties go to
-    the lowest row, both among scores and among neighbours, and a cosine is the float64 dot product over the
-    float64 norms, rounded to float32; a zero vector has cosine 0 to every row. Where fewer than
-    `neighbors` rows remain, all of them are penalised. `RemainingNeighbors` and `Products` say what it
-    costs. With `approximate=True` some neighbours are missed, and the picks are others; see `Index`.
+    Picks are those of the naive loop, bit for bit, whatever the threads or device. Ties among scores and
+    among neighbors go to the lowest row. A cosine is the float64 dot product over the float64 norms, rounded
+    to float32; a zero vector has cosine 0 to every row. If fewer than `neighbors` rows remain, all are
+    penalized. For time and memory see `RemainingNeighbors` and `Products`.
 
-    Attributes:
-        approximate: Find neighbours with a faiss index. It needs less memory than exact products, and less
-            time in large pools on hardware without native bfloat16; `notes` measures what it changes.
-        gamma: Strength of the penalty, 0 or more; 0 is `TopScore`.
-        neighbors: How many rows each pick penalises, 1 or more.
-        rescale: `"minmax"` maps the scores to [0, 1] first (constant scores to 0), and gains are then in
-            that unit; `None` leaves them.
+    Args:
+        approximate: Find neighbors with a faiss index, which misses some, so picks differ; see `FaissIndex`.
+            It needs less memory than exact products, and in large pools less time on hardware without native
+            bfloat16. The recipe notes how many picks agree with exact ones.
+        gamma: Strength of the penalty, 0 or more; 0 gives `TopScore`.
+        neighbors: Rows that each pick penalizes, 1 or more.
+        rescale: `"minmax"` maps the scores to [0, 1] first (constant scores to 0), and gains are on that
+            scale; `None` leaves them.
 
     Raises:
-        ValueError: If a parameter is out of its range.
+        ValueError: If a parameter is out of its range; when picking, if the penalties drive the scores out of
+            float64's range, as a large gamma can with negative scores.
 
     Example:
         >>> scores = np.array([1.0, 0.9, 0.5])
@@ -56,8 +53,8 @@ class NeighborPenalty(Rule):
         ([0, 2], [1.0, 0.5])
     """
 
-    uses_scores: ClassVar[bool] = True
-    uses_features: ClassVar[bool] = True
+    uses_scores = True
+    uses_features = True
 
     approximate: bool = False
     gamma: float = 1.0
@@ -79,40 +76,21 @@ class NeighborPenalty(Rule):
                 f"rescale: expected None or 'minmax', got {self.rescale!r}; use 'minmax' for scores in [0, 1]"
             )
 
-    def __call__(
-        self,
-        scores: NDArray[np.float64] | None,
-        features: NDArray[np.float32] | None,
-        budget: int,
-        rng: np.random.Generator,
-        columns: Mapping[str, NDArray[np.generic]],
-        picked: NDArray[np.int64] = NO_ROWS,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks `budget` rows by score and distance; rows of `picked` lower their neighbours too.
-
-        See `Rule.__call__`.
-
-        Raises:
-            ValueError: If scores or features are missing, a feature is not finite, or the penalties drive
-                the scores out of float64's range (a large gamma over negative scores can).
-        """
-        scores, features = required(scores, "scores", self), required(features, "features", self)
+    def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
+        """Pick the highest current score again and again; earlier picks penalize their neighbors first."""
         if self.rescale == "minmax":
-            spread = np.ptp(scores)
-            scores = (scores - scores.min()) / (spread if spread > 0 else 1.0)
+            spread = np.ptp(pool.scores)
+            pool = replace(pool, scores=(pool.scores - pool.scores.min()) / (spread if spread > 0 else 1.0))
         if self.gamma == 0:
-            return TopScore()(scores, features, budget, rng, columns, picked)
+            return TopScore().pick(pool, budget, rng)
 
-        board = _Leaderboard(scores)
-        features = np.asarray(features)  # rows of a memmap are slower to take
-        norms = row_norms(features)
-        candidates = Index(features, norms, rng) if self.approximate else Products(features, norms)
-        turns = len(picked) + budget
-        remaining = RemainingNeighbors(features, norms, candidates, self.neighbors, pops=turns)
-        picks = np.empty(turns, dtype=np.int64)
-        gains = np.empty(turns, dtype=np.float64)
-        for turn in tqdm(range(turns), desc="NeighborPenalty", unit="pick", leave=False):
-            row = int(picked[turn]) if turn < len(picked) else board.leader()
+        earlier = len(pool.picked)
+        board = _Leaderboard(pool.scores)
+        remaining = self._neighbors_of(pool.features, earlier + budget, rng)
+        picks = np.empty(earlier + budget, dtype=np.int64)
+        gains = np.empty(earlier + budget, dtype=np.float64)
+        for turn in tqdm(range(earlier + budget), desc="NeighborPenalty", unit="pick", leave=False):
+            row = int(pool.picked[turn]) if turn < earlier else board.leader()
             gain = board.scores[row]
             if not math.isfinite(gain):
                 raise ValueError(
@@ -124,7 +102,7 @@ class NeighborPenalty(Rule):
             near, cosines = remaining.pop(row, board.scores)
             # The order of the factors is that of the paper's code: another one rounds differently.
             board.update(near, board.scores[near] - gain * cosines.astype(np.float64) ** 2 * self.gamma)
-        return picks[len(picked) :], gains[len(picked) :]
+        return picks[earlier:], gains[earlier:]
 
     def notes(
         self,
@@ -132,35 +110,48 @@ class NeighborPenalty(Rule):
         features: NDArray[np.float32] | None,
         budget: int,
         rng: np.random.Generator,
-        columns: Mapping[str, NDArray[np.generic]],
     ) -> dict[str, Any]:
-        """For approximate picks, the share of them that exact ones have in common, on random rows.
+        """Measure how many approximate picks agree with exact ones, on a random sample of rows.
 
         Returns:
-            Nothing if the picks are exact, else `overlap_with_exact`, 0 to 1, and `overlap_rows`, how
-            many rows it was measured on, with the same share of them picked; at most 20,000.
+            Nothing if picks are exact. Else `overlap_rows`, the size of the sample, at most 20,000; and
+            `overlap_with_exact`, the share of picks in common, 0 to 1, where the same share of the sample is
+            picked as of the pool.
         """
         if not self.approximate or scores is None or features is None:
             return {}
         rows = np.sort(rng.choice(len(scores), size=min(len(scores), _OVERLAP_ROWS), replace=False))
-        picked = max(1, budget * len(rows) // len(scores))
-        sample = scores[rows], features[rows], picked
-        near, _ = self(*sample, rng, columns)
-        exact, _ = replace(self, approximate=False)(*sample, rng, columns)
-        return {
-            "overlap_with_exact": len(np.intersect1d(near, exact)) / picked,
-            "overlap_rows": len(rows),
-        }
+        count = max(1, budget * len(rows) // len(scores))
+        sample = scores[rows], features[rows], count
+        near, _ = self(*sample, rng, {})
+        exact, _ = replace(self, approximate=False)(*sample, rng, {})
+        return {"overlap_with_exact": len(np.intersect1d(near, exact)) / count, "overlap_rows": len(rows)}
+
+    def _neighbors_of(
+        self, features: NDArray[np.float32], pops: int, rng: np.random.Generator
+    ) -> RemainingNeighbors:
+        norms = row_norms(features)
+        candidates: Candidates
+        # Imported here, so that importing the rules loads neither faiss nor torch.
+        if self.approximate:
+            from hf_vitselect.rules.neighbors.faiss_index import FaissIndex
+
+            candidates = FaissIndex(features, norms, rng)
+        else:
+            from hf_vitselect.rules.neighbors.products import Products
+
+            candidates = Products(features, norms)
+        return RemainingNeighbors(features, norms, candidates, self.neighbors, pops=pops)
 
 
 class _Leaderboard:
     """Scores that rise and fall, with the highest one at hand.
 
-    A two-level maximum over blocks of about sqrt(n) scores: reading the leader and changing k scores cost
-    O(sqrt(n)) and O(k sqrt(n)) numpy work, and unlike in a heap scores may rise.
+    Scores lie in about sqrt(n) blocks of about sqrt(n), and the maximum of each block is kept: reading the
+    leader costs O(sqrt(n)), changing k scores O(k sqrt(n)) numpy work. Unlike in a heap, scores may rise.
 
     Attributes:
-        scores: float64 `[n]`; read it, and write through `update`. Removed rows hold -inf.
+        scores: float64 `[n]`, to be written only through `update`. Removed rows hold -inf.
     """
 
     def __init__(self, scores: NDArray[np.float64]) -> None:
@@ -171,12 +162,12 @@ class _Leaderboard:
         self._best = self._grid.max(axis=1)
 
     def leader(self) -> int:
-        """Returns the row with the highest score, the lowest such row in a tie."""
+        """Return the row with the highest score, the lowest such row in a tie."""
         block = int(self._best.argmax())
         return block * self._side + int(self._grid[block].argmax())
 
     def update(self, rows: NDArray[np.int64], scores: NDArray[np.float64] | float) -> None:
-        """Sets the scores of some rows, int64 `[m]`, distinct."""
+        """Set the scores of some rows, int64 `[m]`, distinct."""
         self.scores[rows] = scores
         blocks = rows // self._side
         self._best[blocks] = self._grid[blocks].max(axis=1)

@@ -1,40 +1,35 @@
-"""Task budgets by how little the question helps, then typical rows (PreSel, arXiv 2503.07591)."""
+"""Task quotas by how little the question helps, then typical rows (PreSel, arXiv 2503.07591)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import NO_ROWS, Rule, required
-from hf_vitselect.rules.clusters import kmeans, members, numbered, unit_rows
-from hf_vitselect.rules.quotas import quotas, take
+from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.clusters import integer_labels, kmeans, rows_by_label, unit_rows
+from hf_vitselect.rules.quotas import group_quotas, quotas, take_in_turn
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreSel(Rule):
-    """Task shares by instruction relevance, then typical rows (PreSel, arXiv 2503.07591, its code).
+    """The most typical rows of each task, more where the question helps the answer (arXiv 2503.07591).
 
-    Each task gets a share of the budget by the softmax of minus its mean instruction relevance score (IRS,
-    the loss with the question over the loss without it), with the temperature 1 / sqrt(tasks). Inside a task
-    rows are clustered by k-means, one cluster for a hundred rows; a cluster gives rows in proportion to its
-    size, the most typical first: those with the smallest mean distance to their five nearest rows in the
-    cluster.
+    As in PreSel's code: the quota of task t is proportional to `exp(-IRS_t * sqrt(T))`. T is the number of
+    tasks, and IRS_t the mean instruction relevance score of the task's rows: the loss with the question over
+    the loss without it. Inside a task rows are clustered by k-means, and clusters give rows in proportion to
+    their size. In a cluster the most typical rows come first: those with the smallest mean distance to their
+    nearest rows in the cluster. Gains are typicalities, one over that mean distance of unit rows.
 
-    The score is `QuestionGain`'s, one over IRS, so `by="question_gain"`. The paper measures IRS on a random
-    5% of the pool and clusters DINOv2 features of the pictures; here it is the mean over all rows that have a
-    score, and the features are whatever column is given.
+    The score is `QuestionGain`'s, which is 1 / IRS: give `by="question_gain"`. Unofficial re-implementation;
+    differences in docs/papers.md.
 
-    Gains are typicalities: one over the mean distance of unit rows.
-
-    Attributes:
-        task: The column that names the tasks.
-        rows_per_cluster: Rows for each cluster, on average.
-        neighbors: How many nearest rows typicality looks at.
+    Args:
+        task: Column of task names.
+        rows_per_cluster: Average rows of a cluster, 1 or more.
+        neighbors: Nearest rows that typicality averages over, 1 or more.
 
     Raises:
-        ValueError: If a parameter is below 1; at the call, if a score is not above 0.
+        ValueError: If a parameter is below 1; when picking, if a score is not above 0.
 
     Example:
         >>> scores = np.array([2.0, 2.0, 1.0])
@@ -45,8 +40,8 @@ class PreSel(Rule):
         [0, 1, 2]
     """
 
-    uses_scores: ClassVar[bool] = True
-    uses_features: ClassVar[bool] = True
+    uses_scores = True
+    uses_features = True
 
     task: str = "task"
     rows_per_cluster: int = 100
@@ -59,50 +54,38 @@ class PreSel(Rule):
 
     @property
     def uses_columns(self) -> tuple[str, ...]:
-        """The tasks' column."""
+        """The column of tasks."""
         return (self.task,)
 
-    def __call__(
-        self,
-        scores: NDArray[np.float64] | None,
-        features: NDArray[np.float32] | None,
-        budget: int,
-        rng: np.random.Generator,
-        columns: Mapping[str, NDArray[np.generic]],
-        picked: NDArray[np.int64] = NO_ROWS,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks `budget` rows, each task's and cluster's quota. See `Rule.__call__`."""
-        scores, features = required(scores, "scores", self), required(features, "features", self)
-        if scores.min() <= 0:
-            raise ValueError(f"expected scores above 0 (by='question_gain'), got {scores.min()}")
-        tasks = numbered(columns[self.task])
-        sizes = np.bincount(tasks)
-        relevance = np.bincount(tasks, weights=1 / scores) / sizes
-        weights = np.exp(-(relevance - relevance.min()) * np.sqrt(len(sizes)))
-        given = np.bincount(tasks[picked], minlength=len(sizes))
-        task_share = quotas(sizes, weights, len(picked) + budget, given)
+    def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
+        """Pick each task's and cluster's quota."""
+        if pool.scores.min() <= 0:
+            raise ValueError(f"expected scores above 0 (by='question_gain'), got {pool.scores.min()}")
+        tasks = integer_labels(pool.columns[self.task])
+        relevance = np.bincount(tasks, weights=1 / pool.scores) / np.bincount(tasks)
+        weights = np.exp(-(relevance - relevance.min()) * np.sqrt(len(relevance)))
+        task_quotas = group_quotas(tasks, weights, pool, budget)
 
-        clusters = np.empty(len(scores), dtype=np.int64)
-        typicality = np.empty(len(scores))
-        shares: list[NDArray[np.int64]] = []
-        made = 0
-        for rows, share in zip(members(tasks), task_share.tolist(), strict=True):
-            units = unit_rows(features[rows])
+        clusters = np.empty(len(pool), dtype=np.int64)
+        typicality = np.empty(len(pool))
+        cluster_quotas: list[NDArray[np.int64]] = []
+        first = 0  # number of a task's first cluster
+        for rows, quota in zip(rows_by_label(tasks), task_quotas.tolist(), strict=True):
+            units = unit_rows(pool.features[rows])
             labels, _ = kmeans(units, max(1, len(rows) // self.rows_per_cluster), rng)
-            inside = members(labels)
-            for cluster in inside:
+            for cluster in rows_by_label(labels):
                 typicality[rows[cluster]] = _typicality(units[cluster], self.neighbors)
-            count = np.array([len(cluster) for cluster in inside])
-            old = np.bincount(labels[np.isin(rows, picked)], minlength=len(count))
-            shares.append(quotas(count, count.astype(np.float64), share, old))
-            clusters[rows] = made + labels
-            made += len(count)
-        picks = take(clusters, np.concatenate(shares), -typicality, -typicality, picked)
+            sizes = np.bincount(labels)
+            earlier = np.bincount(labels[np.isin(rows, pool.picked)], minlength=len(sizes))
+            cluster_quotas.append(quotas(sizes, sizes.astype(np.float64), quota, earlier))
+            clusters[rows] = first + labels
+            first += len(sizes)
+        picks = take_in_turn(clusters, np.concatenate(cluster_quotas), -typicality, -typicality, pool.picked)
         return picks, typicality[picks]
 
 
 def _typicality(units: NDArray[np.float32], neighbors: int) -> NDArray[np.float64]:
-    """One over the mean distance to the nearest other rows, float64 `[n]`; by blocks, so never n x n."""
+    """One over the mean distance to the nearest other rows, float64 `[n]`; in blocks, so never n x n."""
     typicality = np.empty(len(units))
     nearest = min(neighbors, len(units) - 1)
     if nearest == 0:

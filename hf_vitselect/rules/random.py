@@ -1,21 +1,17 @@
-"""Uniform sampling, the baseline that many published selectors do not beat."""
+"""Uniform sampling, a baseline that many published selectors do not beat."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import NO_ROWS, Rule, first_others, pool_size
+from hf_vitselect.rules.base import Picks, Pool, Rule
 
 
 @dataclass(frozen=True, kw_only=True)
 class Random(Rule):
-    """Picks rows uniformly at random, without replacement.
+    """Rows drawn uniformly at random, without replacement.
 
-    Every gain is 0.0: no row is worth more than another. The picks of a smaller budget start those of a
-    larger one with the same random state.
+    All gains are 0. With the same random state, a smaller subset is the start of a larger one.
 
     Example:
         >>> rows, gains = Random()(None, None, 2, np.random.default_rng(0), {"row": np.arange(4)})
@@ -23,18 +19,6 @@ class Random(Rule):
         ((2,), [0.0, 0.0])
     """
 
-    uses_scores: ClassVar[bool] = False
-    uses_features: ClassVar[bool] = False
-
-    def __call__(
-        self,
-        scores: NDArray[np.float64] | None,
-        features: NDArray[np.float32] | None,
-        budget: int,
-        rng: np.random.Generator,
-        columns: Mapping[str, NDArray[np.generic]],
-        picked: NDArray[np.int64] = NO_ROWS,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks `budget` rows; the arrays only tell the pool's size. See `Rule.__call__`."""
-        order = rng.permutation(pool_size(scores, features, columns))
-        return first_others(order, picked, budget), np.zeros(budget)
+    def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
+        """Draw rows that are not picked yet."""
+        return pool.unpicked(rng.permutation(len(pool)))[:budget], np.zeros(budget)

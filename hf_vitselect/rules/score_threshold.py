@@ -1,27 +1,24 @@
-"""Rows whose grade is good enough (AlpaGasus, arXiv 2307.08701)."""
+"""Random rows of those with a good enough grade (AlpaGasus, arXiv 2307.08701)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import NO_ROWS, Rule, first_others, required
+from hf_vitselect.rules.base import Picks, Pool, Rule
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreThreshold(Rule):
     """Rows whose score reaches a threshold, drawn at random (AlpaGasus, arXiv 2307.08701, section 2).
 
-    The paper keeps every row that ChatGPT grades 4.5 or more of 5; on `JudgeScore`'s scale of 10 that is 9.
-    Here a budget says how many of such rows are drawn: as many as there are make the paper's subset.
+    The paper keeps all rows that ChatGPT grades 4.5 or more of 5, which is 9 on `JudgeScore`'s scale of 10.
+    With a budget equal to their number, the subset is the paper's. Gains are the scores.
 
-    Attributes:
+    Args:
         minimum: The lowest score that is good enough.
 
     Raises:
-        ValueError: At the call, if fewer rows than the budget reach the threshold; it says how many do.
+        ValueError: When picking, if fewer rows than the budget reach the threshold; it says how many do.
 
     Example:
         >>> scores = np.array([9.5, 3.0, 9.0])
@@ -30,27 +27,17 @@ class ScoreThreshold(Rule):
         [0, 2]
     """
 
-    uses_scores: ClassVar[bool] = True
-    uses_features: ClassVar[bool] = False
+    uses_scores = True
 
     minimum: float = 9.0
 
-    def __call__(
-        self,
-        scores: NDArray[np.float64] | None,
-        features: NDArray[np.float32] | None,
-        budget: int,
-        rng: np.random.Generator,
-        columns: Mapping[str, NDArray[np.generic]],
-        picked: NDArray[np.int64] = NO_ROWS,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Draws `budget` rows of those that are good enough. See `Rule.__call__`."""
-        scores = required(scores, "scores", self)
-        order = rng.permutation(len(scores))
-        picks = first_others(order[scores[order] >= self.minimum], picked, budget)
+    def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
+        """Draw rows that are good enough."""
+        order = rng.permutation(len(pool))
+        picks = pool.unpicked(order[pool.scores[order] >= self.minimum])[:budget]
         if len(picks) < budget:
             raise ValueError(
                 f"expected {budget} more rows with a score of {self.minimum} or more, got {len(picks)}; "
                 "ask for fewer, or lower minimum="
             )
-        return picks, scores[picks]
+        return picks, pool.scores[picks]

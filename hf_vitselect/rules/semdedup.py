@@ -1,35 +1,32 @@
-"""Rows without a near twin in their cluster (SemDeDup, arXiv 2303.09540)."""
+"""Rows without a near duplicate in their cluster (SemDeDup, arXiv 2303.09540)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from hf_vitselect.rules.base import NO_ROWS, Rule, first_others, required
-from hf_vitselect.rules.clusters import kmeans, members, unit_rows
+from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.clusters import kmeans, rows_by_label, unit_rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class SemDeDup(Rule):
-    """SemDeDup (arXiv 2303.09540, algorithm 1), with the threshold that leaves the budget.
+    """The least redundant rows, by semantic deduplication (SemDeDup, arXiv 2303.09540, algorithm 1).
 
-    Rows are clustered by k-means; inside a cluster they are put in an order, and a row goes if an earlier one
-    has a cosine above 1 - epsilon to it. Here each row's highest cosine to an earlier row of its cluster is
-    its redundancy, and the budget takes the least redundant rows: what the paper's epsilon would leave if it
-    were chosen for that many.
+    Rows are clustered by k-means, and the rows of a cluster are ordered. The paper removes a row if its
+    cosine to an earlier row of its cluster exceeds `1 - epsilon`. Here the highest such cosine is the row's
+    redundancy, and the least redundant rows are picked: what remains under the epsilon that leaves `budget`
+    rows. Gains are `1 - redundancy`, 0 to 2, rounded to float32; 2 for the first row of a cluster.
 
-    Gains are 1 - redundancy, 0 to 2, rounded to float32; 2 where no earlier row is in the cluster.
-
-    Attributes:
-        rows_per_cluster: Rows for each cluster, on average.
-        keep: Which rows of near twins stay, `"far"` from the centroid (the paper's choice) or `"near"` to
-        it.
+    Args:
+        rows_per_cluster: Average rows of a cluster, 1 or more.
+        keep: Which of several near duplicates to keep: the one `"far"` from the centroid (the paper's
+            choice) or `"near"` it.
 
     Raises:
-        ValueError: If a parameter is none of these.
+        ValueError: If a parameter is not one of these.
 
     Example:
         >>> features = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
@@ -38,8 +35,7 @@ class SemDeDup(Rule):
         [0, 2]
     """
 
-    uses_scores: ClassVar[bool] = False
-    uses_features: ClassVar[bool] = True
+    uses_features = True
 
     rows_per_cluster: int = 500
     keep: Literal["far", "near"] = "far"
@@ -50,33 +46,24 @@ class SemDeDup(Rule):
         if self.keep not in ("far", "near"):
             raise ValueError(f"keep: expected 'far' or 'near', got {self.keep!r}")
 
-    def __call__(
-        self,
-        scores: NDArray[np.float64] | None,
-        features: NDArray[np.float32] | None,
-        budget: int,
-        rng: np.random.Generator,
-        columns: Mapping[str, NDArray[np.generic]],
-        picked: NDArray[np.int64] = NO_ROWS,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Picks the `budget` least redundant rows. See `Rule.__call__`."""
-        units = unit_rows(required(features, "features", self))
+    def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
+        """Pick the least redundant rows."""
+        units = unit_rows(pool.features)
         labels, centroids = kmeans(units, max(1, len(units) // self.rows_per_cluster), rng)
-        typical = np.einsum("nd,nd->n", units, centroids[labels])
-        kept = np.isin(np.arange(len(units)), picked)
-        redundancy = np.full(len(units), -1.0, dtype=np.float32)
-        with threadpool_limits(1):  # with several, sums could differ
-            for rows in members(labels):
-                side = typical[rows] if self.keep == "far" else -typical[rows]
-                rows = rows[np.lexsort((rows, side, ~kept[rows]))]
+        cosines = np.einsum("nd,nd->n", units, centroids[labels])
+        from_centroid = cosines if self.keep == "far" else -cosines
+        earlier = np.isin(np.arange(len(pool)), pool.picked)
+        redundancy = np.empty(len(pool), dtype=np.float32)
+        with threadpool_limits(1):  # with several threads sums could differ
+            for rows in rows_by_label(labels):
+                rows = rows[np.lexsort((rows, from_centroid[rows], ~earlier[rows]))]
                 redundancy[rows] = _highest_cosine_to_earlier(units[rows])
-        order = np.argsort(redundancy, kind="stable")
-        picks = first_others(order, picked, budget)
+        picks = pool.unpicked(np.argsort(redundancy, kind="stable"))[:budget]
         return picks, 1 - redundancy[picks].astype(np.float64)
 
 
 def _highest_cosine_to_earlier(units: NDArray[np.float32]) -> NDArray[np.float32]:
-    """For each row its highest product with an earlier one, -1 for the first; by blocks, so never n x n."""
+    """Highest product of each row with an earlier one, -1 for the first row; in blocks, so never n x n."""
     highest = np.full(len(units), -1.0, dtype=np.float32)
     for start in range(0, len(units), 1024):
         block = units[start : start + 1024] @ units[: start + 1024].T

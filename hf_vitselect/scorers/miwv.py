@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_features
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.layouts import find_layout, read_table, refuse_transform
+from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.row_ids import content_hash, row_contents
+from hf_vitselect.data.rows import read_table, refuse_transform
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.rules.neighbors.nearest_rows import nearest_rows
 from hf_vitselect.scorers.base.response import ResponseScorer

@@ -9,8 +9,8 @@ import pickle
 import cloudpickle
 import pyarrow as pa
 
-from hf_vitselect.data.layouts import with_image_bytes
-from hf_vitselect.data.roots import mark_roots
+from hf_vitselect.data.image_files import with_image_bytes
+from hf_vitselect.data.image_roots import mark_roots
 from hf_vitselect.scoring.task import Work
 from hf_vitselect.scoring.worker_pool import WorkerDied
 

@@ -11,12 +11,13 @@ from datasets import Dataset, Features, IterableDataset, concatenate_datasets
 from tqdm.auto import tqdm
 
 from hf_vitselect.data.columns import refuse_reserved
-from hf_vitselect.data.files import files_digest, image_files
-from hf_vitselect.data.layouts import find_layout, refuse_transform, undecoded
+from hf_vitselect.data.dataset_layout import find_layout
+from hf_vitselect.data.image_files import files_digest, image_files
+from hf_vitselect.data.image_roots import image_roots, mark_roots
 from hf_vitselect.data.provenance import recorded_scorers, recorded_source, with_record
 from hf_vitselect.data.refusals import Refusals, refuse_if_none_left, warn_if_most_are_refused
-from hf_vitselect.data.roots import image_roots, mark_roots
 from hf_vitselect.data.row_ids import column_digest, pool_digest, row_ids, tables_digest
+from hf_vitselect.data.rows import refuse_transform, undecoded
 from hf_vitselect.data.stored import UNSTORED, encode_batch, with_features
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.scorers.base.scorer import Scorer, refuse_overwrite

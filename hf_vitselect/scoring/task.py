@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 from datasets import Features
 
-from hf_vitselect.data.roots import mark_roots
+from hf_vitselect.data.image_roots import mark_roots
 from hf_vitselect.errors import RowError, StaleRunError
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scorers.base.shared_forward import group_by_forward

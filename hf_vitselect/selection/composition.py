@@ -9,7 +9,7 @@ from datasets import Dataset, Value
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_column
-from hf_vitselect.data.layouts import find_layout
+from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.provenance import without_folders
 
 _KINDS = ("string", "large_string", "bool")

@@ -11,7 +11,8 @@ from hf_vitselect.data.columns import (
     is_numeric,
     read_column,
 )
-from hf_vitselect.data.layouts import answer_characters, find_layout
+from hf_vitselect.data.dataset_layout import find_layout
+from hf_vitselect.data.rows import answer_characters
 
 
 def score_table(

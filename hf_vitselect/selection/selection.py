@@ -28,9 +28,8 @@ from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import BudgetError, ColumnError, LayoutError, RowSetError
 from hf_vitselect.resume import write_atomically
 from hf_vitselect.rules import RULES, NeighborPenalty
-from hf_vitselect.rules.balance import pick_in_groups
+from hf_vitselect.rules.balance import Balanced
 from hf_vitselect.rules.base import NO_ROWS, Rule
-from hf_vitselect.rules.clusters import numbered
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.composition import make_up
@@ -348,19 +347,11 @@ def select_diverse(
     if rows <= np.count_nonzero(given):
         raise BudgetError(f"asked for {rows} rows, but {np.count_nonzero(given)} are included; ask for more")
     features = keep_rows(features, usable) if features is not None else None
-    columns = {name: read_values(dataset, name)[usable] for name in rule.uses_columns}
+    balanced = rule if balance is None else Balanced(rule=rule, column=balance, quota=balance_quota)
+    columns = {name: read_values(dataset, name)[usable] for name in balanced.uses_columns}
     picked = np.searchsorted(usable, first.positions[given])
-    # A rule of somebody else may not know of earlier picks, and need not where there are none.
-    earlier = {"picked": picked} if len(picked) else {}
     rng = np.random.default_rng(seed)
-    arrays = (scores[usable], features, rows - len(picked), rng, columns)
-    if balance is None:
-        more, gains = rule(*arrays, **earlier)
-    else:
-        labels = numbered(read_values(dataset, balance)[usable])
-        sizes = np.bincount(labels).astype(np.float64)
-        weights = sizes if balance_quota == "proportional" else np.ones(len(sizes))
-        more, gains = pick_in_groups(rule, labels, weights, *arrays, **earlier)
+    more, gains = balanced(scores[usable], features, rows - len(picked), rng, columns, picked)
     picked = np.concatenate([picked, more])
     return Selection.of(
         dataset,
@@ -378,7 +369,7 @@ def select_diverse(
             "over": feature_column if rule.uses_features else None,
             "balance": balance and {"column": balance, "quota": balance_quota},
             "rule": {"rule": type(rule).__name__, **asdict(rule)},  # type: ignore[call-overload]
-            "rule_notes": rule.notes(scores[usable], features, rows, np.random.default_rng(seed), columns),
+            "rule_notes": rule.notes(scores[usable], features, rows, np.random.default_rng(seed)),
             "seed": seed,
             "scorers": scorer_recipes(dataset, [by, over]),
             "diversity": diversity(features, picked, seed) if features is not None else {},

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from datasets import Dataset
 
-from hf_vitselect.data.layouts import find_layout, read_row, refuse_transform
-from hf_vitselect.data.roots import ROOTS, image_roots
+from hf_vitselect.data.dataset_layout import find_layout
+from hf_vitselect.data.image_roots import ROOTS, image_roots
+from hf_vitselect.data.rows import read_row, refuse_transform
 from hf_vitselect.data.stored import with_plain_rows
 from hf_vitselect.models.encoding import Encoded, Encoder
 

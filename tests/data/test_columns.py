@@ -133,7 +133,7 @@ def test_one_vector_of_another_length_is_that_row_s_status(odd, large, room, rec
     said = [str(warning.message) for warning in recwarn]
     assert len(said) == bool(odd)
     assert all(
-        f"1 of 4 vectors in 'e' have another length than 2, {len(odd)} for one" in text for text in said
+        f"1 of 4 vectors in 'e' have another length than 2, such as {len(odd)}" in text for text in said
     )
 
 
@@ -173,7 +173,7 @@ NO_VECTORS = {
 
 @pytest.mark.parametrize("values", NO_VECTORS.values(), ids=NO_VECTORS)
 def test_what_is_no_vector_is_refused_with_its_type(values):
-    with pytest.raises(ColumnError, match=r"expected vectors in 'e', one a row, got .*over="):
+    with pytest.raises(ColumnError, match=r"expected vectors in 'e', one per row, got .*over="):
         read_features(Dataset(pa.table({"e": values})), "e")
 
 
@@ -226,7 +226,8 @@ import numpy as np
 import torch
 from datasets import load_from_disk
 from hf_vitselect import select_diverse
-from hf_vitselect.rules import NeighborPenalty, products
+from hf_vitselect.rules import NeighborPenalty
+from hf_vitselect.rules.neighbors import products
 
 def anonymous():
     with open("/proc/self/status") as status:
@@ -240,7 +241,7 @@ def watch():
 kind, path, units, wide = sys.argv[1:]
 torch.set_num_threads(1)
 if units == "made-again":
-    products._room = lambda device: 0
+    products._max_unit_bytes = lambda device: 0
 products.native_type = lambda device: getattr(torch, wide)
 peak = [0]
 threading.Thread(target=watch, daemon=True).start()

@@ -8,11 +8,18 @@ from datasets import Dataset, List, Value
 from pools import assistant, pool, user
 from trl import SFTConfig
 
-from hf_vitselect import ClipEmbedding, NecessityScorer, TextEmbedding, apply_selection, score, select_diverse
+from hf_vitselect import (
+    ClipEmbedding,
+    NecessityScorer,
+    TextEmbedding,
+    apply_selection,
+    compare,
+    score,
+    select_diverse,
+)
 from hf_vitselect.cli.main import main
 from hf_vitselect.data.columns import LENGTHS, RESERVED
 from hf_vitselect.errors import ColumnError
-from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.report import write_report

@@ -15,9 +15,10 @@ from pools import encode, png, pool, stripes, user
 from stored_rows import ANSWERED, ASKED, CELL, LAYOUTS, TWO, read, table_rows
 
 from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.data.layouts import find_layout, read_mapping
 from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.rows import read_mapping
 from hf_vitselect.errors import LayoutError, RowError
 
 

@@ -10,8 +10,9 @@ from pools import png
 from stored_rows import ANSWERED, ASKED, CELL, TWO, read, table_rows
 
 from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.data.layouts import find_layout, read_table
+from hf_vitselect.data.rows import read_table
 from hf_vitselect.data.turns import read_text
 from hf_vitselect.errors import LayoutError, RowError
 

@@ -1,4 +1,6 @@
-"""What would end a comparison late is found before its first fine-tune."""
+"""Checks before the first fine-tune of a comparison."""
+
+import html
 
 import pytest
 from datasets import List, Value
@@ -8,9 +10,18 @@ from trainings import models, training
 from hf_vitselect import select_diverse
 from hf_vitselect.cli.main import main
 from hf_vitselect.errors import BudgetError, ColumnError, RowError, StaleRunError
-from hf_vitselect.evaluation import Method, compare, trials
-from hf_vitselect.evaluation.held_out import ExactMatch, Generated, LogLikelihood, MultipleChoice
+from hf_vitselect.evaluation import (
+    ExactMatch,
+    Generated,
+    LogLikelihood,
+    Method,
+    MultipleChoice,
+    compare,
+    trials,
+)
 from hf_vitselect.report import write_report
+from hf_vitselect.report.dataset_card import dataset_card
+from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.rules import KCenter, Random, TopScore
 from hf_vitselect.selection.selection import Selection
 
@@ -34,8 +45,8 @@ def compared(rows, folder, model, **changes):
     return compare(rows, model=model, output_dir=folder, **{**given, "args": training(folder), **changes})
 
 
-def held_out(turns, pictures, options=None):
-    rows = pool([([user("which?", 1), assistant("red")], [png(1)]), (turns, pictures)])
+def held_out(turns, images, options=None):
+    rows = pool([([user("which?", 1), assistant("red")], [png(1)]), (turns, images)])
     return rows if options is None else rows.add_column("options", [["red", "blue"], options])
 
 
@@ -53,18 +64,14 @@ EVALUATIONS = [ExactMatch, LogLikelihood, Generated]
 
 
 @pytest.mark.parametrize("kind", EVALUATIONS, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize(("turns", "pictures", "status"), BAD_ROWS.values(), ids=BAD_ROWS)
-def test_a_held_out_row_is_refused_by_its_id(
-    kind, turns, pictures, status, untrained, scored_pool, tiny, tmp_path
-):
-    evaluations = {"half": half, "held out": kind(held_out(turns, pictures))}
+@pytest.mark.parametrize(("turns", "images", "status"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_bad_held_out_row_is_refused(kind, turns, images, status, untrained, scored_pool, tiny, tmp_path):
+    evaluations = {"half": half, "held out": kind(held_out(turns, images))}
     with pytest.raises(RowError, match=rf"1 of 2 held-out rows.*row 1 \([0-9a-f]{{64}}-0\): ({status})"):
         compared(scored_pool, tmp_path, tiny("llava").folder, evaluations=evaluations)
 
 
-def test_a_question_as_the_last_turn_is_refused_where_an_answer_is_written(
-    untrained, scored_pool, tiny, tmp_path
-):
+def test_generated_needs_a_last_answer(untrained, scored_pool, tiny, tmp_path):
     rows = held_out([*ASKED, user("and now?")], [png(2)])
     with pytest.raises(RowError, match=r"row 1 .*an answer as the last turn"):
         compared(scored_pool, tmp_path, tiny("llava").folder, evaluations={"f1": Generated(rows)})
@@ -82,7 +89,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_options_are_looked_at_first(name, untrained, scored_pool, tiny, tmp_path):
+def test_bad_options_are_refused_first(name, untrained, scored_pool, tiny, tmp_path):
     options, message = OPTIONS[name]
     rows = held_out(ASKED, [png(2)])
     if name != "no column":
@@ -91,7 +98,7 @@ def test_options_are_looked_at_first(name, untrained, scored_pool, tiny, tmp_pat
         compared(scored_pool, tmp_path, tiny("llava").folder, evaluations={"choice": MultipleChoice(rows)})
 
 
-def test_an_option_that_cannot_be_asked_is_found_too(untrained, scored_pool, tiny, tmp_path):
+def test_unusable_option_is_refused(untrained, scored_pool, tiny, tmp_path):
     rows = held_out(ASKED, [png(2)], ["red", "<image>"])
     with pytest.raises(RowError, match=r"row 1 .*control_tokens"):
         compared(scored_pool, tmp_path, tiny("llava").folder, evaluations={"choice": MultipleChoice(rows)})
@@ -101,8 +108,8 @@ WRONG = {
     "unknown column": ({"columns": ["kine"]}, ColumnError, "did you mean 'kind'"),
     "column of lists": ({"columns": ["embedding"]}, ColumnError, "plain values in 'embedding'"),
     "column of images": ({"columns": ["images"]}, ColumnError, "plain values in 'images'"),
-    "no seed": ({"seeds": 0}, ValueError, "a seed and a budget at least"),
-    "no budget": ({"budgets": []}, ValueError, "a seed and a budget at least"),
+    "no seed": ({"seeds": 0}, ValueError, "at least one seed and one budget"),
+    "no budget": ({"budgets": []}, ValueError, "at least one seed and one budget"),
     "a budget as text": ({"budgets": ["15%"]}, BudgetError, "such as 0.15"),
     "too large a budget": ({"budgets": [39]}, BudgetError, "only 38"),
     "no process": ({"processes": 0}, ValueError, "processes: expected 1 or more"),
@@ -123,7 +130,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("changes", "error", "message"), WRONG.values(), ids=WRONG)
-def test_what_was_typed_is_looked_at_first(changes, error, message, untrained, scored_pool, tiny, tmp_path):
+def test_bad_values_are_refused_first(changes, error, message, untrained, scored_pool, tiny, tmp_path):
     given = {"model": tiny("llava").folder, **changes}
     with pytest.raises(error, match=message):
         compared(scored_pool, tmp_path, **given)
@@ -138,7 +145,9 @@ TRAINING = {
 
 
 @pytest.mark.parametrize(("changes", "error", "message"), TRAINING.values(), ids=TRAINING)
-def test_arguments_are_looked_at_first(changes, error, message, untrained, scored_pool, tiny, tmp_path):
+def test_bad_training_arguments_are_refused_first(
+    changes, error, message, untrained, scored_pool, tiny, tmp_path
+):
     args = training(tmp_path)
     for name, value in changes.items():
         setattr(args, name, value)
@@ -146,7 +155,7 @@ def test_arguments_are_looked_at_first(changes, error, message, untrained, score
         compared(scored_pool, tmp_path, tiny("llava").folder, args=args)
 
 
-def test_an_evaluation_that_cannot_travel_is_refused(untrained, scored_pool, tiny, tmp_path):
+def test_unpicklable_evaluation_is_refused(untrained, scored_pool, tiny, tmp_path):
     with pytest.raises(ValueError, match="sent to 2 processes"):
         compared(
             scored_pool, tmp_path, tiny("llava").folder, evaluations={"half": lambda _: 0.5}, processes=2
@@ -165,7 +174,7 @@ def one_seed(tiny, tmp_path_factory):
     ), folder
 
 
-def test_a_picked_row_that_cannot_be_trained_on_is_left_out_of_all(one_seed):
+def test_untrainable_row_is_left_out(one_seed):
     _, folder = one_seed
     subset = Selection.load_from_disk(folder / "trials/random/8_rows/seed_0/subset")
     assert len(subset) == 8
@@ -176,26 +185,33 @@ def test_a_picked_row_that_cannot_be_trained_on_is_left_out_of_all(one_seed):
     )
 
 
-def test_one_seed_has_a_table_and_a_plot_without_intervals(one_seed):
+def test_one_seed_has_no_intervals(one_seed):
     comparison, folder = one_seed
-    assert "(no interval)" in (folder / "comparison.md").read_text()
+    assert "(one seed: no interval)" in (folder / "comparison.md").read_text()
     assert "not distinguishable from random with 1 seed" in str(comparison)
     assert "Infinity" not in (folder / "comparison.json").read_text()
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
-    report = write_report(
-        select_diverse(mixed_pool(4), 2, rule=Random()), folder.parent / "r", run=folder.parent
-    )
-    assert "one seed: no interval" in report.read_text()
 
 
-def test_the_left_out_are_said_once(tiny, tmp_path):
+def test_one_seed_shows_on_a_card(one_seed):
+    _, folder = one_seed
+    rows = RunRecord.read(folder.parent).comparison
+    assert [(row["evaluation"], row["method"]) for row in rows[:2]] == [("loss", "random"), ("loss", "all")]
+    selection = select_diverse(mixed_pool(4), 2, rule=Random())
+    card = dataset_card(selection, run=RunRecord.read(folder.parent))
+    report = write_report(selection, folder.parent / "report", run=folder.parent).read_text()
+    for text in (card, report):
+        assert "one seed: no interval" in html.unescape(text)
+
+
+def test_left_out_rows_are_warned_about(tiny, tmp_path):
     rows = pool([(ASKED, [b"x" if i == 3 else png(i)]) for i in range(6)])
     message = "1 of 6 picked rows are left out of the fine-tunes: {'image_error': 1}, row 3: image_error"
     with pytest.warns(UserWarning, match=message):
         compared(rows, tmp_path, tiny("llava").folder, selections={"any": Random()}, budgets=[6], matched=[])
 
 
-def test_a_stale_trial_is_found_before_another_one_begins(untrained, one_seed, tiny):
+def test_stale_trial_is_refused_first(untrained, one_seed, tiny):
     _, folder = one_seed
     args = training(folder, learning_rate=0.5)
     rows = pool([(ASKED, [b"x" if i == 3 else png(i)]) for i in range(8)])
@@ -203,13 +219,7 @@ def test_a_stale_trial_is_found_before_another_one_begins(untrained, one_seed, t
         compared(rows, folder, tiny("llava").folder, selections={"any": Random()}, budgets=[5, 8], args=args)
 
 
-@pytest.mark.parametrize("scores", [float("nan"), [], [[1.0]]], ids=["nan", "none", "table"])
-def test_scores_that_are_none_are_refused(scores):
-    with pytest.raises(ValueError, match="expected a finite number a row from the evaluation 'odd'"):
-        trials.finite(scores, "odd")
-
-
-def test_two_selections_of_one_name_are_refused_on_the_command_line(scored_pool, tiny, tmp_path, capsys):
+def test_command_refuses_duplicate_selection_names(scored_pool, tiny, tmp_path, capsys):
     scored_pool.save_to_disk(tmp_path / "pool")
     flags = ["--dataset_name", str(tmp_path / "pool"), "--eval_dataset_name", str(tmp_path / "pool")]
     flags += ["--selections", "a=TopScore", "a=Random", "--model_name_or_path", "m", "--use_cpu", "true"]

@@ -1,4 +1,4 @@
-"""Trials that go on where they stopped, and what is said of them; on a model that learns nothing."""
+"""Comparisons that resume, and what they report, on a model that learns nothing."""
 
 import json
 
@@ -9,9 +9,8 @@ from trainings import models, training
 
 from hf_vitselect import select_diverse
 from hf_vitselect.errors import LayoutError, StaleRunError
-from hf_vitselect.evaluation.compare import Method, compare, parse_method
-from hf_vitselect.evaluation.held_out import ExactMatch, LogLikelihood
-from hf_vitselect.rules import NeighborPenalty, Random, TopScore
+from hf_vitselect.evaluation import ExactMatch, LogLikelihood, Method, compare
+from hf_vitselect.rules import Random, TopScore
 from hf_vitselect.selection.selection import Selection
 
 ROWS = 8
@@ -42,7 +41,7 @@ def finished(scored_pool, tiny, tmp_path_factory):
     return compared(scored_pool, tiny, folder), folder, models(folder)
 
 
-def test_a_line_for_each_method_and_size(finished):
+def test_one_line_per_method_and_size(finished):
     comparison, _, made = finished
     lines = [(line.method, line.rows) for line in comparison.lines["exact match"]]
     top = [("random", ROWS), ("top", ROWS), ("random, lengths of top", ROWS)]
@@ -51,7 +50,7 @@ def test_a_line_for_each_method_and_size(finished):
     assert all(len(line.means) == 2 and line.tokens > 0 for line in comparison.lines["half"])
 
 
-def test_random_rows_are_other_ones_for_each_seed_and_have_a_score(finished, scored_pool):
+def test_random_rows_differ_by_seed(finished, scored_pool):
     folder = finished[1] / "trials"
     first, second = (
         Selection.load_from_disk(folder / f"random/{ROWS}_rows/seed_{seed}/subset") for seed in (0, 1)
@@ -62,19 +61,21 @@ def test_random_rows_are_other_ones_for_each_seed_and_have_a_score(finished, sco
     assert mine.row_ids == select_diverse(scored_pool, 5, rule=Random(), seed=9).row_ids
 
 
-def test_matched_rows_have_the_selection_s_lengths(finished):
-    *lengths, _ = [row for row in finished[0].make_up[ROWS] if row["rows"].startswith("response_characters")]
+def test_matched_rows_have_equal_lengths(finished):
+    *lengths, _ = [
+        row for row in finished[0].composition[ROWS] if row["rows"].startswith("response_characters")
+    ]
     assert all(row["top"] == row["random, lengths of top"] for row in lengths)
 
 
-def test_scores_are_the_model_s(finished):
+def test_scores_come_from_the_model(finished):
     comparison, folder, _ = finished
     model = folder / "trials/top" / f"{ROWS}_rows" / "seed_1/model"
     line = next(line for line in comparison.lines["log-likelihood"] if line.method == "top")
     assert line.means[1] == pytest.approx(np.mean(LogLikelihood(mixed_pool(6, seed=900))(str(model))))
 
 
-def test_table_verdicts_and_plot_are_left(finished):
+def test_table_verdicts_and_plot_are_saved(finished):
     comparison, folder, _ = finished
     text = (folder / "comparison.md").read_text()
     assert text == f"{comparison}\n"
@@ -85,12 +86,12 @@ def test_table_verdicts_and_plot_are_left(finished):
         "Overlap",
     ):
         assert part in text
-    assert "one score a model does not tell" in text.split("## half")[1]
+    assert "a single score per model" in text.split("## half")[1]
     assert json.loads((folder / "comparison.json").read_text())["lines"]["half"][0]["means"] == [0.5, 0.5]
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_same_call_trains_nothing_again_and_more_seeds_train_more(finished, scored_pool, tiny):
+def test_same_call_trains_nothing_again(finished, scored_pool, tiny):
     comparison, folder, made = finished
     assert str(compared(scored_pool, tiny, folder)) == str(comparison)
     assert models(folder) == made
@@ -99,7 +100,7 @@ def test_the_same_call_trains_nothing_again_and_more_seeds_train_more(finished, 
     assert len(models(folder)) == len(made) + 3
 
 
-def test_a_killed_comparison_goes_on(scored_pool, tiny, tmp_path):
+def test_killed_comparison_resumes(scored_pool, tiny, tmp_path):
     deadly = {"seed_1"}
 
     def die(model):
@@ -128,7 +129,7 @@ def test_a_killed_comparison_goes_on(scored_pool, tiny, tmp_path):
     ],
     ids=["training", "rule", "scores"],
 )
-def test_other_settings_are_refused_by_name(changes, message, finished, scored_pool, tiny):
+def test_changed_settings_are_refused_by_name(changes, message, finished, scored_pool, tiny):
     folder, pool = finished[1], scored_pool
     if changes.pop("scores", None):
         pool = pool.remove_columns("necessity").add_column("necessity", np.arange(40.0).tolist())
@@ -138,7 +139,7 @@ def test_other_settings_are_refused_by_name(changes, message, finished, scored_p
         compared(pool, tiny, folder, **{"selections": {"top": TopScore()}, **changes})
 
 
-def test_processes_give_what_one_gives(finished, scored_pool, tiny, tmp_path):
+def test_two_processes_give_equal_scores(finished, scored_pool, tiny, tmp_path):
     alone = [line for line in finished[0].lines["log-likelihood"] if line.rows == ROWS]
     held_out = {"log-likelihood": LogLikelihood(mixed_pool(6, seed=900))}
     options = {"budgets": [ROWS], "seeds": 2, "args": training(tmp_path), "matched": ["top"], "processes": 2}
@@ -147,7 +148,7 @@ def test_processes_give_what_one_gives(finished, scored_pool, tiny, tmp_path):
         np.testing.assert_allclose(one.means, other.means, atol=1e-5)
 
 
-def test_full_data_is_a_line_of_its_own(scored_pool, tiny, tmp_path):
+def test_full_data_has_its_own_line(scored_pool, tiny, tmp_path):
     found = compared(
         scored_pool,
         tiny,
@@ -166,54 +167,18 @@ def test_full_data_is_a_line_of_its_own(scored_pool, tiny, tmp_path):
     assert "not distinguishable from random with 1 seed" in found[2].verdict
 
 
-def test_a_selection_of_another_pool_is_refused(scored_pool, tiny, tmp_path):
+def test_selection_of_another_pool_is_refused(scored_pool, tiny, tmp_path):
     other = select_diverse(scored_pool.select(range(20)), 5, rule=Random())
     with pytest.raises(LayoutError, match="'mine' is of another one"):
         compared(scored_pool, tiny, tmp_path, {"mine": other})
 
 
 @pytest.mark.parametrize("names", [["random"], ["full data"], ["a b", "a_b"]])
-def test_names_whose_folders_are_taken_are_refused(names, scored_pool, tiny, tmp_path):
+def test_names_sharing_folders_are_refused(names, scored_pool, tiny, tmp_path):
     with pytest.raises(ValueError, match="expected other names"):
         compared(scored_pool, tiny, tmp_path, dict.fromkeys(names, TopScore()))
 
 
-def test_an_unknown_name_in_matched_is_refused(scored_pool, tiny, tmp_path):
+def test_unknown_matched_name_is_refused(scored_pool, tiny, tmp_path):
     with pytest.raises(ValueError, match=r"matched: expected some of \['top'\], got \['typo'\]"):
         compared(scored_pool, tiny, tmp_path, {"top": TopScore()}, matched=["typo"])
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "method"),
-    [
-        ("TopScore", "TopScore", Method(TopScore(), by="x")),
-        ("easy=TopScore(lowest=True)", "easy", Method(TopScore(lowest=True), by="x")),
-        (
-            "NeighborPenalty(gamma=0.5)",
-            "NeighborPenalty(gamma=0.5)",
-            Method(NeighborPenalty(gamma=0.5), by="x"),
-        ),
-        (
-            "net=NeighborPenalty(by='net', over='clip')",
-            "net",
-            Method(NeighborPenalty(), by="net", over="clip"),
-        ),
-    ],
-    ids=["bare", "named", "arguments", "columns"],
-)
-def test_methods_from_flags(text, name, method):
-    assert parse_method(text, "x") == (name, method)
-
-
-@pytest.mark.parametrize(
-    "text", ["Best", "TopScore(high=1)", "TopScore(", "no/folder", "Rule", "TopScore(lowest=x)"]
-)
-def test_flags_that_are_no_method_are_refused(text):
-    with pytest.raises(ValueError, match="expected a rule such as"):
-        parse_method(text, "x")
-
-
-def test_a_selection_s_folder_is_a_method(scored_pool, tmp_path):
-    select_diverse(scored_pool, 3, rule=Random()).save_to_disk(tmp_path / "mine")
-    name, selection = parse_method(str(tmp_path / "mine"), "x")
-    assert (name, len(selection)) == ("mine", 3)

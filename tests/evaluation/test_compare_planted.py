@@ -5,8 +5,7 @@ import pytest
 from pools import assistant, png, pool, user
 
 from hf_vitselect.demo.stages import small_training
-from hf_vitselect.evaluation.compare import Method, compare
-from hf_vitselect.evaluation.held_out import ExactMatch, Generated, LogLikelihood
+from hf_vitselect.evaluation import ExactMatch, Generated, LogLikelihood, Method, compare
 from hf_vitselect.rules import GroupedSampling, TopScore
 
 pytestmark = pytest.mark.slow
@@ -61,12 +60,12 @@ def test_wrong_answers_are_worse_than_random(evaluation, found):
 
 
 @pytest.mark.parametrize("evaluation", ["exact match", "log-likelihood"])
-def test_another_random_subset_is_not_distinguishable(evaluation, found):
+def test_another_random_subset_is_indistinguishable(evaluation, found):
     line = next(line for line in found.lines[evaluation] if line.method == "chance")
     assert line.random.verdict == "not distinguishable"
 
 
-def test_what_matches_is_what_is_written(found):
+def test_exact_match_agrees_with_generation(found):
     matched, written = ([line.means for line in found.lines[name]] for name in ("exact match", "written"))
     assert matched == written
     assert np.ptp(matched) > 0.3

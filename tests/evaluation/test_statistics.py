@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hf_vitselect.evaluation.statistics import bootstrap, difference, jaccard
+from hf_vitselect.evaluation.statistics import bootstrap, difference
 
 SEEDS, ROWS = 3, 60
 
@@ -22,7 +22,7 @@ def false_positives(draw, trials):
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.03, 0.3], ids=["rows", "both", "seeds"])
-def test_noise_is_rarely_called_a_difference_with_three_seeds(spread):
+def test_noise_is_rarely_a_difference(spread):
     rng = np.random.default_rng(0)
 
     def draw():
@@ -34,13 +34,13 @@ def test_noise_is_rarely_called_a_difference_with_three_seeds(spread):
 
 
 @pytest.mark.parametrize("times", [1, 5], ids=["even", "uneven"])
-def test_noise_of_single_scores_too(times):
+def test_single_score_noise_is_rarely_different(times):
     rng = np.random.default_rng(0)
     found = false_positives(lambda: (times * rng.standard_normal(3), rng.standard_normal(3)), 600)
     assert found < 0.08
 
 
-def test_of_many_comparisons_hardly_any_finds_noise():
+def test_many_comparisons_rarely_find_noise():
     rng = np.random.default_rng(0)
     tables, six = 0, {"comparisons": 6, "replicates": 200}
     for _ in range(200):
@@ -53,12 +53,12 @@ def test_of_many_comparisons_hardly_any_finds_noise():
 @pytest.mark.parametrize(
     ("shift", "verdict"), [(-0.5, "worse"), (0.5, "better"), (0.0, "not distinguishable")]
 )
-def test_a_large_difference_is_found_with_three_seeds(shift, verdict):
+def test_large_difference_is_found(shift, verdict):
     rng = np.random.default_rng(1)
     assert difference(models(rng, 0.03, shift=shift), models(rng, 0.03)).verdict == verdict
 
 
-def test_single_scores_give_welch_s_interval():
+def test_single_scores_give_welch_interval():
     one, other = np.array([0.52, 0.55, 0.53, 0.58]), np.array([0.50, 0.49, 0.53])
     found = difference(one, other)
     welch = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
@@ -66,7 +66,7 @@ def test_single_scores_give_welch_s_interval():
     assert found.rows_p is None
 
 
-def test_the_bootstrap_has_the_variance_of_seeds_and_rows():
+def test_bootstrap_covers_seeds_and_rows():
     rng = np.random.default_rng(2)
     one, other = rng.random((4, 200)), rng.random((3, 200))
     seeds = one.mean(1).var(ddof=1) / 4 + other.mean(1).var(ddof=1) / 3
@@ -76,7 +76,7 @@ def test_the_bootstrap_has_the_variance_of_seeds_and_rows():
     assert seeds + 0.8 * rows < found < 1.3 * (seeds + 2 * rows)
 
 
-def test_the_paired_test_sees_what_single_means_hide():
+def test_paired_test_finds_small_gain():
     rng = np.random.default_rng(3)
     hard = rng.standard_normal(500)
     noise = 0.02 * rng.standard_normal((2, 3, 500))
@@ -85,7 +85,7 @@ def test_the_paired_test_sees_what_single_means_hide():
     assert found.verdict == "better"
 
 
-def test_more_comparisons_widen_the_interval():
+def test_more_comparisons_widen_interval():
     rng = np.random.default_rng(4)
     one, other = models(rng, 0.05), models(rng, 0.05)
     alone, among = difference(one, other), difference(one, other, comparisons=10)
@@ -98,7 +98,7 @@ def test_more_comparisons_widen_the_interval():
     [(np.ones((1, 9)), np.zeros((3, 9))), (np.full(3, 0.6), np.full(3, 0.5))],
     ids=["one-seed", "equal-single-scores"],
 )
-def test_nothing_is_claimed_where_nothing_tells_the_noise(one, other):
+def test_unknown_noise_gives_no_verdict(one, other):
     found = difference(one, other)
     assert found.verdict == "not distinguishable"
     assert np.isinf([found.low, found.high]).all()
@@ -112,7 +112,3 @@ def test_equal_scores_are_not_different():
 def test_other_rows_are_refused():
     with pytest.raises(ValueError, match=r"of the same rows, got \(3, 9\) and \(3, 8\)"):
         difference(np.ones((3, 9)), np.ones((3, 8)))
-
-
-def test_jaccard():
-    assert jaccard(np.array([1, 2, 3]), np.array([3, 4])) == 0.25

@@ -12,7 +12,7 @@ import pytest
 from datasets import Features, Value, concatenate_datasets
 from pools import assistant, encode, mixed_pool, pool, raw_images, stripes, user
 
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.rows import read_table, undecoded
 
 ROOT = Path(__file__).parents[2]
 # What image-reward 1.5 offers, and a reward that depends on text and picture.

@@ -38,7 +38,7 @@ EVALUATION = pool(
 def test_equal_pictures_and_equal_questions_are_found():
     ids = row_ids(POOL)
     found = find_contamination(POOL, EVALUATION)
-    assert found.picture == (ids[0],)
+    assert found.image == (ids[0],)
     assert found.text == (ids[2],)  # a question about a picture says nothing by itself
     assert found.near == ()
     assert found.row_ids == [ids[0], ids[2]]

@@ -31,12 +31,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     state = {"settings": {}, "seconds": 12.5, "device": "cpu"}
     (folder / "run" / "score.json").write_text(json.dumps(state))
-    against = {"mean": 0.125, "low": 0.0, "high": 0.25, "level": 0.95, "rows_p": None}
-    line = {"method": "subset", "rows": 6, "means": [0.25, 0.75], "random": against, "matched": None}
+    row = {"evaluation": "exact_match", "method": "subset", "rows": 6, "mean": 0.5, "sd": 0.3536, "seeds": 2}
+    row["less random"] = "+0.125 (+0.000 to +0.250)"
     (folder / "run" / "compare").mkdir()
-    (folder / "run" / "compare" / "comparison.json").write_text(
-        json.dumps({"lines": {"exact_match": [line]}})
-    )
+    (folder / "run" / "compare" / "comparison.json").write_text(json.dumps({"card": [row]}))
     return folder
 
 

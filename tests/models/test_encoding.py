@@ -15,7 +15,7 @@ from transformers.models.blip.image_processing_pil_blip import BlipImageProcesso
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.data.layouts import read_row
+from hf_vitselect.data.rows import read_row
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.encoding import Encoder, SavedProcessor
 

@@ -14,9 +14,9 @@ from trl import SFTConfig
 
 from hf_vitselect import NecessityScorer, select_diverse
 from hf_vitselect.data.conversation import Turn
-from hf_vitselect.data.layouts import read_table
+from hf_vitselect.data.rows import read_table
 from hf_vitselect.errors import ModelError, RowError
-from hf_vitselect.evaluation.held_out import ExactMatch, Generated
+from hf_vitselect.evaluation import ExactMatch, Generated
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.rules import Random
 from hf_vitselect.scorers import GraNdScorer

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pools import mixed_pool
 
-from hf_vitselect.data.layouts import read_rows
+from hf_vitselect.data.rows import read_rows
 from hf_vitselect.models.forward import full_precision, logits_at
 from hf_vitselect.models.gradients import gradient_norm, output_gradient_norm
 from hf_vitselect.models.vlm import VLM

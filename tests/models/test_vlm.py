@@ -11,7 +11,7 @@ from tiny_vlm import load
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.rows import read_table, undecoded
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.options import ModelOptions
 from hf_vitselect.models.vlm import VLM

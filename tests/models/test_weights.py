@@ -15,7 +15,7 @@ from trl import SFTConfig
 
 from hf_vitselect import ClipEmbedding, ClipScore, NecessityScorer, ScoreNet, TextEmbedding, select_diverse
 from hf_vitselect.errors import ModelError
-from hf_vitselect.evaluation.held_out import ExactMatch
+from hf_vitselect.evaluation import ExactMatch
 from hf_vitselect.rules import Random
 from hf_vitselect.scorers import GraNdScorer, ScoreNetScorer
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, train_seed_model

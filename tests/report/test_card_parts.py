@@ -91,15 +91,11 @@ def test_a_run_is_published_without_secrets_and_folders() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("seeds", "words"), [(1, "+0.250 (one seed: no interval)"), (2, "+0.250 (no interval)")]
-)
-def test_a_comparison_without_an_interval_says_so(seeds: int, words: str, tmp_path: Path) -> None:
-    line = {"method": "mine", "rows": 2, "means": [0.5] * seeds, "matched": None}
-    line["random"] = {"mean": 0.25, "low": None, "high": None}
+def test_comparison_shows_as_saved(tmp_path: Path) -> None:
+    rows = [{"evaluation": "exact match", "method": "mine", "less random": "+0.250 (no interval)"}]
     (tmp_path / "compare").mkdir()
-    (tmp_path / "compare" / "comparison.json").write_text(json.dumps({"lines": {"exact match": [line]}}))
-    assert [row["less random"] for row in RunRecord.read(tmp_path).comparison] == [words]
+    (tmp_path / "compare" / "comparison.json").write_text(json.dumps({"card": rows}))
+    assert RunRecord.read(tmp_path).comparison == rows
 
 
 def test_a_folder_that_no_run_has_written_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 from pools import png
 
-from hf_vitselect.data.layouts import LAYOUTS, read_row
+from hf_vitselect.data.layouts import LAYOUTS
+from hf_vitselect.data.rows import read_row
 from hf_vitselect.errors import STATUSES, RowStatus
 from hf_vitselect.report.rows_page import rows_page
 

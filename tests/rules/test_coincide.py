@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hf_vitselect.rules import Coincide
-from hf_vitselect.rules.coincide import _least_discrepancy, _sums_of_kernels
+from hf_vitselect.rules.coincide import _kernel_sums, _least_discrepancy
 
 rng = np.random.default_rng(0)
 
@@ -32,7 +32,7 @@ def test_a_dense_cluster_gives_less_than_a_loose_one_of_equal_size():
 def test_inside_a_cluster_each_pick_lowers_the_discrepancy_most():
     units = around(0, 12, 0.5).astype(np.float64)
     units /= np.linalg.norm(units, axis=1)[:, None]
-    picks = _least_discrepancy(units, _sums_of_kernels(units), 4, np.empty(0, np.int64)).tolist()
+    picks = _least_discrepancy(units, _kernel_sums(units), 4, np.empty(0, np.int64)).tolist()
     for count in range(1, 5):
         others = [row for row in range(12) if row not in picks[: count - 1]]
         best = min(others, key=lambda row: discrepancy(units, [*picks[: count - 1], row]))
@@ -42,7 +42,7 @@ def test_inside_a_cluster_each_pick_lowers_the_discrepancy_most():
 def test_few_picks_come_near_the_best_possible():
     units = around(0, 10, 0.5).astype(np.float64)
     units /= np.linalg.norm(units, axis=1)[:, None]
-    picks = _least_discrepancy(units, _sums_of_kernels(units), 3, np.empty(0, np.int64))
+    picks = _least_discrepancy(units, _kernel_sums(units), 3, np.empty(0, np.int64))
     every = sorted(discrepancy(units, list(some)) for some in combinations(range(10), 3))
     assert discrepancy(units, picks) <= every[len(every) // 4]
 

@@ -59,7 +59,7 @@ def test_a_row_without_a_mark_is_not_resembled():
 def test_texts_are_no_marks_and_no_lengths(name):
     columns = {"selected": np.array([1, 0]), "response_tokens": np.array([2, 9])}
     columns[name] = np.array(["no", "0"], dtype=object)
-    with pytest.raises(ValueError, match=f"true and false, in '{name}', got texts"):
+    with pytest.raises(ValueError, match=f"true and false, in '{name}', got text"):
         LengthMatchedRandom()(None, None, 1, np.random.default_rng(0), columns)
 
 

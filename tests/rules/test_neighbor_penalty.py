@@ -106,7 +106,7 @@ def test_parameters_act_as_in_the_reference(neighbors, gamma, precision):
 def test_pools_wider_than_a_chunk_and_a_block(sign, room, chunk, precision, monkeypatch):
     monkeypatch.setattr("hf_vitselect.rules.neighbors.products._CHUNK_ROWS", {"cpu": chunk, "cuda": chunk})
     monkeypatch.setitem(products._CHUNK_VALUES, "cpu", 512)
-    monkeypatch.setattr("hf_vitselect.rules.neighbors.products._room", lambda device: room)
+    monkeypatch.setattr("hf_vitselect.rules.neighbors.products._max_unit_bytes", lambda device: room)
     monkeypatch.setattr("hf_vitselect.rules.neighbors.remaining._CHUNK_VALUES", 512)
     monkeypatch.setattr("hf_vitselect.rules.neighbors.remaining._LIST_ENTRIES", 4096)
     assert_as_reference(sign * difficulties(700), with_duplicates(clip_like(700, 16), 3), 400)
@@ -236,7 +236,7 @@ def test_the_defaults_are_the_papers():
 
 
 def test_missing_features_are_an_error():
-    with pytest.raises(ValueError, match="expected features, got none"):
+    with pytest.raises(ValueError, match="expected features, got scores"):
         pick(NeighborPenalty(), np.ones(3), None, 1)
 
 

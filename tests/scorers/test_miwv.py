@@ -9,7 +9,7 @@ from pools import assistant, png, pool, user
 from slow_losses import slow_means, talks
 
 from hf_vitselect import MIWVScorer
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.rows import read_table, undecoded
 from hf_vitselect.errors import ColumnError
 
 # Row 0 is nearest to 1 and 1 to 0; row 2 to 1; row 3 was not embedded.

@@ -12,7 +12,7 @@ from slow_losses import slow_means
 from tiny import ARCHITECTURES
 
 from hf_vitselect import NecessityScorer
-from hf_vitselect.data.layouts import read_table, undecoded
+from hf_vitselect.data.rows import read_table, undecoded
 from hf_vitselect.errors import ModelError
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.vlm import VLM

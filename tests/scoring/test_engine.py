@@ -15,14 +15,14 @@ from hf_vitselect.scoring.task import Work
     [(0, 1, None), (1, 1, None), (4, 1, 4), (4, 4, None)],
     ids=["no GPU", "one", "four", "four, each a rank's"],
 )
-def test_one_worker_for_each_gpu(monkeypatch, gpus, ranks_here, expected):
+def test_one_worker_per_gpu(monkeypatch, gpus, ranks_here, expected):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks_here))
     assert Engine.choose("local", None).workers == expected
     assert Engine.choose("local", 3).workers == 3
 
 
-def test_here_the_rank_picks_the_gpu(monkeypatch, tmp_path):
+def test_local_rank_picks_the_gpu(monkeypatch, tmp_path):
     for name, value in (("RANK", "5"), ("WORLD_SIZE", "8"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "4")):
         monkeypatch.setenv(name, value)
     scorer = Length(tmp_path)
@@ -38,11 +38,11 @@ class Retrained(Length):
         return super().recipe() | {"call": self._rank}
 
 
-def test_a_model_that_changes_under_way_ends_the_run(tmp_path):
+def test_changed_model_ends_the_run(tmp_path):
     with pytest.raises(StaleRunError, match="not those that the run began with"):
         Work([Retrained(tmp_path)])(words("a").with_format("arrow")[:], 1)
 
 
-def test_nobody_ends_this_process_for_a_broken_gpu(tmp_path):
+def test_broken_gpu_raises_without_workers(tmp_path):
     with pytest.raises(torch.AcceleratorError, match="device-side assert"):
         score(words("a", "gpu"), Length(tmp_path), tmp_path / "run")

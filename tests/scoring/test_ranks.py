@@ -28,7 +28,7 @@ def results(folder):
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["rows", "stream"])
-def test_two_ranks_share_the_shards_and_both_get_all_rows(tmp_path, streamed):
+def test_two_ranks_share_the_shards(tmp_path, streamed):
     ranks = [start(run, tmp_path, rank, streamed) for rank in (0, 1)]
     for process in ranks:
         process.join(60)
@@ -48,7 +48,7 @@ def test_two_ranks_share_the_shards_and_both_get_all_rows(tmp_path, streamed):
     ],
     ids=["torchrun", "accelerate"],
 )
-def test_processes_of_a_launcher_are_ranks(tmp_path, launcher):
+def test_launcher_processes_are_ranks(tmp_path, launcher):
     script = tmp_path / "script.py"
     script.write_text(
         "import pathlib, sys, torch\n"
@@ -74,7 +74,7 @@ def test_processes_of_a_launcher_are_ranks(tmp_path, launcher):
     assert {word for rows in calls(tmp_path).values() for word in rows} == set(TEXTS)
 
 
-def test_a_rank_that_never_came_is_not_waited_for(tmp_path):
+def test_missing_rank_is_not_awaited(tmp_path):
     alone = start(run, tmp_path, 1)
     alone.join(60)
     assert len(results(tmp_path)) == 1
@@ -83,7 +83,7 @@ def test_a_rank_that_never_came_is_not_waited_for(tmp_path):
     assert seen[:12] == [word for i, word in enumerate(TEXTS) if i // 2 % 2 == 1]
 
 
-def test_a_rank_that_is_killed_is_not_waited_for(tmp_path):
+def test_killed_rank_is_not_awaited(tmp_path):
     slow = start(run, tmp_path, 0, False, 0.02)
     slow.join(0.3)
     slow.kill()
@@ -93,7 +93,7 @@ def test_a_rank_that_is_killed_is_not_waited_for(tmp_path):
     assert len(results(tmp_path)) == 1
 
 
-def test_a_rank_comes_from_the_launcher_s_variables(monkeypatch):
+def test_rank_reads_launcher_variables(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     assert Rank.here() == Rank(0, 1, 0, 1)
     for name, value in (("RANK", "5"), ("WORLD_SIZE", "8"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "4")):

@@ -32,7 +32,7 @@ def cluster():
     ray.shutdown()
 
 
-def test_two_actors_give_the_numbers_of_one_process(tiny, tmp_path):
+def test_two_actors_give_equal_scores(tiny, tmp_path):
     scorer, pool = NecessityScorer(tiny("llava").folder), mixed_pool(12)
     alone = score(pool, scorer)
     together = score(pool, scorer, tmp_path, shard_size=3, workers=2, engine="ray")
@@ -42,7 +42,7 @@ def test_two_actors_give_the_numbers_of_one_process(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("strings", [False, True], ids=["images", "strings"])
-def test_pictures_that_are_paths_travel(tiny, tmp_path, monkeypatch, strings):
+def test_image_paths_reach_actors(tiny, tmp_path, monkeypatch, strings):
     monkeypatch.chdir(tmp_path)  # where no actor is
     (tmp_path / "seen.png").write_bytes(png())
     talk = [user("what?", 1), assistant("red")]
@@ -53,7 +53,7 @@ def test_pictures_that_are_paths_travel(tiny, tmp_path, monkeypatch, strings):
     assert scored["necessity_status"][:] == ["ok", "image_missing", "ok"][: len(rows)]
 
 
-def test_a_scorer_takes_the_batches_of_ray_data(tiny, tmp_path):
+def test_scorer_takes_ray_data_batches(tiny, tmp_path):
     class Scoring:
         def __init__(self, model):
             self.scorer = NecessityScorer(model)
@@ -72,7 +72,7 @@ def test_a_scorer_takes_the_batches_of_ray_data(tiny, tmp_path):
     np.testing.assert_allclose([found[number] for number in range(12)], alone, atol=1e-5, rtol=0)
 
 
-def test_an_actor_that_is_killed_midway_costs_its_shard(tmp_path):
+def test_killed_actor_costs_its_shard(tmp_path):
     def kill():
         while not calls(tmp_path):
             time.sleep(0.01)
@@ -88,7 +88,7 @@ def test_an_actor_that_is_killed_midway_costs_its_shard(tmp_path):
     assert sum(map(len, seen.values())) <= 2 * len(TEXTS) + 2
 
 
-def test_finished_shards_are_not_repeated_and_the_engine_may_change(tmp_path):
+def test_another_engine_keeps_finished_shards(tmp_path):
     with pytest.raises(LookupError, match="no such thing"):
         score(words(*TEXTS, "raise"), Length(tmp_path), tmp_path / "run", shard_size=4)
     before = sum(map(len, calls(tmp_path).values()))
@@ -97,7 +97,7 @@ def test_finished_shards_are_not_repeated_and_the_engine_may_change(tmp_path):
     assert before == sum(map(len, calls(tmp_path).values())) - 1 == 21
 
 
-def test_a_row_that_breaks_the_gpu_is_lost_alone(tmp_path):
+def test_row_breaking_gpu_fails_alone(tmp_path):
     pool = words("a", "gpu", "c")
     scored = score(pool, Length(tmp_path), tmp_path / "run", shard_size=1, workers=1, engine="ray")
     assert scored["length_status"][:] == ["ok", "worker_died", "ok"]
@@ -116,7 +116,7 @@ GONE = errors.NodeDiedError("the node is dead")
     ],
     ids=["result lost", "machine lost", "lost by the scorer"],
 )
-def test_a_machine_that_is_gone_is_a_dead_worker(tmp_path, monkeypatch, raised, expected):
+def test_lost_machine_is_dead_worker(tmp_path, monkeypatch, raised, expected):
     from hf_vitselect.scoring.ray_actor import RayActor
 
     def get(_):

@@ -56,7 +56,7 @@ def assert_scores(scored, scorers):
 
 @pytest.mark.parametrize("shard_size", [5, 12, 500])
 @pytest.mark.parametrize("folder", [None, "run"], ids=["in memory", "on disk"])
-def test_score_gives_what_map_gives(scorers, tmp_path, folder, shard_size):
+def test_score_equals_map(scorers, tmp_path, folder, shard_size):
     output_dir = folder and tmp_path / folder
     scored = score(POOL, scorers, output_dir, shard_size=shard_size)
     assert_scores(scored, scorers)
@@ -67,7 +67,7 @@ def test_score_gives_what_map_gives(scorers, tmp_path, folder, shard_size):
 
 
 @pytest.mark.parametrize("folder", [None, "run"], ids=["in memory", "on disk"])
-def test_images_are_byte_for_byte_what_they_were(scorers, tmp_path, folder):
+def test_image_bytes_stay_unchanged(scorers, tmp_path, folder):
     talk = [user("what?", 1), assistant("red")]
     pictures = pool([(talk, [encode(stripes(20, 12, i), "JPEG", quality=70)]) for i in range(5)])
     scored = score(pictures, scorers, folder and tmp_path / folder, shard_size=2)
@@ -76,7 +76,7 @@ def test_images_are_byte_for_byte_what_they_were(scorers, tmp_path, folder):
 
 
 @pytest.mark.parametrize("folder", [None, "run"], ids=["in memory", "on disk"])
-def test_the_pool_s_format_does_not_matter(scorers, tmp_path, folder):
+def test_format_of_pool_is_ignored(scorers, tmp_path, folder):
     scored = score(POOL.with_format("torch"), scorers, folder and tmp_path / folder, shard_size=5)
     assert_scores(scored, scorers)
 
@@ -88,7 +88,7 @@ def test_one_scorer_needs_no_list(scorers, tmp_path):
 @pytest.mark.parametrize(
     "shuffle", [lambda it: it.shuffle(seed=1), lambda it: it.select([3, 0, 7])], ids=["shuffled", "selected"]
 )
-def test_a_pool_with_an_index_mapping_keeps_rows_and_scores_together(scorers, tmp_path, shuffle):
+def test_index_mapping_keeps_rows_aligned(scorers, tmp_path, shuffle):
     shuffled = shuffle(POOL)
     scored = score(shuffled, scorers, tmp_path, shard_size=5)
     mapped = shuffled.map(scorers[0], batched=True)
@@ -97,7 +97,7 @@ def test_a_pool_with_an_index_mapping_keeps_rows_and_scores_together(scorers, tm
     np.testing.assert_allclose(scored["necessity"][:], mapped["necessity"][:], atol=1e-5)
 
 
-def test_a_crash_loses_only_the_shard_it_was_in(tiny, counted, tmp_path, monkeypatch):
+def test_crash_loses_only_its_shard(tiny, counted, tmp_path, monkeypatch):
     scorer = NecessityScorer(tiny("llava").folder)
     counting = NecessityScorer.score_rows
 
@@ -116,14 +116,14 @@ def test_a_crash_loses_only_the_shard_it_was_in(tiny, counted, tmp_path, monkeyp
     assert_scores(scored, [scorer])
 
 
-def test_a_finished_run_scores_nothing_again(tiny, counted, tmp_path):
+def test_finished_run_scores_nothing_again(tiny, counted, tmp_path):
     first = score(POOL, NecessityScorer(tiny("llava").folder), tmp_path, shard_size=5)
     second = score(POOL, NecessityScorer(tiny("llava").folder), tmp_path, shard_size=5)
     assert counted == [5, 5, 2]
     assert second["necessity"][:] == first["necessity"][:]
 
 
-def test_another_batch_size_goes_on_with_the_run(tiny, counted, tmp_path):
+def test_another_batch_size_resumes(tiny, counted, tmp_path):
     score(POOL, NecessityScorer(tiny("llava").folder, batch_size=8), tmp_path, shard_size=5)
     score(POOL, NecessityScorer(tiny("llava").folder, batch_size=1), tmp_path, shard_size=5)
     assert counted == [5, 5, 2]
@@ -149,9 +149,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("configure", "options", "dataset", "named"), CHANGES.values(), ids=CHANGES)
-def test_a_folder_of_other_settings_is_refused_and_left_alone(
-    tiny, tmp_path, counted, configure, options, dataset, named
-):
+def test_folder_of_other_settings_is_refused(tiny, tmp_path, counted, configure, options, dataset, named):
     score(POOL, NecessityScorer(tiny("llava").folder), tmp_path, shard_size=5)
     before = {path.name: path.read_bytes() for path in tmp_path.glob("*.*")}
     changed = {"model": tiny("llava").folder, **configure(tiny)}
@@ -162,7 +160,7 @@ def test_a_folder_of_other_settings_is_refused_and_left_alone(
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.*")} == before
 
 
-def test_a_half_written_shard_is_not_a_finished_one(tiny, counted, tmp_path):
+def test_half_written_shard_is_unfinished(tiny, counted, tmp_path):
     scorer = NecessityScorer(tiny("llava").folder)
     score(POOL, scorer, tmp_path, shard_size=5)
     shard = tmp_path / "shard-00001.parquet"
@@ -173,7 +171,7 @@ def test_a_half_written_shard_is_not_a_finished_one(tiny, counted, tmp_path):
     assert not list(tmp_path.glob(".shard*"))
 
 
-def test_two_scorers_of_one_column_are_an_error_before_any_work(tiny, counted, tmp_path):
+def test_duplicate_column_is_refused_first(tiny, counted, tmp_path):
     twice = [NecessityScorer(tiny("llava").folder), NecessityScorer(tiny("llava").folder)]
     for output_dir in (None, tmp_path / "run"):
         with pytest.raises(ColumnError, match=r"necessity.*column="):
@@ -182,13 +180,13 @@ def test_two_scorers_of_one_column_are_an_error_before_any_work(tiny, counted, t
     assert not (tmp_path / "run").exists()
 
 
-def test_a_column_that_is_there_is_an_error(scorers):
+def test_existing_column_is_an_error(scorers):
     with pytest.raises(ColumnError, match=r"response_tokens.*remove_columns"):
         score(POOL.add_column("response_tokens", [0] * 12), scorers)
 
 
 @pytest.mark.parametrize("bad", [DatasetDict({"train": POOL}), [1]], ids=type)
-def test_what_is_no_single_data_set_is_an_error(scorers, bad, tmp_path):
+def test_only_one_split_is_accepted(scorers, bad, tmp_path):
     with pytest.raises(LayoutError, match=rf"datasets.Dataset.*{type(bad).__name__}"):
         score(bad, scorers, tmp_path)
 
@@ -198,20 +196,20 @@ def test_unknown_columns_are_an_error(scorers, tmp_path):
         score(Dataset.from_dict({"question": ["a"]}), scorers, tmp_path)
 
 
-def test_an_empty_pool_is_an_error(scorers):
+def test_empty_pool_is_an_error(scorers):
     with pytest.raises(LayoutError, match="empty"):
         score(POOL.select([]), scorers)
 
 
 @pytest.mark.parametrize("folder", [None, "run"], ids=["in memory", "on disk"])
 @pytest.mark.parametrize("shard_size", [0, -1])
-def test_a_shard_has_rows(scorers, tmp_path, folder, shard_size):
+def test_shard_size_must_be_positive(scorers, tmp_path, folder, shard_size):
     with pytest.raises(ValueError, match=f"expected shard_size from 1, got {shard_size}"):
         score(POOL, scorers, folder and tmp_path / folder, shard_size=shard_size)
     assert not list(tmp_path.iterdir())
 
 
-def test_bad_rows_are_kept_with_their_status(tiny, tmp_path):
+def test_bad_rows_keep_their_status(tiny, tmp_path):
     rows = [
         ([user("a")], []),
         ([user("a", 1), assistant("b")], [b"broken"]),
@@ -223,7 +221,7 @@ def test_bad_rows_are_kept_with_their_status(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("folder", [None, "run"], ids=["in memory", "on disk"])
-def test_the_pool_remembers_its_scorers(scorers, tmp_path, folder):
+def test_pool_remembers_its_scorers(scorers, tmp_path, folder):
     once = score(POOL, scorers[0], folder and tmp_path / folder)
     both = score(once, scorers[1], folder and tmp_path / "second")
     both.save_to_disk(tmp_path / "saved")
@@ -234,7 +232,7 @@ def test_the_pool_remembers_its_scorers(scorers, tmp_path, folder):
     json.dumps(recorded_scorers(both))
 
 
-def test_the_pool_s_own_description_is_kept(scorers):
+def test_description_of_pool_is_kept(scorers):
     described = POOL.select(range(4))
     described.info.description = "Pictures of circles.\nMany."
     scored = score(score(described, scorers[0]), scorers[1])
@@ -243,7 +241,7 @@ def test_the_pool_s_own_description_is_kept(scorers):
     assert described.info.description == "Pictures of circles.\nMany."
 
 
-def test_features_after_the_join_are_those_of_the_scorers(scorers, tmp_path):
+def test_joined_features_match_the_scorers(scorers, tmp_path):
     scored = score(POOL, scorers, tmp_path, shard_size=5)
     expected = Features({**POOL.features, **scorers[0].features, **scorers[1].features})
     assert scored.features == expected

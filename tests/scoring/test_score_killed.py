@@ -23,7 +23,7 @@ def run(folder, streamed):
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["rows", "stream"])
-def test_20_kills_change_nothing(tmp_path, streamed):
+def test_twenty_kills_change_nothing(tmp_path, streamed):
     rng = np.random.default_rng(0)
     for _ in range(KILLS):
         process = start(run, tmp_path, streamed)

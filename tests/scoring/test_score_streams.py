@@ -40,7 +40,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
-def test_a_stream_gives_what_its_pool_gives(scorer, tmp_path, stream):
+def test_stream_equals_its_pool(scorer, tmp_path, stream):
     written = score(stream(POOL, tmp_path), scorer, tmp_path / "run", shard_size=5)
     whole = score(POOL, scorer)
     assert isinstance(written, Dataset)
@@ -52,19 +52,19 @@ def test_a_stream_gives_what_its_pool_gives(scorer, tmp_path, stream):
     assert recorded_scorers(written) == recorded_scorers(whole)
 
 
-def test_nothing_is_decoded(scorer, tmp_path):
+def test_stream_images_stay_undecoded(scorer, tmp_path):
     written = score(BROKEN.to_iterable_dataset(), scorer, tmp_path, shard_size=3)
     assert written["necessity_status"][:] == ["ok", "image_error", "image_missing", "ok"]
     assert raw_images(written) == raw_images(BROKEN)
 
 
-def test_a_stream_decodes_nothing_before_its_own_map_either_if_it_is_told_so(scorer, tmp_path):
+def test_undecoded_stream_maps_undecoded_images(scorer, tmp_path):
     stream = BROKEN.to_iterable_dataset().decode(False).filter(lambda row: True)
     written = score(stream, scorer, tmp_path, shard_size=3)
     assert raw_images(written) == raw_images(BROKEN)
 
 
-def test_what_came_out_can_be_selected_from(scorer, tmp_path):
+def test_scored_stream_can_be_selected(scorer, tmp_path):
     scorers = [scorer, TextEmbedding(save_sentence_transformer(tmp_path / "text"))]
     written = score(POOL.to_iterable_dataset(), scorers, tmp_path / "run", shard_size=5)
     expected = select_diverse(score(POOL, scorers), 4)
@@ -83,28 +83,28 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)
-def test_a_folder_of_another_stream_is_refused(scorer, tmp_path, changed):
+def test_folder_of_another_stream_is_refused(scorer, tmp_path, changed):
     score(POOL.to_iterable_dataset(), scorer, tmp_path, shard_size=5)
     with pytest.raises(StaleRunError, match="give another output folder"):
         score(changed.to_iterable_dataset(), scorer, tmp_path, shard_size=5)
 
 
-def test_a_stream_needs_a_folder(scorer):
+def test_stream_needs_a_folder(scorer):
     with pytest.raises(ValueError, match="output_dir="):
         score(POOL.to_iterable_dataset(), scorer)
 
 
-def test_a_stream_must_know_its_features(scorer, tmp_path):
+def test_stream_must_know_its_features(scorer, tmp_path):
     with pytest.raises(LayoutError, match="features="):
         score(POOL.to_iterable_dataset().map(lambda row: {"n": 1}), scorer, tmp_path)
 
 
-def test_an_empty_stream_is_an_error(scorer, tmp_path):
+def test_empty_stream_is_an_error(scorer, tmp_path):
     with pytest.raises(LayoutError, match="empty"):
         score(POOL.to_iterable_dataset().take(0), scorer, tmp_path)
 
 
-def test_a_column_that_is_there_is_an_error(scorer, tmp_path):
+def test_existing_column_is_an_error(scorer, tmp_path):
     taken = POOL.add_column("response_tokens", [0] * 12).to_iterable_dataset()
     with pytest.raises(ColumnError, match="response_tokens"):
         score(taken, scorer, tmp_path)
@@ -115,7 +115,7 @@ SURROGATE = [{"role": "user", "content": "what \ud800?"}, {"role": "assistant", 
 
 
 @pytest.mark.parametrize("shard_size", [1, 3])
-def test_a_row_that_cannot_be_stored_is_a_bad_row(scorer, tmp_path, shard_size):
+def test_unstorable_row_is_bad_row(scorer, tmp_path, shard_size):
     rows = [{"messages": turns, "n": i} for i, turns in enumerate((TALK_OF_TEXT, SURROGATE, TALK_OF_TEXT))]
     features = Features({"messages": List(PLAIN), "n": Value("int64")})
     stream = IterableDataset.from_generator(lambda: iter(rows), features=features)
@@ -127,7 +127,7 @@ def test_a_row_that_cannot_be_stored_is_a_bad_row(scorer, tmp_path, shard_size):
     assert written.column_names == ["messages", "n", *scorer.features]
 
 
-def test_a_stream_of_a_json_array_gets_its_features_from_its_tables(scorer, tmp_path):
+def test_json_stream_infers_its_features(scorer, tmp_path):
     parts = [{"role": "user", "content": [{"type": "text", "text": "what?"}]}, TALK_OF_TEXT[1]]
     (tmp_path / "rows.json").write_text(json.dumps([{"messages": parts}] * 2))
     stream = load_dataset("json", data_files=str(tmp_path / "rows.json"), split="train", streaming=True)

@@ -18,7 +18,7 @@ from hf_vitselect.scoring.shards import Ledger
 TABLE = pa.table({"number": [1]})
 
 
-def test_ranks_that_start_together_with_other_settings_are_refused(tmp_path):
+def test_concurrent_other_settings_are_refused(tmp_path):
     one, two, other = (Ledger(tmp_path, {"pool": name}) for name in ("ours", "ours", "theirs"))
     one.write(0, TABLE, "digest")
     two.write(1, TABLE, "digest")
@@ -30,7 +30,7 @@ def test_ranks_that_start_together_with_other_settings_are_refused(tmp_path):
     }
 
 
-def test_a_file_system_without_hard_links_does(tmp_path, monkeypatch):
+def test_file_system_without_hard_links(tmp_path, monkeypatch):
     def link(*_):
         raise OSError(errno.EOPNOTSUPP, "no hard links")
 
@@ -41,7 +41,7 @@ def test_a_file_system_without_hard_links_does(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"ledger.json", "shard-00000.parquet"}
 
 
-def test_settings_without_a_shard_bind_nobody(tmp_path):
+def test_settings_without_shards_are_replaced(tmp_path):
     Ledger(tmp_path, {"dtype": "float17"})
     assert not list(tmp_path.iterdir())
     (tmp_path / "ledger.json").write_text(
@@ -52,7 +52,7 @@ def test_settings_without_a_shard_bind_nobody(tmp_path):
         Ledger(tmp_path, {"dtype": "float16"})
 
 
-def test_digests_are_put_into_words(tmp_path):
+def test_changed_digests_are_explained(tmp_path):
     scorer = {"identity": {"model": "seed", "digest": "a" * 64}}
     Ledger(tmp_path, {"pool": "1" * 64, "scorers": [scorer]}).write(0, TABLE, "digest")
     changed = {"identity": {"model": "seed", "digest": "b" * 64}}
@@ -63,14 +63,14 @@ def test_digests_are_put_into_words(tmp_path):
     assert len(str(error.value).splitlines()) <= 3
 
 
-def test_a_torn_record_is_refused_by_name(tmp_path):
+def test_damaged_record_is_refused_by_name(tmp_path):
     Ledger(tmp_path, {}).write(0, TABLE, "digest")
     (tmp_path / "ledger.json").write_text("{")
     with pytest.raises(StaleRunError, match=r"in ledger\.json, which cannot be read"):
         Ledger(tmp_path, {})
 
 
-def test_a_folder_s_name_is_no_pattern(tmp_path):
+def test_folder_name_is_no_pattern(tmp_path):
     for name, number in (("run1", 1), ("run[1]", 2)):
         ledger = Ledger(tmp_path / name, {})
         ledger.write(0, pa.table({"number": [number]}), "digest")
@@ -97,7 +97,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["pool", "stream"])
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_shard_is_scored_again(damage, streamed, tmp_path, recwarn):
+def test_damaged_shard_is_scored_again(damage, streamed, tmp_path, recwarn):
     rows = words("a", "bb", "ccc", "dddd", "eeeee", "ffffff")
     pool = rows.to_iterable_dataset() if streamed else rows
     whole = score(pool, Length(tmp_path), tmp_path / "run", shard_size=2)["length"][:]
@@ -114,7 +114,7 @@ def test_a_damaged_shard_is_scored_again(damage, streamed, tmp_path, recwarn):
     assert all("shard-00001.parquet" in text and "scored again" in text for text in said)
 
 
-def test_a_torn_copy_is_made_again(tmp_path):
+def test_damaged_copy_is_made_again(tmp_path):
     rows = words("a", "bb")
     score(rows, Length(tmp_path), tmp_path / "run")
     (copy,) = (tmp_path / "run" / "joined").rglob("*.arrow")

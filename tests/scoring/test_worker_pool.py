@@ -49,31 +49,31 @@ def run(rows, shard, deadly, size=2):
 @pytest.mark.parametrize("deadly", [{0}, {7}, {3, 4}, {0, 1, 2, 19}, set(range(4, 9))], ids=str)
 @pytest.mark.parametrize("shard", [1, 7, 20])
 @pytest.mark.parametrize("size", [1, 3])
-def test_rows_that_kill_are_lost_and_no_others(deadly, shard, size):
+def test_only_killing_rows_fail(deadly, shard, size):
     found, _ = run(20, shard, lambda rows: bool(deadly & set(rows)), size)
     assert found == [None if row in deadly else row for row in range(20)]
 
 
-def test_one_row_in_a_shard_of_500_costs_a_dozen_workers():
+def test_killing_row_costs_few_workers():
     _, hired = run(500, 500, lambda rows: 123 in rows)
     assert len(hired) <= 13
 
 
-def test_a_death_by_chance_costs_one_worker_and_no_row():
+def test_chance_death_costs_no_row():
     deaths = iter([False, True])
     found, hired = run(20, 5, lambda rows: next(deaths, False), size=1)
     assert found == list(range(20))
     assert len(hired) == 2
 
 
-def test_workers_that_die_of_everything_end_the_run():
+def test_workers_always_dying_end_the_run():
     with pytest.raises(
         WorkerError, match=r"3[01] workers died and none has scored a row, the last so: exit code 3"
     ):
         run(1000, 100, lambda rows: True)
 
 
-def test_shards_are_read_only_when_a_worker_is_free():
+def test_shards_wait_for_free_workers():
     read, most = [], []
 
     def shards():

@@ -22,7 +22,7 @@ def cells(dataset):
     return dataset.select_columns(["length", "embedding", "length_status", "length_reason"])[:]
 
 
-def test_two_processes_give_the_numbers_of_one(tiny, tmp_path):
+def test_two_workers_give_equal_scores(tiny, tmp_path):
     scorer, pool = NecessityScorer(tiny("llava").folder), mixed_pool(12)
     alone = score(pool, scorer)
     together = score(pool, scorer, tmp_path / "run", shard_size=3, workers=2)
@@ -32,7 +32,7 @@ def test_two_processes_give_the_numbers_of_one(tiny, tmp_path):
     assert raw_images(together) == raw_images(pool)
 
 
-def test_both_processes_work_also_where_nothing_is_kept(tmp_path):
+def test_workers_run_without_output_dir(tmp_path):
     scored = score(words(*TEXTS), Length(tmp_path), shard_size=2, workers=2)
     assert scored["length"][:] == [len(f"USER: {text} ASSISTANT: yes") for text in TEXTS]
     seen = calls(tmp_path)
@@ -40,7 +40,7 @@ def test_both_processes_work_also_where_nothing_is_kept(tmp_path):
     assert sorted(word for rows in seen.values() for word in rows) == sorted(TEXTS)
 
 
-def test_a_row_that_kills_is_lost_alone(tmp_path):
+def test_killing_row_fails_alone(tmp_path):
     scored = score(words("a", "signal", "c"), Length(tmp_path), tmp_path / "run", shard_size=2, workers=2)
     expected = cells(score(words("a", "sane", "c"), Length(tmp_path)))
     reason = "the worker died each time it scored this row"
@@ -50,24 +50,24 @@ def test_a_row_that_kills_is_lost_alone(tmp_path):
     assert cells(scored) == expected
 
 
-def test_a_dead_worker_is_noticed_though_what_it_forked_lives(tmp_path):
+def test_dead_worker_with_child_is_noticed(tmp_path):
     scored = score(words("a", "orphan"), Length(tmp_path), tmp_path / "run", shard_size=1, workers=1)
     assert scored["length_status"][:] == ["ok", "worker_died"]
     assert not (tmp_path / "orphan").exists()
 
 
-def test_a_row_that_breaks_the_gpu_is_lost_alone(tmp_path, capfd):
+def test_row_breaking_gpu_fails_alone(tmp_path, capfd):
     scored = score(words("a", "gpu", "c"), Length(tmp_path), tmp_path / "run", workers=1)
     assert scored["length_status"][:] == ["ok", "worker_died", "ok"]
     assert "AcceleratorError: CUDA error: device-side assert" in capfd.readouterr().err
 
 
-def test_a_shard_whose_worker_died_by_chance_is_tried_again(tmp_path):
+def test_shard_of_dead_worker_is_retried(tmp_path):
     scored = score(words("a", "once", "b"), Length(tmp_path), tmp_path / "run", workers=1)
     assert scored["length_status"][:] == ["ok"] * 3
 
 
-def test_a_scorer_s_own_error_ends_the_run_as_it_does_without_workers(tmp_path):
+def test_scorer_error_ends_the_run(tmp_path):
     before = psutil.Process().children()  # of other tests
     with pytest.raises(LookupError, match="no such thing") as caught:
         score(words(*TEXTS, "raise"), Length(tmp_path), tmp_path / "run", shard_size=4, workers=2)
@@ -75,18 +75,18 @@ def test_a_scorer_s_own_error_ends_the_run_as_it_does_without_workers(tmp_path):
     assert set(psutil.Process().children()) <= set(before)
 
 
-def test_workers_that_cannot_load_end_the_run(tmp_path):
+def test_workers_unable_to_load_end_run(tmp_path):
     with pytest.raises(WorkerError, match="died 3 times before its models were loaded"):
         score(words("a"), Unloadable(tmp_path), tmp_path / "run", workers=1)
 
 
-def test_more_workers_than_shards_are_not_started(tmp_path):
+def test_surplus_workers_are_not_started(tmp_path):
     score(words("a", "b"), Length(tmp_path), tmp_path / "run", shard_size=1, workers=8)
     assert len(calls(tmp_path)) <= 2
 
 
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"engine": "spark"}], ids=str)
-def test_what_is_no_engine_is_an_error(tmp_path, wrong):
+def test_unknown_engine_is_an_error(tmp_path, wrong):
     with pytest.raises(ValueError, match="expected"):
         score(words("a"), Length(tmp_path), tmp_path / "run", **wrong)
 
@@ -128,13 +128,13 @@ def script(tmp_path, seconds):
     )
 
 
-def test_a_script_needs_no_guard(tmp_path):
+def test_script_needs_no_guard(tmp_path):
     printed, _ = script(tmp_path, 0).communicate()
     assert printed == "started\n3 False\n"
 
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL], ids=lambda kill: kill.name)
-def test_nobody_outlives_the_parent(tmp_path, kill):
+def test_workers_die_with_their_parent(tmp_path, kill):
     parent = script(tmp_path, 60)
     assert parent.stdout.readline() == "started\n"
     deadline = time.monotonic() + 30

@@ -4,7 +4,6 @@ import json
 import math
 import shutil
 from dataclasses import FrozenInstanceError, dataclass
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -331,17 +330,16 @@ def test_the_recipe_does_not_name_the_scorer_of_a_column_that_is_gone(tiny):
 class Longest(Rule):
     """Picks by a column of its own."""
 
-    uses_scores: ClassVar[bool] = False
-    uses_features: ClassVar[bool] = False
     column: str = "length"
 
     @property
     def uses_columns(self):
         return (self.column,)
 
-    def __call__(self, scores, features, budget, rng, columns):
-        picks = np.argsort(-columns[self.column], kind="stable")[:budget]
-        return picks, columns[self.column][picks].astype(np.float64)
+    def pick(self, pool, budget, rng):
+        lengths = pool.columns[self.column]
+        picks = pool.unpicked(np.argsort(-lengths, kind="stable"))[:budget]
+        return picks, lengths[picks].astype(np.float64)
 
 
 def test_a_rule_may_use_further_columns():

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,20 +15,20 @@ _DIMENSIONS = 256
 _WIDEST = 1024  # a GPU index finds up to 2,048
 
 
-class Index:
-    """Proposes neighbours from a faiss index; some of the nearest may be missing.
+class FaissIndex:
+    """Proposes neighbors from a faiss index; some of the nearest rows may be missing.
 
     Unit rows are reduced to 256 dimensions by PCA, put into about sqrt(n) / 2 lists, half of which are
-    searched, and coded in 64 bytes (product quantisation, 4 bits for two dimensions); small pools and short
-    rows are kept as they are. What is found is generous, since `RemainingNeighbors` re-scores it. A GPU
-    that faiss sees is used, with reduced rows in place of the codes.
+    searched, and coded in 64 bytes (product quantization, 4 bits for two dimensions). Small pools and short
+    rows are kept as they are. Candidates are more than needed, since `RemainingNeighbors` re-scores them. If
+    faiss sees a GPU, it is used, and holds the reduced rows instead of codes.
 
     The same seed gives the same index and, on the CPU, the same candidates for any number of threads. Memory
     beyond `features` is about 80 bytes a row, and 250 MiB while the index is trained.
 
     Attributes:
         error: None: nothing is known about the rows that are not proposed.
-        block_rows: How many rows `highest` should be asked for at once.
+        block_rows: How many rows to ask `highest` for at once.
     """
 
     error: ClassVar[float | None] = None
@@ -36,15 +37,13 @@ class Index:
     def __init__(
         self, features: NDArray[np.float32], norms: NDArray[np.float64], rng: np.random.Generator
     ) -> None:
-        """Builds the index.
+        """Build the index.
 
         Args:
             features: float32 `[n, d]`, finite, of any length; read by slices.
             norms: float64 `[n]`, with inf for zero rows.
             rng: Chooses the rows that the index is trained on.
         """
-        import faiss
-
         self._features = features
         self._norms = norms
         rows, dim = features.shape
@@ -62,28 +61,28 @@ class Index:
                 reduced = self._axes.shape[1]
                 kind = "Flat" if gpu else f"PQ{reduced // 2}x4fs"
                 self._index = faiss.index_factory(reduced, f"IVF{lists},{kind}")
-                self._index.train(np.concatenate([self._reduced(part) for part in _parts(sample)]))
+                self._index.train(np.concatenate([self._reduced(chunk) for chunk in _chunks(sample)]))
             self._index.nprobe = max(1, lists // 2)
         if gpu:
             self._index = faiss.index_cpu_to_all_gpus(self._index)
-        for part in _parts(np.arange(rows)):
-            self._index.add(self._reduced(part))
+        for chunk in _chunks(np.arange(rows)):
+            self._index.add(self._reduced(chunk))
 
     def widths(self, neighbors: int) -> list[int]:
-        """How many candidates to ask for, at first and where they turn out to be too few."""
+        """Return how many candidates to ask for: at first, and if they are too few."""
         rows = len(self._features)
         return [min(rows, max(64, 6 * neighbors + 4), _WIDEST), min(rows, _WIDEST)]
 
     def highest(self, rows: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Finds about the `width` nearest rows of each, nearest first. See `Products.highest`."""
-        distances, found = self._index.search(self._reduced(rows), width)
-        return found, 1 - distances.astype(np.float64) / 2
+        """Find about the `width` nearest rows of each row, nearest first. See `Products.highest`."""
+        distances, candidates = self._index.search(self._reduced(rows), width)
+        return candidates, 1 - distances.astype(np.float64) / 2
 
     def remove(self, rows: NDArray[np.int64]) -> None:
-        """Does nothing: the index keeps all rows, and proposes enough."""
+        """Do nothing: the index keeps all rows, and proposes enough."""
 
-    def sharpen(self) -> bool:
-        """Cannot."""
+    def refine(self) -> bool:
+        """Return False: the index cannot be made more accurate."""
         return False
 
     def _reduced(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -91,28 +90,26 @@ class Index:
 
     def _unit_rows(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         units = np.empty((len(rows), self._features.shape[1]), dtype=np.float32)
-        for start, part in enumerate(_parts(rows)):
-            units[start * _CHUNK_ROWS :][: len(part)] = self._features[part] / self._norms[part, None]
+        for start, chunk in enumerate(_chunks(rows)):
+            units[start * _CHUNK_ROWS :][: len(chunk)] = self._features[chunk] / self._norms[chunk, None]
         return units
 
 
-def _parts(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def _chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     return (rows[start : start + _CHUNK_ROWS] for start in range(0, len(rows), _CHUNK_ROWS))
 
 
 def _principal_axes(units: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """The directions in which rows differ most, float32 `[d, count]`, orthonormal."""
+    """The directions of highest variance, float32 `[d, count]`, orthonormal."""
     mean = units.mean(axis=0, dtype=np.float64)
-    spread = units.T @ units - len(units) * np.outer(mean, mean)
-    _, axes = np.linalg.eigh(spread.astype(np.float32))
+    covariance = units.T @ units - len(units) * np.outer(mean, mean)
+    _, axes = np.linalg.eigh(covariance.astype(np.float32))
     return np.ascontiguousarray(axes[:, : -count - 1 : -1])
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Trains on one thread, so that sums have one order."""
-    import faiss
-
+    """Run faiss on one thread, so that sums have one order."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:

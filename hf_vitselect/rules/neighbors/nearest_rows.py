@@ -1,16 +1,15 @@
-"""Each row's nearest other rows, exactly."""
+"""The nearest other rows of each row, exactly."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.neighbors.products import Products
 from hf_vitselect.rules.neighbors.remaining import cosines_with, row_norms
 
 
 def nearest_rows(
     features: NDArray[np.float32], neighbors: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The nearest other rows of every row, by the cosines of `RemainingNeighbors`, exactly.
+    """Find the k nearest other rows of each row, exactly, by the cosines of `RemainingNeighbors`.
 
     Args:
         features: float32 `[n, d]`, finite.
@@ -19,22 +18,25 @@ def nearest_rows(
     Returns:
         Rows, int64 `[n, k]`, nearest first, then lowest row, and their cosines, float32 `[n, k]`.
     """
+    from hf_vitselect.rules.neighbors.products import Products
+
     rows, norms = len(features), row_norms(features)
     near = np.empty((rows, neighbors), dtype=np.int64)
     cosines = np.empty((rows, neighbors), dtype=np.float32)
     products = Products(features, norms)
-    asked = np.arange(rows if neighbors else 0)
+    queries = np.arange(rows if neighbors else 0)
     for width in products.widths(neighbors):
         unsure: list[int] = []
-        for start in range(0, len(asked), products.block_rows):
-            block = asked[start : start + products.block_rows]
-            found, values = products.highest(block, width)
-            for row, candidates, last in zip(block.tolist(), found, values[:, -1], strict=True):
-                others = candidates[candidates != row]
-                close = cosines_with(features, norms, row, others)
-                order = np.lexsort((others, -close))[:neighbors]
-                near[row], cosines[row] = others[order], close[order]
-                if width < rows and close[order[-1]] <= last + products.error:
+        for start in range(0, len(queries), products.block_rows):
+            block = queries[start : start + products.block_rows]
+            candidates, values = products.highest(block, width)
+            for row, others, lowest in zip(block.tolist(), candidates, values[:, -1], strict=True):
+                others = others[others != row]
+                exact = cosines_with(features, norms, row, others)
+                order = np.lexsort((others, -exact))[:neighbors]
+                near[row], cosines[row] = others[order], exact[order]
+                # All rows that are no candidates have products up to the lowest one here.
+                if width < rows and exact[order[-1]] <= lowest + products.error:
                     unsure.append(row)
-        asked = np.array(unsure, dtype=np.int64)
+        queries = np.array(unsure, dtype=np.int64)
     return near, cosines

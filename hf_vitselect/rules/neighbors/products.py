@@ -4,60 +4,55 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count, takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import torch
-
-# Values that are converted at once: on the CPU 2 MiB in float64, on a GPU enough to hide what a call costs.
+# Values to convert at once: on the CPU 2 MiB in float64, on a GPU enough to hide the overhead of a call.
 _CHUNK_VALUES = {"cpu": 2**18, "cuda": 2**24}
 # Columns of one product: on the CPU few enough that it stays in the cache, on a GPU enough to fill it.
 _CHUNK_ROWS = {"cpu": 2**15, "cuda": 2**18}
 
 
 class Products:
-    """Finds the rows with the highest products with some rows, among those that are left.
+    """Finds the remaining rows with the highest products with given rows.
 
-    Products of unit rows approximate cosines. They are made in bfloat16 where the hardware does that natively
-    (a CPU with AVX-512 BF16 or AMX, a GPU of compute capability 8 or more), else in float32, and come with a
-    bound on their error, so that whoever re-scores the candidates knows which others cannot matter.
+    Products of unit rows approximate cosines. They are computed in bfloat16 where the hardware does that
+    natively (a CPU with AVX-512 BF16 or AMX, a GPU of compute capability 8 or more), else in float32. A bound
+    on their error says which rows cannot matter once the candidates are re-scored.
 
-    The bound, for cosines rounded to float32: let x and y be rows over their norms, x' and y' what is stored,
-    and r at least abs(x' - x) for every row; r is measured, 2**-9 or so in bfloat16. Then
+    The bound, for cosines rounded to float32: let x and y be rows over their norms, x' and y' their stored
+    values, and r at least abs(x' - x) for every row; r is measured, about 2**-9 in bfloat16. Then
 
     - abs(x'.y' - x.y) <= abs(x' - x) abs(y') + abs(x) abs(y' - y) <= r (1 + r) + r = (1 + r)**2 - 1;
     - summing d products in float32 in any order, as all this hardware does, errs by at most
       g(d) (1 + r)**2 with g(m) = m u / (1 - m u) and u = 2**-24;
-    - rounding the result to bfloat16 errs by at most 2**-9 below 1. If the rest is less than 2**-8, values
-      above 1 become 1, and then a cosine, which is at most 1, is not further from it than before; else 2**-8
-      covers it;
+    - rounding the result to bfloat16 errs by at most 2**-9 below 1. If the other errors are below 2**-8,
+      values above 1 become 1, which is no further from a cosine, at most 1, than before; else 2**-8 covers
+      it;
     - rounding the cosine errs by at most u. Two spare terms in g cover float64 and underflow.
 
     Memory beyond `features` is the unit rows, half its bytes in bfloat16 and as much in float32, on the GPU
-    if there is one; where they would take more than a quarter of the machine's memory, or three quarters of
-    what is free on the GPU, none are held and each product makes them again. Buffers take up to 100 MiB, on a
-    GPU up to 2 GiB; never n x n, nor a block x n. `features` is only read, by slices, so it may be
-    memory-mapped.
+    if there is one. If they would take more than a quarter of the machine's memory, or three quarters of the
+    free GPU memory, they are not kept but computed for each product. Buffers take up to 100 MiB, on a GPU up
+    to 2 GiB; never n x n, nor a block x n. `features` is only read, by slices, so it may be memory-mapped.
 
     Attributes:
-        error: The bound on the difference of a product and its cosine, 0 or more.
-        block_rows: How many rows `highest` should be asked for at once.
+        error: Bound on the difference between a product and its cosine, 0 or more.
+        block_rows: How many rows to ask `highest` for at once.
     """
 
     error: float
 
     def __init__(self, features: NDArray[np.float32], norms: NDArray[np.float64]) -> None:
-        """Makes the unit rows.
+        """Compute the unit rows.
 
         Args:
             features: float32 `[n, d]`, finite, of any length.
             norms: float64 `[n]`, with inf for zero rows.
         """
-        import torch
-
         self._features = features
         self._norms = norms
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -68,19 +63,17 @@ class Products:
         self._make_units()
 
     def widths(self, neighbors: int) -> list[int]:
-        """How many candidates to ask for, at first and where they prove too little: at last, all rows."""
+        """Return how many candidates to ask for: at first, if they prove too little, and finally all."""
         rows = len(self._features)
         width = max(32, 6 * neighbors + 4)
-        return [*takewhile(lambda asked: asked < rows, (width * 8**i for i in count())), rows]
+        return [*takewhile(lambda some: some < rows, (width * 8**i for i in count())), rows]
 
-    def sharpen(self) -> bool:
-        """Goes over to float32, for features whose cosines bfloat16 cannot tell apart.
+    def refine(self) -> bool:
+        """Switch to float32, for features whose cosines are too close for bfloat16.
 
         Returns:
-            Whether that was a change.
+            Whether that reduced `error`.
         """
-        import torch
-
         if self._type == torch.float32:
             return False
         self._type = torch.float32
@@ -89,11 +82,11 @@ class Products:
         return True
 
     def remove(self, rows: NDArray[np.int64]) -> None:
-        """Leaves these rows, int64 `[m]`, out from now on."""
+        """Leave rows, int64 `[m]`, out from now on."""
         self._removed[self._tensor(rows)] = -np.inf
 
     def highest(self, rows: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Finds each row's `width` highest products.
+        """Find the `width` highest products of each row.
 
         Args:
             rows: int64 `[b]`.
@@ -101,32 +94,29 @@ class Products:
 
         Returns:
             The rows with those products, int64 `[b, width]`, and the products, float64 `[b, width]`,
-            highest first; -inf where fewer than `width` rows are left. No other product is above the last.
+            highest first; -inf where fewer than `width` rows remain. No other product exceeds the last.
         """
-        import torch
-
         query = self._unit_rows(rows)
         values = torch.empty((len(rows), 0), dtype=self._type, device=self._device)
-        found = torch.empty((len(rows), 0), dtype=torch.int64, device=self._device)
-        with _plain_products(self._device):
+        candidates = torch.empty((len(rows), 0), dtype=torch.int64, device=self._device)
+        with _full_precision(self._device):
             for chunk in _slices(len(self._removed), self._chunk_rows):
                 units = self._unit_rows(chunk)
                 best = torch.addmm(self._removed[chunk], query, units.T).topk(min(width, len(units)))
                 values = torch.cat([values, best.values], dim=1)
-                found = torch.cat([found, best.indices + chunk.start], dim=1)
+                candidates = torch.cat([candidates, best.indices + chunk.start], dim=1)
                 if values.shape[1] > width:
                     best = values.topk(width)
-                    values, found = best.values, found.gather(1, best.indices)
-        return found.cpu().numpy(), values.double().cpu().numpy()
+                    values, candidates = best.values, candidates.gather(1, best.indices)
+        return candidates.cpu().numpy(), values.double().cpu().numpy()
 
     def _make_units(self) -> None:
-        import torch
-
         rows, dim = self._features.shape
         self._units = None
-        # Units that are made again are held a few at a time, and making them costs more than small products.
+        # Units that are not kept are computed for a few rows at a time. Small products are slow, but
+        # computing the units dominates.
         self._chunk_rows = max(1, _CHUNK_ROWS[self._device] // 32)
-        if rows * dim * self._type.itemsize <= _room(self._device):
+        if rows * dim * self._type.itemsize <= _max_unit_bytes(self._device):
             self._units = torch.empty((rows, dim), dtype=self._type, device=self._device)
             self._chunk_rows = _CHUNK_ROWS[self._device]
         residual = 0.0
@@ -143,10 +133,8 @@ class Products:
         outputs = 0.0 if self._type == torch.float32 else 2.0**-9 if inputs < 2.0**-8 else 2.0**-8
         self.error = inputs + outputs
 
-    def _unit_rows(self, rows: slice | NDArray[np.int64]) -> "torch.Tensor":
-        """Stored unit rows, or the same made again."""
-        import torch
-
+    def _unit_rows(self, rows: slice | NDArray[np.int64]) -> torch.Tensor:
+        """Stored unit rows, or the same computed again."""
         if self._units is not None:
             return self._units[rows if isinstance(rows, slice) else self._tensor(rows)]
         rows = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
@@ -156,41 +144,35 @@ class Products:
             units[part] = self._exact_units(rows[part])
         return units
 
-    def _exact_units(self, rows: slice | NDArray[np.int64]) -> "torch.Tensor":
+    def _exact_units(self, rows: slice | NDArray[np.int64]) -> torch.Tensor:
         """Rows over their norms, rounded to float32, on the device."""
         values = self._tensor(np.array(self._features[rows], order="C")).double()
         return (values / self._tensor(self._norms[rows, None])).float()
 
-    def _tensor(self, array: NDArray[Any]) -> "torch.Tensor":
-        import torch
-
+    def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)
 
 
-def native_type(device: str) -> "torch.dtype":
-    """The torch type of the fastest products that a device has: bfloat16 where it is native, or float32."""
-    import torch
-
+def native_type(device: str) -> torch.dtype:
+    """Return the type of the fastest products of a device: bfloat16 if it is native, else float32."""
     if device == "cuda":
         native = torch.cuda.get_device_capability() >= (8, 0)
     else:
-        # An older torch cannot say what the CPU has.
+        # Older versions of torch do not know the CPU's instructions.
         has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         native = bool(has.get("avx512_bf16") or has.get("amx_bf16"))
     return torch.bfloat16 if native else torch.float32
 
 
-def _room(device: str) -> int:
-    """Bytes that the unit rows may take."""
-    import torch
-
+def _max_unit_bytes(device: str) -> int:
+    """How much memory the unit rows may take."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0]) * 3 // 4
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
 
 
 def _roundoff(terms: int) -> float:
-    """How far a float32 sum of so many products can be off, as a share of the sum of their sizes."""
+    """Largest error of a float32 sum of products, relative to the sum of their absolute values."""
     return terms * 2.0**-24 / (1 - terms * 2.0**-24)
 
 
@@ -199,13 +181,11 @@ def _slices(rows: int, step: int) -> Iterator[slice]:
 
 
 @contextmanager
-def _plain_products(device: str) -> Iterator[None]:
-    """Keeps products in the precision that they are asked for, with sums in float32: the bound needs that.
+def _full_precision(device: str) -> Iterator[None]:
+    """Compute products in their own type with float32 sums, which the bound on their error assumes.
 
     Trainers lower the precision for the whole process (`torch.set_float32_matmul_precision`, autocast).
     """
-    import torch
-
     cuda = torch.backends.cuda.matmul
     backends = (torch.backends.mkldnn.matmul, cuda)  # type: ignore[attr-defined]
     before = [backend.fp32_precision for backend in backends]

@@ -1,4 +1,4 @@
-"""Nearest neighbours among rows that leave one after the other."""
+"""Nearest neighbors among the remaining rows, as rows leave one after another."""
 
 from typing import Protocol
 
@@ -6,66 +6,66 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FEWEST_ROWS = 8
-_CHUNK_VALUES = 2**18  # values that are converted at once: 2 MiB in float64
-_LIST_ENTRIES = 2**23  # neighbours that all lists hold together, 12 bytes each
-_PROSPECT_BLOCKS = 16  # blocks that are foreseen at once
+_CHUNK_VALUES = 2**18  # values to convert at once: 2 MiB in float64
+_LIST_ENTRIES = 2**23  # neighbors in all lists together, 12 bytes each
+_PROSPECT_BLOCKS = 16  # blocks to look ahead
 
 
 class Candidates(Protocol):
-    """What proposes neighbours: `Products` with a proof, `Index` without."""
+    """Proposes neighbors: `Products` with a proof, `FaissIndex` without."""
 
     @property
     def error(self) -> float | None:
-        """Bound on the difference of a product and its cosine; None if it proves nothing."""
+        """Bound on the difference between a product and its cosine; None if there is no proof."""
         ...
 
     @property
     def block_rows(self) -> int:
-        """How many rows `highest` should be asked for at once."""
+        """How many rows to ask `highest` for at once."""
         ...
 
     def widths(self, neighbors: int) -> list[int]:
-        """How many candidates to ask for, at first and where they turn out to be too few, rising."""
+        """Return how many candidates to ask for: at first, and if they are too few, ascending."""
         ...
 
     def highest(self, rows: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Proposes `width` candidates for each row, -1 for none. See `Products.highest`."""
+        """Propose `width` candidates for each row, -1 for none. See `Products.highest`."""
         ...
 
     def remove(self, rows: NDArray[np.int64]) -> None:
-        """Leaves rows out from now on."""
+        """Leave rows out from now on."""
         ...
 
-    def sharpen(self) -> bool:
-        """Makes `error` smaller if it can, and says whether it did."""
+    def refine(self) -> bool:
+        """Reduce `error` if possible, and return whether it was."""
         ...
 
 
 class RemainingNeighbors:
-    """The nearest remaining rows of each row that leaves, by cosine.
+    """Finds the nearest remaining rows, by cosine, of each row that leaves.
 
-    The cosine of two rows is the float64 dot product over the float64 norms, rounded to float32, and 0 where
-    a row is zero. Nearest means highest cosine, then lowest row.
+    The cosine of two rows is the float64 dot product over the float64 norms, rounded to float32, and 0 if a
+    row is zero. Nearest means highest cosine, then lowest row.
 
-    How: products propose candidates, the definition above orders them, and a bound on the products' error
-    proves how far that order can be trusted. One call for a block of rows makes a *list* for each: a prefix
-    of that row's order of all rows that remained then. Rows only ever leave, so what is left of a prefix is
-    a prefix of what is left of the order, and the list stays good until fewer than `neighbors` of its rows
-    remain. A block is the popped row and the unlisted rows that are likely to be popped next; where the guess
-    was bad the next block is smaller.
+    Method: products propose candidates, exact cosines order them, and a bound on the products' error proves
+    how far that order can be trusted. One call for a block of rows makes a *list* for each: a prefix of its
+    order of all rows that remain at that time. Rows only ever leave, so the rest of a prefix is a prefix of
+    the rest of the order, and a list is valid until fewer than `neighbors` of its rows remain. A block is the
+    popped row and the rows without a list that are likely to be popped next. After a bad guess the next block
+    is smaller.
 
-    The certificate: let every product be within `error` of its cosine. Candidates come by falling product,
-    so beyond the first m of them, re-scored or not, every row has a cosine of at most b + `error`, where b
-    is the next product; re-scored candidates strictly above that precede all others. As many are re-scored
-    as make a list of `2 * neighbors` sure, if the proposed ones suffice. If too few are proven, the row's
-    candidates grow until enough are, at the latest when they are all the rows.
+    The proof: let every product be within `error` of its cosine. Candidates come in descending order of
+    products, so beyond the first m of them each row has a cosine of at most b + `error`, where b is the next
+    product. Re-scored candidates strictly above that precede all others. As many are re-scored as make a list
+    of `2 * neighbors` certain, if the candidates suffice. If too few are proven, the row gets more candidates
+    until enough are, in the end all rows.
 
-    Candidates of an `Index` prove nothing. Their order is trusted, and missing rows stay missing: the
-    neighbours are approximate then, their cosines exact.
+    Candidates of a `FaissIndex` prove nothing. Their order is trusted, and missing rows stay missing: the
+    neighbors are then approximate, their cosines exact.
 
     Time is about one product of d x n a pop. Memory beyond `features` and `candidates` is at most about
-    200 MiB of lists, 10 MiB of buffers and 50 bytes a row. `features` itself is only read, by single rows,
-    so it may be memory-mapped.
+    200 MiB of lists, 10 MiB of buffers and 50 bytes a row. `features` is only read, by single rows, so it may
+    be memory-mapped.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class RemainingNeighbors:
         *,
         pops: int,
     ) -> None:
-        """Starts with all rows and no list.
+        """Start with all rows and no list.
 
         Args:
             features: float32 `[n, d]`, finite, of any length.
             norms: float64 `[n]`, of `row_norms`.
-            candidates: What proposes neighbours of these features.
-            neighbors: How many neighbours a pop wants, 1 or more.
-            pops: How many pops will come, 1 to n; no block is larger than what is left of them.
+            candidates: Proposes neighbors in these features.
+            neighbors: Number of neighbors that a pop returns, 1 or more.
+            pops: Number of pops to come, 1 to n; no block is larger than the pops left.
         """
         self._features = features
         self._norms = norms
@@ -104,44 +104,46 @@ class RemainingNeighbors:
         self._pops_since_block = self._most_rows
 
     def pop(self, row: int, priority: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Removes a row and finds its nearest remaining rows.
+        """Remove a row and find its nearest remaining rows.
 
         Args:
             row: A row that remains.
-            priority: float64 `[n]`; rows with higher values are expected to be popped sooner. It changes
-                the speed, never the answer.
+            priority: float64 `[n]`; rows with higher values are expected to be popped sooner. It affects
+                only speed, never the result.
 
         Returns:
-            The `neighbors` nearest remaining rows, or all that remain if they are fewer, nearest first,
-            int64 `[m]`, and their cosines, float32 `[m]`.
+            The `neighbors` nearest remaining rows, or all if fewer remain, nearest first, int64 `[m]`, and
+            their cosines, float32 `[m]`.
         """
         self._remaining[row] = False
         self._left -= 1
         self._leaving.append(row)
-        wanted = min(self._neighbors, self._left)
+        count = min(self._neighbors, self._left)
         near, cosines = self._take_list(row)
         for attempt, width in enumerate(self._widths):
-            if len(near) >= wanted:
+            if len(near) >= count:
                 break
             self._make_lists(np.array([row]) if attempt else self._block(row, priority), width)
             near, cosines = self._take_list(row)
         self._pops_left -= 1
         self._pops_since_block += 1
-        return near[:wanted], cosines[:wanted]
+        return near[:count], cosines[:count]
 
     def _take_list(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         near, cosines = self._lists.pop(row, (np.empty(0, np.int64), np.empty(0, np.float32)))
-        still = self._remaining[near]
-        return near[still], cosines[still]
+        remaining = self._remaining[near]
+        return near[remaining], cosines[remaining]
 
     def _block(self, row: int, priority: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Chooses the rows to list now: `row`, and those that are likely to follow it."""
-        # A block is worth the pops that it serves. Negative scores, which lift unforeseen rows, make few.
+        """Choose the rows to list now: `row`, and those that are likely to follow it."""
+        # A block is as large as the pops that the last one served suggest. Where scores rise, as they do with
+        # negative gains, unforeseen rows are popped and blocks serve few.
         size = min(max(2 * self._pops_since_block, _FEWEST_ROWS), self._most_rows, self._pops_left) - 1
         self._pops_since_block = 0
         others = self._unlisted(self._prospects)
-        # Looking through all rows costs more than a block in a large pool, so it looks for many blocks. While
-        # scores only fall, prospects that are still above the lowest of that time are above all others.
+        # In a large pool, ranking all rows costs more than a block, so prospects are found for many blocks at
+        # once. While scores only fall, a prospect above the floor, the lowest prospect then, beats all
+        # others.
         others = others[priority[others] >= self._floor]
         if len(others) < size:
             others = _top(self._unlisted(), priority, _PROSPECT_BLOCKS * self._most_rows)
@@ -150,7 +152,7 @@ class RemainingNeighbors:
         return np.append(row, _top(others, priority, size))
 
     def _unlisted(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """The remaining rows without a list, of some or of all."""
+        """The remaining rows without a list, of some rows or of all."""
         if rows is None:
             return np.flatnonzero(self._remaining & ~self._listed)
         return rows[self._remaining[rows] & ~self._listed[rows]]
@@ -161,10 +163,10 @@ class RemainingNeighbors:
             self._listed[:] = False
         self._candidates.remove(np.array(self._leaving, dtype=np.int64))
         self._leaving.clear()
-        found, products = self._candidates.highest(rows, width)
+        proposed, products = self._candidates.highest(rows, width)
         counts, bounds = self._certify(products)
         short = 0
-        for row, count, bound, candidates in zip(rows.tolist(), counts, bounds, found, strict=True):
+        for row, count, bound, candidates in zip(rows.tolist(), counts, bounds, proposed, strict=True):
             near = candidates[:count]
             near = near[(near >= 0) & self._remaining[near]]
             cosines = cosines_with(self._features, self._norms, row, near)
@@ -173,23 +175,26 @@ class RemainingNeighbors:
             self._lists[row] = near[proven], cosines[proven]
             short += len(proven) < min(self._neighbors, self._left)
         self._listed[rows] = True
-        # Where even a block's first lists prove too little, the features are too much alike for the products.
-        if width == self._widths[0] and 2 * short > len(rows) and self._candidates.sharpen():
+        # If most first lists of a block prove too little, cosines are too close for the error of the
+        # products.
+        if width == self._widths[0] and 2 * short > len(rows) and self._candidates.refine():
             self._make_lists(rows, width)
 
     def _certify(self, products: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Tells how many candidates of each row to re-score, and what all other cosines stay below.
+        """Decide how many candidates of each row to re-score, and bound the cosines of all other rows.
 
         Args:
-            products: float64 `[b, width]`, falling.
+            products: float64 `[b, width]`, descending.
 
         Returns:
-            int64 `[b]`, and a bound, float64 `[b]`: -inf if there are no others, or they are given up.
+            int64 `[b]`, and the bounds, float64 `[b]`: -inf if no other rows exist, or they are ignored.
         """
         rows, width = products.shape
         error = self._candidates.error
         if error is None:
             return np.full(rows, width), np.full(rows, -np.inf)
+        # A cosine is within `error` of its product, so a row whose product is lower than another's by more
+        # than 2 * error has a lower cosine too.
         cut = products[:, min(2 * self._neighbors, width) - 1] - 2 * error
         counts = np.count_nonzero(products >= cut[:, None], axis=1)
         following = products[np.arange(rows), np.minimum(counts, width - 1)]
@@ -199,29 +204,26 @@ class RemainingNeighbors:
 def cosines_with(
     features: NDArray[np.float32], norms: NDArray[np.float64], row: int, others: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Cosines of one row with others, int64 `[m]`, by the definition: float32 `[m]`."""
+    """Compute the exact cosines of one row with others, int64 `[m]`: float32 `[m]`."""
     query = features[row].astype(np.float64)
     cosines = np.empty(len(others), dtype=np.float32)
     step = max(1, _CHUNK_VALUES // len(query))
     for start in range(0, len(others), step):
-        part = others[start : start + step]
+        chunk = others[start : start + step]
         # einsum sums each row in one fixed order; BLAS may not, and equal rows must tie.
-        dots = np.einsum("nd,d->n", features[part].astype(np.float64, order="C"), query)
-        cosines[start : start + step] = dots / (norms[part] * norms[row])
+        dots = np.einsum("nd,d->n", features[chunk].astype(np.float64, order="C"), query)
+        cosines[start : start + step] = dots / (norms[chunk] * norms[row])
     return cosines
 
 
 def row_norms(features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Lengths of rows, with inf for zero rows so that their cosines are 0.
+    """Compute the lengths of rows, with inf for zero rows so that their cosines are 0.
 
     Args:
-        features: float32 `[n, d]`; read by slices.
+        features: float32 `[n, d]`, finite; read by slices.
 
     Returns:
         float64 `[n]`.
-
-    Raises:
-        ValueError: If a feature is not finite.
     """
     rows, dim = features.shape
     norms = np.empty(rows, dtype=np.float64)
@@ -229,15 +231,12 @@ def row_norms(features: NDArray[np.float32]) -> NDArray[np.float64]:
     for start in range(0, rows, step):
         values = features[start : start + step].astype(np.float64, order="C")
         norms[start : start + step] = np.sqrt(np.einsum("nd,nd->n", values, values))
-    if not np.isfinite(norms).all():
-        bad = int(np.flatnonzero(~np.isfinite(norms))[0])
-        raise ValueError(f"expected finite features, got NaN or infinity in row {bad}; leave such rows out")
     norms[norms == 0] = np.inf
     return norms
 
 
 def _top(rows: NDArray[np.int64], priority: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """The `count` rows of highest priority, in no order, or all."""
+    """The `count` rows of highest priority, in any order, or all."""
     if len(rows) <= count:
         return rows
     return rows[np.argpartition(-priority[rows], count)[:count]]

@@ -14,10 +14,11 @@ import pyarrow as pa
 from datasets import Dataset, Features, Value
 
 from hf_vitselect.data.columns import LENGTHS, RESERVED, refuse_reserved
-from hf_vitselect.data.files import mapped_files_digest
-from hf_vitselect.data.layouts import is_conversation_column, read_mapping, read_table, refuse_transform
+from hf_vitselect.data.dataset_layout import is_conversation_column
+from hf_vitselect.data.image_files import mapped_files_digest
+from hf_vitselect.data.image_roots import ROOTS, mapped_dataset, mapped_roots, mark_roots
 from hf_vitselect.data.refusals import reason_of
-from hf_vitselect.data.roots import ROOTS, mapped_dataset, mapped_roots, mark_roots
+from hf_vitselect.data.rows import read_mapping, read_table, refuse_transform
 from hf_vitselect.errors import ColumnError, LayoutError, ModelError, RowError
 from hf_vitselect.models.revisions import identify, is_pinned
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hf_vitselect.rules import NeighborPenalty
-from hf_vitselect.rules.neighbors.faiss_index import Index
+from hf_vitselect.rules.neighbors.faiss_index import FaissIndex
 from hf_vitselect.rules.neighbors.remaining import RemainingNeighbors, row_norms
 
 ROWS = 3000
@@ -35,7 +35,7 @@ def picks(rule, pool, budget, seed=0):
 
 
 def test_the_index_is_a_compressed_one(pool):
-    index = Index(pool[1], row_norms(pool[1]), np.random.default_rng(0))
+    index = FaissIndex(pool[1], row_norms(pool[1]), np.random.default_rng(0))
     assert isinstance(index._index, faiss.IndexIVFPQFastScan)
 
 
@@ -53,7 +53,7 @@ def test_every_row_can_be_picked(pool):
 
 def test_cosines_of_what_is_found_are_exact(pool):
     norms = row_norms(pool[1])
-    index = Index(pool[1], norms, np.random.default_rng(0))
+    index = FaissIndex(pool[1], norms, np.random.default_rng(0))
     remaining = RemainingNeighbors(pool[1], norms, index, 10, pops=1)
     near, cosines = remaining.pop(0, np.zeros(ROWS))
     wide = pool[1].astype(np.float64) / norms[:, None]
@@ -86,11 +86,11 @@ def test_duplicates_zero_rows_and_negative_scores_are_picked_too(pool):
 def test_the_overlap_is_measured_on_random_rows(pool, monkeypatch):
     rule = NeighborPenalty(approximate=True)
     monkeypatch.setattr("hf_vitselect.rules.neighbor_penalty._OVERLAP_ROWS", 2500)
-    notes = rule.notes(*pool, 450, np.random.default_rng(0), {})
-    assert notes == rule.notes(*pool, 450, np.random.default_rng(0), {})
+    notes = rule.notes(*pool, 450, np.random.default_rng(0))
+    assert notes == rule.notes(*pool, 450, np.random.default_rng(0))
     assert notes["overlap_rows"] == 2500
     assert 0.9 < notes["overlap_with_exact"] <= 1
-    assert NeighborPenalty().notes(*pool, 450, np.random.default_rng(0), {}) == {}
+    assert NeighborPenalty().notes(*pool, 450, np.random.default_rng(0)) == {}
 
 
 def test_faiss_is_only_imported_where_it_is_used():

@@ -57,7 +57,7 @@ def test_bfloat16_is_left_where_it_tells_nothing_apart(monkeypatch):
     remaining = RemainingNeighbors(features, norms, products, 5, pops=100)
     remaining.pop(0, np.zeros(400))
     assert products.error < coarse / 50
-    assert not products.sharpen()
+    assert not products.refine()
 
 
 def test_a_cpu_with_native_bfloat16_uses_it(monkeypatch):

@@ -11,8 +11,9 @@ from PIL import Image as PILImage
 from PIL import ImageCms
 from pools import encode, png, stripes
 
-from hf_vitselect.data import images
-from hf_vitselect.data.images import RowImage, refuse_resize, to_rgb
+from hf_vitselect.data import pixels
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.pixels import refuse_resize, to_rgb
 from hf_vitselect.errors import RowError
 
 RAMP = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
@@ -208,7 +209,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch, kind, 
     struct.pack_into(form, data, at, 40_000, 40_000)
     if kind == "PNG":
         struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
-    monkeypatch.setattr(images, "to_rgb", lambda image: pytest.fail("it was decoded"))
+    monkeypatch.setattr(pixels, "to_rgb", lambda image: pytest.fail("it was decoded"))
     with pytest.raises(RowError, match=r"image_error: .*(178,956,970|178956970) pixels"):
         RowImage(data=bytes(data)).decode()
 
@@ -235,7 +236,7 @@ def test_an_image_that_does_not_fit_into_memory_is_its_rows_error(monkeypatch):
     def run_out(image):
         raise MemoryError
 
-    monkeypatch.setattr(images, "to_rgb", run_out)
+    monkeypatch.setattr(pixels, "to_rgb", run_out)
     with pytest.raises(RowError, match=r"image_error: .* MemoryError"):
         RowImage(data=png()).decode()
 

@@ -10,8 +10,8 @@ from datasets.fingerprint import Hasher
 from pools import png
 
 from hf_vitselect import NecessityScorer, score
-from hf_vitselect.data.files import files_digest, image_files
-from hf_vitselect.data.layouts import undecoded
+from hf_vitselect.data.image_files import files_digest, image_files
+from hf_vitselect.data.rows import undecoded
 from hf_vitselect.errors import AllRefusedError, StaleRunError
 
 TALK = [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "red"}]

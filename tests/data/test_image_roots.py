@@ -5,7 +5,8 @@ import os
 import pytest
 from pools import png
 
-from hf_vitselect.data.images import RowImage, find_file
+from hf_vitselect.data.image_roots import find_file
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.errors import RowError
 
 FOREIGN = "image_missing: rows of a pool from the Hub cannot name files of this machine"

@@ -13,8 +13,9 @@ from pools import assistant, png, pool, user
 from stored_rows import LAYOUTS
 
 from hf_vitselect import NecessityScorer, score, select_diverse
-from hf_vitselect.data.layouts import read_rows, read_table, undecoded, with_image_bytes
+from hf_vitselect.data.image_files import with_image_bytes
 from hf_vitselect.data.row_ids import row_contents, row_ids
+from hf_vitselect.data.rows import read_rows, read_table, undecoded
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation.held_out import response_losses
 from hf_vitselect.rules import TopScore

@@ -1,0 +1,234 @@
+"""The layout of one dataset: which of its columns hold turns, images, tools and media; what is refused."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import Audio, ClassLabel, Features, Image, Video
+
+from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.images import image_cells
+from hf_vitselect.data.layouts import LAYOUTS
+from hf_vitselect.data.placeholders import Draft, place_images
+from hf_vitselect.data.stored import UNSTORED, from_text, is_empty
+from hf_vitselect.data.turns import draft_turns
+from hf_vitselect.errors import LayoutError, RowError
+
+SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
+UNREAD_COLUMNS = ("history", "functions", "documents", "chat_template_kwargs")
+
+_MEDIA_COLUMN = re.compile(
+    r"(video|audio)s?([ _-]?(path|file|filename|url|bytes|frame)s?)?|frames|mp4|webm|wav|mp3|flac",
+    re.IGNORECASE,
+)
+_NUMBERED_COLUMN = re.compile(r"(image|images|img|picture)[ _-]?(\d+)", re.IGNORECASE)
+_IMAGE_COLUMN = re.compile(
+    r"(image|img|picture|pic|photo)s?([ _-]?(path|file|filename|url|list|bytes|data|base64)s?)?",
+    re.IGNORECASE,
+)
+_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a dataset keeps its conversations.
+
+    Attributes:
+        text_columns: the columns that hold the turns.
+        image_columns: the column that holds the images, or several that hold one each, in order.
+        system_column: the column of the system prompt, if the dataset has one.
+        tools_column: the column of the tools, if the dataset has one.
+        media_columns: the columns of video and audio; a row that uses one is refused.
+        read_contents: from a row's cells to `(role, content)` pairs.
+    """
+
+    text_columns: tuple[str, ...]
+    image_columns: tuple[str, ...]
+    system_column: str | None
+    tools_column: str | None
+    media_columns: tuple[str, ...]
+    read_contents: Callable[[Mapping[str, Any]], Iterable[tuple[Any, Any]]]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that belong to the conversation."""
+        others = [name for name in (self.system_column, self.tools_column) if name]
+        return (*self.text_columns, *self.image_columns, *others, *self.media_columns)
+
+    def read(self, row: Mapping[str, Any]) -> Conversation:
+        """Reads one row.
+
+        Args:
+            row: at least the layout's columns as plain values, images not decoded.
+
+        Raises:
+            RowError: `bad_row`, `image_missing`, `placeholder_mismatch`, `media_unsupported` or, for
+                an open image that does not load, `image_error`.
+        """
+        if row.get(UNSTORED):
+            raise RowError("bad_row", row[UNSTORED])
+        try:
+            for name in self.media_columns:
+                if not is_empty(row.get(name)):
+                    raise RowError("media_unsupported", f"something in the column {name!r}")
+            turns, images = place_images(self._drafts(row), self.image_cells(row))
+            return Conversation(turns, images, self._tools(row))
+        except _UNREADABLE as error:
+            raise RowError("bad_row", f"not a conversation: {error}") from error
+
+    def answer_characters(self, row: Mapping[str, Any]) -> int | None:
+        """Length of a row's answers in characters; None if they cannot be read. Reads no image."""
+        try:
+            turns = self._drafts(row)
+        except (*_UNREADABLE, RowError):
+            return None
+        answers = [part for role, parts in turns if role == "assistant" for part in parts]
+        return sum(len(part) for part in answers if isinstance(part, str))
+
+    def image_cells(self, row: Mapping[str, Any]) -> list[Any]:
+        """The images in a row's image columns, including the empty ones.
+
+        Raises:
+            ValueError: if a cell holds pixels.
+        """
+        if len(self.image_columns) < 2:
+            return [cell for name in self.image_columns for cell in image_cells(row.get(name))]
+        # Most rows use only the first of the numbered columns.
+        cells = [row.get(name) for name in self.image_columns]
+        while cells and is_empty(cells[-1]):
+            cells.pop()
+        return cells
+
+    def _drafts(self, row: Mapping[str, Any]) -> list[Draft]:
+        drafts = draft_turns(self.read_contents(row))
+        system = row.get(self.system_column) if self.system_column else None
+        if is_empty(system):
+            return drafts
+        (first,) = draft_turns([("system", system)])
+        if first in drafts:
+            return drafts
+        if any(role == "system" for role, _ in drafts):
+            raise ValueError(f"a system turn, and another in the column {self.system_column!r}")
+        return [first, *drafts]
+
+    def _tools(self, row: Mapping[str, Any]) -> str | None:
+        tools = row.get(self.tools_column) if self.tools_column else None
+        if is_empty(tools):
+            return None
+        plain = [_without_nulls(from_text(tool)) for tool in from_text(tools)]
+        return json.dumps(plain, ensure_ascii=False)
+
+
+def find_layout(columns: Sequence[str] | Features) -> Layout:
+    """Finds the layout of a dataset.
+
+    Args:
+        columns: their names; or the dataset's features, which also reveal images under other names.
+
+    Raises:
+        LayoutError: if no layout matches, or more than one does, or part of the conversation is in a
+            column that is not read.
+    """
+    names = list(columns)
+    found = [layout for layout in LAYOUTS if set(layout.text_columns) <= set(names)]
+    if not found:
+        known = ", ".join("+".join(layout.text_columns) for layout in LAYOUTS)
+        raise LayoutError(
+            f"expected one of the conversation layouts {known} (with images or image), "
+            f"got the columns {names}; rename the columns with dataset.rename_columns"
+        )
+    if len(found) > 1:
+        both = ["+".join(layout.text_columns) for layout in found]
+        raise LayoutError(
+            f"expected one conversation layout, got {' and '.join(both)}; "
+            "drop one with dataset.remove_columns"
+        )
+    if unread := [name for name in names if name in UNREAD_COLUMNS]:
+        raise LayoutError(
+            f"expected the whole conversation in {'+'.join(found[0].text_columns)}, got {unread} next to it, "
+            f"which is not read; move it into the turns, or drop it with dataset.remove_columns({unread})"
+        )
+    layout = Layout(
+        found[0].text_columns,
+        _image_columns(names),
+        _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names]),
+        "tools" if "tools" in names else None,
+        tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
+        found[0].read_contents,
+    )
+    _refuse_features(layout, columns)
+    return layout
+
+
+def is_conversation_column(name: str) -> bool:
+    """Whether a column of this name is read as part of a conversation, or refused as such."""
+    known = {"tools", *SYSTEM_COLUMNS, *UNREAD_COLUMNS}.union(*(layout.text_columns for layout in LAYOUTS))
+    patterns = (_IMAGE_COLUMN, _NUMBERED_COLUMN, _MEDIA_COLUMN)
+    return name in known or any(pattern.fullmatch(name) for pattern in patterns)
+
+
+def _image_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """The column of the images, or the numbered columns of one each."""
+    numbered = [
+        (match[1], int(match[2]), name) for name in names if (match := _NUMBERED_COLUMN.fullmatch(name))
+    ]
+    ways = [name for name in ("images", "image") if name in names]
+    ways += [f"{stem}_1, {stem}_2, ..." for stem in dict.fromkeys(stem for stem, _, _ in numbered)]
+    _at_most_one("images", ways)
+    return tuple(name for _, _, name in sorted(numbered)) if numbered else tuple(ways)
+
+
+def _at_most_one(what: str, names: Sequence[str]) -> str | None:
+    if len(names) > 1:
+        raise LayoutError(
+            f"expected one column for the {what}, got {' and '.join(names)}; "
+            "drop the others with dataset.remove_columns"
+        )
+    return names[0] if names else None
+
+
+def _refuse_features(layout: Layout, columns: Sequence[str] | Features) -> None:
+    """Refuses class labels in place of texts, and images and media that would not be read.
+
+    Raises:
+        LayoutError: naming the columns.
+    """
+    features = columns if isinstance(columns, Features) else {}
+    texts = [*layout.text_columns, *([layout.system_column] if layout.system_column else [])]
+    if labels := [name for name in texts if _has_labels(features.get(name))]:
+        raise LayoutError(
+            f"expected texts in {labels}, got class labels, which are numbers; "
+            "replace them by their names with dataset.map and the ClassLabel's int2str"
+        )
+    media = [name for name, feature in features.items() if isinstance(feature, (Audio, Video))]
+    if unread := [name for name in media if name not in layout.media_columns]:
+        raise LayoutError(
+            f"expected video and audio in columns of that name, got {unread}; such rows cannot be scored: "
+            f"drop the columns with dataset.remove_columns({unread})"
+        )
+    if layout.image_columns:
+        return
+    for name in columns:  # Without this check the rows would pass for text.
+        feature = getattr(features.get(name), "feature", features.get(name))
+        if _IMAGE_COLUMN.fullmatch(name) or isinstance(feature, Image):
+            raise LayoutError(
+                f"expected images in a column images or image, got {name!r}, which is not read; "
+                f"rename it with dataset.rename_column({name!r}, 'images'), "
+                f"or drop it with dataset.remove_columns({name!r})"
+            )
+
+
+def _has_labels(feature: Any) -> bool:
+    """Whether a feature has class labels anywhere inside."""
+    if isinstance(feature, Mapping):
+        return any(map(_has_labels, feature.values()))
+    return isinstance(feature, ClassLabel) or _has_labels(getattr(feature, "feature", {}))
+
+
+def _without_nulls(value: Any) -> Any:
+    """Drops the keys that Arrow has added because another row's tools have them."""
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value

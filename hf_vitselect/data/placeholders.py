@@ -1,0 +1,146 @@
+"""Placeholders: where they stand in a text, and which image each one shows."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hf_vitselect.data.conversation import Turn
+from hf_vitselect.data.images import RowImage, read_image
+from hf_vitselect.data.stored import is_empty
+from hf_vitselect.errors import RowError
+
+_PLACEHOLDER = re.compile(r"<\|?image(?:[ _-]?(\d+))?\|?>")
+_MEDIA_PLACEHOLDER = re.compile(r"<\|?(?:video|audio)(?:_pad)?(?:[ _-]?\d+)?\|?>", re.IGNORECASE)
+# An image named inside the text, as in the first data of Qwen-VL and MiniCPM.
+_NAMED = re.compile(r"<(?:img|image)>[^<>\n]*</(?:img|image)>", re.IGNORECASE)
+# Placeholders of other models and tools. They are refused, not read: `<img>` or `[image]` may be plain text.
+_FOREIGN_PLACEHOLDER = re.compile(
+    r"<\|?/?(image|img|picture|photo)([ _-]?(pad|token|placeholder|here|soft_token|start))?([ _-]?\d+)?"
+    r" ?/?\|?>|<\|?vision_start\|?>|<start_of_image>|\[(image|img|picture)([ _-]?\d+)?\]"
+    r"|\{\{? ?(image|img|picture)([ _-]?\d+)? ?\}?\}|<__media__>",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where an image stands.
+
+    Attributes:
+        number: which of the row's images, if the placeholder is numbered.
+        image: the image's cell, if the content part itself holds it.
+    """
+
+    number: int | None = None
+    image: Any = None
+
+
+Draft = tuple[str, list[str | Slot]]
+"""A role and the parts of its content."""
+
+
+def split_text(role: str, text: str) -> Iterator[str | Slot]:
+    """Splits a text at its placeholders. A placeholder in an answer is text: only questions place images.
+
+    Raises:
+        RowError: `media_unsupported`, or `placeholder_mismatch` for an image named in the text.
+    """
+    if role == "assistant":
+        yield text
+        return
+    if media := _MEDIA_PLACEHOLDER.search(text):
+        raise RowError("media_unsupported", f"the placeholder {media[0]!r}")
+    if named := _NAMED.search(text):
+        raise RowError(
+            "placeholder_mismatch", f"{named[0]!r} names an image in the text; write <image> alone"
+        )
+    pieces = _PLACEHOLDER.split(text)
+    last = len(pieces) - 1
+    for i in range(0, len(pieces), 2):
+        if i > 0:
+            yield Slot(int(pieces[i - 1]) if pieces[i - 1] else None)
+        piece = pieces[i].removeprefix("\n" if i > 0 else "").removesuffix("\n" if i < last else "")
+        if piece or last == 0:
+            yield piece
+
+
+def place_images(
+    drafts: Sequence[Draft], cells: Sequence[Any]
+) -> tuple[tuple[Turn, ...], tuple[RowImage, ...]]:
+    """Gives every slot its image.
+
+    Args:
+        drafts: the turns.
+        cells: the cells of the row's image columns, including the empty ones.
+
+    Returns:
+        The turns, and one image for each slot in them.
+
+    Raises:
+        RowError: `placeholder_mismatch` or `image_missing`; for an open image `image_error`.
+        ValueError: for a cell that is not an image.
+    """
+    filled = [cell for cell in cells if not is_empty(cell)]
+    if filled and not _slots(drafts):
+        drafts = _images_first(drafts, len(filled))
+    slots = _slots(drafts)
+    if any(slot.image is not None for slot in slots):
+        filled = _inline_images(slots, filled)
+    elif len(slots) != len(filled):
+        nulls = len(cells) - len(filled)
+        counts = f"{len(slots)} placeholder(s), {len(filled)} image(s)"
+        if nulls and (not filled or len(slots) == len(cells)):
+            raise RowError("image_missing", f"{counts} and {nulls} null(s)")
+        raise RowError("placeholder_mismatch", counts)
+    else:
+        filled = [filled[i] for i in _order(slots)]
+    turns = tuple(
+        Turn(role, tuple(None if isinstance(part, Slot) else part for part in parts))
+        for role, parts in drafts
+    )
+    return turns, tuple(map(read_image, filled))
+
+
+def _slots(drafts: Sequence[Draft]) -> list[Slot]:
+    return [part for _, parts in drafts for part in parts if isinstance(part, Slot)]
+
+
+def _images_first(drafts: Sequence[Draft], images: int) -> Sequence[Draft]:
+    """Puts images without placeholders before the first user text.
+
+    Raises:
+        RowError: `placeholder_mismatch` for a placeholder of another model or tool.
+    """
+    for role, parts in drafts:
+        for part in parts:
+            if role != "assistant" and (found := _FOREIGN_PLACEHOLDER.search(str(part))):
+                raise RowError(
+                    "placeholder_mismatch",
+                    f"{found[0]!r} looks like an image placeholder, but is not read; write <image>",
+                )
+    first = next((i for i, (role, _) in enumerate(drafts) if role == "user"), None)
+    if first is None:
+        return drafts
+    asked: Draft = ("user", [*[Slot()] * images, *drafts[first][1]])
+    return [*drafts[:first], asked, *drafts[first + 1 :]]
+
+
+def _inline_images(slots: Sequence[Slot], column_images: Sequence[Any]) -> list[Any]:
+    if column_images:
+        raise RowError("placeholder_mismatch", "images both in the contents and in a column of their own")
+    without = sum(slot.image is None for slot in slots)
+    if without:
+        raise RowError("placeholder_mismatch", f"{without} of {len(slots)} image parts without their image")
+    return [slot.image for slot in slots]
+
+
+def _order(slots: Sequence[Slot]) -> Sequence[int]:
+    """Which of the row's images each slot shows: the next one, or the one of its number."""
+    numbers = [slot.number for slot in slots if slot.number is not None]
+    if not numbers:
+        return range(len(slots))
+    first = min(numbers)
+    if first > 1 or sorted(numbers) != list(range(first, first + len(slots))):
+        raise RowError("placeholder_mismatch", f"placeholders numbered {numbers} for {len(slots)} image(s)")
+    return [number - first for number in numbers]

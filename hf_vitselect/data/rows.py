@@ -1,0 +1,145 @@
+"""Rows as conversations, from a dataset, a stream, an Arrow table or a mapping: the only way in."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, Features
+
+from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.dataset_layout import Layout, find_layout
+from hf_vitselect.data.image_roots import ROOTS, image_roots, mark_roots, marked_roots
+from hf_vitselect.data.stored import UNSTORED, is_record_of_lists, plain_rows
+from hf_vitselect.data.turns import messages_from_text
+from hf_vitselect.errors import LayoutError, RowError
+
+
+def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
+    """The conversation columns of a dataset or stream as Arrow tables, images still encoded.
+
+    Raises:
+        LayoutError: if the columns make no known layout, or the dataset has a transform.
+    """
+    refuse_transform(dataset)
+    columns, roots = list(find_layout(dataset.features or dataset.column_names).columns), image_roots(dataset)
+    for table in dataset.select_columns(columns).with_format("arrow").iter(batch_size):
+        yield mark_roots(table, roots)
+
+
+def read_rows(dataset: Any) -> Iterator[Conversation | RowError]:
+    """Every row of a dataset or stream; for a row that cannot be read, its error.
+
+    Raises:
+        LayoutError: as `undecoded` does.
+    """
+    for table in undecoded(dataset):
+        yield from read_table(table)
+
+
+def read_table(table: pa.Table) -> list[Conversation | RowError]:
+    """Every row of an undecoded Arrow table; for a row that cannot be read, its error.
+
+    Raises:
+        LayoutError: if the columns make no known layout.
+    """
+    layout = find_layout(_columns(table))
+    columns = [*layout.columns, *([UNSTORED] if UNSTORED in table.column_names else [])]
+    return _read_all(layout, plain_rows(table.select(columns)), marked_roots(table))
+
+
+def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError], bool]:
+    """The rows of a plain mapping: one row, or a batch of columns (streams, Ray).
+
+    Returns:
+        The rows, and whether the mapping was a batch.
+
+    Raises:
+        LayoutError: if the columns make no known layout, or a dataset's format turned its images into arrays.
+    """
+    layout = find_layout(list(batch))
+    for name in layout.image_columns:
+        _refuse_arrays(batch[name])
+    first = batch[layout.text_columns[0]]
+    if not _is_batch(first):
+        return _read_all(layout, [batch], batch.get(ROOTS)), False
+    rows = ({name: batch[name][i] for name in layout.columns} for i in range(len(first)))
+    return _read_all(layout, rows, batch.get(ROOTS)), True
+
+
+def read_row(row: Mapping[str, Any]) -> Conversation:
+    """One row as a plain mapping.
+
+    Raises:
+        LayoutError: if the columns make no known layout.
+        RowError: if it cannot be read.
+    """
+    return find_layout(list(row)).read(row).under(row.get(ROOTS))
+
+
+def answer_characters(dataset: Any) -> list[int | None]:
+    """Length of every row's answers in characters; None for a row that cannot be read."""
+    refuse_transform(dataset)
+    layout = find_layout(dataset.column_names)
+    texts = dataset.select_columns(list(layout.text_columns)).with_format("arrow")
+    return [layout.answer_characters(row) for table in texts.iter(1000) for row in plain_rows(table)]
+
+
+def refuse_transform(dataset: Any) -> None:
+    """Refuses a dataset with a transform: its rows are not the stored ones.
+
+    Raises:
+        LayoutError: if it has a transform.
+    """
+    if isinstance(dataset, Dataset) and dataset.format["type"] == "custom":
+        raise LayoutError(
+            "expected a dataset whose rows are stored, got one with a transform;\n"
+            "store its rows with dataset.map(the transform, batched=True) after dataset.reset_format(), "
+            "or remove the transform with dataset.with_format(None)"
+        )
+
+
+def _columns(table: pa.Table) -> Sequence[str] | Features:
+    """The names of the table's columns; its features instead where the names alone may mislead."""
+    metadata = (table.schema.metadata or {}).get(b"huggingface", b"")
+    # Parsing features takes time, and `map` may call this for every row.
+    named = {"images", "image"} & set(table.column_names) or b'"Image"' not in metadata
+    if named and not any(kind in metadata for kind in (b'"ClassLabel"', b'"Audio"', b'"Video"')):
+        return table.column_names
+    try:
+        return Features.from_arrow_schema(table.schema)
+    except (TypeError, ValueError, NotImplementedError):
+        return table.column_names
+
+
+def _read_all(
+    layout: Layout, rows: Iterable[Mapping[str, Any]], roots: Sequence[str] | None
+) -> list[Conversation | RowError]:
+    read: list[Conversation | RowError] = []
+    for row in rows:
+        try:
+            read.append(layout.read(row).under(roots))
+        except RowError as error:
+            read.append(error)
+    return read
+
+
+def _is_batch(first: Any) -> bool:
+    """Whether the first text column of a mapping holds several rows' cells, not one row's."""
+    if first is None or isinstance(first, (str, Mapping)) or not hasattr(first, "__len__") or len(first) == 0:
+        return False
+    inner = first[0]
+    if isinstance(inner, str):  # One row's messages may be `Json` that has not been decoded.
+        return inner.lstrip()[:1] != "{" or messages_from_text(f"[{inner}]") is None
+    return not isinstance(inner, Mapping) or is_record_of_lists(inner)
+
+
+def _refuse_arrays(cell: Any) -> None:
+    while isinstance(cell, (list, tuple)) or str(getattr(cell, "dtype", "")) == "object":
+        if len(cell) == 0:
+            return
+        cell = cell[0]
+    if getattr(cell, "ndim", 0) >= 2:
+        raise LayoutError(
+            f"expected encoded images, got {type(cell).__name__}s; "
+            "remove the dataset's format first, with dataset.with_format(None)"
+        )

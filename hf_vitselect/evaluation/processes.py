@@ -1,0 +1,60 @@
+"""Runs trials one after the other, or side by side in processes that each see one GPU."""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
+from multiprocessing.queues import Queue
+
+import torch
+
+from hf_vitselect.errors import RowError
+from hf_vitselect.evaluation.trials import Setup, Trial
+
+
+def processes_or_gpus(processes: int | None) -> int:
+    """Number of fine-tunes that run at once: by default one per GPU.
+
+    Raises:
+        ValueError: if it is less than one.
+    """
+    if processes is not None and processes < 1:
+        raise ValueError(f"processes: expected 1 or more, got {processes}")
+    return processes or max(1, len(_visible_gpus()))
+
+
+def finish(trials: Sequence[Trial], setup: Setup, unusable: Mapping[int, RowError], processes: int) -> None:
+    """Finishes trials whose subsets exist.
+
+    Args:
+        trials: of one comparison.
+        setup: of all of them.
+        unusable: rows of the pool to leave out of every fine-tune, each with the reason.
+        processes: how many run at once. With several, the calling script must be importable
+            (`if __name__ == "__main__":`) and evaluations must be picklable.
+    """
+    if processes == 1:
+        for trial in trials:
+            trial.finish(setup, unusable)
+        return
+    gpus = _visible_gpus()
+    context = get_context("spawn")
+    devices: Queue[str] = context.Queue()
+    for number in range(processes):
+        devices.put(gpus[number % len(gpus)] if gpus else "")
+    with ProcessPoolExecutor(processes, context, _take_gpu, (devices, torch.get_num_threads())) as pool:
+        for _ in pool.map(Trial.finish, trials, repeat(setup), repeat(unusable)):
+            pass
+
+
+def _visible_gpus() -> list[str]:
+    count = torch.cuda.device_count()
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return named[:count] if named else [str(number) for number in range(count)]
+
+
+def _take_gpu(devices: "Queue[str]", threads: int) -> None:
+    """Takes a GPU when the process starts, before anything has initialized CUDA."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = devices.get()
+    torch.set_num_threads(threads)

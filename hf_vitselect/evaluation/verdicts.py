@@ -1,0 +1,144 @@
+"""A line of a comparison: a method's scores at one budget, its difference to random and the verdict."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM
+from hf_vitselect.evaluation.statistics import Difference, difference
+from hf_vitselect.evaluation.trials import Trial
+
+Key = tuple[str, int]
+"""A method's name and a budget in rows."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method at one budget, under one evaluation.
+
+    Attributes:
+        method: its name.
+        rows: the budget.
+        means: the mean score of each seed.
+        random: the difference to random rows; None for random rows and full data.
+        matched: the difference to random rows with the same response lengths, or None without such rows.
+        of_full: the mean score as a share of full data's, or None if full data was not trained on.
+        tokens: seen in training, mean over seeds.
+        seconds: per fine-tune, mean over seeds.
+    """
+
+    method: str
+    rows: int
+    means: list[float]
+    random: Difference | None
+    matched: Difference | None
+    of_full: float | None
+    tokens: float
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        """Mean score over seeds."""
+        return float(np.mean(self.means))
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation over seeds; None for a single seed."""
+        return float(np.std(self.means, ddof=1)) if len(self.means) > 1 else None
+
+    @property
+    def comparisons(self) -> int:
+        """Number of differences that the line states."""
+        return (self.random is not None) + (self.matched is not None)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict as a sentence; empty for random rows and full data."""
+        if self.random is None:
+            return ""
+        words = f"{self.method}, {self.rows:,} rows: {self._against(self.random, 'random')}"
+        if self.matched is not None:
+            words += f"; {self._against(self.matched, 'random rows of the same lengths')}"
+        return words + "."
+
+    def card_row(self) -> dict[str, Any]:
+        """Cells of the table on a card, as plain JSON."""
+        row = {
+            "method": self.method,
+            "rows": self.rows,
+            "mean": self.mean,
+            "sd": self.sd,
+            "seeds": len(self.means),
+        }
+        differences = {"less random": self.random, "less matched": self.matched}
+        return row | {name: self._interval(value) for name, value in differences.items() if value is not None}
+
+    def table_row(self) -> dict[str, Any]:
+        """Cells of the table in comparison.md."""
+        random = self.random
+        row = {
+            "method": self.method,
+            "rows": self.rows,
+            "mean": f"{self.mean:.3f}",
+            "sd": "-" if self.sd is None else f"{self.sd:.3f}",
+            "seeds": len(self.means),
+            "less random": "" if random is None else self._interval(random),
+            "p": "" if random is None or random.rows_p is None else f"{random.rows_p:.2g}",
+        }
+        if self.of_full is not None:
+            row["of full"] = f"{self.of_full:.1%}"
+        return row | {"tokens": f"{self.tokens:,.0f}", "seconds": f"{self.seconds:.0f}"}
+
+    def _against(self, value: Difference, other: str) -> str:
+        if value.verdict == "not distinguishable":
+            seeds = f"{len(self.means)} seed{'s' * (len(self.means) > 1)}"
+            return f"not distinguishable from {other} with {seeds}, {self._interval(value)}"
+        return f"{value.verdict} than {other}, {self._interval(value)}"
+
+    def _interval(self, value: Difference) -> str:
+        if np.isinf(value.low):
+            return f"{value.mean:+.3f} ({'one seed: ' * (len(self.means) == 1)}no interval)"
+        return f"{value.mean:+.3f} ({value.low:+.3f} to {value.high:+.3f})"
+
+
+def compare_scores(
+    trials: Mapping[Key, Sequence[Trial]], scores: Mapping[Key, NDArray[np.float64]]
+) -> list[Line]:
+    """Compares every method with random rows of the same budget, and with length-matched ones.
+
+    Args:
+        trials: one per seed.
+        scores: of the trials' models under one evaluation, shape (seeds, rows) or (seeds,).
+
+    Returns:
+        One line per method and budget. Their intervals hold together.
+    """
+    baselines = {
+        (name, rows): [key for key in ((RANDOM, rows), (MATCHED.format(name), rows)) if key in scores]
+        for name, rows in scores
+        if name not in (RANDOM, FULL)
+    }
+    comparisons = sum(map(len, baselines.values()))
+    full = next((float(values.mean()) for (name, _), values in scores.items() if name == FULL), None)
+    lines = []
+    for key, values in scores.items():
+        differences = [
+            difference(values, scores[baseline], comparisons=comparisons)
+            for baseline in baselines.get(key, [])
+        ]
+        random, matched, *_ = [*differences, None, None]
+        lines.append(
+            Line(
+                *key,
+                means=[float(of_seed.mean()) for of_seed in values],
+                random=random,
+                matched=matched,
+                of_full=float(values.mean()) / full if full else None,
+                tokens=float(np.mean([trial.tokens for trial in trials[key]])),
+                seconds=float(np.mean([trial.seconds for trial in trials[key]])),
+            )
+        )
+    return lines
