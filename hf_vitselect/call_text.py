@@ -124,7 +124,8 @@ def write_call(value: Any) -> str:
         items = ", ".join(map(write_call, value))
         return f"[{items}]" if isinstance(value, list) else f"({items}{',' * (len(value) == 1)})"
     if isinstance(value, partial):
-        return _written(value.func.__self__, value.keywords)
+        fit: Any = value.func
+        return _written(fit.__self__, value.keywords)
     return _written(type(value), _differing(value))
 
 
@@ -157,7 +158,7 @@ def type_words(hint: Any) -> str:
         return f"a dict, each key {type_words(inner[0])}, each value {type_words(inner[1])}"
     if inner and issubclass(kind, Sequence):
         return f"a list, each item {type_words(inner[0])}"
-    return _WORDS.get(hint) or getattr(hint, "__name__", str(hint))
+    return str(_WORDS.get(hint) or getattr(hint, "__name__", hint))
 
 
 def _value(node: ast.expr) -> Any:

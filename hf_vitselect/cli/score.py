@@ -25,8 +25,13 @@ from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scoring.ranks import Rank
 from hf_vitselect.scoring.score import score
 
+
+def _default_column(kind: Any) -> str:
+    return str(signature(kind).parameters["column"].default)
+
+
 SIGNALS: dict[str, Any] = {
-    kind.column: kind
+    _default_column(kind): kind
     for kind in SCORERS.values()
     if issubclass(kind, ResponseScorer) and not hasattr(kind, "fit")
 }
@@ -101,7 +106,7 @@ class Score(Command):
 
     def check(self) -> None:
         """Refuses flags that no scorer can follow, before a pool is read."""
-        refuse_unknown_dtype(self.options.dtype)
+        refuse_unknown_dtype(model_options(self.options)["dtype"])
         scorers = self.make_scorers()
         given = given_flags(self.flags) | given_flags(self.options)
         needs = {"model_name_or_path": ["signals", "suffix", *vars(self.options)], **_ONLY_WITH}
@@ -137,8 +142,8 @@ def main_column(scorer: Scorer | Fit) -> str:
     """The scorer's main column."""
     if isinstance(scorer, Scorer):
         return scorer.column
-    default = signature(scorer.func.__self__).parameters["column"].default
-    return str(scorer.keywords.get("column", default))
+    fit: Any = scorer.func
+    return str(scorer.keywords.get("column", _default_column(fit.__self__)))
 
 
 def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **settings: Any) -> Summary:

@@ -246,7 +246,7 @@ def test_mistakes_are_found_first(section, message, tmp_path):
 def test_missing_columns_are_found_first(section, tiny, tmp_path):
     mixed_pool(6).save_to_disk(tmp_path / "pool")
     score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
-    with pytest.raises(ColumnError, match=r"'(nope|embedding)'; there are .*'necessity'"):
+    with pytest.raises(ColumnError, match=r"'(nope|embedding)', got .*'necessity'"):
         run({"score": score, **section}, tmp_path / "run")
     assert not (tmp_path / "run" / "score").exists()
 

@@ -24,13 +24,13 @@ TEXTS = {
     "EL2NScorer": 'EL2NScorer(model="{vlm}", dtype="float32")',
     "GraNdScorer": 'GraNdScorer(model="{vlm}", parameters="all")',
     "ImageGain": 'ImageGain(model="{vlm}")',
-    "JudgeScore": 'JudgeScore(column="taste", model="any", base_url="{url}")',
+    "JudgeScore": 'JudgeScore(model="any", column="taste", base_url="{url}")',
     "MIWVScorer": 'MIWVScorer(model="{vlm}", over="embedding")',
     "NecessityScorer": 'NecessityScorer(model="{vlm}", batch_size=2)',
     "PerplexityScorer": 'PerplexityScorer(model="{vlm}", end_of_turn="template")',
     "QuestionGain": 'QuestionGain(model="{vlm}")',
     "ScoreNetScorer": 'ScoreNetScorer(model="{net}")',
-    "TextEmbedding": 'TextEmbedding(column="words", model="{text}")',
+    "TextEmbedding": 'TextEmbedding(model="{text}", column="words")',
     "UPDScorer": 'UPDScorer(model="{vlm}", max_length=4000)',
 }
 
@@ -94,6 +94,6 @@ def test_short_flags_are_the_same_scorers():
     flags = {"dataset_name": "x", "model_name_or_path": "m", "signals": ["upd"], "suffix": "_2"}
     short = parse_section("score", {**flags, "clip_name_or_path": "c", "model_revision": "v1"})
     upd, clip = short.make_scorers()
-    assert write_call(upd) == 'UPDScorer(column="upd_2", model="m", revision="v1")'
+    assert write_call(upd) == 'UPDScorer(model="m", column="upd_2", revision="v1")'
     assert isinstance(short, Score)
     assert isinstance(clip, ClipEmbedding)

@@ -52,5 +52,5 @@ def test_rules_are_read_and_written(name):
 def test_every_rule_runs_by_its_text(name, saved, tmp_path, capsys):
     flags = ["--dataset_name", saved, "--budget", "5", "--output_dir", str(tmp_path / "out")]
     assert main(["select", *flags, "--rule", TEXTS[name]]) == 0, capsys.readouterr().err
-    assert f"rule       {TEXTS[name]}" in capsys.readouterr().out
+    assert f"rule      {TEXTS[name]}\n" in capsys.readouterr().out
     assert len(Selection.load_from_disk(tmp_path / "out")) == 5
