@@ -97,7 +97,7 @@ def test_a_fit_waits_for_data():
     assert write_call(fit) == "Fitted(scale=2, speed=3)"
 
 
-def test_options_of_a_fit_are_the_constructors():
+def test_fit_takes_constructor_options():
     with pytest.raises(
         UsageError, match=r"Fitted: expected one of the arguments \['scale', 'speed'\], got 'sped'"
     ):

@@ -13,7 +13,7 @@ from hf_vitselect.cli.command import Command
 from hf_vitselect.errors import UsageError
 from hf_vitselect.models.options import ModelOptions
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.training.checks import settled
+from hf_vitselect.training.checks import checked_args
 
 
 def flag(help: str, default: Any = MISSING) -> Any:
@@ -70,7 +70,7 @@ class TrainingCommand(Command):
 
     def check(self) -> None:
         """Refuses options of the training that cannot be followed."""
-        settled(self.training, evaluated=False)
+        checked_args(self.training, evaluates=False)
 
     @property
     def trainer_arguments(self) -> dict[str, Any]:

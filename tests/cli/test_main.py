@@ -190,7 +190,7 @@ def test_unusable_pools_say_why(tiny, tmp_path, capsys):
             "score --dataset_name x --text_name_or_path m --max_length 9",
             "expected model_name_or_path with it",
         ),
-        ("score --dataset_name nofile.json --text_name_or_path m", "'nofile.json', which is not there"),
+        ("score --dataset_name nofile.json --text_name_or_path m", "'nofile.json', which does not exist"),
         ("select --dataset_name x --rule TopScore(", "rule: expected a name with arguments, such as"),
         ("select --dataset_name x --rule NeighborPenalty(gamma='x')", "gamma: expected a number, got 'x'"),
         (
