@@ -1,4 +1,4 @@
-"""The whole chain on the real pool, through the package's functions, and one table of what came out."""
+"""The whole chain on the real pool, by the package's functions, and one table of its results."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -9,7 +9,7 @@ from datasets import Dataset, load_from_disk
 
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding
 from hf_vitselect.demo.stages import Grades, align, grade, select_and_fine_tune, small_training
-from hf_vitselect.report.statistics import make_up
+from hf_vitselect.report.statistics import composition
 from hf_vitselect.report.tables import table
 from hf_vitselect.resume import Run
 from realpool.model import build_base, captions, train_tower
@@ -28,16 +28,16 @@ def run_chain(
     """Vision tower, aligned model, seed model, scores, selection, fine-tunes, held-out accuracy.
 
     Args:
-        run: the run's folder; the same call goes on where it stopped.
+        run: the run's folder; the same call resumes an interrupted run.
         train: the pool.
-        held_out: rows about other pictures.
-        embedder: folder of a sentence-transformers model; rows are told apart by their text.
-        size: side of the pictures in pixels.
+        held_out: rows about other images.
+        embedder: folder of a sentence-transformers model; it embeds the text of a row.
+        size: side of the images in pixels.
         digest: of the pool: another pool makes the run stale.
         seeds: fine-tunes of each subset.
 
     Returns:
-        The report: accuracy, make-up, seconds.
+        The report: accuracy, composition, seconds.
     """
     tower = run.stage("tower", {"pool": digest}, partial(train_tower, train, size))
     base = run.stage("base", {}, partial(_align, train, tower))
@@ -70,10 +70,10 @@ def _report(
     subsets: Mapping[str, Selection],
     seconds: Mapping[str, float],
 ) -> str:
-    """One table in three parts: accuracy and loss on held-out rows, make-up, seconds."""
+    """One table in three parts: accuracy and loss on held-out rows, composition, seconds."""
     shares = []
     for column in ("source", "kind"):
-        made = {name: make_up(scored, subset, column) for name, subset in subsets.items()}
+        made = {name: composition(scored, subset, column) for name, subset in subsets.items()}
         for value, pool in made["selection"].items():
             row = {"rows": f"{column}: {value}", "pool": f"{pool['pool_share']:.1%}"}
             shares.append(row | {name: f"{part[value]['subset_share']:.1%}" for name, part in made.items()})

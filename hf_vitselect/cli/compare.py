@@ -28,7 +28,8 @@ from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.evaluation.held_out import Evaluation
 from hf_vitselect.evaluation.methods import Method, parse_method
 from hf_vitselect.evaluation.trials import Setup
-from hf_vitselect.selection.selection import Selection, refuse_missing_columns
+from hf_vitselect.selection.candidates import refuse_missing_columns
+from hf_vitselect.selection.selection import Selection
 
 
 @dataclass(kw_only=True)

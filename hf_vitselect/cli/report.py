@@ -30,7 +30,7 @@ class Report(Command):
         page = write_report(selection, self.flags.output_dir, run=self.flags.run_dir)
         return Summary(
             {
-                "rows": f"{len(selection):,} picked of {selection.recipe['rows']:,}",
+                "rows": f"{len(selection):,} picked of {selection.recipe.rows:,}",
                 "refused": str(dropped(selection.recipe)) or "none",
                 "page": page,
             },

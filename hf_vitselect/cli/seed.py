@@ -41,7 +41,7 @@ class Seed(TrainingCommand):
         pool = given_flags(self.flags, PoolFlags)
         return Summary(
             {
-                "rows": f"{selection.recipe['rows']:,}",
+                "rows": f"{selection.recipe.rows:,}",
                 "trained on": f"{len(selection):,}, drawn at random",
                 "refused": refused_fact(dropped(selection.recipe)),
                 "saved to": folder,

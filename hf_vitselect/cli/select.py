@@ -14,12 +14,9 @@ from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.errors import UsageError
 from hf_vitselect.report.statistics import duplicates
 from hf_vitselect.rules import RULES, Rule
-from hf_vitselect.selection.selection import (
-    Selection,
-    refuse_missing_columns,
-    refuse_other_contents,
-    select_diverse,
-)
+from hf_vitselect.selection.candidates import refuse_missing_columns
+from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.selection import Selection, refuse_other_contents
 
 
 @dataclass(kw_only=True)
@@ -98,16 +95,16 @@ class Select(Command):
     def _summary(self, selection: Selection) -> Summary:
         recipe, folder = selection.recipe, self.flags.output_dir
         repeated = duplicates(selection)["subset"]
-        named = {name: recipe[name] for name in ("included", "excluded")}
         return Summary(
             {
-                "rows": f"{recipe['rows']:,}",
-                "picked": f"{len(selection):,} (budget {recipe['budget']})",
+                "rows": f"{recipe.rows:,}",
+                "picked": f"{len(selection):,} (budget {recipe.budget})",
                 "rule": write_call(self.make_rule()),
-                "by": recipe["by"],
-                "over": recipe["over"],
+                "by": recipe.by,
+                "over": recipe.over,
                 "refused": refused_fact(dropped(recipe)),
-                **{name: rows and f"{rows['rows']:,} rows" for name, rows in named.items()},
+                "included": recipe.included and f"{recipe.included.rows:,} rows",
+                "excluded": recipe.excluded and f"{recipe.excluded.rows:,} rows",
                 "distinct": f"{len(selection) - repeated:,} of the {len(selection):,} picked rows",
                 "saved to": folder,
             },

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from hf_vitselect.data.refusals import Refusals
+from hf_vitselect.selection.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ def train_line(selection: str) -> str:
     )
 
 
-def dropped(recipe: Mapping[str, Any]) -> Refusals:
+def dropped(recipe: Recipe) -> Refusals:
     """The rows that a recipe counts as dropped, without those that the user excluded."""
-    counts = {name: count for name, count in recipe.get("dropped", {}).items() if name != "excluded"}
-    return Refusals(recipe["rows"], counts, recipe.get("dropped_reasons", {}))
+    counts = {name: count for name, count in recipe.dropped.items() if name != "excluded"}
+    return Refusals(recipe.rows, counts, recipe.dropped_reasons)
 
 
 def refused_fact(refusals: Refusals) -> str:

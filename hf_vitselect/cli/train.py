@@ -26,7 +26,7 @@ class Train(TrainingCommand):
         losses = [entry["train_loss"] for entry in trainer.state.log_history if "train_loss" in entry]
         return Summary(
             {
-                "rows": f"{len(selection):,} of a pool of {selection.recipe['rows']:,}",
+                "rows": f"{len(selection):,} of a pool of {selection.recipe.rows:,}",
                 "steps": f"{trainer.state.global_step:,}",
                 "mean loss": f"{losses[0]:.3f} nats per token" if losses else None,
                 "saved to": self.training.output_dir,

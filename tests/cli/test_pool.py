@@ -8,7 +8,7 @@ from hf_vitselect.cli.flags import PoolFlags
 from hf_vitselect.cli.pool import load_pool, load_rows, load_selection
 from hf_vitselect.errors import UsageError
 from hf_vitselect.rules import TopScore
-from hf_vitselect.selection.selection import select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
 
 
 def test_saved_splits_are_read(tmp_path):
