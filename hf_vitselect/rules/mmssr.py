@@ -56,9 +56,6 @@ class MMSSR(Rule):
         style: Column of interaction styles.
         threshold: Scores must be above it.
 
-    Raises:
-        ValueError: If there is no capability.
-
     Example:
         >>> columns = {"ocr": np.array([5.0, 1.0, 0.0]), "style": np.array(["word", "word", "yes/no"])}
         >>> rule = MMSSR(capabilities=("ocr",), style="style")
