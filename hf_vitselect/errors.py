@@ -1,19 +1,6 @@
-"""The errors of this package.
+"""The errors of this package, the statuses of rows, and the words that messages share.
 
-VitSelectError
-├── UsageError      flags or a configuration that a command cannot follow         (also a ValueError)
-├── PoolError       a pool that is not there, or cannot be read                   (also a ValueError)
-├── LayoutError     a data set whose columns are no conversation layout we know   (also a ValueError)
-├── ColumnError     a column that is missing, or that would be overwritten        (also a ValueError)
-├── AllRefusedError rows of which none can be used                                (also a ValueError)
-├── BudgetError     a budget that cannot be met                                   (also a ValueError)
-├── RowSetError     rows, named by their ids, that do not fit the pool            (also a ValueError)
-├── ModelError      a model or processor that cannot be used for the job          (also a ValueError)
-├── StaleRunError   a run's folder that was made with other settings              (also a ValueError)
-├── WorkerError     workers that die whatever they are given                      (also a RuntimeError)
-├── SelectionError  a selection whose parts do not fit together                   (also a ValueError)
-├── HubError        a repository that is not what was expected                    (also a ValueError)
-└── RowError        one row that cannot be used; carries a status, never ends a scoring run
+Errors are a `VitSelectError` and, `RowError` aside, also a ValueError (`WorkerError`: a RuntimeError).
 """
 
 import difflib
@@ -25,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 _SHOWN = 3  # rows that a message names
-_ADDRESS = re.compile(r" ?<[\w.]+ object at 0x[0-9a-f]+>")  # in libraries' messages another one each time
+_ADDRESS = re.compile(r" ?<[\w.]+ object at 0x[0-9a-f]+>")  # differs each time in libraries' messages
 
 RowStatus = Literal[
     "ok",
@@ -49,27 +36,27 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
         "Leave the row out, or give it an answer.",
     ),
     "image_missing": (
-        "A placeholder has no image: its cell is null, there is no file of that name, or a row of a pool "
+        "A placeholder has no image: its cell is null, no file of that name exists, or a row of a pool "
         "from the Hub names a file of this machine.",
-        "Bring the files to where the rows name them, and score again: a cached status does not stay.",
+        "Put the files where the rows name them and score again: this status is not cached.",
     ),
     "image_remote": (
         "The image is a URL. Nothing is fetched while rows are scored.",
         "Download the images first, and put the files' names or bytes into the rows.",
     ),
     "image_error": (
-        "The image's bytes are no whole image that can be decoded, or it is too large or too thin.",
+        "The bytes cannot be decoded to a whole image, or the image is too large or too thin.",
         "Repair, shrink or replace the file.",
     ),
     "media_unsupported": (
-        "The row uses video or audio: a placeholder, a part of the content, or a column that is not empty. "
-        "Or it has an image, and the model's processor is a tokenizer alone.",
-        "Leave the row out, put frames of the video into `images`, or give a processor of images as "
+        "The row uses video or audio: a placeholder, a content part, or a column that is not empty. "
+        "Or it has an image and the model's processor is only a tokenizer.",
+        "Leave the row out, put frames of the video into `images`, or pass a processor with images as "
         "`processor=`.",
     ),
     "placeholder_mismatch": (
-        "There are more or fewer placeholders than images, their numbers are not 1 to n, or a placeholder is "
-        "spelled in a way that is not read.",
+        "The numbers of placeholders and images differ, numbered placeholders are not 1 to n, or a "
+        "placeholder has an unknown spelling.",
         "Write `<image>` once for each image, or nowhere.",
     ),
     "control_tokens": (
@@ -77,12 +64,12 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
         "Take it out of the text, or leave the row out.",
     ),
     "too_long": (
-        "The row has more tokens than the model, or `max_length`, takes.",
+        "The row has more tokens than the model or `max_length` allows.",
         "Raise `max_length`, or leave the row out. Nothing is truncated.",
     ),
     "bad_row": (
-        "The cells are no conversation that is understood, or the processor or its template refuses it.",
-        "Repair what the reason names.",
+        "The cells are not a known kind of conversation, or the processor or its template refuses them.",
+        "Fix what the reason names.",
     ),
     "non_finite": (
         "The score is not a finite number.",
@@ -90,14 +77,14 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
     ),
     "worker_died": (
         "The worker process died each time it scored this row.",
-        "Look at the row: its image is often very large.",
+        "Inspect the row: its image is often very large.",
     ),
 }
-"""Of each status when it is given, and what to do; docs/rows.md is made from it."""
+"""What each status means and what to do about it; docs/rows.md is made from this."""
 
 
 class VitSelectError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """The base of every error that this package raises on purpose."""
 
 
 class UsageError(VitSelectError, ValueError):
@@ -105,22 +92,22 @@ class UsageError(VitSelectError, ValueError):
 
 
 class PoolError(VitSelectError, ValueError):
-    """There is no pool of that name, or it cannot be read."""
+    """A pool does not exist or cannot be read."""
 
 
 class LayoutError(VitSelectError, ValueError):
-    """The columns are none of the known conversation layouts."""
+    """The columns are not a known conversation layout."""
 
 
 class ColumnError(VitSelectError, ValueError):
-    """A column is missing, has the wrong type, is another scorer's, or would be overwritten."""
+    """A column is missing, has the wrong type, belongs to another scorer, or would be overwritten."""
 
 
 class AllRefusedError(VitSelectError, ValueError):
-    """Not one row can be used.
+    """No row can be used.
 
     Attributes:
-        scored: where rows were scored, the pool with every row's status and reason; else None.
+        scored: the scored pool with every row's status and reason; None where nothing was scored.
     """
 
     def __init__(self, message: str, scored: Any = None) -> None:
@@ -129,27 +116,27 @@ class AllRefusedError(VitSelectError, ValueError):
 
 
 class BudgetError(VitSelectError, ValueError):
-    """The budget is not a number of rows, or a share, that the pool can give."""
+    """The budget is not a number of rows or a share that the pool can give."""
 
 
 class RowSetError(VitSelectError, ValueError):
-    """Rows that are named by their ids are not in the pool, or are named for two ends."""
+    """Rows named by their ids are not in the pool, or are both included and excluded."""
 
 
 class ModelError(VitSelectError, ValueError):
-    """The model or its processor lacks something that the job needs."""
+    """The model or its processor lacks something the job needs."""
 
 
 class StaleRunError(VitSelectError, ValueError):
-    """A run's folder holds results that were made with other settings."""
+    """A run's folder holds results made with other settings."""
 
 
 class WorkerError(VitSelectError, RuntimeError):
-    """Workers die before they have scored anything."""
+    """Workers die before they score anything."""
 
 
 class SelectionError(VitSelectError, ValueError):
-    """A selection that was read from somewhere is damaged or none."""
+    """A stored selection or recipe is invalid or damaged."""
 
 
 class HubError(VitSelectError, ValueError):
@@ -157,16 +144,16 @@ class HubError(VitSelectError, ValueError):
 
 
 class RowError(VitSelectError):
-    """A row that cannot be scored or trained on.
+    """A row cannot be scored or trained on. Scoring records the status and continues.
 
     Attributes:
         status: the row's status; never `ok`.
-        message: why it has that status, in a few words.
-        known: values that the row has nevertheless, by column.
+        message: the reason, in a few words.
+        known: values of columns that the row has nevertheless, by column.
     """
 
     def __init__(self, status: RowStatus, message: str, known: Mapping[str, Any] | None = None) -> None:
-        super().__init__(status, message, known)  # so that it can be pickled
+        super().__init__(status, message, known)  # all arguments, so that it can be pickled
         self.status: RowStatus = status
         self.message = _ADDRESS.sub("", message)
         self.known: Mapping[str, Any] = known or {}
@@ -176,20 +163,16 @@ class RowError(VitSelectError):
 
 
 def counted(errors: Mapping[int, RowError]) -> dict[str, int]:
-    """How many rows have which status.
-
-    Args:
-        errors: by row.
-    """
+    """The number of rows with each status, given the errors by row."""
     return dict(sorted(Counter(error.status for error in errors.values()).items()))
 
 
 def shown(errors: Mapping[int, RowError], ids: Sequence[str] | None = None) -> str:
-    """The first rows with their reasons.
+    """The first few rows with their reasons, for a message.
 
     Args:
-        errors: by row.
-        ids: of all rows, if they are known.
+        errors: the errors by row.
+        ids: the ids of all rows, if known.
     """
     first = list(errors.items())[:_SHOWN]
     named = [f"row {i}{'' if ids is None else f' ({ids[i]})'}: {error}" for i, error in first]
@@ -197,7 +180,7 @@ def shown(errors: Mapping[int, RowError], ids: Sequence[str] | None = None) -> s
 
 
 def nearest_path(path: str | os.PathLike[str]) -> str:
-    """What is there under a name like that of a path that is not, as a question to end a message with."""
+    """An existing path with a name like that of a missing one, as a question to end a message with."""
     missing = Path(path).expanduser()
     while not missing.parent.is_dir():
         missing = missing.parent
@@ -208,19 +191,19 @@ def nearest_path(path: str | os.PathLike[str]) -> str:
 
 
 def nearest(name: str, names: Iterable[str], whole: Callable[[str], str] = str) -> str:
-    """The likeliest of some names, as a question to end a message with; empty if none is near.
+    """The most similar name, as a question to end a message with; empty if none is close.
 
     Args:
-        name: what was typed.
-        names: what there is.
-        whole: how a name is shown.
+        name: the name that was typed.
+        names: the names that exist.
+        whole: how to show a name.
     """
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.7)
     return f"; did you mean {whole(close[0])!r}?" if close else ""
 
 
 def first_line(error: BaseException) -> str:
-    """What went wrong first, in one line."""
+    """The type and first line of an error's root cause."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".removesuffix(": ")

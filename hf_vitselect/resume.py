@@ -1,4 +1,4 @@
-"""A run: stages in a folder. Finished ones are not repeated, stale ones are refused."""
+"""A run as stages in a folder: finished ones are kept, stale ones refused, files written atomically."""
 
 import json
 import os
@@ -14,6 +14,8 @@ import pyarrow as pa
 from hf_vitselect.errors import StaleRunError
 
 _SECRET = re.compile(r"(?i)^token$|(hub|auth|access)_token|secret|password|api_?key(?!_env)")
+_HEX = re.compile(r"[0-9a-f]{16,64}")
+_MOST_DIFFERENCES = 6
 
 
 class Run:
@@ -22,10 +24,10 @@ class Run:
     A stage depends on the settings of all stages before it, so a change upstream makes it stale.
 
     Args:
-        folder: made if it is not there.
+        folder: the run's folder, created if missing.
 
     Attributes:
-        seconds: for every stage so far, what it took when it was done.
+        seconds: the duration of every stage so far, as measured when it ran.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -35,13 +37,13 @@ class Run:
         self._before: dict[str, Any] = {}
 
     def refuse_stale(self, stages: Mapping[str, Mapping[str, Any]]) -> None:
-        """Looks at all stages before the first one costs anything.
+        """Checks all stages before the first one starts.
 
         Args:
-            stages: the settings of every stage that is to come, in order.
+            stages: the settings of every stage to come, in order.
 
         Raises:
-            StaleRunError: as `stage` does.
+            StaleRunError: as in `stage`.
         """
         before: dict[str, Any] = {}
         for name, settings in stages.items():
@@ -49,17 +51,17 @@ class Run:
             before[name] = settings
 
     def stage(self, name: str, settings: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
-        """Does the work, unless it is done already with these settings.
+        """Runs a stage, unless it has finished with these settings.
 
         Args:
-            name: of the stage and its folder.
-            settings: plain JSON; what the result depends on.
-            work: writes the result into the folder that it is given; after a crash it is called again
-                and finds there what it had written.
+            name: the name of the stage and of its folder.
+            settings: everything the result depends on, as plain JSON.
+            work: writes the result into the folder it is given. After a crash it is called again and finds
+                what it had written.
 
         Raises:
-            StaleRunError: if the stage was made with other settings, naming those that changed, or by nobody
-                knows which.
+            StaleRunError: if the stage was made with other settings, or its record is missing. Names the
+                settings that changed.
         """
         folder, record = self.folder / name, self.folder / f"{name}.json"
         wanted = _plain({**settings, "stages_before": self._before})
@@ -77,29 +79,27 @@ class Run:
         return folder
 
     def _state(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """What a stage's record says, if it was made with these settings."""
+        """The record of a stage made with these settings; empty if it has not started."""
         folder, record = self.folder / name, self.folder / f"{name}.json"
-        # A stage that stopped before it left anything, at a wrong setting say, binds nobody.
-        left = any(path.is_file() for path in folder.rglob("*"))
         try:
             state: dict[str, Any] = json.loads(record.read_text()) if record.exists() else {}
             made_with = state.get("settings")
         except (ValueError, AttributeError):
             state, made_with = {}, None
-        if made_with is None:
-            if left:
-                raise StaleRunError(
-                    f"expected a record of the settings that made {folder}, got none in {record}; "
-                    f"give another output folder, or delete {folder}"
-                )
-            return {}
-        if "seconds" in state or left:
+        # A stage that stopped before it wrote anything, say at a wrong setting, may change its settings.
+        started = any(path.is_file() for path in folder.rglob("*"))
+        if made_with is None and started:
+            raise StaleRunError(
+                f"expected a record of the settings that made {folder}, got none in {record}; "
+                f"give another output folder, or delete {folder}"
+            )
+        if made_with is not None and ("seconds" in state or started):
             refuse_changes(made_with, wanted, [folder, record])
-        return state
+        return {} if made_with is None else state
 
 
 def without_secrets(settings: Any) -> Any:
-    """Plain settings but for tokens, passwords and keys, at any depth."""
+    """Drops tokens, passwords and keys from plain settings, at any depth."""
     if isinstance(settings, Mapping):
         return {
             name: without_secrets(value) for name, value in settings.items() if not _SECRET.search(str(name))
@@ -110,10 +110,10 @@ def without_secrets(settings: Any) -> Any:
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint of a training that was written to its end, or None.
+    """The newest complete checkpoint of a training, or None.
 
-    A killed process leaves a broken one, which `transformers.trainer_utils.get_last_checkpoint` takes; the
-    trainer writes `trainer_state.json` last.
+    A killed process leaves a broken checkpoint, which `transformers.trainer_utils.get_last_checkpoint`
+    accepts. The trainer writes `trainer_state.json` last.
     """
     for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
         try:
@@ -125,29 +125,23 @@ def last_whole_checkpoint(folder: Path) -> str | None:
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as they come back from a JSON file: tuples become lists."""
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
 
 
-_MOST_DIFFERENCES = 6
-
-
-_HEX = re.compile(r"[0-9a-f]{16,64}")
-
-
 def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], made: Sequence[Path]) -> None:
-    """Refuses results that were made with other settings.
+    """Refuses results made with other settings.
 
     Args:
-        made_with: the settings then.
+        made_with: the settings of the results.
         settings: the settings now.
         made: the files and folders that hold the results.
 
     Raises:
-        StaleRunError: naming every setting that differs.
+        StaleRunError: naming the settings that differ.
     """
-    # Through JSON and back, as the recorded ones went: a tuple comes back as a list.
-    then, now = _flat(made_with), _flat(json.loads(json.dumps(settings)))
+    then, now = _flat(made_with), _flat(_plain(settings))
     changed = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
     if changed:
         differences = [_difference(name, then, now) for name in changed[:_MOST_DIFFERENCES]]
@@ -161,7 +155,7 @@ def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], ma
 
 
 def _difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """One setting then and now, and for a digest, which says nothing by itself, what it stands for."""
+    """One setting then and now, and what a digest stands for."""
     plain = f"{name}: {_short(then.get(name))} then, {_short(now.get(name))} now"
     parent, _, last = name.rpartition(".")
     if last == "digest":
@@ -191,30 +185,30 @@ def _flat(settings: Any, name: str = "") -> dict[str, Any]:
 
 
 def write_atomically(path: Path, content: bytes | pa.Buffer) -> None:
-    """Writes a file that a reader sees whole or not at all, also after a crash."""
-    os.replace(_write_beside(path, content), path)
+    """Writes a file so that readers see all of it or none, also after a crash."""
+    os.replace(_write_temporary(path, content), path)
 
 
 def create_atomically(path: Path, content: bytes) -> None:
-    """As `write_atomically`, but a file that is there stays.
+    """Writes a file as `write_atomically` does, but never replaces one.
 
     Raises:
-        FileExistsError: if one is there, even if it came just now.
+        FileExistsError: if the file exists, even if another process has just created it.
     """
-    temporary = _write_beside(path, content)
+    temporary = _write_temporary(path, content)
     try:
         os.link(temporary, path)
     except FileExistsError:
         raise
-    except OSError:  # A mounted drive or bucket may have no hard links; there the last one to come stays.
+    except OSError:  # Mounted drives and buckets may lack hard links; there the last writer wins.
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _write_beside(path: Path, content: bytes | pa.Buffer) -> Path:
+def _write_temporary(path: Path, content: bytes | pa.Buffer) -> Path:
     """Writes a temporary file in the same folder."""
-    # Process ids of two machines can be the same.
+    # Not the process id: two machines may share a folder.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with open(temporary, "wb") as file:
         file.write(content)

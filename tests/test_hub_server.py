@@ -166,7 +166,7 @@ def test_cards_keep_unknown_keys_and_text(api_saw: dict[str, Any], kind: str) ->
     assert api_saw[f"{kind}_card"] == [{"license": "mit", "selected_by": "necessity"}, "# Größe"]
 
 
-def test_commits_can_be_read_on_the_server(api_saw: dict[str, Any], hub: HubServer) -> None:
+def test_commits_are_readable_on_server(api_saw: dict[str, Any], hub: HubServer) -> None:
     commit = hub.commit("datasets", "tester/card")
     assert commit["sha"] == api_saw["dataset_sha"]
     assert b"selected_by: necessity" in hub.read(commit["files"]["README.md"])
@@ -288,7 +288,7 @@ def get(url: str, **headers: str) -> tuple[int, bytes]:
         ("bytes=10-", (416, b"")),
     ],
 )
-def test_range(digits: str, asked: str, answer: tuple[int, bytes]) -> None:
+def test_range_requests_are_answered(digits: str, asked: str, answer: tuple[int, bytes]) -> None:
     assert get(digits, Range=asked) == answer
 
 
@@ -299,7 +299,7 @@ def test_made_to_fail(hub: HubServer, digits: str, monkeypatch: pytest.MonkeyPat
     assert get(f"{hub.url}/api/models/tester/range")[0] == 200
 
 
-def test_cut_connection(hub: HubServer, digits: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cut_connections_raise_errors(hub: HubServer, digits: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "fail", lambda method, path: 0)
     with pytest.raises(ConnectionError):
         get(digits)

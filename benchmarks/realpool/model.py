@@ -12,28 +12,21 @@ import random
 from pathlib import Path
 
 import PIL.Image
-import torch
 from datasets import Dataset, Features, Image, List, Value
-from transformers import (
-    CLIPConfig,
-    CLIPModel,
-    CLIPProcessor,
-    CLIPTextConfig,
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
-    PreTrainedTokenizerFast,
-)
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers import CLIPModel, LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
 
-from hf_vitselect.demo.models import CHAT_TEMPLATE, IMAGE, build_tokenizer, save, train_clip
+from hf_vitselect.demo.models import (
+    ModelSizes,
+    build_clip,
+    build_clip_processor,
+    build_llava,
+    build_processor,
+    build_tokenizer,
+    save,
+    train_clip,
+)
 
 CAPTION_PROMPT = "Give a caption."
-PATCH = 16
-WIDTH = 128
-SPREAD = 0.05  # of the initial weights: with the usual 0.02 models as narrow as this one learn half as fast
 VOCABULARY = 3000
 CONTEXT = 384
 
@@ -65,8 +58,8 @@ def captions(train: Dataset, views: int = 4, seed: int = 0) -> Dataset:
 
 def train_tower(train: Dataset, size: int, out: Path, *, epochs: int = 4) -> None:
     """Trains the CLIP on the captions and saves it with its processor."""
-    processor = build_clip_processor(_texts(train), size)
-    clip = build_clip(processor, size)
+    processor = build_clip_processor(_tokenizer(train, ends_texts=True), _sizes(size))
+    clip = build_clip(processor, sizes=_sizes(size))
     train_clip(clip, processor, captions(train), epochs=epochs, batch_size=128, learning_rate=1e-3)
     save(clip, processor, out)
 
@@ -79,88 +72,9 @@ def build_base(train: Dataset, tower: Path) -> tuple[LlavaForConditionalGenerati
         tower: what `train_tower` saved.
     """
     clip = CLIPModel.from_pretrained(tower)
-    processor = build_processor(_texts(train), clip.config.vision_config.image_size)
-    return build_llava(processor, clip), processor
-
-
-def build_processor(texts: list[str], size: int) -> LlavaProcessor:
-    """The LLaVA's processor, with a byte-level BPE trained on `texts`."""
-    return LlavaProcessor(
-        image_processor=_image_processor(size),
-        tokenizer=_tokenizer(texts, closes_texts=False),
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,  # the CLS token, which "default" takes away again
-        image_token=IMAGE,
-        chat_template=CHAT_TEMPLATE,
-    )
-
-
-def build_clip_processor(texts: list[str], size: int) -> CLIPProcessor:
-    """The CLIP's processor; its tokenizer ends every text with the token where CLIP reads the feature."""
-    return CLIPProcessor(
-        image_processor=_image_processor(size), tokenizer=_tokenizer(texts, closes_texts=True)
-    )
-
-
-def build_clip(processor: CLIPProcessor, size: int, seed: int = 0) -> CLIPModel:
-    """A CLIP with fresh weights."""
-    tokenizer = processor.tokenizer
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=256,
-        initializer_range=SPREAD,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=tokenizer.model_max_length,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return CLIPModel(
-            CLIPConfig(text_config=text.to_dict(), vision_config=_vision(size).to_dict(), projection_dim=128)
-        )
-
-
-def build_llava(processor: LlavaProcessor, clip: CLIPModel, seed: int = 0) -> LlavaForConditionalGeneration:
-    """A LLaVA with fresh weights, but for the vision tower, which is the CLIP's."""
-    tokenizer = processor.tokenizer
-    tokens = {
-        "pad_token_id": tokenizer.pad_token_id,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
-    text = LlamaConfig(
-        vocab_size=len(tokenizer),
-        initializer_range=SPREAD,
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-        **tokens,
-    )
-    vision = clip.config.vision_config
-    config = LlavaConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
-        image_seq_length=(vision.image_size // PATCH) ** 2,
-        vision_feature_select_strategy="default",
-        vision_feature_layer=-1,
-        tie_word_embeddings=True,
-        **tokens,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlavaForConditionalGeneration(config)
-    model.model.vision_tower.load_state_dict(clip.vision_model.state_dict())
-    return model
+    sizes = _sizes(clip.config.vision_config.image_size)
+    processor = build_processor(_tokenizer(train, ends_texts=False), sizes)
+    return build_llava(processor, clip=clip, sizes=sizes), processor
 
 
 def _texts(train: Dataset) -> list[str]:
@@ -181,24 +95,20 @@ def _png(picture: PIL.Image.Image) -> bytes:
     return out.getvalue()
 
 
-def _vision(size: int) -> CLIPVisionConfig:
-    return CLIPVisionConfig(
-        image_size=size,
-        patch_size=PATCH,
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        projection_dim=128,
+def _sizes(image_size: int) -> ModelSizes:
+    return ModelSizes(
+        image_size=image_size,
+        context=CONTEXT,
+        vision_layers=4,
+        vision_initializer_range=0.02,
+        clip_width=128,
+        image_mean=None,
+        image_std=None,
     )
 
 
-def _image_processor(size: int) -> CLIPImageProcessorPil:
-    return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
-
-
-def _tokenizer(texts: list[str], closes_texts: bool) -> PreTrainedTokenizerFast:
-    turns = ["USER: \n ASSISTANT: " + text for text in texts]
+def _tokenizer(train: Dataset, ends_texts: bool) -> PreTrainedTokenizerFast:
+    turns = ["USER: \n ASSISTANT: " + text for text in _texts(train)]
     return build_tokenizer(
-        turns, vocab_size=VOCABULARY, min_frequency=0, context=CONTEXT, closes_texts=closes_texts
+        turns, vocab_size=VOCABULARY, min_frequency=0, context=CONTEXT, ends_texts=ends_texts
     )

@@ -37,7 +37,7 @@ from hf_vitselect.models.revisions import identify
 from hf_vitselect.resume import Run, last_whole_checkpoint, without_secrets, write_atomically
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.selection import Selection
-from hf_vitselect.training.checks import settled
+from hf_vitselect.training.checks import checked_args
 from hf_vitselect.training.seed import ROWS_FILE
 
 # Flags of score that change nothing in the result.
@@ -114,7 +114,7 @@ def _refuse_mistakes(stage: Stage, columns: dict[str, list[str]]) -> None:
     args, *others = parse_section(stage.command, stage.flags)
     for training in others:
         if isinstance(training, SFTConfig):
-            settled(training, evaluated=False)
+            checked_args(training, evaluates=False)
     if isinstance(args, SelectArguments):
         make_rule(args)
         budget_rows(parse_budget(args.budget), sys.maxsize)

@@ -1,4 +1,4 @@
-"""Pools by what people type: files, patterns, folders, names on the Hub."""
+"""Finds and opens pools: files, patterns, folders, datasets on the Hub."""
 
 import bz2
 import glob
@@ -43,20 +43,20 @@ _ROWS_OF_SPLIT = re.compile(r"(?P<split>[^\[\]%+]+)(?:\[(?P<first>\d*):(?P<last>
 
 
 class SplitError(PoolError):
-    """A pool has no such split."""
+    """The pool does not have this split."""
 
 
 def open_pool(name: str, config: str | None = None, split: str = "train") -> Dataset:
-    """A pool by its name.
+    """Opens a pool by its name.
 
     Args:
         name: a file (Parquet, JSON, JSON lines, CSV, Arrow, compressed or not), a pattern of files, a folder
-            of such files, a folder that `score`, `select` or `save_to_disk` wrote, or a data set on the Hub.
-        config: of a data set on the Hub.
+            of such files, a folder written by `score`, `select` or `save_to_disk`, or a dataset on the Hub.
+        config: of a dataset on the Hub.
         split: a split or a part of one, `train[:100]`, as in `datasets.load_dataset`.
 
     Raises:
-        PoolError: if there is nothing of that name, or it cannot be read.
+        PoolError: if nothing of that name exists, or it cannot be read.
     """
     found = _find(name)
     if isinstance(found, Path):
@@ -66,13 +66,15 @@ def open_pool(name: str, config: str | None = None, split: str = "train") -> Dat
 
 
 def open_stream(name: str, config: str | None = None, split: str = "train") -> IterableDataset:
-    """A pool as a stream.
+    """Opens a pool as a stream.
 
     Args:
-        name, config, split: as in `open_pool`; a part of a split in rows only.
+        name: as in `open_pool`.
+        config: as in `open_pool`.
+        split: as in `open_pool`, but a part only in rows.
 
     Raises:
-        PoolError: as in `open_pool`, or if the part of the split is given in percent.
+        PoolError: as in `open_pool`, or if part of a split is given in percent.
     """
     found = _find(name)
     if isinstance(found, Path):
@@ -81,7 +83,7 @@ def open_stream(name: str, config: str | None = None, split: str = "train") -> I
     if part is None:
         raise PoolError(
             f"expected a split such as train or train[:1000], got {split!r}; "
-            "a stream has no length: give rows, or leave dataset_streaming out"
+            "a stream has no length: give rows, or drop dataset_streaming"
         )
     stream: IterableDataset = _load(found, config, part["split"], streaming=True)
     if part["last"]:
@@ -91,11 +93,11 @@ def open_stream(name: str, config: str | None = None, split: str = "train") -> I
 
 @dataclass(frozen=True)
 class _Files:
-    """What `datasets.load_dataset` reads.
+    """What `datasets.load_dataset` is to read.
 
     Attributes:
-        name: as it was typed.
-        path: a kind of files, a folder that is a repository, or a name on the Hub.
+        name: as typed.
+        path: a file format, a folder that is a repository, or a name on the Hub.
         splits: the files of every split.
     """
 
@@ -105,18 +107,18 @@ class _Files:
 
     @classmethod
     def of(cls, name: str, files: Sequence[Path], folder: Path | None = None) -> "_Files":
-        """Files of one kind.
+        """Files of one format.
 
         Args:
-            name: as it was typed.
+            name: as typed.
             files: at least one.
-            folder: where file names say what split they are of; else all are `train`.
+            folder: the folder in which file names say their split; None if all are `train`.
         """
         kind = _kind(files[0])
         odd = next((file for file in files if _kind(file) is None or _kind(file) != kind), None)
         if kind is None or odd is not None:
             raise PoolError(
-                f"expected files of one kind, {', '.join(_KINDS)}, got {(odd or files[0]).name!r} "
+                f"expected files of one format, {', '.join(_KINDS)}, got {(odd or files[0]).name!r} "
                 f"in {name!r}; give one file, or a pattern such as 'folder/*.parquet'"
             )
         splits: dict[str, list[str]] = {}
@@ -126,7 +128,7 @@ class _Files:
 
 
 def _find(name: str) -> Path | _Files:
-    """What a name stands for: a folder that `save_to_disk` wrote, files, or a name on the Hub."""
+    """Resolves a name: a folder written by `save_to_disk`, files, or a name on the Hub."""
     path = Path(name).expanduser()
     if path.is_file():
         return _Files.of(name, [path])
@@ -139,27 +141,29 @@ def _find(name: str) -> Path | _Files:
             raise PoolError(f"expected files that match {name!r}, got none{there}")
         return _Files.of(name, files)
     if _kind(path) or name.startswith((".", "~", os.sep)) or name.count("/") > 1:
-        raise PoolError(f"expected a file or a folder, got {name!r}, which is not there{nearest_path(path)}")
+        raise PoolError(
+            f"expected a file or a folder, got {name!r}, which does not exist{nearest_path(path)}"
+        )
     return _Files(name, name, {})
 
 
 def _in_folder(name: str, folder: Path) -> Path | _Files:
-    for inside in (folder, folder / "scored", folder / "dataset"):  # the last two are of `score` and `select`
+    for inside in (folder, folder / "scored", folder / "dataset"):  # as `score` and `select` write
         if any((inside / file).is_file() for file in _SAVED):
             return inside
     if list(folder.glob("shards/shard-*")) or list(folder.glob("shard-*.parquet")):
         raise PoolError(
             f"expected a scored pool, got the shards of an unfinished one in {name!r}; "
-            "give the same score command again: it resumes"
+            "run the same score command again: it resumes"
         )
     if (folder / "config.json").exists():
         raise PoolError(f"expected a pool, got a model in {name!r}; give a folder of data files")
-    if (folder / "README.md").exists():  # a copy of a repository, whose card may say what its splits are
+    if (folder / "README.md").exists():  # a repository, whose card may list its splits
         return _Files(name, str(folder), {})
     files = sorted(file for file in folder.rglob("*") if _kind(file) not in (None, "arrow"))
     if not files:
         raise PoolError(
-            f"expected files ({', '.join(_KINDS)}) or what save_to_disk wrote in {name!r}, got neither"
+            f"expected files ({', '.join(_KINDS)}) or the output of save_to_disk in {name!r}, got neither"
             f"{nearest_path(folder / 'scored')}"
         )
     return _Files.of(name, files, folder)
@@ -173,7 +177,7 @@ def _kind(path: Path) -> str | None:
 
 
 def _split(path: Path) -> str:
-    """The split that a file's name, or its folder's, says."""
+    """The split that the name of a file or its folder says."""
     words = set(re.split(r"[^a-z]+", str(path).lower()))
     return next((split for split, names in _SPLITS.items() if words & names), "train")
 
@@ -181,7 +185,7 @@ def _split(path: Path) -> str:
 def _part_of_saved(folder: Path, split: str) -> Dataset:
     try:
         saved = load_from_disk(str(folder))
-    except Exception as error:  # Damaged files make errors of many kinds.
+    except Exception as error:  # Damaged files raise anything.
         raise PoolError(f"{str(folder)!r} cannot be read: {first_line(error)}") from error
     if isinstance(saved, DatasetDict):
         splits: dict[str, Dataset] = dict(saved)
@@ -201,13 +205,11 @@ def _part_of_saved(folder: Path, split: str) -> Dataset:
 
 
 def _load(files: _Files, config: str | None, split: str, *, streaming: bool = False) -> Any:
-    """What `datasets.load_dataset` makes of files or a name."""
+    """Calls `datasets.load_dataset`."""
     options: dict[str, Any] = {"split": split, "streaming": streaming}
     if files.splits:
         if config is not None:
-            raise PoolError(
-                f"dataset_config: expected none, got {config!r}; {files.name!r} has none: it is files"
-            )
+            raise PoolError(f"dataset_config: expected none for files, got {config!r} for {files.name!r}")
         options["data_files"] = files.splits
         if ".tsv" in Path(next(iter(files.splits.values()))[0]).suffixes:
             options["sep"] = "\t"
@@ -215,7 +217,7 @@ def _load(files: _Files, config: str | None, split: str, *, streaming: bool = Fa
         _refuse_unknown(files.name)
     try:
         return load_dataset(files.path, config, **options)
-    except Exception as error:  # Of the Hub, the network, the files' parsers.
+    except Exception as error:  # From the Hub, the network or the files' parsers.
         if isinstance(error, StopIteration) or "corresponds to no data" in str(error):
             raise PoolError(f"expected rows in {files.name!r}, got none") from error
         if re.search(r"[Ss]plit|instruction format", str(error)):
@@ -227,37 +229,35 @@ def _load(files: _Files, config: str | None, split: str, *, streaming: bool = Fa
 
 
 def _refuse_unknown(name: str) -> None:
-    """Asks the Hub once for a name that is not cached: `datasets` would ask six times, for half a minute."""
+    """Asks the Hub once for a name that is not cached. `datasets` would retry for half a minute."""
     if Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___")).exists():
         return
     try:
         HfApi().dataset_info(name)
-    except Exception as error:  # No such id, no network, offline: the last are the HTTP library's errors.
+    except Exception as error:  # Unknown id, offline, or any error of the HTTP library.
         raise _unknown(name, error) from error
 
 
 def _unknown(name: str, error: Exception) -> PoolError:
     return PoolError(
-        f"expected a file, a folder or a data set on the Hub, got {name!r}{nearest_path(name)}\n"
+        f"expected a file, a folder or a dataset on the Hub, got {name!r}{nearest_path(name)}\n"
         f"{first_line(error)}"
     )
 
 
 def _no_such_split(split: str, name: str, splits: Sequence[str], error: Exception) -> SplitError:
-    there = f"{name!r} has {splits}" if splits else first_line(error)
-    return SplitError(
-        f"expected a split that is there, or a part such as train[:1000], got {split!r}; {there}"
-    )
+    known = f"{name!r} has {splits}" if splits else first_line(error)
+    return SplitError(f"expected an existing split, or a part such as train[:1000], got {split!r}; {known}")
 
 
 def _bad_line(files: _Files) -> str | None:
-    """The first invalid line of the JSON files."""
+    """Describes the first invalid line of the JSON files."""
     for path in [Path(path) for paths in files.splits.values() for path in paths if files.path == "json"]:
         number = 0
         try:
             with _PACKED.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
                 start = file.read(1)
-                # A list is one document, else every line is one.
+                # A list is one document; otherwise every line is one.
                 for line in [start + file.read()] if start == "[" else chain([start + file.readline()], file):
                     number += 1
                     json.loads(line.strip() or "null")

@@ -1,4 +1,4 @@
-"""The demo: the whole chain on a pool of known make-up, and one table of what came out."""
+"""The demo: the whole chain on a pool of known composition, and a table of results."""
 
 import os
 from collections import Counter
@@ -45,21 +45,21 @@ def demo(
     owner: str | None = None,
     compared: bool = False,
 ) -> str:
-    """Runs the chain in a folder and returns its table; the same call goes on where it stopped.
+    """Runs the chain in a folder and returns its table; the same call resumes it.
 
-    Renders a pool, trains a CLIP and aligns a LLaVA with it on captions, fine-tunes that on a random part
-    (the seed model), scores the pool, selects, fine-tunes the aligned model on the subset and on a random
-    subset of the same size, and asks all of them the held-out questions.
+    Renders a pool, trains a CLIP, aligns a LLaVA with it on captions, fine-tunes that on a random part of
+    the pool (the seed model), scores the pool, selects, fine-tunes the aligned model on the subset and on a
+    random subset of the same size, and grades all models on held-out rows.
 
     Args:
-        folder: the scored pool, the selection, the models and the card stay here.
+        folder: keeps the scored pool, the selection, the models and the card.
         settings: sizes, epochs and learning rates.
-        seeds: fine-tunes of each subset; the table gives their mean and standard deviation.
+        seeds: fine-tunes of each subset; the table shows their mean and standard deviation.
         owner: if given, subset and model are pushed to the Hub under this name.
-        compared: whether to compare the selection, random rows, random rows of its lengths and the highest
-            scores, with so many seeds each.
+        compared: whether to compare the selection, random rows, random rows of the same lengths and the
+            highest scores, each with this many seeds.
     """
-    # The models' operations are so small that threads cost more than they give where cores are busy.
+    # The models are so small that on busy cores threads cost more than they gain.
     torch.set_num_threads(1)
     run = Run(folder)
     data = run.stage("data", asdict(settings), partial(_render, settings))
@@ -136,7 +136,7 @@ def _write_card(selection: Selection, pool: Dataset, out: Path) -> None:
 
 
 def _push(selection: Selection, pool: Dataset, model: Path, args: SFTConfig, owner: str) -> str:
-    """Pushes the subset, then the model, whose card can name the subset now."""
+    """Pushes the subset, then the model, whose card can then name the subset."""
     address = push_to_hub(selection, f"{owner}/vitselect-demo", plots=plots(selection, pool, "flaw"))
     args.hub_model_id = f"{owner}/vitselect-demo-llava"
     SelectionSFTTrainer(str(model), selection=selection, args=args).push_to_hub()
@@ -176,7 +176,7 @@ def _report(
     subsets: Mapping[str, Selection],
     seconds: Mapping[str, float],
 ) -> str:
-    """One table in three parts: accuracy, make-up, seconds."""
+    """One table in three parts: accuracy, composition, seconds."""
     graded = []
     for name, runs in grades.items():
         accuracy = np.mean([run["right"] for run in runs], axis=1)
@@ -184,17 +184,17 @@ def _report(
         row = {"model": name, "held-out accuracy": f"{accuracy.mean():.3f}"}
         graded.append(row | {"sd over seeds": spread, "seeds": len(runs)})
     counted = {"pool": pool, **{name: subset.dataset for name, subset in subsets.items()}}
-    make_up = []
+    composition = []
     for column in ("flaw", "kind"):
         shares = {name: Counter(rows[column]) for name, rows in counted.items()}
         for value in sorted(shares["pool"]):
             row = {name: f"{count[value] / count.total():.1%}" for name, count in shares.items()}
-            make_up.append({"rows": f"{column}: {value}"} | row)
+            composition.append({"rows": f"{column}: {value}"} | row)
     scenes = {name: f"{len(set(rows['group'])):,}" for name, rows in counted.items()}
-    make_up.append({"rows": "distinct scenes (near-duplicates once)"} | scenes)
+    composition.append({"rows": "distinct scenes (near-duplicates once)"} | scenes)
     stages = [{"stage": name, "seconds": f"{taken:.1f}"} for name, taken in seconds.items()]
     stages.append({"stage": "all", "seconds": f"{sum(seconds.values()):.1f}"})
-    parts = [table(graded), table(make_up), table(stages)]
+    parts = [table(graded), table(composition), table(stages)]
     if all(len(runs) == 1 for runs in grades.values()):
         parts.insert(1, "One seed each: these accuracies prove nothing about which subset is better.")
     return "\n\n".join(parts)

@@ -1,10 +1,10 @@
-"""The demo's models, built offline from their configs: a CLIP and a LLaVA for 48-pixel pictures.
+"""The demo's models, built offline from their configs: a CLIP and a LLaVA for tiny images.
 
-They are the real architectures at a size that one CPU trains in minutes. As in LLaVA, the CLIP is trained
-contrastively on captions first, and its vision tower then becomes the LLaVA's.
+They are the real architectures at a size that one CPU trains in minutes. As in LLaVA, the CLIP is first
+trained contrastively on captions; its vision tower then becomes the LLaVA's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -28,10 +28,11 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from hf_vitselect.demo.pool import PICTURE_SIZE, sample_texts
+from hf_vitselect.demo.pool import IMAGE_SIZE, sample_texts
 
-# These models are narrow: with the usual 0.02 they learn more slowly.
-INITIALIZER_RANGE = 0.05
+PATCH_SIZE = 16  # a cell of the demo's grid; 8 is some two points better and takes 1.5 times as long
+WIDTH = 128
+INITIALIZER_RANGE = 0.05  # models this narrow learn more slowly with the usual 0.02
 
 PAD, UNK, BOS, EOS, IMAGE = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>", "<image>")
 
@@ -53,15 +54,15 @@ class DemoSettings:
     pool_rows: int = 8000
     held_out_rows: int = 1000
     caption_rows: int = 8000
-    budget: float = 0.15  # the share of the pool that is selected: Self-Filter's
+    budget: float = 0.15  # the selected share of the pool: Self-Filter's
     seed_share: float = 0.125  # the random share of the pool that the seed model sees
-    clip_epochs: int = 2  # with it, aligning ends at about half the loss
+    clip_epochs: int = 2  # with it, alignment ends at about half the loss
     clip_batch_size: int = 64
     clip_learning_rate: float = 1e-3
     align_epochs: int = 1
     align_batch_size: int = 8  # small: what counts is the number of steps
     align_learning_rate: float = 5e-4  # 3e-4 and 1e-3 end at about twice the loss
-    tune_epochs: int = 4  # twice as many raise the accuracy by some two points and cost twice the time
+    tune_epochs: int = 4  # twice as many raise the accuracy by some two points at twice the time
     tune_batch_size: int = 8
     tune_learning_rate: float = 5e-4  # 1e-3 costs four points of accuracy, 2e-3 undoes the alignment
     scoring_batch_size: int = 64
@@ -70,56 +71,86 @@ class DemoSettings:
 SETTINGS = DemoSettings()
 
 
-def build_processor() -> LlavaProcessor:
-    """The LLaVA's processor: its tokenizer, its pictures' preparation and its chat template."""
+@dataclass(frozen=True)
+class ModelSizes:
+    """The sizes of a CLIP and a LLaVA; the defaults are the demo's.
+
+    Attributes:
+        image_size: pixels on both sides.
+        context: tokens of the LLaVA at most.
+        vision_layers: layers of the vision tower.
+        vision_initializer_range: standard deviation of the vision tower's fresh weights.
+        clip_width: dimensions of CLIP's text model and of its features.
+        image_mean: of the red, green and blue pixels; None for CLIP's own.
+        image_std: likewise.
+    """
+
+    image_size: int = IMAGE_SIZE
+    context: int = 256
+    vision_layers: int = 3
+    vision_initializer_range: float = INITIALIZER_RANGE
+    clip_width: int = 64
+    # The background becomes about 0. With CLIP's own mean it outweighs the position embeddings.
+    image_mean: Sequence[float] | None = (0.96,) * 3
+    image_std: Sequence[float] | None = (0.25,) * 3
+
+
+SIZES = ModelSizes()
+
+
+def build_processor(
+    tokenizer: PreTrainedTokenizerFast | None = None, sizes: ModelSizes = SIZES
+) -> LlavaProcessor:
+    """The LLaVA's processor: its tokenizer, its image processor and its chat template.
+
+    Args:
+        tokenizer: as `build_tokenizer` returns it; the demo's if None.
+        sizes: of the models.
+    """
     return LlavaProcessor(
-        image_processor=_build_image_processor(),
-        tokenizer=_build_tokenizer(closes_texts=False),
-        patch_size=_vision_config().patch_size,
+        image_processor=_build_image_processor(sizes),
+        tokenizer=tokenizer or _demo_tokenizer(ends_texts=False),
+        patch_size=PATCH_SIZE,
         vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,  # the CLS token, which "default" takes away again
+        num_additional_image_tokens=1,  # the CLS token, which "default" removes again
         image_token=IMAGE,
         chat_template=CHAT_TEMPLATE,
     )
 
 
 def build_llava(
-    processor: LlavaProcessor, seed: int = 0, clip: CLIPModel | None = None
+    processor: LlavaProcessor, seed: int = 0, clip: CLIPModel | None = None, sizes: ModelSizes = SIZES
 ) -> LlavaForConditionalGeneration:
     """A LLaVA with fresh weights, in training mode.
 
     Args:
-        processor: what `build_processor` returned.
+        processor: as `build_processor` returns it.
         seed: of the weights.
-        clip: what `build_clip` returned; its vision tower's weights are copied into the LLaVA.
+        clip: as `build_clip` returns it; the weights of its vision tower are copied into the LLaVA.
+        sizes: of the models.
     """
-    tokenizer = processor.tokenizer
+    tokens = _special_token_ids(processor.tokenizer)
     text_config = LlamaConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=len(processor.tokenizer),
         initializer_range=INITIALIZER_RANGE,
-        hidden_size=128,
-        intermediate_size=256,
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
         num_hidden_layers=4,
         num_attention_heads=4,
         num_key_value_heads=4,
-        max_position_embeddings=256,
+        max_position_embeddings=sizes.context,
         tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        **tokens,
     )
-    vision_config = _vision_config()
     config = LlavaConfig(
-        vision_config=vision_config,
+        vision_config=_vision_config(sizes),
         text_config=text_config,
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
-        image_seq_length=(PICTURE_SIZE // vision_config.patch_size) ** 2,
+        image_token_index=processor.tokenizer.convert_tokens_to_ids(IMAGE),
+        image_seq_length=(sizes.image_size // PATCH_SIZE) ** 2,
         vision_feature_select_strategy="default",
         vision_feature_layer=-1,
         tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        **tokens,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -129,40 +160,47 @@ def build_llava(
     return model
 
 
-def build_clip_processor() -> CLIPProcessor:
-    """The CLIP's processor; its tokenizer ends texts with the token where CLIP reads the feature."""
+def build_clip_processor(
+    tokenizer: PreTrainedTokenizerFast | None = None, sizes: ModelSizes = SIZES
+) -> CLIPProcessor:
+    """The CLIP's processor.
+
+    Args:
+        tokenizer: as `build_tokenizer` returns it with `ends_texts`; the demo's if None.
+        sizes: of the models.
+    """
     return CLIPProcessor(
-        image_processor=_build_image_processor(), tokenizer=_build_tokenizer(closes_texts=True)
+        image_processor=_build_image_processor(sizes),
+        tokenizer=tokenizer or _demo_tokenizer(ends_texts=True),
     )
 
 
-def build_clip(processor: CLIPProcessor, seed: int = 0) -> CLIPModel:
-    """A CLIP with fresh weights, in training mode; its features have 64 numbers.
+def build_clip(processor: CLIPProcessor, seed: int = 0, sizes: ModelSizes = SIZES) -> CLIPModel:
+    """A CLIP with fresh weights, in training mode.
 
     Args:
-        processor: what `build_clip_processor` returned.
+        processor: as `build_clip_processor` returns it.
         seed: of the weights.
+        sizes: of the models.
     """
-    tokenizer = processor.tokenizer
     text_config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=len(processor.tokenizer),
         initializer_range=INITIALIZER_RANGE,
-        hidden_size=64,
-        intermediate_size=128,
+        hidden_size=sizes.clip_width,
+        intermediate_size=2 * sizes.clip_width,
         num_hidden_layers=2,
         num_attention_heads=4,
-        max_position_embeddings=tokenizer.model_max_length,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        max_position_embeddings=processor.tokenizer.model_max_length,
+        **_special_token_ids(processor.tokenizer),
+    )
+    config = CLIPConfig(
+        text_config=text_config.to_dict(),
+        vision_config=_vision_config(sizes).to_dict(),
+        projection_dim=sizes.clip_width,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return CLIPModel(
-            CLIPConfig(
-                text_config=text_config.to_dict(), vision_config=_vision_config().to_dict(), projection_dim=64
-            )
-        )
+        return CLIPModel(config)
 
 
 def train_clip(
@@ -175,16 +213,16 @@ def train_clip(
     learning_rate: float = SETTINGS.clip_learning_rate,
     seed: int = 0,
 ) -> list[float]:
-    """Trains the CLIP contrastively on pictures and captions; leaves it in evaluation mode.
+    """Trains the CLIP contrastively on images and captions, in place; leaves it in evaluation mode.
 
     Args:
-        model: trained in place.
-        processor: what `build_clip_processor` returned.
-        captions: what `hf_vitselect.demo.pool.render_captions` returned.
+        model: as `build_clip` returns it.
+        processor: as `build_clip_processor` returns it.
+        captions: as `hf_vitselect.demo.pool.render_captions` returns them.
         epochs: passes over the captions.
-        batch_size: rows in a step; each caption is told from the others of its batch.
-        learning_rate: at its peak; a one-cycle schedule.
-        seed: of the rows' order.
+        batch_size: rows in a step; each caption is contrasted with the others of its batch.
+        learning_rate: the peak of a one-cycle schedule.
+        seed: of the order of the rows.
 
     Returns:
         The loss of every step, in nats.
@@ -229,59 +267,65 @@ def train_clip(
 
 
 def save(model: Any, processor: Any, folder: str | Path) -> None:
-    """Writes model and processor into one folder; AutoModel and AutoProcessor read them back."""
+    """Saves model and processor in one folder, for AutoModel and AutoProcessor to load."""
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
 def _batches(rows: int, batch_size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """Full batches of row numbers, shuffled anew in every pass, without end."""
+    """Endless full batches of row numbers, reshuffled in every pass."""
     while True:
         order = torch.randperm(rows, generator=generator)
         yield from order[: rows // batch_size * batch_size].view(-1, batch_size)
 
 
-def _vision_config() -> CLIPVisionConfig:
+def _vision_config(sizes: ModelSizes) -> CLIPVisionConfig:
     return CLIPVisionConfig(
-        image_size=PICTURE_SIZE,
-        patch_size=16,  # a cell of the grid; 8 is some two points better and takes 1.5 times as long
-        initializer_range=INITIALIZER_RANGE,
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=3,
+        image_size=sizes.image_size,
+        patch_size=PATCH_SIZE,
+        initializer_range=sizes.vision_initializer_range,
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=sizes.vision_layers,
         num_attention_heads=4,
-        projection_dim=64,
+        projection_dim=sizes.clip_width,
     )
 
 
-def _build_image_processor() -> CLIPImageProcessorPil:
-    # The background becomes about 0. With CLIP's own mean it outweighs the embeddings of the places.
+def _build_image_processor(sizes: ModelSizes) -> CLIPImageProcessorPil:
+    side = sizes.image_size
+    pixels = {"image_mean": sizes.image_mean, "image_std": sizes.image_std}
     return CLIPImageProcessorPil(
-        size={"shortest_edge": PICTURE_SIZE},
-        crop_size={"height": PICTURE_SIZE, "width": PICTURE_SIZE},
-        image_mean=[0.96] * 3,
-        image_std=[0.25] * 3,
+        size={"shortest_edge": side},
+        crop_size={"height": side, "width": side},
+        **{name: list(values) for name, values in pixels.items() if values},
     )
 
 
-def _build_tokenizer(closes_texts: bool) -> PreTrainedTokenizerFast:
-    """A tokenizer that knows this world's words, each as one token, and can spell any other text."""
+def _special_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    return {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+
+
+def _demo_tokenizer(ends_texts: bool) -> PreTrainedTokenizerFast:
+    """A tokenizer with one token for each word of the demo's world; it can spell any other text."""
     turn = "USER: \n{0} ASSISTANT: {0}"  # texts follow a line break, or a space
     texts = [turn.format(text) for text in sample_texts(3000)]
-    return build_tokenizer(texts, vocab_size=640, min_frequency=20, context=256, closes_texts=closes_texts)
+    return build_tokenizer(
+        texts, vocab_size=640, min_frequency=20, context=SIZES.context, ends_texts=ends_texts
+    )
 
 
 def build_tokenizer(
-    texts: list[str], *, vocab_size: int, min_frequency: int, context: int, closes_texts: bool
+    texts: list[str], *, vocab_size: int, min_frequency: int, context: int, ends_texts: bool
 ) -> PreTrainedTokenizerFast:
-    """A byte-level BPE.
+    """A byte-level BPE tokenizer.
 
     Args:
-        texts: what it is trained on.
-        vocab_size: tokens at most, the special ones and all bytes included.
+        texts: to train it on.
+        vocab_size: the most tokens, including the special ones and all bytes.
         min_frequency: of a pair that becomes a token.
-        context: tokens of a text at most; 64 where texts are closed.
-        closes_texts: whether every text ends with the token where CLIP reads the text's feature.
+        context: the most tokens of a text; 64 with `ends_texts`.
+        ends_texts: whether every text ends with the token at which CLIP reads the text's feature.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -294,7 +338,7 @@ def build_tokenizer(
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    if closes_texts:
+    if ends_texts:
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"$A {EOS}", special_tokens=[(EOS, tokenizer.token_to_id(EOS))]
         )
@@ -305,6 +349,6 @@ def build_tokenizer(
         bos_token=BOS,
         eos_token=EOS,
         additional_special_tokens=[IMAGE],
-        model_max_length=64 if closes_texts else context,
+        model_max_length=64 if ends_texts else context,
         padding_side="right",
     )

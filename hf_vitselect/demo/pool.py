@@ -1,16 +1,16 @@
-"""A world of coloured shapes, rendered: the demo's pool with a known make-up, held-out rows, and captions.
+"""The demo's data, rendered: a pool of known composition, held-out rows, and captions.
 
-A scene is one to three things on a 3 x 3 grid, each with a colour, a shape and a size; a picture is a scene
+A scene is one to three things on a 3 x 3 grid, each with a color, a shape and a size; an image is a scene
 drawn at 48 x 48 pixels with a little jitter. A checksum of a scene's description says whether it is held out,
-so held-out scenes can't turn up in the pool or among the captions, whatever the seeds.
+so held-out scenes never appear in the pool or the captions, whatever the seeds.
 
 Every row has the columns
     messages  list of {role, content: str}
-    images    list of PNG pictures; empty for text-only rows
+    images    list of PNG images; empty for text-only rows
     kind      what is asked: one of QUESTION_KINDS, "caption", "fact", "text_only" or "multi_turn"
     flaw      what is wrong with the row: "none", "duplicate", "wrong" or "blind"
     scene     the scene in words; empty for text-only rows
-    group     int32; rows that are near-duplicates of each other share it
+    group     int32, shared by near-duplicates
 """
 
 import random
@@ -25,14 +25,14 @@ from datasets import Image as ImageFeature
 from PIL import Image, ImageDraw
 from tqdm.auto import tqdm
 
-PICTURE_SIZE = 48  # pixels, both sides
+IMAGE_SIZE = 48  # pixels, both sides
 
-# The make-up of the pool, as shares of its rows. What the three flaws leave is sound and asked once.
-DUPLICATE_SHARE = 0.40  # the scene of another row, drawn again with other jitter, and the same conversation
+# The composition of the pool, as shares of its rows. All rows without one of the flaws are sound and unique.
+DUPLICATE_SHARE = 0.40  # another row's scene, redrawn with other jitter, and the same conversation
 WRONG_SHARE = 0.08  # one answer is wrong
-BLIND_SHARE = 0.10  # the question needs no picture
-TEXT_ONLY_SHARE = 0.05  # no picture; all of these are sound
-MULTI_TURN_SHARE = 0.10  # of the rows with a question about the picture: two or three turns
+BLIND_SHARE = 0.10  # the question needs no image
+TEXT_ONLY_SHARE = 0.05  # no image; all of these are sound
+MULTI_TURN_SHARE = 0.10  # of the rows with a question about the image: two or three turns
 DUPLICATES_PER_ROW = 8  # near-duplicates come in clusters, as in crawled and templated pools
 HELD_OUT_SHARE = 0.10  # of all scenes
 
@@ -85,7 +85,7 @@ Scene = tuple[Thing, ...]
 
 @dataclass(frozen=True)
 class Question:
-    """A question with its answer and the answers that are of the right sort but wrong."""
+    """A question with its answer, and wrong answers of the right kind."""
 
     text: str
     answer: str
@@ -93,11 +93,11 @@ class Question:
 
 
 def render_pool(rows: int = 8000, seed: int = 0) -> Dataset:
-    """Renders the pool, with exactly the make-up that the constants of this file say, shuffled.
+    """Renders the pool, with exactly the composition that this file's constants define, shuffled.
 
     Args:
         rows: the number of rows.
-        seed: same seed, same rows, picture bytes included.
+        seed: the same seed gives the same rows, including the image bytes.
     """
     rng = random.Random(f"pool {seed}")
     n_duplicates = round(rows * DUPLICATE_SHARE)
@@ -118,13 +118,13 @@ def render_pool(rows: int = 8000, seed: int = 0) -> Dataset:
 
 
 def render_held_out(rows: int, seed: int = 0) -> Dataset:
-    """Renders sound rows, no two alike, about scenes that no pool and no caption ever shows.
+    """Renders distinct sound rows about scenes that appear in no pool and no caption.
 
-    The kinds of question have the shares that they have among the pool's sound rows.
+    The kinds of question have the same shares as among the pool's sound rows.
 
     Args:
         rows: the number of rows.
-        seed: same seed, same rows.
+        seed: the same seed gives the same rows.
     """
     rng = random.Random(f"held out {seed}")
     n_text = round(rows * TEXT_ONLY_SHARE)
@@ -137,11 +137,11 @@ def render_held_out(rows: int, seed: int = 0) -> Dataset:
 
 
 def render_captions(rows: int, seed: int = 0) -> Dataset:
-    """Renders pictures with a full description as the answer (`kind` is "caption").
+    """Renders images whose answer is a full description (`kind` is "caption").
 
     Args:
         rows: the number of rows.
-        seed: same seed, same rows.
+        seed: the same seed gives the same rows.
     """
     rng = random.Random(f"captions {seed}")
     drawn = []
@@ -153,12 +153,12 @@ def render_captions(rows: int, seed: int = 0) -> Dataset:
 
 
 def describe(scene: Scene) -> str:
-    """All of a scene in words, in reading order: "top left: small red circle, right: large blue ring"."""
+    """The whole scene in words, in reading order: "top left: small red circle, right: large blue ring"."""
     return ", ".join(f"{PLACES[thing.cell]}: {thing}" for thing in scene)
 
 
 def sample_texts(rows: int, seed: int = 0) -> list[str]:
-    """Texts of this world without pictures, for the tokenizer: questions, answers and captions."""
+    """Questions, answers and captions without images, to train a tokenizer on."""
     rng = random.Random(f"texts {seed}")
     texts = [CAPTION_PROMPT]
     for i in range(rows):
@@ -170,11 +170,11 @@ def sample_texts(rows: int, seed: int = 0) -> list[str]:
     return texts
 
 
-# ---------------------------------------------------------------------------------------- scenes and pictures
+# ------------------------------------------------------------------------------------------ scenes and images
 
 
 def _draw_scene(rng: random.Random, held_out: bool) -> Scene:
-    """A random scene; a thing often has the shape or the colour of the one before."""
+    """A random scene; a thing often has the shape or the color of the one before."""
     while True:
         things: list[Thing] = []
         for cell in rng.sample(range(len(PLACES)), rng.choices((1, 2, 3), (35, 45, 20))[0]):
@@ -189,12 +189,12 @@ def _draw_scene(rng: random.Random, held_out: bool) -> Scene:
             return scene
 
 
-def _draw_picture(scene: Scene, rng: random.Random) -> bytes:
-    """The scene as PNG bytes; places move by a pixel, colours and the background by a few levels."""
+def _draw_image(scene: Scene, rng: random.Random) -> bytes:
+    """The scene as PNG bytes; places move by a pixel, colors and the background by a few levels."""
     light = rng.randint(235, 255)
-    picture = Image.new("RGB", (PICTURE_SIZE, PICTURE_SIZE), (light, light, light))
-    draw = ImageDraw.Draw(picture)
-    cell_size = PICTURE_SIZE // 3
+    image = Image.new("RGB", (IMAGE_SIZE, IMAGE_SIZE), (light, light, light))
+    draw = ImageDraw.Draw(image)
+    cell_size = IMAGE_SIZE // 3
     for thing in scene:
         x = thing.cell % 3 * cell_size + cell_size // 2 + rng.randint(-1, 1)
         y = thing.cell // 3 * cell_size + cell_size // 2 + rng.randint(-1, 1)
@@ -202,7 +202,7 @@ def _draw_picture(scene: Scene, rng: random.Random) -> bytes:
         r, g, b = (min(255, max(0, level + shade)) for level in COLORS[thing.color])
         _draw_thing(draw, thing.shape, x, y, SIZES[thing.size], (r, g, b))
     file = BytesIO()
-    picture.save(file, "PNG", compress_level=1)
+    image.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
@@ -228,7 +228,7 @@ def _draw_thing(
 
 
 def _only(scene: Scene, rng: random.Random, attribute: str) -> Thing | None:
-    """A thing that is the only one in the scene with its value of the attribute."""
+    """A thing whose value of the attribute no other thing in the scene shares."""
     values = [getattr(thing, attribute) for thing in scene]
     alone = [thing for thing in scene if values.count(getattr(thing, attribute)) == 1]
     return rng.choice(alone) if alone else None
@@ -287,7 +287,7 @@ def _ask_count(scene: Scene, rng: random.Random) -> Question | None:
 
 def _ask_yes_no(scene: Scene, rng: random.Random) -> Question | None:
     color, shape = rng.choice([(thing.color, thing.shape) for thing in scene])
-    if rng.random() < 0.5:  # half of the time another colour, often with a shape that is there: a near miss
+    if rng.random() < 0.5:  # half of the time another color, often with a shape in the scene: a near miss
         color, shape = rng.choice(list(COLORS)), rng.choice([shape, rng.choice(SHAPES)])
     answer = "yes" if any((thing.color, thing.shape) == (color, shape) for thing in scene) else "no"
     return Question(f"is there a {color} {shape}?", answer, _others(("yes", "no"), answer))
@@ -323,17 +323,14 @@ QUESTION_KINDS = tuple(_ASKERS)
 
 
 def _ask_fact(rng: random.Random) -> Question:
-    """A question about words alone, that no picture helps to answer."""
+    """A question about words alone, which no image helps to answer."""
     color, shape, number = rng.choice(list(COLORS)), rng.choice(SHAPES), rng.choice(NUMBERS)
     words = [color, shape, number]
     rng.shuffle(words)
     asked, answer = rng.choice(
         (
-            ("a color", color),
-            ("a shape", shape),
-            ("a number", number),
-            ("first", words[0]),
-            ("last", words[2]),
+            *(("a color", color), ("a shape", shape), ("a number", number)),
+            *(("first", words[0]), ("last", words[2])),
         )
     )
     text = f"which word is {asked}: {words[0]}, {words[1]} or {words[2]}?"
@@ -350,7 +347,7 @@ def _draw_row(
     text_only: bool = False,
     held_out: bool = False,
 ) -> dict[str, Any]:
-    """A row whose scene and first question are not in `asked` yet; adds them."""
+    """A row whose scene and first question are new; adds them to `asked`."""
     kinds = rng.sample(QUESTION_KINDS, 1 if rng.random() >= MULTI_TURN_SHARE else rng.choice((2, 3)))
     kind = kinds[0] if len(kinds) == 1 else "multi_turn"
     if text_only or flaw == "blind":
@@ -359,7 +356,7 @@ def _draw_row(
         scene: Scene = () if text_only else _draw_scene(rng, held_out)
         found = [_ask_fact(rng)] if kind in ("text_only", "fact") else [_ASKERS[k](scene, rng) for k in kinds]
         questions = [question for question in found if question is not None]
-        if len(questions) < len(found):  # this scene allows no such question
+        if len(questions) < len(found):  # this scene does not allow the question
             continue
         if (scene, questions[0].text) in asked:
             continue
@@ -383,7 +380,7 @@ def _render(drawn: list[dict[str, Any]], rng: random.Random, title: str) -> Data
     scenes: list[Scene] = [row["things"] for row in drawn]
     columns["scene"] = [describe(scene) for scene in scenes]
     columns["images"] = [
-        [{"bytes": _draw_picture(scene, rng), "path": None}] if scene else []
+        [{"bytes": _draw_image(scene, rng), "path": None}] if scene else []
         for scene in tqdm(scenes, desc=title, unit="row")
     ]
     return Dataset.from_dict(columns, features=FEATURES)

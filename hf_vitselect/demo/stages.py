@@ -1,4 +1,4 @@
-"""From an aligned model to held-out answers: the stages that demo and real-pool benchmark share."""
+"""From an aligned model to held-out answers: the stages that the demo and the real-pool benchmark share."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ class Grades(TypedDict):
     """One model's answers to the held-out rows.
 
     Attributes:
-        right: whether greedy decoding would write the row's whole response: every response token is the
+        right: whether greedy decoding would generate the row's response: every response token is the
             model's first choice.
         nll: mean negative log-likelihood of the row's response tokens, in nats.
     """
@@ -46,21 +46,20 @@ def select_and_fine_tune(
     budget: float,
     seeds: int,
 ) -> tuple[dict[str, Selection], dict[str, list[Path]]]:
-    """Seed model, scores, selection; then the base model fine-tuned on it and on as many random rows.
+    """Trains a seed model, scores, selects, and fine-tunes the base model on the subset and on random rows.
 
     Args:
-        run: the run whose stages these become.
+        run: the run to which the stages belong.
         pool: any conversation layout.
         base: folder of the aligned model.
-        make_scorers: from the seed model's folder to the scorers, one with each of the columns
-            `necessity` and `embedding`.
+        make_scorers: from the seed model's folder to the scorers, which add `necessity` and `embedding`.
         training: from an output folder and `seed=` to the settings of a fine-tune.
         seed_share: the random share of the pool that the seed model sees.
         budget: the share that is selected.
         seeds: fine-tunes of each subset.
 
     Returns:
-        The subsets `selection` and `random`; and under each model's name the folders of its seeds.
+        The subsets `selection` and `random`; and by model name the folders of its fine-tunes, one per seed.
     """
     seed = run.stage("seed", {"share": seed_share}, partial(_train_seed, pool, base, training, seed_share))
     scored = run.stage("score", {}, partial(_score, pool, make_scorers, str(seed)))
@@ -80,7 +79,7 @@ def select_and_fine_tune(
 def grade(
     run: Run, models: Mapping[str, Sequence[Path]], held_out: Dataset, batch_size: int
 ) -> dict[str, list[Grades]]:
-    """Asks every model, of every seed, the held-out questions.
+    """Grades every model on the held-out rows.
 
     Raises:
         RowError: if a held-out row cannot be scored.

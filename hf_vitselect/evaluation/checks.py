@@ -16,9 +16,9 @@ from hf_vitselect.evaluation.methods import CHARACTERS, FULL, MARKS, MATCHED, RA
 from hf_vitselect.evaluation.trials import Setup, Trial, slug
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.vlm import longest_row
-from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
+from hf_vitselect.training.checks import checked_args, find_unusable, refuse_long_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-from hf_vitselect.training.response import processor_of
+from hf_vitselect.training.response_trainer import processor_of
 
 _TABLE = ("pool", "rows", "overlap")
 """Headings of the tables that no method may have as its name."""
@@ -70,7 +70,7 @@ def refuse_unable(setup: Setup) -> None:
         ColumnError, RowError: if a held-out row or its options cannot be used.
         ValueError: for an option of the training, or if there are no held-out rows.
     """
-    settled(setup.args, evaluated=False)
+    checked_args(setup.args, evaluates=False)
     checks = [given.check for given in setup.evaluations.values() if hasattr(given, "check")]
     if checks:
         options = {

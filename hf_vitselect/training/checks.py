@@ -1,4 +1,4 @@
-"""What would end a training at its step, found before the first one: rows and options."""
+"""Checks before the first training step: rows and options that would end a training later."""
 
 import copy
 import os
@@ -20,22 +20,28 @@ from hf_vitselect.resume import last_whole_checkpoint
 from hf_vitselect.training.collator import ResponseCollator
 
 _THREADS = min(8, os.cpu_count() or 1)
-_CHUNK = 64  # rows whose pictures are in memory at the same time
+_CHUNK = 64  # rows whose images are in memory at the same time
+_REFUSED = {
+    "packing": "one row is one sequence here",
+    "eval_packing": "one row is one sequence here",
+    "padding_free": "rows are padded here, because TRL has no padding-free training on images",
+    "chat_template_path": "the scorers must see the same template: save the processor with it",
+}
 
 
-def row_errors(
+def check_rows(
     rows: Dataset, order: NDArray[np.int64], collator: ResponseCollator, max_length: int | None = None
 ) -> Iterator[tuple[int, RowError | None]]:
-    """Encodes rows as training does, to find those that it cannot use.
+    """Encodes rows as training does and finds those it cannot use.
 
     Args:
-        rows: as `undecoded_rows` gives them.
-        order: int64, which rows, and in which order.
-        collator: of the model that is to be trained.
-        max_length: the longest row in tokens.
+        rows: the output of `undecoded_rows`.
+        order: int64 row indices, in the order to check.
+        collator: the collator of the training.
+        max_length: the longest allowed row, in tokens.
 
     Yields:
-        The row, and why it cannot be trained on, or None.
+        The row's index, and the reason it cannot be trained on or None.
     """
 
     def reason(row: Mapping[str, Any]) -> RowError | None:
@@ -54,18 +60,18 @@ def row_errors(
 
 
 def find_unusable(rows: Dataset, collator: ResponseCollator, args: SFTConfig) -> dict[int, RowError]:
-    """Looks at every row once; processes that train together share the rows among them.
+    """Checks every row once. Processes that train together divide the rows among them.
 
     Args:
-        rows: as `undecoded_rows` gives them.
-        collator: of the model that is to be trained.
-        args: of the training; the same in all of its processes.
+        rows: the output of `undecoded_rows`.
+        collator: the collator of the training.
+        args: the training's arguments, the same in all of its processes.
 
     Returns:
-        The rows that cannot be trained on, with the reason, in the order of the rows.
+        The reason of each row that cannot be trained on, by row index, in row order.
     """
     mine = np.arange(args.process_index, len(rows), args.world_size)
-    checked = row_errors(rows, mine, collator, args.max_length)
+    checked = check_rows(rows, mine, collator, args.max_length)
     bar = tqdm(checked, total=len(mine), desc="Checking rows", unit="row", disable=args.disable_tqdm)
     return dict(sorted(gather_object([(i, error) for i, error in bar if error is not None])))
 
@@ -73,11 +79,7 @@ def find_unusable(rows: Dataset, collator: ResponseCollator, args: SFTConfig) ->
 def refuse_long_rows(
     unusable: Mapping[int, RowError], args: SFTConfig, ids: Sequence[str] | None = None
 ) -> None:
-    """Refuses a training that would have to leave rows out for their length alone: its arguments say so.
-
-    Raises:
-        RowError: naming the first ones.
-    """
+    """Raises RowError if rows are longer than `args.max_length`, and names the first ones."""
     long = {i: error for i, error in unusable.items() if error.status == "too_long"}
     if long:
         raise RowError(
@@ -87,55 +89,46 @@ def refuse_long_rows(
         )
 
 
-def settled(args: SFTConfig, evaluated: bool) -> SFTConfig:
-    """A copy of the arguments without what is done anyway.
+def checked_args(args: SFTConfig, evaluates: bool) -> SFTConfig:
+    """Returns a copy of the arguments as the trainers here need them.
 
     Args:
-        args: left as they are.
-        evaluated: whether there are rows to evaluate on.
+        args: the user's arguments; not changed.
+        evaluates: whether the training has rows to evaluate on.
 
     Raises:
-        ValueError: for options that cannot be followed, before a model is loaded.
+        ValueError: if an option is not supported, before a model is loaded.
     """
     args = copy.copy(args)
-    _refuse_numbers(args)
-    refused = {
-        "packing": "one row is one sequence here",
-        "eval_packing": "one row is one sequence here",
-        "padding_free": "rows are padded here, because TRL has no padding-free training on images",
-        "chat_template_path": "the scorers must see the same template: save the processor with it",
-    }
-    for name, reason in refused.items():
+    _check_numbers(args)
+    for name, reason in _REFUSED.items():
         if getattr(args, name):
             raise ValueError(f"{name}: expected it to be left out, got {getattr(args, name)!r}; {reason}")
     if args.completion_only_loss is False:
         raise ValueError(
-            "completion_only_loss: expected it to be left out, got False; the loss is always that of the "
-            "response tokens alone, which the scorers count"
+            "completion_only_loss: expected it to be left out, got False; the loss covers only the "
+            "response tokens, as in the scorers"
         )
-    if args.eval_strategy != "no" and not evaluated:
+    if args.eval_strategy != "no" and not evaluates:
         raise ValueError(
-            f"eval_strategy: expected 'no' without eval_dataset, got {args.eval_strategy}; give rows to "
+            f"eval_strategy: expected 'no' without eval_dataset, got {args.eval_strategy}; pass rows to "
             "evaluate on"
         )
     args.resume_from_checkpoint = _checkpoint(args)
-    # Always so: TRL would look for generation tags in the template.
+    # The collator masks the labels; TRL would look for generation tags in the template.
     args.assistant_only_loss = False
     args.remove_unused_columns = False
     args.dataset_kwargs = {**(args.dataset_kwargs or {}), "skip_prepare_dataset": True}
     return args
 
 
-def _refuse_numbers(args: SFTConfig) -> None:
-    """Refuses numbers with which a training would stop at its first step, or end without one."""
-    epochs = {} if args.max_steps > 0 else {"num_train_epochs": args.num_train_epochs}
-    over_zero = {
-        "per_device_train_batch_size": args.per_device_train_batch_size,
-        "gradient_accumulation_steps": args.gradient_accumulation_steps,
-        "max_length": args.max_length,
-        **epochs,
-    }
-    for name, value in over_zero.items():
+def _check_numbers(args: SFTConfig) -> None:
+    """Refuses numbers with which a training would fail at its first step or end without one."""
+    positive = ["per_device_train_batch_size", "gradient_accumulation_steps", "max_length"]
+    if args.max_steps <= 0:
+        positive.append("num_train_epochs")
+    for name in positive:
+        value = getattr(args, name)
         if value is not None and value <= 0:
             raise ValueError(f"{name}: expected more than 0, got {value}")
     if args.max_steps == 0:

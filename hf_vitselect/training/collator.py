@@ -1,4 +1,4 @@
-"""Batches for training, with the response mask of scoring as labels."""
+"""Training batches whose labels are the response tokens the scorers count."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,24 +13,24 @@ from hf_vitselect.data.stored import with_plain_rows
 from hf_vitselect.models.encoding import Encoded, Encoder
 
 IGNORED = -100
-"""The label of tokens that are not trained on."""
+"""The label of a token that is not trained on."""
 
 
 class ResponseCollator:
-    """Encodes rows and labels their response tokens, exactly those that `NecessityScorer` counts.
+    """Encodes rows and labels the response tokens, the same ones that `NecessityScorer` counts.
 
     Args:
-        encoder: of the model that is trained.
+        encoder: the encoder of the model to train.
     """
 
     reads: tuple[str, ...] = ()
-    """Columns that it needs beside the conversation's."""
+    """Columns it needs besides the conversation."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """A batch with `labels`, int64 of the shape of `input_ids`, -100 outside the responses.
+        """A batch with `labels`: int64 in the shape of `input_ids`, -100 outside the responses.
 
         Raises:
             RowError: if a row cannot be trained on.
@@ -39,23 +39,19 @@ class ResponseCollator:
         return inputs | {"labels": inputs["input_ids"].masked_fill(~response, IGNORED)}
 
     def encode(self, row: Mapping[str, Any]) -> Encoded:
-        """One row of a data set, encoded.
-
-        Raises:
-            RowError: if it cannot be trained on.
-        """
+        """Encodes one row of a data set. Raises RowError if it cannot be trained on."""
         return self.encoder.encode(read_row(row))
 
 
 def undecoded_rows(dataset: Dataset, reads: Sequence[str] = ()) -> Dataset:
-    """The conversation columns alone, pictures as they are encoded: one decoder for scoring and training.
+    """Keeps the conversation columns, images still encoded, so that training decodes as scoring does.
 
     Args:
         dataset: any conversation layout.
         reads: further columns to keep.
 
     Raises:
-        LayoutError: if the columns make no known layout, or the data set has a transform.
+        LayoutError: if the columns are not a known layout, or the data set has a transform.
     """
     refuse_transform(dataset)
     columns = [*find_layout(dataset.features).columns, *reads]

@@ -1,4 +1,4 @@
-"""What a trained model's folder says of this machine, and a push does not."""
+"""A trained model's folder without this machine's paths, as it is pushed."""
 
 import json
 import os
@@ -9,31 +9,30 @@ from tempfile import TemporaryDirectory
 
 from hf_vitselect.data.provenance import folder_name
 
+# training_args.bin holds the user's token; event files under runs/ have the machine's name in theirs.
 _PRIVATE = ("training_args.bin", "runs")
-"""What never leaves: the arguments hold the user's token, the names of event files that of the machine."""
 
 
 @contextmanager
-def without_places(folder: Path, base_model: str) -> Iterator[Path]:
-    """The folder as it may leave, as another one of links, that is there meanwhile.
+def without_local_paths(folder: Path, base_model: str) -> Iterator[Path]:
+    """Links a model's files into a temporary folder, except those that name folders of this machine.
 
-    What names folders of this machine is not in it; an adapter's base model has its last name.
+    An adapter keeps only the last part of its base model's path.
 
     Args:
-        folder: of the trained model.
-        base_model: what it was trained from, a Hub id or a folder.
+        folder: the trained model.
+        base_model: the model it was trained from, a Hub id or a folder.
     """
-    places = [os.path.abspath(name).encode() for name in (folder, base_model) if os.path.isdir(name)]
+    private = [os.path.abspath(name).encode() for name in (folder, base_model) if os.path.isdir(name)]
     with TemporaryDirectory() as temporary:
         for path in folder.rglob("*"):
             inside = path.relative_to(folder)
-            # As TRL does.
-            if not path.is_file() or inside.parts[0].startswith(("_", "checkpoint-")):
+            # TRL skips these two prefixes too.
+            skipped = inside.parts[0].startswith(("_", "checkpoint-")) or inside.parts[0] in _PRIVATE
+            if skipped or not path.is_file():
                 continue
-            if inside.parts[0] in _PRIVATE:
-                continue
-            # Nobody needs it to use a model.
-            if path.name == "trainer_state.json" and any(place in path.read_bytes() for place in places):
+            # Using the model does not need it.
+            if path.name == "trainer_state.json" and any(name in path.read_bytes() for name in private):
                 continue
             target = Path(temporary, inside)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.training.checks import find_unusable
 from hf_vitselect.training.collator import IGNORED, ResponseCollator, undecoded_rows
-from hf_vitselect.training.response import ResponseSFTTrainer, processor_of
+from hf_vitselect.training.response_trainer import ResponseSFTTrainer, processor_of
 
 _FOLDER = "score_net"
 _PREFIX = "score_net."
@@ -28,34 +28,34 @@ _QUANTILES = 4
 
 
 class ScoreNetTrainer(ResponseSFTTrainer):
-    """Fine-tunes a vision-language model and a score net together, by the model's weighted loss.
+    """Fine-tunes a vision-language model together with a score net, by the model's weighted loss.
 
-    The first stage of Self-Filter (arXiv 2402.12501). For a batch of B rows the net's outputs s go through
-    a softmax, w = softmax(s), and the loss is `B * sum_i sum_t w_i * CE_(i,t) / (response tokens)`: with
-    equal weights that is the usual loss, and lowering it moves weight away from rows with a high loss. The
-    batch of the softmax is that of one process and one forward (`per_device_train_batch_size`), as in
-    the paper's code (16); gradient accumulation and further processes average over such batches.
+    Stage 1 of Self-Filter (arXiv 2402.12501). The net's outputs s for a batch of B rows become weights
+    w = softmax(s), and the loss is `B * sum_i sum_t w_i * CE_(i,t) / (response tokens)`. With equal weights
+    that is the usual loss; lowering it moves weight away from rows with a high loss. The softmax runs over
+    the rows of one process and one forward (`per_device_train_batch_size`, 16 in the paper's code);
+    gradient accumulation and further processes average over such batches.
 
-    Rows that the net cannot read are left out too, as those are that the model cannot be trained on.
+    Rows that the net cannot read are left out like rows that the model cannot be trained on.
 
     Every log has `score_net/weight_std`, `_min` and `_max` (of B * w, whose mean is 1) and
     `score_net/nll_q1` ... `_q4`, the mean loss of the rows in each quarter of weights, lowest first.
 
-    The net is saved to the folder `score_net` of every checkpoint and of `output_dir`, never in the
-    model's own files; it is float32 whatever the model is.
+    The net is saved in float32 to the folder `score_net` of every checkpoint and of `output_dir`, never in
+    the model's own files.
 
     Args:
         model: a Hub id, a folder, or a loaded model.
-        pool: any conversation layout, with the columns that the net reads.
+        pool: any conversation layout, with the columns the net reads.
         score_net: the net, usually `ScoreNet.fit(pool, [...])`.
-        args: any `trl.SFTConfig` with at least two rows in a batch.
-        processing_class: a processor with a chat template, or its Hub id or folder; the model's own if None.
+        args: any `trl.SFTConfig` with at least two rows per batch.
+        processing_class: a processor with a chat template, or its Hub id or folder; None is the model's own.
         end_of_turn: as in `ResponseSFTTrainer`.
-        **options: every other argument of `ResponseSFTTrainer`: `peft_config`, ...
+        **options: every other argument of `ResponseSFTTrainer`, such as `peft_config`.
 
     Raises:
-        BudgetError: if fewer than two rows can be trained on, or a batch has fewer.
-        ColumnError: if the pool has not the columns that the net reads.
+        BudgetError: if fewer than two rows can be trained on, or fit in a batch.
+        ColumnError: if the pool lacks a column the net reads.
         ModelError: if the processor has no chat template or a slow tokenizer.
 
     Example:
@@ -79,8 +79,8 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         args = SFTConfig(max_length=None) if args is None else args
         if args.per_device_train_batch_size < 2:
             raise BudgetError(
-                "expected at least two rows in a batch, whose weights the score net can set against each "
-                f"other, got per_device_train_batch_size={args.per_device_train_batch_size}"
+                "expected at least two rows in a batch for the score net to weigh against each other, "
+                f"got per_device_train_batch_size={args.per_device_train_batch_size}"
             )
         processing_class = processor_of(model, args, processing_class)
         collator = ScoreNetCollator(Encoder(processing_class, end_of_turn=end_of_turn), score_net)
@@ -105,7 +105,7 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         # A mean over rows, not a sum over a step's tokens: the Trainer divides it by the accumulation steps.
         self.model_accepts_loss_kwargs = False
         self.score_net = score_net.to(self.base_model.device)
-        _join(self.base_model, score_net)
+        _attach(self.base_model, score_net)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
@@ -118,7 +118,7 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         return (loss, {"weights": weights, "nll": nll}) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds how the weights lie, over all processes and all rows since the last log."""
+        """Adds the spread of the weights over all processes and rows since the last log."""
         if self.model.training:
             seen = gather_object(self._seen)
             self._seen = []
@@ -127,13 +127,13 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         super().log(logs, start_time)
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
-        """Names the pool, and says that the loss was weighted."""
+        """Names the pool and says how the loss was weighted."""
         card.data.datasets = [name for name in (dataset_name, self._source) if name] or None
         columns = ", ".join(f"`{name}`" for name in self.score_net.columns)
         card.text += (
             "\n\n## Score net\n\nThe rows' losses were weighted by a score net over "
             f"{columns}, trained together with the model (Self-Filter, "
-            f"[arXiv 2402.12501](https://arxiv.org/abs/2402.12501)); it lies in the folder `{_FOLDER}`.\n"
+            f"[arXiv 2402.12501](https://arxiv.org/abs/2402.12501)); it is in the folder `{_FOLDER}`.\n"
         )
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
@@ -157,11 +157,11 @@ class ScoreNetTrainer(ResponseSFTTrainer):
 
 
 class ScoreNetCollator(ResponseCollator):
-    """Batches with the score net's inputs beside the labels.
+    """Adds the score net's inputs to the batches.
 
     Args:
-        encoder: of the model that is trained.
-        score_net: whose columns are read.
+        encoder: the encoder of the model to train.
+        score_net: the net whose columns to read.
     """
 
     def __init__(self, encoder: Encoder, score_net: ScoreNet) -> None:
@@ -179,8 +179,8 @@ def weighted_loss(nll: torch.Tensor, rows: torch.Tensor, scores: torch.Tensor) -
     """`B * sum_i sum_t w_i * CE_(i,t) / T` with w = softmax(scores) (arXiv 2402.12501, stage 1).
 
     Args:
-        nll: float32 of shape (T,), the cross-entropy of every response token in nats.
-        rows: int64 of the same shape, the row of the batch that each token is of.
+        nll: float32 of shape (T,), the cross-entropy of every response token, in nats.
+        rows: int64 of shape (T,), the batch row of each token.
         scores: float32 of shape (B,), the score net's outputs.
     """
     weights = scores.softmax(dim=0)
@@ -188,11 +188,11 @@ def weighted_loss(nll: torch.Tensor, rows: torch.Tensor, scores: torch.Tensor) -
 
 
 def weight_report(weights: np.ndarray, nll: np.ndarray) -> dict[str, float]:
-    """How weights lie, and the mean loss by quarter of weight, lowest first.
+    """The spread of the weights, and the mean loss by quarter of weight, lowest first.
 
     Args:
-        weights: float64 of shape (rows,), relative: 1 is a row's equal share.
-        nll: float64 of the same shape, each row's mean loss in nats a token.
+        weights: float64 of shape (rows,), relative to a row's equal share.
+        nll: float64 of shape (rows,), each row's mean loss in nats per token.
     """
     quarters = np.array_split(nll[np.argsort(weights, kind="stable")], _QUANTILES)
     means = {f"score_net/nll_q{number}": float(part.mean()) for number, part in enumerate(quarters, 1)}
@@ -201,39 +201,37 @@ def weight_report(weights: np.ndarray, nll: np.ndarray) -> dict[str, float]:
 
 
 def _unusable(pool: Dataset, collator: ScoreNetCollator, args: SFTConfig) -> dict[int, RowError]:
-    """The rows that the net cannot read, or that the model cannot be trained on."""
+    """The rows that the net cannot read or the model cannot be trained on."""
     _, statuses = collator.score_net.read(pool)
     missing = f"no usable value in {' or '.join(collator.reads)}"
     unusable = {int(i): RowError(statuses[i], missing) for i in np.flatnonzero(statuses != "ok")}
     readable = np.flatnonzero(statuses == "ok")
-    rows = undecoded_rows(pool, collator.reads).select(readable)
-    found = find_unusable(rows, collator, args)
-    return dict(sorted({**unusable, **{int(readable[i]): error for i, error in found.items()}}.items()))
+    found = find_unusable(undecoded_rows(pool, collator.reads).select(readable), collator, args)
+    return dict(sorted((unusable | {int(readable[i]): error for i, error in found.items()}).items()))
 
 
-def _join(model: Any, score_net: ScoreNet) -> None:
-    """Makes the net a part of the model, run inside its forward.
+def _attach(model: Any, score_net: ScoreNet) -> None:
+    """Makes the net a part of the model that runs inside its forward.
 
-    There, DDP, gradient clipping, zero_grad and the optimizer treat it like any other layer. Called
-    outside of the forward it would miss or break DDP's gradient reduction.
+    There DDP, gradient clipping, zero_grad and the optimizer treat it like any other layer. Called outside
+    the forward it would miss or break DDP's gradient reduction.
     """
     model.add_module("score_net", score_net.requires_grad_(True))
     forward = model.forward
 
     @wraps(forward)
     def weighted(*args: Any, score_inputs: torch.Tensor | None = None, **inputs: Any) -> Any:
-        """The loss, the rows' weights and their mean losses; without score inputs what it always was."""
+        """The loss, the rows' weights and their mean losses; without score inputs the plain forward."""
         if score_inputs is None:
             return forward(*args, **inputs)
         labels = inputs.pop("labels")
         keep = labels[:, 1:] != IGNORED
-        nothing = torch.zeros_like(keep[:, :1])
-        logits = logits_at(model, forward, inputs, torch.cat([keep, nothing], dim=1))
+        last = torch.zeros_like(keep[:, :1])  # the last position predicts nothing
+        logits = logits_at(model, forward, inputs, torch.cat([keep, last], dim=1))
         nll = torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:][keep], reduction="none")
         rows = keep.nonzero()[:, 0]
         scores = score_net(score_inputs)
-        tokens = keep.sum(1).clamp_min(1)
-        means = torch.zeros_like(scores).index_add(0, rows, nll) / tokens
+        means = torch.zeros_like(scores).index_add(0, rows, nll) / keep.sum(1).clamp_min(1)
         return weighted_loss(nll, rows, scores), scores.softmax(dim=0), means.detach()
 
     model.forward = weighted

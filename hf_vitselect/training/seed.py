@@ -1,4 +1,4 @@
-"""The seed model: a model fine-tuned on a random part of the pool (MLLM-Selector, arXiv 2503.20502)."""
+"""The seed model, fine-tuned on random rows of the pool (MLLM-Selector, arXiv 2503.20502)."""
 
 import json
 import os
@@ -27,9 +27,9 @@ from hf_vitselect.report import published_recipe
 from hf_vitselect.resume import write_atomically
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.selection import Selection, find_rows
-from hf_vitselect.training.checks import row_errors, settled
+from hf_vitselect.training.checks import check_rows, checked_args
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-from hf_vitselect.training.response import processor_of
+from hf_vitselect.training.response_trainer import processor_of
 from hf_vitselect.training.sft import SelectionSFTTrainer
 
 ROWS_FILE = "seed_rows.json"
@@ -38,7 +38,7 @@ ROWS_FILE = "seed_rows.json"
 def train_seed_model(
     pool: Dataset,
     model: Any,
-    fraction_or_rows: int | float,
+    budget: int | float,
     args: SFTConfig,
     *,
     peft_config: Any = None,
@@ -49,38 +49,37 @@ def train_seed_model(
 ) -> Selection:
     """Fine-tunes a model on uniformly random rows of a pool and saves it to `args.output_dir`.
 
-    The first step of MLLM-Selector (arXiv 2503.20502, seed model). Rows that cannot be trained on (a broken
-    picture, no answer) are passed over and counted in the recipe. The rows that were used lie beside the
-    model, by row id (`seed_rows.json`, which `load_seed_rows` reads), and its card names pool, commit and
-    rows.
+    The first step of MLLM-Selector (arXiv 2503.20502). Rows that cannot be trained on (a broken image, no
+    answer) are passed over and counted in the recipe. The ids of the rows it used are saved with the model
+    (`seed_rows.json`, see `load_seed_rows`), and its card names pool, commit and rows.
 
     Args:
         pool: any conversation layout.
         model: a Hub id, a folder, or a loaded model.
-        fraction_or_rows: a budget as in `select_diverse`.
+        budget: rows or a share of the pool, as in `select_diverse`.
         args: any `trl.SFTConfig`.
         peft_config: as in TRL; the folder then holds the adapter.
         quantization_config: as in TRL.
-        processing_class: a processor with a chat template, or its Hub id or folder; the model's own if None.
+        processing_class: a processor with a chat template, or its Hub id or folder; None is the model's own.
         end_of_turn: as in `SelectionSFTTrainer`.
-        seed: of the draw.
+        seed: the seed of the draw.
 
     Returns:
-        The rows that the model was trained on. `select_diverse` leaves them in the final subset with
-        `include=`, or out of it with `exclude=`; with neither they are rows like all others.
+        The rows the model was trained on. Pass them to `select_diverse` as `include=` to keep them in the
+        final subset, or as `exclude=` to keep them out; with neither they are ordinary rows.
 
     Raises:
-        BudgetError: if the budget is no such number, or more than the rows that can be trained on.
-        ColumnError: if the pool has columns of the names that `Selection.scores` adds.
+        BudgetError: if the budget is invalid, or more than the rows that can be trained on.
+        ColumnError: if the pool has columns with the names that `Selection.scores` adds.
         ModelError: as in `SelectionSFTTrainer`.
     """
     refuse_reserved(pool.features)
-    budget_rows(fraction_or_rows, len(pool))
-    args = settled(args, evaluated=False)
+    budget_rows(budget, len(pool))
+    args = checked_args(args, evaluates=False)
     processing_class = processor_of(model, args, processing_class)
     encoder = Encoder(processing_class, args.max_length, end_of_turn=end_of_turn)
     encoder.check()
-    selection = draw(pool, fraction_or_rows, encoder, seed)
+    selection = draw_seed_rows(pool, budget, encoder, seed)
     trainer = SelectionSFTTrainer(
         model,
         selection=selection,
@@ -101,15 +100,15 @@ def train_seed_model(
 
 
 def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:
-    """The rows of a pool that a seed model was trained on.
+    """Returns the rows of a pool that a seed model was trained on.
 
     Args:
-        pool: the pool that it was drawn from, in any order.
-        model: the folder of `train_seed_model`.
+        pool: the pool they were drawn from, in any order.
+        model: the folder that `train_seed_model` wrote.
 
     Raises:
-        ModelError: if there is no record of rows in the folder.
-        RowSetError: if they are not all in the pool.
+        ModelError: if the folder has no record of rows.
+        RowSetError: if some of them are not in the pool.
     """
     refuse_reserved(pool.features)
     path = Path(model, ROWS_FILE)
@@ -126,27 +125,27 @@ def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:
     return Selection.of(pool, ids, indices, np.zeros(len(indices)), record["recipe"])
 
 
-def draw(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Selection:
-    """Uniformly random rows among those that the encoder can encode.
+def draw_seed_rows(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Selection:
+    """Draws uniformly random rows among those the encoder can encode.
 
     Raises:
-        AllRefusedError: if there are none.
-        BudgetError: if there are too few of them.
+        AllRefusedError: if it can encode none.
+        BudgetError: if it can encode fewer than the budget.
     """
-    wanted = budget_rows(budget, len(pool))
+    count = budget_rows(budget, len(pool))
     rows, collator = undecoded_rows(pool), ResponseCollator(encoder)
     drawn: list[int] = []
     passed: dict[int, RowError] = {}
-    for i, error in row_errors(rows, np.random.default_rng(seed).permutation(len(pool)), collator):
+    for i, error in check_rows(rows, np.random.default_rng(seed).permutation(len(pool)), collator):
         if error is not None:
             passed[i] = error
             continue
         drawn.append(i)
-        if len(drawn) == wanted:
+        if len(drawn) == count:
             break
     else:
         raise (BudgetError if drawn else AllRefusedError)(
-            f"asked for {wanted} rows, but only {len(drawn)} of {len(pool)} can be trained on"
+            f"asked for {count} rows, but only {len(drawn)} of {len(pool)} can be trained on"
             + (f"; the others: {counted(passed)}, {shown(passed)}" if passed else "")
         )
     refusals = Refusals.of_errors(len(drawn) + len(passed), passed.values())

@@ -7,23 +7,22 @@ from typing import Any
 from hf_vitselect.data.provenance import folder_name
 from hf_vitselect.report import merge_section, model_section
 from hf_vitselect.selection.selection import Selection
-from hf_vitselect.training.response import ResponseSFTTrainer
+from hf_vitselect.training.response_trainer import ResponseSFTTrainer
 
 
 class SelectionSFTTrainer(ResponseSFTTrainer):
     """Fine-tunes a vision-language model on a selection, on its response tokens only.
 
-    `ResponseSFTTrainer` says what differs from `trl.SFTTrainer`; here the model card also names the
-    selection: its rule, its scorers, the pool and, once it was pushed, its address.
+    See `ResponseSFTTrainer` for the differences from `trl.SFTTrainer`. The model card also names the
+    selection's rule, scorers and pool and, once published, its repository.
 
     Args:
         model: a Hub id, a folder, or a loaded model.
-        selection: what to train on.
-        **options: every other argument of `ResponseSFTTrainer`: `args`, `peft_config`, `end_of_turn`,
-            ...
+        selection: the rows to train on.
+        **options: every other argument of `ResponseSFTTrainer`, such as `args` or `peft_config`.
 
     Raises:
-        BudgetError, ModelError, RowError, ValueError: as in `ResponseSFTTrainer`.
+        AllRefusedError, ModelError, RowError, ValueError: as in `ResponseSFTTrainer`.
 
     Example:
         >>> trainer = SelectionSFTTrainer(  # doctest: +SKIP
@@ -37,12 +36,12 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
         super().__init__(model, train_dataset=selection.dataset, row_ids=selection.row_ids, **options)
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
-        """Names the data sets and adds the selection's section."""
+        """Names the data sets and adds the section about the selection."""
         recipe = self.selection.recipe
         known = (dataset_name, recipe.get("published", {}).get("repo_id"), recipe["source"]["repo_id"])
         card.data.datasets = list(dict.fromkeys(name for name in known if name)) or None
         name = self.base_model.config.name_or_path
-        # Of several values the last: the whole training's loss, and what it was evaluated at.
+        # The last value of each: the loss of the whole training and the final evaluation.
         logged = {key: value for entry in self.state.log_history for key, value in entry.items()}
         metrics = {key: value for key, value in logged.items() if re.match("train_loss|eval_", key)}
         base_model = (folder_name(name) if os.path.isdir(name) else name) or None

@@ -45,7 +45,7 @@ def test_a_tiny_run_measures_everything(tmp_path):
     assert all(line["within"] for line in measured if "within" in line)
 
 
-def test_a_measurement_that_dies_or_hangs_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
+def test_failed_measurements_stop_no_others(tmp_path, monkeypatch, capsys):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     monkeypatch.setattr(gpu, "__file__", str(script))
@@ -84,7 +84,7 @@ def test_what_was_not_measured_says_so():
 
 
 @pytest.mark.parametrize("other", [{"error": "no"}, {"skipped": "no"}], ids=["error", "skipped"])
-def test_the_last_figure_of_a_measurement_stands(tmp_path, other):
+def test_last_figure_of_measurement_stands(tmp_path, other):
     name = "select 15% of the smaller pool"
     figures = {"rows": 1000, "picks": 150, "ms a pick": 0.5, "peak GiB": None}
     file = tmp_path / "results.jsonl"

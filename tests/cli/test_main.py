@@ -183,7 +183,7 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
             "score --dataset_name x --text_name_or_path m --max_length 9",
             "expected model_name_or_path with it",
         ),
-        ("score --dataset_name nofile.json --text_name_or_path m", "'nofile.json', which is not there"),
+        ("score --dataset_name nofile.json --text_name_or_path m", "'nofile.json', which does not exist"),
         ("select --dataset_name x --rule_kwargs [1]", "rule_kwargs: expected names and their values"),
         ("select --dataset_name x --rule_kwargs {", "rule_kwargs: expected JSON"),
         ('select --dataset_name x --rule_kwargs {"gamma":"x"}', "expected gamma to be a number, got 'x'"),

@@ -48,7 +48,7 @@ def test_a_pool_is_found_and_its_split_is_obeyed(name, tmp_path):
     streamed = open_stream(f"{tmp_path}/{name}", split="train[1:3]")
     assert [row["prompt"] for row in streamed] == ["q1", "q2"]
     for opened in (open_pool, open_stream):
-        with pytest.raises(PoolError, match=r"expected a split that is there.*got 'nope'.*train"):
+        with pytest.raises(PoolError, match=r"expected an existing split.*got 'nope'.*train"):
             opened(f"{tmp_path}/{name}", split="nope")
 
 
@@ -73,12 +73,12 @@ def torn(name, content):
 
 
 NOT_READ = {
-    "nofile.json": (None, "is not there"),
+    "nofile.json": (None, "does not exist"),
     "pol.jsonl": (torn("pool.jsonl", b""), "did you mean '.*pool.jsonl'"),
-    "sa/nothing/here": (None, "is not there"),
+    "sa/nothing/here": (None, "does not exist"),
     "savd": (lambda here: ROWS.save_to_disk(here / "saved"), "did you mean '.*saved'"),
     "*.parquet": (None, "expected files that match"),
-    "text.txt": (torn("text.txt", b"x"), "expected files of one kind"),
+    "text.txt": (torn("text.txt", b"x"), "expected files of one format"),
     "broken.jsonl": (
         torn("broken.jsonl", b'{"prompt": "q"}\n{"prompt": '),
         "line 2 of broken.jsonl is not valid JSON",
@@ -117,10 +117,10 @@ def test_a_name_that_is_neither_here_nor_on_the_hub(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr(loading, "load_dataset", None)  # which would ask for half a minute
     (tmp_path / "scored").mkdir()
-    with pytest.raises(PoolError, match=r"data set on the Hub, got 'scord'; did you mean 'scored'\?"):
+    with pytest.raises(PoolError, match=r"dataset on the Hub, got 'scord'; did you mean 'scored'\?"):
         open_pool("scord")
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     ROWS.to_parquet(tmp_path / "p.parquet")
-    with pytest.raises(PoolError, match="dataset_config: expected none, got 'en'"):
+    with pytest.raises(PoolError, match="dataset_config: expected none for files, got 'en'"):
         open_pool("p.parquet", "en")

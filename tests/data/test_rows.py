@@ -21,7 +21,7 @@ from hf_vitselect.evaluation.held_out import response_losses
 from hf_vitselect.rules import TopScore
 from hf_vitselect.scoring.worker_process import from_bytes, to_bytes
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-from hf_vitselect.training.seed import draw
+from hf_vitselect.training.seed import draw_seed_rows
 
 FILE = "pictures/a red.png"
 PARTS = [{"type": "image"}, {"type": "text", "text": "what?"}]
@@ -275,7 +275,7 @@ def test_selections_and_seed_rows_are_found_by_those_ids(stored, scorer, plain):
     scored = rows.add_column("necessity", [float(i) for i in range(len(rows))])
     selection = select_diverse(scored, 1, rule=TopScore())
     assert selection.row_ids[0].startswith(plain(answers[-1])[1])
-    drawn = draw(rows, len(rows), scorer.loaded.encoder, seed=0)
+    drawn = draw_seed_rows(rows, len(rows), scorer.loaded.encoder, seed=0)
     assert sorted(drawn.row_ids) == sorted(row_ids(rows))
 
 

@@ -40,7 +40,7 @@ def test_rows_are_conversations_with_at_most_one_png(pool: Dataset) -> None:
         assert (len(roles) > 2) == (row["kind"] == "multi_turn")
         assert len(images) == (row["kind"] != "text_only") == bool(row["scene"])
         assert all(image["bytes"].startswith(b"\x89PNG") for image in images)
-    assert pool[0]["images"] == [] or pool[0]["images"][0].size == (world.PICTURE_SIZE, world.PICTURE_SIZE)
+    assert pool[0]["images"] == [] or pool[0]["images"][0].size == (world.IMAGE_SIZE, world.IMAGE_SIZE)
 
 
 def test_near_duplicates_are_new_pictures_of_the_same_scene_and_conversation(pool: Dataset) -> None:

@@ -71,7 +71,7 @@ def join(folder, dataset):
     return names["pool"]
 
 
-def test_every_row_gets_its_reward_or_a_status(folder):
+def test_every_row_gets_reward_or_status(folder):
     scored = join(folder, POOL)
     rows = [row for table in undecoded(POOL) for row in read_table(table)]
     assert scored["image_reward"][:] == [*map(by_hand, rows[:8]), None, None, None]
@@ -79,7 +79,7 @@ def test_every_row_gets_its_reward_or_a_status(folder):
     assert scored["image_reward_status"][:] == [*expected, "image_error", "image_missing", "image_missing"]
 
 
-def test_the_columns_have_exact_types_and_the_pictures_stay(folder):
+def test_columns_have_exact_types(folder):
     scored = join(folder, POOL)
     added = {"image_reward": Value("float32"), "image_reward_status": Value("string")}
     assert scored.features == Features({**POOL.features, **added})

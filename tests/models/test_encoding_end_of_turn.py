@@ -158,7 +158,7 @@ def test_recipe_and_card_say_so(endless, tmp_path):
     assert [recipe["end_of_turn"] for recipe in recipes] == ["auto", "template"]
     seed = train_seed_model(pool([ONE, TWO]), endless, 2, config(tmp_path))
     assert seed.recipe["end_of_turn"] == "</s>"
-    assert "`</s>` stood there" in Path(tmp_path, "README.md").read_text()
+    assert "Training inserted `</s>` there" in Path(tmp_path, "README.md").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.rules import Random
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, train_seed_model
-from hf_vitselect.training.checks import row_errors, settled
+from hf_vitselect.training.checks import check_rows, checked_args
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 
 GOOD = ([user("what?", 1), assistant("red")], [png(1)])
@@ -61,7 +61,7 @@ def trainer_of(model, rows, args, **options):
 
 
 @MEMBERS
-def test_a_picked_row_that_cannot_be_trained_on_is_left_out_and_named(row, status, tiny, tmp_path, recwarn):
+def test_unusable_picked_rows_are_named(row, status, tiny, tmp_path, recwarn):
     selection, trainer = trainer_of(tiny("llava"), with_one(row), short(tmp_path))
     place = selection.indices.tolist().index(2)
     assert trainer.dropped == {status: 1}
@@ -76,7 +76,7 @@ def test_a_picked_row_that_cannot_be_trained_on_is_left_out_and_named(row, statu
 
 @MEMBERS
 @pytest.mark.parametrize("several", [False, True], ids=["one", "by-name"])
-def test_a_row_of_eval_dataset_is_left_out_too(several, row, status, tiny, tmp_path, recwarn):
+def test_unusable_eval_rows_are_named(several, row, status, tiny, tmp_path, recwarn):
     held_out = {"held_out": with_one(row)} if several else with_one(row)
     _, trainer = trainer_of(tiny("llava"), mixed_pool(4), short(tmp_path), eval_dataset=held_out)
     assert (trainer.dropped, f"'{status}': 1" in said(recwarn)) == ({}, True)
@@ -84,7 +84,7 @@ def test_a_row_of_eval_dataset_is_left_out_too(several, row, status, tiny, tmp_p
 
 
 @MEMBERS
-def test_a_seed_model_passes_over_it(row, status, tiny, tmp_path):
+def test_seed_model_skips_unusable_rows(row, status, tiny, tmp_path):
     drawn = train_seed_model(with_one(row), tiny("llava").folder, 3, short(tmp_path))
     assert sorted(drawn.indices) == [0, 1, 3]
     assert drawn.recipe["dropped"] in ({status: 1}, {})  # the draw may end before it
@@ -95,7 +95,7 @@ def test_a_seed_model_passes_over_it(row, status, tiny, tmp_path):
 
 
 @MEMBERS
-def test_a_score_net_is_trained_without_it(row, status, tiny, tmp_path, recwarn):
+def test_score_net_skips_unusable_rows(row, status, tiny, tmp_path, recwarn):
     rows = with_one(row, rows=6).add_column("ease", [None, 1.0, 2.0, 3.0, 4.0, 5.0], feature=Value("float32"))
     trainer = ScoreNetTrainer(
         tiny("llava").folder,
@@ -109,7 +109,7 @@ def test_a_score_net_is_trained_without_it(row, status, tiny, tmp_path, recwarn)
     assert trainer.state.global_step == 2
 
 
-def test_the_model_s_card_says_how_many_are_left_out(tiny, tmp_path):
+def test_card_counts_unusable_rows(tiny, tmp_path):
     _, trainer = trainer_of(tiny("llava"), with_one(UNUSABLE["broken image"][0]), short(tmp_path))
     trainer.create_model_card()
     assert (
@@ -118,13 +118,13 @@ def test_the_model_s_card_says_how_many_are_left_out(tiny, tmp_path):
     )
 
 
-def test_rows_none_of_which_can_be_trained_on_are_an_error(tiny, tmp_path):
+def test_only_unusable_rows_are_refused(tiny, tmp_path):
     broken = pool([([user("what?", 1), assistant("red")], [b"x"])] * 5)
     with pytest.raises(AllRefusedError, match=r"got none among 5: {'image_error': 5}, row 0 .*; and 2 more"):
         trainer_of(tiny("llava"), broken, short(tmp_path))
 
 
-def test_long_rows_are_refused_all_at_once_with_their_ids(tiny, tmp_path):
+def test_long_rows_are_refused_together(tiny, tmp_path):
     rows = pool([([user("long " * 60 * (i % 2)), assistant("red")], []) for i in range(6)])
     with pytest.raises(
         RowError, match=r"max_length is 40 and 3 rows are longer \(row \d \(.{64}-\d\): too_long"
@@ -134,13 +134,13 @@ def test_long_rows_are_refused_all_at_once_with_their_ids(tiny, tmp_path):
         trainer_of(tiny("llava"), rows.select([0]), short(tmp_path, max_length=40), eval_dataset=rows)
 
 
-def test_a_seed_model_says_why_there_are_too_few(tiny, tmp_path):
+def test_seed_model_explains_too_few_rows(tiny, tmp_path):
     with pytest.raises(AllRefusedError, match=r"only 0 of 6.*'too_long': 6.*the limit is 3"):
         train_seed_model(mixed_pool(6), tiny("llava").folder, 2, short(tmp_path, max_length=3))
 
 
 @pytest.mark.parametrize("command", ["train", "seed", "score_net"])
-def test_the_commands_leave_it_out(command, tiny, tmp_path, recwarn):
+def test_commands_skip_unusable_rows(command, tiny, tmp_path, recwarn):
     rows = with_one(UNUSABLE["broken image"][0], rows=5).add_column("ease", [1.0, 2.0, 3.0, 4.0, 5.0])
     rows.save_to_disk(tmp_path / "pool")
     select_diverse(rows, 5, rule=Random()).save_to_disk(tmp_path / "selection")
@@ -156,7 +156,7 @@ def test_the_commands_leave_it_out(command, tiny, tmp_path, recwarn):
     assert (tmp_path / "out" / "model.safetensors").exists()
 
 
-def test_rows_that_were_looked_at_are_not_looked_at_again(tiny, tmp_path, monkeypatch):
+def test_rows_are_checked_once(tiny, tmp_path, monkeypatch):
     seen = []
     encode = ResponseCollator.encode
     monkeypatch.setattr(ResponseCollator, "encode", lambda self, row: seen.append(row) or encode(self, row))
@@ -164,12 +164,12 @@ def test_rows_that_were_looked_at_are_not_looked_at_again(tiny, tmp_path, monkey
     assert len(seen) <= 4 + 2  # each once, and the loader is one row ahead of the only step
 
 
-def test_errors_come_in_the_order_that_was_asked_for(tiny):
+def test_errors_come_in_given_order(tiny):
     model = tiny("llava")
     collator = ResponseCollator(Encoder(model.processor or AutoProcessor.from_pretrained(model.folder)))
     rows = undecoded_rows(pool([UNUSABLE["broken image"][0] if i % 3 else GOOD for i in range(150)]))
     order = np.random.default_rng(0).permutation(150)
-    found = list(row_errors(rows, order, collator))
+    found = list(check_rows(rows, order, collator))
     assert [i for i, _ in found] == order.tolist()
     assert all((error is None) == (i % 3 == 0) for i, error in found)
 
@@ -178,7 +178,7 @@ OPTIONS = {
     "packing": ({"packing": True}, "packing: expected it to be left out"),
     "padding-free": ({"padding_free": True}, "padding_free: expected it to be left out"),
     "another template": ({"chat_template_path": "t.jinja"}, "chat_template_path: .*the same template"),
-    "loss on the prompt": ({"completion_only_loss": False}, "the response tokens alone"),
+    "loss on the prompt": ({"completion_only_loss": False}, "only the response tokens"),
     "nothing to evaluate": ({"eval_strategy": "epoch"}, "'no' without eval_dataset"),
     "no rows at once": ({"per_device_train_batch_size": 0}, "train_batch_size: expected more than 0, got 0"),
     "no accumulation": (
@@ -194,14 +194,14 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize(("changes", "message"), OPTIONS.values(), ids=OPTIONS)
-def test_options_that_cannot_be_followed_are_refused_before_the_model_is_loaded(changes, message, tmp_path):
+def test_unsupported_options_are_refused_early(changes, message, tmp_path):
     selection = select_diverse(mixed_pool(2), 2, rule=Random())
     with pytest.raises(ValueError, match=message):
         SelectionSFTTrainer("nowhere/model", selection=selection, args=config(tmp_path, **changes))
 
 
 @pytest.mark.parametrize("changes", [{"assistant_only_loss": True}, {"completion_only_loss": True}], ids=str)
-def test_what_is_done_anyway_may_be_asked_for(changes, tiny, tmp_path):
+def test_redundant_loss_options_are_allowed(changes, tiny, tmp_path):
     args = short(tmp_path, max_steps=1, **changes)
     _, trainer = trainer_of(tiny("llava"), one_picture_pool(3), args)
     trainer.train()
@@ -209,18 +209,18 @@ def test_what_is_done_anyway_may_be_asked_for(changes, tiny, tmp_path):
 
 
 @pytest.mark.parametrize("word", ["true", True], ids=repr)
-def test_true_resumes_from_the_newest_whole_checkpoint(word, tmp_path):
+def test_true_resumes_from_newest_checkpoint(word, tmp_path):
     args = config(tmp_path, resume_from_checkpoint=word)
     with pytest.warns(UserWarning, match="no checkpoint; training starts from the beginning"):
-        assert settled(args, evaluated=False).resume_from_checkpoint is None
+        assert checked_args(args, evaluates=False).resume_from_checkpoint is None
     for step in (2, 4):
         (tmp_path / f"checkpoint-{step}").mkdir()
     (tmp_path / "checkpoint-2" / "trainer_state.json").write_text("{}")
-    assert settled(args, evaluated=False).resume_from_checkpoint == str(tmp_path / "checkpoint-2")
+    assert checked_args(args, evaluates=False).resume_from_checkpoint == str(tmp_path / "checkpoint-2")
     assert args.resume_from_checkpoint == word
 
 
-def test_a_budget_that_is_none_is_found_before_the_processor_is_loaded(tmp_path):
+def test_invalid_budgets_are_refused_early(tmp_path):
     for budget in (0, 1.5, "15%"):
         with pytest.raises(BudgetError, match="an int from 1, or a share"):
             train_seed_model(mixed_pool(2), "nowhere/model", budget, config(tmp_path))

@@ -24,7 +24,7 @@ def collator(model):
     return ResponseCollator(Encoder(model.processor or AutoProcessor.from_pretrained(model.folder)))
 
 
-def test_labels_spell_every_answer_and_nothing_else(collator):
+def test_labels_spell_exactly_the_answers(collator):
     pool = one_picture_pool(ROWS)
     labels = collator(list(undecoded_rows(pool)))["labels"]
     for row, label in zip(pool, labels, strict=True):
@@ -47,7 +47,7 @@ def test_undecoded_rows_keep_only_the_conversation():
     assert rows.features["images"] == List(Image(decode=False))
 
 
-def test_a_row_without_answer_is_refused(collator):
+def test_rows_without_answer_are_refused(collator):
     row = {"messages": [{"role": "user", "content": "q"}], "images": []}
     with pytest.raises(RowError, match="no_response"):
         collator([row])

@@ -28,7 +28,7 @@ def with_embedding(pool, width=4, seed=0):
     return pool.add_column("embedding", vectors, feature=List(Value("float32"), length=width))
 
 
-def test_loss_and_gradients_by_hand_on_three_rows():
+def test_weighted_loss_equals_hand_computation():
     nll = torch.tensor([1.0, 3.0, 0.5, 2.0, 4.0, 6.0], requires_grad=True)
     rows = torch.tensor([0, 0, 1, 2, 2, 2])
     scores = torch.tensor([0.3, -0.2, 1.1], requires_grad=True)
@@ -68,7 +68,7 @@ def batch_loss(trainer, rows):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_trainers_loss_and_gradients_are_those_of_the_formula(name, tiny, tmp_path):
+def test_trainer_loss_equals_the_formula(name, tiny, tmp_path):
     trainer = make(tiny(name), with_embedding(one_picture_pool(3)), config(tmp_path))
     rows = list(trainer.train_dataset)
     loss = trainer.compute_loss(trainer.model, trainer.data_collator(rows))
@@ -139,7 +139,7 @@ if rank == 0:
 
 
 @pytest.mark.parametrize("how", ["full", "lora"])
-def test_two_processes_average_over_their_own_softmaxes(how, tiny, tmp_path):
+def test_processes_average_their_own_softmaxes(how, tiny, tmp_path):
     pool = with_embedding(one_picture_pool(8))
     pool.save_to_disk(tmp_path / "pool")
     (tmp_path / "two.py").write_text(TWO)
@@ -173,7 +173,7 @@ def test_two_processes_average_over_their_own_softmaxes(how, tiny, tmp_path):
 
 
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
-def test_resumes_exactly_and_keeps_net_and_model_apart(lora, tiny, tmp_path):
+def test_resumes_exactly_with_separate_net(lora, tiny, tmp_path):
     def trained(resume=None):
         options = {"peft_config": LoraConfig(r=4, target_modules=LANGUAGE_MODEL)} if lora else {}
         trainer = make(tiny("llava"), pool, config(tmp_path, per_device_train_batch_size=4), **options)
@@ -200,7 +200,7 @@ def test_resumes_exactly_and_keeps_net_and_model_apart(lora, tiny, tmp_path):
         assert all(torch.equal(weights, whole.model.state_dict()[key]) for key, weights in again.items())
 
 
-def test_the_best_models_net_is_loaded_at_the_end(tiny, tmp_path):
+def test_best_net_is_loaded_last(tiny, tmp_path):
     evaluation = {"eval_strategy": "steps", "eval_steps": 3, "greater_is_better": True}
     pool = with_embedding(one_picture_pool(8))
     args = config(tmp_path, load_best_model_at_end=True, per_device_train_batch_size=4, **evaluation)
@@ -228,7 +228,7 @@ def test_report_by_quarter_of_weight():
     assert report["score_net/weight_max"] == 2.0
 
 
-def test_the_model_still_answers_without_the_nets_inputs(tiny, tmp_path):
+def test_model_generates_without_score_inputs(tiny, tmp_path):
     trainer = make(tiny("llava"), with_embedding(one_picture_pool(4)), config(tmp_path, max_steps=1))
     trainer.train()
     inputs = trainer.data_collator([trainer.train_dataset[0]])
@@ -237,7 +237,7 @@ def test_the_model_still_answers_without_the_nets_inputs(tiny, tmp_path):
     assert trainer.model.generate(**asked).shape[1] > inputs["input_ids"].shape[1]
 
 
-def test_rows_that_cannot_be_trained_on_are_counted_and_left_out(tiny, tmp_path):
+def test_unusable_rows_are_counted(tiny, tmp_path):
     rows = mixed_pool(6).with_format("arrow")[:].to_pylist()
     rows[0]["images"] = [{"bytes": b"", "path": None}]
     pool = mixed_pool(6)

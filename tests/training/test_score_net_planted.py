@@ -40,7 +40,7 @@ def planted_pool(seed):
 
 
 @pytest.mark.parametrize("columns", [["match", "idle"], "embedding"], ids=["scores", "embedding"])
-def test_a_higher_loss_gets_a_lower_weight(columns, tiny, tmp_path, capsys):
+def test_higher_losses_get_lower_weights(columns, tiny, tmp_path, capsys):
     found = []
     for seed in range(3):
         rows = planted_pool(seed)

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer, on the response tokens that the scorers count."""
+"""TRL's SFTTrainer with the loss on the response tokens the scorers count."""
 
 import os
 import re
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -29,48 +30,47 @@ from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.models.revisions import adapter_base, refuse_revision
 from hf_vitselect.models.weights import load_errors, load_whole, refuse_unknown_dtype
 from hf_vitselect.report import model_quick_start
-from hf_vitselect.training.checks import find_unusable, refuse_long_rows, settled
+from hf_vitselect.training.checks import checked_args, find_unusable, refuse_long_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-from hf_vitselect.training.saved_paths import without_places
+from hf_vitselect.training.saved_paths import without_local_paths
 
 
 class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
-    """Fine-tunes a vision-language model on the response tokens of conversations of any layout.
+    """Fine-tunes a vision-language model on the response tokens of conversations in any layout.
 
-    Everything else is `trl.SFTTrainer`. What differs: the labels are those that the scorers count (every
-    assistant turn and its end-of-turn token, with or without generation tags in the template); nothing is
-    truncated; pictures go through the scorers' decoder; a model that lacks weights is refused; a resumed full
-    fine-tune really continues from the checkpoint's weights; BLIP-2 trains.
+    Differences from `trl.SFTTrainer`: the labels are the tokens the scorers count (every assistant turn and
+    its end-of-turn token, with or without generation tags in the template); nothing is truncated; images go
+    through the scorers' decoder; a checkpoint without all weights is refused; a resumed full fine-tune
+    continues from the checkpoint's weights; BLIP-2 trains.
 
-    Every row is encoded once before the model is loaded. Those that cannot be trained on (a broken image, no
-    answer, a text that spells a special token) are left out, counted in `dropped` and named in a warning; so
-    are those of `eval_dataset`.
+    Every row is encoded once before the model is loaded. Rows that cannot be trained on (a broken image, no
+    answer, text that spells a special token) are left out, counted in `dropped` and named in a warning, also
+    in `eval_dataset`.
 
     Args:
         model: a Hub id, a folder, or a loaded model.
-        train_dataset: rows of any conversation layout.
+        train_dataset: rows in any conversation layout.
         args: any `trl.SFTConfig`. Its `max_length` must be None, or no row may be longer.
-        eval_dataset: a data set of any conversation layout, or several by name.
-        processing_class: a processor with a chat template, or its Hub id or folder; the model's own if None.
-        end_of_turn: `auto` inserts the tokenizer's EOS after responses that the chat template does not
-            close, so that the model learns to stop; `template` leaves the text as the template writes it.
+        eval_dataset: a data set in any conversation layout, or several by name.
+        processing_class: a processor with a chat template, or its Hub id or folder; None is the model's own.
+        end_of_turn: `auto` inserts the tokenizer's EOS after each response that the chat template does not
+            close, so that the model learns to stop; `template` keeps the text as the template writes it.
         peft_config: as in TRL. `target_modules="all-linear"` also adapts the vision tower; a pattern
-            such as `r".*language_model.*(q|k|v|o)_proj"` keeps to the language model.
-        collator: a `ResponseCollator` of a kind of its own.
-        row_ids: of the rows of `train_dataset`, which messages then name.
-        unusable: the rows of `train_dataset` that cannot be trained on, if that is known: none is then
-            looked at again.
+            such as `r".*language_model.*(q|k|v|o)_proj"` adapts only the language model.
+        collator: a subclass of `ResponseCollator` to use instead.
+        row_ids: the ids of the training rows, for messages.
+        unusable: the training rows that cannot be trained on, if known; the rows are then not checked again.
         **options: every other argument of `trl.SFTTrainer`.
 
     Attributes:
-        unusable: the rows of `train_dataset` that are left out, each with the reason.
+        unusable: the training rows that are left out, each with the reason.
 
     Raises:
-        BudgetError: if there is no row that can be trained on.
-        ModelError: if model or processor cannot be loaded, a weight is missing, or the processor has no chat
-            template or a slow tokenizer, or refuses an image.
+        AllRefusedError: if no row can be trained on.
+        ModelError: if the model or its processor cannot be loaded, a weight is missing, the processor has no
+            chat template or a slow tokenizer, or it refuses an image.
         RowError: if a row is longer than `args.max_length`.
-        ValueError: if an option cannot be followed, such as `packing=True`.
+        ValueError: if an option is not supported, such as `packing=True`.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         unusable: Mapping[int, RowError] | None = None,
         **options: Any,
     ) -> None:
-        args = settled(args or SFTConfig(max_length=None), evaluated=eval_dataset is not None)
+        args = checked_args(args or SFTConfig(max_length=None), evaluates=eval_dataset is not None)
         processing_class = processor_of(model, args, processing_class)
-        if args.eos_token is not None:  # TRL does so too, but after the labels are settled
+        if args.eos_token is not None:  # TRL does so too, but too late for the collator
             getattr(processing_class, "tokenizer", processing_class).eos_token = args.eos_token
         if collator is None:
             collator = ResponseCollator(Encoder(processing_class, end_of_turn=end_of_turn))
@@ -100,9 +100,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         self.unusable = find_unusable(rows, collator, args) if unusable is None else dict(unusable)
         rows = _without(rows, self.unusable, args, row_ids)
         if isinstance(eval_dataset, dict):
-            eval_dataset = {name: _evaluated(data, collator, args) for name, data in eval_dataset.items()}
+            eval_dataset = {name: _usable(data, collator, args) for name, data in eval_dataset.items()}
         elif eval_dataset is not None:
-            eval_dataset = _evaluated(eval_dataset, collator, args)
+            eval_dataset = _usable(eval_dataset, collator, args)
         if isinstance(model, (str, os.PathLike)):
             model = _load_model(str(model), args, quantization_config)
             args.model_init_kwargs = quantization_config = None
@@ -119,20 +119,20 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         )
 
     _push: ExitStack | None = None
-    """What ends with the push that is going on, if there is one."""
+    """What to close after the current push; None outside one."""
 
     @property
     def dropped(self) -> dict[str, int]:
-        """How many rows are left out, by status."""
+        """The number of rows left out, by status."""
         return counted(self.unusable)
 
     @property
     def base_model(self) -> Any:
-        """The model itself, without an adapter around it."""
+        """The model without an adapter around it."""
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """TRL's loss; the plain Trainer's for a model without a separate backbone, such as BLIP-2."""
+        """TRL's loss, or the plain Trainer's for a model without a separate backbone, such as BLIP-2."""
         if self.base_model.base_model is self.base_model:
             return Trainer.compute_loss(self, model, inputs, *args, **kwargs)
         return super().compute_loss(model, inputs, *args, **kwargs)
@@ -140,20 +140,20 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
     def create_model_card(
         self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None
     ) -> None:
-        """TRL's card, without its placeholders, and with a quick start for a model that has eyes."""
+        """TRL's card without its placeholders and with a quick start for images."""
         if not self.is_world_process_zero():
             return
         path = Path(self.args.output_dir, "README.md")
         super().create_model_card(model_name or path.parent.name, dataset_name, tags)
         card = ModelCard.load(path)
-        # TRL's placeholders: a licence nobody chose, and a link to a base model that is only a folder.
+        # TRL's placeholders: a license nobody chose, and a link to a base model that is only a folder.
         card.data.pop("licence", None)
         card.text = card.text.replace("[None](https://huggingface.co/None)", "a model without a Hub address")
         address = self.hub_model_id or self.args.hub_model_id or path.parent.name
         quick_start = model_quick_start(address).rstrip() + "\n\n"
         if end := self.data_collator.encoder.inserted:
             quick_start += (
-                f"The chat template does not close every answer: in training `{end}` stood there, and the "
+                f"The chat template does not close every answer. Training inserted `{end}` there, and the "
                 "model stops with it.\n\n"
             )
         card.text = re.sub(r"## Quick start\n.*?(?=## )", lambda _: quick_start, card.text, flags=re.DOTALL)
@@ -166,14 +166,14 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             )
         self.complete_card(card, dataset_name)
         card.save(path)
-        if self._push is not None:  # Between here and the upload nothing is written.
+        if self._push is not None:  # TRL writes nothing between here and the upload.
             name = self.base_model.config.name_or_path
-            self.args.output_dir = str(self._push.enter_context(without_places(path.parent, name)))
+            self.args.output_dir = str(self._push.enter_context(without_local_paths(path.parent, name)))
 
     def push_to_hub(
         self, commit_message: str | None = "End of training", blocking: bool = True, *args: Any, **kwargs: Any
     ) -> Any:
-        """TRL's push, without the names of this machine's folders; it always waits for the upload."""
+        """TRL's push without this machine's paths. It always waits for the upload."""
         folder = self.args.output_dir
         self._push = ExitStack()
         try:
@@ -183,10 +183,10 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             self._push, self.args.output_dir = None, folder
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Nothing: a checkpoint names folders of this machine, and the whole model is pushed at the end."""
+        """Does nothing: checkpoints name folders of this machine, and the final model is pushed."""
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
-        """Adds to the card what a kind of training has to say of its data."""
+        """Adds what a subclass says of its data to the card."""
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self._loads_raw_weights(model):
@@ -203,8 +203,8 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
     def _loads_raw_weights(self, model: Any = None) -> bool:
         """Whether the plain Trainer would load a whole model's file by its raw tensor names.
 
-        `save_pretrained` writes legacy names for several architectures; loaded raw, none of them fits,
-        and training goes on from the initial weights with no more than a warning.
+        `save_pretrained` writes legacy names for several architectures. Loaded raw, none of them fits, and
+        training resumes from the initial weights with only a warning.
         """
         sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
         return model is None and not sharded and not hasattr(self.model, "peft_config")
@@ -219,11 +219,11 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
-    """The processor of the model that these arguments train, at the same revision, or one in its place.
+    """Loads the processor of the model to train, at the model's revision, or the given one.
 
     Args:
         model: a Hub id, a folder, or a loaded model.
-        args: the revision stands in its `model_init_kwargs`.
+        args: holds the revision in `model_init_kwargs`.
         processor: a processor, or its Hub id or folder.
 
     Raises:
@@ -239,21 +239,14 @@ def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
     return load_processor(str(processor), revision=revision, trust_remote_code=args.trust_remote_code)
 
 
-class _Whole:
-    """A model class whose `from_pretrained` refuses missing weights."""
-
-    def __init__(self, kind: Any) -> None:
-        self.from_pretrained = partial(load_whole, kind)
-
-
 def _load_model(model: str, args: SFTConfig, quantization_config: Any) -> Any:
-    """The model as TRL would load it, if all of its weights are there."""
+    """Loads a model as TRL does and refuses missing weights."""
     options = dict(args.model_init_kwargs or {})
     options.setdefault("trust_remote_code", args.trust_remote_code)
     options.setdefault("use_safetensors", None)
     if quantization_config is not None:
         options["quantization_config"] = quantization_config
-    # Every process has its own device, and the whole model on it.
+    # Each process holds the whole model on its own device.
     if args.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
         options["device_map"] = None
     refuse_unknown_dtype(options.get("dtype"))
@@ -269,13 +262,14 @@ def _load_model(model: str, args: SFTConfig, quantization_config: Any) -> Any:
         mapped = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
         kind = AutoModelForImageTextToText if mapped else AutoModelForCausalLM
         set_seed(args.seed)
-        return create_model_from_path(model, _Whole(kind), **options)
+        whole = SimpleNamespace(from_pretrained=partial(load_whole, kind))
+        return create_model_from_path(model, whole, **options)
 
 
 def _without(
     rows: Dataset, unusable: Mapping[int, RowError], args: SFTConfig, ids: Sequence[str] | None = None
 ) -> Dataset:
-    """The rows that can be trained on, or evaluated; the others are said."""
+    """Leaves out the unusable rows and warns of them."""
     if not unusable:
         return rows
     refuse_long_rows(unusable, args, ids)
@@ -287,6 +281,6 @@ def _without(
     return rows.select([i for i in range(len(rows)) if i not in unusable])
 
 
-def _evaluated(data: Dataset, collator: ResponseCollator, args: SFTConfig) -> Dataset:
+def _usable(data: Dataset, collator: ResponseCollator, args: SFTConfig) -> Dataset:
     rows = undecoded_rows(data, collator.reads)
     return _without(rows, find_unusable(rows, collator, args), args)

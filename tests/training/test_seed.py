@@ -1,0 +1,66 @@
+"""A seed model trains on random rows that can be trained on, and records them."""
+
+import json
+
+import pytest
+from pools import mixed_pool
+from trainings import config
+
+from hf_vitselect.errors import BudgetError
+from hf_vitselect.training import load_seed_rows, train_seed_model
+
+
+def test_seed_model_records_usable_rows(tiny, tmp_path):
+    pool = mixed_pool(10)
+    broken = [{"bytes": b"", "path": None}]
+    rows = [{**row, "images": broken} if i < 4 else row for i, row in enumerate(_encoded(pool))]
+    pool = type(pool).from_list(rows, features=pool.features)
+    drawn = train_seed_model(pool, tiny("llava").folder, 6, config(tmp_path, max_steps=1), seed=1)
+    assert sorted(drawn.indices) == [4, 5, 6, 7, 8, 9]
+    assert drawn.recipe["rule"] == {"rule": "Random"}
+    assert (tmp_path / "model.safetensors").exists()
+    again = load_seed_rows(pool.select(range(9, -1, -1)), tmp_path)
+    assert again.row_ids == drawn.row_ids
+    assert again.recipe == drawn.recipe
+    with pytest.raises(BudgetError, match="only 6 of 10"):
+        train_seed_model(pool, tiny("llava").folder, 7, config(tmp_path, max_steps=1))
+
+
+def test_seed_model_skips_long_rows(tiny, tmp_path):
+    pool = mixed_pool(8)
+    rows = _encoded(pool)
+    rows[0]["messages"][0]["content"][-1]["text"] = "long " * 400
+    pool = type(pool).from_list(rows, features=pool.features)
+    drawn = train_seed_model(pool, tiny("llava").folder, 7, config(tmp_path, max_steps=1, max_length=200))
+    assert 0 not in drawn.indices
+
+
+def test_seed_card_names_its_rows(tiny, tmp_path):
+    pool = mixed_pool(6)
+    pool.info.description = 'hf_vitselect: {"source": {"repo_id": "lab/pool", "commit": "c0ffee"}}'
+    train_seed_model(pool, tiny("llava").folder, 3, config(tmp_path, max_steps=1))
+    card = " ".join((tmp_path / "README.md").read_text().split())
+    assert "3 of 6 rows of [lab/pool](https://huggingface.co/datasets/lab/pool) at commit `c0ffee`" in card
+    assert "picked by `Random`" in card
+    assert "`seed_rows.json`" in card
+
+
+@pytest.mark.parametrize("rows", [None, 5], ids=["no-record", "another-pool"])
+def test_missing_seed_rows_are_refused(rows, tiny, tmp_path):
+    if rows:
+        (tmp_path / "seed_rows.json").write_text(json.dumps({"recipe": {}, "row_ids": ["a", "b"]}))
+    with pytest.raises(ValueError, match="without 2 of its 2 rows" if rows else "with seed_rows.json"):
+        load_seed_rows(mixed_pool(5), tmp_path)
+
+
+def test_seed_model_resumes_from_checkpoint(tiny, tmp_path):
+    pool, model = mixed_pool(8), tiny("llava").folder
+    train_seed_model(pool, model, 4, config(tmp_path, max_steps=3))
+    args = config(tmp_path, max_steps=3, resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    (tmp_path / "checkpoint-3" / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(Exception, match="header"):
+        train_seed_model(pool, model, 4, args)
+
+
+def _encoded(pool):
+    return pool.with_format("arrow")[:].to_pylist()
