@@ -25,18 +25,6 @@ CAPABILITIES = (
     "ocr",
 )
 
-STYLES = (
-    "multi-choice",
-    "coordinate",
-    "yes/no",
-    "word or short phrase",
-    "short description",
-    "detailed description",
-    "comparison",
-    "chain of thought",
-    "specified style",
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class MMSSR(Rule):
