@@ -1,5 +1,6 @@
 """The contract of every rule, and the checks of Rule.__call__."""
 
+import doctest
 import json
 import subprocess
 import sys
@@ -177,6 +178,13 @@ def test_pool_holds_only_declared_arrays():
     columns = {"row": np.arange(ROWS), "other": np.arange(ROWS)}
     rows, _ = Columns()(SCORES, FEATURES, 3, np.random.default_rng(0), columns, np.array([1, 0]))
     assert rows.tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize("name", sorted(hf_vitselect.rules.RULES))
+def test_docstring_examples_hold(name):
+    module = sys.modules[hf_vitselect.rules.RULES[name].__module__]
+    result = doctest.testmod(module, extraglobs={"np": np})
+    assert (result.failed, result.attempted > 0) == (0, True)
 
 
 def test_importing_rules_loads_no_torch():
