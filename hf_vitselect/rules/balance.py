@@ -19,8 +19,7 @@ class Balanced(Rule):
     Args:
         rule: Picks inside each group.
         column: The column whose values are the groups.
-        quota: `"proportional"` to the rows of a group, or `"uniform"`. Quotas are rounded by largest
-            remainder, and a group with too few rows leaves the rest of its quota to the others.
+        quota: `"proportional"` to the rows of a group, or `"uniform"`, rounded as by `quotas`.
     """
 
     rule: Rule

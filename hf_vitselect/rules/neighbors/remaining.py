@@ -133,7 +133,7 @@ class RemainingNeighbors:
         self._pops_since_block = 0
         others = self._unlisted(self._prospects)
         # In a large pool, ranking all rows costs more than a block, so prospects are found for many blocks at
-        # once. While scores only fall, a prospect above the floor, the lowest prospect then, beats the others.
+        # once. While scores only fall, a prospect above the floor (the lowest one then) beats the rest.
         others = others[priority[others] >= self._floor]
         if len(others) < size:
             others = _top(self._unlisted(), priority, _PROSPECT_BLOCKS * self._most_rows)
