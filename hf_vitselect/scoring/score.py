@@ -123,10 +123,7 @@ def _checked(
     if isinstance(dataset, IterableDataset):
         dataset = with_features(dataset)
         if dataset.features is None:
-            raise LayoutError(
-                "expected a stream that knows its features; give them to the function that made it, as "
-                "features="
-            )
+            raise LayoutError("expected a stream that knows its features; give features= where it is made")
     refuse_reserved(dataset.features)
     find_layout(dataset.features)
     added: list[str] = []

@@ -70,10 +70,6 @@ class WorkerPool:
         Args:
             shards: read one at a time, when a slot is free.
             keep: called for the shards in any order, from several threads.
-
-        Raises:
-            WorkerError: if workers die before any row is scored.
-            Exception: what a scorer raised.
         """
         waiting = iter(shards)
         with ThreadPoolExecutor(self._size) as threads:
