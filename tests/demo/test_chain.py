@@ -41,7 +41,7 @@ def finished(tmp_path_factory):
         yield tmp / "out", hub, first, again, made
 
 
-def test_the_selection_is_compared_with_random_rows(finished, tmp_path):
+def test_selection_is_compared_with_random(finished, tmp_path):
     folder, hub, *_ = finished
     printed = demo(folder, hub, tmp_path, 2, "compared")
     for part in (
@@ -80,7 +80,7 @@ def test_the_same_call_repeats_no_stage(finished):
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
 
 
-def test_subset_and_model_are_pushed_and_name_each_other(finished):
+def test_pushed_subset_and_model_link(finished):
     _, hub, *_ = finished
     data = hub.commit("datasets", "tester/vitselect-demo")["files"]
     assert {"README.md", "recipe.json", "plots/make_up.png"} <= data.keys()

@@ -30,20 +30,20 @@ from hf_vitselect.selection.selection import select_diverse
         ("openrail and friends", []),
     ],
 )
-def test_what_a_licence_forbids(name: str, forbidden: list[str]) -> None:
+def test_what_a_license_forbids(name: str, forbidden: list[str]) -> None:
     warnings = licence_warnings([name])
     assert len(warnings) == len(forbidden)
     assert all(word in warning for word, warning in zip(forbidden, warnings, strict=True))
 
 
-def test_licence_names_for_the_hub() -> None:
+def test_license_names_for_the_hub() -> None:
     assert licence_names({"license": ["MIT", "cc-by-4.0"]}) == ["MIT", "cc-by-4.0"]
     assert hub_licence(["MIT"]) == "mit"
     assert hub_licence(["MIT", "Ask us first"]) == ["mit", "other"]
     assert hub_licence(licence_names({"license": None})) is None
 
 
-def test_examples_are_the_best_the_middle_and_the_worst() -> None:
+def test_examples_are_best_median_worst() -> None:
     rotated = stripes(400, 200).getexif()
     rotated[0x0112] = 6
     rotated[0x010E] = "a secret note"
@@ -73,7 +73,7 @@ def test_one_row_is_one_example() -> None:
     assert examples(replace(selection, recipe={**selection.recipe, "by": "gone"})) == [only]
 
 
-def test_a_run_is_published_without_secrets_and_folders() -> None:
+def test_published_run_hides_secrets_and_folders() -> None:
     config = {
         "seed": {
             "hub_token": "hf_x",
@@ -98,7 +98,7 @@ def test_comparison_shows_as_saved(tmp_path: Path) -> None:
     assert RunRecord.read(tmp_path).comparison == rows
 
 
-def test_a_folder_that_no_run_has_written_is_refused(tmp_path: Path) -> None:
+def test_folder_without_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[1]")
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(FileNotFoundError, match="without any record of one"):

@@ -33,7 +33,7 @@ def picture(png: bytes) -> Image.Image:
         return image.convert("RGBA")
 
 
-def test_statistics_leave_out_rows_without_a_score(selection: Selection, scored_pool: Dataset) -> None:
+def test_statistics_skip_unscored_rows(selection: Selection, scored_pool: Dataset) -> None:
     pool, subset = statistics(selection)
     scores = np.array([value for value in scored_pool["necessity"] if value is not None])
     assert (pool["rows"], pool["count"], subset["rows"], subset["count"]) == ("pool", 38, "subset", 10)
@@ -47,7 +47,7 @@ def test_no_statistics_without_a_score(scored_pool: Dataset) -> None:
     assert statistics(select_diverse(bare.add_column("n", [1] * 40), 3, by="m", rule=Random())) == []
 
 
-def test_every_scorer_with_numbers_is_a_score(selection: Selection) -> None:
+def test_numeric_scorer_columns_are_scores(selection: Selection) -> None:
     scorers = [{"column": name} for name in ("embedding", "rank", "necessity_status", "missing", "necessity")]
     recipe = {**selection.recipe, "by": None, "scorers": scorers}
     assert score_columns(replace(selection, recipe=recipe)) == ["rank", "necessity"]
@@ -60,7 +60,7 @@ def test_scores_of_every_number_type(selection: Selection, kind: str, values: li
     assert pool.tolist() == subset.tolist() == [float(values[0])]
 
 
-def test_make_up_counts_and_shares(selection: Selection, scored_pool: Dataset) -> None:
+def test_composition_counts_and_shares(selection: Selection, scored_pool: Dataset) -> None:
     kinds = make_up(scored_pool, selection, "kind")
     assert list(kinds) == ["caption", "count", "colour"]
     assert sum(kind["pool"] for kind in kinds.values()) == 40
@@ -69,11 +69,11 @@ def test_make_up_counts_and_shares(selection: Selection, scored_pool: Dataset) -
         assert kind["subset_share"] == kind["subset"] / 10
 
 
-def test_make_up_of_nulls(selection: Selection, scored_pool: Dataset) -> None:
+def test_composition_of_nulls(selection: Selection, scored_pool: Dataset) -> None:
     assert make_up(scored_pool, selection, "necessity")["(none)"]["pool"] == 2
 
 
-def test_make_up_of_what_cannot_be_counted(selection: Selection, scored_pool: Dataset) -> None:
+def test_composition_of_uncountable_columns(selection: Selection, scored_pool: Dataset) -> None:
     for column in ("embedding", "missing"):
         with pytest.raises(ColumnError, match=r"choose one of .*'kind'"):
             make_up(scored_pool, selection, column)
@@ -81,7 +81,7 @@ def test_make_up_of_what_cannot_be_counted(selection: Selection, scored_pool: Da
         make_up(scored_pool.select(range(39)), selection, "kind")
 
 
-def test_a_selection_remembers_its_make_up(selection: Selection, scored_pool: Dataset) -> None:
+def test_selection_remembers_its_composition(selection: Selection, scored_pool: Dataset) -> None:
     remembered = make_ups(selection)
     assert remembered["kind"] == make_up(scored_pool, selection, "kind")
     lengths = remembered["answer_characters"]
@@ -114,7 +114,7 @@ def test_plots_are_the_same_twice(selection: Selection) -> None:
     assert plots(selection) == plots(selection)
 
 
-def test_plot_of_a_column_needs_the_pool(selection: Selection) -> None:
+def test_column_plot_needs_the_pool(selection: Selection) -> None:
     with pytest.raises(ColumnError, match="pass pool="):
         plots(selection, column="necessity")
     assert plots(selection, column="kind")["make_up.png"] == plots(selection)["make_up.png"]
@@ -144,7 +144,7 @@ def test_plots_of_odd_scores(selection: Selection, scores: list[float]) -> None:
     assert picture(plots(replace(selection, scores=table))["scores.png"]).width > 900
 
 
-def test_table_is_aligned_and_stays_a_table() -> None:
+def test_table_is_aligned() -> None:
     rows = [{"subset": "a|b\nc", "accuracy": 0.123456, "rows": 12345}, {"subset": None, "rows": 7}]
     assert table(rows).splitlines() == [
         r"| subset | accuracy |   rows |",
