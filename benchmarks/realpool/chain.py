@@ -9,7 +9,7 @@ from datasets import Dataset, load_from_disk
 
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding
 from hf_vitselect.demo.stages import Grades, align, grade, select_and_fine_tune, small_training
-from hf_vitselect.report.statistics import make_up
+from hf_vitselect.report.statistics import composition
 from hf_vitselect.report.tables import table
 from hf_vitselect.resume import Run
 from realpool.model import build_base, captions, train_tower
@@ -73,7 +73,7 @@ def _report(
     """One table in three parts: accuracy and loss on held-out rows, composition, seconds."""
     shares = []
     for column in ("source", "kind"):
-        made = {name: make_up(scored, subset, column) for name, subset in subsets.items()}
+        made = {name: composition(scored, subset, column) for name, subset in subsets.items()}
         for value, pool in made["selection"].items():
             row = {"rows": f"{column}: {value}", "pool": f"{pool['pool_share']:.1%}"}
             shares.append(row | {name: f"{part[value]['subset_share']:.1%}" for name, part in made.items()})

@@ -69,12 +69,9 @@ from hf_vitselect.scorers.base.scorer import Scorer, refuse_overwrite
 from hf_vitselect.scoring.ranks import Rank
 from hf_vitselect.scoring.score import score
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.selection.selection import (
-    Selection,
-    refuse_missing_columns,
-    refuse_other_contents,
-    select_diverse,
-)
+from hf_vitselect.selection.candidates import refuse_missing_columns
+from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.selection import Selection, refuse_other_contents
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer, load_seed_rows, train_seed_model
 from hf_vitselect.training.seed import ROWS_FILE
 
@@ -275,7 +272,7 @@ def train_command(
     loss = next((entry["train_loss"] for entry in trainer.state.log_history if "train_loss" in entry), None)
     return Summary(
         {
-            "rows": f"{len(selection):,} of a pool of {selection.recipe['rows']:,}",
+            "rows": f"{len(selection):,} of a pool of {selection.recipe.rows:,}",
             "steps": f"{trainer.state.global_step:,}",
             "mean loss": None if loss is None else f"{loss:.3f} nats a token",
             "saved to": training.output_dir,
@@ -434,7 +431,7 @@ def report_command(args: ReportArguments) -> Summary:
     page = write_report(selection, args.output_dir, run=args.run_dir)
     return Summary(
         {
-            "rows": f"{len(selection):,} picked of {selection.recipe['rows']:,}",
+            "rows": f"{len(selection):,} picked of {selection.recipe.rows:,}",
             "refused": str(dropped(selection.recipe)) or "none",
             "page": page,
         },

@@ -12,6 +12,7 @@ from datasets import Dataset, Value
 from hf_vitselect.data.columns import read_column
 from hf_vitselect.data.refusals import Refusals
 from hf_vitselect.report.statistics import duplicates
+from hf_vitselect.selection.recipe import Recipe, RowSet
 from hf_vitselect.selection.selection import Selection
 
 _BUDGET = 0.15
@@ -76,18 +77,18 @@ def of_scored(scored: Dataset, columns: Sequence[str], folder: Path) -> Summary:
 def of_selection(selection: Selection, folder: str) -> Summary:
     """Of a selection that was saved to a folder."""
     recipe, repeated = selection.recipe, duplicates(selection)["subset"]
-    rule = dict(recipe["rule"])
-    name, parameters = rule.pop("rule"), ", ".join(f"{key}={value!r}" for key, value in rule.items())
+    name, parameters = (recipe.rule.name, recipe.rule.arguments) if recipe.rule else ("an unknown rule", {})
+    arguments = ", ".join(f"{key}={value!r}" for key, value in parameters.items())
     return Summary(
         {
-            "rows": f"{recipe['rows']:,}",
-            "picked": f"{len(selection):,} (budget {recipe['budget']})",
-            "rule": f"{name}({parameters})",
-            "by": recipe["by"],
-            "over": recipe["over"],
+            "rows": f"{recipe.rows:,}",
+            "picked": f"{len(selection):,} (budget {recipe.budget})",
+            "rule": f"{name}({arguments})",
+            "by": recipe.by,
+            "over": recipe.over,
             "refused": _refused(dropped(recipe)),
-            "included": _rows(recipe["included"]),
-            "excluded": _rows(recipe["excluded"]),
+            "included": _rows(recipe.included),
+            "excluded": _rows(recipe.excluded),
             "distinct": f"{len(selection) - repeated:,} of the {len(selection):,} picked rows",
             "saved to": folder,
         },
@@ -98,10 +99,10 @@ def of_selection(selection: Selection, folder: str) -> Summary:
     )
 
 
-def dropped(recipe: Mapping[str, Any]) -> Refusals:
+def dropped(recipe: Recipe) -> Refusals:
     """The rows that a recipe says were dropped, but for those that the user left out."""
-    counts = {name: count for name, count in recipe.get("dropped", {}).items() if name != "excluded"}
-    return Refusals(recipe["rows"], counts, recipe.get("dropped_reasons", {}))
+    counts = {name: count for name, count in recipe.dropped.items() if name != "excluded"}
+    return Refusals(recipe.rows, counts, recipe.dropped_reasons)
 
 
 def of_seed(selection: Selection, pool: Mapping[str, Any], folder: str) -> Summary:
@@ -114,7 +115,7 @@ def of_seed(selection: Selection, pool: Mapping[str, Any], folder: str) -> Summa
     """
     return Summary(
         {
-            "rows": f"{selection.recipe['rows']:,}",
+            "rows": f"{selection.recipe.rows:,}",
             "trained on": f"{len(selection):,}, drawn at random",
             "refused": _refused(dropped(selection.recipe)),
             "saved to": folder,
@@ -132,8 +133,8 @@ def _refused(refusals: Refusals) -> str:
     return f"{refusals.refused:,}: {refusals}" if refusals.refused else "none"
 
 
-def _rows(rows: Mapping[str, Any] | None) -> str:
-    return f"{rows['rows']:,} rows" if rows else ""
+def _rows(rows: RowSet | None) -> str:
+    return f"{rows.rows:,} rows" if rows else ""
 
 
 def _next_select(scored: Dataset, found: Mapping[str, Refusals], folder: Path) -> str:

@@ -10,6 +10,8 @@ from tiny_embedders import save_clip
 
 from hf_vitselect.cli.main import main
 from hf_vitselect.errors import PoolError
+from hf_vitselect.rules import TopScore
+from hf_vitselect.selection.recipe import RuleCall
 from hf_vitselect.selection.selection import Selection
 
 CPU = [
@@ -61,8 +63,8 @@ def test_flags_from_yaml(scored_pool, tmp_path):
     )
     assert main(["select", "--config", str(tmp_path / "select.yaml")]) == 0
     recipe = Selection.load_from_disk(tmp_path / "out").recipe
-    assert recipe["selected"] == 10
-    assert recipe["rule"]["gamma"] == 0.5
+    assert recipe.selected == 10
+    assert recipe.rule.arguments["gamma"] == 0.5
 
 
 def test_compare(tiny, scored_pool, tmp_path, capsys, monkeypatch):
@@ -80,7 +82,7 @@ def test_compare(tiny, scored_pool, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "rows      40 in the pool, 4 held out" in printed
     assert main(shlex.split(printed.rpartition("next")[2])[1:]) == 0
-    assert Selection.load_from_disk("selection").recipe["rule"] == {"rule": "TopScore", "lowest": True}
+    assert Selection.load_from_disk("selection").recipe.rule == RuleCall.of(TopScore(lowest=True))
 
 
 def test_compare_refuses_what_is_no_rule(tmp_path, scored_pool, capsys):
@@ -286,7 +288,7 @@ def test_yaml_may_hold_a_rule_s_parameters_as_they_are(scored_pool, tmp_path):
         == 0
     )
     recipe = Selection.load_from_disk(tmp_path / "out").recipe
-    assert (recipe["rule"]["lowest"], recipe["budget"]) == (True, 0.15)
+    assert (recipe.rule.arguments["lowest"], recipe.budget) == (True, 0.15)
 
 
 def test_a_run_says_what_each_stage_did(scored_pool, tmp_path, capsys):

@@ -16,7 +16,8 @@ from hf_vitselect.cli.run import run
 from hf_vitselect.errors import ColumnError, RowError, StaleRunError
 from hf_vitselect.resume import Run
 from hf_vitselect.rules import TopScore
-from hf_vitselect.selection.selection import Selection, select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.selection import Selection
 
 CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
 SECTIONS = {
@@ -129,7 +130,7 @@ def test_chain_from_seed_to_model(tiny, tmp_path):
     assert {path.parent.name for path in made} >= {"seed", "train"}
     selection = Selection.load_from_disk(tmp_path / "run" / "select")
     assert len(selection) == 8
-    assert selection.recipe["scorers"][0]["identity"]["model"] == str(tmp_path / "run" / "seed")
+    assert selection.recipe.scorers[0].identity.model == str(tmp_path / "run" / "seed")
 
     run(config, tmp_path / "run")
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
@@ -147,8 +148,8 @@ def test_chain_with_a_score_net(tiny, tmp_path):
     for _ in range(2):
         run(config, tmp_path / "run")
     recipe = Selection.load_from_disk(tmp_path / "run" / "select").recipe
-    assert recipe["by"] == "score_net"
-    assert [scorer["column"] for scorer in recipe["scorers"]] == ["embedding", "clip_score", "score_net"]
+    assert recipe.by == "score_net"
+    assert [scorer.column for scorer in recipe.scorers] == ["embedding", "clip_score", "score_net"]
 
 
 def test_chain_in_two_rounds(tiny, tmp_path):
@@ -166,9 +167,9 @@ def test_chain_in_two_rounds(tiny, tmp_path):
     first, second = (Selection.load_from_disk(tmp_path / "run" / name) for name in ("select", "select_2"))
     assert (len(first), len(second)) == (6, 12)
     assert second.row_ids[:6] == first.row_ids
-    assert second.recipe["included"]["recipe"] == first.recipe
-    assert second.recipe["by"] == "necessity_2"
-    models = {it["column"]: it["identity"]["model"] for it in second.recipe["scorers"]}
+    assert second.recipe.included.recipe == first.recipe
+    assert second.recipe.by == "necessity_2"
+    models = {it.column: it.identity.model for it in second.recipe.scorers}
     assert models == {f"necessity{n}": str(tmp_path / "run" / m) for n, m in (("", "seed"), ("_2", "train"))}
     assert {"necessity", "necessity_2"} < set(second.scores.column_names)
     assert (tmp_path / "run" / "train_2" / "model.safetensors").exists()

@@ -61,4 +61,4 @@ def test_what_is_found_is_never_picked():
     found = find_contamination(POOL, EVALUATION)
     selection = select_diverse(POOL, 3, rule=Random(), exclude=found.row_ids)
     assert sorted(selection.indices) == [1, 3, 4]
-    assert selection.recipe["dropped"] == {"excluded": 2}
+    assert selection.recipe.dropped == {"excluded": 2}

@@ -157,7 +157,7 @@ def test_recipe_and_card_say_so(endless, tmp_path):
     recipes = [NecessityScorer(endless, **it).recipe() for it in ({}, {"end_of_turn": "template"})]
     assert [recipe["end_of_turn"] for recipe in recipes] == ["auto", "template"]
     seed = train_seed_model(pool([ONE, TWO]), endless, 2, config(tmp_path))
-    assert seed.recipe["end_of_turn"] == "</s>"
+    assert seed.recipe.end_of_turn == "</s>"
     assert "Training inserted `</s>` there" in Path(tmp_path, "README.md").read_text()
 
 
