@@ -180,7 +180,7 @@ def _refuse_public(api: HfApi, repo_id: str, private: bool | None) -> None:
 
 
 def _inherit(api: HfApi, selection: Selection) -> None:
-    """Fills in the licence and the language that the card of the pool on the Hub has."""
+    """Fills in the license and the language that the card of the pool on the Hub has."""
     source = selection.recipe.source
     unknown = [name for name in ("license", "language") if not getattr(source, name)]
     if not source.repo_id or not unknown:
@@ -235,14 +235,14 @@ def _begin(branch: _Branch, content: _Content) -> None:
 
 
 def _warn(content: _Content, chosen: object) -> None:
-    names = card.licence_names(content.selection.recipe.source.license)
+    names = card.license_names(content.selection.recipe.source.license)
     if content.publish == "rows":
-        for sentence in card.licence_warnings(names):
+        for sentence in card.license_warnings(names):
             warnings.warn(sentence, stacklevel=4)
-    inherited = card.hub_licence(names)
+    inherited = card.hub_license(names)
     if chosen and inherited and chosen != inherited:
         warnings.warn(
-            f"the card on the Hub says licence {chosen!r} and keeps it; the pool's is {inherited!r}",
+            f"the card on the Hub says license {chosen!r} and keeps it; the pool's is {inherited!r}",
             stacklevel=4,
         )
 

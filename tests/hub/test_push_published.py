@@ -183,7 +183,7 @@ def test_indices_push_no_rows(saw: dict[str, Any], hub: HubServer, selection: Se
         assert not [picture for picture in pictures if picture in content]
     card = DatasetCard(pushed["README.md"].decode())
     assert {config["config_name"] for config in card.data.configs} == {"scores", "random_baseline"}
-    assert "The rows themselves are not here" in card.text
+    assert "holds only the ids and scores" in card.text
     assert "## Examples" not in card.text
     assert card.data.vitselect["subset_fingerprint"] == subset_fingerprint(selection)
     assert saw["indices"] == selection.indices.tolist()
@@ -243,7 +243,7 @@ def test_the_licence_is_the_pools(saw: dict[str, Any]) -> None:
     assert len(saw["warned"]) == 2
     assert "forbids sharing derivatives" in saw["warned"][1]
     assert saw["upgraded"] == [
-        "the card on the Hub says licence 'mit' and keeps it; the pool's is 'cc-by-nc-nd-4.0'"
+        "the card on the Hub says license 'mit' and keeps it; the pool's is 'cc-by-nc-nd-4.0'"
     ]
 
 

@@ -96,17 +96,17 @@ def test_card_says_what_was_done(selection: Selection) -> None:
     for fact in (
         "10 of 40 rows of lab/pool, picked by NeighborPenalty on the score necessity",
         "commit aaaaaaaa",
-        "Licence of the pool: CC-BY-4.0",
+        "License of the pool: CC-BY-4.0",
         selection.recipe.fingerprint,
         "could not be picked: 2 image_error",
         "NecessityScorer with seed, sha256 of the files dddd",
         "ClipEmbedding with openai/clip-vit-large-patch14, commit cccc",
         "Mean negative log-likelihood of the response under a seed model",
-        "gamma = 0.5, neighbors = 10, rescale = None, seed 3",
-        "largest distance of a row of the pool to the nearest one of the subset",
+        "gamma=0.5, neighbors=10, rescale=None), seed 3",
+        "largest distance from a row of the pool to the nearest in the subset",
         "0 in the pool, 0 in the subset",
         "repeat: i = argmax s; pick i",
-        "Not known: no model was trained",
+        "Unknown: no model was trained",
         "MLLM-Selector",
         f"numpy {np.__version__}",
     ):
@@ -191,7 +191,7 @@ def test_model_section_names_the_subset(selection: Selection) -> None:
     before = model_section(selection)
     published = {"repo_id": "me/subset", "commit": "e" * 40}
     after = model_section(with_recipe(selection, published=published))
-    assert "not published before" in before
+    assert "not published when" in before
     assert f"[me/subset](https://huggingface.co/datasets/me/subset), commit `{'e' * 40}`" in after
     assert after.startswith(BEGIN)
     assert after.strip().endswith(END)
@@ -416,8 +416,8 @@ def test_row_sets_without_their_folders(selection: Selection, scored_pool: Datas
     body = dataset_card(more)
     assert "12 of 40 rows of a pool without a Hub address" in body
     assert "6 of them included beforehand" in body
-    assert "In the subset from the start: 6 rows, an earlier selection by NeighborPenalty" in body
-    assert "Never picked: 4 rows, those of the seed model" in body
+    assert "Included from the start: 6 rows, an earlier selection by NeighborPenalty" in body
+    assert "Excluded: 4 rows, those of the seed model" in body
     assert "    include=included,\n    exclude=excluded,\n" in body
     assert "    balance='kind',\n    balance_quota='proportional',\n" in dataset_card(rest)
     published = [str(published_recipe(more)), yaml.safe_dump(card_data(more)), body]

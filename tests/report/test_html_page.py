@@ -59,7 +59,7 @@ def test_everything_is_in_the_folder(report: Path) -> None:
     there = {str(path.relative_to(report)) for path in report.rglob("*") if path.is_file()}
     assert there == {
         *("README.md", "index.html", "recipe.json", "picks.json", "run.yaml"),
-        *("plots/scores.png", "plots/make_up.png", "plots/lengths.png"),
+        *("plots/scores.png", "plots/composition.png", "plots/lengths.png"),
         *("examples/top.jpg", "examples/median.jpg", "examples/lowest.jpg"),
     }
 

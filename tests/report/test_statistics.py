@@ -9,15 +9,9 @@ from PIL import Image
 from recipes import with_recipe
 
 from hf_vitselect.errors import ColumnError, LayoutError
+from hf_vitselect.report.composition import composition, compositions
 from hf_vitselect.report.plots import plots
-from hf_vitselect.report.statistics import (
-    composition,
-    compositions,
-    duplicates,
-    score_columns,
-    score_values,
-    statistics,
-)
+from hf_vitselect.report.statistics import duplicates, score_columns, score_values, statistics
 from hf_vitselect.report.tables import table
 from hf_vitselect.rules import Random, TopScore
 from hf_vitselect.selection.select_diverse import select_diverse
@@ -103,7 +97,7 @@ def test_duplicates_are_counted_by_content(scored_pool: Dataset) -> None:
 
 def test_plots_are_pictures_on_white(selection: Selection, scored_pool: Dataset) -> None:
     drawn = plots(selection, scored_pool, "kind")
-    assert list(drawn) == ["scores.png", "make_up.png", "lengths.png"]
+    assert list(drawn) == ["scores.png", "composition.png", "lengths.png"]
     for png in drawn.values():
         image = picture(png)
         assert image.width > 900
@@ -118,7 +112,7 @@ def test_plots_are_the_same_twice(selection: Selection) -> None:
 def test_column_plot_needs_the_pool(selection: Selection) -> None:
     with pytest.raises(ColumnError, match="pass pool="):
         plots(selection, column="necessity")
-    assert plots(selection, column="kind")["make_up.png"] == plots(selection)["make_up.png"]
+    assert plots(selection, column="kind")["composition.png"] == plots(selection)["composition.png"]
 
 
 def test_no_scores_no_histogram(selection: Selection) -> None:
