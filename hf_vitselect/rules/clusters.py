@@ -4,6 +4,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 Float = TypeVar("Float", np.float32, np.float64)
 
@@ -15,7 +16,7 @@ def unit_rows(features: NDArray[Float]) -> NDArray[Float]:
         features: float32 or float64 `[n, d]`.
 
     Returns:
-        A copy of the same type and shape, in row order.
+        A copy of the same type and shape, in C order.
     """
     units = np.array(features, order="C")
     lengths = np.sqrt(np.einsum("nd,nd->n", units, units, dtype=np.float64))
@@ -37,9 +38,8 @@ def kmeans(
         Each row's cluster, int64 `[n]`, and the unit centroids, float32 `[clusters, d]`.
     """
     import faiss
-    from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):  # with several threads sums, and so clusters, can differ between runs
+    with threadpool_limits(1):  # with several threads, sums and so clusters can differ between runs
         model = faiss.Kmeans(
             units.shape[1],
             min(clusters, len(units)),

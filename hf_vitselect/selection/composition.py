@@ -20,13 +20,7 @@ _MOST_VALUES = 50
 
 @dataclass(frozen=True, kw_only=True)
 class ValueCount(JsonPart):
-    """How many rows have a value.
-
-    Attributes:
-        value: Text, true or false, or None for a null.
-        pool: Rows of the pool.
-        subset: Rows of the subset.
-    """
+    """How many rows of the pool and of the subset have a value; None stands for a null."""
 
     value: Any
     pool: int
@@ -34,17 +28,10 @@ class ValueCount(JsonPart):
 
 
 def composition(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, tuple[ValueCount, ...]]:
-    """Counts the values of the columns that sort rows into kinds, such as a source or a task.
+    """Count the values of the columns that sort rows into kinds, such as a source or a task.
 
-    These are columns of texts or truth values with 2 to 50 distinct values. Columns of the conversation,
-    statuses, reasons, and columns that name files of this machine are left out.
-
-    Args:
-        pool: Any columns.
-        indices: int64 of shape (picked,), the subset's rows.
-
-    Returns:
-        The values of each column, the pool's most frequent first.
+    These are columns of texts or truth values with 2 to 50 distinct values, except the conversation's,
+    statuses, reasons, and columns that name files of this machine. The most frequent value comes first.
     """
     conversation = find_layout(pool.column_names).columns
     return {

@@ -147,7 +147,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize(("text", "expected"), PLACES.items(), ids=PLACES)
-def test_places_are_named_by_their_last_part(text: str, expected: str) -> None:
+def test_paths_lose_their_folders(text: str, expected: str) -> None:
     assert without_paths({"a": [{"b": text}], "n": 1}) == {"a": [{"b": expected}], "n": 1}
     assert without_folders(f"- {expected}") == f"- {expected}"
     assert "/me" not in published_config(json.dumps({"a": text}))
