@@ -1,4 +1,4 @@
-"""What is published and where: indices only, branches, pull requests, baselines, licences."""
+"""What is published and where: indices only, branches, pull requests, baselines, licenses."""
 
 import json
 from pathlib import Path
