@@ -197,10 +197,10 @@ class _Push:
         return files
 
     def _warn(self, chosen: object) -> None:
-        names = card.licence_names(self.selection.recipe.source.license)
-        for sentence in card.licence_warnings(names) if self.publish == "rows" else ():
+        names = card.license_names(self.selection.recipe.source.license)
+        for sentence in card.license_warnings(names) if self.publish == "rows" else ():
             warnings.warn(sentence, stacklevel=4)
-        inherited = card.hub_licence(names)
+        inherited = card.hub_license(names)
         if chosen and inherited and chosen != inherited:
             warnings.warn(
                 f"the card on the Hub keeps its license {chosen!r}; the pool's is {inherited!r}", stacklevel=4

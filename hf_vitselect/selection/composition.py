@@ -35,7 +35,7 @@ def composition(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, tuple[Va
     """
     conversation = find_layout(pool.column_names).columns
     return {
-        name: _counts(pool, name, indices)
+        name: value_counts(pool, name, indices)
         for name, kind in pool.features.items()
         if isinstance(kind, Value)
         and kind.dtype in _KINDS
@@ -49,7 +49,16 @@ def composition(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, tuple[Va
     }
 
 
+<<<<<<< HEAD
 def _counts(pool: Dataset, name: str, indices: NDArray[np.int64]) -> tuple[ValueCount, ...]:
+=======
+def _names_file(value: Any) -> bool:
+    return isinstance(value, str) and without_folders(value) != value
+
+
+def value_counts(pool: Dataset, name: str, indices: NDArray[np.int64]) -> tuple[ValueCount, ...]:
+    """Counts the values of one column, the pool's most frequent first."""
+>>>>>>> main
     values = read_column(pool, name)
     everywhere, picked = (Counter(column.to_pylist()) for column in (values, values.take(indices)))
     order = sorted(everywhere.items(), key=lambda item: (-item[1], str(item[0])))

@@ -183,7 +183,7 @@ def test_indices_push_no_rows(saw: dict[str, Any], hub: HubServer, selection: Se
         assert not [image for image in encoded if image in content]
     card = DatasetCard(pushed["README.md"].decode())
     assert {config["config_name"] for config in card.data.configs} == {"scores", "random_baseline"}
-    assert "The rows themselves are not here" in card.text
+    assert "holds only the ids and scores" in card.text
     assert "## Examples" not in card.text
     assert card.data.vitselect["subset_fingerprint"] == subset_fingerprint(selection)
     assert saw["indices"] == selection.indices.tolist()
