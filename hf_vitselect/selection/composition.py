@@ -49,16 +49,8 @@ def composition(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, tuple[Va
     }
 
 
-<<<<<<< HEAD
-def _counts(pool: Dataset, name: str, indices: NDArray[np.int64]) -> tuple[ValueCount, ...]:
-=======
-def _names_file(value: Any) -> bool:
-    return isinstance(value, str) and without_folders(value) != value
-
-
 def value_counts(pool: Dataset, name: str, indices: NDArray[np.int64]) -> tuple[ValueCount, ...]:
-    """Counts the values of one column, the pool's most frequent first."""
->>>>>>> main
+    """Count the values of one column, the pool's most frequent first."""
     values = read_column(pool, name)
     everywhere, picked = (Counter(column.to_pylist()) for column in (values, values.take(indices)))
     order = sorted(everywhere.items(), key=lambda item: (-item[1], str(item[0])))

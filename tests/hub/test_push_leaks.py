@@ -156,14 +156,8 @@ def test_paths_lose_their_folders(text: str, expected: str) -> None:
 def test_relative_folders_of_models_too() -> None:
     inner = {"model": "runs/x/seed", "digest": "0", "base": {"model": "../b/base", "digest": "1"}}
     outer = {"scorers": [{"of": {"model": "runs/x/seed", "processor": "p/q", "identity": inner}}]}
-<<<<<<< HEAD
-    scorer = without_places(outer)["scorers"][0]["of"]
+    scorer = without_paths(outer)["scorers"][0]["of"]
     assert (scorer["model"], scorer["processor"]) == ("seed", "q")
     assert (scorer["identity"]["model"], scorer["identity"]["base"]["model"]) == ("seed", "base")
-=======
-    found = without_paths(outer)["scorers"][0]["of"]
-    assert (found["model"], found["processor"]) == ("seed", "q")
-    assert (found["identity"]["model"], found["identity"]["base"]["model"]) == ("seed", "base")
->>>>>>> main
     hub = {"model": "me/seed", "identity": {"model": "me/seed", "commit": "0"}}
     assert without_paths(hub) == hub
