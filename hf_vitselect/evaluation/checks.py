@@ -78,7 +78,7 @@ def refuse_unable(setup: Setup) -> None:
 def find_unusable_rows(
     trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: int
 ) -> dict[int, RowError]:
-    """Checks that every trial can finish.
+    """Check that every trial can finish.
 
     Args:
         trials: whose subsets exist.

@@ -52,7 +52,7 @@ class Method:
         return {"rule": rule, "by": self.by, "over": self.over, "columns": digests}
 
     def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
-        """Selects this number of rows."""
+        """Select this number of rows."""
         return select_diverse(pool, rows, by=self.by, over=self.over, rule=self.rule, seed=seed)
 
 
@@ -67,7 +67,7 @@ class Fixed:
         return {"row_ids": pool_digest(self.selection.row_ids)}
 
     def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
-        """Returns the selection itself."""
+        """Return the selection itself."""
         return self.selection
 
 
@@ -107,7 +107,7 @@ def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
 
 
 def with_lengths(pool: Dataset) -> tuple[Dataset, str]:
-    """Adds a column of response lengths to the pool, unless a scorer has done so.
+    """Add a column of response lengths to the pool, unless a scorer has done so.
 
     Returns:
         The pool, and the name of the column: response tokens if a scorer has counted them, else characters

@@ -27,7 +27,7 @@ _NO_SETTING = re.compile(
 
 @dataclass
 class Setup:
-    """What all trials of a comparison share.
+    """Settings that all trials of a comparison share.
 
     Attributes:
         model: a Hub id or a folder; the model to fine-tune.
@@ -79,7 +79,7 @@ class Trial:
     settings: Mapping[str, Any]
 
     def select(self, make: Callable[[], Selection]) -> None:
-        """Makes the trial's subset unless it exists."""
+        """Make the trial's subset unless it exists."""
         Run(self.folder).stage("subset", self.settings, lambda out: make().save_to_disk(out))
 
     def refuse_stale(self, setup: Setup) -> None:
@@ -164,7 +164,7 @@ class Trial:
 
 
 def finite(scores: ArrayLike, evaluation: str) -> NDArray[np.float64]:
-    """Converts what an evaluation returned to float64 of shape (rows,) or ().
+    """Convert what an evaluation returned to float64 of shape (rows,) or ().
 
     Raises:
         ValueError: for another shape, no scores, or scores that are not finite.

@@ -90,7 +90,7 @@ class Ledger:
         return self.folder / f"shard-{shard:05d}.parquet"
 
     def write(self, shard: int, table: pa.Table, digest: str) -> None:
-        """Writes a finished shard, whole or not at all, unless it exists.
+        """Write a finished shard, whole or not at all, unless it exists.
 
         Args:
             shard: its number.
@@ -127,12 +127,12 @@ class Ledger:
 
     @classmethod
     def discard(cls, folder: str | os.PathLike[str]) -> None:
-        """Removes all shards and their settings, so that they do not bind the next run."""
+        """Remove all shards and their settings, so that they do not bind the next run."""
         for path in [*Path(folder).glob("shard-*.parquet"), Path(folder, "ledger.json")]:
             path.unlink(missing_ok=True)
 
     def read(self, shards: int, features: Features, *, in_memory: bool = False) -> Dataset:
-        """Reads all shards in order, and removes the unfinished files of killed writers.
+        """Read all shards in order, and remove the unfinished files of killed writers.
 
         Args:
             shards: their number.
@@ -168,7 +168,7 @@ class Ledger:
 
 
 def _read_whole(path: Path) -> tuple[int, str | None]:
-    """Reads every page of a shard, which verifies the checksums.
+    """Read every page of a shard, which verifies the checksums.
 
     Returns:
         Its number of rows, and the digest of the rows that it was made from, if recorded.

@@ -1,4 +1,4 @@
-"""What every worker does: a table of rows in, a table of their new columns out."""
+"""The work of every worker: a table of rows in, a table of their new columns out."""
 
 import os
 import traceback
@@ -31,7 +31,7 @@ class Task:
         self._steps = group_by_forward(scorers)
 
     def __call__(self, table: pa.Table, rank: int | None = None) -> pa.Table:
-        """Returns the new columns of these rows.
+        """Return the new columns of these rows.
 
         Args:
             table: undecoded rows with the columns that the scorers read.
@@ -61,7 +61,7 @@ class Task:
                 )
 
     def run_in_worker(self, table: pa.Table, rank: int | None = None) -> pa.Table:
-        """Returns the new columns; ends the worker's process if a row has broken the accelerator.
+        """Return the new columns; end the worker's process if a row has broken the accelerator.
 
         Nothing runs on a broken accelerator any more. The process that replaces this one finds the row.
         """

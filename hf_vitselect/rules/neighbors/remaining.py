@@ -10,7 +10,7 @@ from hf_vitselect.rules.blocks import blocks
 _FEWEST_ROWS = 8
 _CHUNK_VALUES = 2**18  # values to convert at once: 2 MiB in float64
 _LIST_ENTRIES = 2**23  # neighbors in all lists together, 12 bytes each
-_PROSPECT_BLOCKS = 16  # blocks to look ahead
+_PROSPECT_BLOCKS = 16  # blocks to prepare at once
 
 
 class Candidates(Protocol):
@@ -22,7 +22,7 @@ class Candidates(Protocol):
 
     @property
     def block_rows(self) -> int:
-        """How many rows to ask `highest` for at once."""
+        """Number of rows to request from `highest` at once."""
 
     def widths(self, neighbors: int) -> list[int]:
         """Return how many candidates to ask for: at first, and if they are too few, ascending."""
