@@ -14,14 +14,14 @@ from pathlib import Path
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
 
 from hf_vitselect import NecessityScorer, Selection, push_to_hub, score, select_diverse
-from hf_vitselect.cli.arguments import PoolArguments, TrainingConfig
-from hf_vitselect.cli.commands import load_pool, with_model_options
+from hf_vitselect.cli.flags import PoolFlags, TrainingFlags, with_model_options
+from hf_vitselect.cli.pool import load_pool
 from hf_vitselect.rules import GroupedSampling
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
 
 @dataclass
-class Arguments(PoolArguments):
+class Arguments(PoolFlags):
     """Pool, budgets as shares of it, and what becomes of the seed model's rows."""
 
     seed_budget: float = 0.05
@@ -53,4 +53,4 @@ def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
 
 
 if __name__ == "__main__":
-    main(*TrlParser((Arguments, ModelConfig, TrainingConfig)).parse_args_and_config())
+    main(*TrlParser((Arguments, ModelConfig, TrainingFlags)).parse_args_and_config())

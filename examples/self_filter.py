@@ -14,15 +14,15 @@ from pathlib import Path
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
 
 from hf_vitselect import ClipEmbedding, ClipScore, ScoreNetScorer, push_to_hub, score, select_diverse
-from hf_vitselect.cli.arguments import PoolArguments, TrainingConfig
-from hf_vitselect.cli.commands import load_pool, with_model_options
+from hf_vitselect.cli.flags import PoolFlags, TrainingFlags, with_model_options
+from hf_vitselect.cli.pool import load_pool
 from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer
 
 
 @dataclass
-class Arguments(PoolArguments):
+class Arguments(PoolFlags):
     """Pool, inputs of the score net, and what to keep."""
 
     clip_name_or_path: str = "openai/clip-vit-large-patch14"
@@ -56,4 +56,4 @@ def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
 
 
 if __name__ == "__main__":
-    main(*TrlParser((Arguments, ModelConfig, TrainingConfig)).parse_args_and_config())
+    main(*TrlParser((Arguments, ModelConfig, TrainingFlags)).parse_args_and_config())

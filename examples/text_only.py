@@ -13,13 +13,13 @@ from pathlib import Path
 from trl import TrlParser
 
 from hf_vitselect import QuestionGain, TextEmbedding, find_contamination, push_to_hub, score, select_diverse
-from hf_vitselect.cli.arguments import PoolArguments
-from hf_vitselect.cli.commands import load_pool
+from hf_vitselect.cli.flags import PoolFlags
+from hf_vitselect.cli.pool import load_pool
 from hf_vitselect.rules import PreSel
 
 
 @dataclass
-class Arguments(PoolArguments):
+class Arguments(PoolFlags):
     """Pool, models, and what to keep."""
 
     model_name_or_path: str = "Qwen/Qwen2-VL-2B-Instruct"
@@ -38,7 +38,7 @@ def main(args: Arguments) -> None:
     scored = score(load_pool(args), [QuestionGain(args.model_name_or_path), embed], out / "scores")
     never: list[str] = []
     if args.evaluation:
-        held_out = score(load_pool(PoolArguments(args.evaluation)), embed, out / "held_out")
+        held_out = score(load_pool(PoolFlags(args.evaluation)), embed, out / "held_out")
         never = find_contamination(scored, held_out, over=embed.column, threshold=args.near).row_ids
     rule = PreSel(task=args.task)
     selection = select_diverse(scored, args.budget, by="question_gain", rule=rule, exclude=never)

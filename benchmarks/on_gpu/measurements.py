@@ -112,7 +112,7 @@ def throughput(scale: Scale, family: str, per_image: int, attention: str) -> dic
     vlm.forget()
     _reset_peak()
     vlm.score(rows, None, scale.batch_tokens)
-    work = vlm.work
+    work = vlm.stats
     rate = vlm.flops() / work.forward_seconds
     peak = _peak(scale)
     return {
@@ -132,7 +132,7 @@ def throughput(scale: Scale, family: str, per_image: int, attention: str) -> dic
         "share of peak": vlm.flops() / work.seconds / peak,
         "measured peak TFLOP/s": peak / 1e12,
         "peak GiB": _peak_gib(),
-        "rows share an image's tokens": vlm.plain_because or "yes",
+        "rows share an image's tokens": vlm.no_sharing_reason or "yes",
     }
 
 
@@ -311,7 +311,7 @@ def _watch(vlm: Watched, call: Callable[[], Any]) -> tuple[float, float]:
     vlm.forget()
     begun = _now()
     call()
-    return _now() - begun, vlm.work.forward_seconds
+    return _now() - begun, vlm.stats.forward_seconds
 
 
 def _losses(vlm: VLM, rows: Any) -> Any:

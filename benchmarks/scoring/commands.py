@@ -19,8 +19,9 @@ from selection.measure import Measured, load, measured, peak_growth, table
 from hf_vitselect import NecessityScorer, score
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.models.forward import compile_layers
-from hf_vitselect.models.token_stats import token_signals
-from hf_vitselect.models.vlm import CHUNK, VLM
+from hf_vitselect.models.response_forward import CHUNK
+from hf_vitselect.models.token_stats import token_stats
+from hf_vitselect.models.vlm import VLM, ForwardStats
 
 
 def speed(args: argparse.Namespace) -> None:
@@ -59,14 +60,15 @@ def speed(args: argparse.Namespace) -> None:
 def signals(args: argparse.Namespace) -> None:
     """Time the token statistics, and the forward that makes their logits."""
     vlm = VLM(*build("small"))
-    rows = [vlm.encoder.encode(row) for row in rows_about_images(args.rows, 1, args.tokens)]
+    talks = rows_about_images(args.rows, 1, args.tokens)
+    rows = [vlm.encoder.encode(row) for row in talks]
     count = sum(int(row.response.sum()) for row in rows)
     logits = torch.randn(CHUNK, vlm.model.config.text_config.vocab_size)
     targets = torch.zeros(CHUNK, dtype=torch.long)
     ways = {
-        "forward": lambda: [vlm.signals([row]) for row in rows],
+        "forward": lambda: vlm.score(talks, 1),
         "losses alone": lambda: torch.nn.functional.cross_entropy(logits, targets, reduction="none"),
-        "all signals": lambda: token_signals(logits, targets),
+        "all signals": lambda: token_stats(logits, targets),
     }
     taken = {name: median(one.cpu for one in times) for name, times in _in_turns(ways, args.rounds).items()}
     extra = (taken["all signals"] - taken["losses alone"]) * count / CHUNK
@@ -79,7 +81,8 @@ def memory(args: argparse.Namespace) -> None:
     """Watches the growth of anonymous memory in one forward over 8 rows, with and without all logits."""
     model, processor = build("small")
     vlm = VLM(model, processor)
-    rows = [vlm.encoder.encode(row) for row in rows_about_images(8, 1, args.tokens)]
+    talks = rows_about_images(8, 1, args.tokens)
+    rows = [vlm.encoder.encode(row) for row in talks]
     inputs, response = vlm.encoder.collate(rows)
     labels = inputs["input_ids"].masked_fill(~response, -100)
 
@@ -95,7 +98,7 @@ def memory(args: argparse.Namespace) -> None:
     for name, call in {
         "without output layer": bare,
         "with all logits": all_logits,
-        "with the package": lambda: vlm.signals(rows),
+        "with the package": lambda: vlm.score(talks, None),
     }.items():
         call()
         with peak_growth() as growth:
@@ -108,7 +111,7 @@ def overhead(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scorer = NecessityScorer(save("small", Path(folder, "model")))
         rows = as_dataset(args.rows, args.per_image, args.tokens)
-        work = scorer.loaded.work
+        work = scorer.loaded.stats
         rows.select(range(2)).map(scorer, batched=True)  # the first call checks whether rows can share
         lines = []
         calls = {
@@ -182,12 +185,12 @@ def throughput(args: argparse.Namespace) -> None:
     rows = rows_about_images(args.rows, args.per_image, args.tokens)
     _means(vlm, rows[:32], *limit)
     vlm.forget()
-    vlm.work = type(vlm.work)()
+    vlm.stats = ForwardStats()
     naive = measured(lambda: [mean_loss(vlm.model, vlm.encoder, row) for row in rows[: args.naive]])
     if args.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     vlm.score(rows, *limit)
-    work = vlm.work
+    work = vlm.stats
     done = vlm.flops()
     peak = matmul_peak(args.device, args.dtype)
     print(f"{args.model}, {args.dtype}, {args.attention}, {_device(args.device)}; {load()}")

@@ -6,9 +6,9 @@ from typing import Any
 from scoring.models import forward_flops
 
 from hf_vitselect.models.encoding import Encoded
-from hf_vitselect.models.prefix_sharing import Pack
+from hf_vitselect.models.prefix_sharing import RowSequence
 from hf_vitselect.models.token_stats import ResponseStats
-from hf_vitselect.models.vlm import VLM
+from hf_vitselect.models.vlm import VLM, ForwardStats
 
 
 class Watched(VLM):
@@ -20,26 +20,28 @@ class Watched(VLM):
 
     def forget(self) -> None:
         """Starts anew."""
-        self.work = type(self.work)()
+        self.stats = ForwardStats()
         self.pairs = 0.0
         self.answers = 0
         self.patches: list[int] = []
 
     def flops(self) -> float:
         """Floating-point operations so far, without padding and what masks hide."""
-        return forward_flops(self.model, self.work.tokens, self.pairs, self.answers, self.patches)
+        return forward_flops(self.model, self.stats.tokens, self.pairs, self.answers, self.patches)
 
-    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseStats]:
-        for pack in packs:
-            first = rows[pack.places[0]]
-            self.pairs += pack.shared**2 / 2
-            if first.seen:
+    def _counted_forward(
+        self, rows: Sequence[Encoded], sequences: Sequence[RowSequence]
+    ) -> dict[int, ResponseStats]:
+        for sequence in sequences:
+            first = rows[sequence.indices[0]]
+            self.pairs += sequence.shared**2 / 2
+            if first.prefix:
                 self.patches.append(_patches(first))
-            for place in pack.places:
-                own = rows[place].length - pack.shared
-                self.pairs += own * (pack.shared + own / 2)
-                self.answers += int(rows[place].response.sum())
-        return super()._forward(rows, packs)
+            for index in sequence.indices:
+                own = rows[index].length - sequence.shared
+                self.pairs += own * (sequence.shared + own / 2)
+                self.answers += int(rows[index].response.sum())
+        return super()._counted_forward(rows, sequences)
 
 
 def _patches(row: Encoded) -> int:

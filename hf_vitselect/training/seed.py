@@ -160,7 +160,7 @@ def draw_seed_rows(pool: Dataset, budget: int | float, encoder: Encoder, seed: i
         budget=budget,
         rule=RuleCall(name="Random"),
         seed=seed,
-        end_of_turn=encoder.inserted or "template",
+        end_of_turn=encoder.template.inserted or "template",
         dropped=counted(passed),
         dropped_reasons=refusals.reasons,
         row_ids=ROWS_FILE,
