@@ -1,4 +1,4 @@
-"""Why rows were refused: one row's reason, and counts, errors and warnings about many."""
+"""Refused rows: one row's reason, and counts, errors and warnings about many."""
 
 import warnings
 from collections import Counter
@@ -28,12 +28,7 @@ def reason_of(error: RowError) -> str:
 def read_reasons(
     dataset: Dataset, columns: Collection[str], statuses: NDArray[np.object_]
 ) -> NDArray[np.object_]:
-    """Why rows cannot be used, from the reason columns of the scorers.
-
-    Args:
-        dataset: the scored pool.
-        columns: the score columns; the first with a row's status explains it.
-        statuses: shape (rows,), possibly merged from several columns.
+    """Reasons of the rows that cannot be used, from the scorers' reason columns.
 
     Returns:
         Texts of shape (rows,), None where the status is `ok`.
@@ -44,7 +39,7 @@ def read_reasons(
         names = (f"{column}_status", f"{column}_reason")
         if unknown.any() and all(dataset.features.get(name) == Value("string") for name in names):
             status, reason = (np.array(read_column(dataset, name).to_pylist(), object) for name in names)
-            explained = unknown & (status == statuses) & np.array([it is not None for it in reason], bool)
+            explained = unknown & (status == statuses) & np.array([text is not None for text in reason], bool)
             reasons[explained] = reason[explained]
             unknown &= ~explained
     reasons[unknown] = f"no usable value in {' or '.join(columns)}"
@@ -53,10 +48,10 @@ def read_reasons(
 
 @dataclass(frozen=True)
 class Refusals:
-    """How many rows were refused, and why.
+    """The number of refused rows, and the reasons.
 
     Attributes:
-        rows: the number of rows, refused or not.
+        rows: all rows, refused or not.
         counts: refused rows by status, the most frequent first.
         reasons: the first reason for each status.
     """
@@ -67,7 +62,7 @@ class Refusals:
 
     @classmethod
     def of(cls, outcomes: Iterable[tuple[str, str | None]]) -> "Refusals":
-        """Counts the statuses and reasons of all rows."""
+        """Count the statuses and reasons of all rows."""
         counts: Counter[str] = Counter()
         reasons: dict[str, str] = {}
         for status, reason in outcomes:
@@ -80,16 +75,16 @@ class Refusals:
 
     @classmethod
     def read(cls, dataset: Dataset, column: str) -> "Refusals":
-        """Counts those in a scorer's columns."""
+        """Count those in a scorer's columns."""
         names = [f"{column}_status", f"{column}_reason"]
         statuses, reasons = (read_column(dataset, name).to_pylist() for name in names)
         return cls.of(zip(statuses, reasons, strict=True))
 
     @classmethod
     def of_errors(cls, rows: int, errors: Iterable[RowError]) -> "Refusals":
-        """Counts the errors of the refused among some rows."""
-        found = cls.of((error.status, reason_of(error)) for error in errors)
-        return cls(rows, found.counts, found.reasons)
+        """Count the errors of the refused among some rows."""
+        refused = cls.of((error.status, reason_of(error)) for error in errors)
+        return cls(rows, refused.counts, refused.reasons)
 
     @property
     def refused(self) -> int:
@@ -104,23 +99,20 @@ class Refusals:
 
 
 def refuse_if_none_left(refusals: Refusals, what: str, advice: str, scored: Any = None) -> None:
-    """Raises an error if every row was refused.
+    """Raise an error if every row was refused.
 
     Args:
         refusals: of all rows.
         what: what could not be done with them, such as `cannot be scored`.
         advice: what the user can do.
         scored: the scored pool, for the error.
-
-    Raises:
-        AllRefusedError: if no row is left.
     """
     if refusals.refused == refusals.rows:
         raise AllRefusedError(f"all {refusals.rows:,} rows {what}: {refusals}\n{advice}", scored)
 
 
 def warn_if_most_are_refused(refusals: Refusals, what: str, advice: str) -> None:
-    """Warns if more than half of the rows were refused; arguments as in `refuse_if_none_left`."""
+    """Warn if more than half of the rows were refused; arguments as in `refuse_if_none_left`."""
     if 2 * refusals.refused > refusals.rows:
         share = f"{refusals.refused / refusals.rows:.0%}"
         warnings.warn(

@@ -34,10 +34,6 @@ def card_files(
     Returns:
         `README.md`, `recipe.json`, `picks.json` (row ids and gains in pick order), `plots/`,
         `examples/` (thumbnails), and the run's `run.yaml`.
-
-    Raises:
-        ValueError: if the existing README's metadata is not a mapping.
-        yaml.YAMLError: if it is not valid YAML.
     """
     plots = draw_plots(selection) if plots is None else plots
     shown = examples(selection) if publish == "rows" else []

@@ -19,7 +19,7 @@ Shares = dict[str, dict[str, float]]
 
 
 def composition(pool: Dataset, selection: Selection, column: str) -> Shares:
-    """Counts how often each value of a column occurs in the pool and in the subset.
+    """Count how often each value of a column occurs in the pool and in the subset.
 
     Args:
         pool: the pool that the selection was made from; it may have other columns.
@@ -83,7 +83,7 @@ def composition_table(name: str, shares: Mapping[str, Mapping[str, float]]) -> M
 
 
 def _shares(counts: Iterable[tuple[Any, int, int]], sort: bool = True) -> Shares:
-    """From (value, rows of the pool, rows of the subset) to shares by name."""
+    """Shares by name, of values with their rows in the pool and in the subset."""
     named: dict[str, list[int]] = {}
     for value, pool, subset in counts:
         # Two values with one name, such as 1 and "1", are one bar.

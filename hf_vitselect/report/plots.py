@@ -18,7 +18,7 @@ _MOST_BARS = 12
 
 
 def plots(selection: Selection, pool: Dataset | None = None, column: str | None = None) -> dict[str, bytes]:
-    """Draws the selection against its pool.
+    """Draw the selection against its pool.
 
     Args:
         selection: any selection.
