@@ -181,7 +181,7 @@ def read_statuses(dataset: Dataset, column: str) -> NDArray[np.object_] | None:
 def holds_statuses(dataset: Dataset, name: str) -> bool:
     """Whether a column is a scorer's status column."""
     distinct = _distinct_texts(dataset, name) if name.endswith("_status") else frozenset()
-    return bool(distinct) and texts <= _STATUSES
+    return bool(distinct) and distinct <= _STATUSES
 
 
 def keep_rows(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ def composition(pool: Dataset, selection: Selection, column: str) -> Shares:
 
     Args:
         pool: the pool that the selection was made from; it may have other columns.
+        selection: made from that pool.
         column: a column with few distinct values, such as a source or a kind.
 
     Returns:
