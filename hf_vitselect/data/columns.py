@@ -35,12 +35,7 @@ _IN_MEMORY = 2**26  # bytes of vectors kept in memory: 64 MiB
 
 
 def refuse_reserved(columns: Mapping[str, Any], reserved: Iterable[str] = RESERVED) -> None:
-    """Refuse a pool that has columns of reserved names.
-
-    Args:
-        columns: the pool's columns and their features; None for an unknown feature.
-        reserved: the names.
-    """
+    """Refuse a pool that has columns of reserved names; a column's feature may be None if unknown."""
     taken = [name for name in reserved if name in columns]
     lengths = columns.get(LENGTHS)
     if lengths is not None and not (isinstance(lengths, Value) and re.match("u?int", lengths.dtype)):
@@ -97,9 +92,6 @@ def read_scores(dataset: Dataset, column: str) -> tuple[NDArray[np.float64], NDA
     Returns:
         The scores, float64 of shape (rows,), 0 for null; and each row's status: the one in the column's
         status column, `bad_row` for a null, `non_finite`, or `ok`.
-
-    Raises:
-        ColumnError: if the column is not numeric, or its status column is ambiguous.
     """
     kind = dataset.features[column]
     if not is_numeric(kind):

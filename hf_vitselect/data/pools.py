@@ -71,11 +71,7 @@ def open_pool(name: str, config: str | None = None, split: str = "train") -> Dat
 
 
 def open_stream(name: str, config: str | None = None, split: str = "train") -> IterableDataset:
-    """Open a pool as a stream.
-
-    Raises:
-        PoolError: as in `open_pool`, or if part of a split is given in percent.
-    """
+    """Open a pool as a stream; as `open_pool`, but a part of a split only in rows."""
     source = _find(name)
     if isinstance(source, Path):
         return _part_of_saved(source, split).to_iterable_dataset()
@@ -93,13 +89,7 @@ def open_stream(name: str, config: str | None = None, split: str = "train") -> I
 
 @dataclass(frozen=True)
 class _Files:
-    """The files or the name for `datasets.load_dataset`.
-
-    Attributes:
-        name: as typed.
-        path: a file format, a folder that is a repository, or a name on the Hub.
-        splits: the files of every split.
-    """
+    """The files or the name for `datasets.load_dataset`."""
 
     name: str
     path: str

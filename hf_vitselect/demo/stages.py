@@ -24,16 +24,10 @@ Training = Callable[..., SFTConfig]
 
 
 class Grades(TypedDict):
-    """One model's answers to the held-out rows.
+    """One model's answers to the held-out rows."""
 
-    Attributes:
-        right: whether greedy decoding would generate the row's response: every response token is the
-            model's first choice.
-        nll: mean negative log-likelihood of the row's response tokens, in nats.
-    """
-
-    right: list[bool]
-    nll: list[float]
+    right: list[bool]  # every response token is the first choice, as in greedy decoding
+    nll: list[float]  # mean negative log-likelihood of the response tokens, in nats
 
 
 def select_and_fine_tune(

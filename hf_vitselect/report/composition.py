@@ -50,12 +50,7 @@ def composition(pool: Dataset, selection: Selection, column: str) -> Shares:
 
 
 def compositions(selection: Selection) -> dict[str, Shares]:
-    """The compositions that the selection itself records, and that of its answers' lengths.
-
-    Returns:
-        For each column that sorts rows into kinds, its `composition`; and under the name of the lengths, the
-        rows in each quarter of the pool's lengths.
-    """
+    """The compositions that the selection itself records, and that of its answers' lengths."""
     recorded = {
         name: _shares((count.value, count.pool, count.subset) for count in counts)
         for name, counts in selection.recipe.composition.items()

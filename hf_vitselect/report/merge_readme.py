@@ -36,16 +36,7 @@ def merge_card(existing: str, body: str, data: Mapping[str, Any]) -> str:
 
 
 def mark_unfinished(existing: str, body: str, *, without: Sequence[str] = ()) -> str:
-    """Mark a card as incomplete while its data changes.
-
-    Args:
-        existing: the whole README; may be empty.
-        body: as `unfinished_card` returns it.
-        without: configs to remove from the metadata.
-
-    Returns:
-        The whole README.
-    """
+    """Mark a README as incomplete while its data changes, and remove the configs in `without`."""
     card = read_card(existing)
     card.text = merge_section(card.text, body)
     card.data["vitselect"] = {"complete": False}
@@ -59,12 +50,7 @@ def mark_unfinished(existing: str, body: str, *, without: Sequence[str] = ()) ->
 
 
 def read_card(readme: str) -> DatasetCard:
-    """A README as a card, even without metadata.
-
-    Raises:
-        ValueError: if its metadata is not a mapping.
-        yaml.YAMLError: if it is not valid YAML.
-    """
+    """A README as a card, even without metadata."""
     has_metadata = readme.lstrip().startswith("---")
     return DatasetCard(readme if has_metadata else f"---\n{{}}\n---\n{readme}")
 
