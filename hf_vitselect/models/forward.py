@@ -80,15 +80,7 @@ def run_forward(
 def logits_at(
     model: Any, forward: Callable[..., Any], inputs: Mapping[str, torch.Tensor], keep: torch.Tensor
 ) -> torch.Tensor:
-    """The logits of a forward at the kept positions.
-
-    Args:
-        model, forward, inputs: as in `run_forward`.
-        keep: bool of the shape of `input_ids`.
-
-    Returns:
-        Shape (kept, vocabulary).
-    """
+    """The logits of a forward at the positions of the mask `keep`, of shape (kept, vocabulary)."""
     return run_forward(model, forward, inputs, lambda states: states[keep].unsqueeze(0)).logits[0]
 
 

@@ -134,30 +134,17 @@ def refuse_failed_probe(processor: Any, error: RowError, model: Any = None) -> N
             f"expected a processor that fits the model, got {kind}: {why}; "
             "give the right one as processor= (--processor_name_or_path)"
         ) from error
-    known = _model_settings(getattr(model, "config", None))
-    lines = ", ".join(f"processor.{name} = {known.get(name, ...)!r}" for name in lacking)
+    config = getattr(model, "config", None)
+    known = {name: getattr(config, name, None) for name in lacking}
+    known["patch_size"] = getattr(getattr(config, "vision_config", None), "patch_size", None)
+    lines = ", ".join(f"processor.{name} = {known[name] or ...!r}" for name in lacking)
     raise ModelError(
         f"expected a processor that can place images, got {kind} without {', '.join(lacking)}: {why}; "
         f"set {lines}, save it, and give it as processor= (--processor_name_or_path)"
     ) from error
 
 
-def _model_settings(config: Any) -> dict[str, Any]:
-    vision = getattr(config, "vision_config", None)
-    known = {
-        "patch_size": getattr(vision, "patch_size", None),
-        "vision_feature_select_strategy": getattr(config, "vision_feature_select_strategy", None),
-        "num_query_tokens": getattr(config, "num_query_tokens", None),
-    }
-    return {name: value for name, value in known.items() if value is not None}
-
-
 def _has_file(model: str, file: str, revision: str | None) -> bool:
-    found = cached_file(
-        model,
-        file,
-        revision=revision,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    return found is not None
+    errors = ("missing_entries", "connection_errors")
+    quiet: dict[str, Any] = {f"_raise_exceptions_for_{kind}": False for kind in errors}
+    return cached_file(model, file, revision=revision, **quiet) is not None

@@ -9,7 +9,7 @@ import numpy as np
 from datasets import Dataset, Features, Value
 from numpy.typing import NDArray
 
-from hf_vitselect.data.columns import read_scores
+from hf_vitselect.data.columns import read_scores, refuse_missing
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.scorers.base.columns import ColumnScorer
 
@@ -115,12 +115,9 @@ class Blend(ColumnScorer):
             raise ValueError("expected columns with weights, got none")
         if normalize not in ("rank", "z", None):
             raise ValueError(f"normalize: expected 'rank', 'z' or None, got {normalize!r}")
+        refuse_missing(weights, pool.column_names, "expected a column", "score the pool first")
         scales: dict[str, Ranks | Standard] = {}
         for name in weights:
-            if name not in pool.column_names:
-                raise ColumnError(
-                    f"expected a column {name!r}, got {pool.column_names}; score the pool first"
-                )
             scores, statuses = read_scores(pool, name)
             usable = scores[statuses == "ok"]
             if not len(usable):
