@@ -16,7 +16,7 @@ from hf_vitselect.models.vlm import VLM
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_it_is_the_ratio_of_the_losses_without_and_with_the_questions(tiny, architecture):
+def test_gains_equal_a_slow_loop(tiny, architecture):
     model, most = tiny(architecture), 1 if architecture == "blip2" else 2
     scored = talks(most=most).map(QuestionGain(model.folder, processor=model.processor), batched=True)
     asked, unasked = slow_means(model, talks(most=most)), slow_means(model, talks(questions=False, most=most))
@@ -26,7 +26,7 @@ def test_it_is_the_ratio_of_the_losses_without_and_with_the_questions(tiny, arch
     assert max(abs(ratio - 1) for ratio in right) > 1e-2
 
 
-def test_a_question_that_is_blank_already_gains_nothing(tiny):
+def test_blank_questions_gain_nothing(tiny):
     scored = talks().map(QuestionGain(tiny("llava").folder), batched=True)
     assert scored["question_gain"][4] == pytest.approx(1, abs=1e-6)
 
@@ -42,7 +42,7 @@ def test_a_system_turn_is_no_question(tiny):
     assert scored["question_gain"][0] == pytest.approx(without / given, abs=1e-5)
 
 
-def test_an_answer_that_is_certain_has_no_ratio(tiny, monkeypatch):
+def test_certain_answers_have_no_ratio(tiny, monkeypatch):
     forward = VLM._forward
 
     def certain(self, rows, packs):
@@ -55,7 +55,7 @@ def test_an_answer_that_is_certain_has_no_ratio(tiny, monkeypatch):
     assert scored["question_gain"][:] == [None] * 5
 
 
-def test_an_answer_in_other_tokens_is_a_bad_row(tiny):
+def test_other_response_tokens_are_bad_rows(tiny):
     # Nothing between question and answer: "s" and "tem" make the one token "stem".
     model = tiny("llava")
     processor = AutoProcessor.from_pretrained(model.folder)
@@ -67,7 +67,7 @@ def test_an_answer_in_other_tokens_is_a_bad_row(tiny):
     assert scored["question_gain_status"][:] == ["bad_row", "ok"]
 
 
-def test_columns_have_exact_types_and_need_no_model():
+def test_columns_have_exact_types():
     assert list(QuestionGain("no/such-model", column="x").features.items()) == [
         ("x", Value("float32")),
         ("x_status", Value("string")),
