@@ -78,16 +78,10 @@ def refuse_unable(setup: Setup) -> None:
 def find_unusable_rows(
     trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: int
 ) -> dict[int, RowError]:
-    """Checks that every trial can finish.
-
-    Args:
-        trials: whose subsets exist.
-        setup: of all of them.
-        pool: the pool that the subsets are drawn from.
-        processes: how many run at once.
+    """Checks that every trial can finish in this number of processes.
 
     Returns:
-        The picked rows that cannot be trained on, each with the reason; a warning names them.
+        The picked rows of the pool that cannot be trained on, each with the reason; a warning names them.
 
     Raises:
         RowError: if a picked row is longer than `args.max_length`.

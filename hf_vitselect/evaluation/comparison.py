@@ -45,17 +45,14 @@ class Comparison:
         lengths: str,
         columns: Sequence[str],
     ) -> "Comparison":
-        """Compares finished trials.
+        """Compares finished trials of any methods, budgets and seeds.
 
         Args:
-            trials: of any methods, budgets and seeds.
+            trials: of these evaluations, and possibly others.
             evaluations: their names.
             pool: the pool that the subsets are drawn from.
             lengths: its column of response lengths.
             columns: the columns whose composition is reported.
-
-        Raises:
-            ValueError: if an evaluation returned different numbers of scores for two models.
         """
         groups: dict[Key, list[Trial]] = {}
         for trial in trials:
@@ -89,7 +86,8 @@ class Comparison:
         return "\n\n".join(parts)
 
     def _footnote(self, evaluation: str) -> str:
-        count = sum(line.comparisons for line in self.lines[evaluation])
+        lines = self.lines[evaluation]
+        count = sum((line.random is not None) + (line.matched is not None) for line in lines)
         words = f"Intervals: {LEVEL:.0%} for all {count} comparisons together, over seeds"
         if evaluation in self.by_rows:
             return f"{words} and held-out rows. p: paired over held-out rows, for these very models."

@@ -64,12 +64,10 @@ class HeldOut:
     def check(self, encoder: Encoder) -> None:
         """Refuses rows that cannot be evaluated, before any model is trained.
 
+        Raises RowError naming the first of them, or ValueError if there are no rows.
+
         Args:
             encoder: of the models to evaluate.
-
-        Raises:
-            RowError: naming the first of them.
-            ValueError: if there are no rows.
         """
         if not len(self.rows):
             raise ValueError(f"expected held-out rows for {type(self).__name__}, got none")
@@ -105,7 +103,7 @@ class ExactMatch(HeldOut):
 
 @dataclass(frozen=True, eq=False)
 class LogLikelihood(HeldOut):
-    """Mean log-likelihood of a row's response tokens, in nats: finer than right or wrong.
+    """Mean log-likelihood of a row's response tokens, in nats, at most 0: finer than right or wrong.
 
     Example:
         >>> np.mean(LogLikelihood(held_out)("model"))  # doctest: +SKIP

@@ -17,10 +17,6 @@ def draw(evaluation: str, lines: Sequence[Line]) -> bytes:
 
     Intervals are drawn around random's mean, the dashed line. One that does not reach it is a verdict.
 
-    Args:
-        evaluation: the label of the axis.
-        lines: of one evaluation.
-
     Returns:
         A PNG file.
     """

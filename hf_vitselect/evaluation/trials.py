@@ -83,11 +83,7 @@ class Trial:
         Run(self.folder).stage("subset", self.settings, lambda out: make().save_to_disk(out))
 
     def refuse_stale(self, setup: Setup) -> None:
-        """Refuses a trial that was made with other settings, before any trial costs anything.
-
-        Raises:
-            StaleRunError: naming the settings.
-        """
+        """Raises StaleRunError if the trial was made with other settings, before any trial costs anything."""
         evaluations = {_evaluation(name): identity for name, identity in setup.identities.items()}
         stages = {"subset": self.settings, "model": setup.training, **evaluations}
         Run(self.folder).refuse_stale(stages)
@@ -164,11 +160,7 @@ class Trial:
 
 
 def finite(scores: ArrayLike, evaluation: str) -> NDArray[np.float64]:
-    """Converts what an evaluation returned to float64 of shape (rows,) or ().
-
-    Raises:
-        ValueError: for another shape, no scores, or scores that are not finite.
-    """
+    """Converts what an evaluation returned to finite float64 of shape (rows,) or (), or raises ValueError."""
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim > 1 or not values.size or not np.isfinite(values).all():
         raise ValueError(

@@ -50,11 +50,6 @@ class Line:
         return float(np.std(self.means, ddof=1)) if len(self.means) > 1 else None
 
     @property
-    def comparisons(self) -> int:
-        """Number of differences that the line states."""
-        return (self.random is not None) + (self.matched is not None)
-
-    @property
     def verdict(self) -> str:
         """The verdict as a sentence; empty for random rows and full data."""
         if self.random is None:
@@ -110,11 +105,8 @@ def compare_scores(
     """Compares every method with random rows of the same budget, and with length-matched ones.
 
     Args:
-        trials: one per seed.
-        scores: of the trials' models under one evaluation, shape (seeds, rows) or (seeds,).
-
-    Returns:
-        One line per method and budget. Their intervals hold together.
+        trials: for each method and budget, one per seed.
+        scores: of their models under one evaluation, shape (seeds, rows) or (seeds,).
     """
     baselines = {
         (name, rows): [key for key in ((RANDOM, rows), (MATCHED.format(name), rows)) if key in scores]
@@ -125,10 +117,7 @@ def compare_scores(
     full = next((float(values.mean()) for (name, _), values in scores.items() if name == FULL), None)
     lines = []
     for key, values in scores.items():
-        differences = [
-            difference(values, scores[baseline], comparisons=comparisons)
-            for baseline in baselines.get(key, [])
-        ]
+        differences = [difference(values, scores[k], comparisons=comparisons) for k in baselines.get(key, [])]
         random, matched, *_ = [*differences, None, None]
         lines.append(
             Line(

@@ -16,7 +16,7 @@ def unit_rows(features: NDArray[Float]) -> NDArray[Float]:
         features: float32 or float64 `[n, d]`.
 
     Returns:
-        A copy of the same type and shape, in row order.
+        A copy of the same type and shape, in C order.
     """
     units = np.array(features, order="C")
     lengths = np.sqrt(np.einsum("nd,nd->n", units, units, dtype=np.float64))
@@ -39,7 +39,7 @@ def kmeans(
     """
     import faiss
 
-    with threadpool_limits(1):  # with several threads sums, and so clusters, can differ between runs
+    with threadpool_limits(1):  # with several threads, sums and so clusters can differ between runs
         model = faiss.Kmeans(
             units.shape[1],
             min(clusters, len(units)),

@@ -38,7 +38,7 @@ class Task:
             rank: the worker's number on its machine, which picks its GPU.
 
         Raises:
-            StaleRunError: if a model's folder has changed since the run began, or differs on this machine.
+            StaleRunError: as `refuse_changed_weights` does.
         """
         table = mark_roots(table, self.roots)
         for scorer in self._steps:
@@ -48,11 +48,7 @@ class Task:
         return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
 
     def refuse_changed_weights(self) -> None:
-        """Refuses weights other than those in the recipes.
-
-        Raises:
-            StaleRunError: if a model's folder has changed since the run began, or differs on this machine.
-        """
+        """Raises StaleRunError if a model's folder has changed since the run began, or differs here."""
         for scorer, recipe in zip(self._scorers, self._recipes, strict=True):
             if scorer.recipe() != recipe:
                 raise StaleRunError(

@@ -17,7 +17,7 @@ _WIDEST = 1024  # a GPU index finds up to 2,048
 
 
 class FaissIndex:
-    """Proposes neighbors from a faiss index; some of the nearest rows may be missing.
+    """Likely neighbors from a faiss index; some of the nearest rows may be missing.
 
     Unit rows are reduced to 256 dimensions by PCA, put into about sqrt(n) / 2 lists, half of which are
     searched, and coded in 64 bytes (product quantization, 4 bits for two dimensions). Small pools and short

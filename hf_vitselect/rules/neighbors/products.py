@@ -19,7 +19,7 @@ _CHUNK_ROWS = {"cpu": 2**15, "cuda": 2**18}
 
 
 class Products:
-    """Finds the remaining rows with the highest products with given rows.
+    """The highest products of given rows with the remaining ones.
 
     Products of unit rows approximate cosines. They are computed in bfloat16 where the hardware does that
     natively (a CPU with AVX-512 BF16 or AMX, a GPU of compute capability 8 or more), else in float32. A bound

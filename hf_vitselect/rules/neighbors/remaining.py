@@ -10,11 +10,11 @@ from hf_vitselect.rules.blocks import blocks
 _FEWEST_ROWS = 8
 _CHUNK_VALUES = 2**18  # values to convert at once: 2 MiB in float64
 _LIST_ENTRIES = 2**23  # neighbors in all lists together, 12 bytes each
-_PROSPECT_BLOCKS = 16  # blocks to look ahead
+_PROSPECT_BLOCKS = 16  # blocks to plan for at once
 
 
 class Candidates(Protocol):
-    """Proposes neighbors: `Products` with a proof, `FaissIndex` without."""
+    """A source of likely neighbors: `Products` with a proof, `FaissIndex` without."""
 
     @property
     def error(self) -> float | None:
@@ -38,7 +38,7 @@ class Candidates(Protocol):
 
 
 class RemainingNeighbors:
-    """Finds the nearest remaining rows, by cosine, of each row that leaves.
+    """The nearest remaining rows, by cosine, of each row that leaves.
 
     The cosine of two rows is the float64 dot product over the float64 norms, rounded to float32, and 0 if a
     row is zero. Nearest means highest cosine, then lowest row.
