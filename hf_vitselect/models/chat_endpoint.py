@@ -1,4 +1,4 @@
-"""Asks a chat model behind an endpoint in OpenAI's protocol, and handles its errors."""
+"""A chat model behind an endpoint in OpenAI's protocol, and its errors."""
 
 import json
 import logging
@@ -78,7 +78,7 @@ class ChatEndpoint:
         )
 
     def ask(self, questions: Sequence[Question], concurrency: int) -> list[str | RowError]:
-        """Asks several questions at a time.
+        """Ask several questions at a time.
 
         Failures that may pass (no connection, a timeout, a broken reply, HTTP 408, 425, 429 and 5xx) are
         retried after 1, 2, 4, ... 60 seconds, or after what Retry-After says.

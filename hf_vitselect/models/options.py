@@ -75,7 +75,7 @@ class ModelOptions:
 
 
 def refuse_end_of_turn(end_of_turn: str) -> None:
-    """Refuses an unknown way to end a response.
+    """Refuse an unknown way to end a response.
 
     Raises:
         ValueError: naming the choices.

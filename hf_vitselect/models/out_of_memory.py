@@ -21,7 +21,7 @@ Layout = Callable[[Sequence[Encoded], Sequence[int], Callable[[int, int], bool]]
 
 
 class SafeForward:
-    """Runs rows in forwards as large as memory allows. A row that cannot run is its error.
+    """Forwards as large as memory allows. A row that cannot run is its error.
 
     Args:
         forward: runs rows, laid out as sequences.
@@ -85,7 +85,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def refuse_broken_model(error: Exception) -> None:
-    """Raises an error for which no row is to blame: a broken device, or layers that cannot be compiled.
+    """Raise an error for which no row is to blame: a broken device, or layers that cannot be compiled.
 
     Raises:
         torch.AcceleratorError: the error itself; nothing runs on that device any more.

@@ -38,7 +38,7 @@ class SavedProcessor:
 
     @classmethod
     def of(cls, processor: Any) -> "SavedProcessor":
-        """Saves a processor."""
+        """Save a processor."""
         with tempfile.TemporaryDirectory() as folder:
             processor.save_pretrained(folder)
             paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
@@ -46,7 +46,7 @@ class SavedProcessor:
         return cls(type(processor), files)
 
     def load(self) -> Any:
-        """Loads the processor."""
+        """Load the processor."""
         with tempfile.TemporaryDirectory() as folder:
             for name, content in self.files:
                 path = Path(folder, name)
@@ -67,7 +67,7 @@ def load_processor(
     base_revision: str | None = None,
     trust_remote_code: bool = False,
 ) -> Any:
-    """Loads a model's processor, or the base model's for an adapter saved without one.
+    """Load a model's processor, or the base model's for an adapter saved without one.
 
     Args:
         model: a Hub id or a folder.
@@ -86,7 +86,7 @@ def load_processor(
 
 
 def refuse_unusable(processor: Any) -> None:
-    """Refuses a processor with which responses could not be found. Takes the tokenizer's template if need be.
+    """Refuse a processor that cannot show responses; give it its tokenizer's template if it has none.
 
     Raises:
         ModelError: if there is no chat template, the tokenizer is slow, or another part of the model than the
@@ -114,7 +114,7 @@ def refuse_unusable(processor: Any) -> None:
 
 
 def refuse_failed_probe(processor: Any, error: RowError, model: Any = None) -> None:
-    """Refuses a processor, or its model, that failed on one of `Encoder.probes`.
+    """Refuse a processor, or its model, that failed on one of `Encoder.probes`.
 
     Args:
         processor: the processor.

@@ -19,7 +19,7 @@ _CODES = {
 
 
 def without_clock(template: str) -> str:
-    """Makes `strftime_now` give `PROMPT_DATE` in a template.
+    """Make `strftime_now` give `PROMPT_DATE` in a template.
 
     `transformers` passes the function to templates as a global, which a macro of the same name hides.
 

@@ -23,7 +23,7 @@ CHUNK = 256
 
 
 class ResponseForward:
-    """Runs a model on sequences of rows.
+    """The forward of a model over sequences of rows.
 
     Args:
         model: an `AutoModelForImageTextToText`, on its device.

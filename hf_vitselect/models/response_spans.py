@@ -19,7 +19,7 @@ _THINKING = re.compile(
 def answer_spans(
     turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str]
 ) -> tuple[str, list[tuple[int, int]]]:
-    """Renders a conversation and finds its answers in the text.
+    """Render a conversation and finds its answers in the text.
 
     Args:
         turns: the conversation.
@@ -51,7 +51,7 @@ def answer_spans(
 
 
 def refuse_dropped(turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str]) -> None:
-    """Refuses a conversation if the template leaves out a text that is not an answer.
+    """Refuse a conversation if the template leaves out a text that is not an answer.
 
     Some templates know no system or tool turns, take a system turn only while the last turn is the user's,
     or read only the first part of a turn.
@@ -70,7 +70,7 @@ def refuse_dropped(turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str
 
 
 def _mark_texts(turn: Turn, marker: str) -> Turn:
-    """Puts the marker after each text that is not an answer, before its trailing white space."""
+    """Put the marker after each text that is not an answer, before its trailing white space."""
     if turn.role == "assistant":
         return turn
     parts = [re.sub(r"(?<=\S)(?=\s*\Z)", marker, part) if part else part for part in turn.parts]
@@ -128,7 +128,7 @@ def _unused_markers(turns: Sequence[Turn]) -> tuple[str, str]:
 
 
 def _mark(turn: Turn, skip: int, start: str, end: str, before: bool, after: bool) -> Turn:
-    """Puts the markers around an answer: before or inside its leading, after or inside its trailing space.
+    """Put the markers around an answer: before or inside its leading, after or inside its trailing space.
 
     The first `skip` characters stay before the marker.
     """

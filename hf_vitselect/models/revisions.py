@@ -18,7 +18,7 @@ _CONFIGS = ("config.json", "processor_config.json", "preprocessor_config.json", 
 
 
 def identify(model: str, revision: str | None = None) -> dict[str, Any]:
-    """Finds the exact weights behind a name.
+    """Find the exact weights behind a name.
 
     Args:
         model: a Hub id or a folder.
@@ -47,7 +47,7 @@ def identify(model: str, revision: str | None = None) -> dict[str, Any]:
 
 
 def refuse_revision(model: str, revision: str | None) -> None:
-    """Refuses a revision of a folder, where it would have no effect.
+    """Refuse a revision of a folder, where it would have no effect.
 
     Raises:
         ModelError: for any revision but TRL's default.

@@ -22,7 +22,7 @@ _NOT_GRADED = ("image_missing", "bad_row")
 
 
 class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tags=["data-selection"]):
-    """Maps columns of a row to one number; `ScoreNetTrainer` trains it, `ScoreNetScorer` negates it.
+    """A map of a row's columns to one number; `ScoreNetTrainer` trains it, `ScoreNetScorer` negates it.
 
     The first stage of Self-Filter (arXiv 2402.12501): a linear map without bias over either several score
     columns (the paper: CLIP score, ImageReward, an LLM's grade), each scaled to [-1, 1] over the pool, or one
@@ -81,7 +81,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
     def fit(
         cls, pool: Dataset, columns: str | Sequence[str], *, hidden: int | None = None, seed: int = 0
     ) -> "ScoreNet":
-        """Makes an untrained net for columns of a pool.
+        """Make an untrained net for columns of a pool.
 
         Args:
             pool: with the columns; rows without a score do not count for the scaling.
@@ -163,7 +163,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
         return self.scale(np.where(statuses == "ok", values, np.nan)), _row_statuses(statuses)
 
     def scale(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Scales scores to inputs, so that each column's range over the pool becomes [-1, 1].
+        """Scale scores to inputs, so that each column's range over the pool becomes [-1, 1].
 
         Args:
             values: float64 of shape (rows, columns); NaN becomes the column's mean.
@@ -177,7 +177,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
 
     @classmethod
     def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
-        """Loads every weight, of the right shape, or none."""
+        """Load every weight, of the right shape, or none."""
         own = model.state_dict()
         with load_errors(model_file, what="the weights of a score net"):
             held = load_file(model_file, device=map_location)
@@ -224,7 +224,7 @@ def _width(kind: Any, column: str) -> int:
 
 
 def _row_statuses(statuses: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Merges the statuses of scores, of shape (rows, columns), into one for every row."""
+    """Merge the statuses of scores, of shape (rows, columns), into one for every row."""
     merged = np.full(len(statuses), "ok", dtype=object)
     graded = (statuses == "ok").any(axis=1)
     for column in range(statuses.shape[1] - 1, -1, -1):

@@ -1,4 +1,4 @@
-"""Loads models whole: a missing, renamed or misshapen weight is an error that names it.
+"""Load models whole: a missing, renamed or misshapen weight is an error that names it.
 
 `transformers` and PEFT fill what a checkpoint lacks with random weights and log a warning. The scores of such
 a model look like any others.
@@ -37,7 +37,7 @@ MAY_BE_MISSING = {
 def load_whole(
     kind: Any, model: str, *, revision: str | None = None, base_revision: str | None = None, **options: Any
 ) -> Any:
-    """Loads a model, or an adapter on its base model, with every weight from its files.
+    """Load a model, or an adapter on its base model, with every weight from its files.
 
     Args:
         kind: the class whose `from_pretrained` loads it.
@@ -69,7 +69,7 @@ def load_whole(
 
 
 def refuse_missing_weights(kind: Any, model: str, *, used_as: str = "", **options: Any) -> None:
-    """Refuses a checkpoint that lacks weights, without loading any, where a library does the loading.
+    """Refuse a checkpoint that lacks weights, without loading any, where a library does the loading.
 
     Args:
         kind: as in `load_whole`.
@@ -85,7 +85,7 @@ def refuse_missing_weights(kind: Any, model: str, *, used_as: str = "", **option
 
 
 def refuse_unknown_dtype(dtype: Any) -> None:
-    """Refuses anything but a floating-point dtype or its name.
+    """Refuse anything but a floating-point dtype or its name.
 
     Raises:
         ModelError: with examples of dtypes.
@@ -99,7 +99,7 @@ def refuse_unknown_dtype(dtype: Any) -> None:
 
 @contextmanager
 def load_errors(model: str, what: str = "a model that can be loaded") -> Iterator[None]:
-    """Translates what libraries raise while they load a model, or a part of it, into one message."""
+    """Translate what libraries raise while they load a model, or a part of it, into one message."""
     loggers = [logging.getLogger(f"transformers.{name}") for name in ("modeling_utils", "integrations.peft")]
     for logger in loggers:
         logger.addFilter(_is_no_load_report)
@@ -120,7 +120,7 @@ def refuse_missing(
     unknown: Collection[str] = (),
     misshapen: Collection[str] = (),
 ) -> None:
-    """Refuses a model whose files do not hold exactly its weights.
+    """Refuse a model whose files do not hold exactly its weights.
 
     Args:
         what: the model.
@@ -142,7 +142,7 @@ def refuse_missing(
 
 
 def refuse_non_finite(what: str, model: Any) -> None:
-    """Refuses NaN and infinite weights, which some attention kernels turn into finite scores.
+    """Refuse NaN and infinite weights, which some attention kernels turn into finite scores.
 
     Raises:
         ModelError: with some of the names, and their number.
@@ -172,7 +172,7 @@ def _load(kind: Any, model: str, revision: str | None, options: Mapping[str, Any
 
 
 def _load_magnitudes(loaded: Any, adapter: str, revision: str | None, found: Mapping[str, Any]) -> None:
-    """Loads the magnitudes of a DoRA: `transformers` expects another name than PEFT writes."""
+    """Load the magnitudes of a DoRA: `transformers` expects another name than PEFT writes."""
     end = ".lora_magnitude_vector.default.weight"
     if not (lost := [name for name in found["missing_keys"] if name.endswith(end)]):
         return

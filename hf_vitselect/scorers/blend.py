@@ -95,7 +95,7 @@ class Blend(ColumnScorer):
         product: bool = False,
         column: str = "blend",
     ) -> "Blend":
-        """Fits the normalization to a pool.
+        """Fit the normalization to a pool.
 
         Args:
             pool: with the columns; rows without a score do not count.
@@ -139,7 +139,7 @@ class Blend(ColumnScorer):
         return {name: Value("float64") for name in self.weights}
 
     def score_rows(self, rows: Dataset) -> list[tuple[Any, ...] | RowError]:
-        """Blends the rows that have all scores."""
+        """Blend the rows that have all scores."""
         if missing := [name for name in self.weights if name not in rows.column_names]:
             raise ColumnError(f"the blend reads {missing}, got {rows.column_names}; add those columns")
         blend = np.ones(len(rows)) if self.product else np.zeros(len(rows))

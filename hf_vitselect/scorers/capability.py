@@ -82,7 +82,7 @@ class CapabilityScorer(ChatScorer):
         )
 
     def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
-        """Asks about all rows, several at a time."""
+        """Ask about all rows, several at a time."""
         replies = self.ask([_question(row) for row in rows])
         return [reply if isinstance(reply, RowError) else self._read(reply) for reply in replies]
 

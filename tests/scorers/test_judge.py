@@ -274,7 +274,7 @@ def test_missing_servers_are_errors(pauses, caplog):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        with pytest.raises(ModelError, match=f"{url} gave no answer in 3 tries, the last: ConnectError"):
+        with pytest.raises(ModelError, match=f"{url} gave no reply in 3 tries, the last: ConnectError"):
             talk("red", "green", "blue").map(JudgeScore("tiny", base_url=url, retries=2, concurrency=1))
     assert pauses == [1, 2]
     assert caplog.text.count("trying again in 1 s") == 1

@@ -25,7 +25,7 @@ from hf_vitselect.models.revisions import identify, is_pinned
 
 @dataclass(kw_only=True, eq=False)
 class Scorer(ABC):
-    """Adds one score to every row of a pool.
+    """A column of scores for every row of a pool.
 
     A subclass sets its configuration as public attributes, names its columns in `values` and computes them
     in `score_rows`. A row that cannot be scored gets nulls, a status and the reason.
@@ -85,7 +85,7 @@ class Scorer(ABC):
 
     @abstractmethod
     def score_rows(self, rows: Any) -> Sequence[tuple[Any, ...] | RowError]:
-        """Scores rows.
+        """Score rows.
 
         Args:
             rows: a batch from `read`: conversations, or the errors of those that could not be read.
@@ -99,7 +99,7 @@ class Scorer(ABC):
         return self.fill(self.score_rows(rows))
 
     def fill(self, scored: Sequence[tuple[Any, ...] | RowError]) -> dict[str, list[Any]]:
-        """Turns the result of `score_rows` into cells: the one place where an error becomes a status."""
+        """Turn the result of `score_rows` into cells: the one place where an error becomes a status."""
         columns = {
             name: [row.known.get(name) if isinstance(row, RowError) else row[i] for row in scored]
             for i, name in enumerate(self.values)
@@ -111,7 +111,7 @@ class Scorer(ABC):
         return columns
 
     def load(self, identity: Mapping[str, Any]) -> Any:
-        """Loads the model for `score_rows`, at the first row and again when a folder's files change.
+        """Load the model for `score_rows`, at the first row and again when a folder's files change.
 
         Args:
             identity: the exact weights, as `hf_vitselect.models.revisions.identify` names them.
@@ -143,7 +143,7 @@ class Scorer(ABC):
         return f"{self.column}_reason"
 
     def __call__(self, batch: Any, rank: int | None = None, *_: Any) -> Any:
-        """Scores a row or a batch of rows, as `datasets.Dataset.map` gives them.
+        """Score a row or a batch of rows, as `datasets.Dataset.map` gives them.
 
         Args:
             batch: a lazy row or batch of `datasets`, an Arrow table, or a plain mapping.
@@ -230,7 +230,7 @@ class Scorer(ABC):
 
 
 def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
-    """Refuses to score a pool that already has one of the scorer's columns, or a reserved name.
+    """Refuse to score a pool that already has one of the scorer's columns, or a reserved name.
 
     Raises:
         ColumnError: naming the columns.
