@@ -45,12 +45,12 @@ class SafeForward:
         while todo := [index for index in range(len(rows)) if index not in results]:
             limit = limit.within(self._ceiling)
             for batch in batches(rows, self._layout(rows, todo, limit.allows), limit):
-                found = self._stats_or_errors(rows, batch)
-                if found is None:
+                stats = self._stats_or_errors(rows, batch)
+                if stats is None:
                     self._ceiling = limit.below(*forward_size(batch))
                     _logger.warning("Out of memory: forwards are now held to %s", self._ceiling)
                     break
-                results |= found
+                results |= stats
         return [results[index] for index in range(len(rows))]
 
     def _stats_or_errors(

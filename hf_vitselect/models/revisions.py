@@ -68,10 +68,10 @@ def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | No
     """
     folder = os.path.isdir(model)
     name = "adapter_config.json"
-    found = Path(model, name) if folder else _hub_file(model, name, _commit(model, revision))
-    if found is None or not found.exists():
+    file = Path(model, name) if folder else _hub_file(model, name, _commit(model, revision))
+    if file is None or not file.exists():
         return None
-    config = json.loads(found.read_text())
+    config = json.loads(file.read_text())
     base = config.get("base_model_name_or_path")
     if not base:
         raise ModelError(

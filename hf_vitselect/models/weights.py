@@ -56,14 +56,14 @@ def load_whole(
             loaded = _load(kind, model, revision, options)
         else:
             loaded = _load(kind, base[0], base_revision or base[1], options)
-            found = loaded.load_adapter(
+            report = loaded.load_adapter(
                 model,
                 adapter_kwargs={"revision": revision},
                 use_safetensors=True,
                 ignore_mismatched_sizes=True,
             ).to_dict()
-            _load_magnitudes(loaded, model, revision, found)
-            _refuse_incomplete(f"the adapter {model} on {base[0]}", loaded, found, adapter=True)
+            _load_magnitudes(loaded, model, revision, report)
+            _refuse_incomplete(f"the adapter {model} on {base[0]}", loaded, report, adapter=True)
         refuse_non_finite(model, loaded)
         return loaded
 
@@ -160,21 +160,21 @@ def refuse_non_finite(what: str, model: Any) -> None:
 
 
 def _load(kind: Any, model: str, revision: str | None, options: Mapping[str, Any], used_as: str = "") -> Any:
-    loaded, found = kind.from_pretrained(
+    loaded, report = kind.from_pretrained(
         model,
         revision=revision,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # named with the others below
         **{"use_safetensors": True, **options},
     )
-    _refuse_incomplete(model, loaded, found, used_as)
+    _refuse_incomplete(model, loaded, report, used_as)
     return loaded
 
 
-def _load_magnitudes(loaded: Any, adapter: str, revision: str | None, found: Mapping[str, Any]) -> None:
+def _load_magnitudes(loaded: Any, adapter: str, revision: str | None, report: Mapping[str, Any]) -> None:
     """Load the magnitudes of a DoRA: `transformers` expects another name than PEFT writes."""
     end = ".lora_magnitude_vector.default.weight"
-    if not (lost := [name for name in found["missing_keys"] if name.endswith(end)]):
+    if not (lost := [name for name in report["missing_keys"] if name.endswith(end)]):
         return
     from peft import load_peft_weights
 
@@ -183,20 +183,20 @@ def _load_magnitudes(loaded: Any, adapter: str, revision: str | None, found: Map
         written = name.removesuffix(".default.weight")
         if f"base_model.model.{written}" in states:
             loaded.get_parameter(name).data.copy_(states[f"base_model.model.{written}"])
-            found["missing_keys"].discard(name)
-            found["unexpected_keys"].discard(f"{written}.default")
+            report["missing_keys"].discard(name)
+            report["unexpected_keys"].discard(f"{written}.default")
 
 
 def _refuse_incomplete(
-    what: str, model: Any, found: Mapping[str, Any], used_as: str = "", *, adapter: bool = False
+    what: str, model: Any, report: Mapping[str, Any], used_as: str = "", *, adapter: bool = False
 ) -> None:
     vision = getattr(getattr(model.config, "vision_config", None), "model_type", "")
     allowed = re.compile(
-        "|".join(it for kind in {"", vision, used_as} for it in MAY_BE_MISSING.get(kind, ()))
+        "|".join(pattern for kind in {"", vision, used_as} for pattern in MAY_BE_MISSING.get(kind, ()))
     )
-    missing = [name for name in found["missing_keys"] if not allowed.search(name)]
-    misshapen = [f"{name} {tuple(has)}, not {tuple(wants)}" for name, has, wants in found["mismatched_keys"]]
-    extra = sorted(found["unexpected_keys"])
+    missing = [name for name in report["missing_keys"] if not allowed.search(name)]
+    misshapen = [f"{name} {tuple(has)}, not {tuple(wants)}" for name, has, wants in report["mismatched_keys"]]
+    extra = sorted(report["unexpected_keys"])
     # With more layers in the files than in the configuration, the model would silently end early.
     own = {_numberless(name) for name in model.state_dict()} if extra else set()
     layers = [name for name in extra if _numberless(name) in own]

@@ -137,7 +137,9 @@ def _forward_once(
         results[view] = scorers[0].forward([_first(row, view) for row in zip(*users, strict=True)])
     return [
         [
-            row if isinstance(row, RowError) else _values_or_error(scorer, {it: results[it][i] for it in row})
+            row
+            if isinstance(row, RowError)
+            else _values_or_error(scorer, {view: results[view][i] for view in row})
             for i, row in enumerate(views)
         ]
         for scorer, views in zip(scorers, views_of, strict=True)
@@ -158,7 +160,7 @@ def _views_or_error(
 def _first(row: Sequence[dict[View, Conversation] | RowError], view: View) -> Conversation | RowError:
     """The view of a row if one of the scorers can use it, else the first scorer's error."""
     shown = [views if isinstance(views, RowError) else views[view] for views in row]
-    return next((it for it in shown if not isinstance(it, RowError)), shown[0])
+    return next((one for one in shown if not isinstance(one, RowError)), shown[0])
 
 
 def _values_or_error(scorer: SharedForwardScorer, results: Mapping[View, Any]) -> tuple[Any, ...] | RowError:
