@@ -93,9 +93,7 @@ def compare(
     args = SFTConfig(max_length=None) if args is None else args
     sizes = sorted({budget_rows(budget, len(pool)) for budget in budgets})
     if seeds < 1 or not sizes:
-        raise ValueError(
-            f"expected at least one seed and one budget, got seeds={seeds} and budgets={budgets}"
-        )
+        raise ValueError(f"expected at least one seed and one budget, got {seeds=} and {budgets=}")
     processes = processes_or_gpus(processes)
     folder, trials = Path(output_dir), []
     folder.mkdir(parents=True, exist_ok=True)

@@ -45,15 +45,7 @@ class Comparison:
         lengths: str,
         columns: Sequence[str],
     ) -> "Comparison":
-        """Compares finished trials of any methods, budgets and seeds.
-
-        Args:
-            trials: of these evaluations, and possibly others.
-            evaluations: their names.
-            pool: the pool that the subsets are drawn from.
-            lengths: its column of response lengths.
-            columns: the columns whose composition is reported.
-        """
+        """Compares finished trials; `lengths` is the pool's column of response lengths."""
         groups: dict[Key, list[Trial]] = {}
         for trial in trials:
             groups.setdefault((trial.name, trial.budget), []).append(trial)
@@ -119,9 +111,7 @@ class Comparison:
 
 def _stack(evaluation: str, group: Sequence[Trial]) -> NDArray[np.float64]:
     scores = [trial.scores(evaluation) for trial in group]
-    if len({array.shape for array in scores}) > 1:
-        shapes = [array.shape for array in scores]
-        raise ValueError(
-            f"expected the same number of scores of {evaluation!r} per model, got shapes {shapes}"
-        )
+    shapes = [array.shape for array in scores]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"expected equally many scores of {evaluation!r} per model, got shapes {shapes}")
     return np.stack(scores)

@@ -11,8 +11,7 @@ from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM
 from hf_vitselect.evaluation.statistics import Difference, difference
 from hf_vitselect.evaluation.trials import Trial
 
-Key = tuple[str, int]
-"""A method's name and a budget in rows."""
+Key = tuple[str, int]  # a method's name and a budget in rows
 
 
 @dataclass(frozen=True)
@@ -102,11 +101,9 @@ class Line:
 def compare_scores(
     trials: Mapping[Key, Sequence[Trial]], scores: Mapping[Key, NDArray[np.float64]]
 ) -> list[Line]:
-    """Compares every method with random rows of the same budget, and with length-matched ones.
+    """Compare every method with random rows of the same budget, and with length-matched ones.
 
-    Args:
-        trials: for each method and budget, one per seed.
-        scores: of their models under one evaluation, shape (seeds, rows) or (seeds,).
+    The scores are those of the trials' models under one evaluation, shape (seeds, rows) or (seeds,).
     """
     baselines = {
         (name, rows): [key for key in ((RANDOM, rows), (MATCHED.format(name), rows)) if key in scores]

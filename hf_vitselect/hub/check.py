@@ -1,4 +1,4 @@
-"""Reads back what was pushed, before its card says that it is whole."""
+"""The check of what was pushed, before its card says that it is complete."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -6,7 +6,7 @@ from typing import Any
 
 from datasets import Dataset, load_dataset
 
-from hf_vitselect.data.row_ids import pool_digest, row_contents
+from hf_vitselect.data.row_ids import row_contents
 from hf_vitselect.errors import HubError
 from hf_vitselect.selection.selection import Selection
 
@@ -20,41 +20,35 @@ def check_pushed(
     rows: bool,
     token: str | None,
 ) -> None:
-    """Counts and hashes the rows of every config as the Hub has them.
+    """Compare the rows of every config on the Hub with what was pushed, by their ids or contents.
 
-    The picked rows travel a second time, as a stream: nothing of them is kept.
-
-    Args:
-        baselines: the config `random_baseline`, by split.
-        rows: whether the picked rows were pushed.
+    The picked rows are streamed if they were pushed (`rows`). `baselines` is the config `random_baseline`.
 
     Raises:
-        HubError: naming the config that is not what was pushed.
+        HubError: If a config differs; the message names it.
     """
 
     def stream(config: str, split: str) -> Any:
         return load_dataset(repo_id, config, split=split, revision=commit, token=token, streaming=True)
 
     ids = selection.scores["row_id"][:]
-    _compare(_column(stream("scores", "train"), "row_id"), ids, "scores", repo_id)
+    _compare(_row_ids(stream("scores", "train")), ids, "scores", repo_id)
     for split, subset in baselines.items():
-        _compare(_column(stream("random_baseline", split), "row_id"), subset["row_id"][:], split, repo_id)
+        _compare(_row_ids(stream("random_baseline", split)), subset["row_id"][:], split, repo_id)
     if rows:
-        picked = [ids[index].rpartition("-")[0] for index in selection.indices]
+        picked = [row_id.rpartition("-")[0] for row_id in selection.row_ids]
         _compare(row_contents(stream("default", "train")), picked, "default", repo_id)
 
 
-def _column(rows: Any, name: str) -> Iterator[str]:
-    for table in rows.select_columns([name]).with_format("arrow").iter(1000):
+def _row_ids(rows: Any) -> Iterator[str]:
+    for table in rows.select_columns(["row_id"]).with_format("arrow").iter(1000):
         yield from table.column(0).to_pylist()
 
 
 def _compare(got: Iterator[str], pushed: Sequence[str], config: str, repo_id: str) -> None:
-    found = list(got)
-    if len(found) != len(pushed) or pool_digest(found) != pool_digest(pushed):
-        place = next(i for i, pair in enumerate(zip_longest(found, pushed)) if pair[0] != pair[1])
-        raise HubError(
-            f"expected {len(pushed):,} rows in {config} of {repo_id} with the digest {pool_digest(pushed)}, "
-            f"read back {len(found):,} with {pool_digest(found)}, others from row {place:,} on; call again: "
-            "somebody else may have pushed at the same time"
-        )
+    for row, (theirs, ours) in enumerate(zip_longest(got, pushed)):
+        if theirs != ours:
+            raise HubError(
+                f"expected {len(pushed):,} rows in {config} of {repo_id}, got others from row {row:,} on: "
+                f"{theirs} for {ours}; call again: somebody else may have pushed at the same time"
+            )

@@ -13,13 +13,7 @@ from hf_vitselect.scoring.worker_process import WorkerProcess
 
 @dataclass(frozen=True)
 class Engine:
-    """Kind and number of workers.
-
-    Attributes:
-        kind: `local` for this machine, `ray` for the cluster that Ray is connected to.
-        workers: number of processes or actors; None to score in this process.
-        rank: of this process among those of a launcher.
-    """
+    """Kind and number of workers, None to score in this process; and the rank of this process."""
 
     kind: Literal["local", "ray"]
     workers: int | None
@@ -43,7 +37,7 @@ class Engine:
         return cls(kind, workers, rank)
 
     def run(self, task: Task, shards: Iterable[Shard], keep: Keep) -> None:
-        """Runs the task on all shards; arguments and errors are those of `WorkerPool.run`."""
+        """Runs the task on all shards; arguments are those of `WorkerPool.run`."""
         if self.workers is None:
             for shard, table in shards:
                 keep(shard, table, task(table, self.rank.local))

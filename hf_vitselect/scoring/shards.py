@@ -58,8 +58,7 @@ class Ledger:
             shard: its number.
             rows: its expected number of rows.
             digest: of the rows that it must have been made from.
-            settled: whether the settings determine the rows. If so, a shard of other rows is damaged; if not,
-                it raises StaleRunError.
+            settled: whether the settings determine the rows: a shard of others is then damaged, else stale.
         """
         path = self.path(shard)
         try:
@@ -91,11 +90,6 @@ class Ledger:
         """Writes a finished shard, whole or not at all, unless it exists.
 
         Raises StaleRunError if another process has begun to fill the folder with other settings.
-
-        Args:
-            shard: its number.
-            table: its columns.
-            digest: of the rows that it was made from.
         """
         if self.path(shard).exists():
             return
@@ -125,13 +119,9 @@ class Ledger:
             path.unlink(missing_ok=True)
 
     def read(self, shards: int, features: Features, *, in_memory: bool = False) -> Dataset:
-        """Reads all shards in order, and removes the unfinished files of killed writers.
+        """Reads this number of shards in order, and removes the unfinished files of killed writers.
 
-        Args:
-            shards: their number.
-            features: their columns.
-            in_memory: whether the dataset must outlive the folder. If not, it is memory-mapped from a copy in
-                Arrow's format in the subfolder `joined`.
+        The dataset is memory-mapped from a copy in the subfolder `joined`; in memory, it outlives the folder.
         """
         files = [glob.escape(str(self.path(shard))) for shard in range(shards)]  # `datasets` globs them
         for unfinished in self.folder.glob(".shard-*"):

@@ -31,15 +31,7 @@ class Task:
         self._steps = group_by_forward(scorers)
 
     def __call__(self, table: pa.Table, rank: int | None = None) -> pa.Table:
-        """Returns the new columns of these rows.
-
-        Args:
-            table: undecoded rows with the columns that the scorers read.
-            rank: the worker's number on its machine, which picks its GPU.
-
-        Raises:
-            StaleRunError: as `refuse_changed_weights` does.
-        """
+        """Returns the new columns of undecoded rows; the worker's rank on its machine picks its GPU."""
         table = mark_roots(table, self.roots)
         for scorer in self._steps:
             table = scorer(table, rank)

@@ -37,7 +37,7 @@ class Worker(Protocol):
     """A process or actor that its rows can kill without killing this process."""
 
     def score(self, table: pa.Table) -> pa.Table:
-        """Returns the new columns of these rows; an empty table loads the models.
+        """Return the new columns of these rows; an empty table loads the models.
 
         Raises WorkerDied if the worker is gone, and whatever the scorer raises.
         """
@@ -70,10 +70,6 @@ class WorkerPool:
         Args:
             shards: read one at a time, when a slot is free.
             keep: called for the shards in any order, from several threads.
-
-        Raises:
-            WorkerError: if workers die before any row is scored.
-            Exception: what a scorer raised.
         """
         waiting = iter(shards)
         with ThreadPoolExecutor(self._size) as threads:

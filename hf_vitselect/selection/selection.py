@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,16 +14,18 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import LENGTHS, refuse_reserved
 from hf_vitselect.data.provenance import read_record, with_record
-from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import ColumnError
 from hf_vitselect.resume import write_atomically
 from hf_vitselect.rules.base import NO_ROWS, Rule
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
-from hf_vitselect.selection.check import check_selection
+from hf_vitselect.selection.json_part import expect
 from hf_vitselect.selection.recipe import Recipe, RuleCall
 from hf_vitselect.selection.score_table import score_table
 from hf_vitselect.selection.scorer_recipes import refuse_other_scorers, scorer_recipes
+
+_ROW_ID = re.compile(r"[0-9a-f]{64}-\d+")
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,12 @@ class Selection:
     Attributes:
         dataset: The picked rows, in pick order, with every column of the pool.
         indices: int64 of shape (picked,), positions in the pool, in pick order.
-        gains: float64 of shape (picked,), the score at the moment of the pick; for included rows that of
-            their own selection, or 0.
-        scores: One row for each row of the pool: row_id, its numbers, statuses and reasons, selected, rank
-            (0 = picked first, null = not picked), and answer_characters where the pool has no
-            response_tokens. No images, texts or embeddings.
-        recipe: How the rows were picked, from which pool, by which scorers.
+        gains: float64 of shape (picked,), the score at the moment of the pick; of an included row its gain in
+            its own selection, or 0.
+        scores: One row for each row of the pool: row_id, numbers, statuses and reasons, selected, rank (0 =
+            picked first, null = not picked), and answer_characters if the pool has no response_tokens. No
+            images, texts or embeddings.
+        recipe: How the rows were picked.
     """
 
     dataset: Dataset
@@ -56,18 +59,10 @@ class Selection:
         recipe: Recipe,
         excluded: NDArray[np.int64] = NO_ROWS,
     ) -> "Selection":
-        """Makes the selection of these rows.
-
-        Args:
-            pool: What they were picked from.
-            ids: The pool's row ids.
-            indices: int64 of shape (picked,), in pick order.
-            gains: float64 of shape (picked,).
-            recipe: How they were picked.
-            excluded: int64, rows that could not be picked; `scores` then says so.
+        """Select rows of a pool with these row ids; `scores` marks the `excluded` rows, int64.
 
         Raises:
-            ColumnError: If the pool has columns with names that `scores` adds.
+            ColumnError: If the pool has columns that `scores` adds.
         """
         refuse_reserved(pool.features)
         picked = pool.select(indices)
@@ -77,7 +72,7 @@ class Selection:
         return cls(picked, indices, gains, score_table(pool, ids, indices, excluded), recipe)
 
     def __len__(self) -> int:
-        """The number of picked rows."""
+        """Count the picked rows."""
         return len(self.indices)
 
     @property
@@ -93,30 +88,26 @@ class Selection:
         return next((name for name in names if name in self.scores.column_names), None)
 
     def extend(self, new_rows: Dataset, budget: int | float, *, rule: Rule | None = None) -> "Selection":
-        """Picks more from rows that have come since, given what was picked before; nothing is scored again.
+        """Pick more rows from new ones, given the earlier picks; nothing is scored again.
 
-        The new pool is this selection's rows, which stay, and after them the new ones: indices and recipe
-        are about that. Picks are those of `select_diverse` over the whole grown pool with the earlier picks
-        included and the other earlier rows excluded, up to the order of ties and random draws. They are not
-        those of a fresh selection over the grown pool: earlier rows that were passed over are not looked at
-        again, and whatever is taken from the pool as a whole (quantiles and clusters of `GroupedSampling`,
-        the range of `rescale="minmax"`, the proportional shares of `balance`) is taken from these rows.
+        The new pool, to which indices and recipe refer, has this selection's rows followed by the new rows.
+        Except for ties and random draws, the picks are those of `select_diverse` over old pool and new rows
+        with the earlier picks included and the other earlier rows excluded. They differ from a fresh
+        selection: rows that were passed over are not considered again, and whatever a rule takes from the
+        whole pool, such as quantiles, clusters, ranges and quotas, it takes from the new pool.
 
-        Earlier picks that this rule cannot use, as another one may have picked rows without features, are
-        left out and not replaced. `balance` is that of this selection, its shares those of all picks, the
-        earlier ones among them.
+        Earlier picks that the rule cannot use, for instance without features, are left out and not replaced.
 
         Args:
-            new_rows: rows with the same columns. Those that the rule uses must be of the same scorers: the
-                same weights, wherever they lie, settings and code version. Where one side does not know what
-                made a column (`score` remembers, a plain `map` does not), it is taken as it is.
-            budget: how many of them to pick, as rows or as a share of them; see `select_diverse`.
-            rule: the same rule if None.
+            new_rows: Rows with the same columns. The columns that the rule uses must be computed by the same
+                scorers: weights, settings and code version. A column of unknown origin is accepted.
+            budget: How many of the new rows to pick; see `select_diverse`.
+            rule: The recipe's rule if None.
 
         Raises:
-            BudgetError: if the budget cannot be met.
-            ColumnError: if the new rows have not the selection's columns, or another scorer made them.
-            ValueError: if the recipe's rule is none of `hf_vitselect.rules` and no other is given.
+            BudgetError: If the budget cannot be met.
+            ColumnError: If the new rows have other columns, or another scorer computed them.
+            UsageError: If no rule is given and the recipe's is not one of `hf_vitselect.rules`.
         """
         from hf_vitselect.selection.select_diverse import select_diverse  # which imports this module
 
@@ -128,9 +119,8 @@ class Selection:
                 "score them with the same scorers"
             )
         by, over = self.recipe.by or "necessity", self.recipe.over or "embedding"
-        balance, recorded = self.recipe.balance, self.recipe.rule
-        if rule is None:
-            rule = (recorded or RuleCall(name=None)).rule()
+        balance = self.recipe.balance
+        rule = rule or (self.recipe.rule or RuleCall(name=None)).rule()
         refuse_missing_columns(self.dataset.column_names, rule, by, over)
         kept = Candidates.read(self.dataset, by, over if rule.uses_features else None).usable
         used = [by] * rule.uses_scores + [over] * rule.uses_features + [*rule.uses_columns]
@@ -151,7 +141,7 @@ class Selection:
         )
 
     def save_to_disk(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything to a folder, whole or not at all; an older selection there is replaced.
+        """Write everything to a folder, whole or not at all; an older selection there is replaced.
 
         Raises:
             FileExistsError: If the folder holds something else.
@@ -169,16 +159,16 @@ class Selection:
         temporary.rename(target)
 
     def amend_recipe(self, **changes: Any) -> None:
-        """Completes the recipe in place with what a push learns: its address and the pool's license."""
+        """Change fields of the recipe in place, as a push does: its address, the pool's license."""
         object.__setattr__(self, "recipe", replace(self.recipe, **changes))
 
     def save_recipe(self, path: str | os.PathLike[str]) -> None:
-        """Writes the recipe alone, atomically, into the folder of this selection."""
+        """Write only the recipe, atomically, into the folder of this selection."""
         write_atomically(Path(path, "recipe.json"), json.dumps(self.recipe.to_json(), indent=2).encode())
 
     @classmethod
     def load_from_disk(cls, path: str | os.PathLike[str]) -> "Selection":
-        """Reads what `save_to_disk` wrote.
+        """Read what `save_to_disk` wrote.
 
         Raises:
             FileNotFoundError: If there is no selection.
@@ -196,10 +186,36 @@ class Selection:
 
 
 def refuse_other_contents(folder: Path) -> None:
-    """Refuses a folder whose contents `Selection.save_to_disk` must not replace.
-
-    Raises:
-        FileExistsError: If it holds anything but a selection.
-    """
+    """Raise FileExistsError if a folder holds anything but a selection."""
     if folder.is_dir() and not (folder / "recipe.json").exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty and holds no selection; give another folder")
+
+
+def check_selection(
+    recipe: Recipe, indices: NDArray[np.int64], gains: NDArray[np.float64], scores: Dataset
+) -> None:
+    """Raise a SelectionError if the parts of a selection do not fit together."""
+    rows, picked = recipe.rows, recipe.selected
+    shapes, kinds = [indices.shape, gains.shape], [indices.dtype.kind, gains.dtype.kind]
+    expect(shapes == [(picked,)] * 2, "picks", f"{picked} picks and gains", shapes)
+    expect(kinds == ["i", "f"], "picks", "whole numbers and gains", kinds)
+    in_pool = not picked or (indices.min() >= 0 and indices.max() < rows)
+    distinct = len(np.unique(indices)) == picked
+    expect(in_pool and distinct, "picks", f"distinct rows of a pool of {rows}", indices)
+    expect(len(scores) == rows, "scores", f"{rows} rows", len(scores))
+    missing = {"row_id", "selected", "rank"} - set(scores.column_names)
+    expect(not missing, "scores", "the columns row_id, selected and rank", scores.column_names)
+    ids = scores["row_id"][:]
+    odd = next((row for row in ids if not (isinstance(row, str) and _ROW_ID.fullmatch(row))), None)
+    expect(odd is None, "scores.row_id", "row ids such as 'ab…12-0'", odd)
+    expect(len(set(ids)) == len(ids), "scores.row_id", "distinct row ids", "repeated ones")
+    digest = pool_digest(ids)
+    expect(
+        digest == recipe.fingerprint, "scores.row_id", f"row ids with the digest {recipe.fingerprint}", digest
+    )
+    ranks = np.full(rows, -1, dtype=np.int64)
+    ranks[indices] = np.arange(picked)
+    recorded = [-1 if rank is None else rank for rank in scores["rank"]]
+    expect(recorded == ranks.tolist(), "scores.rank", "the picked rows in pick order", recorded)
+    marks = scores["selected"][:]
+    expect(marks == (ranks >= 0).tolist(), "scores.selected", "marks of the picked rows", marks)

@@ -10,7 +10,7 @@ from slow_losses import slow_means, talks
 from tiny import ARCHITECTURES
 
 from hf_vitselect import PerplexityScorer
-from hf_vitselect.models.vlm import VLM
+from hf_vitselect.models.response_forward import ResponseForward
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -25,13 +25,13 @@ def test_perplexity_equals_a_slow_loop(tiny, architecture):
 
 @pytest.mark.parametrize(("loss", "status"), [(88.0, "ok"), (89.0, "non_finite"), (1e4, "non_finite")])
 def test_float32_overflow_is_not_finite(tiny, monkeypatch, loss, status):
-    forward = VLM._forward
+    forward = ResponseForward.__call__
 
-    def hard(self, rows, packs):
-        found = forward(self, rows, packs)
-        return {place: replace(it, nll=torch.full_like(it.nll, loss)) for place, it in found.items()}
+    def hard(self, rows, sequences):
+        stats = forward(self, rows, sequences)
+        return {index: replace(row, nll=torch.full_like(row.nll, loss)) for index, row in stats.items()}
 
-    monkeypatch.setattr(VLM, "_forward", hard)
+    monkeypatch.setattr(ResponseForward, "__call__", hard)
     scored = talks().map(PerplexityScorer(tiny("llava").folder), batched=True)
     assert set(scored["perplexity_status"]) == {status}
     assert (scored["perplexity"][0] is None) == (status != "ok")

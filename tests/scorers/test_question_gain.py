@@ -12,7 +12,7 @@ from tiny import ARCHITECTURES
 from transformers import AutoProcessor
 
 from hf_vitselect import QuestionGain
-from hf_vitselect.models.vlm import VLM
+from hf_vitselect.models.response_forward import ResponseForward
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -43,13 +43,13 @@ def test_a_system_turn_is_no_question(tiny):
 
 
 def test_certain_answers_have_no_ratio(tiny, monkeypatch):
-    forward = VLM._forward
+    forward = ResponseForward.__call__
 
-    def certain(self, rows, packs):
-        found = forward(self, rows, packs)
-        return {place: replace(it, nll=torch.zeros_like(it.nll)) for place, it in found.items()}
+    def certain(self, rows, sequences):
+        stats = forward(self, rows, sequences)
+        return {place: replace(it, nll=torch.zeros_like(it.nll)) for index, row in stats.items()}
 
-    monkeypatch.setattr(VLM, "_forward", certain)
+    monkeypatch.setattr(ResponseForward, "__call__", certain)
     scored = talks().map(QuestionGain(tiny("llava").folder), batched=True)
     assert set(scored["question_gain_status"]) == {"non_finite"}
     assert scored["question_gain"][:] == [None] * 5
