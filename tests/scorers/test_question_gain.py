@@ -47,7 +47,7 @@ def test_certain_answers_have_no_ratio(tiny, monkeypatch):
 
     def certain(self, rows, sequences):
         stats = forward(self, rows, sequences)
-        return {place: replace(it, nll=torch.zeros_like(it.nll)) for index, row in stats.items()}
+        return {index: replace(row, nll=torch.zeros_like(row.nll)) for index, row in stats.items()}
 
     monkeypatch.setattr(ResponseForward, "__call__", certain)
     scored = talks().map(QuestionGain(tiny("llava").folder), batched=True)
