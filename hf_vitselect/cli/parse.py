@@ -94,7 +94,7 @@ class _Parser(HfArgumentParser):  # type: ignore[misc]
         found = find_command(command)
         config = "" if command == "run" else "The flags may also be in a YAML file: --config flags.yaml\n\n"
         super().__init__(
-            found.flag_types(),
+            [found, *found.part_types.values()],
             usage=f"hf-vitselect {command} [flags]",
             epilog=f"{config}Example, next to the demo's folder:\n  hf-vitselect {command} {found.example}",
             allow_abbrev=False,
@@ -150,12 +150,14 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
         raise UsageError(f"{where}{_of_training(str(error))}") from error
     if rest:
         raise UsageError(f"{where}expected flags and their values, got {rest} as well; {help_line}")
+    made, *parts = parsed
+    vars(made).update(zip(made.part_types, parts, strict=True))
     for part in parsed:
         if isinstance(part, ModelConfig):
             _refuse_adapter_flags(part, where)
         elif not isinstance(part, SFTConfig):
             _settle_types(part, where)
-    return find_command(command)(*parsed)
+    return made
 
 
 def _refuse_adapter_flags(model: ModelConfig, where: str) -> None:
@@ -176,7 +178,8 @@ def _of_training(message: str) -> str:
 
 def _settle_types(flags: Any, where: str) -> None:
     """Makes texts of what YAML took for numbers, lists of single texts, and refuses other wrong types."""
-    for name, hint in get_type_hints(type(flags)).items():
+    hints = get_type_hints(type(flags))
+    for name, hint in [(item.name, hints[item.name]) for item in fields(flags)]:
         value = getattr(flags, name)
         if value is not None and any(get_origin(one) is list for one in (hint, *get_args(hint))):
             value = [_as_text(item) for item in (value if isinstance(value, list) else [value])]

@@ -6,10 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hf_vitselect.cli.command import Command
 from hf_vitselect.cli.flags import PoolFlags, parse_budget
 from hf_vitselect.cli.parse import parse_section
-from hf_vitselect.cli.select import SelectFlags
+from hf_vitselect.cli.select import Select
 
 CHAIN = ("seed", "score", "score_net", "select", "push", "train", "compare", "report")
 """The commands that a run may have a section for, in their order."""
@@ -47,7 +46,7 @@ class Stage:
     flags: dict[str, Any]
 
     @cached_property
-    def parsed(self) -> Command:
+    def parsed(self) -> Any:
         """The command with its flags, parsed once."""
         return parse_section(self.command, self.flags)
 
@@ -120,12 +119,12 @@ def _refuse_rounds(sections: Mapping[str, Mapping[str, Any]], rounds: int) -> No
             "each round scores with the model that the one before has trained"
         )
     by, signals = (
-        sections["select"].get("by", SelectFlags.by),
+        sections["select"].get("by", Select.by),
         sections["score"].get("signals", ["necessity"]),
     )
     if by not in signals or "suffix" in sections["score"]:
         raise ValueError(f"rounds: expected by= among the signals {signals} and no suffix, got {by!r}")
-    budget = parse_budget(sections["select"].get("budget", SelectFlags.budget))
+    budget = parse_budget(sections["select"].get("budget", Select.budget))
     if isinstance(budget, int) and budget < rounds:
         raise ValueError(f"rounds: expected a budget of at least one row a round, got {budget}")
 
@@ -134,13 +133,13 @@ def _of_round(command: str, section: Mapping[str, Any], turn: int, rounds: int) 
     """The section as this round means it."""
     settings = dict(section)
     if command == "select" and rounds > 1:
-        budget = parse_budget(section.get("budget", SelectFlags.budget))
+        budget = parse_budget(section.get("budget", Select.budget))
         if turn < rounds:
             settings["budget"] = (
                 budget * turn // rounds if isinstance(budget, int) else budget * turn / rounds
             )
         if turn > 1:
-            settings["by"] = f"{section.get('by', SelectFlags.by)}_{turn}"
+            settings["by"] = f"{section.get('by', Select.by)}_{turn}"
             settings["include"] = "select"
     if command == "score" and turn > 1:
         settings = {name: value for name, value in section.items() if name not in _FIRST_ROUND_ONLY}
