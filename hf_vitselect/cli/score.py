@@ -66,8 +66,8 @@ class Score(PoolFlags, ModelCommand):
     engine: Literal["local", "ray"] = flag("'local', or 'ray' for workers on a Ray cluster.", "local")
     dataset_streaming: bool = flag("Whether to read the pool as a stream, in constant memory.", False)
     example = (
-        "--dataset_name demo/data/pool --model_name_or_path demo/seed --clip_name_or_path demo/clip "
-        "--output_dir scored"
+        "--dataset_name demo/data/pool --model_name_or_path demo/seed --batch_size 64 "
+        "--clip_name_or_path demo/clip --output_dir scored"
     )
 
     def make_scorers(self) -> list[Scorer | Fit]:
