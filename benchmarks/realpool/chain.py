@@ -9,7 +9,7 @@ from datasets import Dataset, load_from_disk
 
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding
 from hf_vitselect.demo.stages import Grades, align, grade, select_and_fine_tune, small_training
-from hf_vitselect.report.statistics import composition
+from hf_vitselect.report.composition import composition
 from hf_vitselect.report.tables import table
 from hf_vitselect.resume import Run
 from realpool.model import build_base, captions, train_tower

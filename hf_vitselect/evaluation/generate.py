@@ -19,15 +19,8 @@ from hf_vitselect.models.vlm import VLM
 def token_f1(answers: Sequence[str], references: Sequence[str]) -> list[float]:
     """F1 of the words of each answer, as in SQuAD (arXiv 1606.05250, section 6.1).
 
-    The harmonic mean of precision and recall over words, without case, punctuation and articles. Two empty
-    texts agree.
-
-    Args:
-        answers: generated texts.
-        references: the right answers.
-
-    Returns:
-        One score in [0, 1] per answer.
+    The harmonic mean of precision and recall over words, without case, punctuation and articles, in [0, 1].
+    Two empty texts agree.
 
     Example:
         >>> token_f1(["a red ring", "No."], ["the red circle", "no"])

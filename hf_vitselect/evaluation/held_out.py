@@ -62,15 +62,7 @@ class HeldOut:
         yield from enumerate(read_rows(self.rows))
 
     def check(self, encoder: Encoder) -> None:
-        """Refuses rows that cannot be evaluated, before any model is trained.
-
-        Args:
-            encoder: of the models to evaluate.
-
-        Raises:
-            RowError: naming the first of them.
-            ValueError: if there are no rows.
-        """
+        """Refuses rows that cannot be evaluated, given the encoder of the models, before any is trained."""
         if not len(self.rows):
             raise ValueError(f"expected held-out rows for {type(self).__name__}, got none")
         errors: dict[int, RowError] = {}
@@ -105,12 +97,7 @@ class ExactMatch(HeldOut):
 
 @dataclass(frozen=True, eq=False)
 class LogLikelihood(HeldOut):
-    """Mean log-likelihood of a row's response tokens, in nats: finer than right or wrong.
-
-    Example:
-        >>> np.mean(LogLikelihood(held_out)("model"))  # doctest: +SKIP
-        -2.26
-    """
+    """Mean log-likelihood of a row's response tokens, in nats, at most 0: finer than right or wrong."""
 
     def __call__(self, model: str) -> list[float]:
         """Scores each row; raises RowError if one cannot be read."""
@@ -135,13 +122,7 @@ class MultipleChoice(HeldOut):
     options: str = "options"
 
     def __call__(self, model: str) -> list[float]:
-        """Scores each row.
-
-        Raises:
-            ColumnError: if the column is missing, or a row does not have two distinct options or more, one of
-                them right.
-            RowError: if a row cannot be read.
-        """
+        """Scores each row; raises ColumnError for bad options, RowError if a row cannot be read."""
         rows = read_answered(self.rows)
         prompts = _without_errors([row for _, row in self.prompts()])
         losses = iter(_without_errors(self.load(model).score(prompts, self.batch_size)))

@@ -67,9 +67,6 @@ def difference(
     Returns:
         The difference. Its interval is unbounded for a single seed, and for single scores per model that do
         not vary at all.
-
-    Raises:
-        ValueError: if the shapes do not match.
     """
     if scores.ndim not in (1, 2) or scores.shape[1:] != others.shape[1:]:
         raise ValueError(
@@ -103,14 +100,7 @@ def bootstrap(
     A seed's deviation from its method's mean is stretched by sqrt(n / (n - 1)) for n seeds, because n draws
     from n seeds vary less than the seeds do.
 
-    Args:
-        scores: shape (seeds, rows), at least two seeds.
-        others: shape (other seeds, rows).
-        rng: of the draws.
-        replicates: number of differences.
-
-    Returns:
-        float64 of shape (replicates,).
+    Scores have shape (seeds, rows) with at least two seeds; the result is float64 of shape (replicates,).
     """
     rows = scores.shape[1]
     differences = []

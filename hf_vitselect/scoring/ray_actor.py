@@ -23,11 +23,7 @@ except ImportError as error:
 
 
 class RayActor:
-    """An actor that loads its models once; Ray gives it a GPU of its own if there are any.
-
-    Args:
-        task: what it does.
-    """
+    """An actor that loads its models once; Ray gives it a GPU of its own if the cluster has any."""
 
     def __init__(self, task: Task) -> None:
         self._roots = task.roots

@@ -23,7 +23,7 @@ _START = "import sys; sys.path[:] = {path!r}; from hf_vitselect.scoring.worker_m
 
 
 class WorkerProcess:
-    """A worker process; `hf_vitselect.scoring.worker_main` is its other side.
+    """A worker process, which runs `hf_vitselect.scoring.worker_main`.
 
     Args:
         task: what it does; classes of the user's script or notebook are sent along.
