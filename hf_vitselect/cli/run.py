@@ -45,9 +45,9 @@ class RunChain(Command):
 def run(
     config: Mapping[str, Any], folder: str | os.PathLike[str], say: Callable[[str], None] = lambda text: None
 ) -> Summary:
-    """Runs the chain of commands that the configuration has a section for, each a stage of a run.
+    """Runs a chain of commands, each a stage of a run, as `plan` orders them.
 
-    `plan` says what follows what. All sections are checked before the first one runs.
+    All sections are checked before the first stage starts.
 
     Args:
         config: as in `plan`.
@@ -55,8 +55,7 @@ def run(
         say: called with what each stage did.
 
     Raises:
-        StaleRunError: if the folder holds a stage that was made with other settings, from another pool or
-            with other weights.
+        StaleRunError: if the folder holds a stage made with other settings, another pool or other weights.
         ValueError: for an unknown section or key, or a missing one.
     """
     refuse_unwritable(os.fspath(folder))
@@ -98,7 +97,7 @@ def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
 
 
 def _check_inputs(stage: Stage, columns: dict[str, list[str]]) -> None:
-    """Finds what can be found in the data before hours have passed.
+    """Refuses a stage's rows and columns before any stage starts.
 
     Args:
         stage: to check.
@@ -111,7 +110,7 @@ def _check_inputs(stage: Stage, columns: dict[str, list[str]]) -> None:
 
 
 def _columns(command: Command, columns: Mapping[str, list[str]]) -> list[str] | None:
-    """The columns of a stage's pool, which an earlier one may have yet to make; None if unknown."""
+    """The columns of a stage's pool, which an earlier stage may make; None if unknown."""
     if not isinstance(command, PoolFlags) or getattr(command, "dataset_streaming", False):
         return None
     if command.dataset_name in columns:
@@ -128,7 +127,7 @@ def _recorded_settings(stage: Stage) -> dict[str, Any]:
 
 
 def _inputs(stage: Stage) -> dict[str, Any]:
-    """What the user's own pool and models are now: a fingerprint, exact weights. A stream has none."""
+    """The fingerprint of the user's pool and the exact weights of the user's models, as they are now."""
     given, inputs = stage.settings, {}
     if "dataset_name" in given and not given.get("dataset_streaming"):
         inputs["dataset_name"] = load_pool(stage.parsed)._fingerprint
@@ -150,7 +149,7 @@ def _identities(stage: Stage) -> list[dict[str, Any]]:
     made, run_folder = [], Path(stage.flags["output_dir"]).parent
     for text in stage.parsed.scorers:
         scorer = read_object("scorers", text, SCORERS)
-        if not isinstance(scorer, ChatScorer):  # an endpoint has no weights to look at
+        if not isinstance(scorer, ChatScorer):  # an endpoint does not say which weights it serves
             made.append(scorer.keywords if isinstance(scorer, partial) else vars(scorer))
     models = [(it["model"], it.get("revision")) for it in made if it.get("model")]
     return [identify(model, revision) for model, revision in models if run_folder not in Path(model).parents]
