@@ -1,1 +1,1 @@
-"""What a row is: its conversation, the layouts that hold one, its images and its id."""
+"""A row: its conversation, the layouts that hold one, its images and its id."""

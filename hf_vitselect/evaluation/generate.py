@@ -60,7 +60,7 @@ class Generated(HeldOut):
         yield from enumerate(read_answered(self.rows))
 
     def __call__(self, model: str) -> ArrayLike:
-        """Returns what the metric returns; raises RowError if a row cannot be read."""
+        """Return what the metric returns; raise RowError if a row cannot be read."""
         vlm, rows = self.load(model), read_answered(self.rows)
         answers: list[str] = []
         for start in range(0, len(rows), self.batch_size):
@@ -70,7 +70,7 @@ class Generated(HeldOut):
 
 @torch.inference_mode()
 def generate(vlm: VLM, rows: Sequence[Conversation], max_new_tokens: int) -> list[str]:
-    """Generates the last answer of each row by greedy decoding.
+    """Generate the last answer of each row by greedy decoding.
 
     The prompt is exactly the tokens that precede this answer in training.
     """

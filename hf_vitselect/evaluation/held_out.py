@@ -49,16 +49,16 @@ class HeldOut:
     end_of_turn: EndOfTurn = field(default="auto", kw_only=True)
 
     def load(self, model: str) -> VLM:
-        """Loads the model to evaluate."""
+        """Load the model to evaluate."""
         return VLM.load(model, ModelOptions(end_of_turn=self.end_of_turn))
 
     def identity(self) -> dict[str, Any]:
-        """What the scores depend on besides the model, as plain JSON."""
+        """Everything that the scores depend on besides the model, as plain JSON."""
         settings = {name: _name(value) for name, value in vars(self).items() if name != "rows"}
         return {"evaluation": type(self).__name__, "rows": pool_digest(row_ids(self.rows)), **settings}
 
     def prompts(self) -> Iterator[tuple[int, Conversation | RowError]]:
-        """What a model is given, each with its row's index; an unreadable row is its error."""
+        """Inputs of a model, each with its row's index; an unreadable row is its error."""
         yield from enumerate(read_rows(self.rows))
 
     def check(self, encoder: Encoder) -> None:
@@ -161,7 +161,7 @@ def response_losses(vlm: VLM, rows: Dataset, batch_size: int) -> list[ResponseSt
 
 
 def read_answered(rows: Dataset) -> list[Conversation]:
-    """Reads held-out rows; raises RowError if one cannot be read or does not end with an answer."""
+    """Read held-out rows; raise RowError if one cannot be read or does not end with an answer."""
     read = list(read_rows(rows))
     for i, row in enumerate(read):
         if isinstance(row, Conversation) and (not row.turns or row.turns[-1].role != "assistant"):

@@ -47,6 +47,6 @@ def _visible_gpus() -> list[str]:
 
 
 def _take_gpu(devices: "Queue[str]", threads: int) -> None:
-    """Takes a GPU when the process starts, before anything has initialized CUDA."""
+    """Take a GPU when the process starts, before anything has initialized CUDA."""
     os.environ["CUDA_VISIBLE_DEVICES"] = devices.get()
     torch.set_num_threads(threads)

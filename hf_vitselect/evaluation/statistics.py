@@ -17,7 +17,7 @@ _BLOCK = 100  # replicates at a time: 100 x rows counts are in memory
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one method is than another.
+    """Difference of one method from another.
 
     Attributes:
         mean: difference of the mean scores.
@@ -49,7 +49,7 @@ def difference(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Difference:
-    """Compares two methods' mean scores, with an interval for other seeds and other held-out rows.
+    """Compare two methods' mean scores, with an interval for other seeds and other held-out rows.
 
     The interval is the difference plus and minus t times its standard error. The error is the standard
     deviation of a bootstrap over rows and seeds (`bootstrap`). t is the quantile of Student's distribution

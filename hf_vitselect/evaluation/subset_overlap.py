@@ -1,4 +1,4 @@
-"""What each method picked: the overlap of the subsets, and their composition next to the pool's."""
+"""Picks of each method: the overlap of the subsets, and their composition next to the pool's."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

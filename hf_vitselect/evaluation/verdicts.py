@@ -101,7 +101,7 @@ class Line:
 def compare_scores(
     trials: Mapping[Key, Sequence[Trial]], scores: Mapping[Key, NDArray[np.float64]]
 ) -> list[Line]:
-    """Compares every method with random rows of the same budget, and with length-matched ones.
+    """Compare every method with random rows of the same budget, and with length-matched ones.
 
     The scores are those of the trials' models under one evaluation, shape (seeds, rows) or (seeds,).
     """

@@ -1,4 +1,4 @@
-"""Publishes a selection: data commits first, the final card last."""
+"""Publishing of a selection: data commits first, the final card last."""
 
 import os
 import re
@@ -111,7 +111,7 @@ def push_to_hub(
 
 @dataclass(frozen=True)
 class _Push:
-    """What is pushed, without `rows` only ids and scores, and where to; `branch` is None for main."""
+    """One push of a selection, without `rows` of its ids and scores only; `branch` is None for main."""
 
     api: HfApi
     repo_id: str
@@ -182,7 +182,7 @@ class _Push:
         return str(done.oid)
 
     def _files(self, existing: str) -> dict[str, bytes]:
-        """The card, merged with an existing one, and its files; none of them may hold the user's token."""
+        """Make the card, merged with an existing one, and its files; none may hold the user's token."""
         files = card.card_files(
             self.selection,
             self.plots,
@@ -192,8 +192,8 @@ class _Push:
             publish=self.publish,
         )
         hidden = resolve_token(self.token)
-        if hidden and (found := [path for path, content in files.items() if hidden.encode() in content]):
-            raise HubError(f"expected no token in what is published, got yours in {found}; take it out there")
+        if hidden and (paths := [path for path, content in files.items() if hidden.encode() in content]):
+            raise HubError(f"expected no token in what is published, got yours in {paths}; take it out there")
         return files
 
     def _warn(self, chosen: object) -> None:
@@ -208,12 +208,7 @@ class _Push:
 
 
 def check_target(repo_id: str, publish: str) -> None:
-    """Refuse an invalid repository id, or an unknown way to publish.
-
-    Raises:
-        HubError: For the id.
-        ValueError: For `publish`.
-    """
+    """Refuse an invalid repository id (HubError), or an unknown way to publish (ValueError)."""
     if publish not in ("rows", "indices"):
         raise ValueError(f"publish: expected 'rows' or 'indices', got {publish!r}")
     with translate_errors(repo_id, None):
@@ -242,12 +237,12 @@ def _inherit(api: HfApi, selection: Selection) -> None:
             f"the card of the pool {source.repo_id} cannot be read: {type(error).__name__}", stacklevel=3
         )
         return
-    found = {name: data.get(name) for name in unknown if data.get(name)}
-    selection.amend_recipe(source=replace(source, **found))
+    inherited = {name: data.get(name) for name in unknown if data.get(name)}
+    selection.amend_recipe(source=replace(source, **inherited))
 
 
 def _find_draft(api: HfApi, repo_id: str, selection: Selection) -> int:
-    """The number of the draft that an interrupted push of this selection left, or of a new one."""
+    """Find the draft that an interrupted push of this selection left, or open one."""
     title = f"Publish the selection {card.subset_fingerprint(selection)[:12]}"
     for discussion in api.get_repo_discussions(repo_id, repo_type="dataset", discussion_type="pull_request"):
         if (discussion.title, discussion.status) == (title, "draft"):

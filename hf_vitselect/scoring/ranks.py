@@ -24,7 +24,7 @@ class Rank:
 
     @classmethod
     def here(cls) -> "Rank":
-        """Reads `RANK`, `WORLD_SIZE`, `LOCAL_RANK` and `LOCAL_WORLD_SIZE`."""
+        """Read `RANK`, `WORLD_SIZE`, `LOCAL_RANK` and `LOCAL_WORLD_SIZE`."""
         world = int(os.environ.get("WORLD_SIZE", 1))
         number = int(os.environ.get("RANK", 0)) if world > 1 else 0
         local = int(os.environ.get("LOCAL_RANK", number))

@@ -31,7 +31,7 @@ class RayActor:
         self._actor = actor.remote(cloudpickle.dumps(task))
 
     def score(self, table: pa.Table) -> pa.Table:
-        """Returns the new columns of these rows, as `Worker.score` does.
+        """Return the new columns of these rows, as `Worker.score` does.
 
         A machine that is lost with the finished columns counts as a dead worker too.
         """

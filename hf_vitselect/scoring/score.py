@@ -41,7 +41,7 @@ def score(
     workers: int | None = None,
     engine: Literal["local", "ray"] = "local",
 ) -> Dataset:
-    """Adds the columns of one or several scorers to a pool.
+    """Add the columns of one or several scorers to a pool.
 
     Scorers with the same model and settings share its forwards. Each gives the scores that it would give
     alone, with any engine and any number of workers.
@@ -195,7 +195,7 @@ def _score_shards(
 def _settings(
     dataset: Dataset, ids: Sequence[str], scorers: Sequence[Scorer], shard_size: int, reads: Sequence[str]
 ) -> dict[str, Any]:
-    """What the shards of a pool depend on, as plain JSON."""
+    """Everything that the shards of a pool depend on, as plain JSON."""
     settings = {
         "pool": pool_digest(ids),
         "rows": len(ids),

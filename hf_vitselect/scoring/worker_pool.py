@@ -37,7 +37,7 @@ class Worker(Protocol):
     """A process or actor that its rows can kill without killing this process."""
 
     def score(self, table: pa.Table) -> pa.Table:
-        """Returns the new columns of these rows; an empty table loads the models.
+        """Return the new columns of these rows; an empty table loads the models.
 
         Raises WorkerDied if the worker is gone, and whatever the scorer raises.
         """

@@ -153,7 +153,7 @@ def native_type(device: str) -> torch.dtype:
 
 
 def _max_unit_bytes(device: str) -> int:
-    """How much memory the unit rows may take."""
+    """Memory that the unit rows may take, in bytes."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0]) * 3 // 4
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
