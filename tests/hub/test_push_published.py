@@ -11,7 +11,7 @@ from huggingface_hub import DatasetCard
 from pools import mixed_pool, raw_images
 
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.report import subset_fingerprint
+from hf_vitselect.report.dataset_card import subset_fingerprint
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import Selection
