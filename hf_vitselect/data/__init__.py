@@ -1,1 +1,1 @@
-"""A row: its conversation, the layouts that hold one, its images and its id."""
+"""Rows: their conversation, the layouts that hold one, their images and ids."""

@@ -13,7 +13,7 @@ from huggingface_hub import DatasetCard, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RemoteEntryNotFoundError
 
 from hf_vitselect.errors import HubError
-from hf_vitselect.report import read_card
+from hf_vitselect.report.merge_readme import read_card
 
 _AGAIN = "call again; what arrived before stays, and the card comes last"
 

@@ -67,7 +67,7 @@ class ChatTemplate:
         self.inserted = "" if always else self._insert
 
     def render(self, turns: Sequence[Turn], tools: str | None = None) -> tuple[str, list[tuple[int, int]]]:
-        """Renders a conversation.
+        """Render a conversation.
 
         Args:
             turns: the conversation.

@@ -21,7 +21,7 @@ Layout = Callable[[Sequence[Encoded], Sequence[int], Callable[[int, int], bool]]
 
 
 class SafeForward:
-    """Runs rows in forwards as large as memory allows. A row that cannot run is its error.
+    """Forwards as large as memory allows. A row that cannot run is its error.
 
     Args:
         forward: runs rows, laid out as sequences.
@@ -45,12 +45,12 @@ class SafeForward:
         while todo := [index for index in range(len(rows)) if index not in results]:
             limit = limit.within(self._ceiling)
             for batch in batches(rows, self._layout(rows, todo, limit.allows), limit):
-                found = self._stats_or_errors(rows, batch)
-                if found is None:
+                stats = self._stats_or_errors(rows, batch)
+                if stats is None:
                     self._ceiling = limit.below(*forward_size(batch))
                     _logger.warning("Out of memory: forwards are now held to %s", self._ceiling)
                     break
-                results |= found
+                results |= stats
         return [results[index] for index in range(len(rows))]
 
     def _stats_or_errors(
@@ -85,7 +85,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def refuse_broken_model(error: Exception) -> None:
-    """Raises an error for which no row is to blame: a broken device, or layers that cannot be compiled.
+    """Raise an error for which no row is to blame: a broken device, or layers that cannot be compiled.
 
     Raises:
         torch.AcceleratorError: the error itself; nothing runs on that device any more.

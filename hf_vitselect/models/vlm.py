@@ -54,7 +54,7 @@ class ForwardStats:
     seconds: float = 0.0
 
     def add(self, rows: Sequence[Encoded], sequences: Sequence[RowSequence], seconds: float) -> None:
-        """Counts one forward."""
+        """Count one forward."""
         indices = [index for sequence in sequences for index in sequence.indices]
         self.rows += len(indices)
         self.alone += sum(rows[index].length for index in indices)
@@ -124,7 +124,7 @@ class VLM:
         identity: Mapping[str, Any] | None = None,
         device: str | None = None,
     ) -> "VLM":
-        """Loads a model and its processor from the Hub or a folder.
+        """Load a model and its processor from the Hub or a folder.
 
         Args:
             model: a Hub id or a folder, of a model or of a PEFT adapter.

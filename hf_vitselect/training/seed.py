@@ -24,7 +24,7 @@ from hf_vitselect.errors import (
 )
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn
-from hf_vitselect.report import published_recipe
+from hf_vitselect.report.recipe_facts import published_recipe
 from hf_vitselect.resume import write_atomically
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.recipe import Recipe, RuleCall

@@ -11,7 +11,7 @@ from hub_server import HubServer, run_client
 from huggingface_hub import DatasetCard
 from pools import assistant, encode, png, pool, stripes, user
 
-from hf_vitselect.report import BEGIN, END
+from hf_vitselect.report.markdown import BEGIN, END
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import Selection

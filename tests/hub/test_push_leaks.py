@@ -29,7 +29,7 @@ def push_everything() -> dict[str, Any]:
     from trl import SFTConfig
 
     from hf_vitselect import ClipEmbedding, NecessityScorer, push_to_hub, score, select_diverse
-    from hf_vitselect.report import write_report
+    from hf_vitselect.report.html_page import write_report
     from hf_vitselect.rules import NeighborPenalty
     from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
