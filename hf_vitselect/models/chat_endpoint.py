@@ -83,10 +83,6 @@ class ChatEndpoint:
         Failures that may pass (no connection, a timeout, a broken reply, HTTP 408, 425, 429 and 5xx) are
         retried after 1, 2, 4, ... 60 seconds, or after what Retry-After says.
 
-        Args:
-            questions: one message each.
-            concurrency: simultaneous requests.
-
         Returns:
             For each question the reply, or the endpoint's refusal of this question (HTTP 400, 413, 422):
             `too_long` if it mentions the context, else `bad_row`.

@@ -69,10 +69,6 @@ class ChatTemplate:
     def render(self, turns: Sequence[Turn], tools: str | None = None) -> tuple[str, list[tuple[int, int]]]:
         """Render a conversation.
 
-        Args:
-            turns: the conversation.
-            tools: its tools as JSON.
-
         Returns:
             The text, and the characters `[start, end)` of every response in it, end of turn included.
 

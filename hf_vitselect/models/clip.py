@@ -36,10 +36,6 @@ class ClipFeatures:
 def feature_width(model: str, revision: str | None = None) -> int:
     """The length of one feature of a CLIP model, from its configuration alone.
 
-    Args:
-        model: a Hub id or a folder.
-        revision: a commit, branch or tag on the Hub.
-
     Raises:
         ModelError: if it is not a model with an image and a text tower that end in one space.
     """
@@ -86,10 +82,6 @@ class Clip:
         self, rows: Sequence[Conversation | RowError], batch_size: int
     ) -> list[ClipFeatures | RowError]:
         """The features of every row; the images of a batch in one forward, its texts in another.
-
-        Args:
-            rows: conversations, or the errors of those that could not be read.
-            batch_size: rows per forward.
 
         Returns:
             For each row its features or its error, which may be that of an image (`image_missing`,

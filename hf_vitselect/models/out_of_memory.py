@@ -35,12 +35,7 @@ class SafeForward:
         self._ceiling = ceiling
 
     def __call__(self, rows: Sequence[Encoded], limit: BatchLimit) -> list[ResponseStats | RowError]:
-        """The statistics of every row, or its error.
-
-        Args:
-            rows: the rows.
-            limit: the largest forward that the caller wants.
-        """
+        """The statistics of every row, or its error."""
         results: dict[int, ResponseStats | RowError] = {}
         while todo := [index for index in range(len(rows)) if index not in results]:
             limit = limit.within(self._ceiling)

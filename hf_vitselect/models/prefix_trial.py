@@ -37,13 +37,7 @@ class PrefixTrial:
     def sequences(
         self, rows: Sequence[Encoded], indices: Sequence[int], allows: Callable[[int, int], bool]
     ) -> list[RowSequence]:
-        """The rows with these indices as sequences, with prefixes shared if the model allows it.
-
-        Args:
-            rows: all rows.
-            indices: of the rows to lay out.
-            allows: as in `share_prefixes`.
-        """
+        """The rows with these indices as sequences, with prefixes shared if the model allows it."""
         if self.no_sharing_reason is not None:
             return single_rows(rows, indices)
         sequences = share_prefixes(rows, indices, allows)

@@ -69,12 +69,6 @@ def load_processor(
 ) -> Any:
     """Load a model's processor, or the base model's for an adapter saved without one.
 
-    Args:
-        model: a Hub id or a folder.
-        revision: a commit, branch or tag on the Hub.
-        base_revision: that of an adapter's base model; the one that the adapter names if None.
-        trust_remote_code: as in `transformers`.
-
     Raises:
         ModelError: if there is no processor that can be loaded.
     """
@@ -115,11 +109,6 @@ def refuse_unusable(processor: Any) -> None:
 
 def refuse_failed_probe(processor: Any, error: RowError, model: Any = None) -> None:
     """Refuse a processor, or its model, that failed on one of `Encoder.probes`.
-
-    Args:
-        processor: the processor.
-        error: the failure.
-        model: its configuration may have the settings that the processor lacks.
 
     Raises:
         ModelError: saying what is missing, and how to set it.

@@ -22,9 +22,6 @@ def without_clock(template: str) -> str:
     """Make `strftime_now` give `PROMPT_DATE` in a template.
 
     `transformers` passes the function to templates as a global, which a macro of the same name hides.
-
-    Args:
-        template: a chat template in Jinja.
     """
     if "strftime_now" not in template:
         return template

@@ -21,10 +21,6 @@ def answer_spans(
 ) -> tuple[str, list[tuple[int, int]]]:
     """Render a conversation and finds its answers in the text.
 
-    Args:
-        turns: the conversation.
-        render: the chat template.
-
     Returns:
         The rendered text, and the characters `[start, end)` of every answer, with the outer white space that
         the template keeps.

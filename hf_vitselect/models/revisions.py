@@ -20,10 +20,6 @@ _CONFIGS = ("config.json", "processor_config.json", "preprocessor_config.json", 
 def identify(model: str, revision: str | None = None) -> dict[str, Any]:
     """Find the exact weights behind a name.
 
-    Args:
-        model: a Hub id or a folder.
-        revision: a commit, branch or tag on the Hub.
-
     Returns:
         `{"model": ..., "commit": ...}` for the Hub, `{"model": ..., "digest": ...}` for a folder: a sha256
         over the names and contents of its files, except its card and training arguments. For a PEFT adapter

@@ -104,10 +104,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
             return cls(columns, scaling=scaling, width=width, hidden=hidden)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The net's outputs.
-
-        Args:
-            inputs: float32 of shape (rows, width), from `scale` or `read`.
+        """The net's outputs for float32 inputs of shape (rows, width), from `scale` or `read`.
 
         Returns:
             float32 of shape (rows,); higher = easier, and more weight in training.

@@ -72,12 +72,7 @@ class ForwardStats:
 
 
 def longest_row(config: Any, max_length: int | None = None) -> int | None:
-    """The longest row that is scored, in tokens: the model's context, or less; None without a limit.
-
-    Args:
-        config: the model's configuration.
-        max_length: the limit of the options.
-    """
+    """The longest row that is scored, in tokens: the model's context, or less; None without a limit."""
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     return min((limit for limit in (max_length, context) if limit is not None), default=None)
 

@@ -69,13 +69,7 @@ def load_whole(
 
 
 def refuse_missing_weights(kind: Any, model: str, *, used_as: str = "", **options: Any) -> None:
-    """Refuse a checkpoint that lacks weights, without loading any, where a library does the loading.
-
-    Args:
-        kind: as in `load_whole`.
-        model: as in `load_whole`.
-        used_as: a key of `MAY_BE_MISSING`.
-        **options: as in `load_whole`.
+    """Refuse a checkpoint that lacks weights, without loading any; `used_as` is a key of `MAY_BE_MISSING`.
 
     Raises:
         ModelError: naming the weights.
