@@ -1,4 +1,4 @@
-"""Text alone: nothing here needs a picture. PreSel's shares for tasks, and the subset on the Hub if wanted.
+"""Text alone: nothing here needs an image. PreSel's shares for tasks, and the subset on the Hub if wanted.
 
     python examples/text_only.py --dataset_name allenai/tulu-3-sft-mixture --task source \
         --model_name_or_path Qwen/Qwen2-VL-2B-Instruct --output_dir text_only

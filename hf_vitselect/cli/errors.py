@@ -1,4 +1,4 @@
-"""Errors as messages for whoever can act on them."""
+"""Errors as short messages that say what to do."""
 
 import errno
 import traceback
