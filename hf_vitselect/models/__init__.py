@@ -1,1 +1,1 @@
-"""Models as the scorers call them: encoding, forward passes and weights."""
+"""Models as the scorers call them: encoding, forwards and weights."""
