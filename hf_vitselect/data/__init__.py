@@ -1,1 +1,8 @@
 """What a row is: its conversation, the layouts that hold one, its images and its id."""
+
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.pools import open_pool
+from hf_vitselect.data.row_ids import pool_digest, row_ids
+
+__all__ = ["Conversation", "RowImage", "Turn", "open_pool", "pool_digest", "row_ids"]
