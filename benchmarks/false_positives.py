@@ -1,10 +1,10 @@
-"""How often `compare` calls noise a difference: simulated models that differ by chance alone.
+"""Rate of false differences in `compare`, from simulated models that differ by chance alone.
 
     python benchmarks/false_positives.py --tables 1000
 
 A simulated model's score of a held-out row is the row's own difficulty (the same for all models), plus the
-model's deviation, plus noise of model and row. Every method has the same distribution, so that each verdict
-"better" or "worse" is wrong. A table compares so many methods with one random.
+model's deviation, plus noise of model and row. Every method has the same distribution, so each verdict
+"better" or "worse" is wrong. A table compares `methods` methods with one random baseline.
 """
 
 import argparse
@@ -41,11 +41,11 @@ def share_of_wrong_tables(
     for number in range(tables):
         hard = 0.4 * rng.standard_normal(rows)
         random = models(hard)
-        found = (
+        differences = (
             difference(models(hard), random, comparisons=methods, replicates=400, seed=number)
             for _ in range(methods)
         )
-        wrong += any(each.verdict != "not distinguishable" for each in found)
+        wrong += any(each.verdict != "not distinguishable" for each in differences)
     return wrong / tables
 
 

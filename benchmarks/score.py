@@ -1,4 +1,4 @@
-"""What scoring with a vision-language model costs: the package beside a naive loop, and beside the hardware.
+"""Cost of scoring with a vision-language model, against a naive loop and against the hardware.
 
     python benchmarks/score.py speed          # bar 5: against one row at a time with all logits, in turns
     python benchmarks/score.py signals        # what entropies, error norms and pooled states cost

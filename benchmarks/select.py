@@ -1,4 +1,4 @@
-"""What selection costs: NeighborPenalty beside the paper's loop and beside other methods.
+"""Cost of selection: NeighborPenalty against the paper's loop and against other methods.
 
     python benchmarks/select.py speed         # bar 1: against the paper's loop, in turns, one process
     python benchmarks/select.py exact         # bar 2: the same picks in awkward pools
@@ -6,7 +6,7 @@
     python benchmarks/select.py approximate   # bar 4: overlap and speed by pool size
     python benchmarks/select.py peers         # k-center, SemDeDup, apricot on the same features
     python benchmarks/select.py large --rows 665000 --device cuda
-    python benchmarks/select.py overhead      # what a pick costs beside the products, at 10 million rows
+    python benchmarks/select.py overhead      # what a pick costs besides the products, at 10 million rows
 
 Features are synthetic (selection/features.py). Everything runs on `--threads` threads, 1 unless set. CPU
 seconds are the process's. docs/benchmarks.md keeps what was printed.
@@ -17,7 +17,7 @@ import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 
-# The standard library has a module of this name. It must win, here and in the scripts beside this one.
+# The standard library has a module of this name. It must win, here and in the other scripts of this folder.
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ELSEWHERE = [folder for folder in sys.path if os.path.abspath(folder) != _HERE]
 

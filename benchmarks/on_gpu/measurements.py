@@ -13,7 +13,7 @@ import torch
 from on_gpu.features import clip_like
 from peft import LoraConfig
 from scoring.models import build, matmul_peak
-from scoring.pool import as_dataset, rows_about_pictures
+from scoring.pool import as_dataset, rows_about_images
 from scoring.watched import Watched
 from selection.features import difficulties
 from transformers import TrainerCallback
@@ -87,15 +87,15 @@ TINY = Scale(
 
 
 def agreement(scale: Scale, dtype: str, tolerance: float) -> dict[str, Any]:
-    """Scores on this device in one precision beside those on the CPU in float32."""
+    """Compare scores on this device in one precision with those on the CPU in float32."""
     gaps = {}
     for family in ("llava", "qwen"):
-        rows = rows_about_pictures(32, 2, 60, side=112)
+        rows = rows_about_images(32, 2, 60, side=112)
         model, processor = build(f"tiny {family}")
         right = _losses(VLM(model, processor), rows)
         model.to(scale.device, getattr(torch, dtype))
-        found = _losses(VLM(model, processor), rows)
-        gaps[family] = float(np.abs(found - right).max())
+        losses = _losses(VLM(model, processor), rows)
+        gaps[family] = float(np.abs(losses - right).max())
     return {
         "dtype": dtype,
         "largest difference of a row, nats": gaps,
@@ -107,7 +107,7 @@ def agreement(scale: Scale, dtype: str, tolerance: float) -> dict[str, Any]:
 def throughput(scale: Scale, family: str, per_image: int, attention: str) -> dict[str, Any]:
     """Rows and tokens a second of necessity, the share of the card's peak, and memory."""
     vlm = _model(scale, family, attention)
-    rows = rows_about_pictures(scale.rows, per_image, scale.tokens, side=scale.side)
+    rows = rows_about_images(scale.rows, per_image, scale.tokens, side=scale.side)
     vlm.score(rows[:32], None, scale.batch_tokens)
     vlm.forget()
     _reset_peak()
@@ -137,7 +137,7 @@ def throughput(scale: Scale, family: str, per_image: int, attention: str) -> dic
 
 
 def two_scorers(scale: Scale) -> dict[str, Any]:
-    """Necessity alone beside necessity and EL2N in one pass."""
+    """Compare necessity alone with necessity and EL2N in one pass."""
     vlm = _model(scale, "llava", "sdpa")
     rows = as_dataset(scale.rows // 2, 1, scale.tokens, side=scale.side)
     scorers = [_ready(kind, vlm, scale) for kind in (NecessityScorer, EL2NScorer)]
@@ -154,14 +154,14 @@ def two_scorers(scale: Scale) -> dict[str, Any]:
 
 
 def map_overhead(scale: Scale) -> dict[str, Any]:
-    """What `map` costs beside its forwards, with one row an image, and the same rows by the bare model."""
+    """Cost of `map` outside its forwards, with one row per image, and of the same rows by the bare model."""
     vlm = _model(scale, "llava", "sdpa")
     rows = as_dataset(scale.rows // 2, 1, scale.tokens, side=scale.side)
     scorer = _ready(NecessityScorer, vlm, scale)
     score(rows.select(range(8)), scorer)
     call = partial(rows.map, scorer, batched=True, batch_size=len(rows), load_from_cache_file=False)
     mapped, inside = _watch(vlm, call)
-    made = rows_about_pictures(scale.rows // 2, 1, scale.tokens, side=scale.side)
+    made = rows_about_images(scale.rows // 2, 1, scale.tokens, side=scale.side)
     bare, bare_inside = _watch(vlm, lambda: vlm.score(made, None, scale.batch_tokens))
     return {
         "rows": len(rows),
@@ -173,7 +173,7 @@ def map_overhead(scale: Scale) -> dict[str, Any]:
     }
 
 
-def select(scale: Scale, pool: int, share: float) -> dict[str, Any]:
+def select(scale: Scale, pool: int, fraction: float) -> dict[str, Any]:
     """Exact NeighborPenalty on synthetic embeddings."""
     rows = scale.pools[pool]
     begun = time.perf_counter()
@@ -181,7 +181,7 @@ def select(scale: Scale, pool: int, share: float) -> dict[str, Any]:
     made = time.perf_counter() - begun
     gc.collect()
     _reset_peak()
-    budget = int(share * rows)
+    budget = int(fraction * rows)
     begun = time.perf_counter()
     picks, _ = NeighborPenalty()(difficulties(rows), features, budget, np.random.default_rng(0), {})
     seconds = time.perf_counter() - begun
@@ -257,8 +257,8 @@ MEASUREMENTS: dict[str, Callable[[Scale], dict[str, Any]]] = {
     "map": map_overhead,
     "train, llava": partial(train, family="llava"),
     "train, qwen": partial(train, family="qwen"),
-    "select 15% of the smaller pool": partial(select, pool=0, share=0.15),
-    "select 2% of the larger pool": partial(select, pool=1, share=0.02),
+    "select 15% of the smaller pool": partial(select, pool=0, fraction=0.15),
+    "select 2% of the larger pool": partial(select, pool=1, fraction=0.02),
 }
 
 
@@ -315,7 +315,7 @@ def _watch(vlm: Watched, call: Callable[[], Any]) -> tuple[float, float]:
 
 
 def _losses(vlm: VLM, rows: Any) -> Any:
-    return np.array([found.mean for found in vlm.score(rows)])
+    return np.array([stats.mean for stats in vlm.score(rows)])
 
 
 def _selection(rows: int, scale: Scale) -> Selection:

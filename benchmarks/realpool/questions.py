@@ -7,7 +7,7 @@
 | category | which of four categories | the category |
 | yesno | does it belong to a category | yes, or no for one that neither it nor a copy of it is filed under |
 | keywords | up to six keywords | the first six keywords |
-| colour | which colour completes the name | the one colour word in the name |
+| colour | which colour completes the name | the one color word in the name |
 | multi | two or three of the above, in one conversation | the same |
 
 Nothing is answered that the metadata does not say.
@@ -22,7 +22,7 @@ from realpool.pictures import Picture
 
 MOST_KEYWORDS = 6
 WEIGHTS = {"name": 4, "choice": 5, "category": 4, "yesno": 4, "keywords": 2, "multi": 3}
-COLOURS = "red orange yellow green blue purple brown black white pink grey gray golden violet beige"
+COLORS = "red orange yellow green blue purple brown black white pink grey gray golden violet beige"
 
 _NAME = (
     "What is shown in this picture?",
@@ -51,7 +51,7 @@ _KEYWORDS = (
     "Which keywords describe it? At most six.",
     "Give up to six keywords.",
 )
-_COLOUR = ('Which colour completes the name "{gap}"?', 'The name is "{gap}". Which colour is missing?')
+_COLOR = ('Which colour completes the name "{gap}"?', 'The name is "{gap}". Which colour is missing?')
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Questions:
             self._filed.setdefault(self._group[picture.id], set()).add(picture.category)
 
     def about(self, picture: Picture, count: int, rng: random.Random) -> Iterator[tuple[str, list[Turn]]]:
-        """Yields (kind, turns): `count` kinds drawn without repetition, and the colour where there is one."""
+        """Yield (kind, turns): `count` kinds without repetition, and a color question if the name has one."""
         asked = {kind: self._turn(kind, picture, rng) for kind in WEIGHTS if kind != "multi"}
         turns = {kind: turn for kind, turn in asked.items() if turn}
         kinds = [*turns, "multi"]
@@ -94,7 +94,7 @@ class Questions:
                 yield kind, [turns[each] for each in several]
             else:
                 yield kind, [turns[kind]]
-        if turn := _colour(picture, rng):
+        if turn := _color(picture, rng):
             yield "colour", [turn]
 
     def _turn(self, kind: str, picture: Picture, rng: random.Random) -> Turn | None:
@@ -142,21 +142,21 @@ class Questions:
         return free if len(free) >= 3 else sorted(every)
 
 
-def _colour(picture: Picture, rng: random.Random) -> Turn | None:
-    """Asks for the colour in names such as "red apple" or "led circle (purple)".
+def _color(picture: Picture, rng: random.Random) -> Turn | None:
+    """Ask for the color in names such as "red apple" or "led circle (purple)".
 
-    Orange the fruit and a green to stand on are no colours of the thing: "orange" counts only before a
+    Orange the fruit and a green to stand on are not colors of the thing: "orange" counts only before a
     shape-like word or in brackets, and a name that ends in "leafy green" or "on green" is left out.
     """
-    pattern = rf"(?<![\w-])(?:{COLOURS.replace(' ', '|')})(?![\w-])"
-    found = re.findall(pattern, picture.name)
-    if len(found) != 1 or found[0] == picture.name or re.search(r"(?:leafy|on) green$", picture.name):
+    pattern = rf"(?<![\w-])(?:{COLORS.replace(' ', '|')})(?![\w-])"
+    colors = re.findall(pattern, picture.name)
+    if len(colors) != 1 or colors[0] == picture.name or re.search(r"(?:leafy|on) green$", picture.name):
         return None
-    fruit = found[0] == "orange" and not re.search(
+    fruit = colors[0] == "orange" and not re.search(
         r"orange (?:heart|book|circle|square|diamond)|\(orange\)", picture.name
     )
     gap = re.sub(pattern, "___", picture.name)
-    return None if fruit else Turn(rng.choice(_COLOUR).format(gap=gap), found[0])
+    return None if fruit else Turn(rng.choice(_COLOR).format(gap=gap), colors[0])
 
 
 def _same_branch(one: str, other: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from scoring.models import build, matmul_peak, save
 from scoring.naive import mean_loss
-from scoring.pool import as_dataset, rows_about_pictures
+from scoring.pool import as_dataset, rows_about_images
 from scoring.watched import Watched
 from selection.measure import Measured, load, measured, peak_growth, table
 
@@ -30,8 +30,8 @@ def speed(args: argparse.Namespace) -> None:
     print(f"{sum(p.numel() for p in vlm.model.parameters()) / 1e6:.0f}M parameters; {load()}", flush=True)
     lines = []
     for tokens in args.tokens:
-        for per_picture in args.per_picture:
-            rows = rows_about_pictures(args.rows, per_picture, tokens)
+        for per_image in args.per_image:
+            rows = rows_about_images(args.rows, per_image, tokens)
             ways = {
                 "naive": lambda rows=rows: [mean_loss(vlm.model, vlm.encoder, row) for row in rows],
                 "one row a forward": lambda rows=rows: _means(vlm, rows, 1),
@@ -44,7 +44,7 @@ def speed(args: argparse.Namespace) -> None:
                 apart = zip(times[0].result, taken["naive"][0].result, strict=True)
                 lines.append(
                     {
-                        "rows a picture": per_picture,
+                        "rows an image": per_image,
                         "text tokens": tokens,
                         "way": name,
                         "CPU s a row": f"{median(one.cpu for one in times) / len(rows):.3f}",
@@ -57,9 +57,9 @@ def speed(args: argparse.Namespace) -> None:
 
 
 def signals(args: argparse.Namespace) -> None:
-    """Times what is made of the logits, beside the forward that made them."""
+    """Time the token statistics, and the forward that makes their logits."""
     vlm = VLM(*build("small"))
-    rows = [vlm.encoder.encode(row) for row in rows_about_pictures(args.rows, 1, args.tokens)]
+    rows = [vlm.encoder.encode(row) for row in rows_about_images(args.rows, 1, args.tokens)]
     count = sum(int(row.response.sum()) for row in rows)
     logits = torch.randn(CHUNK, vlm.model.config.text_config.vocab_size)
     targets = torch.zeros(CHUNK, dtype=torch.long)
@@ -71,7 +71,7 @@ def signals(args: argparse.Namespace) -> None:
     taken = {name: median(one.cpu for one in times) for name, times in _in_turns(ways, args.rounds).items()}
     extra = (taken["all signals"] - taken["losses alone"]) * count / CHUNK
     print(f"{count} response tokens of {sum(row.length for row in rows)}; {load()}")
-    print(f"forwards {taken['forward']:.2f} s, of which signals beside losses {extra:.3f} s", end=" ")
+    print(f"forwards {taken['forward']:.2f} s, of which statistics besides losses {extra:.3f} s", end=" ")
     print(f"({extra / taken['forward']:.1%})")
 
 
@@ -79,7 +79,7 @@ def memory(args: argparse.Namespace) -> None:
     """Watches the growth of anonymous memory in one forward over 8 rows, with and without all logits."""
     model, processor = build("small")
     vlm = VLM(model, processor)
-    rows = [vlm.encoder.encode(row) for row in rows_about_pictures(8, 1, args.tokens)]
+    rows = [vlm.encoder.encode(row) for row in rows_about_images(8, 1, args.tokens)]
     inputs, response = vlm.encoder.collate(rows)
     labels = inputs["input_ids"].masked_fill(~response, -100)
 
@@ -104,12 +104,12 @@ def memory(args: argparse.Namespace) -> None:
 
 
 def overhead(args: argparse.Namespace) -> None:
-    """Times `map` and a finished `score` beside the forwards inside."""
+    """Time `map` and a finished `score`, and the forwards inside them."""
     with tempfile.TemporaryDirectory() as folder:
         scorer = NecessityScorer(save("small", Path(folder, "model")))
-        rows = as_dataset(args.rows, args.per_picture, args.tokens)
+        rows = as_dataset(args.rows, args.per_image, args.tokens)
         work = scorer.loaded.work
-        rows.select(range(2)).map(scorer, batched=True)  # the first time, it is tried whether rows can share
+        rows.select(range(2)).map(scorer, batched=True)  # the first call checks whether rows can share
         lines = []
         calls = {
             "map": lambda: rows.map(scorer, batched=True, load_from_cache_file=False),
@@ -125,7 +125,7 @@ def overhead(args: argparse.Namespace) -> None:
                     "call": name,
                     "wall": f"{one.wall:.2f} s",
                     "in forwards": f"{inside:.2f} s",
-                    "beside": f"{(one.wall - inside) / inside:.1%}" if inside else f"{one.wall:.2f} s",
+                    "outside": f"{(one.wall - inside) / inside:.1%}" if inside else f"{one.wall:.2f} s",
                 }
             )
         print(table(lines))
@@ -134,7 +134,7 @@ def overhead(args: argparse.Namespace) -> None:
 
 def precision(args: argparse.Namespace) -> None:
     """Scores the same rows in several precisions, attentions and batches, as they are and compiled."""
-    rows = rows_about_pictures(args.rows, 4, args.tokens)
+    rows = rows_about_images(args.rows, 4, args.tokens)
     settings = [
         ("float32", "sdpa", 1, False),
         ("float32", "sdpa", 8, False),
@@ -174,12 +174,12 @@ def precision(args: argparse.Namespace) -> None:
 
 
 def throughput(args: argparse.Namespace) -> None:
-    """Scores many rows and counts operations, from the model's shape, beside a large product's."""
+    """Scores many rows and counts operations, from the model's shape,  and compare with a large product's."""
     vlm = Watched(*build(args.model, args.device, args.dtype, args.attention))
     if args.torch_compile:
         compile_layers(vlm.model)
     limit = (None, args.batch_tokens) if args.batch_tokens else (args.batch_size, None)
-    rows = rows_about_pictures(args.rows, args.per_picture, args.tokens)
+    rows = rows_about_images(args.rows, args.per_image, args.tokens)
     _means(vlm, rows[:32], *limit)
     vlm.forget()
     vlm.work = type(vlm.work)()
@@ -251,7 +251,7 @@ def main(description: str) -> None:
             command.add_argument("--rounds", type=int, default=3, help="of every way")
         if do in (speed, overhead, throughput):
             command.add_argument(
-                "--per_picture", type=int, default=[1, 4] if do is speed else 4, help="rows", **several
+                "--per_image", type=int, default=[1, 4] if do is speed else 4, help="rows", **several
             )
         if do in (speed, throughput):
             command.add_argument("--batch_size", type=int, default=8, help="rows in one forward")

@@ -235,7 +235,7 @@ def matmul_peak(device: str, dtype: str, size: int | None = None) -> float:
 
 
 def _weights(module: torch.nn.Module) -> int:
-    layers = (it for it in module.modules() if isinstance(it, torch.nn.Linear))
+    layers = (layer for layer in module.modules() if isinstance(layer, torch.nn.Linear))
     return sum(layer.weight.numel() for layer in layers)
 
 

@@ -1,4 +1,4 @@
-"""Rows of rendered pictures with questions and answers of made-up words."""
+"""Rows of rendered images with questions and answers of made-up words."""
 
 import io
 import random
@@ -13,35 +13,35 @@ from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage
 
 
-def rows_about_pictures(
-    rows: int, per_picture: int, tokens: int, seed: int = 0, side: int = 480
+def rows_about_images(
+    rows: int, per_image: int, tokens: int, seed: int = 0, side: int = 480
 ) -> list[Conversation]:
-    """Conversations of one turn, those about one picture side by side.
+    """Conversations of one turn, those about one image next to each other.
 
     Args:
         rows: how many.
-        per_picture: rows about one picture.
+        per_image: rows about one image.
         tokens: mean length of question and answer together, in words of about one token. Lengths are ragged:
             log-normal with a standard deviation of 0.6 in the logarithm, one part in three the question.
         seed: of everything.
-        side: of the pictures, JPEG files.
+        side: of the images, in pixels; they are JPEG files.
     """
     chance = np.random.default_rng(seed)
     words = random.Random(seed)
     made = []
     for number in range(rows):
-        if number % per_picture == 0:
-            picture = RowImage(_jpeg(chance, side))
+        if number % per_image == 0:
+            image = RowImage(_jpeg(chance, side))
         length = max(6, int(chance.lognormal(np.log(tokens) - 0.18, 0.6)))
         question, answer = (" ".join(words.choices(WORDS, k=k)) for k in (length // 3, length - length // 3))
         turns = (Turn("user", (None, question)), Turn("assistant", (answer,)))
-        made.append(Conversation(turns, (picture,)))
+        made.append(Conversation(turns, (image,)))
     return made
 
 
-def as_dataset(rows: int, per_picture: int, tokens: int, side: int = 480) -> Dataset:
+def as_dataset(rows: int, per_image: int, tokens: int, side: int = 480) -> Dataset:
     """The same rows as a data set of LLaVA's layout."""
-    made = rows_about_pictures(rows, per_picture, tokens, side=side)
+    made = rows_about_images(rows, per_image, tokens, side=side)
     roles = {"user": "human", "assistant": "gpt"}
     cells = {
         "conversations": [

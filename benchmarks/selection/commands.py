@@ -79,7 +79,7 @@ def speed(args: argparse.Namespace) -> None:
 
 
 def exact(args: argparse.Namespace) -> None:
-    """Compares with the loop in pools that make neighbour search or score order awkward."""
+    """Compares with the loop in pools that make neighbor search or score order awkward."""
     cases = {
         "as they come": {},
         "negative scores": {"scores": lambda s: -s},
@@ -175,7 +175,7 @@ def _approximate(size: int, args: argparse.Namespace) -> dict[str, str]:
 
     near, whole, again = timed(budget, approximate=True), timed(budget), timed(budget, approximate=True)
     quick = (near.cpu + again.cpu) / 2
-    # In float32 picks cost the same each, so a part of them tells: the start is counted once.
+    # In float32 picks cost the same each, so a part of them is enough: the start is counted once.
     few, part = 100, min(budget, args.part)
     start, more = timed(few, "float32"), timed(part, "float32")
     float32 = start.cpu + (more.cpu - start.cpu) / (part - few) * (budget - few)
@@ -234,7 +234,7 @@ def compare_peers(args: argparse.Namespace) -> None:
 
 
 def large(args: argparse.Namespace) -> None:
-    """One run on memory-mapped features, on the device that is there."""
+    """One run on memory-mapped features, on the available device."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device != args.device:
         raise SystemExit(f"asked for {args.device}, but this process has {device}: nothing was measured")
@@ -264,7 +264,7 @@ def large(args: argparse.Namespace) -> None:
 
 
 def overhead(args: argparse.Namespace) -> None:
-    """Times what each pick costs beside the products, at the size of a very large pool."""
+    """Times what each pick costs besides the products, at the size of a very large pool."""
     rng = np.random.default_rng(0)
     board = neighbor_penalty._Leaderboard(difficulties(args.rows))
     turns = [rng.choice(args.rows, size=10, replace=False) for _ in range(2000)]
@@ -288,8 +288,8 @@ def overhead(args: argparse.Namespace) -> None:
             return [64, stored]
 
         def highest(self, rows, width):
-            found = (np.asarray(rows)[:, None] * 7919 + np.arange(width) * 104729) % stored
-            return found, np.broadcast_to(np.linspace(1, -2, width), found.shape)
+            rows_near = (np.asarray(rows)[:, None] * 7919 + np.arange(width) * 104729) % stored
+            return rows_near, np.broadcast_to(np.linspace(1, -2, width), rows_near.shape)
 
         def remove(self, rows) -> None:
             pass

@@ -9,9 +9,9 @@ _STEP = 4096
 def clip_like(
     rows: int, dim: int = 1536, *, seed: int = 0, decay: float = 0.5, out: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
-    """A unit image half beside a unit text half, of topics of about 40 rows.
+    """A unit image half joined with a unit text half, of topics of about 40 rows.
 
-    A row of a half is what all rows share, plus its topic's centre, plus noise of its own. Two rows have a
+    A row of a half is what all rows share, plus its topic's center, plus noise of its own. Two rows have a
     cosine of about 0.5, of the same topic 0.75. All parts have the spectrum that embeddings tend to have: the
     i-th of the dim / 2 directions has a standard deviation of i**-decay.
 
@@ -33,8 +33,8 @@ def clip_like(
     for start in range(0, rows, _STEP):
         part = out[start : start + _STEP]
         topic = rng.integers(len(topics[0]), size=len(part))
-        for half, common, centres in zip(np.split(part, 2, axis=1), shared, topics, strict=True):
-            half[:] = (common + centres[topic] + rng.standard_normal(half.shape, dtype=np.float32)) * scale
+        for half, common, centers in zip(np.split(part, 2, axis=1), shared, topics, strict=True):
+            half[:] = (common + centers[topic] + rng.standard_normal(half.shape, dtype=np.float32)) * scale
             half /= np.linalg.norm(half, axis=1, keepdims=True)
     return out
 

@@ -45,7 +45,7 @@ def k_center(features: NDArray[np.float32], budget: int) -> NDArray[np.int64]:
 
 
 def semdedup(features: NDArray[np.float32], budget: int, *, per_cluster: int = 500) -> NDArray[np.int64]:
-    """SemDeDup (arXiv 2303.09540): k-means, then within a cluster rows with a twin nearer to the centre go.
+    """SemDeDup (arXiv 2303.09540): k-means, then within a cluster rows with a twin nearer to the center go.
 
     The threshold is the one that leaves ``budget`` rows.
     """
@@ -68,7 +68,7 @@ def semdedup(features: NDArray[np.float32], budget: int, *, per_cluster: int = 5
 def facility_location(
     features: NDArray[np.float32], budget: int, python: str, *, neighbors: int = 64
 ) -> tuple[NDArray[np.int64], float]:
-    """apricot's facility location on the graph of nearest neighbours, run by another Python.
+    """apricot's facility location on the graph of nearest neighbors, run by another Python.
 
     Args:
         features: float32 ``[n, d]``.

@@ -2,7 +2,7 @@
 
 Each pick sorts a dictionary of all scores and computes the cosines of all rows, removed ones too, as the
 released code does (arXiv 2402.12501, self_filter/stage2.py). Two things differ: ties go to the lowest row,
-and where fewer than k rows remain all are penalised.
+and where fewer than k rows remain all are penalized.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,11 +40,11 @@ def loop(
         current.pop(row)
         yield row, gain
         values, rows = torch.sort(cosines(row), descending=True, stable=True)
-        penalised = 0
+        penalized = 0
         for place in range(len(rows)):
-            if penalised >= min(neighbors, len(current)):
+            if penalized >= min(neighbors, len(current)):
                 break
             other = int(rows[place])
             if other in current:
                 current[other] -= gain * float(values[place]) ** 2 * gamma
-                penalised += 1
+                penalized += 1
