@@ -14,13 +14,14 @@ from scoring.models import build, matmul_peak, save
 from scoring.naive import mean_loss
 from scoring.pool import as_dataset, rows_about_images
 from scoring.watched import Watched
-from selection.measure import Measured, load, measured, peak_growth, table
+from selection.measure import Measured, load, measured, peak_growth
 
 from hf_vitselect import NecessityScorer, score
-from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data import Conversation
 from hf_vitselect.models.forward import compile_layers
 from hf_vitselect.models.token_stats import token_signals
 from hf_vitselect.models.vlm import CHUNK, VLM
+from hf_vitselect.report import table
 
 
 def speed(args: argparse.Namespace) -> None:

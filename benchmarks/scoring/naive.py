@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data import Conversation
 from hf_vitselect.models.encoding import Encoder
 
 

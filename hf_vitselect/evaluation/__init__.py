@@ -16,6 +16,7 @@ from hf_vitselect.evaluation.held_out import (
     MultipleChoice,
 )
 from hf_vitselect.evaluation.methods import Method
+from hf_vitselect.evaluation.statistics import difference
 
 __all__ = [
     "Comparison",
@@ -27,5 +28,6 @@ __all__ = [
     "Method",
     "MultipleChoice",
     "compare",
+    "difference",
     "token_f1",
 ]

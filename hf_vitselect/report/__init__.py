@@ -19,6 +19,7 @@ from hf_vitselect.report.merge_readme import mark_unfinished, merge_card, merge_
 from hf_vitselect.report.model_card import model_quick_start, model_section
 from hf_vitselect.report.recipe_facts import published_recipe
 from hf_vitselect.report.run_record import RunRecord
+from hf_vitselect.report.tables import table
 
 __all__ = [
     "BEGIN",
@@ -42,6 +43,7 @@ __all__ = [
     "published_recipe",
     "read_card",
     "subset_fingerprint",
+    "table",
     "unfinished_card",
     "write_report",
 ]
