@@ -124,7 +124,8 @@ def write_call(value: Any) -> str:
         items = ", ".join(map(write_call, value))
         return f"[{items}]" if isinstance(value, list) else f"({items}{',' * (len(value) == 1)})"
     if isinstance(value, partial):
-        return _written(value.func.__self__, value.keywords)
+        fit: Any = value.func
+        return _written(fit.__self__, value.keywords)
     return _written(type(value), _differing(value))
 
 
@@ -157,7 +158,7 @@ def type_words(hint: Any) -> str:
         return f"a dict, each key {type_words(inner[0])}, each value {type_words(inner[1])}"
     if inner and issubclass(kind, Sequence):
         return f"a list, each item {type_words(inner[0])}"
-    return _WORDS.get(hint) or getattr(hint, "__name__", str(hint))
+    return str(_WORDS.get(hint) or getattr(hint, "__name__", hint))
 
 
 def _value(node: ast.expr) -> Any:
@@ -206,20 +207,12 @@ def _checked(what: str, value: Any, hint: Any) -> Any:
 
 
 def _parameters(make: Any) -> dict[str, inspect.Parameter]:
-    """The parameters of a class, or of its `fit` after the data.
-
-    `**options` stands for the parameters of the base classes' constructors.
-    """
-    fit = inspect.ismethod(make)
-    kinds = make.__self__.__mro__[1:-1] if fit else make.__mro__[:-1]
-    makers = [make] * fit + [kind.__init__ for kind in kinds if "__init__" in vars(kind)]
-    found: dict[str, inspect.Parameter] = {}
-    for maker in makers:
-        _, *own = inspect.signature(maker).parameters.values()
-        found |= {it.name: it for it in own if it.kind is not it.VAR_KEYWORD and it.name not in found}
-        if maker is makers[0] and all(it.kind is not it.VAR_KEYWORD for it in own):
-            break
-    return found
+    """The parameters of a class, or of its `fit` after the data, whose `**options` are the constructor's."""
+    own = list(inspect.signature(make).parameters.values())[inspect.ismethod(make) :]
+    if any(it.kind is it.VAR_KEYWORD for it in own):
+        taken, options = {it.name for it in own}, inspect.signature(make.__self__).parameters.values()
+        own += [it for it in options if it.default is not it.empty and it.name not in taken]
+    return {it.name: it for it in own if it.kind is not it.VAR_KEYWORD}
 
 
 def _differing(value: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
+from hf_vitselect.models.batching import BatchLimit
 from hf_vitselect.models.vlm import VLM
 
 
@@ -14,3 +15,10 @@ def load(model, attention="sdpa", **text):
         model.folder, config=config, dtype="float32", attn_implementation=attention
     )
     return VLM(loaded, model.processor or AutoProcessor.from_pretrained(model.folder))
+
+
+def response_stats(vlm, rows):
+    """The statistics of encoded rows, from one forward in which they share what they can."""
+    sequences = vlm._trial.sequences(rows, range(len(rows)), BatchLimit().allows)
+    stats = vlm.forward(rows, sequences)
+    return [stats[index] for index in range(len(rows))]

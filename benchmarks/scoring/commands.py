@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from scoring.models import build, matmul_peak, save
 from scoring.naive import mean_loss
+from scoring.operations import Operations
 from scoring.pool import as_dataset, rows_about_images
-from scoring.watched import Watched
 from selection.measure import Measured, load, measured, peak_growth
 
 from hf_vitselect import NecessityScorer, score
 from hf_vitselect.data import Conversation
-from hf_vitselect.models.forward import compile_layers
-from hf_vitselect.models.token_stats import token_signals
-from hf_vitselect.models.vlm import CHUNK, VLM
+from hf_vitselect.models import VLM, compile_layers, token_stats
 from hf_vitselect.report import table
+
+_CHUNK = 256  # tokens whose logits the package makes at a time
 
 
 def speed(args: argparse.Namespace) -> None:
@@ -60,17 +60,18 @@ def speed(args: argparse.Namespace) -> None:
 def signals(args: argparse.Namespace) -> None:
     """Time the token statistics, and the forward that makes their logits."""
     vlm = VLM(*build("small"))
-    rows = [vlm.encoder.encode(row) for row in rows_about_images(args.rows, 1, args.tokens)]
+    talks = rows_about_images(args.rows, 1, args.tokens)
+    rows = [vlm.encoder.encode(row) for row in talks]
     count = sum(int(row.response.sum()) for row in rows)
-    logits = torch.randn(CHUNK, vlm.model.config.text_config.vocab_size)
-    targets = torch.zeros(CHUNK, dtype=torch.long)
+    logits = torch.randn(_CHUNK, vlm.model.config.text_config.vocab_size)
+    targets = torch.zeros(_CHUNK, dtype=torch.long)
     ways = {
-        "forward": lambda: [vlm.signals([row]) for row in rows],
+        "forward": lambda: vlm.score(talks, 1),
         "losses alone": lambda: torch.nn.functional.cross_entropy(logits, targets, reduction="none"),
-        "all signals": lambda: token_signals(logits, targets),
+        "all signals": lambda: token_stats(logits, targets),
     }
     taken = {name: median(one.cpu for one in times) for name, times in _in_turns(ways, args.rounds).items()}
-    extra = (taken["all signals"] - taken["losses alone"]) * count / CHUNK
+    extra = (taken["all signals"] - taken["losses alone"]) * count / _CHUNK
     print(f"{count} response tokens of {sum(row.length for row in rows)}; {load()}")
     print(f"forwards {taken['forward']:.2f} s, of which statistics besides losses {extra:.3f} s", end=" ")
     print(f"({extra / taken['forward']:.1%})")
@@ -80,7 +81,8 @@ def memory(args: argparse.Namespace) -> None:
     """Watches the growth of anonymous memory in one forward over 8 rows, with and without all logits."""
     model, processor = build("small")
     vlm = VLM(model, processor)
-    rows = [vlm.encoder.encode(row) for row in rows_about_images(8, 1, args.tokens)]
+    talks = rows_about_images(8, 1, args.tokens)
+    rows = [vlm.encoder.encode(row) for row in talks]
     inputs, response = vlm.encoder.collate(rows)
     labels = inputs["input_ids"].masked_fill(~response, -100)
 
@@ -96,7 +98,7 @@ def memory(args: argparse.Namespace) -> None:
     for name, call in {
         "without output layer": bare,
         "with all logits": all_logits,
-        "with the package": lambda: vlm.signals(rows),
+        "with the package": lambda: vlm.score(talks, None),
     }.items():
         call()
         with peak_growth() as growth:
@@ -109,7 +111,7 @@ def overhead(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scorer = NecessityScorer(save("small", Path(folder, "model")))
         rows = as_dataset(args.rows, args.per_image, args.tokens)
-        work = scorer.loaded.work
+        work = scorer.loaded.stats
         rows.select(range(2)).map(scorer, batched=True)  # the first call checks whether rows can share
         lines = []
         calls = {
@@ -176,20 +178,18 @@ def precision(args: argparse.Namespace) -> None:
 
 def throughput(args: argparse.Namespace) -> None:
     """Scores many rows and counts operations, from the model's shape,  and compare with a large product's."""
-    vlm = Watched(*build(args.model, args.device, args.dtype, args.attention))
+    vlm = VLM(*build(args.model, args.device, args.dtype, args.attention))
     if args.torch_compile:
         compile_layers(vlm.model)
     limit = (None, args.batch_tokens) if args.batch_tokens else (args.batch_size, None)
     rows = rows_about_images(args.rows, args.per_image, args.tokens)
     _means(vlm, rows[:32], *limit)
-    vlm.forget()
-    vlm.work = type(vlm.work)()
+    vlm.stats = work = Operations()
     naive = measured(lambda: [mean_loss(vlm.model, vlm.encoder, row) for row in rows[: args.naive]])
     if args.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     vlm.score(rows, *limit)
-    work = vlm.work
-    done = vlm.flops()
+    done = work.flops(vlm.model)
     peak = matmul_peak(args.device, args.dtype)
     print(f"{args.model}, {args.dtype}, {args.attention}, {_device(args.device)}; {load()}")
     print(

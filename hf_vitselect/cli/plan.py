@@ -1,14 +1,19 @@
-"""Which stages a run's configuration means: its sections, in rounds, each fed by those before it."""
+"""The stages of a run: the sections of its configuration, in rounds, each fed by those before it."""
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hf_vitselect.cli.arguments import COMMANDS, PoolArguments, SelectArguments, parse_budget
+from hf_vitselect.cli.command import Command
+from hf_vitselect.cli.flags import PoolFlags, parse_budget
+from hf_vitselect.cli.parse import parse_section
+from hf_vitselect.cli.select import SelectFlags
 
-_POOL_FLAGS = [item.name for item in dataclasses.fields(PoolArguments)]
+CHAIN = ("seed", "score", "score_net", "select", "push", "train", "compare", "report")
+"""The commands that a run may have a section for, in their order."""
+_POOL_FLAGS = [item.name for item in fields(PoolFlags)]
 _LAST = {"push", "compare", "report"}  # commands of the last round only
 _ROUND_NEEDS = {"score", "select", "train"}
 # Later rounds score with the model of the round before, and have the other columns already.
@@ -21,6 +26,7 @@ _FIRST_ROUND_ONLY = {
     "text_name_or_path",
     "judge",
     "judge_base_url",
+    "scorers",
 }
 
 
@@ -31,14 +37,19 @@ class Stage:
     Attributes:
         name: of the stage and its folder.
         command: what it runs.
-        settings: what the user's section and the round say, and nothing about folders.
-        flags: all flags of the command: the settings, and the results of stages before.
+        settings: what the user's section and the round set, without the folders of stages.
+        flags: all flags of the command: the settings, and the results of earlier stages.
     """
 
     name: str
     command: str
     settings: dict[str, Any]
     flags: dict[str, Any]
+
+    @cached_property
+    def parsed(self) -> Command:
+        """The command with its flags, parsed once."""
+        return parse_section(self.command, self.flags)
 
 
 def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
@@ -66,10 +77,10 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
         if name != "rounds" and not isinstance(section or {}, Mapping)
     ]:
         raise ValueError(f"expected flags and their values in the sections {wrong}, got {config[wrong[0]]!r}")
-    sections = {name: dict(config[name] or {}) for name in COMMANDS if name in config}
+    sections = {name: dict(config[name] or {}) for name in CHAIN if name in config}
     rounds = config.get("rounds", 1)
     if unknown := sorted(config.keys() - sections.keys() - {"rounds"}):
-        raise ValueError(f"unknown sections {unknown}; expected some of {[*COMMANDS, 'rounds']}")
+        raise ValueError(f"unknown sections {unknown}; expected some of {[*CHAIN, 'rounds']}")
     if placed := [name for name, section in sections.items() if "output_dir" in section]:
         raise ValueError(f"expected no output_dir in the sections {placed}: a run's stages lie in its folder")
     if not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 1:
@@ -96,7 +107,7 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
 
 def _rows_of(name: Any, latest: Mapping[str, str]) -> str:
     """The folder of a stage's rows, or a folder of the user's own."""
-    if not isinstance(name, str) or (name in COMMANDS and name not in latest):
+    if not isinstance(name, str) or (name in CHAIN and name not in latest):
         raise ValueError(f"include, exclude: expected a stage before or a folder, got {name!r}")
     return latest.get(name, name)
 
@@ -109,12 +120,12 @@ def _refuse_rounds(sections: Mapping[str, Mapping[str, Any]], rounds: int) -> No
             "each round scores with the model that the one before has trained"
         )
     by, signals = (
-        sections["select"].get("by", SelectArguments.by),
+        sections["select"].get("by", SelectFlags.by),
         sections["score"].get("signals", ["necessity"]),
     )
     if by not in signals or "suffix" in sections["score"]:
         raise ValueError(f"rounds: expected by= among the signals {signals} and no suffix, got {by!r}")
-    budget = parse_budget(sections["select"].get("budget", SelectArguments.budget))
+    budget = parse_budget(sections["select"].get("budget", SelectFlags.budget))
     if isinstance(budget, int) and budget < rounds:
         raise ValueError(f"rounds: expected a budget of at least one row a round, got {budget}")
 
@@ -123,13 +134,13 @@ def _of_round(command: str, section: Mapping[str, Any], turn: int, rounds: int) 
     """The section as this round means it."""
     settings = dict(section)
     if command == "select" and rounds > 1:
-        budget = parse_budget(section.get("budget", SelectArguments.budget))
+        budget = parse_budget(section.get("budget", SelectFlags.budget))
         if turn < rounds:
             settings["budget"] = (
                 budget * turn // rounds if isinstance(budget, int) else budget * turn / rounds
             )
         if turn > 1:
-            settings["by"] = f"{section.get('by', SelectArguments.by)}_{turn}"
+            settings["by"] = f"{section.get('by', SelectFlags.by)}_{turn}"
             settings["include"] = "select"
     if command == "score" and turn > 1:
         settings = {name: value for name, value in section.items() if name not in _FIRST_ROUND_ONLY}

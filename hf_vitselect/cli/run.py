@@ -1,72 +1,79 @@
-"""A run: the chain of commands, each a stage in a folder."""
+"""`run`: runs a chain of commands, each a stage in a folder, and resumes it."""
 
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
-from trl import SFTConfig
 
-from hf_vitselect.cli.arguments import (
-    CompareArguments,
-    PoolArguments,
-    PushArguments,
-    ScoreArguments,
-    SelectArguments,
-    parse_budget,
-    parse_section,
-)
-from hf_vitselect.cli.commands import (
-    added_columns,
-    check_columns,
-    check_compare,
-    check_score,
-    command,
-    load_pool,
-    make_rule,
-    refuse_unwritable,
-)
+from hf_vitselect.cli.command import Command, refuse_unwritable
+from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag, read_object
+from hf_vitselect.cli.parse import read_config
 from hf_vitselect.cli.plan import Stage, plan
+from hf_vitselect.cli.pool import load_pool
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.row_ids import pool_digest
-from hf_vitselect.hub import check_target
 from hf_vitselect.models.revisions import identify
 from hf_vitselect.resume import Run, last_whole_checkpoint, without_secrets, write_atomically
-from hf_vitselect.selection.budget import budget_rows
+from hf_vitselect.scorers import SCORERS
+from hf_vitselect.scorers.base.chat import ChatScorer
 from hf_vitselect.selection.selection import Selection
-from hf_vitselect.training.checks import checked_args
 from hf_vitselect.training.seed import ROWS_FILE
 
-# Flags of score that change nothing in the result.
+# Flags of score that do not change its result.
 _WHERE = {"workers", "engine", "batch_size", "batch_tokens"}
+_MODELS = ("model_name_or_path", "processor_name_or_path", "clip_name_or_path", "text_name_or_path")
+
+
+@dataclass(kw_only=True)
+class RunFlags:
+    """The flags of `run`."""
+
+    config: str = flag("A YAML file with a section for each command, as in examples/configs; and rounds.")
+    output_dir: str = flag("The run's folder; the same command resumes it.")
+
+
+@dataclass
+class RunChain(Command):
+    """Runs a chain of commands."""
+
+    flags: RunFlags
+    example = "--config examples/configs/demo.yaml --output_dir run"
+
+    def run(self) -> Summary:
+        """Runs the chain, and prints what each stage did."""
+        return run(read_config(self.flags.config), self.flags.output_dir, say=print)
 
 
 def run(
-    config: Mapping[str, Any], folder: str | os.PathLike[str], say: Callable[[str], None] | None = None
-) -> Path:
-    """The chain of commands that the configuration has a section for, each a stage of a run.
+    config: Mapping[str, Any], folder: str | os.PathLike[str], say: Callable[[str], None] = lambda text: None
+) -> Summary:
+    """Runs the chain of commands that the configuration has a section for, each a stage of a run.
 
     `plan` says what follows what. All sections are checked before the first one runs.
 
     Args:
         config: as in `plan`.
-        folder: the run's folder; the same call goes on where it stopped.
-        say: called with what each stage did, and in the end the run.
+        folder: the run's folder; the same call resumes where it stopped.
+        say: called with what each stage did.
 
     Raises:
-        ValueError: for an unknown section or key, or a missing one.
         StaleRunError: if the folder holds a stage that was made with other settings, from another pool or
             with other weights.
+        ValueError: for an unknown section or key, or a missing one.
     """
     refuse_unwritable(os.fspath(folder))
     here = Run(folder)
     stages = plan(config, here.folder)
+    for stage in stages:
+        stage.parsed.check()
     columns: dict[str, list[str]] = {}
     for stage in stages:
-        _refuse_mistakes(stage, columns)
+        _check_inputs(stage, columns)
     settings = {stage.name: _recorded_settings(stage) for stage in stages}
     here.refuse_stale(settings)
     write_atomically(
@@ -77,71 +84,51 @@ def run(
 
         def work(folder: Path, stage: Stage = stage) -> None:
             checkpoint = last_whole_checkpoint(folder)
-            resume = {"resume_from_checkpoint": checkpoint} if checkpoint else {}
-            done[stage.name] = command(stage.command, parse_section(stage.command, {**stage.flags, **resume}))
+            if checkpoint and isinstance(stage.parsed, TrainingCommand):
+                stage.parsed.training.resume_from_checkpoint = checkpoint
+            done[stage.name] = stage.parsed.execute()
 
         here.stage(stage.name, settings[stage.name], work)
-        if say is not None:
-            say(f"== {stage.name} ==\n{done.get(stage.name, 'done in an earlier call')}\n")
-    if say is not None:
-        say(str(_summary(here, stages)))
-    return here.folder
+        say(f"== {stage.name} ==\n{done.get(stage.name, 'done in an earlier call')}\n")
+    return _summary(here, stages)
 
 
 def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
-    """Of the whole run."""
-    seconds = {stage.name: here.seconds[stage.name] for stage in stages}
+    seconds = ", ".join(f"{stage.name} {here.seconds[stage.name]:.1f} s" for stage in stages)
     chosen = [stage.flags["output_dir"] for stage in stages if stage.command == "select"]
     report = {"run_dir": here.folder, "output_dir": "report"}
-    told = any(stage.command == "report" for stage in stages)
+    reported = any(stage.command == "report" for stage in stages)
     return Summary(
-        {
-            "stages": ", ".join(f"{name} {taken:.1f} s" for name, taken in seconds.items()),
-            "seconds": f"{sum(seconds.values()):.1f}",
-            "saved to": here.folder,
-        },
-        [command_line("report", selection=folder, **report) for folder in chosen[-1:] if not told],
+        {"stages": seconds, "saved to": here.folder},
+        [command_line("report", selection=folder, **report) for folder in chosen[-1:] if not reported],
     )
 
 
-def _refuse_mistakes(stage: Stage, columns: dict[str, list[str]]) -> None:
-    """Finds what can be found before hours have passed.
+def _check_inputs(stage: Stage, columns: dict[str, list[str]]) -> None:
+    """Finds what can be found in the data before hours have passed.
 
     Args:
-        stage: to look at.
-        columns: of the pools that stages before it will have made, by name; its own is added.
+        stage: to check.
+        columns: of the pools that earlier stages will have made, by name; this stage's pool is added.
     """
-    args, *others = parse_section(stage.command, stage.flags)
-    for training in others:
-        if isinstance(training, SFTConfig):
-            checked_args(training, evaluates=False)
-    if isinstance(args, SelectArguments):
-        make_rule(args)
-        budget_rows(parse_budget(args.budget), sys.maxsize)
-    if isinstance(args, PushArguments):
-        check_target(args.repo_id, args.publish)
-    if isinstance(args, ScoreArguments):
-        check_score(args)
-    if isinstance(args, CompareArguments):
-        check_compare(args, *others)
-    if (there := _columns(args, columns)) is not None:
-        check_columns(args, there)
-        added = added_columns(args) if isinstance(args, ScoreArguments) else ["score_net"]
-        columns[f"{stage.flags.get('output_dir')}/scored"] = there + added
+    known = _columns(stage.parsed.flags, columns)
+    stage.parsed.check_inputs(known)
+    if known is not None and (added := stage.parsed.added_columns()):
+        columns[f"{stage.flags['output_dir']}/scored"] = [*known, *added]
 
 
-def _columns(args: Any, columns: Mapping[str, list[str]]) -> list[str] | None:
-    """The columns of a stage's pool, which an earlier one may have yet to make; None if nobody knows."""
-    if not isinstance(args, PoolArguments) or getattr(args, "dataset_streaming", False):
+def _columns(flags: Any, columns: Mapping[str, list[str]]) -> list[str] | None:
+    """The columns of a stage's pool, which an earlier one may have yet to make; None if unknown."""
+    if not isinstance(flags, PoolFlags) or getattr(flags, "dataset_streaming", False):
         return None
-    if args.dataset_name in columns:
-        return columns[args.dataset_name]
-    made_by_stage = args.dataset_name.endswith("/scored") and not Path(args.dataset_name).exists()
-    return None if made_by_stage else list(load_pool(args).column_names)
+    if flags.dataset_name in columns:
+        return columns[flags.dataset_name]
+    made_by_stage = flags.dataset_name.endswith("/scored") and not Path(flags.dataset_name).exists()
+    return None if made_by_stage else list(load_pool(flags).column_names)
 
 
 def _recorded_settings(stage: Stage) -> dict[str, Any]:
-    """What a stage's result depends on, but for secrets."""
+    """What a stage's result depends on, without secrets."""
     left_out = _WHERE if stage.command == "score" else set()
     settings = {name: value for name, value in stage.settings.items() if name not in left_out}
     return {**without_secrets(settings), "inputs": _inputs(stage)}
@@ -149,24 +136,31 @@ def _recorded_settings(stage: Stage) -> dict[str, Any]:
 
 def _inputs(stage: Stage) -> dict[str, Any]:
     """What the user's own pool and models are now: a fingerprint, exact weights. A stream has none."""
-    found: dict[str, Any] = {}
-    if "dataset_name" in stage.settings and not stage.settings.get("dataset_streaming"):
-        pool = load_pool(parse_section(stage.command, stage.flags)[0])
-        found["dataset_name"] = pool._fingerprint
-    for name in (
-        "model_name_or_path",
-        "processor_name_or_path",
-        "clip_name_or_path",
-        "text_name_or_path",
-    ):
-        if stage.settings.get(name):
-            revision = stage.settings.get("model_revision") if name.startswith("model") else None
-            found[name] = identify(stage.settings[name], revision)
+    given, inputs = stage.settings, {}
+    if "dataset_name" in given and not given.get("dataset_streaming"):
+        inputs["dataset_name"] = load_pool(stage.parsed.flags)._fingerprint
+    for name in _MODELS:
+        if given.get(name):
+            revision = given.get("model_revision") if name == "model_name_or_path" else None
+            inputs[name] = identify(given[name], revision)
+    if given.get("scorers"):
+        inputs["scorers"] = _identities(stage)
     for name in ("include", "exclude", "selection"):
         folder = stage.flags.get(name)
-        if name in stage.settings and folder == stage.settings[name]:  # else it is a stage's
-            found[name] = _digest_of_rows(folder)
-    return found
+        if name in given and folder == given[name]:  # else it is a stage's
+            inputs[name] = _digest_of_rows(folder)
+    return inputs
+
+
+def _identities(stage: Stage) -> list[dict[str, Any]]:
+    """The exact weights of scorers given as text, except for models that the run itself makes."""
+    made, run_folder = [], Path(stage.flags["output_dir"]).parent
+    for text in stage.parsed.flags.scorers:
+        scorer = read_object("scorers", text, SCORERS)
+        if not isinstance(scorer, ChatScorer):  # an endpoint has no weights to look at
+            made.append(scorer.keywords if isinstance(scorer, partial) else vars(scorer))
+    models = [(it["model"], it.get("revision")) for it in made if it.get("model")]
+    return [identify(model, revision) for model, revision in models if run_folder not in Path(model).parents]
 
 
 def _digest_of_rows(folder: str) -> str:
@@ -174,3 +168,6 @@ def _digest_of_rows(folder: str) -> str:
     if record.exists():
         return pool_digest(json.loads(record.read_text())["row_ids"])
     return pool_digest(Selection.load_from_disk(folder).row_ids)
+
+
+COMMAND = RunChain

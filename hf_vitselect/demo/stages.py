@@ -16,7 +16,8 @@ from hf_vitselect.resume import Run
 from hf_vitselect.rules import NeighborPenalty, Random, Rule
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scoring.score import score
-from hf_vitselect.selection.selection import Selection, select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
 Training = Callable[..., SFTConfig]

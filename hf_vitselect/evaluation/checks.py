@@ -25,11 +25,7 @@ _TABLE = ("pool", "rows", "overlap")
 
 
 def refuse_pool(pool: Dataset, columns: Sequence[str]) -> None:
-    """Refuses a pool with columns of reserved names, or without the columns to report.
-
-    Raises:
-        ColumnError: naming the columns.
-    """
+    """Refuses a pool with columns of reserved names, or without the columns to report."""
     refuse_reserved(pool.features, (*RESERVED, CHARACTERS, MARKS))
     refuse_missing(columns, pool.column_names, "columns: expected a column")
     for name in columns:
@@ -40,11 +36,7 @@ def refuse_pool(pool: Dataset, columns: Sequence[str]) -> None:
 def refuse_names(
     selections: Mapping[str, Any], evaluations: Mapping[str, Any], matched: Collection[str] | None
 ) -> None:
-    """Refuses names that are missing, unknown, reserved, or whose folders would be the same.
-
-    Raises:
-        ValueError: naming them.
-    """
+    """Refuses names that are missing, unknown, reserved, or whose folders would be the same."""
     if not selections or not evaluations:
         raise ValueError("expected at least one selection and one evaluation, each by its name")
     if unknown := sorted(set(matched or ()) - selections.keys()):

@@ -5,11 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from datasets import Dataset
 from trl import SFTConfig
 
-from hf_vitselect.data.columns import read_scores
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation.checks import find_unusable_rows, refuse_names, refuse_pool, refuse_unable
@@ -29,7 +27,8 @@ from hf_vitselect.evaluation.trials import Setup, Trial, slug
 from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.rules import Random, Rule
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.selection.selection import Selection, refuse_missing_columns
+from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
+from hf_vitselect.selection.selection import Selection
 
 
 def compare(
@@ -130,7 +129,7 @@ def compare(
     uniform = Method(Random(), by)
     for seed in range(args.seed, args.seed + seeds):
         if full:
-            add(FULL, _usable_rows(pool, by), seed, uniform, pool)
+            add(FULL, len(Candidates.read(pool, by, None).usable), seed, uniform, pool)
         for rows, names in names_of.items():
             add(RANDOM, rows, seed, uniform, pool)
             for name in names:
@@ -145,16 +144,10 @@ def compare(
 
 def _method(name: str, given: Rule | Method | Selection, by: str, digest: str) -> Method | Fixed:
     if isinstance(given, Selection):
-        if given.recipe["fingerprint"] != digest:
+        if given.recipe.fingerprint != digest:
             raise LayoutError(
                 f"expected selections of this pool, but {name!r} is of another one, or of its rows in another"
                 " order; give the pool that it was made from, or rebuild it with apply_selection"
             )
         return Fixed(given)
     return Method(given, by) if isinstance(given, Rule) else given
-
-
-def _usable_rows(pool: Dataset, by: str) -> int:
-    if by not in pool.column_names:
-        return len(pool)
-    return int(np.count_nonzero(read_scores(pool, by)[1] == "ok"))

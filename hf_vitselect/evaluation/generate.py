@@ -67,11 +67,7 @@ class Generated(HeldOut):
         yield from enumerate(read_answered(self.rows))
 
     def __call__(self, model: str) -> ArrayLike:
-        """Returns what the metric returns.
-
-        Raises:
-            RowError: if a row cannot be read.
-        """
+        """Returns what the metric returns; raises RowError if a row cannot be read."""
         vlm, rows = self.load(model), read_answered(self.rows)
         answers: list[str] = []
         for start in range(0, len(rows), self.batch_size):
@@ -84,9 +80,6 @@ def generate(vlm: VLM, rows: Sequence[Conversation], max_new_tokens: int) -> lis
     """Generates the last answer of each row by greedy decoding.
 
     The prompt is exactly the tokens that precede this answer in training.
-
-    Raises:
-        RowError: if a row cannot be read.
     """
     encoder = vlm.encoder
     encoded = [encoder.encode(row) for row in rows]

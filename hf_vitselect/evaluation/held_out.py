@@ -49,11 +49,7 @@ class HeldOut:
     end_of_turn: EndOfTurn = field(default="auto", kw_only=True)
 
     def load(self, model: str) -> VLM:
-        """Loads the model to evaluate.
-
-        Raises:
-            ModelError: as `VLM.load` does.
-        """
+        """Loads the model to evaluate."""
         return VLM.load(model, ModelOptions(end_of_turn=self.end_of_turn))
 
     def identity(self) -> dict[str, Any]:
@@ -102,11 +98,7 @@ class ExactMatch(HeldOut):
     """
 
     def __call__(self, model: str) -> list[float]:
-        """Scores each row.
-
-        Raises:
-            RowError: if a row cannot be read.
-        """
+        """Scores each row; raises RowError if one cannot be read."""
         losses = response_losses(self.load(model), self.rows, self.batch_size)
         return [float(loss.hit.all()) for loss in losses]
 
@@ -121,11 +113,7 @@ class LogLikelihood(HeldOut):
     """
 
     def __call__(self, model: str) -> list[float]:
-        """Scores each row; scores are at most 0.
-
-        Raises:
-            RowError: if a row cannot be read.
-        """
+        """Scores each row; raises RowError if one cannot be read."""
         return [-loss.mean for loss in response_losses(self.load(model), self.rows, self.batch_size)]
 
 
@@ -186,21 +174,13 @@ class MultipleChoice(HeldOut):
 
 
 def response_losses(vlm: VLM, rows: Dataset, batch_size: int) -> list[ResponseStats]:
-    """Measures the response of every row.
-
-    Raises:
-        RowError: if a row cannot be scored.
-    """
+    """Measures the response of every row; raises RowError if one cannot be scored."""
     tables = (vlm.score(read_table(table), batch_size) for table in undecoded(rows))
     return [loss for results in tables for loss in _without_errors(results)]
 
 
 def read_answered(rows: Dataset) -> list[Conversation]:
-    """Reads held-out rows, whose last turn must be an answer.
-
-    Raises:
-        RowError: if a row cannot be read or does not end with an answer.
-    """
+    """Reads held-out rows; raises RowError if one cannot be read or does not end with an answer."""
     read = list(read_rows(rows))
     for i, row in enumerate(read):
         if isinstance(row, Conversation) and (not row.turns or row.turns[-1].role != "assistant"):

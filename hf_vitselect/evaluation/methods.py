@@ -15,7 +15,8 @@ from hf_vitselect.data.row_ids import column_digest, pool_digest
 from hf_vitselect.data.rows import answer_characters
 from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.rules import RULES, LengthMatchedRandom, Rule
-from hf_vitselect.selection.selection import Selection, select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.selection import Selection
 
 RANDOM, MATCHED, FULL = "random", "random, lengths of {}", "full data"
 CHARACTERS, MARKS = "response_characters", "resembled"

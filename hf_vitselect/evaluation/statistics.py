@@ -46,7 +46,6 @@ def difference(
     others: NDArray[np.float64],
     *,
     comparisons: int = 1,
-    level: float = LEVEL,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Difference:
@@ -55,14 +54,13 @@ def difference(
     The interval is the difference plus and minus t times its standard error. The error is the standard
     deviation of a bootstrap over rows and seeds (`bootstrap`). t is the quantile of Student's distribution
     with Satterthwaite's degrees of freedom: about 4 with three seeds per method, so that t is 2.8 and not 2.
-    Each of several comparisons gets the level `1 - (1 - level) / comparisons` (Bonferroni): the family-wise
-    false-positive rate is at most `1 - level`.
+    Each of several comparisons gets the level `1 - (1 - LEVEL) / comparisons` (Bonferroni): the family-wise
+    false-positive rate is at most `1 - LEVEL`.
 
     Args:
         scores: shape (seeds, rows) or (seeds,).
         others: scores of the method to compare with, shape (other seeds, rows) or (other seeds,), same rows.
         comparisons: number of verdicts in the same table.
-        level: of all intervals together.
         replicates: of the bootstrap.
         seed: of the bootstrap.
 
@@ -80,7 +78,7 @@ def difference(
         )
     by_rows = scores.ndim == 2
     rows_p = _rows_p(scores, others) if by_rows else None
-    level = 1 - (1 - level) / comparisons
+    level = 1 - (1 - LEVEL) / comparisons
     if not by_rows:
         scores, others = scores[:, None], others[:, None]
     mean = float(scores.mean() - others.mean())

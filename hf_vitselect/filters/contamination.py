@@ -12,9 +12,8 @@ from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import ColumnError, RowError
+from hf_vitselect.rules.blocks import blocks
 from hf_vitselect.rules.clusters import unit_rows
-
-_BLOCK_ROWS = 500
 
 
 @dataclass(frozen=True)
@@ -108,8 +107,7 @@ def _near(pool: Dataset, evaluation: Dataset, over: str, threshold: float) -> ND
         )
     units = unit_rows(targets[target_statuses == "ok"].astype(np.float64))
     highest = np.full(len(features), -np.inf)
-    for start in range(0, len(features), _BLOCK_ROWS):
-        block = slice(start, start + _BLOCK_ROWS)
+    for block in blocks(len(features), 500):
         cosines = unit_rows(features[block].astype(np.float64)) @ units.T
         highest[block] = cosines.max(axis=1, initial=-np.inf)
     return np.flatnonzero((statuses == "ok") & (highest >= threshold))

@@ -17,7 +17,7 @@ from hf_vitselect.report import read_card
 
 
 @contextmanager
-def explained(repo_id: str, token: str | bool | None) -> Iterator[None]:
+def translate_errors(repo_id: str, token: str | bool | None) -> Iterator[None]:
     """Turns what libraries raise into a `HubError` that names the repository and no token."""
     try:
         yield
@@ -43,14 +43,14 @@ def explained(repo_id: str, token: str | bool | None) -> Iterator[None]:
         raise HubError(without_token(message, token)) from error
 
 
-def secret(token: str | bool | None) -> str | None:
+def resolve_token(token: str | bool | None) -> str | None:
     """The token that `huggingface_hub` sends, if any."""
     return token if isinstance(token, str) else get_token() if token is not False else None
 
 
 def without_token(text: str, token: str | bool | None) -> str:
     """A text in which the token cannot be read."""
-    hidden = secret(token)
+    hidden = resolve_token(token)
     return text.replace(hidden, "<token>") if hidden else text
 
 

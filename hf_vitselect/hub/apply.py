@@ -1,6 +1,7 @@
 """Rebuilds a published subset from the ids of its rows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.provenance import recorded_source
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import HubError, SelectionError
-from hf_vitselect.hub.access import explained, parse_readme, read_json, read_readme
-from hf_vitselect.selection.recipe import check_selection
+from hf_vitselect.hub.access import parse_readme, read_json, read_readme, translate_errors
+from hf_vitselect.selection.check import check_selection
+from hf_vitselect.selection.recipe import Published, Recipe
 from hf_vitselect.selection.selection import Selection
 
 _SHOWN = 5
@@ -43,14 +45,15 @@ def apply_selection(
     """
     refuse_reserved(pool.features)
     api = HfApi(token=token)
-    with explained(repo_id, token):
+    with translate_errors(repo_id, token):
         commit = str(api.dataset_info(repo_id, revision=revision).sha)
         there = parse_readme(read_readme(api, repo_id, commit), repo_id)
         _refuse_unfinished(there.data.get("vitselect"), repo_id, commit)
-        recipe, picks = (read_json(api, repo_id, commit, name) for name in ("recipe.json", "picks.json"))
+        written, picks = (read_json(api, repo_id, commit, name) for name in ("recipe.json", "picks.json"))
         scores = load_dataset(repo_id, "scores", split="train", revision=commit, token=token)
     try:
-        published = _published(recipe, picks, scores)
+        recipe = Recipe.from_json(written)
+        gains = _checked_gains(recipe, picks, scores)
     except SelectionError as error:
         raise HubError(f"the selection in {repo_id} at {commit} cannot be believed: {error}") from error
     mine = row_ids(pool)
@@ -64,8 +67,8 @@ def apply_selection(
         )
     indices = np.asarray([place[row_id] for row_id in picks["row_id"]], dtype=np.int64)
     pool_order = np.argsort([place[row_id] for row_id in ids])
-    recipe = {**recipe, "published": {"repo_id": repo_id, "commit": commit}}
-    return Selection(pool.select(indices), indices, published, scores.select(pool_order), recipe)
+    recipe = replace(recipe, published=Published(repo_id=repo_id, commit=commit))
+    return Selection(pool.select(indices), indices, gains, scores.select(pool_order), recipe)
 
 
 def _refuse_unfinished(block: Any, repo_id: str, commit: str) -> None:
@@ -81,7 +84,7 @@ def _refuse_unfinished(block: Any, repo_id: str, commit: str) -> None:
         )
 
 
-def _published(recipe: Any, picks: Any, scores: Dataset) -> NDArray[np.float64]:
+def _checked_gains(recipe: Recipe, picks: Any, scores: Dataset) -> NDArray[np.float64]:
     """The gains, once recipe, picks and scores have been found to agree.
 
     Raises:
@@ -122,9 +125,10 @@ def _some(values: Sequence[Any]) -> str:
     return shown if len(values) <= _SHOWN else f"{shown}, …"
 
 
-def _other_commit(recipe: Mapping[str, Any], pool: Dataset) -> str:
-    made_from, given = recipe["source"], recorded_source(pool)
+def _other_commit(recipe: Recipe, pool: Dataset) -> str:
+    given = recorded_source(pool)
     for name in ("repo_id", "commit"):
-        if made_from.get(name) and given.get(name) and made_from[name] != given[name]:
-            return f"; the selection was made from the {name} {made_from[name]}, and yours is {given[name]}"
+        theirs, ours = getattr(recipe.source, name), given.get(name)
+        if theirs and ours and theirs != ours:
+            return f"; the selection was made from the {name} {theirs}, and yours is {ours}"
     return ""

@@ -4,7 +4,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx2
 from datasets import Dataset, DatasetDict
@@ -14,11 +14,12 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from hf_vitselect import report as card
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.errors import HubError
-from hf_vitselect.hub.access import explained, parse_readme, read_readme, secret
+from hf_vitselect.hub.access import parse_readme, read_readme, resolve_token, translate_errors
 from hf_vitselect.hub.check import check_pushed
 from hf_vitselect.hub.embed import embedded
 from hf_vitselect.report.plots import plots as draw_plots
-from hf_vitselect.selection.random_baselines import baselines
+from hf_vitselect.selection.random_baselines import random_baselines
+from hf_vitselect.selection.recipe import Published
 from hf_vitselect.selection.selection import Selection
 
 _ROWS = re.compile(r"data/train-[^/]*\.parquet")
@@ -65,8 +66,8 @@ def push_to_hub(
         run: the folder of the run that made the selection; its settings, cost and comparison are published.
 
     Returns:
-        The data set's address, or the pull request's. `selection.recipe["published"]` then says repository
-        and commit, and `selection.recipe["source"]` the licence and language that the pool's card has.
+        The data set's address, or the pull request's. `selection.recipe.published` then says repository
+        and commit, and `selection.recipe.source` the license and language that the pool's card has.
 
     Raises:
         ColumnError: if the rows have columns of the names that `scores` adds.
@@ -82,7 +83,7 @@ def push_to_hub(
     check_target(repo_id, publish)
     if create_pr and revision is not None:
         raise ValueError(f"expected revision= or create_pr=True, got both ({revision!r})")
-    if repo_id == selection.recipe["source"].get("repo_id"):
+    if repo_id == selection.recipe.source.repo_id:
         raise HubError(
             f"expected a repository for the subset, got {repo_id!r}, where its pool is; give another id"
         )
@@ -92,7 +93,7 @@ def push_to_hub(
     rows = embedded(selection.dataset) if publish == "rows" else None
     content = _Content(selection, rows, publish, plots, record, token)
     api = HfApi(token=token)
-    with explained(repo_id, token):
+    with translate_errors(repo_id, token):
         url = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
         address, number = str(url), None
         _refuse_public(api, url.repo_id, private)
@@ -110,7 +111,7 @@ def push_to_hub(
         commit = _end(branch, content, head, commit_message or "Describe the selection")
         if number is not None:
             api.change_discussion_status(branch.repo_id, number, "open", repo_type="dataset")
-    selection.recipe["published"] = {"repo_id": branch.repo_id, "commit": commit}
+    selection.amend_recipe(published=Published(repo_id=branch.repo_id, commit=commit))
     return address
 
 
@@ -164,7 +165,7 @@ class _Content:
             run=self.run,
             publish=self.publish,
         )
-        hidden = secret(self.token)
+        hidden = resolve_token(self.token)
         if hidden and (found := [path for path, content in made.items() if hidden.encode() in content]):
             raise HubError(f"expected no token in what is published, got yours in {found}; take it out there")
         return made
@@ -180,19 +181,20 @@ def _refuse_public(api: HfApi, repo_id: str, private: bool | None) -> None:
 
 def _inherit(api: HfApi, selection: Selection) -> None:
     """Fills in the licence and the language that the card of the pool on the Hub has."""
-    source = selection.recipe["source"]
-    wanted = [name for name in ("license", "language") if not source.get(name)]
-    if not source.get("repo_id") or not wanted:
+    source = selection.recipe.source
+    unknown = [name for name in ("license", "language") if not getattr(source, name)]
+    if not source.repo_id or not unknown:
         return
     try:
-        commit = str(api.dataset_info(source["repo_id"], revision=source.get("commit")).sha)
-        data = parse_readme(read_readme(api, source["repo_id"], commit), source["repo_id"]).data
+        commit = str(api.dataset_info(source.repo_id, revision=source.commit).sha)
+        data = parse_readme(read_readme(api, source.repo_id, commit), source.repo_id).data
     except (HubError, OSError, httpx2.TransportError) as error:
         warnings.warn(
-            f"the card of the pool {source['repo_id']} cannot be read: {type(error).__name__}", stacklevel=3
+            f"the card of the pool {source.repo_id} cannot be read: {type(error).__name__}", stacklevel=3
         )
         return
-    selection.recipe["source"] = source | {name: data.get(name) for name in wanted if data.get(name)}
+    found = {name: data.get(name) for name in unknown if data.get(name)}
+    selection.amend_recipe(source=replace(source, **found))
 
 
 def _draft(api: HfApi, repo_id: str, selection: Selection) -> int:
@@ -213,7 +215,7 @@ def check_target(repo_id: str, publish: str) -> None:
     """
     if publish not in ("rows", "indices"):
         raise ValueError(f"publish: expected 'rows' or 'indices', got {publish!r}")
-    with explained(repo_id, None):
+    with translate_errors(repo_id, None):
         validate_repo_id(repo_id)
 
 
@@ -233,7 +235,7 @@ def _begin(branch: _Branch, content: _Content) -> None:
 
 
 def _warn(content: _Content, chosen: object) -> None:
-    names = card.licence_names(content.selection.recipe["source"])
+    names = card.licence_names(content.selection.recipe.source.license)
     if content.publish == "rows":
         for sentence in card.licence_warnings(names):
             warnings.warn(sentence, stacklevel=4)
@@ -249,7 +251,7 @@ def _push_data(branch: _Branch, content: _Content) -> DatasetDict:
     """Pushes the configs, one commit each; returns the random subsets."""
     selection = content.selection
     ids = selection.scores["row_id"][:]
-    drawn = baselines(selection)
+    drawn = random_baselines(selection)
     subsets = {
         name: Dataset.from_dict({"row_id": [ids[row] for row in rows]}) for name, rows in drawn.items()
     }

@@ -1,20 +1,20 @@
-"""Which sequences share a forward: of similar length, within a limit that is halved when memory runs out."""
+"""Which sequences share a forward: those of similar length, within a limit."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hf_vitselect.models.encoding import Encoded
-from hf_vitselect.models.prefix_sharing import Pack
+from hf_vitselect.models.prefix_sharing import RowSequence
 
 
 @dataclass(frozen=True)
-class Limit:
-    """How much goes into one forward.
+class BatchLimit:
+    """The largest forward.
 
     Attributes:
         rows: the largest number of rows, or None.
-        tokens: the largest number of tokens, padding included, or None. A sequence that alone has more is
-            a forward of its own.
+        tokens: the largest number of tokens, padding included, or None. A longer sequence has a forward of
+            its own.
     """
 
     rows: int | None = None
@@ -24,42 +24,44 @@ class Limit:
         """Whether a forward may be this large."""
         return (self.rows is None or rows <= self.rows) and (self.tokens is None or tokens <= self.tokens)
 
-    def within(self, other: "Limit") -> "Limit":
+    def within(self, other: "BatchLimit") -> "BatchLimit":
         """The stricter of both."""
-        return Limit(_least(self.rows, other.rows), _least(self.tokens, other.tokens))
+        return BatchLimit(_least(self.rows, other.rows), _least(self.tokens, other.tokens))
 
-    def below(self, rows: int, tokens: int) -> "Limit":
+    def below(self, rows: int, tokens: int) -> "BatchLimit":
         """Half of a forward that was too large."""
         if self.tokens is not None:
-            return Limit(tokens=max(1, tokens // 2))
-        return Limit(rows=max(1, rows // 2))
+            return BatchLimit(tokens=max(1, tokens // 2))
+        return BatchLimit(rows=max(1, rows // 2))
 
 
-def batches(rows: Sequence[Encoded], packs: Iterable[Pack], limit: Limit) -> list[list[Pack]]:
+def batches(
+    rows: Sequence[Encoded], sequences: Iterable[RowSequence], limit: BatchLimit
+) -> list[list[RowSequence]]:
     """Fills forwards with sequences of similar length, the longest first.
 
-    Rows with pictures and rows without don't share one: whether the latter are there then changes nothing
-    for the former, not even the rounding.
+    Rows with images and rows without never share a forward, so that the latter change nothing for the former,
+    not even the rounding.
     """
-    filled: list[list[Pack]] = []
-    kinds: dict[frozenset[str], list[Pack]] = {}
-    for pack in packs:
-        kinds.setdefault(frozenset(rows[pack.places[0]].inputs), []).append(pack)
+    filled: list[list[RowSequence]] = []
+    kinds: dict[frozenset[str], list[RowSequence]] = {}
+    for sequence in sequences:
+        kinds.setdefault(frozenset(rows[sequence.indices[0]].inputs), []).append(sequence)
     for alike in kinds.values():
-        batch: list[Pack] = []
-        for pack in sorted(alike, key=lambda pack: -pack.length):
-            if batch and not limit.allows(*size([*batch, pack])):
+        batch: list[RowSequence] = []
+        for sequence in sorted(alike, key=lambda sequence: -sequence.length):
+            if batch and not limit.allows(*forward_size([*batch, sequence])):
                 filled.append(batch)
                 batch = []
-            batch.append(pack)
+            batch.append(sequence)
         filled.append(batch)
     return filled
 
 
-def size(batch: Sequence[Pack]) -> tuple[int, int]:
-    """A forward's rows, and its tokens, padding included."""
-    longest = max(pack.length for pack in batch)
-    return sum(len(pack.places) for pack in batch), longest * len(batch)
+def forward_size(batch: Sequence[RowSequence]) -> tuple[int, int]:
+    """A forward's rows, and its tokens with padding."""
+    longest = max(sequence.length for sequence in batch)
+    return sum(len(sequence.indices) for sequence in batch), longest * len(batch)
 
 
 def _least(one: int | None, other: int | None) -> int | None:

@@ -1,4 +1,4 @@
-"""A model's own forward, with an output layer that sees few positions, and with compiled layers."""
+"""A model's own forward: with few positions in the output layer, in full precision, with compiled layers."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import torch
 
 
-class Run(NamedTuple):
-    """What one forward came to.
+class ForwardOutput(NamedTuple):
+    """The results of one forward.
 
     Attributes:
-        states: what reached the output layer, shape (rows, L, hidden size).
-        raw: what left it, for the positions that were picked.
-        logits: what the model made of that.
+        states: the output layer's input, shape (rows, L, hidden size).
+        raw: its output, for the picked positions.
+        logits: the model's output there, which may differ from `raw`.
     """
 
     states: torch.Tensor
@@ -25,9 +25,9 @@ class Run(NamedTuple):
 def full_precision() -> Iterator[None]:
     """Keeps float32 operations on a GPU in float32.
 
-    By default cuDNN's convolutions, and so the first layer of a vision tower, round to TF32: enough to move a
-    row's loss by 1e-4. Trainers lower the precision of products too, for the whole process. Scoring undoes
-    both while it runs; training keeps what its arguments say.
+    By default cuDNN's convolutions, and so the first layer of a vision tower, round to TF32, which changes a
+    row's loss by up to 1e-4. Trainers also lower the precision of products for the whole process. Scoring
+    undoes both while it runs; training keeps what its arguments say.
     """
     operations = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
     before = [operation.fp32_precision for operation in operations]
@@ -45,13 +45,16 @@ def run_forward(
     forward: Callable[..., Any],
     inputs: Mapping[str, torch.Tensor],
     pick: Callable[[torch.Tensor], torch.Tensor],
-) -> Run:
-    """A forward whose output layer sees only what is picked of the states.
+) -> ForwardOutput:
+    """Runs a forward whose output layer sees only some positions.
+
+    A hook before the output layer serves every architecture, and whatever the model does to its logits
+    afterwards (scaling, soft capping) still happens.
 
     Args:
-        model: whose output layer it is.
-        forward: what to call with the inputs, the model or one of its methods.
-        inputs: without labels.
+        model: the owner of the output layer.
+        forward: the model or one of its methods.
+        inputs: its inputs, without labels.
         pick: from states of shape (rows, L, hidden size) to the same with fewer positions.
     """
     seen: list[torch.Tensor] = []
@@ -71,16 +74,13 @@ def run_forward(
         for handle in handles:
             handle.remove()
     states, raw = seen
-    return Run(states, raw, logits)
+    return ForwardOutput(states, raw, logits)
 
 
 def logits_at(
     model: Any, forward: Callable[..., Any], inputs: Mapping[str, torch.Tensor], keep: torch.Tensor
 ) -> torch.Tensor:
-    """A model's own forward, whose output layer sees only the kept positions.
-
-    A hook before the output layer serves every architecture, and whatever the model does to its
-    logits afterwards (scaling, soft capping) still happens.
+    """The logits of a forward at the kept positions.
 
     Args:
         model, forward, inputs: as in `run_forward`.
@@ -95,10 +95,10 @@ def logits_at(
 def compile_layers(model: Any) -> None:
     """Compiles the language model's layers one by one, so that all share a few graphs, for any length.
 
-    Not the vision tower's: some make a new graph for every number of pictures.
+    The vision tower stays as it is: some make a new graph for every number of images.
     """
     # The layers of all models are called through one function of transformers, whose graphs are counted
-    # together; past the limit layers would run as they are, without a word.
+    # together; past the limit layers would silently run uncompiled.
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
     for layers in model.get_decoder().modules():
         if isinstance(layers, torch.nn.ModuleList):

@@ -1,4 +1,4 @@
-"""How much one row would move a model: lengths of its loss's gradient."""
+"""How much one row would move a model: the norm of its loss's gradient."""
 
 import math
 from typing import TYPE_CHECKING
@@ -33,31 +33,31 @@ def gradient_norm(vlm: "VLM", row: "Encoded") -> float:
 @torch.inference_mode()
 @full_precision()
 def output_gradient_norm(vlm: "VLM", row: "Encoded") -> float:
-    """The same by the output layer's weights alone, from one forward.
+    """Euclidean norm of the gradient by the output layer's weights alone, from one forward.
 
-    The gradient is the mean over tokens of (probabilities - one-hot) times the state that the layer reads, an
-    outer product; its squared norm is a sum over pairs of tokens of products of two inner products, so that
-    the gradient itself, as large as the layer, is never made. A tied input layer's part is left out.
+    The gradient is the mean over tokens of an outer product: (probabilities - one-hot) times the layer's
+    input. Its squared norm is a sum over pairs of tokens of products of two inner products, so the gradient
+    itself, as large as the layer, is never built. The part of tied input embeddings is left out.
 
     Raises:
         ModelError: if the model changes its logits after the output layer (soft caps, scales).
     """
     inputs, keep, targets = _inputs(vlm, row)
-    run = run_forward(vlm.model, vlm.model, inputs, lambda states: states[keep].unsqueeze(0))
-    logits = run.logits[0]
-    if not torch.equal(run.raw[0].to(logits.dtype).nan_to_num(), logits.nan_to_num()):
+    output = run_forward(vlm.model, vlm.model, inputs, lambda states: states[keep].unsqueeze(0))
+    logits = output.logits[0]
+    if not torch.equal(output.raw[0].to(logits.dtype).nan_to_num(), logits.nan_to_num()):
         raise ModelError(
             "expected a model whose output layer is its last, got one that changes its logits after it; "
             "use parameters='all'"
         )
     errors = logits.double().softmax(-1)
     errors[torch.arange(len(targets)), targets] -= 1
-    states = run.states[keep].double()
+    states = output.states[keep].double()
     squared = ((errors @ errors.T) * (states @ states.T)).sum() / len(targets) ** 2
     return squared.clamp(min=0).sqrt().item()
 
 
 def _inputs(vlm: "VLM", row: "Encoded") -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
     """The model's inputs, the positions that predict response tokens, and these tokens."""
-    inputs, response = vlm.inputs([row])
+    inputs, response = vlm.forward.inputs([row])
     return inputs, response.roll(-1, dims=1), inputs["input_ids"][response]

@@ -80,7 +80,7 @@ class ModelOptions:
         if isinstance(self.processor, os.PathLike):
             self.processor = str(self.processor)
         elif self.processor is not None and not isinstance(self.processor, str):
-            from hf_vitselect.models.encoding import SavedProcessor
+            from hf_vitselect.models.processors import SavedProcessor
 
             if not isinstance(self.processor, SavedProcessor):
                 self.processor = SavedProcessor.of(self.processor)

@@ -1,4 +1,4 @@
-"""Prepares rows in threads while the model works on those before them."""
+"""Encodes rows in threads while the model works on earlier ones."""
 
 import os
 from collections import deque
@@ -12,36 +12,34 @@ from hf_vitselect.models.encoding import Encoded, Encoder
 
 _THREADS = min(8, os.cpu_count() or 1)
 
-Prepared = list[tuple[int, Encoded | RowError]]
 
-
-def encoded_ahead(
+def prefetch(
     encoder: Encoder, rows: Sequence[Conversation | RowError], window: int
-) -> Iterator[Prepared]:
-    """Encodes rows a window at a time, always one window ahead of the caller.
+) -> Iterator[list[tuple[int, Encoded | RowError]]]:
+    """Encodes rows a window at a time, always one window before the caller needs it.
 
-    Rows with the same pictures come side by side, where the first of them stands. The first window is a
-    sixteenth and each has twice as many rows as the one before it, so that the caller begins early.
+    Rows with the same images are moved together, to the place of their first. The first window has a
+    sixteenth of the rows and each has twice as many as the one before, so that the caller can start early.
 
     Args:
         encoder: encodes in threads.
         rows: read by `hf_vitselect.data`.
-        window: rows in one window at most: the pictures of two are in memory at the same time.
+        window: the largest number of rows in a window. The images of two windows are in memory.
 
     Yields:
-        The rows of a window with their places among all rows; a row that cannot be encoded is its error.
+        The rows of a window with their indices; a row that cannot be encoded is its error.
     """
-    places = iter(_same_pictures_together(rows))
+    indices = iter(_same_images_together(rows))
     size = max(1, window // 16)
     with ThreadPoolExecutor(_THREADS) as threads:
-        ahead: deque[list[tuple[int, Future[Encoded | RowError]]]] = deque()
+        windows: deque[list[tuple[int, Future[Encoded | RowError]]]] = deque()
         while True:
-            while len(ahead) < 2 and (following := list(islice(places, size))):
+            while len(windows) < 2 and (following := list(islice(indices, size))):
                 size = min(window, 2 * size)
-                ahead.append([(i, threads.submit(_encode_or_error, encoder, rows[i])) for i in following])
-            if not ahead:
+                windows.append([(i, threads.submit(_encode_or_error, encoder, rows[i])) for i in following])
+            if not windows:
                 return
-            yield [(i, encoded.result()) for i, encoded in ahead.popleft()]
+            yield [(i, encoded.result()) for i, encoded in windows.popleft()]
 
 
 def _encode_or_error(encoder: Encoder, row: Conversation | RowError) -> Encoded | RowError:
@@ -53,14 +51,14 @@ def _encode_or_error(encoder: Encoder, row: Conversation | RowError) -> Encoded 
         return error
 
 
-def _same_pictures_together(rows: Sequence[Conversation | RowError]) -> list[int]:
+def _same_images_together(rows: Sequence[Conversation | RowError]) -> list[int]:
     first: dict[tuple[object, ...], int] = {}
 
-    def place(i: int) -> int:
+    def position(i: int) -> int:
         row = rows[i]
         if isinstance(row, RowError) or not row.images:
             return i
-        shown = tuple((picture.data, picture.path, id(picture.decoded)) for picture in row.images)
-        return first.setdefault(shown, i)
+        images = tuple((image.data, image.path, id(image.decoded)) for image in row.images)
+        return first.setdefault(images, i)
 
-    return sorted(range(len(rows)), key=place)
+    return sorted(range(len(rows)), key=position)

@@ -1,8 +1,8 @@
-"""Rows that begin alike as one sequence: what they share once, then what each has of its own.
+"""Prefix sharing: rows that begin alike as one sequence, their common prefix once, then each row's own.
 
-Rows about one picture share hundreds of image tokens and differ in a few dozen. Laid out as one sequence,
-with an attention mask under which every row sees the shared beginning and itself, they cost the model that
-beginning once. No row is changed by the others: the mask hides them, and positions count as they would alone.
+Rows about one image share hundreds of image tokens and differ in a few dozen. In one sequence, with a mask
+under which every row sees the prefix and itself, they cost the model that prefix once. No row changes the
+others: the mask hides them, and positions count as they would alone.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,74 +13,76 @@ import torch
 from hf_vitselect.models.encoding import Encoded
 
 _OWN_PER_SHARED = 8
-"""A pack ends at so many tokens of its rows' own for each shared one: hidden from each other they still cost
-attention and a larger mask, and by then the shared ones cost next to nothing."""
+"""A sequence ends at this many own tokens per shared one: rows hidden from each other still cost attention
+and a larger mask, and by then the prefix costs next to nothing."""
 
 
 @dataclass(frozen=True)
-class Pack:
-    """Rows that make one sequence.
+class RowSequence:
+    """One or several rows as one sequence.
 
     Attributes:
-        places: their indices among the rows that were packed.
-        shared: how many leading tokens they share; 0 for a single row.
-        length: tokens of the sequence.
+        indices: of the rows, among all rows.
+        shared: the number of leading tokens that they share; 0 for a single row.
+        length: the number of tokens in the sequence.
     """
 
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     shared: int
     length: int
 
 
-def singles(rows: Sequence[Encoded], places: Iterable[int]) -> list[Pack]:
+def single_rows(rows: Sequence[Encoded], indices: Iterable[int]) -> list[RowSequence]:
     """Every row as a sequence of its own."""
-    return [Pack((place,), 0, rows[place].length) for place in places]
+    return [RowSequence((index,), 0, rows[index].length) for index in indices]
 
 
-def pack(rows: Sequence[Encoded], places: Iterable[int], allows: Callable[[int, int], bool]) -> list[Pack]:
-    """Joins rows whose pictures and tokens up to the last picture are the same.
+def share_prefixes(
+    rows: Sequence[Encoded], indices: Iterable[int], allows: Callable[[int, int], bool]
+) -> list[RowSequence]:
+    """Joins rows with the same images and the same tokens up to the last image.
 
-    Rows share as many tokens as are equal in all of them, but each keeps the token before its response, where
-    its first prediction is made.
+    Rows share the tokens that are equal in all of them, but each keeps the token before its response, which
+    makes the first prediction.
 
     Args:
         rows: all rows.
-        places: the indices of those to be packed.
-        allows: whether a sequence may have so many rows and so many tokens.
+        indices: of the rows to join.
+        allows: whether a sequence may have this many rows and this many tokens.
     """
     alike: dict[object, list[int]] = {}
-    for place in places:
-        alike.setdefault(rows[place].opening or place, []).append(place)
-    packs = []
+    for index in indices:
+        alike.setdefault(rows[index].prefix_digest or index, []).append(index)
+    sequences = []
     for group in alike.values():
-        shared = _shared_tokens([rows[place] for place in group])
-        if len(group) == 1 or shared < rows[group[0]].seen:  # an answer stands before a picture
-            packs += singles(rows, group)
+        shared = _shared_tokens([rows[index] for index in group])
+        if len(group) == 1 or shared < rows[group[0]].prefix:  # an answer precedes an image
+            sequences += single_rows(rows, group)
         else:
-            packs += _fill(rows, group, shared, allows)
-    return packs
+            sequences += _fill(rows, group, shared, allows)
+    return sequences
 
 
-def join(rows: Sequence[Encoded], shared: int) -> Encoded:
-    """One sequence of rows: the shared tokens and the pictures of the first, then each row's own tokens."""
+def concatenate(rows: Sequence[Encoded], shared: int) -> Encoded:
+    """One sequence of rows: the shared tokens and the images of the first, then each row's own tokens."""
     first = rows[0]
     per_token = {key for key, value in first.inputs.items() if value.shape == first.response.shape}
     branched = {key: branch([row.inputs[key] for row in rows], shared) for key in per_token}
     response = branch([row.response for row in rows], shared)
-    return Encoded(first.inputs | branched, response, first.seen, first.opening)
+    return Encoded(first.inputs | branched, response, first.prefix, first.prefix_digest)
 
 
 def branch(tensors: Sequence[torch.Tensor], shared: int) -> torch.Tensor:
-    """The shared beginning of the first tensor, then the rest of each; the last axis is tokens."""
+    """The shared prefix of the first tensor, then the rest of each; the last axis is tokens."""
     return torch.cat([tensors[0][..., :shared], *(tensor[..., shared:] for tensor in tensors)], -1)
 
 
-def owners(lengths: Sequence[Sequence[int]], shared: Sequence[int]) -> torch.Tensor:
-    """Whose each token is.
+def token_owners(lengths: Sequence[Sequence[int]], shared: Sequence[int]) -> torch.Tensor:
+    """The row that each token belongs to.
 
     Args:
-        lengths: of every sequence, its rows' lengths.
-        shared: of every sequence, how many leading tokens its rows share.
+        lengths: for every sequence, its rows' lengths.
+        shared: for every sequence, the number of tokens that its rows share.
 
     Returns:
         int64 of shape (sequences, L), L the longest sequence: 0 for shared tokens, 1, 2, ... for those of the
@@ -94,35 +96,38 @@ def owners(lengths: Sequence[Sequence[int]], shared: Sequence[int]) -> torch.Ten
 
 
 def attention_mask(owners: torch.Tensor) -> torch.Tensor:
-    """Who sees whom: each token the shared ones and those of its own row, up to itself.
+    """The mask under which a token sees the shared tokens and those of its own row, up to itself.
 
     Args:
-        owners: as `owners` tells them, shape (sequences, L).
+        owners: as `token_owners` returns them, shape (sequences, L).
 
     Returns:
         bool of shape (sequences, 1, L, L). No row sees padding.
     """
-    seen = (owners[:, None, :] == 0) | (owners[:, None, :] == owners[:, :, None])
-    return seen.tril()[:, None]
+    visible = (owners[:, None, :] == 0) | (owners[:, None, :] == owners[:, :, None])
+    return visible.tril()[:, None]
 
 
 def _fill(
     rows: Sequence[Encoded], group: Sequence[int], shared: int, allows: Callable[[int, int], bool]
-) -> list[Pack]:
-    packs: list[Pack] = []
-    for place in group:
-        own = rows[place].length - shared
-        if packs:
-            last = packs[-1]
-            wider = Pack((*last.places, place), shared, last.length + own)
-            if wider.length <= (1 + _OWN_PER_SHARED) * shared and allows(len(wider.places), wider.length):
-                packs[-1] = wider
+) -> list[RowSequence]:
+    sequences: list[RowSequence] = []
+    for index in group:
+        own = rows[index].length - shared
+        if sequences:
+            last = sequences[-1]
+            wider = RowSequence((*last.indices, index), shared, last.length + own)
+            if wider.length <= (1 + _OWN_PER_SHARED) * shared and allows(len(wider.indices), wider.length):
+                sequences[-1] = wider
                 continue
-        packs.append(Pack((place,), shared, shared + own))
-    return [each if len(each.places) > 1 else Pack(each.places, 0, each.length) for each in packs]
+        sequences.append(RowSequence((index,), shared, shared + own))
+    return [
+        each if len(each.indices) > 1 else RowSequence(each.indices, 0, each.length) for each in sequences
+    ]
 
 
 def _shared_tokens(rows: Sequence[Encoded]) -> int:
+    # The token before a response predicts its first token, so it is not shared.
     own = min(int(row.response[0].int().argmax()) for row in rows) - 1
     if own < 1:
         return 0

@@ -1,4 +1,4 @@
-"""Where a chat template puts the answers: private-use markers around each of them show it."""
+"""Where a chat template puts the answers, found by private-use markers around each of them."""
 
 import itertools
 import re
@@ -16,7 +16,7 @@ _THINKING = re.compile(
 """Thinking before an answer, up to its last closing tag."""
 
 
-def find_answers(
+def answer_spans(
     turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str]
 ) -> tuple[str, list[tuple[int, int]]]:
     """Renders a conversation and finds its assistant turns in the text.

@@ -1,51 +1,49 @@
-"""Loads and runs a vision-language model: the only scoring forward."""
+"""A vision-language model with its encoder: loaded, and run on rows."""
 
-import inspect
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from transformers import AutoModelForImageTextToText
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.errors import ModelError, RowError
-from hf_vitselect.models.batching import Limit, batches, size
-from hf_vitselect.models.encoding import Encoded, Encoder, SavedProcessor, load_processor
-from hf_vitselect.models.forward import compile_layers, full_precision, run_forward
+from hf_vitselect.errors import RowError
+from hf_vitselect.models.batching import BatchLimit, forward_size
+from hf_vitselect.models.encoding import Encoded, Encoder
+from hf_vitselect.models.forward import compile_layers
 from hf_vitselect.models.options import EndOfTurn, ModelOptions
-from hf_vitselect.models.prefetch import encoded_ahead
-from hf_vitselect.models.prefix_sharing import Pack, attention_mask, branch, join, owners, pack, singles
-from hf_vitselect.models.token_stats import ResponseStats, token_signals
+from hf_vitselect.models.out_of_memory import SafeForward
+from hf_vitselect.models.prefetch import prefetch
+from hf_vitselect.models.prefix_sharing import RowSequence
+from hf_vitselect.models.prefix_trial import PrefixTrial
+from hf_vitselect.models.processors import SavedProcessor, load_processor, refuse_failed_probe
+from hf_vitselect.models.response_forward import ResponseForward
+from hf_vitselect.models.token_stats import ResponseStats
 from hf_vitselect.models.weights import load_whole
 
 _logger = logging.getLogger(__name__)
 
-CHUNK = 256
-"""Positions whose logits exist at the same time."""
-
 _CPU_TOKENS = 2048
-"""The largest forward on a CPU, if several sequences fill it: by then nothing is gained by more of them, and
-their tensors leave the caches."""
+"""The largest forward of several sequences on a CPU: more of them gain nothing and leave the caches."""
 
 _WINDOW = 256
 """Rows that are sorted by length together, where batches are counted in tokens."""
 
 
 @dataclass
-class Tally:
+class ForwardStats:
     """What a model has done so far.
 
     Attributes:
         rows: rows scored.
-        alone: the tokens that they have, each row by itself.
-        tokens: the tokens that went through the model, those that rows share once.
+        alone: their tokens, counted for each row by itself.
+        tokens: tokens that went through the model, shared prefixes once.
         padded: the same with padding.
         forward_seconds: wall time in forwards.
-        seconds: wall time in `VLM.score`: what is not in forwards is the model's waiting.
+        seconds: wall time in `VLM.score`; outside of forwards the model waits.
     """
 
     rows: int = 0
@@ -55,13 +53,13 @@ class Tally:
     forward_seconds: float = 0.0
     seconds: float = 0.0
 
-    def add(self, rows: Sequence[Encoded], packs: Sequence[Pack], seconds: float) -> None:
+    def add(self, rows: Sequence[Encoded], sequences: Sequence[RowSequence], seconds: float) -> None:
         """Counts one forward."""
-        places = [place for pack in packs for place in pack.places]
-        self.rows += len(places)
-        self.alone += sum(rows[place].length for place in places)
-        self.tokens += sum(pack.length for pack in packs)
-        self.padded += size(packs)[1]
+        indices = [index for sequence in sequences for index in sequence.indices]
+        self.rows += len(indices)
+        self.alone += sum(rows[index].length for index in indices)
+        self.tokens += sum(sequence.length for sequence in sequences)
+        self.padded += forward_size(sequences)[1]
         self.forward_seconds += seconds
 
     def __str__(self) -> str:
@@ -74,11 +72,11 @@ class Tally:
 
 
 def longest_row(config: Any, max_length: int | None = None) -> int | None:
-    """The longest row that is scored, in tokens: the model's context, or less; None if there is no limit.
+    """The longest row that is scored, in tokens: the model's context, or less; None without a limit.
 
     Args:
-        config: the model's.
-        max_length: what was asked for.
+        config: the model's configuration.
+        max_length: the limit of the options.
     """
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     return min((limit for limit in (max_length, context) if limit is not None), default=None)
@@ -91,7 +89,11 @@ class VLM:
         model: an `AutoModelForImageTextToText`, on its device.
         processor: its processor, with a chat template.
         max_length: the longest row in tokens; the model's own context if None.
-        end_of_turn: as in `hf_vitselect.models.encoding.Encoder`.
+        end_of_turn: as in `ModelOptions`.
+
+    Attributes:
+        stats: what the model has done so far.
+        forward: the forward over sequences of encoded rows.
     """
 
     def __init__(
@@ -103,17 +105,15 @@ class VLM:
         end_of_turn: EndOfTurn = "auto",
     ) -> None:
         self.model = model.eval()
-        text_config = model.config.get_text_config()
         self.encoder = Encoder(processor, longest_row(model.config, max_length), end_of_turn=end_of_turn)
-        self.work = Tally()
-        self.plain_because = _cannot_pack(model)
-        """Why rows of one picture are not packed, or None if they are, as far as is known."""
-        self._packing_tried = False
-        self._ceiling = Limit(
-            rows=1 if _looks_at_the_longest_row(text_config) else None,
+        self.stats = ForwardStats()
+        self.forward = ResponseForward(model, self.encoder)
+        self._trial = PrefixTrial(model, self.forward)
+        ceiling = BatchLimit(
+            rows=1 if _rotates_by_longest_row(model.config.get_text_config()) else None,
             tokens=_CPU_TOKENS if model.device.type == "cpu" else None,
         )
-        self._output_is_last: bool | None = None
+        self._safe_forward = SafeForward(self._counted_forward, self._trial.sequences, ceiling)
 
     @classmethod
     def load(
@@ -130,7 +130,7 @@ class VLM:
             model: a Hub id or a folder, of a model or of a PEFT adapter.
             options: how to load it; the defaults if None.
             identity: the exact weights, as `hf_vitselect.models.revisions.identify` names them, with those of
-                a named `processor` and remote `code`; what `options.revision` stands for now if None.
+                a named `processor` and remote `code`. If None, those of `options.revision` at this time.
             device: a torch device; the first GPU if there is one, else the CPU.
 
         Raises:
@@ -165,43 +165,16 @@ class VLM:
         vlm = cls(loaded.to(device), processor, options.max_length, end_of_turn=options.end_of_turn)
         if options.torch_compile:
             compile_layers(loaded)
-        # A model that cannot run at all must fail here, and not turn every row of a pool into a bad one.
-        for found in vlm.score(vlm.encoder.probes):
-            if isinstance(found, RowError):
-                vlm.encoder.refuse_probe(found, loaded)
+        # A model that cannot run at all must fail here, not turn every row of a pool into a bad one.
+        for result in vlm.score(vlm.encoder.probes):
+            if isinstance(result, RowError):
+                refuse_failed_probe(processor, result, loaded)
         return vlm
 
-    def signals(self, rows: Sequence[Encoded]) -> list[ResponseStats]:
-        """One forward over rows of any length.
-
-        Rows with the same pictures and the same tokens before them cost these once, where the model allows
-        it (`plain_because`). Logits are made for response positions only, 256 at a time: of them no more
-        exists than 256 x vocabulary x (2 x 4 bytes + the model's own precision). A model that changes its
-        logits after the output layer (soft caps, scales) keeps those of all response positions in its own
-        precision. The first token of a row has no prediction and is not counted even where it is a response
-        token.
-
-        Args:
-            rows: encoded by `self.encoder`.
-        """
-        found = self._count_forward(rows, self._pack(rows, range(len(rows)), Limit().allows))
-        return [found[place] for place in range(len(rows))]
-
-    def inputs(self, rows: Sequence[Encoded]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """One batch on the model's device, and which of its tokens are of responses and have a prediction.
-
-        Returns:
-            The inputs, floating ones in the model's precision, and bool of shape (len(rows), longest row).
-        """
-        inputs, response = self.encoder.collate(rows)
-        response[:, 0] = False
-        device = self.model.device
-        # Pictures come in fp32; not every model casts them to its own precision.
-        moved = {
-            key: value.to(device, self.model.dtype if value.is_floating_point() else None)
-            for key, value in inputs.items()
-        }
-        return moved, response.to(device)
+    @property
+    def no_sharing_reason(self) -> str | None:
+        """Why rows of one image do not share its tokens; None while nothing is known against it."""
+        return self._trial.no_sharing_reason
 
     def score(
         self,
@@ -209,227 +182,41 @@ class VLM:
         batch_size: int | None = 8,
         batch_tokens: int | None = None,
     ) -> list[ResponseStats | RowError]:
-        """The signals of every row; a row that cannot be scored is its error.
+        """The statistics of every row's response; a row that cannot be scored is its error.
 
-        Pictures are decoded and texts tokenised in threads, ahead of the model. A forward that runs out of
-        memory is taken again in halves, and later ones are no larger than these.
+        Threads decode images and tokenize texts while the model runs. A forward that runs out of memory is
+        repeated in halves, and later ones are no larger than these.
 
         Args:
-            rows: read by `hf_vitselect.data`. Those with the same pictures are scored together. As many are
-                sorted by length as fill 16 batches (256 under `batch_tokens` alone; fewer at
-                first), while as many more are decoded; only their pictures are in memory.
+            rows: read by `hf_vitselect.data`. Those with the same images are scored together. Rows are sorted
+                by length within windows of 16 batches (256 rows under `batch_tokens` alone; fewer at first).
+                Only the images of two windows are in memory.
             batch_size: the largest number of rows in one forward, or None.
             batch_tokens: the largest number of tokens in one forward, padding included, or None. On a CPU
-                never more than 2048, unless one row has more.
+                never more than 2048, unless a single row has more.
         """
-        begun = time.perf_counter()
-        limit = Limit(batch_size, batch_tokens)
+        start = time.perf_counter()
+        limit = BatchLimit(batch_size, batch_tokens)
         results: dict[int, ResponseStats | RowError] = {}
-        for window in encoded_ahead(self.encoder, rows, 16 * batch_size if batch_size else _WINDOW):
-            results |= {place: row for place, row in window if isinstance(row, RowError)}
-            readable = {place: row for place, row in window if isinstance(row, Encoded)}
-            results |= zip(readable, self._score_encoded(list(readable.values()), limit), strict=True)
-        self.work.seconds += time.perf_counter() - begun
-        _logger.info("Scored: %s", self.work)
-        return [results[place] for place in range(len(rows))]
+        for window in prefetch(self.encoder, rows, 16 * batch_size if batch_size else _WINDOW):
+            results |= {index: row for index, row in window if isinstance(row, RowError)}
+            encoded = {index: row for index, row in window if isinstance(row, Encoded)}
+            results |= zip(encoded, self._safe_forward(list(encoded.values()), limit), strict=True)
+        self.stats.seconds += time.perf_counter() - start
+        _logger.info("Scored: %s", self.stats)
+        return [results[index] for index in range(len(rows))]
 
-    def _score_encoded(self, rows: Sequence[Encoded], limit: Limit) -> list[ResponseStats | RowError]:
-        found: dict[int, ResponseStats | RowError] = {}
-        while todo := [place for place in range(len(rows)) if place not in found]:
-            limit = limit.within(self._ceiling)
-            for batch in batches(rows, self._pack(rows, todo, limit.allows), limit):
-                results = self._signals_or_errors(rows, batch)
-                if results is None:
-                    self._ceiling = limit.below(*size(batch))
-                    _logger.warning("Out of memory: forwards are now held to %s", self._ceiling)
-                    break
-                found |= results
-        return [found[place] for place in range(len(rows))]
-
-    def _signals_or_errors(
-        self, rows: Sequence[Encoded], packs: Sequence[Pack]
-    ) -> dict[int, ResponseStats | RowError] | None:
-        """The results of one forward by place, or None if memory did not suffice for several rows."""
-        try:
-            return dict(self._count_forward(rows, packs))
-        except _REFUSALS as error:
-            _raise_if_no_row_is_to_blame(error)
-            out_of_memory, reason = _is_out_of_memory(error), str(error)
-        if out_of_memory and torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        places = [place for pack in packs for place in pack.places]
-        if len(places) == 1:
-            row_error = RowError(
-                "too_long" if out_of_memory else "bad_row", f"the model refuses it: {reason}"
-            )
-            _logger.warning("A row is marked %s: %s", row_error.status, row_error)
-            return {places[0]: row_error}
-        if out_of_memory:
-            return None
-        alone = [self._signals_or_errors(rows, [single]) for single in singles(rows, places)]
-        return {place: result for results in alone if results for place, result in results.items()}
-
-    def _pack(
-        self, rows: Sequence[Encoded], places: Sequence[int], allows: Callable[[int, int], bool]
-    ) -> list[Pack]:
-        if self.plain_because is not None:
-            return singles(rows, places)
-        packs = pack(rows, places, allows)
-        sharing = [each for each in packs if each.shared]
-        for each in sharing:
-            if not self._packing_tried:
-                self._try_packing([rows[place] for place in each.places[:2]])
-        known = self._packing_tried or not sharing
-        return packs if known and self.plain_because is None else singles(rows, places)
-
-    def _try_packing(self, rows: Sequence[Encoded]) -> None:
-        """Finds whether two rows in one sequence have the losses that they have alone."""
-        try:
-            apart = self._forward(rows, singles(rows, range(2)))
-        except _REFUSALS as error:
-            _raise_if_no_row_is_to_blame(error)
-            return  # these rows may be to blame: the next ones tell
-        try:
-            together = self._forward(rows, pack(rows, range(2), Limit().allows))
-        except (*_REFUSALS, TypeError) as error:
-            _raise_if_no_row_is_to_blame(error)
-            if _is_out_of_memory(error):
-                return
-            self.plain_because = f"it refuses the mask: {error}"
-        else:
-            self.plain_because = _difference(apart, together, self.model.dtype)
-        self._packing_tried = True
-        _logger.info(
-            "Rows of one picture in one sequence: %s", self.plain_because or "their losses are the same"
-        )
-
-    def _count_forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseStats]:
-        begun = time.perf_counter()
-        found = self._forward(rows, packs)
-        self.work.add(rows, packs, time.perf_counter() - begun)
-        return found
-
-    @torch.inference_mode()
-    @full_precision()
-    def _forward(self, rows: Sequence[Encoded], packs: Sequence[Pack]) -> dict[int, ResponseStats]:
-        """The signals of the packed rows, by their places."""
-        members = [[rows[place] for place in pack.places] for pack in packs]
-        inputs, response = self.inputs(
-            [join(them, pack.shared) for them, pack in zip(members, packs, strict=True)]
-        )
-        # Padding is on the right, where no token sees it: without a mask the fast causal kernels run.
-        inputs.pop("attention_mask", None)
-        if any(pack.shared for pack in packs):
-            inputs |= self._tree(members, [pack.shared for pack in packs])
-        tokens, hidden = self._response_tokens(inputs, response)
-        counts = [int(row.response[0, 1:].sum()) for them in members for row in them]
-        pooled = torch.stack([states.float().mean(0) for states in torch.split(hidden, counts)]).cpu()
-        results = zip(*(torch.split(values.cpu(), counts) for values in tokens), pooled, strict=True)
-        places = [place for pack in packs for place in pack.places]
-        made = partial(ResponseStats, vocabulary=self.model.config.get_text_config().vocab_size)
-        return {place: made(*result) for place, result in zip(places, results, strict=True)}
-
-    def _tree(self, members: Sequence[Sequence[Encoded]], shared: Sequence[int]) -> dict[str, torch.Tensor]:
-        """The inputs that let rows share tokens: who sees whom, and every token's position in its own row."""
-        places = [
-            branch([self._positions(row) for row in rows], start)
-            for rows, start in zip(members, shared, strict=True)
-        ]
-        longest = max(place.shape[-1] for place in places)
-        padded = [torch.nn.functional.pad(place, (0, longest - place.shape[-1])) for place in places]
-        lengths = [[row.length for row in rows] for rows in members]
-        device = self.model.device
-        return {
-            "attention_mask": attention_mask(owners(lengths, shared).to(device)),
-            "position_ids": torch.cat(padded, -2).to(device),
-        }
-
-    def _positions(self, row: Encoded) -> torch.Tensor:
-        """Shape (1, L), or (3, 1, L) where the model's positions tell a picture's height and width."""
-        count = torch.arange(row.length)[None]
-        rope = getattr(getattr(self.model, "model", None), "get_rope_index", None)
-        if rope is None:
-            return count
-        if not row.seen:
-            return count.expand(3, 1, -1)
-        wanted = inspect.signature(rope).parameters
-        found: torch.Tensor = rope(**{key: value for key, value in row.inputs.items() if key in wanted})[0]
-        return found
-
-    def _response_tokens(
-        self, inputs: Mapping[str, torch.Tensor], response: torch.Tensor
-    ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """What `token_signals` tells of all response tokens, and the states at them."""
-        predicts = response.roll(-1, dims=1)
-        chunked = self._output_is_last
-        run = run_forward(
-            self.model,
-            self.model,
-            inputs,
-            lambda states: states[:, :0] if chunked else states[predicts].unsqueeze(0),
-        )
-        if chunked is None:
-            self._output_is_last = run.raw.dtype == run.logits.dtype and torch.equal(run.raw, run.logits)
-        head = self.model.get_output_embeddings()
-        kept = torch.split(run.states[predicts] if chunked else run.logits[0], CHUNK)
-        targets = torch.split(inputs["input_ids"][response], CHUNK)
-        chunks = [
-            token_signals(head(part) if chunked else part, right)
-            for part, right in zip(kept, targets, strict=True)
-        ]
-        return [torch.cat(parts) for parts in zip(*chunks, strict=True)], run.states[response]
+    def _counted_forward(
+        self, rows: Sequence[Encoded], sequences: Sequence[RowSequence]
+    ) -> dict[int, ResponseStats]:
+        start = time.perf_counter()
+        stats = self.forward(rows, sequences)
+        self.stats.add(rows, sequences, time.perf_counter() - start)
+        return stats
 
 
-_REFUSALS = (RuntimeError, ValueError, IndexError)
-"""What models raise for rows that they cannot run on."""
-
-
-def _difference(
-    apart: Mapping[int, ResponseStats], together: Mapping[int, ResponseStats], dtype: torch.dtype
-) -> str | None:
-    """How losses of packed rows are not those that the rows have alone, or None.
-
-    A wrong position or mask shows as more than 1e-4 nats for some token even in a model with random weights.
-    Half precision moves single tokens by more, so there the rows' means count.
-    """
-    pairs = [(apart[place], together[place]) for place in apart]
-    if dtype == torch.float32:
-        tolerance = 1e-4
-        gaps = [(one.nll - two.nll).abs().max().item() for one, two in pairs]
-    else:
-        tolerance = 0.02
-        gaps = [abs(one.mean - two.mean) for one, two in pairs]
-    return None if max(gaps) <= tolerance else f"losses differ by {max(gaps):.2g} nats"
-
-
-def _cannot_pack(model: Any) -> str | None:
-    """Why a model's rows cannot share a sequence, as far as its configuration tells."""
-    config = model.config.get_text_config()
-    if config._attn_implementation != "sdpa":
-        return f"its attention is {config._attn_implementation}, and only sdpa takes a mask of one's own"
-    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
-    if kinds:
-        return f"it has {', '.join(sorted(kinds))} layers, whose masks are their own"
-    if not getattr(config, "layer_types", None) and getattr(config, "sliding_window", None):
-        return f"it attends to {config.sliding_window} tokens only"
-    return None
-
-
-def _looks_at_the_longest_row(text_config: Any) -> bool:
-    """Whether a forward turns all rows' positions by how long the longest of them is, as longrope does."""
+def _rotates_by_longest_row(text_config: Any) -> bool:
+    """Whether the positions of all rows of a forward depend on its longest row, as with longrope."""
     rope = getattr(text_config, "rope_parameters", None) or {}
     kinds = [rope, *(value for value in rope.values() if isinstance(value, Mapping))]
     return any(kind.get("rope_type") == "longrope" for kind in kinds)
-
-
-def _raise_if_no_row_is_to_blame(error: Exception) -> None:
-    if isinstance(error, torch.AcceleratorError):  # nothing runs on that device any more
-        raise error
-    if isinstance(error, torch._dynamo.exc.TorchDynamoException):
-        raise ModelError(f"the layers cannot be compiled, leave torch_compile off: {error}") from error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        sign in str(error) for sign in ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
-    )

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from hf_vitselect.errors import ModelError, VitSelectError
+from hf_vitselect.errors import ModelError, VitSelectError, nearest
 from hf_vitselect.models.revisions import adapter_base
 
 _logger = logging.getLogger(__name__)
@@ -91,7 +91,8 @@ def refuse_unknown_dtype(dtype: Any) -> None:
     known = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
     if dtype in (None, "auto") or (isinstance(known, torch.dtype) and known.is_floating_point):
         return
-    raise ModelError(f"expected a dtype such as float32, bfloat16, float16 or auto, got {dtype!r}")
+    near = nearest(str(dtype), ("float32", "bfloat16", "float16", "float64"))
+    raise ModelError(f"expected a dtype such as float32, bfloat16, float16 or auto, got {dtype!r}{near}")
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def card_files(
     ids = selection.scores["row_id"][:]
     picks = {"row_id": [ids[i] for i in selection.indices], "gain": selection.gains.tolist()}
     return files | {
-        "recipe.json": json.dumps(published_recipe(selection), indent=2).encode(),
+        "recipe.json": json.dumps(published_recipe(selection).to_json(), indent=2).encode(),
         "picks.json": json.dumps(picks).encode(),
         "README.md": merge_card(existing, body, card_data(selection)).encode(),
     }

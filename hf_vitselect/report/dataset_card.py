@@ -14,7 +14,7 @@ from hf_vitselect.report.method_docs import citations
 from hf_vitselect.report.recipe_facts import facts, published_recipe
 from hf_vitselect.report.recreate_script import script
 from hf_vitselect.report.run_record import RunRecord
-from hf_vitselect.report.statistics import duplicates, make_ups, statistics
+from hf_vitselect.report.statistics import compositions, duplicates, statistics
 from hf_vitselect.selection.selection import Selection
 
 Publish = Literal["rows", "indices"]
@@ -55,7 +55,7 @@ def dataset_card(
     """
     known, run = facts(selection), run or RunRecord()
     names = [known["rule"]["name"], *(scorer["name"] for scorer in known["scorers"])]
-    shares = make_ups(selection)
+    shares = compositions(selection)
     return render(
         "dataset_card.md.jinja",
         **known,
@@ -65,8 +65,8 @@ def dataset_card(
         warnings=licence_warnings([*known["licences"], *shares.get("license", {})]),
         plots=[{"path": Markdown(quote(path)), "text": _plot_text(path)} for path in plots],
         statistics=table([{**row, "score": code(row["score"])} for row in statistics(selection)]),
-        make_ups=[_make_up(name, of_column) for name, of_column in shares.items()],
-        diversity=_diversity(selection.recipe.get("diversity", {})),
+        compositions=[_composition(name, of_column) for name, of_column in shares.items()],
+        diversity=_diversity(selection.recipe.diversity),
         duplicates=duplicates(selection),
         examples=table([_example(example) for example in examples]),
         comparison=table(run.comparison),
@@ -85,27 +85,29 @@ def card_data(selection: Selection) -> dict[str, Any]:
         `vitselect` what a program needs to tell which rows of which pool these are.
     """
     recipe = published_recipe(selection)
-    source = recipe["source"]
+    source, written = recipe.source, recipe.to_json()
     data: dict[str, Any] = {}
-    if licence := hub_licence(licence_names(source)):
+    if licence := hub_licence(licence_names(source.license)):
         data["license"] = licence
-    if source.get("language"):
-        data["language"] = copy.copy(source["language"])  # else YAML writes the second one as an alias
-    if source.get("repo_id"):
-        data["source_datasets"] = [source["repo_id"]]
+    if source.language:
+        data["language"] = copy.copy(source.language)  # else YAML writes the second one as an alias
+    if source.repo_id:
+        data["source_datasets"] = [source.repo_id]
     data["size_categories"] = [next((name for top, name in _SIZES if len(selection) < top), "n>1M")]
     data["task_categories"] = ["image-text-to-text"]
     data["tags"] = ["vitselect", "data-selection"]
     left_out = ("budget", "dropped_reasons", "scorers", "diversity", "make_up", "versions")
     data["vitselect"] = {"complete": True, "subset_fingerprint": subset_fingerprint(selection)}
-    data["vitselect"] |= {name: value for name, value in recipe.items() if name not in left_out}
+    data["vitselect"] |= {name: value for name, value in written.items() if name not in left_out}
     for name in ("included", "excluded"):
         if data["vitselect"].get(name):
             data["vitselect"][name].pop("recipe", None)
-    data["vitselect"]["source"] = {name: value for name, value in source.items() if value is not None}
+    data["vitselect"]["source"] = {
+        name: value for name, value in written["source"].items() if value is not None
+    }
     data["vitselect"]["scorers"] = [
-        {"column": scorer.get("column"), "scorer": scorer.get("scorer"), **(scorer.get("identity") or {})}
-        for scorer in recipe["scorers"]
+        {"column": scorer.column, "scorer": scorer.scorer, **scorer.identity.to_json()}
+        for scorer in recipe.scorers
     ]
     return data
 
@@ -126,7 +128,7 @@ def _plot_text(path: str) -> str:
     return _PLOTS.get(PurePath(path).stem, PurePath(path).stem)
 
 
-def _make_up(name: str, shares: Mapping[str, Mapping[str, float]]) -> Markdown:
+def _composition(name: str, shares: Mapping[str, Mapping[str, float]]) -> Markdown:
     """A table of at most twelve values; the others are one line."""
     lines = [(md(value), counts) for value, counts in shares.items()]
     if rest := [counts for _, counts in lines[_MOST_LINES:]]:

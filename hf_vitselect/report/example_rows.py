@@ -45,7 +45,7 @@ def examples(selection: Selection) -> list[Example]:
 
     Without scores it is the first pick, one in the middle, and the last.
     """
-    column = selection.recipe.get("by")
+    column = selection.recipe.by
     scores = np.full(len(selection), np.nan)
     if column in selection.dataset.column_names:
         scores = np.asarray(selection.dataset.with_format("arrow")[column].to_pylist(), dtype=np.float64)

@@ -44,9 +44,9 @@ def write_report(
         PosixPath('report/index.html')
     """
     refuse_reserved(selection.dataset.features)
-    repo_id = selection.recipe.get("published", {}).get("repo_id")
+    published = selection.recipe.published
     record = None if run is None else RunRecord.read(run)
-    made = card_files(selection, plots, repo_id=repo_id, run=record)
+    made = card_files(selection, plots, repo_id=published.repo_id if published else None, run=record)
     made["index.html"] = html_page(made["README.md"].decode(), made).encode()
     for path, content in made.items():
         file = Path(folder, path)

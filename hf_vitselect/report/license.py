@@ -1,7 +1,7 @@
 """The licence that a subset inherits from its pool, and what it forbids."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 _FORBIDS = {
@@ -15,9 +15,8 @@ _WARNINGS = {
 }
 
 
-def licence_names(source: Mapping[str, Any]) -> list[str]:
-    """The pool's licences as its source names them; none if it names none."""
-    given = source.get("license")
+def licence_names(given: Any) -> list[str]:
+    """The names in a license field: one, a list, or none."""
     return [str(name) for name in (given if isinstance(given, list) else [given]) if name]
 
 

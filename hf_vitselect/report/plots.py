@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.errors import ColumnError
 from hf_vitselect.report.figures import INK, POOL, SUBSET, canvas, png, rgb, short_label
-from hf_vitselect.report.statistics import make_up, make_ups, score_columns, score_values
-from hf_vitselect.selection.random_baselines import length_column
+from hf_vitselect.report.statistics import composition, compositions, score_columns, score_values
 from hf_vitselect.selection.selection import Selection
 
 _BINS = 40
@@ -40,15 +39,15 @@ def plots(selection: Selection, pool: Dataset | None = None, column: str | None 
         if len(pool_scores):
             drawn["scores.png"] = _histogram(columns[0], pool_scores, subset_scores)
     remembered = {
-        name: shares for name, shares in make_ups(selection).items() if name != length_column(selection)
+        name: shares for name, shares in compositions(selection).items() if name != selection.length_column
     }
     column = column if column is not None else next(iter(remembered), None)
     if column is not None:
         if column not in remembered and pool is None:
             raise ColumnError(f"expected the pool that has the column {column!r}, got none; pass pool=")
-        shares = remembered.get(column) if pool is None else make_up(pool, selection, column)
+        shares = remembered.get(column) if pool is None else composition(pool, selection, column)
         drawn["make_up.png"] = _bars(column, shares or {})
-    if (name := length_column(selection)) is not None:
+    if (name := selection.length_column) is not None:
         pool_lengths, subset_lengths = score_values(selection, name)
         if len(pool_lengths):
             drawn["lengths.png"] = _histogram(name, pool_lengths, subset_lengths)

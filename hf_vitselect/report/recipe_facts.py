@@ -9,33 +9,14 @@ from hf_vitselect.data.provenance import folder_name, without_folders
 from hf_vitselect.report.license import licence_names
 from hf_vitselect.report.markdown import link
 from hf_vitselect.report.method_docs import formula, summary
+from hf_vitselect.selection.recipe import Recipe, RowSet
+from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 from hf_vitselect.selection.selection import Selection
 
-_TOLD = {
-    *("format", "source", "fingerprint", "rows", "selected", "by", "over", "scorers", "diversity", "make_up"),
-    *(
-        "budget",
-        "dropped",
-        "dropped_reasons",
-        "rule",
-        "seed",
-        "versions",
-        "published",
-        "row_ids",
-        "balance",
-        "included",
-        "excluded",
-    ),
-}
-"""The parts of a recipe that a card has words for; all others are shown as they are."""
 
-
-def published_recipe(selection: Selection) -> dict[str, Any]:
-    """The recipe as the world may see it: what lies on this machine is named without its folders."""
-    recipe: dict[str, Any] = without_places(selection.recipe)
-    for rows in (recipe, *(recipe.get(name) or {} for name in ("included", "excluded"))):
-        rows.get("recipe", rows).pop("published", None)
-    return recipe
+def published_recipe(selection: Selection) -> Recipe:
+    """The recipe as the world may see it, without folders of this machine and earlier publications."""
+    return Recipe.from_json(without_places(selection.recipe.unpublished().to_json()))
 
 
 def without_places(value: Any) -> Any:
@@ -59,58 +40,58 @@ def without_places(value: Any) -> Any:
 def facts(selection: Selection) -> dict[str, Any]:
     """What the cards of the data set and of a model both say."""
     recipe = published_recipe(selection)
-    source = recipe["source"]
-    rule = dict(recipe.get("rule") or {})
-    name = rule.pop("rule", "an unknown rule")
-    published = selection.recipe.get("published")
+    source, published = recipe.source, selection.recipe.published
+    name, parameters = (recipe.rule.name, recipe.rule.arguments) if recipe.rule else ("an unknown rule", {})
+    more = {"rule_notes": recipe.rule_notes, "end_of_turn": recipe.end_of_turn, **recipe.more}
     return {
-        "rows": recipe["rows"],
+        "rows": recipe.rows,
         "selected": len(selection),
-        "digest": recipe["fingerprint"],
-        "source": link(source["repo_id"]) if source.get("repo_id") else "a pool without a Hub address",
-        "pool": {name: source.get(name) for name in ("config", "split", "commit")},
-        "licences": licence_names(source),
-        "budget": recipe.get("budget"),
-        "row_ids": recipe.get("row_ids"),
-        "balance": recipe.get("balance"),
-        "included": _row_set(recipe.get("included")),
-        "excluded": _row_set(recipe.get("excluded")),
-        "dropped": recipe.get("dropped", {}),
-        "dropped_reasons": recipe.get("dropped_reasons", {}),
-        "by": recipe.get("by"),
-        "over": recipe.get("over"),
-        "seed": recipe.get("seed"),
-        "rule": {"name": name, "parameters": rule, "summary": summary(name), "formula": formula(name)},
-        "scorers": [_scorer(scorer) for scorer in recipe["scorers"]],
-        "more": {key: _short(value) for key, value in recipe.items() if key not in _TOLD and value},
-        "versions": recipe.get("versions", {}),
-        "published": published and {"link": link(published["repo_id"]), "commit": published.get("commit")},
+        "digest": recipe.fingerprint,
+        "source": link(source.repo_id) if source.repo_id else "a pool without a Hub address",
+        "pool": {"config": source.config, "split": source.split, "commit": source.commit},
+        "licences": licence_names(source.license),
+        "budget": recipe.budget,
+        "row_ids": recipe.row_ids,
+        "balance": recipe.balance,
+        "included": _row_set(recipe.included),
+        "excluded": _row_set(recipe.excluded),
+        "dropped": recipe.dropped,
+        "dropped_reasons": recipe.dropped_reasons,
+        "by": recipe.by,
+        "over": recipe.over,
+        "seed": recipe.seed,
+        "rule": {"name": name, "parameters": parameters, "summary": summary(name), "formula": formula(name)},
+        "scorers": [_scorer(scorer) for scorer in recipe.scorers],
+        "more": {key: _short(value) for key, value in more.items() if value},
+        "versions": recipe.versions,
+        "published": published and {"link": link(published.repo_id), "commit": published.commit},
     }
 
 
-def _row_set(rows: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Rows that were not picked by the rule: how many, their digest, and whose they are."""
-    if not rows:
+def _row_set(rows: RowSet | None) -> dict[str, Any] | None:
+    """Rows that the rule did not pick: how many, their digest, and whose they are."""
+    if rows is None:
         return None
-    recipe = rows.get("recipe", {})
-    whose = None
-    if recipe.get("row_ids"):
+    recipe, whose = rows.recipe, None
+    if recipe is not None and recipe.row_ids:
         whose = "those of the seed model"
-    elif recipe:
-        whose = f"an earlier selection by {recipe.get('rule', {}).get('rule')}"
-    left_out = sum(rows.get("left_out", {}).values())
-    return {"rows": rows["rows"] - left_out, "digest": rows["digest"], "whose": whose}
+    elif recipe is not None:
+        whose = f"an earlier selection by {recipe.rule and recipe.rule.name}"
+    left_out = sum((rows.left_out or {}).values())
+    return {"rows": rows.rows - left_out, "digest": rows.digest, "whose": whose}
 
 
-def _scorer(scorer: Mapping[str, Any]) -> dict[str, Any]:
-    name, identity = scorer.get("scorer"), scorer.get("identity") or {}
+def _scorer(scorer: ScorerRecipe) -> dict[str, Any]:
+    name, identity = scorer.scorer, scorer.identity
     return {
         "name": name,
-        "column": scorer.get("column"),
+        "column": scorer.column,
         "summary": summary(name),
         "formula": formula(name),
-        "end_of_turn": scorer.get("end_of_turn"),
-        **{key: identity.get(key) for key in ("model", "commit", "digest")},
+        "end_of_turn": scorer.settings.get("end_of_turn"),
+        "model": identity.model,
+        "commit": identity.commit,
+        "digest": identity.digest,
     }
 
 

@@ -6,20 +6,24 @@ from typing import Any
 
 from hf_vitselect import rules, scorers
 from hf_vitselect.report.markdown import Markdown, py
+from hf_vitselect.selection.recipe import Recipe
 
 
-def script(recipe: Mapping[str, Any]) -> Markdown:
+def script(recipe: Recipe) -> Markdown:
     """The Python code that makes the selection again.
 
     Args:
         recipe: as it is published; a scorer or rule that is none of ours becomes a comment or `...`.
     """
-    source, rule = recipe["source"], recipe.get("rule") or {}
-    makers = {s.get("column"): _call(scorers, s, s.get("scorer"), **_pinned(s)) for s in recipe["scorers"]}
+    source, rule, from_hub = recipe.source, recipe.rule, recipe.source.repo_id
+    makers = {
+        # The exact commit in place of a branch; a folder has none.
+        it.column: it.scorer and _call(scorers, it.scorer, {**it.settings, "revision": it.identity.commit})
+        for it in recipe.scorers
+    }
     known = [call for call in makers.values() if call]
-    rule_call = _call(rules, rule, rule.get("rule"))
+    rule_call = _call(rules, rule.name, rule.arguments) if rule and rule.name else None
 
-    from_hub = source.get("repo_id")
     lines = ["from datasets import load_dataset"] if from_hub else []
     names = sorted({call.partition("(")[0] for call in known})
     lines.append(f"from hf_vitselect import {', '.join([*names, 'score', 'select_diverse'])}")
@@ -27,46 +31,43 @@ def script(recipe: Mapping[str, Any]) -> Markdown:
         lines.append(f"from hf_vitselect.rules import {rule_call.partition('(')[0]}")
     lines.append("")
     if from_hub:
-        config = [py(source["config"])] if source.get("config") else []
-        revision = [f"revision={py(source['commit'])}"] if source.get("commit") else []
-        split = f"split={py(source.get('split') or 'train')}"
+        config = [py(source.config)] if source.config else []
+        revision = [f"revision={py(source.commit)}"] if source.commit else []
+        split = f"split={py(source.split or 'train')}"
         lines.append(f"pool = load_dataset({', '.join([py(from_hub), *config, split, *revision])})")
     else:
-        lines.append(f"pool = ...  # the data set whose row ids have the digest {py(recipe['fingerprint'])}")
+        lines.append(f"pool = ...  # the data set whose row ids have the digest {py(recipe.fingerprint)}")
     lines += [f"# the pool must have the column {py(name)}" for name, call in makers.items() if call is None]
-    sets = {name: rows for name in ("included", "excluded") if (rows := recipe.get(name))}
+    named = {"included": recipe.included, "excluded": recipe.excluded}
+    sets = {name: rows for name, rows in named.items() if rows}
     lines += [
-        f"{name} = [...]  # {rows['rows']} row ids with the digest {py(rows['digest'])}"
+        f"{name} = [...]  # {rows.rows} row ids with the digest {py(rows.digest)}"
         for name, rows in sets.items()
     ]
     if known:
         lines += ["scorers = [", *(f"    {call}," for call in known), "]"]
         lines.append('scored = score(pool, scorers, output_dir="scores")')
-    arguments = ["scored" if known else "pool", str(py(recipe.get("budget", recipe["selected"])))]
-    arguments += [f"{name}={py(recipe[name])}" for name in ("by", "over") if recipe.get(name)]
-    arguments += [f"rule={rule_call or '...'}", f"seed={py(recipe.get('seed', 0))}"]
+    budget = recipe.selected if recipe.budget is None else recipe.budget
+    columns = {"by": recipe.by, "over": recipe.over}
+    arguments = ["scored" if known else "pool", str(py(budget))]
+    arguments += [f"{name}={py(column)}" for name, column in columns.items() if column]
+    arguments += [f"rule={rule_call or '...'}", f"seed={py(recipe.seed or 0)}"]
     arguments += [f"{name.removesuffix('d')}={name}" for name in sets]
-    if balance := recipe.get("balance"):
-        arguments += [f"balance={py(balance['column'])}", f"balance_quota={py(balance['quota'])}"]
+    if recipe.balance:
+        arguments += [f"balance={py(recipe.balance.column)}", f"balance_quota={py(recipe.balance.quota)}"]
     return Markdown(
         "\n".join([*lines, "selection = select_diverse(", *(f"    {a}," for a in arguments), ")"])
     )
 
 
-def _pinned(scorer: Mapping[str, Any]) -> dict[str, Any]:
-    """The exact commit in place of a branch; a folder has none."""
-    return {"revision": (scorer.get("identity") or {}).get("commit")}
-
-
-def _call(module: Any, recipe: Mapping[str, Any], name: Any, **changes: Any) -> str | None:
-    """The constructor call that the recipe of a rule or a scorer tells.
+def _call(module: Any, name: str, values: Mapping[str, Any]) -> str | None:
+    """The constructor call of a rule or a scorer with these arguments.
 
     None if the class is none of ours, or is made by its `fit`, which looks at a pool that no recipe holds.
     """
     kind = getattr(module, name) if name in module.__all__ else None
     if kind is None or hasattr(kind, "fit"):
         return None
-    values = {**recipe, **changes}
     arguments: list[str] = []
     for parameter in inspect.signature(kind).parameters.values():
         value = values.get(parameter.name, parameter.default)

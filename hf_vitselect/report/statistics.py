@@ -11,18 +11,16 @@ from datasets import Dataset, Value
 from numpy.typing import NDArray
 
 from hf_vitselect.errors import ColumnError, LayoutError
-from hf_vitselect.selection.random_baselines import length_column
 from hf_vitselect.selection.selection import Selection
 
 
 def score_columns(selection: Selection) -> list[str]:
     """The selection's scores: what the rule looked at first, then every other scorer's numbers."""
-    recipe = selection.recipe
-    named = [recipe.get("by"), *(scorer.get("column") for scorer in recipe.get("scorers", []))]
+    named = [selection.recipe.by, *(scorer.column for scorer in selection.recipe.scorers)]
     kinds = selection.scores.features
     return [
         name
-        for name in dict.fromkeys(named)
+        for name in dict.fromkeys(filter(None, named))
         if name in kinds and isinstance(kinds[name], Value) and kinds[name].dtype != "string"
     ]
 
@@ -61,7 +59,7 @@ def statistics(selection: Selection) -> list[dict[str, Any]]:
     return rows
 
 
-def make_up(pool: Dataset, selection: Selection, column: str) -> dict[str, dict[str, float]]:
+def composition(pool: Dataset, selection: Selection, column: str) -> dict[str, dict[str, float]]:
     """How often each value of a column is in the pool and in the subset.
 
     Args:
@@ -77,12 +75,12 @@ def make_up(pool: Dataset, selection: Selection, column: str) -> dict[str, dict[
         LayoutError: if the pool does not have the rows of the selection's pool.
 
     Example:
-        >>> make_up(pool, selection, "kind")["caption"]["subset_share"]  # doctest: +SKIP
+        >>> composition(pool, selection, "kind")["caption"]["subset_share"]  # doctest: +SKIP
         0.25
     """
-    if len(pool) != selection.recipe["rows"]:
+    if len(pool) != selection.recipe.rows:
         raise LayoutError(
-            f"expected the pool of {selection.recipe['rows']} rows that the selection was made from, "
+            f"expected the pool of {selection.recipe.rows} rows that the selection was made from, "
             f"got {len(pool)} rows; give that pool"
         )
     if not isinstance(pool.features.get(column), Value):
@@ -93,18 +91,18 @@ def make_up(pool: Dataset, selection: Selection, column: str) -> dict[str, dict[
     return _shares((value, count, picked[value]) for value, count in everywhere.items())
 
 
-def make_ups(selection: Selection) -> dict[str, dict[str, dict[str, float]]]:
-    """What the selection itself remembers of its make-up, and that of its answers' lengths.
+def compositions(selection: Selection) -> dict[str, dict[str, dict[str, float]]]:
+    """What the selection itself remembers of its composition, and that of its answers' lengths.
 
     Returns:
-        For each column that sorts the pool's rows into kinds, as `make_up` gives it; and under the length's
-        name the rows in each quarter of the pool's lengths.
+        For each column that sorts the pool's rows into kinds, what `composition` gives; and under the name of
+        the lengths, the rows in each quarter of the pool's lengths.
     """
     known = {
-        name: _shares((row["value"], row["pool"], row["subset"]) for row in counts)
-        for name, counts in selection.recipe.get("make_up", {}).items()
+        name: _shares((count.value, count.pool, count.subset) for count in counts)
+        for name, counts in selection.recipe.composition.items()
     }
-    name = length_column(selection)
+    name = selection.length_column
     lengths = _length_counts(selection, name) if name else []
     return known | ({name: _shares(lengths, sort=False)} if name and len(lengths) > 1 else {})
 

@@ -21,9 +21,6 @@ class Balanced(Rule):
         column: The column whose values are the groups.
         quota: `"proportional"` to the rows of a group, or `"uniform"`. Quotas are rounded by largest
             remainder, and a group with too few rows leaves the rest of its quota to the others.
-
-    Raises:
-        ValueError: If `quota` is neither.
     """
 
     rule: Rule

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NO_ROWS = np.empty(0, dtype=np.int64)
-_BLOCK_ROWS = 4096
+from hf_vitselect.rules.blocks import blocks
 
+NO_ROWS = np.empty(0, dtype=np.int64)
+
+Scores = NDArray[np.float64]
+Features = NDArray[np.float32]
 Picks = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Rows in pick order, int64 `[budget]`, and each row's score when it was picked, float64 `[budget]`."""
 
@@ -27,8 +30,8 @@ class Pool:
             rule's own first picks, no matter who picked them.
     """
 
-    scores: NDArray[np.float64]
-    features: NDArray[np.float32]
+    scores: Scores
+    features: Features
     columns: Mapping[str, NDArray[Any]]
     picked: NDArray[np.int64]
 
@@ -43,9 +46,10 @@ class Pool:
 class Rule(ABC):
     """Picks rows of a pool, one after another.
 
-    A rule is a frozen dataclass of keyword arguments with the paper's defaults. Its fields are plain JSON
-    values, so `dataclasses.asdict(rule)` records it. It sees only arrays, never a dataset, and keeps no state
-    between calls. Subclasses define `pick` and say what they use.
+    A rule is a frozen dataclass of keyword arguments with the paper's defaults; a value out of its range
+    raises `ValueError`. The fields are plain JSON values, so `dataclasses.asdict(rule)` records the rule. It
+    sees only arrays, never a dataset, and keeps no state between calls. Subclasses say what they use, and
+    define `pick`.
     """
 
     @property
@@ -65,18 +69,18 @@ class Rule(ABC):
 
     @abstractmethod
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
-        """Pick `budget` rows in addition to `pool.picked`.
+        """Pick `budget` rows in addition to `pool.picked`, with `rng` as the only source of randomness."""
 
-        Args:
-            pool: The arrays that the rule uses.
-            budget: Number of rows to pick, 1 to n less the rows that are already picked.
-            rng: The only source of randomness.
-        """
+    def notes(
+        self, scores: Scores | None, features: Features | None, budget: int, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        """Return what a recipe should say about the picks of such a call, as plain JSON."""
+        return {}
 
     def __call__(
         self,
-        scores: NDArray[np.float64] | None,
-        features: NDArray[np.float32] | None,
+        scores: Scores | None,
+        features: Features | None,
         budget: int,
         rng: np.random.Generator,
         columns: Mapping[str, NDArray[Any]],
@@ -84,11 +88,11 @@ class Rule(ABC):
     ) -> Picks:
         """Check the arrays and pick `budget` rows.
 
-        At least one array is needed even if the rule uses none, to know the number of rows.
+        Pass at least one array even if the rule uses none: it gives the number of rows, n.
 
         Args:
-            scores: float64 `[n]`, finite; may be `None` if the rule does not use scores.
-            features: float32 `[n, d]`, finite; may be `None` if the rule does not use features.
+            scores: float64 `[n]`, finite; `None` is allowed if the rule does not use scores.
+            features: float32 `[n, d]`, finite; `None` is allowed if the rule does not use features.
             budget: Number of rows to pick, 1 to n less the rows that are already picked.
             rng: The only source of randomness.
             columns: Other columns, `[n]` each.
@@ -99,35 +103,12 @@ class Rule(ABC):
             `[budget]`: each row's score when it was picked.
 
         Raises:
-            ValueError: If an array that the rule uses is missing, has another shape or type or is not finite,
-                or if the budget or a picked row is out of range.
+            ValueError: If an array that the rule uses is missing, has the wrong shape or type or is not
+                finite, or if the budget or a picked row is out of range.
         """
-        pool = self._check(scores, features, columns, np.asarray(picked, dtype=np.int64))
-        left = len(pool) - len(pool.picked)
-        if not 1 <= budget <= left:
-            raise ValueError(f"expected a budget of 1 to {left} rows, got {budget}")
-        return self.pick(pool, budget, rng)
-
-    def notes(
-        self,
-        scores: NDArray[np.float64] | None,
-        features: NDArray[np.float32] | None,
-        budget: int,
-        rng: np.random.Generator,
-    ) -> dict[str, Any]:
-        """Return what a recipe should say about the picks of such a call, as plain JSON."""
-        return {}
-
-    def _check(
-        self,
-        scores: NDArray[np.float64] | None,
-        features: NDArray[np.float32] | None,
-        columns: Mapping[str, NDArray[Any]],
-        picked: NDArray[np.int64],
-    ) -> Pool:
-        optional = {"scores": scores, "features": features}
-        optional |= {f"column {name!r}": values for name, values in columns.items()}
-        given = {name: np.asarray(array) for name, array in optional.items() if array is not None}
+        arrays = {"scores": scores, "features": features}
+        arrays |= {f"column {name!r}": values for name, values in columns.items()}
+        given = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
         needed = ["scores"] * self.uses_scores + ["features"] * self.uses_features
         for name in [*needed, *(f"column {name!r}" for name in self.uses_columns)]:
             if name not in given:
@@ -139,30 +120,31 @@ class Rule(ABC):
                 f"expected arrays of one length, got {lengths or 'none'}; pass at least one array with an "
                 "entry for each row, for instance columns={'row': np.arange(n)}"
             )
-        rows = max(lengths.values())
+        rows, picked = max(lengths.values()), np.asarray(picked, dtype=np.int64)
         if len(np.unique(picked)) != len(picked) or not ((picked >= 0) & (picked < rows)).all():
             raise ValueError(f"picked: expected distinct rows from 0 to {rows - 1}, got {picked}")
-        return Pool(
-            _numbers(given, "scores", np.float64, 1) if self.uses_scores else np.full(rows, np.nan),
-            _numbers(given, "features", np.float32, 2)
+        if not 1 <= budget <= rows - len(picked):
+            raise ValueError(f"expected a budget of 1 to {rows - len(picked)} rows, got {budget}")
+        pool = Pool(
+            _finite("scores", given["scores"], np.float64, 1) if self.uses_scores else np.full(rows, np.nan),
+            _finite("features", given["features"], np.float32, 2)
             if self.uses_features
-            else np.empty((rows, 0), np.float32),
+            else np.empty((rows, 0), dtype=np.float32),
             {name: given[f"column {name!r}"] for name in self.uses_columns},
             picked,
         )
+        return self.pick(pool, budget, rng)
 
 
-def _numbers(given: Mapping[str, NDArray[Any]], name: str, dtype: type, dimensions: int) -> NDArray[Any]:
-    array = given[name]
+def _finite(name: str, array: NDArray[Any], dtype: type, dimensions: int) -> NDArray[Any]:
     if array.dtype != dtype or array.ndim != dimensions:
         raise ValueError(
             f"{name}: expected {np.dtype(dtype)} of {dimensions} dimensions, got {array.dtype} of shape "
             f"{array.shape}; convert or reshape it"
         )
-    for start in range(0, len(array), _BLOCK_ROWS):
-        block = array[start : start + _BLOCK_ROWS]
-        finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
+    for block in blocks(len(array), 4096):
+        finite = np.isfinite(array[block]).reshape(block.stop - block.start, -1).all(axis=1)
         if not finite.all():
-            row = start + int(np.argmin(finite))
+            row = block.start + int(np.argmin(finite))
             raise ValueError(f"expected finite {name}, got NaN or infinity in row {row}; leave such rows out")
     return array

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 Float = TypeVar("Float", np.float32, np.float64)
 
@@ -37,7 +38,6 @@ def kmeans(
         Each row's cluster, int64 `[n]`, and the unit centroids, float32 `[clusters, d]`.
     """
     import faiss
-    from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # with several threads sums, and so clusters, can differ between runs
         model = faiss.Kmeans(

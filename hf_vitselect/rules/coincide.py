@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.blocks import blocks
 from hf_vitselect.rules.clusters import kmeans, rows_by_label, unit_rows
 from hf_vitselect.rules.quotas import group_quotas
 
@@ -26,9 +27,6 @@ class Coincide(Rule):
     Args:
         rows_per_cluster: Average rows of a cluster, 1 or more; 66 is the paper's 665,000 rows in 10,000.
         temperature: Above 0; the lower, the more unequal the quotas.
-
-    Raises:
-        ValueError: If a parameter is out of its range.
 
     Example:
         >>> features = np.array([[1, 0], [1, 0.1], [1, -0.1]], dtype=np.float32)
@@ -79,8 +77,8 @@ def _kernel(units: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.
 
 def _kernel_sums(units: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum of each row's kernels with all rows, float64 `[n]`; in blocks, so never n x n."""
-    blocks = [_kernel(units, units[start : start + 256]).sum(axis=1) for start in range(0, len(units), 256)]
-    return np.concatenate([np.empty(0), *blocks])
+    sums = [_kernel(units, units[block]).sum(axis=1) for block in blocks(len(units), 256)]
+    return np.concatenate([np.empty(0), *sums])
 
 
 def _density(kernel_sums: NDArray[np.float64]) -> float:

@@ -1,12 +1,11 @@
 """Rows that shape the main directions of the features (ScalSelect, arXiv 2602.11636)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.blocks import blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +21,6 @@ class Leverage(Rule):
 
     Args:
         energy: Share of the variance that the kept directions hold, above 0 and up to 1.
-
-    Raises:
-        ValueError: If `energy` is out of its range.
 
     Example:
         >>> features = np.array([[0, 1], [0, 1.1], [0, 0.9], [5, 1]], dtype=np.float32)
@@ -46,19 +42,16 @@ class Leverage(Rule):
         mean = features.mean(axis=0, dtype=np.float64)
         # U comes from the d x d covariance, so memory does not grow with the rows: U = (X - mean) V / S.
         covariance = np.zeros((features.shape[1],) * 2)
-        for block in _blocks(features):
-            covariance += (block - mean).T @ (block - mean)
+        for block in blocks(len(features), 4096):
+            covariance += (features[block] - mean).T @ (features[block] - mean)
         variances, axes = np.linalg.eigh(covariance)
         variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
         share = np.cumsum(variances) / max(variances.sum(), np.finfo(np.float64).tiny)
         count = int(np.searchsorted(share, self.energy)) + 1
         kept = np.flatnonzero(variances > variances[0] * 1e-12)[:count]  # the others are rounding errors
         axes = axes[:, kept] / np.sqrt(variances[kept])
-        blocks = [(((block - mean) @ axes) ** 2).sum(axis=1) for block in _blocks(features)]
-        leverage = np.concatenate(blocks).astype(np.float32).astype(np.float64)
+        leverage = np.empty(len(features), dtype=np.float32)
+        for block in blocks(len(features), 4096):
+            leverage[block] = (((features[block] - mean) @ axes) ** 2).sum(axis=1)
         picks = pool.unpicked(np.argsort(-leverage, kind="stable"))[:budget]
-        return picks, leverage[picks]
-
-
-def _blocks(features: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
-    return (features[start : start + 4096].astype(np.float64) for start in range(0, len(features), 4096))
+        return picks, leverage[picks].astype(np.float64)

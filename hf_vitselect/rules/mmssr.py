@@ -25,18 +25,6 @@ CAPABILITIES = (
     "ocr",
 )
 
-STYLES = (
-    "multi-choice",
-    "coordinate",
-    "yes/no",
-    "word or short phrase",
-    "short description",
-    "detailed description",
-    "comparison",
-    "chain of thought",
-    "specified style",
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class MMSSR(Rule):
@@ -55,9 +43,6 @@ class MMSSR(Rule):
         capabilities: Columns of scores, 0 to 5; a missing score (null, NaN) counts as 0.
         style: Column of interaction styles.
         threshold: Scores must be above it.
-
-    Raises:
-        ValueError: If there is no capability.
 
     Example:
         >>> columns = {"ocr": np.array([5.0, 1.0, 0.0]), "style": np.array(["word", "word", "yes/no"])}

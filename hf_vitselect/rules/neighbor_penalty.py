@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.base import Features, Picks, Pool, Rule, Scores
 from hf_vitselect.rules.neighbors.remaining import Candidates, RemainingNeighbors, row_norms
 from hf_vitselect.rules.top_score import TopScore
 
@@ -84,12 +84,23 @@ class NeighborPenalty(Rule):
         if self.gamma == 0:
             return TopScore().pick(pool, budget, rng)
 
-        earlier = len(pool.picked)
+        norms = row_norms(pool.features)
+        candidates: Candidates
+        # Imported here, so that importing the rules loads neither faiss nor torch.
+        if self.approximate:
+            from hf_vitselect.rules.neighbors.faiss_index import FaissIndex
+
+            candidates = FaissIndex(pool.features, norms, rng)
+        else:
+            from hf_vitselect.rules.neighbors.products import Products
+
+            candidates = Products(pool.features, norms)
+        earlier, turns = len(pool.picked), len(pool.picked) + budget
+        remaining = RemainingNeighbors(pool.features, norms, candidates, self.neighbors, pops=turns)
         board = _Leaderboard(pool.scores)
-        remaining = self._neighbors_of(pool.features, earlier + budget, rng)
-        picks = np.empty(earlier + budget, dtype=np.int64)
-        gains = np.empty(earlier + budget, dtype=np.float64)
-        for turn in tqdm(range(earlier + budget), desc="NeighborPenalty", unit="pick", leave=False):
+        picks = np.empty(turns, dtype=np.int64)
+        gains = np.empty(turns, dtype=np.float64)
+        for turn in tqdm(range(turns), desc="NeighborPenalty", unit="pick", leave=False):
             row = int(pool.picked[turn]) if turn < earlier else board.leader()
             gain = board.scores[row]
             if not math.isfinite(gain):
@@ -105,11 +116,7 @@ class NeighborPenalty(Rule):
         return picks[earlier:], gains[earlier:]
 
     def notes(
-        self,
-        scores: NDArray[np.float64] | None,
-        features: NDArray[np.float32] | None,
-        budget: int,
-        rng: np.random.Generator,
+        self, scores: Scores | None, features: Features | None, budget: int, rng: np.random.Generator
     ) -> dict[str, Any]:
         """Measure how many approximate picks agree with exact ones, on a random sample of rows.
 
@@ -126,22 +133,6 @@ class NeighborPenalty(Rule):
         near, _ = self(*sample, rng, {})
         exact, _ = replace(self, approximate=False)(*sample, rng, {})
         return {"overlap_with_exact": len(np.intersect1d(near, exact)) / count, "overlap_rows": len(rows)}
-
-    def _neighbors_of(
-        self, features: NDArray[np.float32], pops: int, rng: np.random.Generator
-    ) -> RemainingNeighbors:
-        norms = row_norms(features)
-        candidates: Candidates
-        # Imported here, so that importing the rules loads neither faiss nor torch.
-        if self.approximate:
-            from hf_vitselect.rules.neighbors.faiss_index import FaissIndex
-
-            candidates = FaissIndex(features, norms, rng)
-        else:
-            from hf_vitselect.rules.neighbors.products import Products
-
-            candidates = Products(features, norms)
-        return RemainingNeighbors(features, norms, candidates, self.neighbors, pops=pops)
 
 
 class _Leaderboard:

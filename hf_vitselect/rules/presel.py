@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.blocks import blocks
 from hf_vitselect.rules.clusters import integer_labels, kmeans, rows_by_label, unit_rows
 from hf_vitselect.rules.quotas import group_quotas, quotas, take_in_turn
 
@@ -29,7 +30,7 @@ class PreSel(Rule):
         neighbors: Nearest rows that typicality averages over, 1 or more.
 
     Raises:
-        ValueError: If a parameter is below 1; when picking, if a score is not above 0.
+        ValueError: When picking, if a score is not above 0.
 
     Example:
         >>> scores = np.array([2.0, 2.0, 1.0])
@@ -91,10 +92,10 @@ def _typicality(units: NDArray[np.float32], neighbors: int) -> NDArray[np.float6
     if nearest == 0:
         return np.ones(len(units))
     exact = units.astype(np.float64)
-    for start in range(0, len(units), 1024):
-        cosines = np.einsum("bd,nd->bn", exact[start : start + 1024], exact)
+    for block in blocks(len(units), 1024):
+        cosines = np.einsum("bd,nd->bn", exact[block], exact)
         distances = np.sqrt(np.maximum(2 - 2 * cosines, 0))
-        distances[np.arange(len(distances)), start + np.arange(len(distances))] = np.inf
+        distances[np.arange(len(distances)), np.arange(block.start, block.stop)] = np.inf
         mean = np.partition(distances, nearest - 1, axis=1)[:, :nearest].mean(axis=1)
-        typicality[start : start + 1024] = 1 / np.maximum(mean, 1e-6)
+        typicality[block] = 1 / np.maximum(mean, 1e-6)
     return typicality.astype(np.float32).astype(np.float64)

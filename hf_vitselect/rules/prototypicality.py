@@ -22,9 +22,6 @@ class Prototypicality(Rule):
         clusters: Number of clusters, 1 or more; at most the number of rows are made.
         nearest: Pick the most typical rows instead, nearest first.
 
-    Raises:
-        ValueError: If `clusters` is below 1.
-
     Example:
         >>> features = np.array([[1, 0], [1, 0.1], [0, 1]], dtype=np.float32)
         >>> rule = Prototypicality(clusters=1)

@@ -11,7 +11,7 @@ from hf_vitselect.rules.base import NO_ROWS, Pool
 def group_quotas(
     labels: NDArray[np.int64], weights: NDArray[np.float64], pool: Pool, budget: int
 ) -> NDArray[np.int64]:
-    """Divide `budget` further picks among groups; rows that are already picked count in their groups.
+    """Divide `budget` picks among the groups of a pool's rows; earlier picks count in their groups.
 
     Args:
         labels: int64 `[n]`, each row's group.
@@ -20,7 +20,7 @@ def group_quotas(
         budget: Number of rows to pick in addition to `pool.picked`.
 
     Returns:
-        int64 `[groups]`, which include the rows of `pool.picked`.
+        int64 `[groups]`, including the rows of `pool.picked`.
     """
     sizes, earlier = (np.bincount(some, minlength=len(weights)) for some in (labels, labels[pool.picked]))
     return quotas(sizes, weights, len(pool.picked) + budget, earlier)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.blocks import blocks
 from hf_vitselect.rules.clusters import kmeans, rows_by_label, unit_rows
 
 
@@ -24,9 +25,6 @@ class SemDeDup(Rule):
         rows_per_cluster: Average rows of a cluster, 1 or more.
         keep: Which of several near duplicates to keep: the one `"far"` from the centroid (the paper's
             choice) or `"near"` it.
-
-    Raises:
-        ValueError: If a parameter is not one of these.
 
     Example:
         >>> features = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
@@ -65,8 +63,8 @@ class SemDeDup(Rule):
 def _highest_cosine_to_earlier(units: NDArray[np.float32]) -> NDArray[np.float32]:
     """Highest product of each row with an earlier one, -1 for the first row; in blocks, so never n x n."""
     highest = np.full(len(units), -1.0, dtype=np.float32)
-    for start in range(0, len(units), 1024):
-        block = units[start : start + 1024] @ units[: start + 1024].T
-        earlier = np.arange(block.shape[1]) < np.arange(start, start + len(block))[:, None]
-        highest[start : start + 1024] = block.max(axis=1, where=earlier, initial=-1.0)
+    for block in blocks(len(units), 1024):
+        cosines = units[block] @ units[: block.stop].T
+        earlier = np.arange(block.stop) < np.arange(block.start, block.stop)[:, None]
+        highest[block] = cosines.max(axis=1, where=earlier, initial=-1.0)
     return highest

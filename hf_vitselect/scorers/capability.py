@@ -15,11 +15,23 @@ from PIL import Image
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.errors import RowError
-from hf_vitselect.rules.mmssr import CAPABILITIES, STYLES
+from hf_vitselect.rules.mmssr import CAPABILITIES
 from hf_vitselect.scorers.base.chat import ChatScorer
 
 if TYPE_CHECKING:
     from hf_vitselect.models.chat_endpoint import Question
+
+STYLES = (
+    "multi-choice",
+    "coordinate",
+    "yes/no",
+    "word or short phrase",
+    "short description",
+    "detailed description",
+    "comparison",
+    "chain of thought",
+    "specified style",
+)
 
 PROMPT = f"""\
 Above is one training example for an assistant that looks at pictures and talks about them. How much does it \

@@ -1,7 +1,8 @@
-"""Where shards of a pool are scored, and the ledger of those that are finished.
+"""Scores a pool at scale: shards on disk, workers, resume.
 
-A worker maps tables to tables: it reads no data set and writes no file. `crew` holds what is the same for
-every kind of worker; `processes` and `ray_actors` are the two kinds.
+`score` is the entry. A task maps a table of rows to a table of new columns; an engine runs it on every shard,
+in this process, in worker processes or in Ray actors, and the ledger keeps the finished shards. A killed
+worker's shard is retried (`retry`), a killed run resumes from the ledger (`shards`).
 """
 
 from hf_vitselect.scoring.score import score

@@ -1,4 +1,4 @@
-"""Where a run's shards are scored: in this process, in worker processes, or in Ray actors."""
+"""Where shards are scored: in this process, in worker processes or in Ray actors, and on which GPU."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -8,18 +8,18 @@ from typing import Literal
 import pyarrow as pa
 
 from hf_vitselect.scoring.ranks import Rank
-from hf_vitselect.scoring.task import Work
-from hf_vitselect.scoring.worker_pool import Crew
-from hf_vitselect.scoring.worker_process import Process
+from hf_vitselect.scoring.task import Task
+from hf_vitselect.scoring.worker_pool import WorkerPool
+from hf_vitselect.scoring.worker_process import WorkerProcess
 
 
 @dataclass(frozen=True)
 class Engine:
-    """How many workers of which kind.
+    """Kind and number of workers.
 
     Attributes:
         kind: `local` for this machine, `ray` for the cluster that Ray is connected to.
-        workers: processes or actors; None for none, the shards are then scored here.
+        workers: number of processes or actors; None to score in this process.
         rank: of this process among those of a launcher.
     """
 
@@ -29,15 +29,16 @@ class Engine:
 
     @classmethod
     def choose(cls, kind: Literal["local", "ray"], workers: int | None) -> "Engine":
-        """The engine with one worker per GPU, if no number is given.
+        """Chooses one worker per GPU unless a number is given.
 
         Args:
             kind: `local` or `ray`.
-            workers: how many; by default, locally, one per visible GPU where there are several and a launcher
-                has not started a rank for each, else none; with Ray one per GPU of the cluster, at least one.
+            workers: number of workers. None means, locally, one per visible GPU if there are several and no
+                launcher has started a rank for each, else no workers; with Ray one per GPU of the cluster, at
+                least one.
 
         Raises:
-            ValueError: if there is no such engine or number.
+            ValueError: for an unknown kind or a number below 1.
         """
         if kind not in ("local", "ray"):
             raise ValueError(f'expected engine="local" or engine="ray", got {kind!r}')
@@ -50,32 +51,33 @@ class Engine:
 
     def run(
         self,
-        work: Work,
+        task: Task,
         shards: Iterable[tuple[int, pa.Table]],
         keep: Callable[[int, pa.Table, pa.Table], None],
     ) -> None:
         """Scores all shards.
 
         Args:
-            work: what is to be done with each.
-            shards: number and rows; read when somebody is free to score them.
-            keep: called with number, rows and their new columns, in any order.
+            task: what is done with each shard.
+            shards: number and rows; read when a worker is free.
+            keep: called with number, rows and their new columns, in any order, from several threads.
 
         Raises:
-            WorkerError: if workers die before they score anything.
+            WorkerError: if workers die before any row is scored.
             Exception: what a scorer raised.
         """
         if self.workers is None:
             for shard, table in shards:
-                keep(shard, table, work(table, self.rank.local))
+                keep(shard, table, task(table, self.rank.local))
         elif self.kind == "ray":
             from hf_vitselect.scoring.ray_actor import RayActor
 
-            Crew(work, lambda number: RayActor(work), self.workers).run(shards, keep)
+            WorkerPool(task, lambda number: RayActor(task), self.workers).run(shards, keep)
         else:
             first = self.rank.local * self.workers
             threads = max(1, (os.cpu_count() or 1) // (self.rank.local_world * self.workers))
-            Crew(work, lambda number: Process(work, first + number, threads), self.workers).run(shards, keep)
+            pool = WorkerPool(task, lambda number: WorkerProcess(task, first + number, threads), self.workers)
+            pool.run(shards, keep)
 
 
 def _workers_here(rank: Rank) -> int | None:

@@ -1,4 +1,4 @@
-"""Processes that a launcher started side by side, and how they share shards without talking to each other."""
+"""Processes that a launcher starts side by side, and how they share shards without communicating."""
 
 import os
 import random
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rank:
-    """This process among those of `torchrun`, `accelerate launch` or whatever sets the same variables.
+    """This process among those of `torchrun`, `accelerate launch` or a similar launcher.
 
     Attributes:
         number: of this process, from 0.
         world: number of processes.
-        local: number of this process on its machine.
+        local: number of this process on its machine, from 0.
         local_world: number of processes on this machine.
     """
 
@@ -24,7 +24,7 @@ class Rank:
 
     @classmethod
     def here(cls) -> "Rank":
-        """From `RANK`, `WORLD_SIZE`, `LOCAL_RANK` and `LOCAL_WORLD_SIZE`."""
+        """Reads `RANK`, `WORLD_SIZE`, `LOCAL_RANK` and `LOCAL_WORLD_SIZE`."""
         world = int(os.environ.get("WORLD_SIZE", 1))
         number = int(os.environ.get("RANK", 0)) if world > 1 else 0
         return cls(
@@ -34,14 +34,17 @@ class Rank:
             int(os.environ.get("LOCAL_WORLD_SIZE", world)),
         )
 
-    def order(self, shards: Sequence[int]) -> Iterator[int]:
-        """These shards, this rank's own first.
+    def owns(self, shard: int) -> bool:
+        """Whether this rank scores the shard first."""
+        return shard % self.world == self.number
 
-        The others' follow in a random order, so that ranks that are done early help those that are late or
-        dead, each with another shard. Nobody waits for anybody; at worst a rank that would be idle scores a
-        shard once more.
+    def order(self, shards: Sequence[int]) -> Iterator[int]:
+        """Orders shards, this rank's own first.
+
+        The others' follow in random order: ranks that finish early help late or dead ones, each with another
+        shard. No rank waits for another; at worst an idle rank scores a shard a second time.
         """
-        yield from (shard for shard in shards if shard % self.world == self.number)
-        others = [shard for shard in shards if shard % self.world != self.number]
+        yield from filter(self.owns, shards)
+        others = [shard for shard in shards if not self.owns(shard)]
         random.Random(self.number).shuffle(others)
         yield from others

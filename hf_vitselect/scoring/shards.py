@@ -1,4 +1,4 @@
-"""The ledger: finished shards on disk, with what made them."""
+"""The ledger: finished shards on disk with the settings that made them. A killed run resumes from it."""
 
 import glob
 import json
@@ -18,17 +18,17 @@ from hf_vitselect.errors import StaleRunError
 from hf_vitselect.resume import create_atomically, refuse_changes, write_atomically
 
 _ROWS = b"hf_vitselect.rows"
-"""Metadata of a shard's schema: a digest of the rows that it was made from."""
+"""Metadata key of a shard: the digest of the rows that it was made from."""
 
 
 class Ledger:
-    """A folder of Parquet shards that only ever holds results of the same settings.
+    """A folder of Parquet shards, all made with the same settings.
 
-    The settings are recorded with the first shard: a run that fails before it does not bind the next.
+    The settings are recorded with the first shard; a run that fails earlier does not bind the next one.
 
     Args:
-        folder: made if it is not there.
-        settings: plain JSON; what the shards' contents depend on.
+        folder: created if missing.
+        settings: what the shards' contents depend on, as plain JSON.
 
     Raises:
         StaleRunError: if the folder holds shards of other settings, naming those that changed.
@@ -48,24 +48,24 @@ class Ledger:
                 self._record.unlink(missing_ok=True)
 
     def finished(self) -> set[int]:
-        """The numbers of the shards that are there."""
+        """Numbers of the shards in the folder."""
         return {int(path.stem.removeprefix("shard-")) for path in self.folder.glob("shard-*.parquet")}
 
     def has(self, shard: int, rows: int, digest: str, *, settled: bool) -> bool:
-        """Whether a shard is there and whole. A damaged one is removed, and a warning says so.
+        """Whether a shard exists and is whole. A damaged one is removed with a warning.
 
         Args:
             shard: its number.
-            rows: that it should have.
-            digest: of the rows that it should have been made from.
-            settled: whether the settings say which rows come, so that others are damage.
+            rows: its expected number of rows.
+            digest: of the rows that it must have been made from.
+            settled: whether the settings determine the rows, so that a shard of other rows is damaged.
 
         Raises:
-            StaleRunError: if they do not, and it was made from other rows.
+            StaleRunError: if a shard was made from other rows and the settings do not determine them.
         """
         path = self.path(shard)
         try:
-            found, made_from = _read_whole(path)
+            length, made_from = _read_whole(path)
         except FileNotFoundError:
             return False
         except PermissionError:
@@ -75,22 +75,22 @@ class Ledger:
         else:
             if made_from != digest and not settled:
                 raise StaleRunError(
-                    f"{path} was made from other rows, or other image files, than come now; "
+                    f"{path} was made from other rows, or other image files, than those of this run; "
                     f"give another output folder, or delete {self.folder}"
                 )
             fault = "it was made from other rows" if made_from != digest else ""
-            fault = fault or (f"{found} rows in place of {rows}" if found != rows else "")
+            fault = fault or (f"{length} rows instead of {rows}" if length != rows else "")
         if fault:
             warnings.warn(f"{path} is damaged ({fault}); its rows are scored again", stacklevel=2)
             path.unlink(missing_ok=True)
         return not fault
 
     def path(self, shard: int) -> Path:
-        """Where a shard lies, or will lie."""
+        """Path of a shard, finished or not."""
         return self.folder / f"shard-{shard:05d}.parquet"
 
     def write(self, shard: int, table: pa.Table, digest: str) -> None:
-        """Keeps a finished shard; it appears whole or not at all. One that is there already stays.
+        """Writes a finished shard, whole or not at all, unless it exists.
 
         Args:
             shard: its number.
@@ -100,55 +100,45 @@ class Ledger:
         Raises:
             StaleRunError: if another process has begun to fill the folder with other settings.
         """
-        if not self.path(shard).exists():
-            if not self._record.exists():
-                # Another rank may be faster; then its settings hold.
-                with suppress(FileExistsError):
-                    create_atomically(self._record, json.dumps(self._settings, indent=2).encode())
-            self._refuse_changes()
-            sink = pa.BufferOutputStream()
-            table = table.replace_schema_metadata({_ROWS: digest})
-            pq.write_table(table, sink, write_page_checksum=True)
-            # Another rank may have finished the run meanwhile, and tidied up.
-            with suppress(FileNotFoundError):
-                write_atomically(self.path(shard), sink.getvalue())
+        if self.path(shard).exists():
+            return
+        if not self._record.exists():
+            # Another rank may be faster; then its settings hold.
+            with suppress(FileExistsError):
+                create_atomically(self._record, json.dumps(self._settings, indent=2).encode())
+        self._refuse_changes()
+        sink = pa.BufferOutputStream()
+        pq.write_table(table.replace_schema_metadata({_ROWS: digest}), sink, write_page_checksum=True)
+        # Another rank may have finished the run in the meantime and cleaned up.
+        with suppress(FileNotFoundError):
+            write_atomically(self.path(shard), sink.getvalue())
 
     def refuse_more_than(self, shards: int) -> None:
-        """Refuses shards that are left of a longer pool.
+        """Refuses shards of a longer pool.
 
         Raises:
-            StaleRunError: if there are any.
+            StaleRunError: naming the last of them.
         """
         if more := self.finished() - set(range(shards)):
             raise StaleRunError(
-                f"expected {shards} shards, got shard {max(more)} of a longer pool too; give another output "
+                f"expected {shards} shards, also got shard {max(more)} of a longer pool; give another output "
                 f"folder, or delete {self.folder}"
             )
 
     @classmethod
     def discard(cls, folder: str | os.PathLike[str]) -> None:
-        """Removes all shards and the record of their settings, so that they do not bind the next run."""
+        """Removes all shards and their settings, so that they do not bind the next run."""
         for path in [*Path(folder).glob("shard-*.parquet"), Path(folder, "ledger.json")]:
             path.unlink(missing_ok=True)
 
-    def _refuse_changes(self) -> None:
-        try:
-            made_with = json.loads(self._record.read_text())
-        except (OSError, ValueError) as error:
-            raise StaleRunError(
-                f"expected the settings that made the shards in {self.folder} in {self._record.name}, which "
-                f"cannot be read ({error}); give another output folder, or delete {self.folder}"
-            ) from error
-        refuse_changes(made_with, self._settings, [self.folder])
-
     def read(self, shards: int, features: Features, *, in_memory: bool = False) -> Dataset:
-        """All shards, in order. What killed writers have left is removed.
+        """Reads all shards in order, and removes the unfinished files of killed writers.
 
         Args:
-            shards: how many there are.
+            shards: their number.
             features: their columns.
-            in_memory: whether the data set outlives the folder; else it is memory-mapped, from a copy in
-                Arrow's format in the folder `joined`.
+            in_memory: whether the dataset must outlive the folder. If not, it is memory-mapped from a copy in
+                Arrow's format in the subfolder `joined`.
         """
         files = [glob.escape(str(self.path(shard))) for shard in range(shards)]  # `datasets` globs them
         for unfinished in self.folder.glob(".shard-*"):
@@ -162,19 +152,29 @@ class Ledger:
             except (pa.ArrowException, OSError) as error:
                 if not copy.exists():
                     raise
-                warnings.warn(f"{copy} cannot be read ({error}); it is made again", stacklevel=2)
+                warnings.warn(f"{copy} cannot be read ({error}); it is created again", stacklevel=2)
                 shutil.rmtree(copy)
         raise AssertionError("the second try returns or raises")
 
+    def _refuse_changes(self) -> None:
+        try:
+            made_with = json.loads(self._record.read_text())
+        except (OSError, ValueError) as error:
+            raise StaleRunError(
+                f"expected the settings of the shards of {self.folder} in {self._record.name}, which cannot "
+                f"be read ({error}); give another output folder, or delete {self.folder}"
+            ) from error
+        refuse_changes(made_with, self._settings, [self.folder])
+
 
 def _read_whole(path: Path) -> tuple[int, str | None]:
-    """Reads every page of a shard, which has the checksums looked at.
+    """Reads every page of a shard, which verifies the checksums.
 
     Returns:
-        Its number of rows, and the digest of the rows that it was made from, if it has one.
+        Its number of rows, and the digest of the rows that it was made from, if recorded.
 
     Raises:
-        pa.ArrowException, OSError: if it is not whole.
+        pa.ArrowException, OSError: if it is damaged.
     """
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         rows = sum(len(batch) for batch in file.iter_batches())

@@ -13,14 +13,14 @@ from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scorers.base.shared_forward import group_by_forward
 
 
-class Work:
-    """Several scorers, one after the other; those that share forwards share them.
+class Task:
+    """Runs several scorers one after the other, with one forward for those that share it.
 
-    Pickled, it is their configuration; each process loads its models at its first call.
+    A pickled task is the scorers' configuration; each process loads its models at the first call.
 
     Args:
         scorers: a later one may read the columns of those before it.
-        roots: the folders in which the rows may name files, or None for any.
+        roots: folders in which the rows may name files, or None for any.
     """
 
     def __init__(self, scorers: Sequence[Scorer], roots: Sequence[str] | None = None) -> None:
@@ -31,27 +31,27 @@ class Work:
         self._steps = group_by_forward(scorers)
 
     def __call__(self, table: pa.Table, rank: int | None = None) -> pa.Table:
-        """The new columns of these rows.
+        """Returns the new columns of these rows.
 
         Args:
-            table: undecoded, the scorers' inputs among its columns.
+            table: undecoded rows with the columns that the scorers read.
             rank: the worker's number on its machine, which picks its GPU.
 
         Raises:
-            StaleRunError: if a model's folder is not, here and now, what it was where the run began.
+            StaleRunError: if a model's folder has changed since the run began, or differs on this machine.
         """
         table = mark_roots(table, self.roots)
         for scorer in self._steps:
             table = scorer(table, rank)
-        self.refuse_other_weights()
+        self.refuse_changed_weights()
         columns = [table.column(name).combine_chunks() for name in self.features]
         return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
 
-    def refuse_other_weights(self) -> None:
-        """Refuses other weights than the recipes name.
+    def refuse_changed_weights(self) -> None:
+        """Refuses weights other than those in the recipes.
 
         Raises:
-            StaleRunError: if a model's folder is not, here and now, what it was where the run began.
+            StaleRunError: if a model's folder has changed since the run began, or differs on this machine.
         """
         for scorer, recipe in zip(self._scorers, self._recipes, strict=True):
             if scorer.recipe() != recipe:
@@ -60,25 +60,23 @@ class Work:
                     "write there, have the same files on every machine, and give another output folder"
                 )
 
-    def or_exit(self, table: pa.Table, rank: int | None = None) -> pa.Table:
-        """The new columns, for a worker: ends its process when a row has broken the accelerator for it.
+    def run_in_worker(self, table: pa.Table, rank: int | None = None) -> pa.Table:
+        """Returns the new columns; ends the worker's process if a row has broken the accelerator.
 
-        Nothing runs there any more, while the process that replaces this one can go on, and finds the row.
+        Nothing runs on a broken accelerator any more. The process that replaces this one finds the row.
         """
         try:
             return self(table, rank)
         except Exception as error:
             import torch
 
-            if not isinstance(error, torch.AcceleratorError):
+            if len(table) == 0 or not isinstance(error, torch.AcceleratorError):
                 raise
             traceback.print_exc()
             os._exit(1)
 
-    def lost(self, rows: int) -> pa.Table:
-        """The columns of rows that kill whoever scores them: nulls, and the status `worker_died`."""
-        error = RowError("worker_died", "the worker died each time it scored this row")
-        columns = {
-            name: cells for scorer in self._scorers for name, cells in scorer.fill([error] * rows).items()
-        }
+    def failed_rows(self, count: int) -> pa.Table:
+        """The columns of rows that kill every worker: nulls, and the status `worker_died`."""
+        errors = [RowError("worker_died", "the worker died each time it scored this row")] * count
+        columns = {name: cells for scorer in self._scorers for name, cells in scorer.fill(errors).items()}
         return pa.table(columns, schema=self.features.arrow_schema)

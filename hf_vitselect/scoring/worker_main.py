@@ -1,4 +1,4 @@
-"""The worker process's side of `processes.Process`: pickles in by stdin, pickles out by stdout."""
+"""The code that runs in a worker process: reads pickles from stdin, writes pickles to stdout."""
 
 import os
 import pickle
@@ -8,32 +8,30 @@ import traceback
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
-from hf_vitselect.scoring.task import Work
+from hf_vitselect.scoring.task import Task
 from hf_vitselect.scoring.worker_process import from_bytes, to_bytes
 
 
 def main() -> None:
-    """Scores what comes until the parent kills this process or is gone itself."""
+    """Scores tables until the parent kills this process or is gone itself."""
     replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no reply
+    os.dup2(2, 1)  # what a library prints is not a reply
     inbox: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, inbox), daemon=True).start()
     pickled, rank = inbox.get()
-    work: Work | None = None
+    task: Task | None = None
     while True:
         table = from_bytes(inbox.get())
         try:
-            if work is None:
-                work = pickle.loads(pickled)
-                work(table.slice(0, 0), rank)  # loads the models
-                _reply(replies, None)
-            _reply(replies, to_bytes(work.or_exit(table, rank)))
+            if task is None:
+                task = pickle.loads(pickled)
+            _reply(replies, to_bytes(task.run_in_worker(table, rank)))
         except Exception as error:
             _reply(replies, _portable(error))
 
 
 def _listen(requests: BinaryIO, inbox: SimpleQueue[Any]) -> None:
-    """Takes requests also while one is under way: their end is the parent's, and then nobody waits here."""
+    """Reads requests even while a table is scored. Their end is the parent's, and ends this process."""
     while True:
         try:
             inbox.put(pickle.load(requests))
@@ -47,7 +45,7 @@ def _reply(replies: BinaryIO, message: Any) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error with its traceback as a note; as a RuntimeError, if it cannot be pickled."""
+    """The error with its traceback as a note; a RuntimeError if it cannot be pickled."""
     trace = "In a worker process:\n" + "".join(traceback.format_exception(error))
     try:
         portable: Exception = pickle.loads(pickle.dumps(error))

@@ -1,15 +1,21 @@
-"""Workers that share the shards of one run, and what happens when one of them dies."""
+"""Workers that share the shards of a run. A dead worker is replaced, and its shard retried as in `retry`.
+
+When memory runs out, the system or Ray kills the worker, which is a death like any other. When GPU memory
+runs out, no worker dies: the model halves its batch, see `hf_vitselect.models.batching`.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from threading import Lock
 from typing import Protocol
 
 import pyarrow as pa
 
 from hf_vitselect.errors import WorkerError
-from hf_vitselect.scoring.task import Work
+from hf_vitselect.scoring.retry import score_with_retries
+from hf_vitselect.scoring.task import Task
 
 _STARTS = 3
 _DEATHS = 30
@@ -18,139 +24,123 @@ _logger = logging.getLogger(__name__)
 
 
 class WorkerDied(Exception):
-    """A worker is gone; nobody knows how far it came.
-
-    Attributes:
-        loaded: whether it had loaded its models, so that it died of its rows.
-    """
-
-    def __init__(self, message: str, *, loaded: bool) -> None:
-        super().__init__(message)
-        self.loaded = loaded
+    """A worker is gone, with unknown progress."""
 
 
 class Worker(Protocol):
-    """Something that can be killed by the rows it scores, without killing this process."""
+    """A process or actor that its rows can kill without killing this process."""
 
     def score(self, table: pa.Table) -> pa.Table:
-        """The new columns of these rows.
+        """Returns the new columns of these rows; an empty table loads the models.
 
         Raises:
-            WorkerDied: if it is gone.
+            WorkerDied: if the worker is gone.
             Exception: what the scorer raised.
         """
 
     def stop(self) -> None:
-        """Ends it, also in the middle of its work; `score` then raises in the thread that called it."""
+        """Kills the worker, also during `score`, which then raises in the thread that called it."""
 
 
-class Crew:
-    """Workers, each with a thread here that reads a shard, has it scored and keeps it.
-
-    A worker that dies is replaced. Its shard is tried once more; if that kills too, the shard is halved
-    until the rows that kill stand alone. Those are tried twice and then lost.
+class WorkerPool:
+    """Slots for workers, each with a thread in this process that reads a shard, has it scored and keeps it.
 
     Args:
-        work: what the workers do.
-        hire: starts worker number 0, 1, ... and does not wait for it.
-        size: how many workers there are at most; none is started before there is a shard for it.
+        task: what the workers do.
+        start: starts worker number 0, 1, ... without waiting for it.
+        size: number of slots; the worker of a slot is started when a shard is ready for it.
     """
 
-    def __init__(self, work: Work, hire: Callable[[int], Worker], size: int) -> None:
-        self._work = work
-        self._hire = hire
+    def __init__(self, task: Task, start: Callable[[int], Worker], size: int) -> None:
+        self._task = task
+        self._start = start
         self._size = size
         self._workers: dict[int, Worker] = {}
-        self._reading, self._hiring = Lock(), Lock()
+        self._read_lock, self._start_lock = Lock(), Lock()
         self._stopped = False
         self._deaths, self._scored = 0, False
 
     def run(
         self, shards: Iterable[tuple[int, pa.Table]], keep: Callable[[int, pa.Table, pa.Table], None]
     ) -> None:
-        """Scores all shards; returns, or raises, when no worker is left.
+        """Scores all shards; every worker is stopped when it returns or raises.
 
         Args:
-            shards: number and rows; read one at a time, when a worker is free.
+            shards: number and rows; read one at a time, when a slot is free.
             keep: called with number, rows and their new columns, in any order, from several threads.
 
         Raises:
-            WorkerError: if workers die before they score anything.
+            WorkerError: if workers die before any row is scored.
             Exception: what a scorer raised.
         """
         waiting = iter(shards)
         with ThreadPoolExecutor(self._size) as threads:
             try:
-                seats = [threads.submit(self._sit, number, waiting, keep) for number in range(self._size)]
-                for seat in as_completed(seats):
-                    seat.result()
+                slots = [threads.submit(self._run_slot, slot, waiting, keep) for slot in range(self._size)]
+                for finished in as_completed(slots):
+                    finished.result()
             finally:
                 self._stop()
 
-    def _sit(
+    def _run_slot(
         self,
-        number: int,
+        slot: int,
         shards: Iterator[tuple[int, pa.Table]],
         keep: Callable[[int, pa.Table, pa.Table], None],
     ) -> None:
-        while (task := self._next(shards)) is not None:
-            shard, table = task
-            keep(shard, table, self._score(number, table, tries=2))
-        if number in self._workers:
-            self._workers[number].stop()
+        attempt = partial(self._attempt, slot)
+        while (shard := self._next(shards)) is not None:
+            number, table = shard
+            keep(number, table, score_with_retries(table, attempt, self._task.failed_rows))
+        if slot in self._workers:
+            self._workers[slot].stop()
 
     def _next(self, shards: Iterator[tuple[int, pa.Table]]) -> tuple[int, pa.Table] | None:
-        with self._reading:
+        with self._read_lock:
             return None if self._stopped else next(shards, None)
 
-    def _score(self, number: int, table: pa.Table, tries: int) -> pa.Table:
-        for _ in range(tries):
-            columns = self._try(number, table)
-            if columns is not None:
-                return columns
-        if len(table) == 1:
-            return self._work.lost(1)
-        middle = len(table) // 2
-        halves = (table.slice(0, middle), table.slice(middle))
-        return pa.concat_tables([self._score(number, half, 2 if len(half) == 1 else 1) for half in halves])
-
-    def _try(self, number: int, table: pa.Table) -> pa.Table | None:
-        """The columns, or None if a worker died of the rows."""
+    def _attempt(self, slot: int, table: pa.Table) -> pa.Table | None:
+        """The new columns, or None if the rows killed the worker."""
         for _ in range(_STARTS):
+            loaded = slot in self._workers  # from an earlier attempt: the dead and the unloadable are removed
             try:
-                columns = self._worker(number).score(table)
+                worker = self._worker(slot)
+                if not loaded:
+                    worker.score(table.slice(0, 0))
+                    loaded = True
+                columns = worker.score(table)
             except WorkerDied as death:
                 if self._stopped:
                     raise
-                if number in self._workers:
-                    self._workers.pop(number).stop()
-                _logger.warning("Worker %d died with %d rows: %s", number, len(table), death)
+                if slot in self._workers:
+                    self._workers.pop(slot).stop()
+                _logger.warning("Worker %d died with %d rows: %s", slot, len(table), death)
                 self._deaths += 1
                 if not self._scored and self._deaths >= _DEATHS:
                     raise WorkerError(
-                        f"{self._deaths} workers died and none has scored a row, the last so: {death}; "
+                        f"{self._deaths} workers died and none has scored a row, the last one with: {death}; "
                         "call scorer(pool[:1]) to see what happens"
                     ) from death
-                if death.loaded:
+                if loaded:
                     return None
             else:
                 self._scored = True
                 return columns
         raise WorkerError(
-            f"worker {number} died {_STARTS} times before its models were loaded; "
-            "look at what it printed, at the machine's memory, and start fewer workers"
+            f"worker {slot} died {_STARTS} times before its models were loaded; "
+            "look at what it printed and at the machine's memory, and start fewer workers"
         )
 
-    def _worker(self, number: int) -> Worker:
-        with self._hiring:
+    def _worker(self, slot: int) -> Worker:
+        with self._start_lock:
             if self._stopped:
-                raise WorkerDied("the run was stopped", loaded=False)
-            if number not in self._workers:
-                self._workers[number] = self._hire(number)
-            return self._workers[number]
+                raise WorkerDied("the run was stopped")
+            if slot not in self._workers:
+                self._workers[slot] = self._start(slot)
+            return self._workers[slot]
 
     def _stop(self) -> None:
-        with self._hiring:
+        with self._start_lock:
             self._stopped = True
             for worker in list(self._workers.values()):
                 worker.stop()

@@ -1,7 +1,7 @@
 """Worker processes on this machine.
 
-A worker is a fresh interpreter, not a fork, because CUDA does not survive one. It does not import the
-user's script either, so that script needs no `if __name__ == "__main__"`.
+A worker is a fresh interpreter, not a fork, because CUDA does not survive a fork. Nor does it import the
+user's script, so the script needs no `if __name__ == "__main__"`.
 """
 
 import os
@@ -16,23 +16,22 @@ from typing import Any
 import cloudpickle
 import pyarrow as pa
 
-from hf_vitselect.scoring.task import Work
+from hf_vitselect.scoring.task import Task
 from hf_vitselect.scoring.worker_pool import WorkerDied
 
 _START = "import sys; sys.path[:] = {path!r}; from hf_vitselect.scoring.worker_main import main; main()"
 
 
-class Process:
-    """A worker process; see `hf_vitselect.scoring.worker_main` for its side.
+class WorkerProcess:
+    """A worker process; `hf_vitselect.scoring.worker_main` is its other side.
 
     Args:
-        work: what it does; classes of the user's script or notebook travel with it.
+        task: what it does; classes of the user's script or notebook are sent along.
         rank: its number on this machine, which picks its GPU.
-        threads: of torch, unless the environment says `OMP_NUM_THREADS`.
+        threads: of torch, unless the environment sets `OMP_NUM_THREADS`.
     """
 
-    def __init__(self, work: Work, rank: int, threads: int) -> None:
-        self._loaded = False
+    def __init__(self, task: Task, rank: int, threads: int) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START.format(path=sys.path)],
             stdin=subprocess.PIPE,
@@ -40,30 +39,22 @@ class Process:
             env={"OMP_NUM_THREADS": str(threads)} | os.environ,
             start_new_session=True,  # Ctrl-C is for the parent, which then stops its workers
         )
-        threading.Thread(target=self._bury, daemon=True).start()
-        self._send((cloudpickle.dumps(work), rank))
+        threading.Thread(target=self._reap, daemon=True).start()
+        self._send((cloudpickle.dumps(task), rank))
 
     def score(self, table: pa.Table) -> pa.Table:
-        """The new columns of these rows.
-
-        Raises:
-            WorkerDied: if the process is gone.
-            Exception: what the scorer raised.
-        """
+        """Returns the new columns of these rows, as `Worker.score` does."""
         self._send(to_bytes(table))
-        if not self._loaded:
-            self._receive()
-            self._loaded = True
         return from_bytes(self._receive())
 
     def stop(self) -> None:
-        """Kills the process with all that it has started, and waits for its end."""
+        """Kills the process and all that it has started, and waits for its end."""
         if self._process.poll() is None:
             self._kill_group()
         self._process.wait()
 
-    def _bury(self) -> None:
-        """Once the process is gone, kills what it has forked: that would hold its pipes open."""
+    def _reap(self) -> None:
+        """Waits for the process to end, then kills its forks, which would hold its pipes open."""
         self._process.wait()
         self._kill_group()
 
@@ -91,14 +82,13 @@ class Process:
 
     def _death(self) -> WorkerDied:
         try:
-            code = self._process.wait(timeout=10)
+            return WorkerDied(f"exit code {self._process.wait(timeout=10)}")
         except subprocess.TimeoutExpired:
-            return WorkerDied("it closed its pipes", loaded=self._loaded)
-        return WorkerDied(f"exit code {code}", loaded=self._loaded)
+            return WorkerDied("it closed its pipes")
 
 
 def to_bytes(table: pa.Table) -> bytes:
-    """A table as an Arrow stream; a pickled slice would carry the whole it was cut from."""
+    """Writes a table as an Arrow stream. A pickled slice would include the table that it was cut from."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
@@ -107,5 +97,5 @@ def to_bytes(table: pa.Table) -> bytes:
 
 
 def from_bytes(content: bytes) -> pa.Table:
-    """The table of an Arrow stream."""
+    """Reads the table of an Arrow stream."""
     return pa.ipc.open_stream(content).read_all()

@@ -1,6 +1,7 @@
-"""Which kinds of rows a pool and its subset have, and how long their answers are."""
+"""Which kinds of rows a pool and its subset have."""
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,39 @@ from numpy.typing import NDArray
 from hf_vitselect.data.columns import read_column
 from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.provenance import without_folders
+from hf_vitselect.selection.json_part import JsonPart
 
 _KINDS = ("string", "large_string", "bool")
 _MOST_VALUES = 50
 
 
-def make_up(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, list[dict[str, Any]]]:
-    """Counts every value of the columns that sort the pool's rows into kinds, such as a source or a task.
+@dataclass(frozen=True, kw_only=True)
+class ValueCount(JsonPart):
+    """How many rows have a value.
+
+    Attributes:
+        value: Text, true or false, or None for a null.
+        pool: Rows of the pool.
+        subset: Rows of the subset.
+    """
+
+    value: Any
+    pool: int
+    subset: int
+
+
+def composition(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, tuple[ValueCount, ...]]:
+    """Counts the values of the columns that sort rows into kinds, such as a source or a task.
+
+    These are columns of texts or truth values with 2 to 50 distinct values. Columns of the conversation,
+    statuses, reasons, and columns that name files of this machine are left out.
 
     Args:
-        pool: any columns.
+        pool: Any columns.
         indices: int64 of shape (picked,), the subset's rows.
 
     Returns:
-        For each column of texts or truth values with 2 to 50 different ones, the values, the pool's most
-        frequent first: `value` (None for a null), `pool` and `subset` (rows). Columns of the
-        conversation, statuses, reasons, and names of files of this machine are no kinds.
+        The values of each column, the pool's most frequent first.
     """
     conversation = find_layout(pool.column_names).columns
     return {
@@ -37,16 +55,16 @@ def make_up(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, list[dict[st
         and name not in conversation
         and not name.endswith(("_status", "_reason"))
         and 2 <= pc.count_distinct(read_column(pool, name), mode="all").as_py() <= _MOST_VALUES
-        and not any(map(_is_place, pc.unique(read_column(pool, name)).to_pylist()))
+        and not any(map(_names_file, pc.unique(read_column(pool, name)).to_pylist()))
     }
 
 
-def _is_place(value: Any) -> bool:
+def _names_file(value: Any) -> bool:
     return isinstance(value, str) and without_folders(value) != value
 
 
-def _counts(pool: Dataset, name: str, indices: NDArray[np.int64]) -> list[dict[str, Any]]:
+def _counts(pool: Dataset, name: str, indices: NDArray[np.int64]) -> tuple[ValueCount, ...]:
     values = read_column(pool, name)
     everywhere, picked = (Counter(column.to_pylist()) for column in (values, values.take(indices)))
     order = sorted(everywhere.items(), key=lambda item: (-item[1], str(item[0])))
-    return [{"value": value, "pool": count, "subset": picked[value]} for value, count in order]
+    return tuple(ValueCount(value=value, pool=count, subset=picked[value]) for value, count in order)

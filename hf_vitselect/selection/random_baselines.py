@@ -5,46 +5,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.data.columns import LENGTHS, read_column, read_scores, read_statuses
+from hf_vitselect.data.columns import read_column
 from hf_vitselect.rules import LengthMatchedRandom, Random
+from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.selection import Selection
 
 
-def baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
-    """Random subsets of the selection's size, from the rows that could have been picked.
+def random_baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
+    """Draws random subsets of the selection's size from the rows that could have been picked.
 
     Returns:
-        Positions in the pool, int64 of shape (picked,), in random order: `random`, and
-        `length_matched` if the lengths of the answers are known (see `length_column`). They depend on
-        the recipe's seed only.
+        Positions in the pool, int64 of shape (picked,), in random order: `random`, and `length_matched` if
+        the lengths of the answers are known (see `Selection.length_column`). They depend on the recipe's
+        seed only.
     """
-    rows, budget, seed = _usable(selection), len(selection), int(selection.recipe.get("seed") or 0)
+    rows, budget, seed = _could_be_picked(selection), len(selection), selection.recipe.seed or 0
     columns: dict[str, NDArray[Any]] = {"selected": _column(selection, "selected")[rows]}
     picks = {"random": Random()(None, None, budget, np.random.default_rng(seed), columns)[0]}
-    if (name := length_column(selection)) is not None:
+    if (name := selection.length_column) is not None:
         columns[name] = _column(selection, name)[rows]
         rule = LengthMatchedRandom(lengths=name)
         picks["length_matched"] = rule(None, None, budget, np.random.default_rng(seed), columns)[0]
     return {name: rows[picked] for name, picked in picks.items()}
 
 
-def length_column(selection: Selection) -> str | None:
-    """The column of `selection.scores` that says how long a row's answers are."""
-    names = (LENGTHS, "answer_characters")
-    return next((name for name in names if name in selection.scores.column_names), None)
-
-
-def _usable(selection: Selection) -> NDArray[np.int64]:
-    """The rows that the rule could have picked: with a score and features, and not excluded."""
-    scores, usable = selection.scores, np.ones(len(selection.scores), dtype=np.bool_)
-    by, over = selection.recipe.get("by"), selection.recipe.get("over")
-    if by is not None and by in scores.column_names:
-        usable &= read_scores(scores, by)[1] == "ok"
-    if over is not None and (statuses := read_statuses(scores, over)) is not None:
-        usable &= statuses == "ok"
+def _could_be_picked(selection: Selection) -> NDArray[np.int64]:
+    scores, recipe = selection.scores, selection.recipe
+    pool, picked = Candidates.read(scores, recipe.by, recipe.over), _column(selection, "selected")
     if "excluded" in scores.column_names:
-        usable &= ~_column(selection, "excluded")
-    return np.flatnonzero(usable | _column(selection, "selected"))
+        pool = pool.without(np.flatnonzero(_column(selection, "excluded")))
+    return np.union1d(pool.usable, np.flatnonzero(picked))
 
 
 def _column(selection: Selection, name: str) -> NDArray[Any]:

@@ -25,8 +25,9 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.utils import create_model_from_path
 
 from hf_vitselect.errors import AllRefusedError, ModelError, RowError, counted, shown
-from hf_vitselect.models.encoding import Encoder, load_processor
+from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn
+from hf_vitselect.models.processors import load_processor
 from hf_vitselect.models.revisions import adapter_base, refuse_revision
 from hf_vitselect.models.weights import load_errors, load_whole, refuse_unknown_dtype
 from hf_vitselect.report import model_quick_start
@@ -151,7 +152,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         card.text = card.text.replace("[None](https://huggingface.co/None)", "a model without a Hub address")
         address = self.hub_model_id or self.args.hub_model_id or path.parent.name
         quick_start = model_quick_start(address).rstrip() + "\n\n"
-        if end := self.data_collator.encoder.inserted:
+        if end := self.data_collator.encoder.template.inserted:
             quick_start += (
                 f"The chat template does not close every answer. Training inserted `{end}` there, and the "
                 "model stops with it.\n\n"

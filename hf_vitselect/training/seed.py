@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.report import published_recipe
 from hf_vitselect.resume import write_atomically
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.selection.selection import Selection, find_rows
+from hf_vitselect.selection.named_rows import find_rows
+from hf_vitselect.selection.recipe import Recipe, RuleCall
+from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training.checks import check_rows, checked_args
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.response_trainer import processor_of
@@ -94,7 +97,7 @@ def train_seed_model(
     trainer.save_model()
     trainer.create_model_card()
     if trainer.is_world_process_zero():
-        record = {"recipe": published_recipe(selection), "row_ids": selection.row_ids}
+        record = {"recipe": published_recipe(selection).to_json(), "row_ids": selection.row_ids}
         write_atomically(Path(args.output_dir, ROWS_FILE), json.dumps(record, indent=2).encode())
     return selection
 
@@ -122,7 +125,8 @@ def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:
             f"expected the pool of the seed model {model}, got one without {len(missing)} of its "
             f"{len(record['row_ids'])} rows, the first: {missing[0]}"
         )
-    return Selection.of(pool, ids, indices, np.zeros(len(indices)), record["recipe"])
+    recipe = Recipe.from_json(record["recipe"])
+    return Selection.of(pool, ids, indices, np.zeros(len(indices)), recipe)
 
 
 def draw_seed_rows(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Selection:
@@ -150,14 +154,15 @@ def draw_seed_rows(pool: Dataset, budget: int | float, encoder: Encoder, seed: i
         )
     refusals = Refusals.of_errors(len(drawn) + len(passed), passed.values())
     warn_if_most_are_refused(refusals, "cannot be trained on", "the seed model is trained on the others")
-    reasons = {
-        "budget": budget,
-        "rule": {"rule": "Random"},
-        "seed": seed,
-        "end_of_turn": encoder.inserted or "template",
-        "dropped": counted(passed),
-        "dropped_reasons": dict(refusals.reasons),
-        "row_ids": ROWS_FILE,
-    }
-    indices = np.asarray(drawn, dtype=np.int64)
-    return Selection.of(pool, row_ids(pool), indices, np.zeros(len(drawn)), reasons)
+    indices, ids = np.asarray(drawn, dtype=np.int64), row_ids(pool)
+    recipe = replace(
+        Recipe.about(pool, ids, indices),
+        budget=budget,
+        rule=RuleCall(name="Random"),
+        seed=seed,
+        end_of_turn=encoder.template.inserted or "template",
+        dropped=counted(passed),
+        dropped_reasons=refusals.reasons,
+        row_ids=ROWS_FILE,
+    )
+    return Selection.of(pool, ids, indices, np.zeros(len(drawn)), recipe)

@@ -38,7 +38,8 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
         """Names the data sets and adds the section about the selection."""
         recipe = self.selection.recipe
-        known = (dataset_name, recipe.get("published", {}).get("repo_id"), recipe["source"]["repo_id"])
+        published = recipe.published and recipe.published.repo_id
+        known = (dataset_name, published, recipe.source.repo_id)
         card.data.datasets = list(dict.fromkeys(name for name in known if name)) or None
         name = self.base_model.config.name_or_path
         # The last value of each: the loss of the whole training and the final evaluation.

@@ -1,4 +1,4 @@
-"""Every command by its flags, on local paths; the push is in test_hub_publish."""
+"""Every command by its flags, on local paths."""
 
 import shlex
 from pathlib import Path
@@ -8,8 +8,13 @@ from datasets import load_from_disk
 from pools import assistant, mixed_pool, png, pool, user
 from tiny_embedders import save_clip
 
+from hf_vitselect import __version__
+from hf_vitselect.cli.command import COMMANDS
 from hf_vitselect.cli.main import main
+from hf_vitselect.cli.parse import parse_flags
 from hf_vitselect.errors import PoolError
+from hf_vitselect.rules import TopScore
+from hf_vitselect.selection.recipe import RuleCall
 from hf_vitselect.selection.selection import Selection
 
 CPU = [
@@ -35,7 +40,7 @@ def test_score_select_train(tiny, tmp_path, capsys):
     assert "vitselect" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_score_a_stream_in_a_worker_process(tiny, tmp_path):
+def test_score_a_stream_in_workers(tiny, tmp_path):
     mixed_pool(9).to_parquet(tmp_path / "pool.parquet")
     flags = ["--dataset_name", str(tmp_path / "pool.parquet"), "--model_name_or_path", tiny("llava").folder]
     out = ["--output_dir", str(tmp_path / "out")]
@@ -57,12 +62,13 @@ def test_lora_by_trl_flags(tiny, scored_pool, tmp_path):
 def test_flags_from_yaml(scored_pool, tmp_path):
     scored_pool.save_to_disk(tmp_path / "scored")
     (tmp_path / "select.yaml").write_text(
-        f"dataset_name: {tmp_path / 'scored'}\nbudget: 0.25\ngamma: 0.5\noutput_dir: {tmp_path / 'out'}\n"
+        f"dataset_name: {tmp_path / 'scored'}\nbudget: 25%\nrule: NeighborPenalty(gamma=0.5)\n"
+        f"output_dir: {tmp_path / 'out'}\n"
     )
     assert main(["select", "--config", str(tmp_path / "select.yaml")]) == 0
     recipe = Selection.load_from_disk(tmp_path / "out").recipe
-    assert recipe["selected"] == 10
-    assert recipe["rule"]["gamma"] == 0.5
+    assert recipe.selected == 10
+    assert recipe.rule.arguments["gamma"] == 0.5
 
 
 def test_compare(tiny, scored_pool, tmp_path, capsys, monkeypatch):
@@ -80,10 +86,10 @@ def test_compare(tiny, scored_pool, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "rows      40 in the pool, 4 held out" in printed
     assert main(shlex.split(printed.rpartition("next")[2])[1:]) == 0
-    assert Selection.load_from_disk("selection").recipe["rule"] == {"rule": "TopScore", "lowest": True}
+    assert Selection.load_from_disk("selection").recipe.rule == RuleCall.of(TopScore(lowest=True))
 
 
-def test_compare_refuses_what_is_no_rule(tmp_path, scored_pool, capsys):
+def test_compare_refuses_unknown_rules(tmp_path, scored_pool, capsys):
     scored_pool.save_to_disk(tmp_path / "scored")
     data = ["--dataset_name", str(tmp_path / "scored"), "--eval_dataset_name", str(tmp_path / "scored")]
     out = ["--model_name_or_path", "x", "--output_dir", str(tmp_path / "out")]
@@ -97,24 +103,27 @@ def test_compare_refuses_what_is_no_rule(tmp_path, scored_pool, capsys):
         (["--budget", "0"], "expected at least 1 row, got 0"),
         (["--budget", "many"], "budget: expected rows (1200) or a share (0.15, 15%), got 'many'"),
         (["--by", "nope"], "expected a column 'nope'"),
-        (["--rule", "TopScore", "--gamma", "1"], "TopScore has no"),
+        (
+            ["--rule", "TopScore(gamma=1)"],
+            "rule: TopScore: expected one of the arguments ['lowest']",
+        ),
     ],
     ids=["budget", "no-number", "column", "rule"],
 )
-def test_wrong_flags_end_with_a_message_and_status_2(flags, message, scored_pool, tmp_path, capsys):
+def test_wrong_flags_end_with_status_2(flags, message, scored_pool, tmp_path, capsys):
     scored_pool.save_to_disk(tmp_path / "scored")
     command = ["select", "--dataset_name", str(tmp_path / "scored"), "--output_dir", str(tmp_path / "out")]
     assert main([*command, *flags]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_unknown_yaml_key_is_an_error(tmp_path, capsys):
+def test_unknown_yaml_keys_are_errors(tmp_path, capsys):
     (tmp_path / "select.yaml").write_text("dataset_name: x\nbudgte: 0.25\n")
     assert main(["select", "--config", str(tmp_path / "select.yaml")]) == 2
     assert "budgte" in capsys.readouterr().err
 
 
-def test_a_pool_that_is_nowhere_is_an_error(capsys):
+def test_missing_pools_are_errors(capsys):
     assert main(["select", "--dataset_name", "nowhere/at/all"]) == 2
     assert "nowhere/at/all" in capsys.readouterr().err
 
@@ -124,7 +133,7 @@ def printed(capsys):
     return dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line)
 
 
-def test_every_command_says_what_it_did_and_what_to_type_next(tiny, tmp_path, capsys, monkeypatch):
+def test_commands_name_the_next_command(tiny, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [([user(f"which? {i}", 1), assistant("red" * (i > 0))], [png(i)]) for i in range(8)]
     pool(rows).save_to_disk("my pool")
@@ -152,7 +161,7 @@ def test_every_command_says_what_it_did_and_what_to_type_next(tiny, tmp_path, ca
     assert shlex.split(said["next"])[:2] == ["hf-vitselect", "push"]
 
 
-def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tmp_path, capsys):
+def test_unusable_pools_say_why(tiny, tmp_path, capsys):
     pool([([user("q"), assistant("")], [])] * 3).save_to_disk(tmp_path / "pool")
     out = ["--model_name_or_path", tiny("llava").folder, "--output_dir", str(tmp_path / "out")]
     why = "all 3 rows have no necessity: 3 no_response (no assistant turn with any text)"
@@ -184,13 +193,23 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
             "expected model_name_or_path with it",
         ),
         ("score --dataset_name nofile.json --text_name_or_path m", "'nofile.json', which does not exist"),
-        ("select --dataset_name x --rule_kwargs [1]", "rule_kwargs: expected names and their values"),
-        ("select --dataset_name x --rule_kwargs {", "rule_kwargs: expected JSON"),
-        ('select --dataset_name x --rule_kwargs {"gamma":"x"}', "expected gamma to be a number, got 'x'"),
+        ("select --dataset_name x --rule TopScore(", "rule: expected a name with arguments, such as"),
+        ("select --dataset_name x --rule NeighborPenalty(gamma='x')", "gamma: expected a number, got 'x'"),
         (
-            'select --dataset_name x --rule_kwargs {"neighbors":1.5}',
-            "expected neighbors to be a whole number",
+            "select --dataset_name x --rule NeighborPenalty(neighbors=1.5)",
+            "neighbors: expected a whole number, got 1.5",
         ),
+        ("select --dataset_name x --rule NeighborPenalty(neighbors=0)", "neighbors: expected"),
+        ("select --dataset_name x --rule TopScore(lowst=True)", "got 'lowst'; did you mean 'lowest'?"),
+        ("score --dataset_name x --scorers Necessity", "did you mean 'NecessityScorer'?"),
+        ("score --dataset_name x --scorers NecessityScorer", "missing a required argument: 'model'"),
+        ("score --dataset_name x --scorers UPDScorer('m',dtpe='x')", "did you mean 'dtype'?"),
+        (
+            "score --dataset_name x --scorers UPDScorer('m') --model_name_or_path m --signals upd",
+            "expected one scorer for the column 'upd'",
+        ),
+        ("score --dataset_name x", "nothing to score: give model_name_or_path"),
+        ("score --dataset_name x --dataset_streaming --scorers Blend({'a':1.0})", "needs no fit to the pool"),
         ("select --dataset_name x --balance_quota uniform", "expected balance with it"),
         ("select --dataset_name x --budget 12k", "budget: expected rows (1200) or a share"),
         (
@@ -202,10 +221,13 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
             "expected a folder that select or Selection.save_to_disk wrote, got 'nowhere'",
         ),
         ("score x m", "missing ['dataset_name'], got ['x', 'm'] instead"),
-        ("score --dataset_name x --model_name_or_path m --signals upd upd", "signals: expected each once"),
+        (
+            "score --dataset_name x --model_name_or_path m --signals upd upd",
+            "expected one scorer for the column 'upd'",
+        ),
         (
             "score --dataset_name x --clip_name_or_path m --text_name_or_path m",
-            "got both; each adds the column",
+            "expected one scorer for the column 'embedding'",
         ),
         ("score --dataset_name x --text_name_or_path m --output_dir one.yaml/o", "but 'one.yaml' is a file"),
         ("select --dataset_name x --rule topscor", "did you mean 'TopScore'?"),
@@ -218,7 +240,7 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
             "expected use_peft with it",
         ),
         ("seed --dataset_name x --model_name_or_path m --use_cpu true --bf16 true --fp16 true", "not both"),
-        ("select --config none.yaml", "got 'none.yaml', which is not there; did you mean 'one.yaml'?"),
+        ("select --config none.yaml", "got 'none.yaml', which does not exist; did you mean 'one.yaml'?"),
         ("select --config", "--config: expected a YAML file"),
         ("select --config one.yaml", "one.yaml, line 2 is not valid YAML"),
         ("run --config one.yaml --output_dir r", "indent with spaces, not tabs"),
@@ -228,9 +250,7 @@ def test_a_pool_of_which_no_row_can_be_scored_is_an_error_that_says_why(tiny, tm
         ("run --config near.yaml --output_dir r", "unknown keys ['budgte']; did you mean 'budget'?"),
     ],
 )
-def test_what_cannot_be_followed_is_one_message_of_at_most_three_lines(
-    command, message, tmp_path, capsys, monkeypatch
-):
+def test_wrong_usage_is_one_message(command, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     files = {
         "one.yaml": "select:\n\tbudget: 1\n",
@@ -249,15 +269,40 @@ def test_what_cannot_be_followed_is_one_message_of_at_most_three_lines(
     assert len(said.splitlines()) <= 3
 
 
-def test_help_needs_no_other_flag(capsys):
+def help_of(command, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["score", "--help"])
+        main([command, "--help"])
     assert ended.value.code == 0
-    assert "--clip_name_or_path" in capsys.readouterr().out
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_purpose_and_example(command, capsys):
+    text = help_of(command, capsys)
+    assert text.startswith(f"{COMMANDS[command]}\n\nusage: hf-vitselect {command} [flags]")
+    heading, example = text.rstrip().splitlines()[-2:]
+    assert heading == "Example, next to the demo's folder:"
+    program, name, *flags = shlex.split(example)
+    assert (program, name) == ("hf-vitselect", command)
+    assert parse_flags(name, flags)
+    assert "(default: None)" not in text
+
+
+def test_the_door_lists_commands(capsys):
+    for flag in ("-h", "--help"):
+        assert main([flag]) == 0
+        assert all(
+            f"  {name} " in line
+            for name, line in zip(COMMANDS, capsys.readouterr().out.splitlines()[4:], strict=False)
+        )
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+    assert main(["slect"]) == main([]) == 2
+    assert "did you mean 'select'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["score", "seed"])
-def test_a_misspelt_model_folder_is_named(command, tmp_path, capsys, monkeypatch):
+def test_misspelt_model_folders_are_named(command, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "my_seed").mkdir()
     mixed_pool(3).save_to_disk(tmp_path / "pool")
@@ -276,20 +321,7 @@ def test_debug_shows_the_traceback():
             main(command)
 
 
-def test_yaml_may_hold_a_rule_s_parameters_as_they_are(scored_pool, tmp_path):
-    scored_pool.save_to_disk(tmp_path / "scored")
-    (tmp_path / "select.yaml").write_text(
-        f"dataset_name: {tmp_path / 'scored'}\nbudget: 15%\nrule: TopScore\nrule_kwargs:\n  lowest: true\n"
-    )
-    assert (
-        main(["select", "--config", str(tmp_path / "select.yaml"), "--output_dir", str(tmp_path / "out")])
-        == 0
-    )
-    recipe = Selection.load_from_disk(tmp_path / "out").recipe
-    assert (recipe["rule"]["lowest"], recipe["budget"]) == (True, 0.15)
-
-
-def test_a_run_says_what_each_stage_did(scored_pool, tmp_path, capsys):
+def test_runs_summarize_each_stage(scored_pool, tmp_path, capsys):
     scored_pool.save_to_disk(tmp_path / "scored")
     (tmp_path / "run.yaml").write_text(
         f"select:\n  dataset_name: {tmp_path / 'scored'}\n  budget: 4\n  rule: Random\nreport:\n"

@@ -1,4 +1,4 @@
-"""A run that is killed at ten places ends as one that was left alone."""
+"""A run that is killed ten times ends like an undisturbed one."""
 
 import json
 import subprocess
@@ -57,7 +57,7 @@ def config_of(method: str, model: str, folder: Path) -> dict:
         return {
             "seed": {**pool, "budget": 4, **training},
             "score": {"shard_size": 4, "signals": ["necessity", "image_gain"]},
-            "select": {"budget": 0.5, "rule": "GroupedSampling", "groups": "3", "exclude": "seed"},
+            "select": {"budget": 0.5, "rule": "GroupedSampling(groups=3)", "exclude": "seed"},
             "push": {"repo_id": "tester/mllm-selector"},
             "train": training,
         }
@@ -69,7 +69,7 @@ def config_of(method: str, model: str, folder: Path) -> dict:
             "shard_size": 4,
         },
         "score_net": {"columns": ["embedding"], **training},
-        "select": {"budget": 0.5, "rescale": "minmax"},
+        "select": {"budget": 0.5, "rule": 'NeighborPenalty(rescale="minmax")'},
         "push": {"repo_id": "tester/self-filter"},
         "train": training,
     }

@@ -27,7 +27,7 @@ from hf_vitselect.report.plots import plots
 from hf_vitselect.report.statistics import statistics
 from hf_vitselect.rules import Random, TopScore
 from hf_vitselect.scorers import Blend, JudgeScore
-from hf_vitselect.selection.random_baselines import baselines
+from hf_vitselect.selection.random_baselines import random_baselines
 from hf_vitselect.training import ScoreNetTrainer, load_seed_rows, train_seed_model
 
 ROWS = 6
@@ -144,9 +144,9 @@ def test_a_status_column_of_the_user_s_own_is_left_alone_and_said(values):
     with pytest.warns(UserWarning, match=r"'necessity_status' holds no status.*'necessity'"):
         selection = select_diverse(scored(necessity_status=values), 2, rule=TopScore())
     assert selection.indices.tolist() == [5, 4]
-    assert selection.recipe["dropped"] == {}
+    assert selection.recipe.dropped == {}
     assert selection.dataset["necessity_status"][:] == [values[5], values[4]]
-    assert {len(rows) for rows in baselines(selection).values()} == {2}
+    assert {len(rows) for rows in random_baselines(selection).values()} == {2}
     assert statistics(selection)
     assert plots(selection)
 

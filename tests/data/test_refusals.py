@@ -111,7 +111,7 @@ def test_a_selection_says_so_too_and_its_recipe_and_scores_keep_the_reason():
     scored = refused(6).map(Fussy(column="x"), batched=True)
     with pytest.warns(UserWarning, match=r"6 of 10 rows \(60%\) cannot be picked: 6 too_long \(no, thanks\)"):
         selection = select_diverse(scored, 2, by="x", rule=TopScore())
-    assert selection.recipe["dropped_reasons"] == {"too_long": "no, thanks"}
+    assert selection.recipe.dropped_reasons == {"too_long": "no, thanks"}
     assert selection.scores["x_reason"][:] == ["no, thanks"] * 6 + [None] * 4
     with pytest.warns(match="60%"), pytest.raises(BudgetError, match=r"only 4 .*6 too_long \(no, thanks\)"):
         select_diverse(scored, 5, by="x", rule=TopScore())

@@ -16,7 +16,7 @@ def test_mllm_selector_extends_its_selection(tiny, tmp_path):
     first, second = (Selection.load_from_disk(out / f"selection_{turn}") for turn in (1, 2))
     assert (len(first), len(second)) == (3, 6)
     assert second.row_ids[:3] == first.row_ids
-    assert second.recipe["excluded"]["rows"] == 3
+    assert second.recipe.excluded.rows == 3
     seed_ids = json.loads((out / "seed" / "seed_rows.json").read_text())["row_ids"]
     assert not {*seed_ids} & {*second.row_ids}
     assert (out / "model_2" / "model.safetensors").exists()

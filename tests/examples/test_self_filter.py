@@ -18,6 +18,6 @@ def test_self_filter_trains_on_selection(columns, tiny, tmp_path):
     )
     selection = Selection.load_from_disk(out / "selection")
     assert len(selection.dataset) == 6
-    columns = [scorer["column"] for scorer in selection.recipe["scorers"]]
+    columns = [scorer.column for scorer in selection.recipe.scorers]
     assert columns == ["embedding", "clip_score", "score_net"]
     assert (out / "model" / "model.safetensors").exists()

@@ -26,5 +26,5 @@ def test_text_only_excludes_contamination(tiny, tmp_path):
     )
     selection = Selection.load_from_disk(tmp_path / "out" / "selection")
     assert len(selection) == 6
-    assert selection.recipe["excluded"]["rows"] == 2
+    assert selection.recipe.excluded.rows == 2
     assert not {0, 1} & set(selection.indices.tolist())

@@ -35,7 +35,7 @@ EVALUATION = pool(
 )
 
 
-def test_equal_pictures_and_equal_questions_are_found():
+def test_finds_equal_images_and_questions():
     ids = row_ids(POOL)
     found = find_contamination(POOL, EVALUATION)
     assert found.image == (ids[0],)
@@ -44,7 +44,7 @@ def test_equal_pictures_and_equal_questions_are_found():
     assert found.row_ids == [ids[0], ids[2]]
 
 
-def test_near_rows_are_found_by_their_embedding():
+def test_finds_near_rows_by_embedding():
     vectors = np.eye(5, 4, dtype=np.float32)
     near = with_vectors(EVALUATION, np.array([[0, 0.1, 0, 2], [0, 5, 1, 0], [0, 0, 0, 0]], dtype=np.float32))
     found = find_contamination(with_vectors(POOL, vectors), near, over="embedding", threshold=0.97)
@@ -57,8 +57,8 @@ def test_near_rows_are_found_by_their_embedding():
         )
 
 
-def test_what_is_found_is_never_picked():
+def test_contaminated_rows_are_never_picked():
     found = find_contamination(POOL, EVALUATION)
     selection = select_diverse(POOL, 3, rule=Random(), exclude=found.row_ids)
     assert sorted(selection.indices) == [1, 3, 4]
-    assert selection.recipe["dropped"] == {"excluded": 2}
+    assert selection.recipe.dropped == {"excluded": 2}

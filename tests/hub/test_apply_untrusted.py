@@ -18,7 +18,8 @@ from hf_vitselect import ClipEmbedding, ScoreNet, TextEmbedding
 from hf_vitselect.errors import SelectionError
 from hf_vitselect.models.vlm import VLM
 from hf_vitselect.rules import TopScore
-from hf_vitselect.selection.selection import Selection, select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.selection import Selection
 
 PACKAGE = Path(hf_vitselect.__file__).parent
 BANNED = {"eval", "exec", "pickle", "cPickle", "dill", "joblib", "marshal", "shelve"}
@@ -41,7 +42,7 @@ def names(tree: ast.AST) -> set[str]:
 def test_no_file_unpickles_or_trusts_remote_code(path: Path) -> None:
     tree = ast.parse(path.read_text())
     # A run's own processes hand scorers to each other through pipes, and no file or network stands between.
-    banned = BANNED - {"pickle"} if path.parent.name == "engines" else BANNED
+    banned = BANNED - {"pickle"} if path.parent.name == "scoring" else BANNED
     assert not names(tree) & {*banned, "torch.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg in ("trust_remote_code", "allow_pickle"):
@@ -106,19 +107,39 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": 2}, "a recipe of format 1, got 2"),
+        ({"format": 2}, "recipe.format: expected 1, got 2"),
         ({"selected": 4}, "4 picks and gains"),
-        ({"rows": "8"}, "a recipe with rows, got '8'"),
-        ({"rows": 9}, "scores of 9 rows, got 8"),
+        ({"rows": "8"}, "recipe.rows: expected a whole number, got '8'"),
+        ({"rows": 9}, "scores: expected 9 rows, got 8"),
         ({"fingerprint": "0" * 64}, "row ids with the digest 0000"),
-        ({"by": ["necessity"]}, "another by"),
-        ({"source": {"repo_id": 1}}, "a source with its repository's id"),
-        ({"scorers": [{"scorer": {}}]}, "scorers with their models"),
-        ({"scorers": [{"identity": {"digest": "d"}}]}, "scorers with their models"),
-        ({"make_up": {"kind": [{"value": "a", "pool": 1.5, "subset": 1}]}}, "a make-up in rows"),
-        ({"rule": {"rule": 3}}, "a rule's name"),
-        ({"included": {"rows": "4"}}, "rows that were included and excluded"),
-        ({"excluded": {"rows": 4, "recipe": {"format": 1}}}, "a recipe with source, got None"),
+        ({"by": ["necessity"]}, "recipe.by: expected a text, got"),
+        ({"source": {"repo_id": 1}}, "recipe.source.repo_id: expected a text, got 1"),
+        (
+            {"scorers": [{"column": "a", "scorer": {}}]},
+            r"recipe.scorers\[0\].scorer: expected a text, got {}",
+        ),
+        (
+            {"scorers": [{"column": "a", "identity": {"digest": "d"}}]},
+            r"identity.model: expected a text, got None",
+        ),
+        (
+            {"make_up": {"kind": [{"value": "a", "pool": 1.5, "subset": 1}]}},
+            r"kind\[0\].pool: expected a whole",
+        ),
+        ({"rule": {"rule": 3}}, "recipe.rule.rule: expected a text, got 3"),
+        ({"included": {"rows": "4"}}, "recipe.included.rows: expected a whole number, got '4'"),
+        (
+            {"excluded": {"rows": 4, "digest": "", "recipe": {"format": 1}}},
+            "recipe.excluded.recipe.source: expected an object, got None",
+        ),
+        ({"balance": {"column": "kind"}}, "quota: expected 'proportional' or 'uniform', got None"),
+        ({"seed": True}, "recipe.seed: expected a whole number, got True"),
+        (
+            {"diversity": {"coverage_radius": "0"}},
+            "recipe.diversity.coverage_radius: expected a number, got '0'",
+        ),
+        ({"versions": {"numpy": 2}}, "recipe.versions.numpy: expected a text, got 2"),
+        ({"selected": 9}, "recipe.selected: expected 0 to 8, got 9"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -137,7 +158,7 @@ def test_a_recipe_that_does_not_fit_is_refused(
     [
         ([7, 6, 8], "distinct rows of a pool of 8"),
         ([7, 6, 6], "distinct rows of a pool of 8"),
-        ([7, 5, 6], "scores that rank the picked rows in pick order"),
+        ([7, 5, 6], "scores.rank: expected the picked rows in pick order"),
         ([7.0, 6.0, 5.0], "whole numbers"),
     ],
 )

@@ -13,7 +13,8 @@ from pools import assistant, encode, png, pool, stripes, user
 
 from hf_vitselect.report import BEGIN, END
 from hf_vitselect.rules import TopScore
-from hf_vitselect.selection.selection import Selection, select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.selection import Selection
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def push_and_load() -> dict[str, Any]:
 
     selection = Selection.load_from_disk(home / "selection")
     seen: dict[str, Any] = {"url": push_to_hub(selection, "tester/subset", private=True)}
-    seen["published"] = selection.recipe["published"]
+    seen["published"] = selection.recipe.published.to_json()
 
     pool = Dataset.load_from_disk(home / "pool").select_columns(["messages", "images"]).shuffle(seed=1)
     loading = DatasetCard.load("tester/subset").text.split("\n## ")[1]
@@ -140,7 +141,7 @@ def test_the_baseline_is_of_the_subset_s_size(saw: dict[str, Any], selection: Se
 def test_everything_is_there(saw: dict[str, Any], hub: HubServer, selection: Selection) -> None:
     pushed = files(hub, "tester/subset")
     assert set(pushed) >= {"README.md", "recipe.json", "picks.json", "plots/scores.png", "examples/top.jpg"}
-    assert json.loads(pushed["recipe.json"]) == selection.recipe
+    assert json.loads(pushed["recipe.json"]) == selection.recipe.to_json()
     assert pushed["plots/scores.png"].startswith(b"\x89PNG")
     assert b"](plots/scores.png)" in pushed["README.md"]
 
@@ -215,6 +216,7 @@ def test_a_card_that_was_there_survives_two_pushes(hub: HubServer, home: Path) -
 def push_wrongly() -> dict[str, Any]:
     import os
     from collections.abc import Callable
+    from dataclasses import replace
     from pathlib import Path
 
     from datasets import Dataset
@@ -249,15 +251,15 @@ def push_wrongly() -> dict[str, Any]:
         "nothing": error_of(apply_selection, pool, "tester/nothing"),
         "no_selection": error_of(apply_selection, pool, "tester/broken"),
     }
-    selection.recipe["source"]["repo_id"] = "tester/pool"
-    seen["source"] = error_of(push_to_hub, selection, "tester/pool")
-    selection.recipe["source"]["repo_id"] = None
+    source = replace(selection.recipe.source, repo_id="tester/pool")
+    from_hub = replace(selection, recipe=replace(selection.recipe, source=source))
+    seen["source"] = error_of(push_to_hub, from_hub, "tester/pool")
     api.create_repo("tester/public", repo_type="dataset")
     seen["public"] = error_of(push_to_hub, selection, "tester/public", private=True)
     seen["both"] = error_of(push_to_hub, selection, "tester/public", revision="a", create_pr=True)
     seen["publish"] = error_of(push_to_hub, selection, "tester/public", publish="nothing")
     seen["plain"] = error_of(apply_selection, pool, "tester/public")
-    selection.recipe["note"] = f"token={os.environ['HF_TOKEN']}"
+    selection.amend_recipe(more={"note": f"token={os.environ['HF_TOKEN']}"})
     seen["leak"] = error_of(push_to_hub, selection, "tester/public")
 
     return seen
@@ -331,7 +333,7 @@ def select_from_a_pool_on_the_hub() -> dict[str, Any]:
     except HubError as error:
         refused = str(error)
     return {
-        "source": selection.recipe["source"],
+        "source": selection.recipe.source.to_json(),
         "sha": HfApi().dataset_info("me/whole-pool").sha,
         "refused": refused,
     }

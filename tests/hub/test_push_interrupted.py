@@ -15,7 +15,7 @@ from pools import mixed_pool
 
 from hf_vitselect.report import END
 from hf_vitselect.rules import TopScore
-from hf_vitselect.selection.selection import select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
 
 pytestmark = pytest.mark.slow
 

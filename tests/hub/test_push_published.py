@@ -13,7 +13,8 @@ from pools import mixed_pool, raw_images
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.report import subset_fingerprint
 from hf_vitselect.rules import TopScore
-from hf_vitselect.selection.selection import Selection, select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.selection import Selection
 
 TOKEN = "hf_" + "x7Qz" * 8
 
@@ -61,8 +62,7 @@ def publish() -> dict[str, Any]:
 
     def selection(**changes: Any) -> Selection:
         loaded = Selection.load_from_disk(home / "selection")
-        loaded.recipe.update(changes)
-        return loaded
+        return replace(loaded, recipe=replace(loaded.recipe, **changes))
 
     def caught(*args: Any, **options: Any) -> list[str]:
         with warnings.catch_warnings(record=True) as warned:
@@ -95,7 +95,7 @@ def publish() -> dict[str, Any]:
         "difficulty": load_dataset("tester/wider", "scores", split="train")["difficulty"][:] == difficulty,
         "streamed": [row["difficulty"] for row in streamed] == difficulty,
         "before": load_dataset(
-            "tester/wider", "scores", split="train", revision=first.recipe["published"]["commit"]
+            "tester/wider", "scores", split="train", revision=first.recipe.published.commit
         ).column_names,
     }
 
@@ -107,7 +107,7 @@ def publish() -> dict[str, Any]:
     api.create_repo("tester/pool", repo_type="dataset")
     DatasetCard("---\nlicense: cc-by-nc-nd-4.0\nlanguage: [en]\n---\n# Pool").push_to_hub("tester/pool")
     commit = api.dataset_info("tester/pool").sha
-    source = {**selection().recipe["source"], "repo_id": "tester/pool", "commit": commit}
+    source = replace(selection().recipe.source, repo_id="tester/pool", commit=commit)
     seen["warned"] = caught(selection(source=source), "tester/inherits")
     seen["inherited"] = DatasetCard.load("tester/inherits").data.to_dict()
     api.create_repo("tester/upgraded", repo_type="dataset")
@@ -131,13 +131,13 @@ def publish() -> dict[str, Any]:
         Dataset.from_list([*rows[:7], rows[7], *rows[8:], rows[7]], features=pool.features)
     )
     elsewhere = pool.with_format(None)
-    record = {"source": {**source, "commit": "f" * 40}, "scorers": []}
+    record = {"source": source.to_json() | {"commit": "f" * 40}, "scorers": []}
     elsewhere.info.description = "hf_vitselect: " + json.dumps(record)
     seen["commit"] = refused(elsewhere.select(range(9)), "tester/inherits", None)
 
     whole = selection()
     push_to_hub(whole, "tester/tampered", plots={})
-    recipe = json.loads(json.dumps({**whole.recipe, "published": {}}))
+    recipe = whole.recipe.to_json()
     ids = whole.scores["row_id"][:]
     picks = {"row_id": [ids[i] for i in whole.indices], "gain": whole.gains.tolist()}
 
@@ -233,7 +233,7 @@ def test_push_by_flags(saw: dict[str, Any], hub: HubServer, home: Path) -> None:
     assert saw["cli"] == 0
     assert "run.yaml" in files(hub, "tester/cli", "mine")
     assert not [path for path in files(hub, "tester/cli", "mine") if path.startswith("data/")]
-    assert Selection.load_from_disk(home / "selection").recipe["published"]["repo_id"] == "tester/cli"
+    assert Selection.load_from_disk(home / "selection").recipe.published.repo_id == "tester/cli"
 
 
 def test_the_licence_is_the_pools(saw: dict[str, Any]) -> None:
@@ -259,9 +259,9 @@ def test_a_pool_that_does_not_fit_is_described(saw: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        ("fingerprint", "expected a selection with row ids with the digest 000"),
-        ("picks", "scores that rank the picked rows in pick order"),
-        ("types", "expected a selection with a recipe with scorers, got 'all'"),
+        ("fingerprint", "expected row ids with the digest 000"),
+        ("picks", "scores.rank: expected the picked rows in pick order"),
+        ("types", "recipe.scorers: expected a list, got 'all'"),
         ("pickle", "expected JSON in recipe.json"),
         ("list", "expected row ids of its pool and gains in picks.json"),
     ],

@@ -1,19 +1,10 @@
-"""Which sequences share a forward, and what happens when memory runs out."""
+"""Which sequences share a forward."""
 
-import itertools
-import math
-
-import pytest
 import torch
-from pools import encode, stripes
-from tiny_vlm import load
 
-from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import RowImage
-from hf_vitselect.errors import RowError
-from hf_vitselect.models.batching import Limit, batches, size
+from hf_vitselect.models.batching import BatchLimit, batches, forward_size
 from hf_vitselect.models.encoding import Encoded
-from hf_vitselect.models.prefix_sharing import Pack, singles
+from hf_vitselect.models.prefix_sharing import RowSequence, single_rows
 
 
 def encoded(length, **inputs):
@@ -23,125 +14,45 @@ def encoded(length, **inputs):
 
 def lengths(rows, limit):
     return [
-        [pack.length for pack in batch] for batch in batches(rows, singles(rows, range(len(rows))), limit)
+        [sequence.length for sequence in batch]
+        for batch in batches(rows, single_rows(rows, range(len(rows))), limit)
     ]
 
 
 ROWS = [encoded(length) for length in (3, 9, 4, 8, 2)]
 
 
-def test_the_longest_come_first_and_similar_lengths_together():
-    assert lengths(ROWS, Limit(rows=2)) == [[9, 8], [4, 3], [2]]
+def test_similar_lengths_share_a_batch():
+    assert lengths(ROWS, BatchLimit(rows=2)) == [[9, 8], [4, 3], [2]]
 
 
-def test_tokens_count_with_their_padding():
-    assert lengths(ROWS, Limit(tokens=18)) == [[9, 8], [4, 3, 2]]
-    assert lengths(ROWS, Limit(tokens=17)) == [[9], [8, 4], [3, 2]]
+def test_padding_counts_as_tokens():
+    assert lengths(ROWS, BatchLimit(tokens=18)) == [[9, 8], [4, 3, 2]]
+    assert lengths(ROWS, BatchLimit(tokens=17)) == [[9], [8, 4], [3, 2]]
 
 
-def test_a_row_above_the_limit_is_a_forward_of_its_own():
-    assert lengths(ROWS, Limit(tokens=1)) == [[9], [8], [4], [3], [2]]
+def test_rows_above_the_limit_run_alone():
+    assert lengths(ROWS, BatchLimit(tokens=1)) == [[9], [8], [4], [3], [2]]
 
 
 def test_both_limits_hold():
-    assert lengths(ROWS, Limit(rows=2, tokens=12)) == [[9], [8], [4, 3], [2]]
+    assert lengths(ROWS, BatchLimit(rows=2, tokens=12)) == [[9], [8], [4, 3], [2]]
 
 
-def test_rows_with_pictures_have_batches_of_their_own():
+def test_image_rows_have_their_own_batches():
     rows = [encoded(3), encoded(4, pixel_values=torch.ones(1)), encoded(5)]
-    assert lengths(rows, Limit()) == [[5, 3], [4]]
+    assert lengths(rows, BatchLimit()) == [[5, 3], [4]]
 
 
-def test_a_pack_counts_as_its_rows():
-    packs = [Pack((0, 1, 2), 2, 7), Pack((3,), 0, 8)]
-    assert size(packs) == (4, 16)
-    assert len(batches(ROWS, packs, Limit(rows=3))) == 2
+def test_a_sequence_counts_its_rows():
+    sequences = [RowSequence((0, 1, 2), 2, 7), RowSequence((3,), 0, 8)]
+    assert forward_size(sequences) == (4, 16)
+    assert len(batches(ROWS, sequences, BatchLimit(rows=3))) == 2
 
 
 def test_the_stricter_limit_holds():
-    assert Limit(rows=3).within(Limit(rows=5, tokens=7)) == Limit(rows=3, tokens=7)
-    assert Limit(rows=8).below(5, 100) == Limit(rows=2)
-    assert Limit(tokens=900).below(5, 100) == Limit(tokens=50)
-    assert Limit(rows=8).below(1, 100) == Limit(rows=1)
-    assert Limit().below(5, 100) == Limit(rows=2)
-
-
-def raised_by(call, *arguments):
-    try:
-        call(*arguments)
-    except RuntimeError as error:
-        return error
-
-
-ABOUT = [
-    Conversation(
-        (Turn("user", (None, f"what colour is it? {'and? ' * i}")), Turn("assistant", ("red",))),
-        (RowImage(encode(stripes(20, 24, seed=i // 3))),),
-    )
-    for i in range(12)
-]
-ERRORS = {
-    "GPU": lambda: torch.OutOfMemoryError("CUDA out of memory."),
-    "cuBLAS": lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"),
-    "CPU": lambda: raised_by(torch.empty, 1 << 55),
-}
-
-
-@pytest.fixture
-def small_memory(tiny, monkeypatch):
-    """A model whose forward runs out of memory above so many tokens, and the sizes that went through."""
-
-    def make(most, error):
-        vlm, sizes = load(tiny("llava")), []
-        forward = type(vlm.model).forward
-
-        def limited(self, input_ids, **inputs):
-            if input_ids.numel() > most:
-                raise error()
-            sizes.append(input_ids.numel())
-            return forward(self, input_ids=input_ids, **inputs)
-
-        monkeypatch.setattr(type(vlm.model), "forward", limited)
-        return vlm, sizes
-
-    return make
-
-
-@pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
-@pytest.mark.parametrize("limit", [{"batch_size": 12}, {"batch_size": None, "batch_tokens": 10_000}], ids=str)
-def test_out_of_memory_halves_the_forwards_and_goes_on(tiny, small_memory, error, limit, caplog):
-    right = load(tiny("llava")).score(ABOUT, batch_size=1)
-    vlm, sizes = small_memory(150, error)
-    for _ in range(2):
-        for result, alone in zip(vlm.score(ABOUT, **limit), right, strict=True):
-            torch.testing.assert_close(result.nll, alone.nll, atol=1e-5, rtol=0)
-    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert 1 <= len(warnings) <= 4  # the second call knows the limit
-    assert len(sizes) < 2 * len(ABOUT)
-
-
-def test_forwards_stay_small_on_a_cpu(small_memory, monkeypatch):
-    monkeypatch.setattr("hf_vitselect.models.vlm._CPU_TOKENS", 100)
-    vlm, sizes = small_memory(math.inf, None)
-    vlm.score(ABOUT, batch_size=None, batch_tokens=10_000)
-    longest = max(vlm.encoder.encode(row).length for row in ABOUT)
-    assert max(sizes) <= max(100, longest)
-    assert len(sizes) < len(ABOUT)
-
-
-@pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
-def test_a_row_that_alone_needs_too_much_memory_is_too_long(small_memory, error):
-    vlm, _ = small_memory(40, error)
-    lengths = [vlm.encoder.encode(row).length for row in ABOUT]
-    results = vlm.score(ABOUT, batch_size=None, batch_tokens=500)
-    assert [isinstance(result, RowError) for result in results] == [length > 40 for length in lengths]
-    assert {result.status for result in results if isinstance(result, RowError)} == {"too_long"}
-
-
-@pytest.mark.parametrize("limit", itertools.product([1, 5, None], [None, 1, 70, 10_000]), ids=str)
-def test_results_depend_on_neither_limit_nor_order(tiny, limit):
-    vlm = load(tiny("llava"))
-    alone = [vlm.score([row])[0] for row in ABOUT]
-    order = [7, 0, 3, 11, 4, 8, 1, 10, 2, 6, 9, 5]
-    for i, result in zip(order, vlm.score([ABOUT[i] for i in order], *limit), strict=True):
-        torch.testing.assert_close(result.nll, alone[i].nll, atol=1e-5, rtol=0)
+    assert BatchLimit(rows=3).within(BatchLimit(rows=5, tokens=7)) == BatchLimit(rows=3, tokens=7)
+    assert BatchLimit(rows=8).below(5, 100) == BatchLimit(rows=2)
+    assert BatchLimit(tokens=900).below(5, 100) == BatchLimit(tokens=50)
+    assert BatchLimit(rows=8).below(1, 100) == BatchLimit(rows=1)
+    assert BatchLimit().below(5, 100) == BatchLimit(rows=2)

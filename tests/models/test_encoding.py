@@ -17,7 +17,8 @@ from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.rows import read_row
 from hf_vitselect.errors import ModelError, RowError
-from hf_vitselect.models.encoding import Encoder, SavedProcessor
+from hf_vitselect.models.encoding import Encoder
+from hf_vitselect.models.processors import SavedProcessor
 
 ENDS = {
     "llava": "</s>",
@@ -402,13 +403,13 @@ def test_the_opening_is_that_of_the_pictures_and_what_stands_before_them(archite
         return encoder.encode(Conversation(talk, (RowImage(png(picture)),)))
 
     first = encoded("what?", 1)
-    assert first.seen > 0
-    assert first.opening == encoded("which colour?", 1).opening
-    assert first.opening != encoded("what?", 2).opening
+    assert first.prefix > 0
+    assert first.prefix_digest == encoded("which colour?", 1).prefix_digest
+    assert first.prefix_digest != encoded("what?", 2).prefix_digest
     if architecture != "blip2":  # its picture comes before everything
-        assert first.opening != encoded("what?", 1, "be long").opening
+        assert first.prefix_digest != encoded("what?", 1, "be long").prefix_digest
     text_only = encoder.encode(conversation(turns("what?", "red")))
-    assert (text_only.seen, text_only.opening) == (0, b"")
+    assert (text_only.prefix, text_only.prefix_digest) == (0, b"")
 
 
 TOOLS = [{"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {}}}]
@@ -420,7 +421,7 @@ def test_tools_go_to_the_template(tiny, cell):
     processor.chat_template = "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}" + VICUNA
     row = {"prompt": "what?", "completion": "red"}
     encoder, told = Encoder(processor), read_row({**row, "tools": cell})
-    text, spans = encoder.render(told.turns, told.tools)
+    text, spans = encoder.template.render(told.turns, told.tools)
     assert text.startswith(json.dumps(TOOLS[0]))
     assert [text[slice(*span)] for span in spans] == ["red</s>"]
     assert encoder.encode(told).length > encoder.encode(read_row(row)).length

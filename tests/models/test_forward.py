@@ -3,6 +3,7 @@
 import pytest
 import torch
 from pools import mixed_pool
+from tiny_vlm import response_stats
 
 from hf_vitselect.data.rows import read_rows
 from hf_vitselect.models.forward import full_precision, logits_at
@@ -31,14 +32,14 @@ def vlm(tiny):
 
 
 def logits(vlm, row):
-    inputs, response = vlm.inputs([row])
+    inputs, response = vlm.forward.inputs([row])
     logits_at(vlm.model, vlm.model, inputs, response)
 
 
 @pytest.mark.parametrize(
     ("run", "full"),
     [
-        (lambda vlm, row: vlm.signals([row]), True),
+        (lambda vlm, row: response_stats(vlm, [row]), True),
         (gradient_norm, True),
         (output_gradient_norm, True),
         (logits, False),  # as a trainer calls it
@@ -61,7 +62,7 @@ def test_scoring_runs_in_full_precision(run, full, vlm, lowered):
     assert precisions() == lowered != FULL
 
 
-def test_an_error_inside_restores_the_precision():
+def test_errors_restore_the_precision():
     before = precisions()
     with pytest.raises(ValueError, match="inside"), full_precision():
         raise ValueError("inside")

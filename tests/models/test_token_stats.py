@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from hf_vitselect.models.token_stats import ResponseStats, token_signals
+from hf_vitselect.models.token_stats import ResponseStats, token_stats
 
 
 def test_three_tokens_by_hand():
     chances = torch.tensor([[0.5, 0.25, 0.25], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
-    nll, hit, entropy, error_norm = token_signals(chances.log(), torch.tensor([1, 0, 2]))
+    nll, hit, entropy, error_norm = token_stats(chances.log(), torch.tensor([1, 0, 2]))
     torch.testing.assert_close(nll, torch.tensor([math.log(4), 0, math.inf]))
     assert hit.tolist() == [False, True, False]
     torch.testing.assert_close(entropy, torch.tensor([1.5 * math.log(2), 0, 0]))
@@ -22,7 +22,7 @@ def test_three_tokens_by_hand():
 def test_other_formulas_agree():
     logits = 3 * torch.randn(50, 200, generator=torch.Generator().manual_seed(0))
     targets = torch.arange(50)
-    nll, hit, entropy, error_norm = token_signals(logits, targets)
+    nll, hit, entropy, error_norm = token_stats(logits, targets)
     torch.testing.assert_close(nll, torch.nn.functional.cross_entropy(logits, targets, reduction="none"))
     torch.testing.assert_close(entropy, torch.distributions.Categorical(logits=logits).entropy())
     one_hot = torch.nn.functional.one_hot(targets, 200)
@@ -34,7 +34,7 @@ def test_other_formulas_agree():
 def test_the_error_of_a_confident_token_is_not_rounded_away(gap):
     logits = torch.randn(4, 32000, generator=torch.Generator().manual_seed(0))
     logits[:, 7] = logits.max() + gap
-    error_norm = token_signals(logits, torch.full((4,), 7))[3]
+    error_norm = token_stats(logits, torch.full((4,), 7))[3]
     others = torch.cat([logits[:, :7], logits[:, 8:]], dim=-1).double()
     exact = others.exp() / logits.double().exp().sum(-1, keepdim=True)
     expected = (exact.square().sum(-1) + exact.sum(-1).square()).sqrt()
@@ -44,7 +44,7 @@ def test_the_error_of_a_confident_token_is_not_rounded_away(gap):
 def test_half_precision_is_computed_in_full():
     logits = torch.randn(4, 9, generator=torch.Generator().manual_seed(0)).bfloat16()
     for half, full in zip(
-        token_signals(logits, torch.arange(4)), token_signals(logits.float(), torch.arange(4)), strict=True
+        token_stats(logits, torch.arange(4)), token_stats(logits.float(), torch.arange(4)), strict=True
     ):
         assert torch.equal(half, full)
 

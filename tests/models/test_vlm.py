@@ -7,13 +7,14 @@ import pytest
 import torch
 from pools import encode, mixed_pool, png, stripes
 from tiny import ARCHITECTURES
-from tiny_vlm import load
+from tiny_vlm import load, response_stats
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.rows import read_table, undecoded
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.options import ModelOptions
+from hf_vitselect.models.response_forward import ResponseForward
 from hf_vitselect.models.vlm import VLM
 
 TALKS = [
@@ -58,7 +59,7 @@ def vlm_of(tiny):
 def slow_losses(vlm, row):
     """One row, the plain processor, all logits, token by token."""
     processor = vlm.encoder.processor
-    text, _ = vlm.encoder.render(row.turns)
+    text, _ = vlm.encoder.template.render(row.turns)
     images = [picture.decode() for picture in row.images]
     inputs = processor(text=[text], images=[images] if images else None, return_tensors="pt")
     if "pixel_values" not in inputs and type(vlm.model).__name__.startswith("Blip2"):
@@ -71,7 +72,7 @@ def slow_losses(vlm, row):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_losses_equal_those_of_the_full_logits(vlm_of, architecture):
+def test_losses_equal_the_full_logits(vlm_of, architecture):
     vlm = vlm_of(architecture)
     rows = conversations(architecture)
     for row, result in zip(rows, vlm.score(rows, batch_size=4), strict=True):
@@ -81,18 +82,20 @@ def test_losses_equal_those_of_the_full_logits(vlm_of, architecture):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_losses_depend_on_neither_batch_size_nor_order(vlm_of, architecture):
+def test_batch_size_and_order_change_nothing(vlm_of, architecture):
     vlm = vlm_of(architecture)
     rows = conversations(architecture)
     alone = vlm.score(rows, batch_size=1)
     for order in ([0, 1, 2, 3, 4, 5], [5, 3, 1, 4, 2, 0]):
-        for result, i in zip(vlm.signals([vlm.encoder.encode(rows[i]) for i in order]), order, strict=True):
+        for result, i in zip(
+            response_stats(vlm, [vlm.encoder.encode(rows[i]) for i in order]), order, strict=True
+        ):
             torch.testing.assert_close(result.nll, alone[i].nll, atol=1e-5, rtol=0)
             assert torch.equal(result.hit, alone[i].hit)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_losses_depend_on_the_picture(vlm_of, architecture):
+def test_losses_depend_on_the_image(vlm_of, architecture):
     vlm = vlm_of(architecture)
     row = conversations(architecture)[0]
     other = Conversation(row.turns, (RowImage(data=png(99)),))
@@ -101,15 +104,15 @@ def test_losses_depend_on_the_picture(vlm_of, architecture):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_batch_without_images_equals_its_rows_among_pictures(vlm_of, architecture):
+def test_texts_score_alike_among_images(vlm_of, architecture):
     vlm = vlm_of(architecture)
     rows = conversations(architecture)
-    mixed = vlm.signals([vlm.encoder.encode(row) for row in rows])
+    mixed = response_stats(vlm, [vlm.encoder.encode(row) for row in rows])
     for result, i in zip(vlm.score([rows[1], rows[4]], batch_size=2), (1, 4), strict=True):
         torch.testing.assert_close(result.nll, mixed[i].nll, atol=1e-5, rtol=0)
 
 
-def test_rows_without_images_do_not_change_the_others_by_a_bit(vlm_of):
+def test_texts_change_no_image_row(vlm_of):
     vlm = vlm_of("llava")
     rows = conversations("llava")
     skipped = [row if row.images else RowError("image_missing", "skipped") for row in rows]
@@ -118,7 +121,7 @@ def test_rows_without_images_do_not_change_the_others_by_a_bit(vlm_of):
 
 
 @torch.inference_mode()
-def test_every_token_hit_means_that_greedy_decoding_writes_the_answer(vlm_of):
+def test_all_hits_mean_greedy_decoding(vlm_of):
     vlm = vlm_of("llava")
     (row, *_) = conversations("llava")
     encoded = vlm.encoder.encode(row)
@@ -137,21 +140,21 @@ def test_every_token_hit_means_that_greedy_decoding_writes_the_answer(vlm_of):
         inputs = {**encoded.inputs, "input_ids": torch.cat([prompt["input_ids"], ids[None]], 1)}
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         response = torch.arange(inputs["input_ids"].shape[1])[None] >= start
-        (result,) = vlm.signals([type(encoded)(inputs, response)])
+        (result,) = response_stats(vlm, [type(encoded)(inputs, response)])
         assert bool(result.hit.all()) == (wrong is None)
         assert wrong is None or not result.hit[wrong]
 
 
-def test_a_response_at_the_first_token_has_no_prediction(vlm_of):
+def test_the_first_token_is_not_predicted(vlm_of):
     vlm = vlm_of("llava")
     encoded = vlm.encoder.encode(conversations("llava")[4])
     everything = torch.ones_like(encoded.response)
-    (result,) = vlm.signals([type(encoded)(encoded.inputs, everything)])
+    (result,) = response_stats(vlm, [type(encoded)(encoded.inputs, everything)])
     assert len(result.nll) == encoded.length - 1
     assert everything.all()
 
 
-def test_bad_rows_keep_their_place_and_leave_the_others_alone(vlm_of):
+def test_bad_rows_keep_their_place(vlm_of):
     vlm = vlm_of("llava")
     rows = conversations("llava")
     bad = RowError("bad_row", "unread")
@@ -166,7 +169,7 @@ def test_bad_rows_keep_their_place_and_leave_the_others_alone(vlm_of):
         torch.testing.assert_close(found.nll, right.nll, atol=1e-5, rtol=0)
 
 
-def test_a_row_that_the_model_refuses_does_not_take_its_batch_along(vlm_of, monkeypatch):
+def test_a_refused_row_fails_alone(vlm_of, monkeypatch):
     vlm = vlm_of("llava")
     rows = conversations("llava")
     right = vlm.score(rows, batch_size=1)
@@ -185,7 +188,7 @@ def test_a_row_that_the_model_refuses_does_not_take_its_batch_along(vlm_of, monk
     torch.testing.assert_close(results[5].nll, right[5].nll, atol=1e-5, rtol=0)
 
 
-def test_rows_longer_than_the_context_are_too_long(tiny):
+def test_rows_beyond_context_are_too_long(tiny):
     vlm = VLM.load(tiny("llava").folder, ModelOptions(max_length=30), device="cpu")
     whole = VLM.load(tiny("llava").folder, ModelOptions(max_length=10**6), device="cpu")
     assert whole.encoder.context == 256  # the model's own
@@ -196,13 +199,13 @@ def test_rows_longer_than_the_context_are_too_long(tiny):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_output_layer_sees_only_the_positions_that_predict(vlm_of, architecture, monkeypatch):
+def test_logits_exist_for_responses_only(vlm_of, architecture, monkeypatch):
     vlm = vlm_of(architecture)
     rows = [vlm.encoder.encode(row) for row in conversations(architecture)]
-    monkeypatch.setattr("hf_vitselect.models.vlm.CHUNK", 7)
+    monkeypatch.setattr("hf_vitselect.models.response_forward.CHUNK", 7)
     seen = []
     handle = vlm.model.get_output_embeddings().register_forward_hook(lambda *call: seen.append(call[2].shape))
-    results = vlm.signals(rows)
+    results = response_stats(vlm, rows)
     handle.remove()
     positions = [math.prod(shape[:-1]) for shape in seen]
     assert sum(positions) == sum(len(result.nll) for result in results)
@@ -210,7 +213,7 @@ def test_the_output_layer_sees_only_the_positions_that_predict(vlm_of, architect
     assert max(positions) <= 7 or architecture == "gemma3"
 
 
-def test_a_model_that_cannot_read_a_plain_question_fails_at_once(tiny, monkeypatch):
+def test_a_failing_probe_stops_loading(tiny, monkeypatch):
     processor = ARCHITECTURES["llava"]()[1]
     monkeypatch.setattr(type(processor), "__call__", lambda *_, **__: {}["no such input"])
     with pytest.raises(ModelError, match="expected a processor that fits the model"):
@@ -220,7 +223,7 @@ def test_a_model_that_cannot_read_a_plain_question_fails_at_once(tiny, monkeypat
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_compiled_layers_find_the_same(vlm_of, tiny, architecture, monkeypatch):
+def test_compiled_layers_score_the_same(vlm_of, tiny, architecture, monkeypatch):
     monkeypatch.setattr(
         "hf_vitselect.models.prefix_sharing._OWN_PER_SHARED", 100
     )  # tiny pictures have few tokens
@@ -248,18 +251,18 @@ def language_layers(model):
     ],
     ids=["compiler", "device"],
 )
-def test_neither_compilers_nor_broken_devices_are_the_rows_fault(vlm_of, monkeypatch, error, raised, message):
+def test_broken_models_stop_the_run(vlm_of, monkeypatch, error, raised, message):
     vlm = vlm_of("llava")
 
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(vlm, "_forward", fail)
+    monkeypatch.setattr(ResponseForward, "__call__", fail)
     with pytest.raises(raised, match=message):
         vlm.score(conversations("llava"))
 
 
-def test_a_long_row_does_not_turn_the_positions_of_others(tiny):
+def test_longrope_rows_score_alone(tiny):
     rope = {"rope_type": "longrope", "rope_theta": 10000.0, "factor": 4.0}
     factors = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8, "original_max_position_embeddings": 40}
     vlm = load(tiny("llava"), rope_parameters=rope | factors)
@@ -270,7 +273,7 @@ def test_a_long_row_does_not_turn_the_positions_of_others(tiny):
         torch.testing.assert_close(result.nll, right.nll, atol=1e-5, rtol=0)
 
 
-def test_rows_of_a_data_set_score_like_conversations(vlm_of):
+def test_dataset_rows_score_like_conversations(vlm_of):
     (table,) = undecoded(mixed_pool(6))
     results = vlm_of("qwen2_vl").score(read_table(table), batch_size=2)
     assert all(torch.isfinite(result.nll).all() for result in results)

@@ -9,6 +9,7 @@ from datasets import Dataset
 from pools import assistant, png, pool, user
 
 from hf_vitselect.report import RunRecord, card_files, dataset_card, html_page, model_section, unfinished_card
+from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.selection import Selection
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -75,7 +76,7 @@ def selection() -> Selection:
         "dropped": {"image_error": 1},
         "dropped_reasons": {"image_error": "12 bytes that do not decode: <b>no</b> *PNG*"},
         "rule": {"rule": "NeighborPenalty", "gamma": 1.0, "neighbors": 10, "rescale": None},
-        "included": {"rows": 2, "digest": "b" * 64, "recipe": {"rule": {"rule": "Random"}, "scorers": []}},
+        "included": {"rows": 2, "digest": "b" * 64},
         "excluded": {"rows": 1, "digest": "0" * 64},
         "balance": {"column": "kind", "quota": "uniform"},
         "a key of later": [{"x": 1}],
@@ -83,8 +84,10 @@ def selection() -> Selection:
         "versions": {"hf_vitselect": "0.1.0", "datasets": "5.2.0"},
         "published": {"repo_id": "me/subset", "commit": "e" * 40},
     }
+    earlier = recipe | {"rule": {"rule": "Random"}, "included": None}
+    recipe["included"]["recipe"] = earlier
     subset = rows.add_column("necessity", necessity).select(indices)
-    return Selection(subset, indices, np.arange(6, 0, -1) / 4, scores, recipe)
+    return Selection(subset, indices, np.arange(6, 0, -1) / 4, scores, Recipe.from_json(recipe))
 
 
 RUN = RunRecord(

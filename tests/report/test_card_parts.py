@@ -2,19 +2,19 @@
 
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from PIL import Image
 from pools import assistant, encode, pool, stripes, user
+from recipes import with_recipe
 
 from hf_vitselect.report import RunRecord, hub_licence, licence_names, licence_warnings
 from hf_vitselect.report.example_rows import examples
 from hf_vitselect.report.run_record import published_config
 from hf_vitselect.rules import Random, TopScore
-from hf_vitselect.selection.selection import select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_what_a_licence_forbids(name: str, forbidden: list[str]) -> None:
 
 
 def test_licence_names_for_the_hub() -> None:
-    assert licence_names({"license": ["MIT", "cc-by-4.0"]}) == ["MIT", "cc-by-4.0"]
+    assert licence_names(["MIT", "cc-by-4.0"]) == ["MIT", "cc-by-4.0"]
     assert hub_licence(["MIT"]) == "mit"
     assert hub_licence(["MIT", "Ask us first"]) == ["mit", "other"]
-    assert hub_licence(licence_names({"license": None})) is None
+    assert hub_licence(licence_names(None)) is None
 
 
 def test_examples_are_the_best_the_middle_and_the_worst() -> None:
@@ -70,7 +70,7 @@ def test_one_row_is_one_example() -> None:
     selection = select_diverse(rows, 1, rule=Random())
     (only,) = examples(selection)
     assert (only.place, only.score, only.thumbnail) == ("top", None, None)
-    assert examples(replace(selection, recipe={**selection.recipe, "by": "gone"})) == [only]
+    assert examples(with_recipe(selection, by="gone")) == [only]
 
 
 def test_a_run_is_published_without_secrets_and_folders() -> None:

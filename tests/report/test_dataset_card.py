@@ -14,6 +14,7 @@ from datasets import Dataset
 from huggingface_hub import DatasetCard, ModelCard
 from markdown_it import MarkdownIt
 from pools import assistant, png, pool, user
+from recipes import with_recipe
 
 from hf_vitselect import Blend
 from hf_vitselect.report import (
@@ -31,7 +32,8 @@ from hf_vitselect.report import (
 )
 from hf_vitselect.report.example_rows import examples
 from hf_vitselect.rules import NeighborPenalty, Random
-from hf_vitselect.selection.selection import Selection, select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.selection import Selection
 
 SEED = {
     "scorer": "NecessityScorer",
@@ -74,7 +76,7 @@ def plain(scored_pool: Dataset) -> Selection:
 @pytest.fixture(scope="module")
 def selection(plain: Selection) -> Selection:
     """A selection of a pool from the Hub, with recorded scorers."""
-    return replace(plain, recipe={**plain.recipe, "source": SOURCE, "scorers": [SEED, CLIP]})
+    return with_recipe(plain, source=SOURCE, scorers=[SEED, CLIP])
 
 
 def rendered(markdown: str) -> tuple[str, set[str]]:
@@ -95,7 +97,7 @@ def test_card_says_what_was_done(selection: Selection) -> None:
         "10 of 40 rows of lab/pool, picked by NeighborPenalty on the score necessity",
         "commit aaaaaaaa",
         "Licence of the pool: CC-BY-4.0",
-        selection.recipe["fingerprint"],
+        selection.recipe.fingerprint,
         "could not be picked: 2 image_error",
         "NecessityScorer with seed, sha256 of the files dddd",
         "ClipEmbedding with openai/clip-vit-large-patch14, commit cccc",
@@ -128,7 +130,7 @@ def test_script_pins_the_scorers(selection: Selection) -> None:
 
 def test_a_scorer_that_was_fitted_is_told_by_its_column(plain: Selection, scored_pool: Dataset) -> None:
     blend = Blend.fit(scored_pool, {"necessity": 1.0}).recipe()
-    body = dataset_card(replace(plain, recipe={**plain.recipe, "scorers": [blend]}))
+    body = dataset_card(with_recipe(plain, scorers=[blend]))
     script = re.findall(r"```python\n(.*?)```", body, re.DOTALL)[-1]
     assert "# the pool must have the column 'blend'" in script
     compile(script, "script", "exec")
@@ -157,8 +159,8 @@ def test_metadata(selection: Selection) -> None:
     assert data["size_categories"] == ["n<1K"]
     assert data["task_categories"] == ["image-text-to-text"]
     assert data["tags"] == ["vitselect", "data-selection"]
-    assert data["vitselect"]["fingerprint"] == selection.recipe["fingerprint"]
-    assert data["vitselect"]["rule"] == selection.recipe["rule"]
+    assert data["vitselect"]["fingerprint"] == selection.recipe.fingerprint
+    assert data["vitselect"]["rule"] == selection.recipe.rule.to_json()
     assert data["vitselect"]["scorers"][1] == {
         "column": "embedding",
         "scorer": "ClipEmbedding",
@@ -173,7 +175,7 @@ def test_metadata_guesses_nothing(plain: Selection) -> None:
 
 def test_a_licence_in_many_words_is_other(selection: Selection) -> None:
     source = {**SOURCE, "license": "Free for research, ask us first"}
-    worded = replace(selection, recipe={**selection.recipe, "source": source})
+    worded = with_recipe(selection, source=source)
     assert card_data(worded)["license"] == "other"
     assert "Free for research, ask us first" in dataset_card(worded)
 
@@ -181,14 +183,14 @@ def test_a_licence_in_many_words_is_other(selection: Selection) -> None:
 def test_folders_stay_private(selection: Selection) -> None:
     published = [str(published_recipe(selection)), dataset_card(selection), str(card_data(selection))]
     assert not [text for text in published if "secret" in text]
-    assert selection.recipe["scorers"][0] is SEED
+    assert selection.recipe.scorers[0].settings == SEED
     assert "secret" in SEED["model"]
 
 
 def test_model_section_names_the_subset(selection: Selection) -> None:
     before = model_section(selection)
     published = {"repo_id": "me/subset", "commit": "e" * 40}
-    after = model_section(replace(selection, recipe={**selection.recipe, "published": published}))
+    after = model_section(with_recipe(selection, published=published))
     assert "not published before" in before
     assert f"[me/subset](https://huggingface.co/datasets/me/subset), commit `{'e' * 40}`" in after
     assert after.startswith(BEGIN)
@@ -246,7 +248,6 @@ HOSTILE = [
 @pytest.mark.parametrize("name", HOSTILE, ids=[ascii(name)[:25] for name in HOSTILE])
 def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
     recipe = {
-        **selection.recipe,
         "source": dict.fromkeys([*SOURCE, "language"], name),
         "make_up": {
             name: [{"value": name, "pool": 30, "subset": 10}, {"value": "a", "pool": 10, "subset": 0}]
@@ -255,8 +256,6 @@ def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
         "fingerprint": name,
         "by": name,
         "over": name,
-        "budget": name,
-        "seed": name,
         "dropped": {name: 2},
         "dropped_reasons": {name: name},
         "rule": {"rule": name, name: name},
@@ -267,8 +266,8 @@ def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
     }
     scores = selection.scores.rename_column("necessity", name) if name else selection.scores
     rows = pool([([user(name, 1), assistant(name)], [png(i)]) for i in range(10)])
-    hostile = replace(selection, recipe=recipe, scores=scores, dataset=rows)
-    friendly = replace(selection, recipe={**selection.recipe, "published": {"repo_id": "a/b", "commit": "c"}})
+    hostile = replace(with_recipe(selection, **recipe), scores=scores, dataset=rows)
+    friendly = with_recipe(selection, published={"repo_id": "a/b", "commit": "c"})
 
     run = RunRecord(cost=[{"stage": name, name: name}], comparison=[{"model": name, name: 1.0}])
     shown = examples(hostile)
@@ -292,11 +291,9 @@ def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE, ids=[ascii(name)[:25] for name in HOSTILE])
 def test_hostile_text_in_the_script_is_a_literal(selection: Selection, name: str) -> None:
-    rule = {**selection.recipe["rule"], "rescale": name}
-    recipe = {**selection.recipe, "by": name, "rule": rule, "scorers": [{**CLIP, "model": name}]}
-    script = re.findall(
-        r"(?m)^```python\n(.*?)^```$", dataset_card(replace(selection, recipe=recipe)), re.DOTALL
-    )
+    rule = {**selection.recipe.rule.to_json(), "rescale": name}
+    changed = with_recipe(selection, by=name, rule=rule, scorers=[{**CLIP, "model": name}])
+    script = re.findall(r"(?m)^```python\n(.*?)^```$", dataset_card(changed), re.DOTALL)
     calls: dict[str, Any] = {}
     stubs = {
         "load_dataset": lambda *args, **kwargs: "pool",
@@ -415,7 +412,7 @@ def test_included_and_excluded_rows_are_told_and_their_folders_stay_private(
     selection: Selection, scored_pool: Dataset
 ) -> None:
     seed = select_diverse(scored_pool, 4, rule=Random(), seed=9)
-    seed = replace(seed, recipe={**seed.recipe, "scorers": [SEED], "row_ids": "seed_rows.json"})
+    seed = with_recipe(seed, scorers=[SEED], row_ids="seed_rows.json")
     rest = select_diverse(scored_pool, 6, exclude=seed, balance="kind")
     more = select_diverse(scored_pool, 12, include=rest, exclude=seed)
     body = dataset_card(more)

@@ -18,7 +18,7 @@ from pools import assistant, png, pool, user
 from hf_vitselect.cli.main import main
 from hf_vitselect.report import html_page
 from hf_vitselect.rules import TopScore
-from hf_vitselect.selection.selection import select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None

@@ -6,20 +6,22 @@ import numpy as np
 import pytest
 from datasets import Dataset, Value, concatenate_datasets
 from PIL import Image
+from recipes import with_recipe
 
 from hf_vitselect.errors import ColumnError, LayoutError
 from hf_vitselect.report.plots import plots
 from hf_vitselect.report.statistics import (
+    composition,
+    compositions,
     duplicates,
-    make_up,
-    make_ups,
     score_columns,
     score_values,
     statistics,
 )
 from hf_vitselect.report.tables import table
 from hf_vitselect.rules import Random, TopScore
-from hf_vitselect.selection.selection import Selection, select_diverse
+from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.selection import Selection
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +51,7 @@ def test_no_statistics_without_a_score(scored_pool: Dataset) -> None:
 
 def test_every_scorer_with_numbers_is_a_score(selection: Selection) -> None:
     scorers = [{"column": name} for name in ("embedding", "rank", "necessity_status", "missing", "necessity")]
-    recipe = {**selection.recipe, "by": None, "scorers": scorers}
-    assert score_columns(replace(selection, recipe=recipe)) == ["rank", "necessity"]
+    assert score_columns(with_recipe(selection, by=None, scorers=scorers)) == ["rank", "necessity"]
 
 
 @pytest.mark.parametrize(("kind", "values"), [("bool", [True, None]), ("int8", [7, None])])
@@ -60,8 +61,8 @@ def test_scores_of_every_number_type(selection: Selection, kind: str, values: li
     assert pool.tolist() == subset.tolist() == [float(values[0])]
 
 
-def test_make_up_counts_and_shares(selection: Selection, scored_pool: Dataset) -> None:
-    kinds = make_up(scored_pool, selection, "kind")
+def test_composition_counts_and_shares(selection: Selection, scored_pool: Dataset) -> None:
+    kinds = composition(scored_pool, selection, "kind")
     assert list(kinds) == ["caption", "count", "colour"]
     assert sum(kind["pool"] for kind in kinds.values()) == 40
     for name, kind in kinds.items():
@@ -69,21 +70,21 @@ def test_make_up_counts_and_shares(selection: Selection, scored_pool: Dataset) -
         assert kind["subset_share"] == kind["subset"] / 10
 
 
-def test_make_up_of_nulls(selection: Selection, scored_pool: Dataset) -> None:
-    assert make_up(scored_pool, selection, "necessity")["(none)"]["pool"] == 2
+def test_composition_of_nulls(selection: Selection, scored_pool: Dataset) -> None:
+    assert composition(scored_pool, selection, "necessity")["(none)"]["pool"] == 2
 
 
-def test_make_up_of_what_cannot_be_counted(selection: Selection, scored_pool: Dataset) -> None:
+def test_composition_of_what_cannot_be_counted(selection: Selection, scored_pool: Dataset) -> None:
     for column in ("embedding", "missing"):
         with pytest.raises(ColumnError, match=r"choose one of .*'kind'"):
-            make_up(scored_pool, selection, column)
+            composition(scored_pool, selection, column)
     with pytest.raises(LayoutError, match=r"40 rows .* got 39"):
-        make_up(scored_pool.select(range(39)), selection, "kind")
+        composition(scored_pool.select(range(39)), selection, "kind")
 
 
-def test_a_selection_remembers_its_make_up(selection: Selection, scored_pool: Dataset) -> None:
-    remembered = make_ups(selection)
-    assert remembered["kind"] == make_up(scored_pool, selection, "kind")
+def test_a_selection_remembers_its_composition(selection: Selection, scored_pool: Dataset) -> None:
+    remembered = compositions(selection)
+    assert remembered["kind"] == composition(scored_pool, selection, "kind")
     lengths = remembered["answer_characters"]
     answers = [sum(len(t["content"][0]["text"]) for t in m[1::2]) for m in scored_pool["messages"]]
     assert sum(quarter["pool"] for quarter in lengths.values()) == 40
@@ -121,19 +122,15 @@ def test_plot_of_a_column_needs_the_pool(selection: Selection) -> None:
 
 
 def test_no_scores_no_histogram(selection: Selection) -> None:
-    recipe = {**selection.recipe, "by": None, "scorers": []}
-    assert "scores.png" not in plots(replace(selection, recipe=recipe))
+    assert "scores.png" not in plots(with_recipe(selection, by=None, scorers=[]))
 
 
 @pytest.mark.parametrize("name", ["$x^{$", r"\frac{", "a\nb\x07", "x" * 500, "<b>", "颜色"])
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_plots_show_hostile_names(selection: Selection, scored_pool: Dataset, name: str) -> None:
     pool = scored_pool.remove_columns("kind").add_column(name, [name, *"ab" * 19, None])
-    renamed = replace(
-        selection,
-        scores=selection.scores.rename_column("necessity", name),
-        recipe={**selection.recipe, "by": name},
-    )
+    scores = selection.scores.rename_column("necessity", name)
+    renamed = replace(with_recipe(selection, by=name), scores=scores)
     for png in plots(renamed, pool, name).values():
         assert picture(png).width > 900
 

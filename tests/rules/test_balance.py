@@ -18,14 +18,14 @@ def pick(rule, budget, quota="proportional", picked=NO_ROWS):
     return balanced(SCORES, FEATURES, budget, state, {"task": LABELS}, picked)
 
 
-def test_shares_are_the_weights_and_what_a_group_lacks_is_handed_on():
+def test_quotas_follow_weights_and_group_sizes():
     rows, _ = pick(TopScore(), 20)
     assert np.bincount(LABELS[rows]).tolist() == [10, 8, 2]
     rows, _ = pick(TopScore(), 24, "uniform")
     assert np.bincount(LABELS[rows]).tolist() == [10, 10, 4]
 
 
-def test_inside_a_group_the_rule_picks_as_if_it_were_the_pool():
+def test_rule_treats_group_as_pool():
     rows, gains = pick(NeighborPenalty(neighbors=3), 20)
     for group, share in enumerate([10, 8, 2]):
         inside = np.flatnonzero(group == LABELS)
@@ -35,7 +35,7 @@ def test_inside_a_group_the_rule_picks_as_if_it_were_the_pool():
         assert gains[of_group].tolist() == worth.tolist()
 
 
-def test_earlier_picks_count_in_their_groups():
+def test_earlier_picks_count_in_groups():
     first, _ = pick(TopScore(), 10)
     more, _ = pick(TopScore(), 10, picked=first)
     whole, _ = pick(TopScore(), 20)

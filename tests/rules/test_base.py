@@ -1,9 +1,9 @@
-"""What holds for every rule."""
+"""The contract of every rule, and the checks of Rule.__call__."""
 
 import json
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError, asdict, fields
+from dataclasses import FrozenInstanceError, asdict, dataclass, fields
 
 import numpy as np
 import pytest
@@ -71,14 +71,14 @@ def picks_of(rule, budget, seed=0, **options):
     )
 
 
-def test_every_exported_rule_is_under_contract():
+def test_contract_covers_every_exported_rule():
     exported = {getattr(hf_vitselect.rules, name) for name in hf_vitselect.rules.__all__} - {Rule}
     assert {type(rule) for rule in RULES} == exported
 
 
 @every_rule
 @pytest.mark.parametrize("budget", [1, 45, ROWS])
-def test_picks_exactly_the_budget_once_each_and_in_range(rule, budget):
+def test_picks_the_budget_without_repeats(rule, budget):
     rows, gains = picks_of(rule, budget)
     assert (rows.shape, rows.dtype, gains.shape, gains.dtype) == ((budget,), np.int64, (budget,), np.float64)
     assert len(np.unique(rows)) == budget
@@ -88,23 +88,23 @@ def test_picks_exactly_the_budget_once_each_and_in_range(rule, budget):
 
 
 @every_rule
-def test_the_same_seed_gives_the_same_picks(rule):
+def test_same_seed_gives_same_picks(rule):
     for first, second in zip(picks_of(rule, 60, seed=3), picks_of(rule, 60, seed=3), strict=True):
         np.testing.assert_array_equal(first, second)
 
 
-# Groups take turns by their shares of the budget, and lengths are quantiles of as many.
+# Quotas, and the lengths to match, depend on the budget.
 BY_QUOTA = (GroupedSampling, LengthMatchedRandom, PreSel, Coincide, MMSSR)
 greedy = [rule for rule in RULES if not isinstance(rule, BY_QUOTA)]
 
 
 @pytest.mark.parametrize("rule", greedy, ids=repr)
-def test_a_smaller_budget_starts_a_larger_one(rule):
+def test_smaller_budget_is_a_prefix(rule):
     np.testing.assert_array_equal(picks_of(rule, 20)[0], picks_of(rule, 90)[0][:20])
 
 
 @every_rule
-def test_rows_that_are_picked_already_are_not_picked_again(rule):
+def test_earlier_picks_are_not_repeated(rule):
     picked = np.array([7, 250, 3, 120])
     rows, gains = picks_of(rule, ROWS - 10, picked=picked)
     assert len(rows) == len(gains) == ROWS - 10
@@ -112,7 +112,7 @@ def test_rows_that_are_picked_already_are_not_picked_again(rule):
 
 
 @pytest.mark.parametrize("rule", greedy, ids=repr)
-def test_picking_goes_on_where_it_stopped(rule):
+def test_picking_resumes_after_earlier_picks(rule):
     rows, gains = picks_of(rule, 90)
     more, their_gains = picks_of(rule, 70, picked=rows[:20])
     np.testing.assert_array_equal(more, rows[20:])
@@ -120,7 +120,7 @@ def test_picking_goes_on_where_it_stopped(rule):
 
 
 @every_rule
-def test_a_rule_is_frozen_and_its_parameters_are_json(rule):
+def test_rules_are_frozen_and_json(rule):
     assert type(rule)(**json.loads(json.dumps(asdict(rule)))) == rule
     name = fields(rule)[0].name if fields(rule) else "anything"
     with pytest.raises(FrozenInstanceError):
@@ -128,35 +128,57 @@ def test_a_rule_is_frozen_and_its_parameters_are_json(rule):
 
 
 @every_rule
-def test_a_missing_array_is_an_error(rule):
-    with pytest.raises(ValueError, match="expected"):
+def test_missing_arrays_raise_an_error(rule):
+    with pytest.raises(ValueError, match=r"expected .*, got no(ne|\ arrays)"):
         rule(None, None, 1, np.random.default_rng(0), {})
 
 
-def test_another_seed_gives_other_random_picks():
-    assert picks_of(Random(), 60, seed=0)[0].tolist() != picks_of(Random(), 60, seed=1)[0].tolist()
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": SCORES.astype(np.float32)}, r"scores: expected float64 of 1 dimensions, got float32 of"),
+        ({"scores": SCORES[:, None]}, r"scores: expected .* got float64 of shape \(300, 1\)"),
+        (
+            {"features": FEATURES.astype(np.float64)},
+            "features: expected float32 of 2 dimensions, got float64",
+        ),
+        ({"features": FEATURES[:, 0]}, r"features: expected .* got float32 of shape \(300,\)"),
+        ({"features": FEATURES[:9]}, "expected arrays of one length, got .*'features': 9"),
+        ({"columns": {"row": np.arange(9)}}, "expected arrays of one length, got .*'row'.*: 9"),
+        ({"scores": np.where(np.arange(ROWS) == 7, np.inf, SCORES)}, "expected finite scores, .* in row 7"),
+        ({"features": np.where(FEATURES[7, 1] == FEATURES, np.nan, FEATURES)}, "finite features, .* row 7"),
+        ({"budget": 0}, "expected a budget of 1 to 300 rows, got 0"),
+        ({"budget": ROWS, "picked": np.array([3])}, "expected a budget of 1 to 299 rows, got 300"),
+        ({"picked": np.array([3, 3])}, "picked: expected distinct rows from 0 to 299"),
+        ({"picked": np.array([ROWS])}, "picked: expected distinct rows from 0 to 299"),
+        ({"picked": np.array([-1])}, "picked: expected distinct rows from 0 to 299"),
+    ],
+)
+def test_invalid_arguments_raise_an_error(change, message):
+    arguments = {"scores": SCORES, "features": FEATURES, "budget": 5, "columns": {}} | change
+    with pytest.raises(ValueError, match=message):
+        NeighborPenalty()(**arguments, rng=np.random.default_rng(0))
 
 
-def test_random_reaches_every_row_about_equally_often():
-    counts = np.bincount(
-        np.concatenate([picks_of(Random(), 30, seed)[0] for seed in range(500)]), minlength=ROWS
-    )
-    assert counts.min() > 20
-    assert counts.max() < 90
+@dataclass(frozen=True)
+class Columns(Rule):
+    """Uses one column, and no scores or features; picks by what the pool holds of them."""
+
+    uses_columns = ("row",)
+
+    def pick(self, pool, budget, rng):
+        assert list(pool.columns) == ["row"]
+        assert pool.features.shape == (ROWS, 0)
+        assert np.isnan(pool.scores).all()
+        return pool.unpicked(np.arange(len(pool)))[:budget], np.zeros(budget)
 
 
-def test_top_score_breaks_ties_by_row():
-    order = [row for _, row in sorted((-score, row) for row, score in enumerate(SCORES.tolist()))]
-    rows, gains = picks_of(TopScore(), 80)
-    assert rows.tolist() == order[:80]
-    np.testing.assert_array_equal(gains, SCORES[rows])
+def test_pool_holds_only_declared_arrays():
+    columns = {"row": np.arange(ROWS), "other": np.arange(ROWS)}
+    rows, _ = Columns()(SCORES, FEATURES, 3, np.random.default_rng(0), columns, np.array([1, 0]))
+    assert rows.tolist() == [2, 3, 4]
 
 
-def test_lowest_score_breaks_ties_by_row_too():
-    order = [row for _, row in sorted((score, row) for row, score in enumerate(SCORES.tolist()))]
-    assert picks_of(TopScore(lowest=True), 80)[0].tolist() == order[:80]
-
-
-def test_importing_the_rules_stays_light():
+def test_importing_rules_loads_no_torch():
     code = "import sys, hf_vitselect.rules; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

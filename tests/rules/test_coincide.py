@@ -22,14 +22,14 @@ def discrepancy(units, picks):
     return kernel[np.ix_(picks, picks)].mean() - 2 * kernel[picks].mean() + kernel.mean()
 
 
-def test_a_dense_cluster_gives_less_than_a_loose_one_of_equal_size():
+def test_dense_clusters_give_fewer_rows():
     features = np.concatenate([around(0, 50, 0.01), around(1, 50, 0.2)])
     rows, _ = Coincide(rows_per_cluster=50)(None, features, 40, np.random.default_rng(1), {})
     dense = int((rows < 50).sum())
     assert 0 < dense < 20
 
 
-def test_inside_a_cluster_each_pick_lowers_the_discrepancy_most():
+def test_each_pick_lowers_discrepancy_most():
     units = around(0, 12, 0.5).astype(np.float64)
     units /= np.linalg.norm(units, axis=1)[:, None]
     picks = _least_discrepancy(units, _kernel_sums(units), 4, np.empty(0, np.int64)).tolist()
@@ -39,7 +39,7 @@ def test_inside_a_cluster_each_pick_lowers_the_discrepancy_most():
         assert picks[count - 1] == best
 
 
-def test_few_picks_come_near_the_best_possible():
+def test_greedy_picks_are_near_optimal():
     units = around(0, 10, 0.5).astype(np.float64)
     units /= np.linalg.norm(units, axis=1)[:, None]
     picks = _least_discrepancy(units, _kernel_sums(units), 3, np.empty(0, np.int64))
@@ -48,6 +48,6 @@ def test_few_picks_come_near_the_best_possible():
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0.0}, {"rows_per_cluster": 0}])
-def test_wrong_options_are_refused(options):
+def test_invalid_parameters_raise_an_error(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         Coincide(**options)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hf_vitselect.rules import FacilityLocation
-from hf_vitselect.rules.neighbors.nearest_rows import nearest_rows
 
 rng = np.random.default_rng(0)
 FEATURES = rng.standard_normal((70, 4)).astype(np.float32)
@@ -34,7 +33,7 @@ def slow(features, neighbors, budget):
 
 
 @pytest.mark.parametrize("neighbors", [3, 12, 100])
-def test_picks_are_those_of_the_plain_algorithm(neighbors):
+def test_picks_match_plain_greedy_algorithm(neighbors):
     rows, gains = FacilityLocation(neighbors=neighbors)(None, FEATURES, 30, np.random.default_rng(0), {})
     expected, value = slow(FEATURES, min(neighbors, 69), 30)
     assert rows.tolist() == expected
@@ -42,18 +41,6 @@ def test_picks_are_those_of_the_plain_algorithm(neighbors):
     assert (np.diff(gains) <= 1e-12).all()
 
 
-@pytest.mark.parametrize("features", [FEATURES, np.round(FEATURES), FEATURES[rng.integers(0, 9, 70)]])
-def test_nearest_rows_are_those_of_all_cosines(features):
-    cosines = cosines_of(features)
-    np.fill_diagonal(cosines, -np.inf)
-    order = np.array([np.lexsort((np.arange(70), -row))[:10] for row in cosines])
-    near, close = nearest_rows(features, 10)
-    np.testing.assert_allclose(close, np.take_along_axis(cosines, order, axis=1), atol=1e-6)
-    np.testing.assert_array_equal(np.sort(close, axis=1)[:, ::-1], close)
-    same = near == order
-    assert same.mean() > 0.9  # others tie but for the last bit
-
-
-def test_no_neighbour_is_an_error():
+def test_zero_neighbors_raise_an_error():
     with pytest.raises(ValueError, match="neighbors"):
         FacilityLocation(neighbors=0)

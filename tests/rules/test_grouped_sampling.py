@@ -4,11 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from hf_vitselect.rules.grouped_sampling import GroupedSampling
-from hf_vitselect.rules.quotas import quotas
 
 
 def pick(rule, scores, budget, seed=0, features=None, **columns):
@@ -20,48 +17,6 @@ def pick(rule, scores, budget, seed=0, features=None, **columns):
     return rows
 
 
-@pytest.mark.parametrize(
-    ("sizes", "weights", "budget", "expected"),
-    [
-        ([10, 10, 10], [1, 1, 1], 10, [4, 3, 3]),  # the first of equal remainders
-        ([50, 30, 20], [50, 30, 20], 10, [5, 3, 2]),
-        ([2, 10, 10], [1, 1, 1], 12, [2, 5, 5]),  # the first has two, and hands two on
-        ([1, 2, 30], [1, 1, 1], 20, [1, 2, 17]),  # handed on twice
-        ([0, 5, 1], [1, 1, 1], 4, [0, 3, 1]),
-        ([3, 3], [1, 1e-9], 6, [3, 3]),
-        ([7, 7], [3, 1], 1, [1, 0]),
-    ],
-)
-def test_quotas_by_hand(sizes, weights, budget, expected):
-    assert quotas(np.array(sizes), np.array(weights, dtype=float), budget).tolist() == expected
-
-
-def test_a_group_that_has_more_than_its_share_keeps_it():
-    given = np.array([8, 0, 1])
-    assert quotas(np.array([10, 10, 10]), np.ones(3), 12, given).tolist() == [8, 2, 2]
-
-
-@given(st.data())
-@settings(max_examples=200, deadline=None)
-def test_quotas_add_up_and_lie_next_to_the_exact_share(data):
-    sizes = np.array(data.draw(st.lists(st.integers(0, 30), min_size=1, max_size=12)))
-    if sizes.sum() == 0:
-        sizes[0] = 1
-    positive = st.floats(1e-3, 1e3)
-    weights = np.array(data.draw(st.lists(positive, min_size=len(sizes), max_size=len(sizes))))
-    budget = data.draw(st.integers(1, int(sizes.sum())))
-    given = np.array([data.draw(st.integers(0, size)) for size in sizes.tolist()])
-    budget = max(budget, int(given.sum()))
-    share = quotas(sizes, weights, budget, given)
-    assert share.sum() == budget
-    assert (share <= sizes).all()
-    assert (share >= given).all()
-    # One level serves all: nobody who could have more lies a whole row below anybody who could have less.
-    more, less = share < sizes, share > given
-    if more.any() and less.any():
-        assert ((share + 1) / weights)[more].min() >= ((share - 1) / weights)[less].max() * (1 - 1e-9)
-
-
 SCORES = np.random.default_rng(1).gamma(2.0, size=100)
 
 
@@ -69,14 +24,14 @@ def decile(scores):
     return np.argsort(np.argsort(scores, kind="stable")) // (len(scores) // 10)
 
 
-def test_quantiles_give_their_shares():
+def test_quantiles_give_their_quotas():
     counts = np.bincount(decile(SCORES)[pick(GroupedSampling(quota="uniform"), SCORES, 50)], minlength=10)
     assert counts.tolist() == [5] * 10
     rising = np.bincount(decile(SCORES)[pick(GroupedSampling(), SCORES, 55)], minlength=10)
     assert rising.tolist() == list(range(1, 11))
 
 
-def test_a_column_gives_groups_of_any_value():
+def test_column_groups_may_be_null():
     source = np.array(["a"] * 60 + [None] * 30 + ["one"] + ["b"] * 9, dtype=object)
     rule = GroupedSampling(groups="source", quota="proportional")
     rows = pick(rule, SCORES, 20, source=source)
@@ -85,7 +40,7 @@ def test_a_column_gives_groups_of_any_value():
     assert counts == {"a": 12, "None": 6, "one": 0, "b": 2}
 
 
-def test_clusters_are_those_of_the_features():
+def test_clusters_come_from_features():
     rng = np.random.default_rng(0)
     centres = np.eye(4, 8, dtype=np.float32)
     kind = rng.permutation(np.repeat([0, 1, 2, 3], [40, 40, 15, 5]))
@@ -99,13 +54,13 @@ def test_clusters_are_those_of_the_features():
     assert counts[:3].min() >= 6
 
 
-def test_by_necessity_takes_the_highest_of_each_group():
+def test_necessity_takes_highest_per_group():
     rows = pick(GroupedSampling(groups=2, quota="uniform", within="necessity"), SCORES, 10)
     order = np.argsort(SCORES)
     assert set(rows) == {*order[45:50], *order[95:]}
 
 
-def test_the_seed_draws_and_only_the_seed():
+def test_only_the_seed_changes_picks():
     rule = GroupedSampling()
     assert pick(rule, SCORES, 30).tolist() == pick(rule, SCORES, 30).tolist()
     assert set(pick(rule, SCORES, 30)) != set(pick(rule, SCORES, 30, seed=1))
@@ -113,7 +68,7 @@ def test_the_seed_draws_and_only_the_seed():
 
 @pytest.mark.parametrize("within", ["random", "necessity"])
 @pytest.mark.parametrize("quota", ["uniform", "proportional", "rising"])
-def test_a_smaller_subset_is_inside_a_larger_one(quota, within):
+def test_smaller_subsets_are_nested(quota, within):
     scores = np.random.default_rng(2).gamma(2.0, size=1000)
     subsets = [
         set(pick(GroupedSampling(groups=7, quota=quota, within=within), scores, budget, seed=5))
@@ -123,14 +78,14 @@ def test_a_smaller_subset_is_inside_a_larger_one(quota, within):
         assert smaller < larger
 
 
-def test_quotas_count_what_was_picked_before():
+def test_quotas_count_earlier_picks():
     picked = np.argsort(SCORES)[-8:]  # all from the highest tenth
     rows = GroupedSampling(quota="uniform")(SCORES, None, 42, np.random.default_rng(0), {}, picked)[0]
     counts = np.bincount(decile(SCORES)[np.concatenate([rows, picked])], minlength=10)
     assert counts.tolist() == [5, 5, 5, 5, 5, 5, 4, 4, 4, 8]
 
 
-def test_every_beginning_of_the_picks_is_spread_over_the_groups():
+def test_every_prefix_covers_all_groups():
     rows = pick(GroupedSampling(quota="uniform"), SCORES, 50)
     for turn in range(5):
         assert sorted(decile(SCORES)[rows[10 * turn : 10 * turn + 10]]) == list(range(10))
@@ -152,6 +107,6 @@ def test_more_groups_than_rows(budget):
         ({"within": "best"}, "within: expected one of"),
     ],
 )
-def test_wrong_options_are_refused(options, message):
+def test_invalid_parameters_raise_an_error(options, message):
     with pytest.raises(ValueError, match=message):
         GroupedSampling(**options)

@@ -25,19 +25,19 @@ def slow(weights, budget):
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
-def test_picks_are_those_of_the_definition(weighted):
+def test_picks_match_the_definition(weighted):
     rows, gains = KCenter(weighted=weighted)(SCORES, FEATURES, 25, np.random.default_rng(0), {})
     assert rows.tolist() == slow(SCORES if weighted else np.ones(60), 25)
     assert (np.diff(gains) <= 1e-9).all()
 
 
-def test_a_row_of_no_weight_comes_last():
+def test_rows_without_weight_come_last():
     weights = SCORES.copy()
     weights[rows := [4, 9]] = 0.0
     picks = KCenter(weighted=True)(weights, FEATURES, 60, np.random.default_rng(0), {})[0]
     assert set(picks[-2:].tolist()) == set(rows)
 
 
-def test_negative_weights_are_an_error():
+def test_negative_weights_raise_an_error():
     with pytest.raises(ValueError, match="weights of 0 or more"):
         KCenter(weighted=True)(SCORES - 1, FEATURES, 2, np.random.default_rng(0), {})

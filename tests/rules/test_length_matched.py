@@ -15,7 +15,7 @@ def drawn(budget, lengths=LENGTHS, rows=LONG, seed=0):
     return LengthMatchedRandom()(None, None, budget, np.random.default_rng(seed), columns)[0]
 
 
-def test_as_many_rows_have_the_very_lengths():
+def test_same_budget_gives_same_lengths():
     marked = np.random.default_rng(1).choice(400, 60, replace=False)
     picked = drawn(60, rows=marked)
     assert sorted(LENGTHS[picked]) == sorted(LENGTHS[marked])
@@ -23,24 +23,24 @@ def test_as_many_rows_have_the_very_lengths():
 
 
 @pytest.mark.parametrize("budget", [10, 25, 100])
-def test_fewer_or_more_rows_have_their_distribution(budget):
+def test_other_budgets_keep_the_distribution(budget):
     marked = np.random.default_rng(1).choice(400, 50, replace=False)
     quantiles = np.linspace(0.1, 0.9, 5)
     found = np.quantile(LENGTHS[drawn(budget, rows=marked)], quantiles)
     np.testing.assert_allclose(found, np.quantile(LENGTHS[marked], quantiles), atol=3)
 
 
-def test_where_no_length_is_left_the_nearest_is_taken():
+def test_nearest_length_fills_a_gap():
     lengths = np.array([9.0, 9.0, 8.0, 3.0, 1.0])
     assert sorted(lengths[drawn(3, lengths, rows=[0])]) == [8, 9, 9]
 
 
-def test_rows_without_a_length_come_last():
+def test_rows_without_length_come_last():
     lengths = np.array([np.nan, 5.0, np.nan, 1.0, 2.0])
     assert set(drawn(3, lengths, rows=[1])) == {1, 3, 4}
 
 
-def test_each_row_of_a_length_is_drawn_about_equally_often():
+def test_equal_lengths_are_equally_likely():
     lengths = np.repeat([2.0, 5.0], 20)
     counts = np.bincount(
         np.concatenate([drawn(10, lengths, rows=np.arange(10, 30), seed=seed) for seed in range(400)])
@@ -49,20 +49,20 @@ def test_each_row_of_a_length_is_drawn_about_equally_often():
     assert counts.max() < 145
 
 
-def test_a_row_without_a_mark_is_not_resembled():
+def test_null_marks_count_as_false():
     columns = {"selected": np.array([1, np.nan, 0, 0]), "response_tokens": np.array([2, 9, 2, 9])}
     picked = LengthMatchedRandom()(None, None, 2, np.random.default_rng(0), columns)[0]
     assert sorted(picked) == [0, 2]
 
 
 @pytest.mark.parametrize("name", ["selected", "response_tokens"])
-def test_texts_are_no_marks_and_no_lengths(name):
+def test_text_columns_raise_an_error(name):
     columns = {"selected": np.array([1, 0]), "response_tokens": np.array([2, 9])}
     columns[name] = np.array(["no", "0"], dtype=object)
     with pytest.raises(ValueError, match=f"true and false, in '{name}', got text"):
         LengthMatchedRandom()(None, None, 1, np.random.default_rng(0), columns)
 
 
-def test_nothing_to_resemble_is_an_error():
+def test_no_marked_rows_raise_an_error():
     with pytest.raises(ValueError, match="expected rows to resemble, got none in 'selected'"):
         drawn(3, rows=[])

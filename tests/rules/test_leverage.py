@@ -10,7 +10,7 @@ FEATURES = (rng.standard_normal((80, 6)) * [5, 3, 1, 0.5, 0.2, 0.1] + 7).astype(
 
 
 @pytest.mark.parametrize("energy", [0.5, 0.9, 1.0])
-def test_picks_are_those_of_the_decomposition(energy):
+def test_picks_match_the_svd(energy):
     centred = FEATURES.astype(np.float64) - FEATURES.astype(np.float64).mean(axis=0)
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
     kept = int(np.searchsorted(np.cumsum(values**2) / (values**2).sum(), energy - 1e-12)) + 1
@@ -27,6 +27,6 @@ def test_equal_rows_tie():
 
 
 @pytest.mark.parametrize("energy", [0.0, 1.1, float("nan")])
-def test_wrong_energies_are_refused(energy):
+def test_invalid_energy_raises_an_error(energy):
     with pytest.raises(ValueError, match="energy"):
         Leverage(energy=energy)

@@ -90,20 +90,20 @@ def with_duplicates(features, copies, seed=0):
         pytest.param(1, 8, 1, lambda s, f: (s, f), id="one-row"),
     ],
 )
-def test_picks_and_gains_are_the_references(rows, dim, budget, change, precision):
+def test_picks_and_gains_match_the_reference(rows, dim, budget, change, precision):
     scores, features = change(difficulties(rows), clip_like(rows, dim))
     assert_as_reference(scores, features.astype(np.float32, copy=False), budget)
 
 
 @pytest.mark.parametrize("neighbors", [1, 3, 100, 399, 1000])
 @pytest.mark.parametrize("gamma", [0.3, 1.0, 2.5])
-def test_parameters_act_as_in_the_reference(neighbors, gamma, precision):
+def test_parameters_match_the_reference(neighbors, gamma, precision):
     assert_as_reference(difficulties(400), clip_like(400, 16), 120, neighbors=neighbors, gamma=gamma)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("room", "chunk"), [(0, 2048), (2**30, 64)], ids=["units-made-again", "units-held"])
-def test_pools_wider_than_a_chunk_and_a_block(sign, room, chunk, precision, monkeypatch):
+def test_large_pools_match_the_reference(sign, room, chunk, precision, monkeypatch):
     monkeypatch.setattr("hf_vitselect.rules.neighbors.products._CHUNK_ROWS", {"cpu": chunk, "cuda": chunk})
     monkeypatch.setitem(products._CHUNK_VALUES, "cpu", 512)
     monkeypatch.setattr("hf_vitselect.rules.neighbors.products._max_unit_bytes", lambda device: room)
@@ -128,7 +128,7 @@ pools = st.fixed_dictionaries(
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pool=pools, neighbors=st.integers(1, 130), gamma=st.sampled_from([0.0, 0.5, 1.0]))
-def test_any_pool_gives_the_references_picks(pool, neighbors, gamma, precision):
+def test_any_pool_matches_the_reference(pool, neighbors, gamma, precision):
     rng = np.random.default_rng(pool["seed"])
     rows = pool["rows"]
     scores = rng.standard_normal(rows) + pool["offset"]
@@ -141,7 +141,7 @@ def test_any_pool_gives_the_references_picks(pool, neighbors, gamma, precision):
     assert_as_reference(scores, features, max(1, int(pool["share"] * rows)), neighbors=neighbors, gamma=gamma)
 
 
-def test_gamma_zero_is_top_score():
+def test_zero_gamma_equals_top_score():
     scores, features = np.round(difficulties(300), 1), clip_like(300, 8)
     for got, expected in zip(
         pick(NeighborPenalty(gamma=0), scores, features, 100),
@@ -151,7 +151,7 @@ def test_gamma_zero_is_top_score():
         np.testing.assert_array_equal(got, expected)
 
 
-def test_minmax_starts_from_scores_between_zero_and_one():
+def test_minmax_rescales_scores_first():
     scores, features = difficulties(300) - 5.0, clip_like(300, 8)
     rows, gains = pick(NeighborPenalty(rescale="minmax"), scores, features, 50)
     scaled = (scores - scores.min()) / (scores.max() - scores.min())
@@ -164,7 +164,7 @@ def test_minmax_of_constant_scores_is_zero():
     assert (rows.tolist(), gains.tolist()) == ([0, 1, 2, 3, 4], [0.0] * 5)
 
 
-def test_memory_mapped_and_read_only_inputs(tmp_path):
+def test_memory_mapped_inputs_match_the_reference(tmp_path):
     scores, features = difficulties(500), clip_like(500, 16)
     np.save(tmp_path / "features.npy", features)
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
@@ -172,7 +172,7 @@ def test_memory_mapped_and_read_only_inputs(tmp_path):
     assert_as_reference(scores, mapped, 100)
 
 
-def test_inputs_stay_as_they_were():
+def test_inputs_are_not_modified():
     scores, features = difficulties(200), clip_like(200, 8)
     before = scores.copy(), features.copy()
     pick(NeighborPenalty(), scores, features, 50)
@@ -180,7 +180,7 @@ def test_inputs_stay_as_they_were():
     np.testing.assert_array_equal(features, before[1])
 
 
-def test_thread_count_does_not_change_the_picks(precision):
+def test_threads_do_not_change_picks(precision):
     scores, features = difficulties(1500), with_duplicates(clip_like(1500, 64), 2)
     threads = torch.get_num_threads()
     results = []
@@ -193,7 +193,7 @@ def test_thread_count_does_not_change_the_picks(precision):
     np.testing.assert_array_equal(results[0], results[1])
 
 
-def test_a_process_of_low_precision_gets_the_same_picks_and_keeps_its_precision(precision):
+def test_lowered_process_precision_is_ignored(precision):
     # Cosines so close together that products of less than float32 would order them wrongly.
     features = (1.0 + 0.02 * np.random.default_rng(0).standard_normal((600, 256))).astype(np.float32)
     scores = difficulties(600)
@@ -221,12 +221,12 @@ def test_a_process_of_low_precision_gets_the_same_picks_and_keeps_its_precision(
     ],
     ids=str,
 )
-def test_bad_parameters_say_what_was_expected(parameters, message):
+def test_invalid_parameters_raise_an_error(parameters, message):
     with pytest.raises(ValueError, match=message):
         NeighborPenalty(**parameters)
 
 
-def test_the_defaults_are_the_papers():
+def test_defaults_are_the_papers():
     assert asdict(NeighborPenalty()) == {
         "approximate": False,
         "gamma": 1.0,
@@ -235,18 +235,18 @@ def test_the_defaults_are_the_papers():
     }
 
 
-def test_missing_features_are_an_error():
+def test_missing_features_raise_an_error():
     with pytest.raises(ValueError, match="expected features, got scores"):
         pick(NeighborPenalty(), np.ones(3), None, 1)
 
 
-def test_features_that_are_not_finite_are_an_error():
+def test_non_finite_features_raise_an_error():
     features = clip_like(10, 4)
     features[7, 1] = np.nan
     with pytest.raises(ValueError, match="row 7"):
         pick(NeighborPenalty(), np.ones(10), features, 1)
 
 
-def test_scores_that_leave_the_range_of_float64_are_an_error():
+def test_overflowing_scores_raise_an_error():
     with np.errstate(over="ignore"), pytest.raises(ValueError, match="expected scores that stay finite"):
         pick(NeighborPenalty(gamma=1e200), -np.ones(50), clip_like(50, 4), 50)

@@ -16,7 +16,7 @@ def pick(scores, features, budget, **options):
     return PreSel(**options)(scores, features, budget, np.random.default_rng(0), columns)
 
 
-def test_tasks_share_by_the_softmax_of_their_relevance():
+def test_task_quotas_follow_instruction_relevance():
     rows, _ = pick(GAIN, FEATURES, 50)
     # softmax(-IRS * sqrt(2)) over 0.5 and 1.0 gives 0.670 and 0.330 of 50.
     weights = np.exp(-np.array([0.5, 1.0]) * np.sqrt(2))
@@ -24,7 +24,7 @@ def test_tasks_share_by_the_softmax_of_their_relevance():
     assert [(TASKS[rows] == task).sum() for task in "ab"] == expected.tolist() == [33, 17]
 
 
-def test_the_most_typical_row_of_a_cluster_comes_first():
+def test_typical_rows_come_first():
     # In each task a bundle of ten around an axis, and others that are spread.
     features = FEATURES.copy()
     features[:10] = [9, 0, 0, 0, 0, 0] + 0.01 * rng.standard_normal((10, 6))
@@ -33,7 +33,7 @@ def test_the_most_typical_row_of_a_cluster_comes_first():
     assert gains[0] > 30
 
 
-def test_typicality_by_hand():
+def test_typicality_matches_hand_computed_values():
     features = np.array([[1, 0], [0, 1], [-1, 0], [1, 0]], dtype=np.float32)
     columns = {"task": np.zeros(4)}
     rows, gains = PreSel(neighbors=1)(np.ones(4), features, 4, np.random.default_rng(0), columns)
@@ -41,7 +41,7 @@ def test_typicality_by_hand():
     np.testing.assert_allclose(gains[2:], 1 / np.sqrt(2), rtol=1e-6)
 
 
-def test_scores_that_are_no_ratio_are_an_error():
+def test_non_positive_scores_raise_an_error():
     with pytest.raises(ValueError, match="expected scores above 0"):
         pick(GAIN - 1, FEATURES, 5)
     with pytest.raises(ValueError, match="neighbors"):

@@ -10,7 +10,7 @@ DEGREES = np.array([0, 10, -10, 30, -30, 90, 95, 85, 92, 88])
 FEATURES = np.stack([np.cos(np.radians(DEGREES)), np.sin(np.radians(DEGREES))], axis=1).astype(np.float32)
 
 
-def test_by_hand():
+def test_picks_match_hand_computed_distances():
     # The centroids are at 0 and 90 degrees, since the turns cancel out.
     rows, gains = Prototypicality(clusters=2)(None, FEATURES, 4, np.random.default_rng(0), {})
     assert set(rows[:2].tolist()) == {3, 4}
@@ -20,7 +20,7 @@ def test_by_hand():
     assert set(nearest.tolist()) == {0, 5}
 
 
-def test_lengths_do_not_matter():
+def test_row_lengths_do_not_matter():
     one, other = (
         Prototypicality(clusters=2)(None, features, 10, np.random.default_rng(0), {})[1]
         for features in (FEATURES, FEATURES * np.arange(1, 11, dtype=np.float32)[:, None])
@@ -28,6 +28,6 @@ def test_lengths_do_not_matter():
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_no_cluster_is_an_error():
+def test_zero_clusters_raise_an_error():
     with pytest.raises(ValueError, match="clusters"):
         Prototypicality(clusters=0)

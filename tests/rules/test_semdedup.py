@@ -14,7 +14,7 @@ def pick(features, budget, **options):
     return SemDeDup(**options)(None, features, budget, np.random.default_rng(0), {})
 
 
-def test_one_of_each_pair_of_twins_goes_first():
+def test_one_of_each_duplicate_stays():
     rows = set(pick(FEATURES, 20)[0].tolist())
     for row in range(5):
         assert len(rows & {row, 20 + row}) == 1
@@ -22,7 +22,7 @@ def test_one_of_each_pair_of_twins_goes_first():
 
 
 @pytest.mark.parametrize("keep", ["far", "near"])
-def test_redundancy_is_that_of_the_definition(keep):
+def test_redundancy_matches_the_definition(keep):
     units = FEATURES.astype(np.float64) / np.linalg.norm(FEATURES.astype(np.float64), axis=1)[:, None]
     centre = units.sum(axis=0)
     order = np.argsort(units @ centre if keep == "far" else -(units @ centre), kind="stable")
@@ -34,7 +34,7 @@ def test_redundancy_is_that_of_the_definition(keep):
     np.testing.assert_allclose(gains, [1 - redundancy[row] for row in rows], atol=1e-5)
 
 
-def test_more_rows_than_a_block():
+def test_duplicates_are_found_across_blocks():
     features = rng.standard_normal((2500, 4)).astype(np.float32)
     features[2400] = features[3]
     rows, gains = pick(features, 2500, rows_per_cluster=5000)
@@ -44,6 +44,6 @@ def test_more_rows_than_a_block():
 
 
 @pytest.mark.parametrize("options", [{"rows_per_cluster": 0}, {"keep": "all"}])
-def test_wrong_options_are_refused(options):
+def test_invalid_parameters_raise_an_error(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         SemDeDup(**options)

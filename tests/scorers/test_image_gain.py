@@ -28,11 +28,11 @@ def test_it_is_the_loss_that_the_pictures_save(tiny, architecture):
 
 def test_a_row_without_images_is_image_missing_and_costs_no_forward(tiny, monkeypatch):
     scorer = ImageGain(tiny("llava").folder)
-    before = scorer.loaded.work.rows
+    before = scorer.loaded.stats.rows
     scored = talks().map(scorer, batched=True)
     assert scored["image_gain_status"][:] == ["ok", "image_missing", "ok", "ok", "ok"]
     assert scored["image_gain"][1] is None
-    assert scorer.loaded.work.rows - before == 2 * 4
+    assert scorer.loaded.stats.rows - before == 2 * 4
 
 
 STATUSES = {

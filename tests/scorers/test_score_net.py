@@ -94,10 +94,10 @@ def test_a_column_that_is_missing_is_named(folder, net):
 def test_the_subset_is_picked_by_it_and_its_recipe_names_the_net(folder):
     pool = score(POOL, ScoreNetScorer(folder))
     selection = select_diverse(pool, 3, by="score_net", rule=NeighborPenalty(neighbors=2, rescale="minmax"))
-    (recipe,) = selection.recipe["scorers"][:1]
-    assert recipe["scorer"] == "ScoreNetScorer"
-    assert recipe["identity"]["digest"]
-    assert selection.recipe["rule"]["rescale"] == "minmax"
+    (recipe,) = selection.recipe.scorers[:1]
+    assert recipe.scorer == "ScoreNetScorer"
+    assert recipe.identity.digest
+    assert selection.recipe.rule.arguments["rescale"] == "minmax"
 
 
 def test_the_order_of_the_pools_columns_does_not_matter(folder):

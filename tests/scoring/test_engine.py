@@ -1,4 +1,4 @@
-"""How many workers there are if nobody says."""
+"""Default number of workers, and which GPU they use."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from lengths import Length, words
 from hf_vitselect import score
 from hf_vitselect.errors import StaleRunError
 from hf_vitselect.scoring.engine import Engine
-from hf_vitselect.scoring.task import Work
+from hf_vitselect.scoring.task import Task
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_local_rank_picks_the_gpu(monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
     scorer = Length(tmp_path)
     shards = [(0, words("a").with_format("arrow")[:])]
-    Engine.choose("local", None).run(Work([scorer]), shards, lambda *_: None)
+    Engine.choose("local", None).run(Task([scorer]), shards, lambda *_: None)
     assert scorer._rank == 1
 
 
@@ -40,7 +40,7 @@ class Retrained(Length):
 
 def test_changed_model_ends_the_run(tmp_path):
     with pytest.raises(StaleRunError, match="not those that the run began with"):
-        Work([Retrained(tmp_path)])(words("a").with_format("arrow")[:], 1)
+        Task([Retrained(tmp_path)])(words("a").with_format("arrow")[:], 1)
 
 
 def test_broken_gpu_raises_without_workers(tmp_path):

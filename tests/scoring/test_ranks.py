@@ -58,7 +58,7 @@ def test_launcher_processes_are_ranks(tmp_path, launcher):
         "torch.distributed.init_process_group('gloo')\n"
         "torch.distributed.barrier()  # so that both find work\n"
         f"scored = score(words(*{TEXTS}), Length(folder, seconds=0.02), folder / 'run', shard_size=2)\n"
-        "print(scored['length'][:])\n"
+        "sys.stdout.write(f\"{scored['length'][:]}\\n\")  # in one piece: the ranks share the pipe\n"
     )
     beside = {"PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(

@@ -12,7 +12,7 @@ from lengths import Length, calls, words
 from pools import assistant, mixed_pool, png, pool, raw_images, user
 
 from hf_vitselect import NecessityScorer, score
-from hf_vitselect.scoring.task import Work
+from hf_vitselect.scoring.task import Task
 from hf_vitselect.scoring.worker_pool import WorkerDied
 
 pytestmark = pytest.mark.slow
@@ -123,7 +123,7 @@ def test_lost_machine_is_dead_worker(tmp_path, monkeypatch, raised, expected):
         raise raised
 
     monkeypatch.setattr(ray, "get", get)
-    actor = RayActor(Work([Length(tmp_path)]))
+    actor = RayActor(Task([Length(tmp_path)]))
     with pytest.raises(expected):
         actor.score(words("a").with_format("arrow")[:])
     actor.stop()

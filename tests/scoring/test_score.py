@@ -69,10 +69,10 @@ def test_score_equals_map(scorers, tmp_path, folder, shard_size):
 @pytest.mark.parametrize("folder", [None, "run"], ids=["in memory", "on disk"])
 def test_image_bytes_stay_unchanged(scorers, tmp_path, folder):
     talk = [user("what?", 1), assistant("red")]
-    pictures = pool([(talk, [encode(stripes(20, 12, i), "JPEG", quality=70)]) for i in range(5)])
-    scored = score(pictures, scorers, folder and tmp_path / folder, shard_size=2)
-    assert raw_images(scored) == raw_images(pictures)
-    assert scored["messages"][:] == pictures["messages"][:]
+    images = pool([(talk, [encode(stripes(20, 12, i), "JPEG", quality=70)]) for i in range(5)])
+    scored = score(images, scorers, folder and tmp_path / folder, shard_size=2)
+    assert raw_images(scored) == raw_images(images)
+    assert scored["messages"][:] == images["messages"][:]
 
 
 @pytest.mark.parametrize("folder", [None, "run"], ids=["in memory", "on disk"])

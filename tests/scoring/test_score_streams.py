@@ -70,8 +70,8 @@ def test_scored_stream_can_be_selected(scorer, tmp_path):
     expected = select_diverse(score(POOL, scorers), 4)
     selection = select_diverse(written, 4)
     assert selection.indices.tolist() == expected.indices.tolist()
-    assert selection.recipe["fingerprint"] == expected.recipe["fingerprint"]
-    assert [recipe["column"] for recipe in selection.recipe["scorers"]] == ["necessity", "embedding"]
+    assert selection.recipe.fingerprint == expected.recipe.fingerprint
+    assert [recipe.column for recipe in selection.recipe.scorers] == ["necessity", "embedding"]
 
 
 CHANGES = {

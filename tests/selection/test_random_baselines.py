@@ -6,12 +6,12 @@ from datasets import Dataset, Value
 from pools import mixed_pool
 
 from hf_vitselect.rules import Random, TopScore
-from hf_vitselect.selection.random_baselines import baselines, length_column
-from hf_vitselect.selection.selection import select_diverse
+from hf_vitselect.selection.random_baselines import random_baselines
+from hf_vitselect.selection.select_diverse import select_diverse
 
 
 def test_both_have_the_selection_s_size_and_no_row_that_could_not_be_picked(scored_pool: Dataset) -> None:
-    drawn = baselines(select_diverse(scored_pool, 30, rule=TopScore()))
+    drawn = random_baselines(select_diverse(scored_pool, 30, rule=TopScore()))
     assert list(drawn) == ["random", "length_matched"]
     for rows in drawn.values():
         assert len(set(rows.tolist())) == 30
@@ -23,8 +23,8 @@ def test_lengths_are_those_of_the_selection() -> None:
     pool = mixed_pool(200).add_column("response_tokens", lengths.tolist(), feature=Value("int32"))
     pool = pool.add_column("necessity", lengths.astype(float).tolist())
     selection = select_diverse(pool, 40, rule=TopScore())
-    drawn = baselines(selection)
-    assert length_column(selection) == "response_tokens"
+    drawn = random_baselines(selection)
+    assert selection.length_column == "response_tokens"
     picked = lengths[selection.indices].mean()
     assert lengths[drawn["length_matched"]].mean() == pytest.approx(picked, rel=0.1)
     assert lengths[drawn["random"]].mean() < 0.8 * picked
@@ -32,12 +32,12 @@ def test_lengths_are_those_of_the_selection() -> None:
 
 def test_without_a_token_count_answers_are_measured_in_characters() -> None:
     selection = select_diverse(mixed_pool(20), 5, rule=Random())
-    assert length_column(selection) == "answer_characters"
+    assert selection.length_column == "answer_characters"
     assert selection.scores["answer_characters"][1] == len("red or green")
 
 
 def test_they_depend_on_the_seed_only(scored_pool: Dataset) -> None:
-    first, again, other = (baselines(select_diverse(scored_pool, 9, seed=seed)) for seed in (1, 1, 2))
+    first, again, other = (random_baselines(select_diverse(scored_pool, 9, seed=seed)) for seed in (1, 1, 2))
     assert {name: rows.tolist() for name, rows in first.items()} == {
         name: rows.tolist() for name, rows in again.items()
     }
@@ -46,6 +46,6 @@ def test_they_depend_on_the_seed_only(scored_pool: Dataset) -> None:
 
 def test_excluded_rows_are_in_none(scored_pool: Dataset) -> None:
     never = select_diverse(scored_pool, 20, rule=Random())
-    drawn = baselines(select_diverse(scored_pool, 15, rule=TopScore(), exclude=never))
+    drawn = random_baselines(select_diverse(scored_pool, 15, rule=TopScore(), exclude=never))
     for rows in drawn.values():
         assert not set(never.indices.tolist()) & set(rows.tolist())

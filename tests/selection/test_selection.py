@@ -14,6 +14,7 @@ from hf_vitselect import NecessityScorer, Selection, TextEmbedding, score, selec
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import AllRefusedError, BudgetError, ColumnError, RowSetError
 from hf_vitselect.rules import GroupedSampling, NeighborPenalty, Random, Rule, TopScore
+from hf_vitselect.selection.recipe import Balance, Recipe, RuleCall
 
 ROWS, WIDTH = 40, 6
 
@@ -51,9 +52,9 @@ BUDGETS = {
 @pytest.mark.parametrize(("budget", "rows"), BUDGETS.values(), ids=BUDGETS)
 def test_a_budget_is_rows_or_a_share(scored, budget, rows):
     selection = select_diverse(scored, budget)
-    assert len(selection) == len(selection.dataset) == rows == selection.recipe["selected"]
+    assert len(selection) == len(selection.dataset) == rows == selection.recipe.selected
     assert len(set(selection.indices.tolist())) == rows
-    assert json.loads(json.dumps(selection.recipe))["budget"] == budget
+    assert json.loads(json.dumps(selection.recipe.to_json()))["budget"] == budget
 
 
 BAD_BUDGETS = [0, -1, 0.0, -0.5, 1.5, math.nan, math.inf, True, False, "7", None, ROWS + 1, np.int64(0)]
@@ -93,7 +94,7 @@ def test_columns_that_the_rule_does_not_use_may_be_missing(scored):
     unscored = scored.remove_columns(["embedding", "necessity", "necessity_status"])
     selection = select_diverse(unscored, 3, rule=Random())
     assert len(selection) == 3
-    assert (selection.recipe["by"], selection.recipe["over"]) == (None, None)
+    assert (selection.recipe.by, selection.recipe.over) == (None, None)
     with pytest.raises(ColumnError, match="embedding"):
         select_diverse(scored.remove_columns("embedding"), 3)
 
@@ -118,8 +119,8 @@ def test_rows_without_a_usable_score_are_counted_and_never_picked(value, status,
     statuses = ["ok" if i not in (3, 17) else status for i in range(ROWS)]
     selection = select_diverse(scored_pool(scores, statuses), ROWS - 2, rule=rule)
     assert not {3, 17} & set(selection.indices.tolist())
-    assert selection.recipe["dropped"] == {counted: 2}
-    assert selection.recipe["rows"] == ROWS
+    assert selection.recipe.dropped == {counted: 2}
+    assert selection.recipe.rows == ROWS
 
 
 def test_rows_without_usable_features_are_dropped_where_the_rule_looks_at_them():
@@ -128,8 +129,8 @@ def test_rows_without_usable_features_are_dropped_where_the_rule_looks_at_them()
     dataset = scored_pool(vectors=vectors)
     selection = select_diverse(dataset, ROWS - 2)
     assert not {2, 5} & set(selection.indices.tolist())
-    assert selection.recipe["dropped"] == {"bad_row": 1, "non_finite": 1}
-    assert select_diverse(dataset, ROWS, rule=TopScore()).recipe["dropped"] == {}
+    assert selection.recipe.dropped == {"bad_row": 1, "non_finite": 1}
+    assert select_diverse(dataset, ROWS, rule=TopScore()).recipe.dropped == {}
 
 
 def test_a_pool_where_nothing_is_usable_says_so():
@@ -179,27 +180,30 @@ def test_the_default_rule_is_self_filter_s(scored):
     default = select_diverse(scored, 9)
     named = select_diverse(scored, 9, rule=NeighborPenalty(gamma=1.0, neighbors=10))
     assert default.indices.tolist() == named.indices.tolist()
-    assert default.recipe["rule"] == {
+    assert default.recipe.rule.to_json() == {
         "rule": "NeighborPenalty",
         "gamma": 1.0,
         "neighbors": 10,
         "rescale": None,
         "approximate": False,
     }
-    assert default.recipe["rule_notes"] == {}
+    assert default.recipe.rule_notes == {}
 
 
 def test_the_recipe_says_that_scores_were_rescaled(scored):
     raw, rescaled = (select_diverse(scored, 9, rule=NeighborPenalty(rescale=how)) for how in (None, "minmax"))
-    assert (raw.recipe["rule"]["rescale"], rescaled.recipe["rule"]["rescale"]) == (None, "minmax")
+    assert (raw.recipe.rule.arguments["rescale"], rescaled.recipe.rule.arguments["rescale"]) == (
+        None,
+        "minmax",
+    )
     assert rescaled.gains[0] == 1.0 != raw.gains[0]
 
 
 def test_the_recipe_says_how_near_approximate_picks_come(scored):
     one, two = (select_diverse(scored, 9, rule=NeighborPenalty(approximate=True)) for _ in range(2))
-    assert one.recipe == two.recipe == json.loads(json.dumps(one.recipe))
-    assert one.recipe["rule"]["approximate"] is True
-    assert one.recipe["rule_notes"] == {"overlap_with_exact": 1.0, "overlap_rows": ROWS}
+    assert one.recipe == two.recipe == Recipe.from_json(json.loads(json.dumps(one.recipe.to_json())))
+    assert one.recipe.rule.arguments["approximate"] is True
+    assert one.recipe.rule_notes == {"overlap_with_exact": 1.0, "overlap_rows": ROWS}
 
 
 def test_rows_gains_and_indices_are_in_pick_order(scored):
@@ -215,24 +219,24 @@ def test_rows_gains_and_indices_are_in_pick_order(scored):
 def test_only_the_seed_changes_random_picks(scored):
     picks = [select_diverse(scored, 8, rule=Random(), seed=seed).indices.tolist() for seed in (0, 0, 1)]
     assert picks[0] == picks[1] != picks[2]
-    assert select_diverse(scored, 8, rule=Random(), seed=1).recipe["seed"] == 1
+    assert select_diverse(scored, 8, rule=Random(), seed=1).recipe.seed == 1
 
 
 def test_the_recipe_is_plain_json_and_equal_on_a_second_call(scored):
     one, two = (select_diverse(scored, 0.2) for _ in range(2))
-    assert one.recipe == two.recipe == json.loads(json.dumps(one.recipe))
-    assert one.recipe["by"] == "necessity"
-    assert one.recipe["over"] == "embedding"
-    assert one.recipe["versions"]["datasets"]
-    assert 0 < one.recipe["diversity"]["mean_nearest_cosine"] < 1
+    assert one.recipe == two.recipe == Recipe.from_json(json.loads(json.dumps(one.recipe.to_json())))
+    assert one.recipe.by == "necessity"
+    assert one.recipe.over == "embedding"
+    assert one.recipe.versions["datasets"]
+    assert 0 < one.recipe.diversity["mean_nearest_cosine"] < 1
 
 
 def test_the_recipe_names_the_pool_by_its_content(scored):
     recipe = select_diverse(scored, 3).recipe
     renamed = scored.rename_column("necessity", "need").add_column("more", [0] * ROWS)
-    assert select_diverse(renamed, 3, by="need").recipe["fingerprint"] == recipe["fingerprint"]
+    assert select_diverse(renamed, 3, by="need").recipe.fingerprint == recipe.fingerprint
     backwards = scored.select(range(ROWS - 1, -1, -1))
-    assert select_diverse(backwards, 3).recipe["fingerprint"] != recipe["fingerprint"]
+    assert select_diverse(backwards, 3).recipe.fingerprint != recipe.fingerprint
 
 
 def test_diversity_is_the_mean_cosine_to_the_nearest_other_pick():
@@ -241,9 +245,7 @@ def test_diversity_is_the_mean_cosine_to_the_nearest_other_pick():
     selection = select_diverse(scored_pool(vectors=vectors.tolist()), 7)
     cosines = vectors[selection.indices] @ vectors[selection.indices].T
     np.fill_diagonal(cosines, -1)
-    assert selection.recipe["diversity"]["mean_nearest_cosine"] == pytest.approx(
-        cosines.max(1).mean(), abs=1e-5
-    )
+    assert selection.recipe.diversity["mean_nearest_cosine"] == pytest.approx(cosines.max(1).mean(), abs=1e-5)
 
 
 def test_scores_hold_every_row_and_neither_images_nor_embeddings(scored):
@@ -306,8 +308,8 @@ def test_a_scorer_names_its_column_and_enters_the_recipe(tiny):
     )
     dataset = mixed_pool(8).map(need, batched=True).map(more, batched=True)
     selection = select_diverse(dataset, 3, by=more, rule=TopScore())
-    assert selection.recipe["by"] == "more"
-    assert more.recipe() in selection.recipe["scorers"]
+    assert selection.recipe.by == "more"
+    assert more.recipe() in [scorer.to_json() for scorer in selection.recipe.scorers]
     by_name = select_diverse(dataset, 3, by="more", rule=TopScore())
     assert by_name.indices.tolist() == selection.indices.tolist()
 
@@ -316,14 +318,14 @@ def test_the_recipe_knows_the_scorers_of_score_by_themselves(tiny, tmp_path):
     scorer = NecessityScorer(tiny("llava").folder)
     score(mixed_pool(8), scorer).save_to_disk(tmp_path / "scored")
     selection = select_diverse(load_from_disk(tmp_path / "scored"), 3, rule=TopScore())
-    assert selection.recipe["scorers"] == [scorer.recipe()]
-    assert selection.recipe["scorers"][0]["identity"]["digest"]
+    assert [recipe.to_json() for recipe in selection.recipe.scorers] == [scorer.recipe()]
+    assert selection.recipe.scorers[0].identity.digest
 
 
 def test_the_recipe_does_not_name_the_scorer_of_a_column_that_is_gone(tiny):
     scored = score(mixed_pool(8), NecessityScorer(tiny("llava").folder))
     bare = scored.remove_columns(["necessity", "response_tokens", "necessity_status"])
-    assert select_diverse(bare, 3, rule=Random()).recipe["scorers"] == []
+    assert select_diverse(bare, 3, rule=Random()).recipe.scorers == ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,7 +360,7 @@ def test_scorer_objects_serve_as_by_and_over_of_a_pool_scored_by_map(tiny, tmp_p
     meaning = TextEmbedding(save_sentence_transformer(tmp_path_factory.mktemp("text")), column="meaning")
     dataset = mixed_pool(8).map(need, batched=True).map(meaning, batched=True)
     selection = select_diverse(dataset, 4, by=need, over=meaning)
-    assert [recipe["scorer"] for recipe in selection.recipe["scorers"]] == [
+    assert [recipe.scorer for recipe in selection.recipe.scorers] == [
         "NecessityScorer",
         "TextEmbedding",
     ]
@@ -373,7 +375,7 @@ def test_included_rows_come_first_and_are_part_of_the_budget(scored):
     assert selection.indices[:2].tolist() == [5, 2]
     assert len(selection) == len(set(selection.indices.tolist())) == 10
     assert selection.gains[:2].tolist() == [0.0, 0.0]
-    assert selection.recipe["included"]["rows"] == 2
+    assert selection.recipe.included.rows == 2
     assert selection.scores["rank"][5] == 0
 
 
@@ -383,30 +385,30 @@ def test_including_a_selection_goes_on_with_it(scored):
     whole = select_diverse(scored, 20, seed=3)
     np.testing.assert_array_equal(more.indices, whole.indices)
     np.testing.assert_array_equal(more.gains, whole.gains)
-    assert more.recipe["included"]["recipe"] == first.recipe
-    assert json.loads(json.dumps(more.recipe)) == more.recipe
+    assert more.recipe.included.recipe == first.recipe
+    assert Recipe.from_json(json.loads(json.dumps(more.recipe.to_json()))) == more.recipe
 
 
 def test_excluded_rows_are_counted_and_never_picked(scored):
     out = select_diverse(scored, 10, rule=Random())
     rest = select_diverse(scored, 30, rule=TopScore(), exclude=out)
     assert not {*rest.indices.tolist()} & {*out.indices.tolist()}
-    assert rest.recipe["dropped"] == {"excluded": 10}
-    assert rest.recipe["excluded"]["rows"] == 10
-    assert rest.recipe["excluded"]["recipe"]["rule"] == {"rule": "Random"}
+    assert rest.recipe.dropped == {"excluded": 10}
+    assert rest.recipe.excluded.rows == 10
+    assert rest.recipe.excluded.recipe.rule == RuleCall(name="Random")
 
 
 def test_included_rows_that_cannot_be_picked_are_left_out_and_counted():
     dataset = scored_pool(statuses=["too_long", *["ok"] * (ROWS - 1)])
     selection = select_diverse(dataset, 5, include=row_ids(dataset)[:2])
     assert selection.indices[0] == 1
-    assert selection.recipe["included"]["left_out"] == {"too_long": 1}
+    assert selection.recipe.included.left_out == {"too_long": 1}
 
 
 @pytest.mark.parametrize(
     ("budget", "include", "exclude", "error", "message"),
     [
-        (5, ["nowhere"], [], RowSetError, "1 of 1 row ids that it has not, the first: 'nowhere'"),
+        (5, ["nowhere"], [], RowSetError, "1 of 1 row ids that are not in it, the first: 'nowhere'"),
         (5, [3], [3], RowSetError, "1 rows that are both"),
         (2, [3, 4], [], BudgetError, "asked for 2 rows, but 2 are included"),
         (40, [], [3], BudgetError, "only 39 of the pool's 40"),
@@ -439,8 +441,8 @@ def test_extending_equals_the_batch_that_leaves_out_the_rows_passed_over(scored,
     batch = select_diverse(scored, 14, rule=rule, include=first, exclude=passed)
     assert more.row_ids == batch.row_ids
     np.testing.assert_array_equal(more.gains, batch.gains)
-    assert more.recipe["included"]["recipe"] == first.recipe
-    assert more.recipe["rule"] == first.recipe["rule"]
+    assert more.recipe.included.recipe == first.recipe
+    assert more.recipe.rule == first.recipe.rule
 
 
 def test_extending_with_an_equal_row_or_other_columns(scored):
@@ -454,7 +456,7 @@ def test_extending_keeps_the_balance(scored):
     kind = scored.add_column("kind", ["a", "a", "a", "b"] * (ROWS // 4))
     first = select_diverse(kind.select(range(20)), 6, balance="kind", balance_quota="uniform")
     more = first.extend(kind.select(range(20, ROWS)), 4)
-    assert more.recipe["balance"] == {"column": "kind", "quota": "uniform"}
+    assert more.recipe.balance == Balance(column="kind", quota="uniform")
     assert [more.dataset["kind"][:].count(value) for value in "ab"] == [5, 5]
 
 
@@ -463,7 +465,7 @@ def test_extending_picks_so_many_of_the_new_rows_whatever_is_left_out():
     dataset = scored_pool(scores=[float(-i) for i in range(ROWS)], vectors=vectors)
     first = select_diverse(dataset.select(range(20)), 6, rule=TopScore())
     more = first.extend(dataset.select(range(20, ROWS)), 3, rule=NeighborPenalty())
-    assert more.recipe["included"]["left_out"] == {"bad_row": 2}
+    assert more.recipe.included.left_out == {"bad_row": 2}
     assert [sum(more.indices < 6), sum(more.indices >= 6)] == [4, 3]
 
 
@@ -485,7 +487,7 @@ def test_a_column_may_be_balanced(scored, quota, counts):
     kind = scored.add_column("kind", ["a"] * 28 + ["b"] * 12)
     selection = select_diverse(kind, 10, balance="kind", balance_quota=quota)
     assert [selection.dataset["kind"][:].count(value) for value in "ab"] == counts
-    assert selection.recipe["balance"] == {"column": "kind", "quota": quota}
+    assert selection.recipe.balance == Balance(column="kind", quota=quota)
     with pytest.raises(ColumnError, match="balance: expected a column, got 'mind'"):
         select_diverse(kind, 10, balance="mind")
 

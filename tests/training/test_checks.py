@@ -87,7 +87,7 @@ def test_unusable_eval_rows_are_named(several, row, status, tiny, tmp_path, recw
 def test_seed_model_skips_unusable_rows(row, status, tiny, tmp_path):
     drawn = train_seed_model(with_one(row), tiny("llava").folder, 3, short(tmp_path))
     assert sorted(drawn.indices) == [0, 1, 3]
-    assert drawn.recipe["dropped"] in ({status: 1}, {})  # the draw may end before it
+    assert drawn.recipe.dropped in ({status: 1}, {})  # the draw may end before it
     with pytest.raises(
         BudgetError, match=rf"only 3 of 4 can be trained on.*'{status}': 1.*row 2: {status}: "
     ):

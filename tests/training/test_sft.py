@@ -13,6 +13,7 @@ from trainings import LANGUAGE_MODEL, config
 from hf_vitselect import select_diverse
 from hf_vitselect.errors import RowError
 from hf_vitselect.rules import Random
+from hf_vitselect.selection.recipe import Published
 from hf_vitselect.training import SelectionSFTTrainer
 
 
@@ -84,7 +85,7 @@ def test_rows_over_max_length_are_refused(tiny, selection, tmp_path):
 
 
 def test_card_names_selection_and_pool(tiny, selection, tmp_path):
-    selection.recipe["published"] = {"repo_id": "me/subset", "commit": "c0ffee"}
+    selection.amend_recipe(published=Published(repo_id="me/subset", commit="c0ffee"))
     trainer = SelectionSFTTrainer(tiny("llava").folder, selection=selection, args=config(tmp_path))
     trainer.state.log_history = [{"loss": 3.0}, {"train_loss": 1.25, "epoch": 1}]
     trainer.create_model_card(model_name="m")

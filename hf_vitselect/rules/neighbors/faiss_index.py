@@ -1,15 +1,16 @@
 """Candidates from a compressed index, for pools where exact products take too long."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-_CHUNK_ROWS = 2048
+from hf_vitselect.rules.blocks import blocks
+
+_BLOCK_ROWS = 2048
 _TRAIN_ROWS = 2**14
 _DIMENSIONS = 256
 _WIDEST = 1024  # a GPU index finds up to 2,048
@@ -55,18 +56,22 @@ class FaissIndex:
         else:
             lists = math.isqrt(rows) // 2
             sample = np.sort(rng.choice(rows, size=min(rows, max(_TRAIN_ROWS, 40 * lists)), replace=False))
-            with _one_thread():
+            with threadpool_limits(1, user_api="openmp"):  # so that faiss's sums have one order
                 few = self._unit_rows(sample[:: len(sample) // _TRAIN_ROWS])
                 self._axes = _principal_axes(few, min(_DIMENSIONS, dim // 2 * 2))
                 reduced = self._axes.shape[1]
                 kind = "Flat" if gpu else f"PQ{reduced // 2}x4fs"
                 self._index = faiss.index_factory(reduced, f"IVF{lists},{kind}")
-                self._index.train(np.concatenate([self._reduced(chunk) for chunk in _chunks(sample)]))
+                self._index.train(
+                    np.concatenate(
+                        [self._reduced(sample[block]) for block in blocks(len(sample), _BLOCK_ROWS)]
+                    )
+                )
             self._index.nprobe = max(1, lists // 2)
         if gpu:
             self._index = faiss.index_cpu_to_all_gpus(self._index)
-        for chunk in _chunks(np.arange(rows)):
-            self._index.add(self._reduced(chunk))
+        for block in blocks(rows, _BLOCK_ROWS):
+            self._index.add(self._reduced(np.arange(block.start, block.stop)))
 
     def widths(self, neighbors: int) -> list[int]:
         """Return how many candidates to ask for: at first, and if they are too few."""
@@ -90,13 +95,9 @@ class FaissIndex:
 
     def _unit_rows(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         units = np.empty((len(rows), self._features.shape[1]), dtype=np.float32)
-        for start, chunk in enumerate(_chunks(rows)):
-            units[start * _CHUNK_ROWS :][: len(chunk)] = self._features[chunk] / self._norms[chunk, None]
+        for block in blocks(len(rows), _BLOCK_ROWS):
+            units[block] = self._features[rows[block]] / self._norms[rows[block], None]
         return units
-
-
-def _chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    return (rows[start : start + _CHUNK_ROWS] for start in range(0, len(rows), _CHUNK_ROWS))
 
 
 def _principal_axes(units: NDArray[np.float32], count: int) -> NDArray[np.float32]:
@@ -105,14 +106,3 @@ def _principal_axes(units: NDArray[np.float32], count: int) -> NDArray[np.float3
     covariance = units.T @ units - len(units) * np.outer(mean, mean)
     _, axes = np.linalg.eigh(covariance.astype(np.float32))
     return np.ascontiguousarray(axes[:, : -count - 1 : -1])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run faiss on one thread, so that sums have one order."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)

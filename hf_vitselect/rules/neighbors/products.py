@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hf_vitselect.rules.blocks import blocks
+
 # Values to convert at once: on the CPU 2 MiB in float64, on a GPU enough to hide the overhead of a call.
 _CHUNK_VALUES = {"cpu": 2**18, "cuda": 2**24}
 # Columns of one product: on the CPU few enough that it stays in the cache, on a GPU enough to fill it.
@@ -100,7 +102,7 @@ class Products:
         values = torch.empty((len(rows), 0), dtype=self._type, device=self._device)
         candidates = torch.empty((len(rows), 0), dtype=torch.int64, device=self._device)
         with _full_precision(self._device):
-            for chunk in _slices(len(self._removed), self._chunk_rows):
+            for chunk in blocks(len(self._removed), self._chunk_rows):
                 units = self._unit_rows(chunk)
                 best = torch.addmm(self._removed[chunk], query, units.T).topk(min(width, len(units)))
                 values = torch.cat([values, best.values], dim=1)
@@ -120,7 +122,7 @@ class Products:
             self._units = torch.empty((rows, dim), dtype=self._type, device=self._device)
             self._chunk_rows = _CHUNK_ROWS[self._device]
         residual = 0.0
-        for chunk in _slices(rows, max(1, _CHUNK_VALUES[self._device] // dim)):
+        for chunk in blocks(rows, max(1, _CHUNK_VALUES[self._device] // dim)):
             exact = self._exact_units(chunk)
             stored = exact.to(self._type)
             # The difference itself is exact: it needs fewer bits than float32 has.
@@ -140,7 +142,7 @@ class Products:
         rows = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
         dim = self._features.shape[1]
         units = torch.empty((len(rows), dim), dtype=self._type, device=self._device)
-        for part in _slices(len(rows), max(1, _CHUNK_VALUES[self._device] // dim)):
+        for part in blocks(len(rows), max(1, _CHUNK_VALUES[self._device] // dim)):
             units[part] = self._exact_units(rows[part])
         return units
 
@@ -174,10 +176,6 @@ def _max_unit_bytes(device: str) -> int:
 def _roundoff(terms: int) -> float:
     """Largest error of a float32 sum of products, relative to the sum of their absolute values."""
     return terms * 2.0**-24 / (1 - terms * 2.0**-24)
-
-
-def _slices(rows: int, step: int) -> Iterator[slice]:
-    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 @contextmanager

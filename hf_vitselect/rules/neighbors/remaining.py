@@ -5,6 +5,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_vitselect.rules.blocks import blocks
+
 _FEWEST_ROWS = 8
 _CHUNK_VALUES = 2**18  # values to convert at once: 2 MiB in float64
 _LIST_ENTRIES = 2**23  # neighbors in all lists together, 12 bytes each
@@ -17,28 +19,22 @@ class Candidates(Protocol):
     @property
     def error(self) -> float | None:
         """Bound on the difference between a product and its cosine; None if there is no proof."""
-        ...
 
     @property
     def block_rows(self) -> int:
         """How many rows to ask `highest` for at once."""
-        ...
 
     def widths(self, neighbors: int) -> list[int]:
         """Return how many candidates to ask for: at first, and if they are too few, ascending."""
-        ...
 
     def highest(self, rows: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Propose `width` candidates for each row, -1 for none. See `Products.highest`."""
-        ...
 
     def remove(self, rows: NDArray[np.int64]) -> None:
         """Leave rows out from now on."""
-        ...
 
     def refine(self) -> bool:
         """Reduce `error` if possible, and return whether it was."""
-        ...
 
 
 class RemainingNeighbors:
@@ -207,12 +203,11 @@ def cosines_with(
     """Compute the exact cosines of one row with others, int64 `[m]`: float32 `[m]`."""
     query = features[row].astype(np.float64)
     cosines = np.empty(len(others), dtype=np.float32)
-    step = max(1, _CHUNK_VALUES // len(query))
-    for start in range(0, len(others), step):
-        chunk = others[start : start + step]
+    for block in blocks(len(others), max(1, _CHUNK_VALUES // len(query))):
+        rows = others[block]
         # einsum sums each row in one fixed order; BLAS may not, and equal rows must tie.
-        dots = np.einsum("nd,d->n", features[chunk].astype(np.float64, order="C"), query)
-        cosines[start : start + step] = dots / (norms[chunk] * norms[row])
+        dots = np.einsum("nd,d->n", features[rows].astype(np.float64, order="C"), query)
+        cosines[block] = dots / (norms[rows] * norms[row])
     return cosines
 
 
@@ -227,10 +222,9 @@ def row_norms(features: NDArray[np.float32]) -> NDArray[np.float64]:
     """
     rows, dim = features.shape
     norms = np.empty(rows, dtype=np.float64)
-    step = max(1, _CHUNK_VALUES // dim)
-    for start in range(0, rows, step):
-        values = features[start : start + step].astype(np.float64, order="C")
-        norms[start : start + step] = np.sqrt(np.einsum("nd,nd->n", values, values))
+    for block in blocks(rows, max(1, _CHUNK_VALUES // dim)):
+        values = features[block].astype(np.float64, order="C")
+        norms[block] = np.sqrt(np.einsum("nd,nd->n", values, values))
     norms[norms == 0] = np.inf
     return norms
 

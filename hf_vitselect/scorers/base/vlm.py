@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hf_vitselect.models.chat_templates import PROMPT_DATE
 from hf_vitselect.models.options import ModelOptions
+from hf_vitselect.models.prompt_date import PROMPT_DATE
 from hf_vitselect.models.revisions import identify, remote_code
 from hf_vitselect.scorers.base.shared_forward import SharedForwardScorer
 

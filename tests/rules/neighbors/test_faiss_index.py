@@ -34,13 +34,13 @@ def picks(rule, pool, budget, seed=0):
     return rule(*pool, budget, np.random.default_rng(seed), {})
 
 
-def test_the_index_is_a_compressed_one(pool):
+def test_index_is_compressed(pool):
     index = FaissIndex(pool[1], row_norms(pool[1]), np.random.default_rng(0))
     assert isinstance(index._index, faiss.IndexIVFPQFastScan)
 
 
 @pytest.mark.parametrize("budget", [450, 1800])
-def test_most_picks_are_the_exact_ones(budget, pool):
+def test_most_picks_agree_with_exact_ones(budget, pool):
     near, exact = (picks(NeighborPenalty(approximate=how), pool, budget)[0] for how in (True, False))
     assert len(np.intersect1d(near, exact)) / budget > 0.9
 
@@ -51,7 +51,7 @@ def test_every_row_can_be_picked(pool):
     assert np.isfinite(gains).all()
 
 
-def test_cosines_of_what_is_found_are_exact(pool):
+def test_cosines_of_candidates_are_exact(pool):
     norms = row_norms(pool[1])
     index = FaissIndex(pool[1], norms, np.random.default_rng(0))
     remaining = RemainingNeighbors(pool[1], norms, index, 10, pops=1)
@@ -62,7 +62,7 @@ def test_cosines_of_what_is_found_are_exact(pool):
     assert 0 not in near
 
 
-def test_threads_do_not_change_the_picks(pool):
+def test_threads_do_not_change_picks(pool):
     before = faiss.omp_get_max_threads()
     results = []
     try:
@@ -75,7 +75,7 @@ def test_threads_do_not_change_the_picks(pool):
     np.testing.assert_array_equal(*results)
 
 
-def test_duplicates_zero_rows_and_negative_scores_are_picked_too(pool):
+def test_picks_duplicates_and_zero_rows(pool):
     scores, features = pool[0] - 1.5, pool[1][np.arange(ROWS) % 60]
     features[::50] = 0
     rows, gains = picks(NeighborPenalty(approximate=True), (scores, features), 2000)
@@ -83,7 +83,7 @@ def test_duplicates_zero_rows_and_negative_scores_are_picked_too(pool):
     assert np.isfinite(gains).all()
 
 
-def test_the_overlap_is_measured_on_random_rows(pool, monkeypatch):
+def test_notes_overlap_on_sampled_rows(pool, monkeypatch):
     rule = NeighborPenalty(approximate=True)
     monkeypatch.setattr("hf_vitselect.rules.neighbor_penalty._OVERLAP_ROWS", 2500)
     notes = rule.notes(*pool, 450, np.random.default_rng(0))
@@ -93,7 +93,7 @@ def test_the_overlap_is_measured_on_random_rows(pool, monkeypatch):
     assert NeighborPenalty().notes(*pool, 450, np.random.default_rng(0)) == {}
 
 
-def test_faiss_is_only_imported_where_it_is_used():
+def test_exact_picks_do_not_import_faiss():
     code = """
 import sys
 import numpy as np

@@ -21,6 +21,7 @@ from hf_vitselect import (
     score,
 )
 from hf_vitselect.models.clip import Clip
+from hf_vitselect.models.response_forward import ResponseForward
 from hf_vitselect.models.vlm import VLM
 
 KINDS = (NecessityScorer, PerplexityScorer, ImageGain, QuestionGain)
@@ -43,12 +44,12 @@ def columns(dataset, scorers):
 def forwards(monkeypatch):
     """How many forwards there were, runs of the vision tower among them, rows in them, and models loaded."""
     counts = Counter()
-    forward, load = VLM._forward, VLM.load.__func__
+    forward, load = ResponseForward.__call__, VLM.load.__func__
 
-    def counting(self, rows, packs):
+    def counting(self, rows, sequences):
         counts["forwards"] += 1
-        counts["rows"] += sum(len(pack.places) for pack in packs)
-        return forward(self, rows, packs)
+        counts["rows"] += sum(len(sequence.indices) for sequence in sequences)
+        return forward(self, rows, sequences)
 
     def loading(cls, *arguments, **options):
         vlm = load(cls, *arguments, **options)
@@ -58,7 +59,7 @@ def forwards(monkeypatch):
         vlm.model.model.vision_tower.register_forward_hook(lambda *_: counts.update(towers=1))
         return vlm
 
-    monkeypatch.setattr(VLM, "_forward", counting)
+    monkeypatch.setattr(ResponseForward, "__call__", counting)
     monkeypatch.setattr(VLM, "load", classmethod(loading))
     return counts
 

@@ -1,74 +1,13 @@
-"""Prompts do not change with the clock, and thinking is read as the template renders it."""
-
-from datetime import datetime
+"""Answers are found as the template renders them, thinking included; left-out texts are refused."""
 
 import pytest
-from pools import mixed_pool
 from prompts import bytewise_llava, conversation, llava_processor, masked_text, turns
 from tiny import VICUNA
-from transformers.utils.chat_template_utils import render_jinja_template
 
-from hf_vitselect import NecessityScorer
 from hf_vitselect.data.conversation import Turn
 from hf_vitselect.errors import RowError
-from hf_vitselect.models.chat_templates import _CODES, PROMPT_DATE, without_clock
 from hf_vitselect.models.encoding import Encoder
-from hf_vitselect.models.response_spans import find_answers
-
-LLAMA = (
-    "{%- if not date_string is defined %}{%- if strftime_now is defined %}"
-    '{%- set date_string = strftime_now("%d %b %Y") %}{%- else %}{%- set date_string = "26 Jul 2024" %}'
-    "{%- endif %}{%- endif %}Today Date: {{ date_string }}\n"
-)
-CLOCKS = {
-    "llama": (LLAMA, "Today Date: 26 Jul 2024"),
-    "seconds": ("{{ strftime_now('%H:%M:%S') }} ", "00:00:00 "),
-    "white space before it": ("\n  {{ strftime_now('%A, %-d %B') }}\n", "\n  Friday, 26 July"),
-    "in a macro": ("{% macro day() %}{{ strftime_now('%Y-%m-%d') }}{% endmacro %}{{ day() }}", "2024-07-26"),
-    "no clock": ("\n\nhello ", "\n\nhello "),
-}
-
-
-def rendered(template):
-    return render_jinja_template([[{"role": "user", "content": "q"}]], chat_template=template)[0][0]
-
-
-@pytest.mark.parametrize(("template", "text"), CLOCKS.values(), ids=CLOCKS)
-def test_the_day_is_fixed(template, text):
-    assert rendered(without_clock(template)) == text
-
-
-@pytest.mark.parametrize("code", _CODES)
-def test_every_code_tells_that_day(code):
-    day = datetime.fromisoformat(PROMPT_DATE)
-    template = f"[{{{{ strftime_now('{code}') }}}}]"
-    assert rendered(without_clock(template)) == f"[{day.strftime(code)}]"
-
-
-def test_a_scorer_and_a_trainer_write_the_same_day(tiny, monkeypatch):
-    processor = llava_processor(LLAMA + VICUNA)
-    text, _ = Encoder(processor).render(turns("what?", "red"))
-    assert text.startswith("Today Date: 26 Jul 2024\n")
-    assert NecessityScorer(tiny("llava").folder).recipe()["prompt_date"] == PROMPT_DATE == "2024-07-26"
-
-
-def test_scores_do_not_depend_on_the_second(tiny):
-    processor = llava_processor("{{ strftime_now('%f') }}" + VICUNA, _words())
-    model, rows = tiny("llava").folder, mixed_pool(2)
-    one, two = (
-        rows.map(NecessityScorer(model, processor=processor), batched=True, load_from_cache_file=False)[
-            "necessity"
-        ][:]
-        for _ in range(2)
-    )
-    assert one == two
-
-
-def _words():
-    from tiny import tokenizer
-
-    return tokenizer("<image>")
-
+from hf_vitselect.models.response_spans import answer_spans
 
 # As Qwen3 has it: the thinking of all turns but the last goes, and the last has a block even without any.
 QWEN = (
@@ -127,8 +66,8 @@ LEFT_OUT = {
 def test_a_text_that_the_template_leaves_out_is_an_error(template, more, role):
     encoder = Encoder(llava_processor("{% for m in messages %}" + template + SAYS + "{% endfor %}"))
     with pytest.raises(RowError, match=f"bad_row: .*leaves out a text of a {role} turn"):
-        encoder.render([*more, *turns("what?", "red")])
-    encoder.render(turns("what? \n", "red"))
+        encoder.template.render([*more, *turns("what?", "red")])
+    encoder.template.render(turns("what? \n", "red"))
 
 
 def test_an_answer_that_is_cut_is_still_refused():
@@ -136,4 +75,4 @@ def test_an_answer_that_is_cut_is_still_refused():
         return "".join(turn.text.split("</think>")[-1][:2] for turn in talk)
 
     with pytest.raises(RowError, match="bad_row"):
-        find_answers((Turn("assistant", ("<think>a</think>Red",)),), cut)
+        answer_spans((Turn("assistant", ("<think>a</think>Red",)),), cut)

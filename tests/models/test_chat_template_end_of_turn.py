@@ -79,7 +79,7 @@ def test_an_end_token_that_is_not_special_is_found():
     words = tokenizer("<image>")
     words.add_tokens([AddedToken("<|end|>", special=False)])
     encoder = Encoder(llava_processor(VICUNA.replace("</s>", "<|end|>"), words))
-    assert encoder.inserted == ""
+    assert encoder.template.inserted == ""
     assert masked_text(encoder, conversation(turns("what?", "red"))).endswith("red<|end|>")
 
 
@@ -97,7 +97,7 @@ def test_a_tokenizer_without_eos_is_an_error():
     words.eos_token = None
     with pytest.raises(ModelError, match=r"set tokenizer\.eos_token"):
         Encoder(llava_processor(LLAVA_HF, words))
-    assert Encoder(llava_processor(LLAVA_HF, words), end_of_turn="template").inserted == ""
+    assert Encoder(llava_processor(LLAVA_HF, words), end_of_turn="template").template.inserted == ""
 
 
 def test_an_answer_that_ends_in_an_image_has_no_place_for_one():
@@ -157,7 +157,7 @@ def test_recipe_and_card_say_so(endless, tmp_path):
     recipes = [NecessityScorer(endless, **it).recipe() for it in ({}, {"end_of_turn": "template"})]
     assert [recipe["end_of_turn"] for recipe in recipes] == ["auto", "template"]
     seed = train_seed_model(pool([ONE, TWO]), endless, 2, config(tmp_path))
-    assert seed.recipe["end_of_turn"] == "</s>"
+    assert seed.recipe.end_of_turn == "</s>"
     assert "Training inserted `</s>` there" in Path(tmp_path, "README.md").read_text()
 
 

@@ -1,4 +1,4 @@
-"""Errors in the words of whoever can act on them."""
+"""Errors as messages for whoever can act on them."""
 
 import errno
 import traceback
@@ -22,16 +22,16 @@ _RESUMED = {
 }
 
 
-def explain(error: BaseException, command: str) -> tuple[str, int]:
-    """What an error comes down to.
+def describe_error(error: BaseException, command: str) -> tuple[str, int]:
+    """The message and exit status for an error.
 
     Args:
         error: any.
-        command: that ended with it.
+        command: the command that ended with it.
 
     Returns:
-        At most three lines, and the exit status: 2 for what the user can act on, 1 for an unexpected
-        error, 130 for an interrupt.
+        At most three lines; and 2 for what the user can act on, 1 for an unexpected error, 130 for an
+        interrupt.
     """
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted; {_RESUMED.get(command, 'nothing was written')}", 130

@@ -1,10 +1,10 @@
-"""Chat templates on a day of their own: a prompt must not change with the clock."""
+"""A fixed date for chat templates, so that prompts do not change with the clock."""
 
 PROMPT_DATE = "2024-07-26"
-"""The day that every prompt is written on: the one that Llama 3.2's template falls back to."""
+"""The date of every prompt: the one that Llama 3.2's template falls back to."""
 
-# What `strftime_now` would give at midnight of that day, in English whatever the machine speaks. The longer
-# codes come first, for one may hold another.
+# The results of `strftime_now` at midnight of that day, in English whatever the locale. Longer codes come
+# first, since some contain others.
 _CODES = {
     "%-d": "26",
     "%-m": "7",
@@ -58,9 +58,9 @@ _CODES = {
 
 
 def without_clock(template: str) -> str:
-    """The template with `strftime_now` telling `PROMPT_DATE`, whatever the day.
+    """Makes `strftime_now` give `PROMPT_DATE` in a template.
 
-    `transformers` gives templates the function as a global; a macro of the same name stands before it.
+    `transformers` passes the function to templates as a global, which a macro of the same name hides.
 
     Args:
         template: a chat template in Jinja.
@@ -68,5 +68,5 @@ def without_clock(template: str) -> str:
     if "strftime_now" not in template:
         return template
     replaced = "".join(f"|replace('{code}', '{value}')" for code, value in _CODES.items())
-    # The plus keeps the white space that the template begins with.
+    # The plus keeps the template's leading white space.
     return f"{{% macro strftime_now(format) %}}{{{{ format{replaced} }}}}{{% endmacro +%}}{template}"

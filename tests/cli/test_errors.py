@@ -1,4 +1,4 @@
-"""What an error comes down to, and the exit status."""
+"""Messages and exit statuses for errors."""
 
 import errno
 
@@ -6,7 +6,7 @@ import httpx2
 import pytest
 import torch
 
-from hf_vitselect.cli.explain import explain
+from hf_vitselect.cli.errors import describe_error
 from hf_vitselect.errors import LayoutError, ModelError
 
 
@@ -37,8 +37,8 @@ def raised(error, cause=None):
         (KeyboardInterrupt(), "finished shards are kept: the same command resumes", 130),
     ],
 )
-def test_an_error_is_at_most_three_lines_that_say_what_to_do(error, words, status):
-    said, code = explain(error, "score")
-    assert words in said
+def test_errors_say_what_to_do(error, words, status):
+    message, code = describe_error(error, "score")
+    assert words in message
     assert code == status
-    assert len(said.splitlines()) <= 3
+    assert len(message.splitlines()) <= 3

@@ -1,0 +1,99 @@
+"""What a command is, and the table of all commands."""
+
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
+
+from hf_vitselect.errors import UsageError
+
+if TYPE_CHECKING:
+    from hf_vitselect.cli.summary import Summary
+
+COMMANDS = {
+    "demo": "Run the whole chain on a pool that it renders itself: in minutes, offline, on a CPU.",
+    "run": "Run a chain of commands from a YAML file with a section for each, and resume it.",
+    "seed": "Fine-tune a model on a random part of a pool: the seed model, which then scores the pool.",
+    "score": "Add score and embedding columns to a pool.",
+    "score_net": "Train a score net together with a model, and add its difficulty to the pool.",
+    "select": "Select a subset of a scored pool.",
+    "train": "Fine-tune a model on a selection.",
+    "push": "Push a selection and its card to the Hub.",
+    "compare": "Fine-tune on selections and on random rows, evaluate, and report which is better.",
+    "report": "Write a selection's card to a folder, as Markdown and as one HTML page.",
+}
+"""What every command is for. Each has a module of its name with a `COMMAND`, imported when it is needed."""
+
+
+@dataclass
+class Command(ABC):
+    """One command with its flags.
+
+    Attributes:
+        flags: an object of a dataclass whose fields are the flags; a subclass gives its type, and may have
+            further ones.
+        example: flags that work next to the demo's folder.
+    """
+
+    flags: Any
+    example: ClassVar[str]
+
+    @classmethod
+    def flag_types(cls) -> list[type]:
+        """The dataclasses of the flags, in the order of the constructor."""
+        hints = get_type_hints(cls)
+        return [hints[item.name] for item in fields(cls)]
+
+    def check(self) -> None:  # noqa: B027
+        """Refuses flags that cannot be followed, before any work."""
+
+    def check_inputs(self, columns: Sequence[str] | None) -> None:  # noqa: B027
+        """Refuses rows and columns that cannot be used, as `run` will, before other stages of a run start.
+
+        Args:
+            columns: of the pool as the command will find it; None if they are not known.
+        """
+
+    def added_columns(self) -> list[str]:
+        """The columns that the command adds to its pool, known before any work."""
+        return []
+
+    @abstractmethod
+    def run(self) -> "Summary":
+        """Does the work."""
+
+    def execute(self) -> "Summary":
+        """Runs the command once its output folder is known to be writable, and takes the time."""
+        start = time.perf_counter()
+        for part in vars(self).values():
+            if folder := getattr(part, "output_dir", None):
+                refuse_unwritable(folder)
+        summary = self.run()
+        return replace(summary, facts={**summary.facts, "seconds": f"{time.perf_counter() - start:.1f}"})
+
+
+def find_command(name: str) -> type[Command]:
+    """The command of this name, one of `COMMANDS`."""
+    command: type[Command] = import_module(f"hf_vitselect.cli.{name}").COMMAND
+    return command
+
+
+def refuse_unwritable(folder: str) -> None:
+    """Refuses an output folder that cannot be made or written to.
+
+    Raises:
+        UsageError: naming what is in the way.
+    """
+    place = Path(folder)
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"output_dir: expected a folder, got {folder!r}, but {str(place)!r} is a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"output_dir: expected a folder to write to, got {folder!r}, but {str(place)!r} is read-only"
+        )

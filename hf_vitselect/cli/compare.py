@@ -1,0 +1,181 @@
+"""`compare`: fine-tunes on selections and on random rows, evaluates, and reports which is better."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import Dataset
+from trl import get_peft_config
+
+from hf_vitselect.call_text import write_call
+from hf_vitselect.cli.flags import (
+    PoolFlags,
+    TrainingCommand,
+    flag,
+    given_flags,
+    parse_budget,
+    with_model_options,
+)
+from hf_vitselect.cli.pool import load_pool
+from hf_vitselect.cli.summary import Summary, command_line
+from hf_vitselect.data.columns import refuse_missing
+from hf_vitselect.data.pools import SplitError, open_pool
+from hf_vitselect.errors import UsageError
+from hf_vitselect.evaluation.by_name import find_evaluation
+from hf_vitselect.evaluation.checks import refuse_unable
+from hf_vitselect.evaluation.compare import compare
+from hf_vitselect.evaluation.held_out import Evaluation
+from hf_vitselect.evaluation.methods import Method, parse_method
+from hf_vitselect.evaluation.trials import Setup
+from hf_vitselect.selection.candidates import refuse_missing_columns
+from hf_vitselect.selection.selection import Selection
+
+
+@dataclass(kw_only=True)
+class CompareFlags(PoolFlags):
+    """The flags of `compare`."""
+
+    selections: list[str] = flag(
+        "Rules, such as 'TopScore', 'easy=TopScore(lowest=True)' or, with columns, "
+        "'net=TopScore(by=\"score_net\")'; or folders that `select` wrote.",
+        ["NeighborPenalty"],
+    )
+    eval_dataset_name: str = flag("The held-out rows, as dataset_name.")
+    eval_dataset_config: str | None = flag("Their configuration.", None)
+    eval_split: str | None = flag(
+        "Their split; test if not set, or all rows where there are no splits.", None
+    )
+    evaluations: list[str] = flag(
+        "exact_match, log_likelihood, multiple_choice, token_f1, or 'package.module:function', your own "
+        "function of a model's folder.",
+        ["exact_match"],
+    )
+    budgets: list[str] = flag("Rows (1200) or shares (0.15) of the pool.", ["0.15"])
+    seeds: int = flag("Fine-tunes of each; the first has the seed --seed.", 3)
+    by: str = flag("The score column of rules that name none.", "necessity")
+    matched: list[str] | None = flag(
+        "Selections to compare with random rows of the same response lengths too; all if not set.", None
+    )
+    full: bool = flag("Whether to fine-tune on all usable rows too.", False)
+    columns: list[str] = flag("Columns, such as source, whose composition is reported.", [])
+    processes: int | None = flag("Fine-tunes at a time; one per GPU if not set.", None)
+
+
+@dataclass
+class Compare(TrainingCommand):
+    """Compares selections with random rows."""
+
+    flags: CompareFlags
+    example = (
+        "--dataset_name demo/score/scored --eval_dataset_name demo/data/held_out "
+        "--selections 'TopScore(lowest=True)' demo/selection --model_name_or_path demo/base "
+        "--output_dir compare --use_cpu true"
+    )
+
+    def check(self) -> None:
+        """Refuses rules, budgets and options of the training that cannot be followed."""
+        super().check()
+        self._planned()
+        for budget in self.flags.budgets:
+            parse_budget(budget)
+
+    def check_inputs(self, columns: Sequence[str] | None) -> None:
+        """Refuses held-out rows that cannot be evaluated, and a pool without the columns that are read.
+
+        Raises:
+            ColumnError: naming the first column that is missing.
+            RowError: if a held-out row cannot be evaluated.
+            ValueError: if an evaluation does not exist.
+        """
+        setup = Setup(
+            str(self.model.model_name_or_path),
+            with_model_options(self.model, self.training),
+            get_peft_config(self.model),
+            self._evaluations(self._load_held_out()),
+            self.prompt.processor_name_or_path,
+            self.prompt.end_of_turn,
+        )
+        refuse_unable(setup)
+        if columns is not None:
+            refuse_missing(self.flags.columns, columns, "columns: expected a column")
+            for method in self._planned().values():
+                if isinstance(method, Method):
+                    refuse_missing_columns(columns, method.rule, method.by, method.over)
+
+    def run(self) -> Summary:
+        """Fine-tunes, evaluates and compares."""
+        flags, folder = self.flags, Path(self.training.output_dir)
+        methods, pool, held_out = (
+            _methods(flags.selections, flags.by),
+            load_pool(flags),
+            self._load_held_out(),
+        )
+        comparison = compare(
+            pool,
+            methods,
+            self.model.model_name_or_path,
+            self._evaluations(held_out),
+            folder,
+            budgets=[parse_budget(budget) for budget in flags.budgets],
+            seeds=flags.seeds,
+            args=with_model_options(self.model, self.training),
+            peft_config=get_peft_config(self.model),
+            processor=self.prompt.processor_name_or_path,
+            end_of_turn=self.prompt.end_of_turn,
+            by=flags.by,
+            matched=flags.matched,
+            full=flags.full,
+            columns=flags.columns,
+            processes=flags.processes,
+        )
+        files = ", ".join(str(folder / f"comparison.{kind}") for kind in ("md", "json", "png"))
+        rows = f"{len(pool):,} in the pool, {len(held_out):,} held out"
+        return Summary({"rows": rows, "saved to": files}, [self._next_line(methods, folder)], str(comparison))
+
+    def _planned(self) -> dict[str, Method | Selection]:
+        """The methods without folders, which may be those of selections that a run has yet to make."""
+        return _methods([text for text in self.flags.selections if os.sep not in text], self.flags.by)
+
+    def _evaluations(self, held_out: Dataset) -> dict[str, Evaluation]:
+        batch_size, end = self.training.per_device_eval_batch_size, self.prompt.end_of_turn
+        return {name: find_evaluation(name, held_out, batch_size, end) for name in self.flags.evaluations}
+
+    def _load_held_out(self) -> Dataset:
+        flags = self.flags
+        name, config = flags.eval_dataset_name, flags.eval_dataset_config
+        try:
+            return open_pool(name, config, flags.eval_split or "test")
+        except SplitError:
+            # A single file or saved data set has no splits to choose from.
+            if flags.eval_split is not None or not Path(name).exists():
+                raise
+            return open_pool(name, config)
+
+    def _next_line(self, methods: Mapping[str, Method | Selection], folder: Path) -> str:
+        """Reports a saved selection with the comparison, or selects as the first method does."""
+        folders = [name for text in self.flags.selections for name in (text, text.partition("=")[2])]
+        saved = next((name for name in folders if name and Path(name, "recipe.json").exists()), None)
+        first = next(iter(methods.values()))
+        if saved is not None or isinstance(first, Selection):
+            run_dir = folder.parent if folder.name == "compare" else None
+            return command_line("report", selection=saved, run_dir=run_dir, output_dir="report")
+        return command_line(
+            "select",
+            **given_flags(self.flags, PoolFlags),
+            budget=self.flags.budgets[0],
+            rule=write_call(first.rule),
+            by=first.by if first.by != "necessity" else None,
+            over=first.over if first.over != "embedding" else None,
+            output_dir="selection",
+        )
+
+
+def _methods(texts: Sequence[str], by: str) -> dict[str, Method | Selection]:
+    methods = [parse_method(text, by) for text in texts]
+    if len(methods) > len(dict(methods)):
+        raise UsageError(f"selections: expected different names, got {[name for name, _ in methods]}")
+    return dict(methods)
+
+
+COMMAND = Compare

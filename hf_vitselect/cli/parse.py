@@ -1,0 +1,192 @@
+"""From flags, or the keys of a YAML file, to a command."""
+
+import os
+from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+
+import yaml
+from transformers import HfArgumentParser
+from trl import ModelConfig, SFTConfig
+
+from hf_vitselect.call_text import fits, type_words
+from hf_vitselect.cli.command import COMMANDS, Command, find_command
+from hf_vitselect.errors import UsageError, nearest, nearest_path
+
+
+def parse_flags(command: str, flags: Sequence[str]) -> Command:
+    """The command with its flags, `--config file.yaml` included.
+
+    Raises:
+        UsageError: for a flag, or a key of the YAML file, that the command does not have or cannot read.
+    """
+    flags = [
+        part for flag in flags for part in (flag.split("=", 1) if flag.startswith("--config=") else [flag])
+    ]
+    config: dict[str, Any] = {}
+    if command != "run" and "--config" in flags:
+        place = flags.index("--config")
+        if place + 1 == len(flags):
+            raise UsageError("--config: expected a YAML file, got nothing")
+        config = read_config(flags[place + 1])
+        del flags[place : place + 2]
+        variables = config.pop("env", None) or {}
+        if not isinstance(variables, Mapping):
+            raise UsageError(f"env: expected names and their values, got {variables!r}")
+        # As in TRL's commands.
+        os.environ.update({str(name): str(value) for name, value in variables.items()})
+    return _parse(command, config, flags, where="")
+
+
+def parse_section(command: str, section: Mapping[str, Any]) -> Command:
+    """The command with its flags from a mapping.
+
+    Raises:
+        UsageError: for a key that the command does not have, a required one that is missing, or a value of
+            the wrong type.
+    """
+    if "hub_token" in section:
+        # A run keeps its sections on disk.
+        raise UsageError(f"section {command}: expected no hub_token; log in with `hf auth login` instead")
+    return _parse(command, section, [], where=f"section {command}: ")
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """A YAML file with a mapping.
+
+    Raises:
+        UsageError: if it does not exist, is not valid YAML, or holds something else.
+    """
+    try:
+        config = yaml.safe_load(Path(path).expanduser().read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"--config: expected a file, got {path!r}, which does not exist{nearest_path(path)}"
+        ) from None
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--config: {path!r} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+        line = f", line {mark.line + 1}" if mark else ""
+        tabs = "; indent with spaces, not tabs" if "\\t" in problem else ""
+        raise UsageError(f"{path}{line} is not valid YAML: {problem}{tabs}") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"expected flags and their values in {path}, got {type(config).__name__}")
+    return config
+
+
+class _Formatter(RawDescriptionHelpFormatter):
+    """Keeps the lines of the example, and shows what is required and defaults that say something."""
+
+    def _get_help_string(self, action: Action) -> str:
+        if action.required:
+            return f"{action.help} (required)"
+        silent = action.default in (None, SUPPRESS, "", [])
+        return f"{action.help}{'' if silent else ' (default: %(default)s)'}"
+
+
+class _Parser(HfArgumentParser):  # type: ignore[misc]
+    """The parser of one command. It raises where argparse prints a screen of usage."""
+
+    def __init__(self, command: str) -> None:
+        found = find_command(command)
+        config = "" if command == "run" else "The flags may also be in a YAML file: --config flags.yaml\n\n"
+        super().__init__(
+            found.flag_types(),
+            usage=f"hf-vitselect {command} [flags]",
+            epilog=f"{config}Example, next to the demo's folder:\n  hf-vitselect {command} {found.example}",
+            allow_abbrev=False,
+            formatter_class=_Formatter,
+        )
+        self._purpose = COMMANDS[command]
+
+    def format_help(self) -> str:
+        """The help, which starts with what the command is for."""
+        return f"{self._purpose}\n\n{super().format_help()}"
+
+    def error(self, message: str) -> NoReturn:
+        """Raises what argparse would print."""
+        raise UsageError(message.replace("argument --", "--"))
+
+    def set_config(self, config: Mapping[str, Any]) -> None:
+        """Takes defaults from a mapping."""
+        for action in self._actions:
+            if action.dest in config:
+                action.default, action.required = config[action.dest], False
+
+
+def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where: str) -> Command:
+    parser = _Parser(command)
+    help_line = f"'hf-vitselect {command} --help' lists all flags"
+    known = [action.dest for action in parser._actions]
+    if unknown := [name for name in config if name not in known]:
+        raise UsageError(f"{where}unknown keys {unknown}{nearest(str(unknown[0]), known)}; {help_line}")
+    parser.set_config(config)
+    given = {flag.partition("=")[0] for flag in flags}
+    if given & {"-h", "--help"}:
+        parser.parse_known_args(["--help"])
+    options = parser._option_string_actions
+    if unknown := [flag for flag in sorted(given) if flag.startswith("--") and flag not in options]:
+        raise UsageError(f"{where}unknown flags {unknown}{nearest(unknown[0], options)}; {help_line}")
+    # TRL's scripts need no model; a command that trains does.
+    needed = {"model_name_or_path"} if ModelConfig in parser.dataclass_types else set()
+    missing = [
+        action.dest
+        for action in parser._actions
+        if (action.required or action.dest in needed)
+        and not given & {*action.option_strings}
+        and config.get(action.dest) is None
+    ]
+    if missing:
+        stray = f", got {list(flags)} instead" if flags and not flags[0].startswith("--") else ""
+        raise UsageError(f"{where}missing {missing}{stray}; {help_line}")
+    try:
+        *parsed, rest = parser.parse_args_into_dataclasses(
+            args=list(flags), return_remaining_strings=True, look_for_args_file=False
+        )
+    except ValueError as error:  # Of the parser, or of TRL, which checks its own arguments.
+        raise UsageError(f"{where}{_of_training(str(error))}") from error
+    if rest:
+        raise UsageError(f"{where}expected flags and their values, got {rest} as well; {help_line}")
+    for part in parsed:
+        if isinstance(part, ModelConfig):
+            _refuse_adapter_flags(part, where)
+        elif not isinstance(part, SFTConfig):
+            _settle_types(part, where)
+    return find_command(command)(*parsed)
+
+
+def _refuse_adapter_flags(model: ModelConfig, where: str) -> None:
+    """Refuses flags of an adapter where the whole model is fine-tuned."""
+    for item in fields(model):
+        value = getattr(model, item.name)
+        of_adapter = item.name.startswith(("lora_", "use_rslora", "use_dora"))
+        if of_adapter and not model.use_peft and value != item.default:
+            raise UsageError(f"{where}{item.name}: expected use_peft with it, got {value!r} alone")
+
+
+def _of_training(message: str) -> str:
+    """TRL's word for a machine without a GPU, with the flag to give."""
+    if "use_cpu" in message:
+        return "expected a GPU that computes in bfloat16, got none; to train on the CPU give --use_cpu true"
+    return message
+
+
+def _settle_types(flags: Any, where: str) -> None:
+    """Makes texts of what YAML took for numbers, lists of single texts, and refuses other wrong types."""
+    for name, hint in get_type_hints(type(flags)).items():
+        value = getattr(flags, name)
+        if value is not None and any(get_origin(one) is list for one in (hint, *get_args(hint))):
+            value = [_as_text(item) for item in (value if isinstance(value, list) else [value])]
+        elif str in (hint, *get_args(hint)):
+            value = _as_text(value)
+        if not fits(value, hint):
+            raise UsageError(f"{where}{name}: expected {type_words(hint)}, got {value!r}")
+        setattr(flags, name, value)
+
+
+def _as_text(value: Any) -> Any:
+    """A number as the text that a flag would have been; anything else as it is."""
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value

@@ -1,0 +1,44 @@
+"""The pool, a selection and its rows, by the flags that name them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets import Dataset
+
+from hf_vitselect.cli.flags import PoolFlags
+from hf_vitselect.data.pools import open_pool
+from hf_vitselect.errors import UsageError, nearest_path
+from hf_vitselect.selection.selection import Selection
+from hf_vitselect.training import load_seed_rows
+from hf_vitselect.training.seed import ROWS_FILE
+
+
+def load_pool(flags: PoolFlags) -> Dataset:
+    """The pool that the flags name.
+
+    Raises:
+        PoolError: if it does not exist or cannot be read.
+    """
+    return open_pool(flags.dataset_name, flags.dataset_config, flags.dataset_train_split)
+
+
+def load_selection(folder: str) -> Selection:
+    """The selection in a folder.
+
+    Raises:
+        SelectionError: if it is damaged.
+        UsageError: if the folder holds no selection.
+    """
+    if not Path(folder, "recipe.json").exists():
+        near = nearest_path(folder) if not Path(folder).exists() else ""
+        raise UsageError(
+            f"expected a folder that select or Selection.save_to_disk wrote, got {folder!r}{near}"
+        )
+    return Selection.load_from_disk(folder)
+
+
+def load_rows(pool: Dataset, folder: str | None) -> Selection | Sequence[str]:
+    """The rows of a selection's folder, or those that a seed model was trained on."""
+    if folder is None:
+        return ()
+    return load_seed_rows(pool, folder) if Path(folder, ROWS_FILE).exists() else load_selection(folder)

@@ -1,0 +1,44 @@
+"""`report`: writes a selection's card to a folder."""
+
+from dataclasses import dataclass
+
+from hf_vitselect.cli.command import Command
+from hf_vitselect.cli.flags import SelectionFlags, flag
+from hf_vitselect.cli.pool import load_selection
+from hf_vitselect.cli.summary import Summary, command_line, dropped, train_line
+from hf_vitselect.report import write_report
+
+
+@dataclass(kw_only=True)
+class ReportFlags(SelectionFlags):
+    """The flags of `report`."""
+
+    output_dir: str = flag("Where README.md, index.html, the plots and the examples go.", "report")
+    run_dir: str | None = flag("The run that made the selection; the card shows its settings and cost.", None)
+
+
+@dataclass
+class Report(Command):
+    """Writes a selection's card, without the Hub."""
+
+    flags: ReportFlags
+    example = "--selection demo/selection --output_dir report"
+
+    def run(self) -> Summary:
+        """Writes the card."""
+        selection = load_selection(self.flags.selection)
+        page = write_report(selection, self.flags.output_dir, run=self.flags.run_dir)
+        return Summary(
+            {
+                "rows": f"{len(selection):,} picked of {selection.recipe.rows:,}",
+                "refused": str(dropped(selection.recipe)) or "none",
+                "page": page,
+            },
+            [
+                command_line("push", selection=self.flags.selection, repo_id="OWNER/NAME"),
+                train_line(self.flags.selection),
+            ],
+        )
+
+
+COMMAND = Report

@@ -1,0 +1,206 @@
+"""`score`: adds score and embedding columns to a pool."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import Any, Literal
+
+from datasets import Dataset, Value
+
+from hf_vitselect.call_text import write_call
+from hf_vitselect.cli.command import Command
+from hf_vitselect.cli.flags import ModelFlags, PoolFlags, flag, given_flags, model_options, read_object
+from hf_vitselect.cli.summary import Summary, command_line
+from hf_vitselect.data.columns import read_column
+from hf_vitselect.data.pools import open_pool, open_stream
+from hf_vitselect.data.refusals import Refusals
+from hf_vitselect.errors import AllRefusedError, UsageError, nearest
+from hf_vitselect.models.weights import refuse_unknown_dtype
+from hf_vitselect.rules import KCenter, NeighborPenalty, Rule, TopScore
+from hf_vitselect.scorers import SCORERS, ClipEmbedding, ClipScore, JudgeScore, TextEmbedding
+from hf_vitselect.scorers.base.response import ResponseScorer
+from hf_vitselect.scorers.base.scorer import Scorer
+from hf_vitselect.scoring.ranks import Rank
+from hf_vitselect.scoring.score import score
+
+
+def _default_column(kind: Any) -> str:
+    return str(signature(kind).parameters["column"].default)
+
+
+SIGNALS: dict[str, Any] = {
+    _default_column(kind): kind
+    for kind in SCORERS.values()
+    if issubclass(kind, ResponseScorer) and not hasattr(kind, "fit")
+}
+"""The scorers of a seed model's losses, by their columns."""
+Fit = partial[Scorer]
+"""What `fit` of a scorer's class needs but for the pool, as `read_call` gives it."""
+
+_ONLY_WITH = {"clip_name_or_path": ["clip_score"], "judge": ["judge_base_url"]}
+"""Flags that do nothing without another one."""
+_BUDGET = 0.15
+
+
+@dataclass(kw_only=True)
+class ScoreFlags(PoolFlags):
+    """The flags of `score`."""
+
+    output_dir: str = flag("Where the shards go, and the scored pool, into its folder 'scored'.", "scored")
+    model_name_or_path: str | None = flag("The seed model, for the columns of 'signals'.", None)
+    signals: list[str] = flag(f"Columns from the seed model, among {', '.join(SIGNALS)}.", ["necessity"])
+    suffix: str = flag("Appended to the names of the seed model's columns.", "")
+    clip_name_or_path: str | None = flag("A CLIP model, for the column 'embedding'.", None)
+    clip_score: bool = flag("Whether the CLIP model also gives the column 'clip_score'.", False)
+    text_name_or_path: str | None = flag("A sentence-transformers model, for the column 'embedding'.", None)
+    judge: str | None = flag("The name of a chat model, for the column 'judge'.", None)
+    judge_base_url: str | None = flag("The judge's OpenAI-compatible endpoint; the Hub's if not set.", None)
+    scorers: list[str] = flag(
+        "Further scorers with their arguments, such as 'GraNdScorer(model=\"seed\")', among "
+        f"{', '.join(SCORERS)}.",
+        [],
+    )
+    shard_size: int = flag("Rows per shard; a crash loses at most the unfinished shards.", 500)
+    workers: int | None = flag("Worker processes; one per GPU, if there are several, if not set.", None)
+    engine: Literal["local", "ray"] = flag("'local', or 'ray' for workers on a Ray cluster.", "local")
+    dataset_streaming: bool = flag("Whether to read the pool as a stream, in constant memory.", False)
+
+
+@dataclass
+class Score(Command):
+    """Scores a pool and saves it, with the new columns, to the folder `scored`."""
+
+    flags: ScoreFlags
+    options: ModelFlags  # type: ignore[valid-type]
+    example = (
+        "--dataset_name demo/data/pool --model_name_or_path demo/seed --clip_name_or_path demo/clip "
+        "--output_dir scored"
+    )
+
+    def make_scorers(self) -> list[Scorer | Fit]:
+        """The scorers that the flags name; one that is fitted to a pool waits for it.
+
+        Raises:
+            UsageError: for an unknown name, or two scorers of the same column.
+        """
+        flags, made = self.flags, list[Scorer | Fit]()
+        if unknown := [signal for signal in flags.signals if signal not in SIGNALS]:
+            near = nearest(unknown[0], SIGNALS)
+            raise UsageError(f"signals: expected some of {list(SIGNALS)}, got {unknown}{near}")
+        if model := flags.model_name_or_path:
+            options = model_options(self.options)
+            made += [SIGNALS[it](model, column=f"{it}{flags.suffix}", **options) for it in flags.signals]
+        if clip := flags.clip_name_or_path:
+            made += [ClipEmbedding(clip), *[ClipScore(clip)] * flags.clip_score]
+        if flags.text_name_or_path:
+            made.append(TextEmbedding(flags.text_name_or_path))
+        if flags.judge:
+            made.append(JudgeScore(flags.judge, base_url=flags.judge_base_url))
+        made += [read_object("scorers", text, SCORERS) for text in flags.scorers]
+        columns = [main_column(scorer) for scorer in made]
+        if twice := [column for column in columns if columns.count(column) > 1]:
+            raise UsageError(f"expected one scorer for the column {twice[0]!r}, got more: give it once")
+        return made
+
+    def check(self) -> None:
+        """Refuses flags that no scorer can follow, before a pool is read."""
+        refuse_unknown_dtype(model_options(self.options)["dtype"])
+        scorers = self.make_scorers()
+        given = given_flags(self.flags) | given_flags(self.options)
+        needs = {"model_name_or_path": ["signals", "suffix", *vars(self.options)], **_ONLY_WITH}
+        for needed, names in needs.items():
+            if alone := [name for name in names if name in given and needed not in given]:
+                raise UsageError(f"{alone[0]}: expected {needed} with it, got {given[alone[0]]!r} alone")
+        if not scorers:
+            models = "model_name_or_path, clip_name_or_path, text_name_or_path, judge or scorers"
+            raise UsageError(f"nothing to score: give {models}")
+        if self.flags.dataset_streaming and not any(isinstance(scorer, Scorer) for scorer in scorers):
+            raise UsageError("dataset_streaming: expected a scorer that needs no fit to the pool, got none")
+
+    def added_columns(self) -> list[str]:
+        """The columns of the scorers; no model is loaded."""
+        names: list[str] = []
+        for scorer in self.make_scorers():
+            names += [f"{main_column(scorer)}{end}" for end in ("", "_status", "_reason")]
+            # An embedding has no further columns, and its width is known to its model alone.
+            if isinstance(scorer, Scorer) and not isinstance(scorer, ClipEmbedding | TextEmbedding):
+                names += scorer.values
+        return list(dict.fromkeys(names))
+
+    def run(self) -> Summary:
+        """Scores and saves."""
+        flags = self.flags
+        load = open_stream if flags.dataset_streaming else open_pool
+        pool = load(flags.dataset_name, flags.dataset_config, flags.dataset_train_split)
+        settings = {"shard_size": flags.shard_size, "workers": flags.workers, "engine": flags.engine}
+        return score_and_save(pool, self.make_scorers(), Path(flags.output_dir), **settings)
+
+
+def main_column(scorer: Scorer | Fit) -> str:
+    """The scorer's main column."""
+    if isinstance(scorer, Scorer):
+        return scorer.column
+    fit: Any = scorer.func
+    return str(scorer.keywords.get("column", _default_column(fit.__self__)))
+
+
+def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **settings: Any) -> Summary:
+    """Scores a pool, saves it to the folder `scored`, and says what came out.
+
+    Scorers that are fitted to the pool come last, so that they find the other ones' columns in it. A pool of
+    which every row was refused is saved too: it holds the reasons.
+    """
+    place, columns = folder / "scored", [main_column(scorer) for scorer in scorers]
+    try:
+        if ready := [scorer for scorer in scorers if isinstance(scorer, Scorer)]:
+            pool = score(pool, ready, folder / "shards", **settings)
+        for fit in scorers:
+            if not isinstance(fit, Scorer):
+                pool = score(pool, fit(pool), folder / f"shards_{main_column(fit)}", **settings)
+    except AllRefusedError as error:
+        if error.scored is not None and Rank.here().number == 0:
+            error.scored.save_to_disk(str(place))
+        raise
+    if Rank.here().number == 0:
+        pool.save_to_disk(str(place))
+    refusals = {column: Refusals.read(pool, column) for column in columns}
+    return Summary(
+        {
+            "rows": f"{len(pool):,}",
+            **{column: _scored(it) for column, it in refusals.items()},
+            "saved to": place,
+        },
+        [_select_line(pool, refusals, place)],
+    )
+
+
+def _scored(refusals: Refusals) -> str:
+    scored = f"{refusals.rows - refusals.refused:,} scored"
+    return f"{scored}, {refusals.refused:,} refused: {refusals}" if refusals.refused else scored
+
+
+def _select_line(scored: Dataset, refusals: Mapping[str, Refusals], folder: Path) -> str:
+    """A selection that this pool allows: by its first score, spread out where it has vectors."""
+    kinds = scored.features
+    numbers = [c for c in refusals if isinstance(kinds[c], Value) and kinds[c].dtype != "string"]
+    vectors = [c for c in refusals if not isinstance(kinds[c], Value)]
+    vectors += ["embedding"] * (not vectors and "embedding" in kinds)
+    by, over = (names[0] if names else None for names in (numbers, vectors))
+    rule: Rule | None = KCenter() if by is None else TopScore() if over is None else None
+    if rule is None and any((value or 0) < 0 for value in read_column(scored, by or "").to_pylist()):
+        rule = NeighborPenalty(rescale="minmax")
+    usable = min(it.rows - it.refused for name, it in refusals.items() if name in (by, over))
+    return command_line(
+        "select",
+        dataset_name=folder,
+        budget=_BUDGET if usable > _BUDGET * len(scored) else max(1, usable // 2),
+        by=by if by != "necessity" else None,
+        over=over if over != "embedding" else None,
+        rule=rule and write_call(rule),
+        output_dir="selection",
+    )
+
+
+COMMAND = Score

@@ -1,0 +1,65 @@
+"""`score_net`: trains a score net together with a model, and adds its difficulty to the pool."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag
+from hf_vitselect.cli.pool import load_pool
+from hf_vitselect.cli.score import score_and_save
+from hf_vitselect.cli.summary import Summary
+from hf_vitselect.data.columns import refuse_missing
+from hf_vitselect.models.score_net import ScoreNet
+from hf_vitselect.scorers import ScoreNetScorer
+from hf_vitselect.scorers.base.scorer import refuse_overwrite
+from hf_vitselect.training import ScoreNetTrainer
+
+
+@dataclass(kw_only=True)
+class ScoreNetFlags(PoolFlags):
+    """The flags of `score_net`."""
+
+    columns: list[str] = flag(
+        "What the net reads: one embedding column, or several score columns.", ["embedding"]
+    )
+    hidden: int | None = flag("Units of one hidden layer; the net is linear if not set.", None)
+
+
+@dataclass
+class TrainScoreNet(TrainingCommand):
+    """Trains score net and model, scores the pool and saves it to the folder `scored`."""
+
+    flags: ScoreNetFlags
+    example = (
+        "--dataset_name demo/score/scored --columns embedding --model_name_or_path demo/base "
+        "--output_dir score_net --use_cpu true"
+    )
+
+    def check_inputs(self, columns: Sequence[str] | None) -> None:
+        """Refuses a pool without the columns that the net reads."""
+        if columns is not None:
+            refuse_missing(self.flags.columns, columns, "columns: expected a column")
+
+    def added_columns(self) -> list[str]:
+        """The difficulty, its status and its reason."""
+        return ["score_net", "score_net_status", "score_net_reason"]
+
+    def run(self) -> Summary:
+        """Trains, then scores."""
+        pool, folder = load_pool(self.flags), Path(self.training.output_dir)
+        scorer = ScoreNetScorer(str(folder / "score_net"))
+        refuse_overwrite(scorer, pool.column_names)
+        trainer = ScoreNetTrainer(
+            self.model.model_name_or_path,
+            pool=pool,
+            score_net=ScoreNet.fit(
+                pool, self.flags.columns, hidden=self.flags.hidden, seed=self.training.seed
+            ),
+            **self.trainer_arguments,
+        )
+        trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
+        trainer.save_model()
+        return score_and_save(pool, [scorer], folder)
+
+
+COMMAND = TrainScoreNet

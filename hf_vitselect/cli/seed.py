@@ -1,0 +1,53 @@
+"""`seed`: fine-tunes a model on a random part of a pool."""
+
+from dataclasses import dataclass
+
+from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag, given_flags, parse_budget
+from hf_vitselect.cli.pool import load_pool
+from hf_vitselect.cli.summary import Summary, command_line, dropped, refused_fact
+from hf_vitselect.training import train_seed_model
+
+
+@dataclass(kw_only=True)
+class SeedFlags(PoolFlags):
+    """The flags of `seed`."""
+
+    budget: str = flag("The part to fine-tune on: rows (1200) or a share (0.1) of the pool.", "0.1")
+
+
+@dataclass
+class Seed(TrainingCommand):
+    """Fine-tunes the seed model and records the rows that it was trained on."""
+
+    flags: SeedFlags
+    example = "--dataset_name demo/data/pool --model_name_or_path demo/base --output_dir seed --use_cpu true"
+
+    def check(self) -> None:
+        """Refuses a budget or options of the training that cannot be followed."""
+        super().check()
+        parse_budget(self.flags.budget)
+
+    def run(self) -> Summary:
+        """Fine-tunes on the random part."""
+        arguments, folder = self.trainer_arguments, str(self.training.output_dir)
+        selection = train_seed_model(
+            load_pool(self.flags),
+            self.model.model_name_or_path,
+            parse_budget(self.flags.budget),
+            arguments.pop("args"),
+            seed=self.training.seed,
+            **arguments,
+        )
+        pool = given_flags(self.flags, PoolFlags)
+        return Summary(
+            {
+                "rows": f"{selection.recipe.rows:,}",
+                "trained on": f"{len(selection):,}, drawn at random",
+                "refused": refused_fact(dropped(selection.recipe)),
+                "saved to": folder,
+            },
+            [command_line("score", **pool, model_name_or_path=folder, output_dir="scored")],
+        )
+
+
+COMMAND = Seed

@@ -1,0 +1,115 @@
+"""`select`: selects a subset of a scored pool."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hf_vitselect.call_text import write_call
+from hf_vitselect.cli.command import Command
+from hf_vitselect.cli.flags import PoolFlags, flag, parse_budget, read_object
+from hf_vitselect.cli.pool import load_pool, load_rows
+from hf_vitselect.cli.summary import Summary, command_line, dropped, refused_fact, train_line
+from hf_vitselect.data.columns import refuse_missing
+from hf_vitselect.errors import UsageError
+from hf_vitselect.report.statistics import duplicates
+from hf_vitselect.rules import RULES, Rule
+from hf_vitselect.selection.candidates import refuse_missing_columns
+from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.selection import Selection, refuse_other_contents
+
+
+@dataclass(kw_only=True)
+class SelectFlags(PoolFlags):
+    """The flags of `select`."""
+
+    output_dir: str = flag("Where the selection goes.", "selection")
+    budget: str = flag("Rows (1200) or a share (0.15) of the pool.", "0.15")
+    by: str = flag("The score column.", "necessity")
+    over: str = flag("The embedding column.", "embedding")
+    rule: str = flag(
+        f"The rule with its arguments, such as 'NeighborPenalty(gamma=0.5)', among {', '.join(RULES)}.",
+        "NeighborPenalty",
+    )
+    seed: int = flag("Seed of the rule's random numbers.", 0)
+    include: str | None = flag("Rows to keep: those of a selection, or of a seed model.", None)
+    exclude: str | None = flag("Rows to leave out: those of a selection, or of a seed model.", None)
+    balance: str | None = flag("A column; the rule selects within the groups of its values.", None)
+    balance_quota: Literal["proportional", "uniform"] = flag("The groups' shares.", "proportional")
+
+
+@dataclass
+class Select(Command):
+    """Selects a subset and saves the selection."""
+
+    flags: SelectFlags
+    example = (
+        "--dataset_name demo/score/scored --budget 0.15 --rule 'NeighborPenalty(gamma=0.5)' "
+        "--output_dir selection"
+    )
+
+    def make_rule(self) -> Rule:
+        """The rule that the flags name."""
+        rule: Rule = read_object("rule", self.flags.rule, RULES)
+        return rule
+
+    def check(self) -> None:
+        """Refuses a rule, a budget or an output folder that cannot be used."""
+        flags, folder, pool = self.flags, Path(self.flags.output_dir), Path(self.flags.dataset_name).resolve()
+        self.make_rule()
+        parse_budget(flags.budget)
+        if flags.balance is None and flags.balance_quota != SelectFlags.balance_quota:
+            raise UsageError(f"balance_quota: expected balance with it, got {flags.balance_quota!r} alone")
+        refuse_other_contents(folder)
+        if folder.resolve() in (pool, *pool.parents):
+            raise UsageError(
+                f"output_dir: expected another folder than the pool's, got {flags.output_dir!r}: it would be "
+                "replaced"
+            )
+
+    def check_inputs(self, columns: Sequence[str] | None) -> None:
+        """Refuses a pool without the columns that the rule or the balance reads."""
+        if columns is not None:
+            balance = [self.flags.balance] if self.flags.balance else []
+            refuse_missing_columns(columns, self.make_rule(), self.flags.by, self.flags.over)
+            refuse_missing(balance, columns, "balance: expected a column")
+
+    def run(self) -> Summary:
+        """Selects and saves."""
+        flags, pool = self.flags, load_pool(self.flags)
+        selection = select_diverse(
+            pool,
+            parse_budget(flags.budget),
+            by=flags.by,
+            over=flags.over,
+            rule=self.make_rule(),
+            seed=flags.seed,
+            include=load_rows(pool, flags.include),
+            exclude=load_rows(pool, flags.exclude),
+            balance=flags.balance,
+            balance_quota=flags.balance_quota,
+        )
+        selection.save_to_disk(flags.output_dir)
+        return self._summary(selection)
+
+    def _summary(self, selection: Selection) -> Summary:
+        recipe, folder = selection.recipe, self.flags.output_dir
+        repeated = duplicates(selection)["subset"]
+        return Summary(
+            {
+                "rows": f"{recipe.rows:,}",
+                "picked": f"{len(selection):,} (budget {recipe.budget})",
+                "rule": write_call(self.make_rule()),
+                "by": recipe.by,
+                "over": recipe.over,
+                "refused": refused_fact(dropped(recipe)),
+                "included": recipe.included and f"{recipe.included.rows:,} rows",
+                "excluded": recipe.excluded and f"{recipe.excluded.rows:,} rows",
+                "distinct": f"{len(selection) - repeated:,} of the {len(selection):,} picked rows",
+                "saved to": folder,
+            },
+            [command_line("report", selection=folder, output_dir="report"), train_line(folder)],
+        )
+
+
+COMMAND = Select

@@ -1,0 +1,49 @@
+"""`train`: fine-tunes a model on a selection."""
+
+from dataclasses import dataclass
+
+from hf_vitselect.cli.flags import SelectionFlags, TrainingCommand
+from hf_vitselect.cli.pool import load_selection
+from hf_vitselect.cli.summary import Summary, command_line
+from hf_vitselect.training import SelectionSFTTrainer
+
+
+@dataclass
+class Train(TrainingCommand):
+    """Fine-tunes on a selection, saves the model and its card, and pushes them if asked to."""
+
+    flags: SelectionFlags
+    example = "--selection demo/selection --model_name_or_path demo/base --output_dir model --use_cpu true"
+
+    def run(self) -> Summary:
+        """Trains, saves and pushes."""
+        selection, model = load_selection(self.flags.selection), self.model.model_name_or_path
+        trainer = SelectionSFTTrainer(model, selection=selection, **self.trainer_arguments)
+        trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
+        trainer.save_model()
+        trainer.create_model_card()
+        pushed = trainer.push_to_hub() if self.training.push_to_hub else None
+        losses = [entry["train_loss"] for entry in trainer.state.log_history if "train_loss" in entry]
+        return Summary(
+            {
+                "rows": f"{len(selection):,} of a pool of {selection.recipe.rows:,}",
+                "steps": f"{trainer.state.global_step:,}",
+                "mean loss": f"{losses[0]:.3f} nats per token" if losses else None,
+                "saved to": self.training.output_dir,
+                "pushed to": pushed,
+            },
+            [
+                command_line(
+                    "compare",
+                    dataset_name="SCORED_POOL",
+                    eval_dataset_name="HELD_OUT",
+                    selections=self.flags.selection,
+                    model_name_or_path=model,
+                    output_dir="compare",
+                    use_cpu="true" if self.training.use_cpu else None,
+                )
+            ],
+        )
+
+
+COMMAND = Train

@@ -1,0 +1,163 @@
+"""Processors: loaded, saved as bytes, and refused where they cannot serve a model."""
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoProcessor
+from transformers.utils import cached_file
+
+from hf_vitselect.errors import ModelError, RowError
+from hf_vitselect.models.revisions import adapter_base
+from hf_vitselect.models.weights import load_errors
+
+_FILES = ("processor_config.json", "preprocessor_config.json")
+_SETTINGS = (
+    "patch_size",
+    "vision_feature_select_strategy",
+    "num_additional_image_tokens",
+    "image_seq_len",
+    "num_query_tokens",
+)
+"""What processors need to place an image, and old checkpoints left to the model's configuration."""
+
+
+@dataclass(frozen=True)
+class SavedProcessor:
+    """A processor as bytes, which can be pickled and hashes the same in every process.
+
+    Attributes:
+        kind: the processor's class.
+        files: name and content of every file that it saves.
+    """
+
+    kind: type
+    files: tuple[tuple[str, bytes], ...]
+
+    @classmethod
+    def of(cls, processor: Any) -> "SavedProcessor":
+        """Saves a processor."""
+        with tempfile.TemporaryDirectory() as folder:
+            processor.save_pretrained(folder)
+            paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+            files = tuple((path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths)
+        return cls(type(processor), files)
+
+    def load(self) -> Any:
+        """Loads the processor."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in self.files:
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            return self.kind.from_pretrained(folder)  # type: ignore[attr-defined]
+
+    def recipe(self) -> dict[str, str]:
+        """Class and sha256 of the files, as plain JSON."""
+        digest = hashlib.sha256(repr(self.files).encode()).hexdigest()
+        return {"class": self.kind.__name__, "digest": digest}
+
+
+def load_processor(
+    model: str,
+    *,
+    revision: str | None = None,
+    base_revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> Any:
+    """Loads a model's processor, or the base model's for an adapter saved without one.
+
+    Args:
+        model: a Hub id or a folder.
+        revision: a commit, branch or tag on the Hub.
+        base_revision: that of an adapter's base model; the one that the adapter names if None.
+        trust_remote_code: as in `transformers`.
+
+    Raises:
+        ModelError: if there is no processor that can be loaded.
+    """
+    with load_errors(model, what="a model with its processor"):
+        base = adapter_base(model, revision)
+        if base is not None and not any(_has_file(model, file, revision) for file in _FILES):
+            model, revision = base[0], base_revision or base[1]
+        return AutoProcessor.from_pretrained(model, revision=revision, trust_remote_code=trust_remote_code)
+
+
+def refuse_unusable(processor: Any) -> None:
+    """Refuses a processor with which responses could not be found. Takes the tokenizer's template if need be.
+
+    Raises:
+        ModelError: if there is no chat template, the tokenizer is slow, or another part of the model than the
+            language model reads the text.
+    """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    if getattr(processor, "chat_template", None) is None:
+        if getattr(tokenizer, "chat_template", None) is None:
+            raise ModelError(
+                f"expected a processor with a chat template, got {type(processor).__name__} without one; "
+                "set processor.chat_template and save the processor in the model's folder"
+            )
+        processor.chat_template = tokenizer.chat_template
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(
+            f"expected a fast tokenizer (it gives character offsets), got {type(tokenizer).__name__}"
+        )
+    # InstructBLIP's Q-Former reads the whole text, so losses of the answer would be too low.
+    if others := [name for name in processor.model_input_names if name.endswith("_input_ids")]:
+        raise ModelError(
+            "expected a processor that gives the text to the language model alone, got "
+            f"{type(processor).__name__} with {others}, where the model would read the answer before it "
+            "writes it; use a model without them, such as BLIP-2 instead of InstructBLIP"
+        )
+
+
+def refuse_failed_probe(processor: Any, error: RowError, model: Any = None) -> None:
+    """Refuses a processor, or its model, that failed on one of `Encoder.probes`.
+
+    Args:
+        processor: the processor.
+        error: the failure.
+        model: its configuration may have the settings that the processor lacks.
+
+    Raises:
+        ModelError: saying what is missing, and how to set it.
+    """
+    # The limit is to blame for the first; a template that writes no images still serves texts.
+    if error.status in ("too_long", "placeholder_mismatch"):
+        return
+    kind, why = type(processor).__name__, str(error).removeprefix(f"{error.status}: ")
+    lacking = [name for name in _SETTINGS if getattr(processor, name, "") is None]
+    if not lacking:
+        raise ModelError(
+            f"expected a processor that fits the model, got {kind}: {why}; "
+            "give the right one as processor= (--processor_name_or_path)"
+        ) from error
+    known = _model_settings(getattr(model, "config", None))
+    lines = ", ".join(f"processor.{name} = {known.get(name, ...)!r}" for name in lacking)
+    raise ModelError(
+        f"expected a processor that can place images, got {kind} without {', '.join(lacking)}: {why}; "
+        f"set {lines}, save it, and give it as processor= (--processor_name_or_path)"
+    ) from error
+
+
+def _model_settings(config: Any) -> dict[str, Any]:
+    vision = getattr(config, "vision_config", None)
+    known = {
+        "patch_size": getattr(vision, "patch_size", None),
+        "vision_feature_select_strategy": getattr(config, "vision_feature_select_strategy", None),
+        "num_query_tokens": getattr(config, "num_query_tokens", None),
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _has_file(model: str, file: str, revision: str | None) -> bool:
+    found = cached_file(
+        model,
+        file,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return found is not None
