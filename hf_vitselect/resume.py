@@ -37,7 +37,7 @@ class Run:
         self._before: dict[str, Any] = {}
 
     def refuse_stale(self, stages: Mapping[str, Mapping[str, Any]]) -> None:
-        """Checks all stages before the first one starts.
+        """Check all stages before the first one starts.
 
         Args:
             stages: the settings of every stage to come, in order.
@@ -51,7 +51,7 @@ class Run:
             before[name] = settings
 
     def stage(self, name: str, settings: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
-        """Runs a stage, unless it has finished with these settings.
+        """Run a stage, unless it has finished with these settings.
 
         Args:
             name: the name of the stage and of its folder.
@@ -64,21 +64,21 @@ class Run:
                 settings that changed.
         """
         folder, record = self.folder / name, self.folder / f"{name}.json"
-        wanted = _plain({**settings, "stages_before": self._before})
+        current = _plain({**settings, "stages_before": self._before})
         self._before[name] = settings
-        state = self._state(name, wanted)
+        state = self._state(name, current)
         if "seconds" in state:
             self.seconds[name] = state["seconds"]
             return folder
-        write_atomically(record, json.dumps({"settings": wanted}, indent=2).encode())
+        write_atomically(record, json.dumps({"settings": current}, indent=2).encode())
         start = time.perf_counter()
         work(folder)
         self.seconds[name] = round(time.perf_counter() - start, 1)
-        finished = {"settings": wanted, "seconds": self.seconds[name]}
+        finished = {"settings": current, "seconds": self.seconds[name]}
         write_atomically(record, json.dumps(finished, indent=2).encode())
         return folder
 
-    def _state(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    def _state(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The record of a stage made with these settings; empty if it has not started."""
         folder, record = self.folder / name, self.folder / f"{name}.json"
         try:
@@ -94,12 +94,12 @@ class Run:
                 f"give another output folder, or delete {folder}"
             )
         if made_with is not None and ("seconds" in state or started):
-            refuse_changes(made_with, wanted, [folder, record])
+            refuse_changes(made_with, settings, [folder, record])
         return {} if made_with is None else state
 
 
 def without_secrets(settings: Any) -> Any:
-    """Drops tokens, passwords and keys from plain settings, at any depth."""
+    """Drop tokens, passwords and keys from plain settings, at any depth."""
     if isinstance(settings, Mapping):
         return {
             name: without_secrets(value) for name, value in settings.items() if not _SECRET.search(str(name))
@@ -185,12 +185,12 @@ def _flat(settings: Any, name: str = "") -> dict[str, Any]:
 
 
 def write_atomically(path: Path, content: bytes | pa.Buffer) -> None:
-    """Writes a file so that readers see all of it or none, also after a crash."""
+    """Write a file so that readers see all of it or none, also after a crash."""
     os.replace(_write_temporary(path, content), path)
 
 
 def create_atomically(path: Path, content: bytes) -> None:
-    """Writes a file as `write_atomically` does, but never replaces one.
+    """Write a file as `write_atomically` does, but never replace one.
 
     Raises:
         FileExistsError: if the file exists, even if another process has just created it.
@@ -207,7 +207,7 @@ def create_atomically(path: Path, content: bytes) -> None:
 
 
 def _write_temporary(path: Path, content: bytes | pa.Buffer) -> Path:
-    """Writes a temporary file in the same folder."""
+    """Write a temporary file in the same folder."""
     # Not the process id: two machines may share a folder.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with open(temporary, "wb") as file:

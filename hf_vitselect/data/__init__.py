@@ -1,4 +1,4 @@
-"""What a row is: its conversation, the layouts that hold one, its images and its id."""
+"""A row: its conversation, the layouts that hold one, its images and its id."""
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage

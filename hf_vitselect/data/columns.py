@@ -173,18 +173,18 @@ def read_statuses(dataset: Dataset, column: str) -> NDArray[np.object_] | None:
     name = f"{column}_status"
     if name not in dataset.column_names:
         return None
-    found = _distinct_texts(dataset, name)
-    if not found & _STATUSES:
+    values = _distinct_texts(dataset, name)
+    if not values & _STATUSES:
         warnings.warn(
             f"{name!r} holds no status of a scorer, so it is ignored: "
             f"no row of {column!r} is dropped because of it",
             stacklevel=2,
         )
         return None
-    if odd := sorted(found - _STATUSES):
+    if odd := sorted(values - _STATUSES):
         raise ColumnError(
             f"expected only statuses of {column!r} in {name!r}, or none, got both {odd[0]!r} and "
-            f"{min(found & _STATUSES)!r}; if the column is yours, rename it with "
+            f"{min(values & _STATUSES)!r}; if the column is yours, rename it with "
             f"dataset.rename_column({name!r}, {_free_name(name, dataset.column_names)!r})"
         )
     texts = pc.cast(read_column(dataset, name), pa.large_string())
@@ -193,8 +193,8 @@ def read_statuses(dataset: Dataset, column: str) -> NDArray[np.object_] | None:
 
 def holds_statuses(dataset: Dataset, name: str) -> bool:
     """Whether a column is a scorer's status column."""
-    found = _distinct_texts(dataset, name) if name.endswith("_status") else frozenset()
-    return bool(found) and found <= _STATUSES
+    values = _distinct_texts(dataset, name) if name.endswith("_status") else frozenset()
+    return bool(values) and values <= _STATUSES
 
 
 def keep_rows(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -33,7 +33,7 @@ _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, OverflowError
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a dataset keeps its conversations.
+    """The columns in which a dataset keeps its conversations.
 
     Attributes:
         text_columns: the columns that hold the turns.
@@ -58,7 +58,7 @@ class Layout:
         return (*self.text_columns, *self.image_columns, *others, *self.media_columns)
 
     def read(self, row: Mapping[str, Any]) -> Conversation:
-        """Reads one row.
+        """Read one row.
 
         Args:
             row: at least the layout's columns as plain values, images not decoded.
@@ -122,7 +122,7 @@ class Layout:
 
 
 def find_layout(columns: Sequence[str] | Features) -> Layout:
-    """Finds the layout of a dataset.
+    """Find the layout of a dataset.
 
     Args:
         columns: their names; or the dataset's features, which also reveal images under other names.
@@ -132,31 +132,32 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
             column that is not read.
     """
     names = list(columns)
-    found = [layout for layout in LAYOUTS if set(layout.text_columns) <= set(names)]
-    if not found:
+    matches = [layout for layout in LAYOUTS if set(layout.text_columns) <= set(names)]
+    if not matches:
         known = ", ".join("+".join(layout.text_columns) for layout in LAYOUTS)
         raise LayoutError(
             f"expected one of the conversation layouts {known} (with images or image), "
             f"got the columns {names}; rename the columns with dataset.rename_columns"
         )
-    if len(found) > 1:
-        both = ["+".join(layout.text_columns) for layout in found]
+    if len(matches) > 1:
+        both = ["+".join(layout.text_columns) for layout in matches]
         raise LayoutError(
             f"expected one conversation layout, got {' and '.join(both)}; "
             "drop one with dataset.remove_columns"
         )
     if unread := [name for name in names if name in UNREAD_COLUMNS]:
         raise LayoutError(
-            f"expected the whole conversation in {'+'.join(found[0].text_columns)}, got {unread} next to it, "
-            f"which is not read; move it into the turns, or drop it with dataset.remove_columns({unread})"
+            f"expected the whole conversation in {'+'.join(matches[0].text_columns)}, got {unread} "
+            f"next to it, which is not read; move it into the turns, or drop it with "
+            f"dataset.remove_columns({unread})"
         )
     layout = Layout(
-        found[0].text_columns,
+        matches[0].text_columns,
         _image_columns(names),
         _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names]),
         "tools" if "tools" in names else None,
         tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
-        found[0].read_contents,
+        matches[0].read_contents,
     )
     _refuse_features(layout, columns)
     return layout
@@ -228,7 +229,7 @@ def _has_labels(feature: Any) -> bool:
 
 
 def _without_nulls(value: Any) -> Any:
-    """Drops the keys that Arrow has added because another row's tools have them."""
+    """Drop the keys that Arrow has added because another row's tools have them."""
     if isinstance(value, Mapping):
         return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value

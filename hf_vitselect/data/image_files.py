@@ -96,15 +96,15 @@ def _named(table: pa.Table) -> Iterator[RowImage]:
 
 
 def _may_name_files(table: pa.Table, layout: Layout) -> pa.Array:
-    """Which rows to read. Most pools hold the bytes of all images, so none."""
+    """Rows to read. Most pools hold the bytes of all images, so none."""
     kinds = {name: str(table.schema.field(name).type) for name in layout.text_columns}
     as_text = any("string" in kinds[name][:12] for name in kinds.keys() - {"prompt", "completion"})
     if as_text or any(word in kind for kind in kinds.values() for word in _STORES_INLINE_IMAGES):
         return pa.array([True] * len(table))
-    found = pa.array([False] * len(table))
+    lacking = pa.array([False] * len(table))
     for name in layout.image_columns:
-        found = pc.or_(found, _lacks_bytes(table.column(name).combine_chunks()))
-    return found
+        lacking = pc.or_(lacking, _lacks_bytes(table.column(name).combine_chunks()))
+    return lacking
 
 
 def _lacks_bytes(cells: pa.Array) -> pa.Array:
@@ -121,7 +121,7 @@ def _lacks_bytes(cells: pa.Array) -> pa.Array:
 
 def _state(path: str, roots: Sequence[str] | None) -> tuple[int, int] | None:
     try:
-        found = os.stat(find_file(path, roots))
+        status = os.stat(find_file(path, roots))
     except (OSError, ValueError, RowError):
         return None
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns

@@ -51,7 +51,7 @@ def image_roots(dataset: Any) -> tuple[str, ...] | None:
 
 
 def find_file(path: str, roots: Sequence[str] | None) -> str:
-    """Finds the file that a row names.
+    """Find the file that a row names.
 
     Args:
         path: as the row spells it.
@@ -71,11 +71,11 @@ def find_file(path: str, roots: Sequence[str] | None) -> str:
             f"rows of a pool from the Hub cannot name files of this machine, got {path!r}; "
             "the pool must hold the images themselves",
         )
-    found = next(filter(os.path.isfile, files), None)
-    if found is None:
+    file = next(filter(os.path.isfile, files), None)
+    if file is None:
         where = "" if roots is not None or os.path.isabs(path) else " in the working directory"
         raise RowError("image_missing", f"no file at {path!r}{where}")
-    return found
+    return file
 
 
 def _inside(root: str, path: str) -> str | None:
@@ -91,8 +91,8 @@ def mapped_dataset() -> Dataset | IterableDataset | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if name := _MAPS.get(frame.f_code):
-            found: Dataset | IterableDataset = frame.f_locals[name]
-            return found
+            dataset: Dataset | IterableDataset = frame.f_locals[name]
+            return dataset
         frame = frame.f_back
     return None
 

@@ -63,7 +63,7 @@ class RowImage:
             raise RowError("image_missing", f"cannot read the file {self.path!r}: {error}") from error
 
     def digest(self) -> str | None:
-        """sha256 of the encoded bytes, None if there are none; for a decoded image, of its pixels."""
+        """sha256 of the encoded bytes, None without any; for a decoded image, of its pixels."""
         if self.data is None and self.decoded is not None:
             kind = (self.decoded.mode, self.decoded.size, self.decoded.getpalette())
             return hashlib.sha256(repr(kind).encode() + self.decoded.tobytes()).hexdigest()

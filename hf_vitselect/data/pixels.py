@@ -1,4 +1,4 @@
-"""From encoded images to upright RGB pixels: the only decoder, for scores, embeddings and training."""
+"""Decode images to upright RGB pixels: the only decoder, for scores, embeddings and training."""
 
 import io
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 
 
 def decode(data: bytes) -> Image.Image:
-    """Decodes an image to RGB, upright: the first of an animation or of a file of several pages.
+    """Decode an image to RGB, upright: the first of an animation or of a file of several pages.
 
     Raises:
         RowError: `image_error` if it does not decode, has more than `MOST_PIXELS`, or memory runs out.
@@ -101,7 +101,7 @@ def refuse_resize(image: Image.Image, processor: Any) -> None:
 
 @contextmanager
 def image_error(what: str) -> Iterator[None]:
-    """Turns any exception into the row's `image_error`."""
+    """Turn any exception into the row's `image_error`."""
     try:
         yield
     except RowError:

@@ -25,7 +25,7 @@ _FOREIGN_PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True)
 class Slot:
-    """Where an image stands.
+    """The slot of an image in a text.
 
     Attributes:
         number: which of the row's images, if the placeholder is numbered.
@@ -41,7 +41,7 @@ Draft = tuple[str, list[str | Slot]]
 
 
 def split_text(role: str, text: str) -> Iterator[str | Slot]:
-    """Splits a text at its placeholders. A placeholder in an answer is text: only questions place images.
+    """Split a text at its placeholders. A placeholder in an answer is text: only questions place images.
 
     Raises:
         RowError: `media_unsupported`, or `placeholder_mismatch` for an image named in the text.
@@ -68,7 +68,7 @@ def split_text(role: str, text: str) -> Iterator[str | Slot]:
 def place_images(
     drafts: Sequence[Draft], cells: Sequence[Any]
 ) -> tuple[tuple[Turn, ...], tuple[RowImage, ...]]:
-    """Gives every slot its image.
+    """Give every slot its image.
 
     Args:
         drafts: the turns.
@@ -107,17 +107,17 @@ def _slots(drafts: Sequence[Draft]) -> list[Slot]:
 
 
 def _images_first(drafts: Sequence[Draft], images: int) -> Sequence[Draft]:
-    """Puts images without placeholders before the first user text.
+    """Put images without placeholders before the first user text.
 
     Raises:
         RowError: `placeholder_mismatch` for a placeholder of another model or tool.
     """
     for role, parts in drafts:
         for part in parts:
-            if role != "assistant" and (found := _FOREIGN_PLACEHOLDER.search(str(part))):
+            if role != "assistant" and (foreign := _FOREIGN_PLACEHOLDER.search(str(part))):
                 raise RowError(
                     "placeholder_mismatch",
-                    f"{found[0]!r} looks like an image placeholder, but is not read; write <image>",
+                    f"{foreign[0]!r} looks like an image placeholder, but is not read; write <image>",
                 )
     first = next((i for i, (role, _) in enumerate(drafts) if role == "user"), None)
     if first is None:
@@ -136,7 +136,7 @@ def _inline_images(slots: Sequence[Slot], column_images: Sequence[Any]) -> list[
 
 
 def _order(slots: Sequence[Slot]) -> Sequence[int]:
-    """Which of the row's images each slot shows: the next one, or the one of its number."""
+    """Index of the image that each slot shows: the next one, or the one of its number."""
     numbers = [slot.number for slot in slots if slot.number is not None]
     if not numbers:
         return range(len(slots))

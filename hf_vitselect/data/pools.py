@@ -36,7 +36,7 @@ _KINDS = {
     ".tsv": "csv",
     ".arrow": "arrow",
 }
-_PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": open}
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": open}
 _SAVED = ("state.json", "dataset_dict.json")
 _SPLITS = {"test": {"test", "testing"}, "validation": {"validation", "valid", "val", "dev"}}
 _ROWS_OF_SPLIT = re.compile(r"(?P<split>[^\[\]%+]+)(?:\[(?P<first>\d*):(?P<last>\d*)\])?")
@@ -47,7 +47,7 @@ class SplitError(PoolError):
 
 
 def open_pool(name: str, config: str | None = None, split: str = "train") -> Dataset:
-    """Opens a pool by its name.
+    """Open a pool by its name.
 
     Args:
         name: a file (Parquet, JSON, JSON lines, CSV, Arrow, compressed or not), a pattern of files, a folder
@@ -58,15 +58,15 @@ def open_pool(name: str, config: str | None = None, split: str = "train") -> Dat
     Raises:
         PoolError: if nothing of that name exists, or it cannot be read.
     """
-    found = _find(name)
-    if isinstance(found, Path):
-        return _part_of_saved(found, split)
-    rows: Dataset = _load(found, config, split)
+    source = _find(name)
+    if isinstance(source, Path):
+        return _part_of_saved(source, split)
+    rows: Dataset = _load(source, config, split)
     return rows
 
 
 def open_stream(name: str, config: str | None = None, split: str = "train") -> IterableDataset:
-    """Opens a pool as a stream.
+    """Open a pool as a stream.
 
     Args:
         name: as in `open_pool`.
@@ -76,16 +76,16 @@ def open_stream(name: str, config: str | None = None, split: str = "train") -> I
     Raises:
         PoolError: as in `open_pool`, or if part of a split is given in percent.
     """
-    found = _find(name)
-    if isinstance(found, Path):
-        return _part_of_saved(found, split).to_iterable_dataset()
+    source = _find(name)
+    if isinstance(source, Path):
+        return _part_of_saved(source, split).to_iterable_dataset()
     part = _ROWS_OF_SPLIT.fullmatch(split)
     if part is None:
         raise PoolError(
             f"expected a split such as train or train[:1000], got {split!r}; "
             "a stream has no length: give rows, or drop dataset_streaming"
         )
-    stream: IterableDataset = _load(found, config, part["split"], streaming=True)
+    stream: IterableDataset = _load(source, config, part["split"], streaming=True)
     if part["last"]:
         stream = stream.take(int(part["last"]))
     return stream.skip(int(part["first"])) if part["first"] else stream
@@ -93,7 +93,7 @@ def open_stream(name: str, config: str | None = None, split: str = "train") -> I
 
 @dataclass(frozen=True)
 class _Files:
-    """What `datasets.load_dataset` is to read.
+    """Arguments of `datasets.load_dataset`.
 
     Attributes:
         name: as typed.
@@ -128,7 +128,7 @@ class _Files:
 
 
 def _find(name: str) -> Path | _Files:
-    """Resolves a name: a folder written by `save_to_disk`, files, or a name on the Hub."""
+    """Resolve a name: a folder written by `save_to_disk`, files, or a name on the Hub."""
     path = Path(name).expanduser()
     if path.is_file():
         return _Files.of(name, [path])
@@ -171,7 +171,7 @@ def _in_folder(name: str, folder: Path) -> Path | _Files:
 
 def _kind(path: Path) -> str | None:
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    if suffixes and suffixes[-1] in _PACKED:
+    if suffixes and suffixes[-1] in _OPENERS:
         suffixes.pop()
     return _KINDS.get(suffixes[-1]) if suffixes else None
 
@@ -205,7 +205,7 @@ def _part_of_saved(folder: Path, split: str) -> Dataset:
 
 
 def _load(files: _Files, config: str | None, split: str, *, streaming: bool = False) -> Any:
-    """Calls `datasets.load_dataset`."""
+    """Call `datasets.load_dataset`."""
     options: dict[str, Any] = {"split": split, "streaming": streaming}
     if files.splits:
         if config is not None:
@@ -251,11 +251,11 @@ def _no_such_split(split: str, name: str, splits: Sequence[str], error: Exceptio
 
 
 def _bad_line(files: _Files) -> str | None:
-    """Describes the first invalid line of the JSON files."""
+    """Describe the first invalid line of the JSON files."""
     for path in [Path(path) for paths in files.splits.values() for path in paths if files.path == "json"]:
         number = 0
         try:
-            with _PACKED.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
+            with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
                 start = file.read(1)
                 # A list is one document; otherwise every line is one.
                 for line in [start + file.read()] if start == "[" else chain([start + file.readline()], file):

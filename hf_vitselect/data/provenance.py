@@ -15,7 +15,7 @@ _RECORD = "hf_vitselect: "
 
 
 def pool_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
-    """Where a pool comes from, as far as `datasets` knows.
+    """Origin of a pool, as far as `datasets` knows.
 
     Returns:
         `repo_id` and `commit` on the Hub, `name`, `config`, `split` and `license`; None if unknown.
@@ -48,7 +48,7 @@ def with_record(description: str | None, record: Mapping[str, Any]) -> str:
 
 
 def recorded_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
-    """Where this pool came from when it was first scored; if it was not, where it comes from now."""
+    """Origin of this pool when it was first scored; if it was not, its origin now."""
     source: dict[str, Any] = read_record(dataset).get("source") or pool_source(dataset)
     return source
 
@@ -59,15 +59,15 @@ def _repository(dataset: Dataset | IterableDataset) -> tuple[str, str] | None:
     name = re.escape(str(dataset.info.dataset_name))
     pattern = rf".*/(?:(\w[\w.-]*)___)?({name})/[^/]+/[^/]+/([0-9a-f]{{40}})/[^/]+"
     for file in getattr(dataset, "cache_files", None) or ():
-        if found := re.fullmatch(pattern, file["filename"]):
-            return "/".join(part for part in found.groups()[:2] if part), found[3]
+        if match := re.fullmatch(pattern, file["filename"]):
+            return "/".join(part for part in match.groups()[:2] if part), match[3]
     # A stream has no files of its own. Its steps hold the addresses.
     steps = [getattr(dataset, "_ex_iterable", None)]
     while steps:
         step = steps.pop()
         address = r"hf://datasets/((?:[^/@\s]+/)?[^/@\s]+)@([0-9a-f]{40})/"
-        if found := re.search(address, repr(getattr(step, "kwargs", ""))):
-            return found[1], found[2]
+        if match := re.search(address, repr(getattr(step, "kwargs", ""))):
+            return match[1], match[2]
         steps += [*getattr(step, "ex_iterables", ()), *filter(None, [getattr(step, "ex_iterable", None)])]
     return None
 

@@ -28,7 +28,7 @@ def reason_of(error: RowError) -> str:
 def read_reasons(
     dataset: Dataset, columns: Collection[str], statuses: NDArray[np.object_]
 ) -> NDArray[np.object_]:
-    """Why rows cannot be used, from the reason columns of the scorers.
+    """Reasons why rows cannot be used, from the reason columns of the scorers.
 
     Args:
         dataset: the scored pool.
@@ -44,7 +44,7 @@ def read_reasons(
         names = (f"{column}_status", f"{column}_reason")
         if unknown.any() and all(dataset.features.get(name) == Value("string") for name in names):
             status, reason = (np.array(read_column(dataset, name).to_pylist(), object) for name in names)
-            explained = unknown & (status == statuses) & np.array([it is not None for it in reason], bool)
+            explained = unknown & (status == statuses) & np.array([text is not None for text in reason], bool)
             reasons[explained] = reason[explained]
             unknown &= ~explained
     reasons[unknown] = f"no usable value in {' or '.join(columns)}"
@@ -53,7 +53,7 @@ def read_reasons(
 
 @dataclass(frozen=True)
 class Refusals:
-    """How many rows were refused, and why.
+    """Counts of refused rows, with reasons.
 
     Attributes:
         rows: the number of rows, refused or not.
@@ -67,7 +67,7 @@ class Refusals:
 
     @classmethod
     def of(cls, outcomes: Iterable[tuple[str, str | None]]) -> "Refusals":
-        """Counts the statuses and reasons of all rows."""
+        """Count the statuses and reasons of all rows."""
         counts: Counter[str] = Counter()
         reasons: dict[str, str] = {}
         for status, reason in outcomes:
@@ -80,16 +80,16 @@ class Refusals:
 
     @classmethod
     def read(cls, dataset: Dataset, column: str) -> "Refusals":
-        """Counts those in a scorer's columns."""
+        """Count those in a scorer's columns."""
         names = [f"{column}_status", f"{column}_reason"]
         statuses, reasons = (read_column(dataset, name).to_pylist() for name in names)
         return cls.of(zip(statuses, reasons, strict=True))
 
     @classmethod
     def of_errors(cls, rows: int, errors: Iterable[RowError]) -> "Refusals":
-        """Counts the errors of the refused among some rows."""
-        found = cls.of((error.status, reason_of(error)) for error in errors)
-        return cls(rows, found.counts, found.reasons)
+        """Count the errors of the refused among some rows."""
+        refusals = cls.of((error.status, reason_of(error)) for error in errors)
+        return cls(rows, refusals.counts, refusals.reasons)
 
     @property
     def refused(self) -> int:
@@ -104,7 +104,7 @@ class Refusals:
 
 
 def refuse_if_none_left(refusals: Refusals, what: str, advice: str, scored: Any = None) -> None:
-    """Raises an error if every row was refused.
+    """Raise an error if every row was refused.
 
     Args:
         refusals: of all rows.

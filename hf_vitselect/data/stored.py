@@ -141,7 +141,7 @@ def _undecoded(kind: Any) -> Any:
 
 
 def _without_view(kind: Any) -> Any:
-    """Replaces views, which Arrow cannot slice, take or write everywhere yet."""
+    """Replace views, which Arrow cannot slice, take or write everywhere yet."""
     if isinstance(kind, Value) and kind.dtype in ("string_view", "binary_view"):
         return Value(kind.dtype.removesuffix("_view"))
     return kind
@@ -174,7 +174,7 @@ def _decoders(schema: pa.Schema) -> dict[str, Callable[[Any], Any]]:
 
 
 def _decoder(kind: pa.DataType) -> Callable[[Any], Any] | None:
-    """What turns a value of this type, as `to_pylist` returns it, into a plain one; None if it already is."""
+    """Converter of `to_pylist`'s values of this type to plain ones; None if they are plain."""
     if isinstance(kind, pa.JsonType):
         return _load_json
     if pa.types.is_map(kind):

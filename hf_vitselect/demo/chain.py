@@ -45,7 +45,7 @@ def demo(
     owner: str | None = None,
     compared: bool = False,
 ) -> str:
-    """Runs the chain in a folder and returns its table; the same call resumes it.
+    """Run the chain in a folder and return its table; the same call resumes it.
 
     Renders a pool, trains a CLIP, aligns a LLaVA with it on captions, fine-tunes that on a random part of
     the pool (the seed model), scores the pool, selects, fine-tunes the aligned model on the subset and on a

@@ -49,7 +49,7 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What the demo trains, and for how long."""
+    """Sizes and steps of the demo's training."""
 
     pool_rows: int = 8000
     held_out_rows: int = 1000
@@ -267,7 +267,7 @@ def train_clip(
 
 
 def save(model: Any, processor: Any, folder: str | Path) -> None:
-    """Saves model and processor in one folder, for AutoModel and AutoProcessor to load."""
+    """Save model and processor in one folder, for AutoModel and AutoProcessor to load."""
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 

@@ -93,7 +93,7 @@ class Question:
 
 
 def render_pool(rows: int = 8000, seed: int = 0) -> Dataset:
-    """Renders the pool, with exactly the composition that this file's constants define, shuffled.
+    """Render the pool, with exactly the composition that this file's constants define, shuffled.
 
     Args:
         rows: the number of rows.
@@ -101,7 +101,7 @@ def render_pool(rows: int = 8000, seed: int = 0) -> Dataset:
     """
     rng = random.Random(f"pool {seed}")
     n_duplicates = round(rows * DUPLICATE_SHARE)
-    n_wrong, n_blind, n_text = (round(rows * share) for share in (WRONG_SHARE, BLIND_SHARE, TEXT_ONLY_SHARE))
+    n_wrong, n_blind, n_text = (round(rows * part) for part in (WRONG_SHARE, BLIND_SHARE, TEXT_ONLY_SHARE))
     n_sound = rows - n_duplicates - n_wrong - n_blind - n_text
 
     asked: set[tuple[Scene, str]] = set()
@@ -118,7 +118,7 @@ def render_pool(rows: int = 8000, seed: int = 0) -> Dataset:
 
 
 def render_held_out(rows: int, seed: int = 0) -> Dataset:
-    """Renders distinct sound rows about scenes that appear in no pool and no caption.
+    """Render distinct sound rows about scenes that appear in no pool and no caption.
 
     The kinds of question have the same shares as among the pool's sound rows.
 
@@ -137,7 +137,7 @@ def render_held_out(rows: int, seed: int = 0) -> Dataset:
 
 
 def render_captions(rows: int, seed: int = 0) -> Dataset:
-    """Renders images whose answer is a full description (`kind` is "caption").
+    """Render images whose answer is a full description (`kind` is "caption").
 
     Args:
         rows: the number of rows.
@@ -354,9 +354,9 @@ def _draw_row(
         kind = "text_only" if text_only else "fact"
     while True:
         scene: Scene = () if text_only else _draw_scene(rng, held_out)
-        found = [_ask_fact(rng)] if kind in ("text_only", "fact") else [_ASKERS[k](scene, rng) for k in kinds]
-        questions = [question for question in found if question is not None]
-        if len(questions) < len(found):  # this scene does not allow the question
+        drawn = [_ask_fact(rng)] if kind in ("text_only", "fact") else [_ASKERS[k](scene, rng) for k in kinds]
+        questions = [question for question in drawn if question is not None]
+        if len(questions) < len(drawn):  # this scene does not allow the question
             continue
         if (scene, questions[0].text) in asked:
             continue

@@ -1,4 +1,4 @@
-"""From an aligned model to held-out answers: the stages that the demo and the real-pool benchmark share."""
+"""The stages from an aligned model to held-out answers, which the demo and the real-pool benchmark share."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -122,8 +122,8 @@ def _train(trainer: SelectionSFTTrainer) -> None:
     trainer.create_model_card()
 
 
-def _train_seed(pool: Dataset, base: Path, training: Training, share: float, out: Path) -> None:
-    train_seed_model(pool, str(base), share, training(out, seed=0))
+def _train_seed(pool: Dataset, base: Path, training: Training, budget: float, out: Path) -> None:
+    train_seed_model(pool, str(base), budget, training(out, seed=0))
 
 
 def _score(pool: Dataset, make_scorers: Callable[[str], Sequence[Scorer]], seed: str, out: Path) -> None:

@@ -14,7 +14,7 @@ from hf_vitselect.models.options import EndOfTurn
 def find_evaluation(
     name: str, rows: Dataset, batch_size: int = 8, end_of_turn: EndOfTurn = "auto"
 ) -> Evaluation:
-    """Finds an evaluation by its name on the command line.
+    """Finds an evaluation by its name on the command line; raises ValueError if there is none.
 
     Args:
         name: `exact_match`, `log_likelihood`, `multiple_choice`, `token_f1`, or your own
@@ -22,9 +22,6 @@ def find_evaluation(
         rows: the held-out rows; your own function does not get them.
         batch_size: rows per forward.
         end_of_turn: as in `HeldOut`.
-
-    Raises:
-        ValueError: if there is no such evaluation.
     """
     known: dict[str, Callable[..., Evaluation]] = {
         "exact_match": ExactMatch,

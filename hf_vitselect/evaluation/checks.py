@@ -56,12 +56,7 @@ def refuse_names(
 
 
 def refuse_unable(setup: Setup) -> None:
-    """Refuses arguments that no fine-tune supports, and held-out rows that cannot be evaluated.
-
-    Raises:
-        ColumnError, RowError: if a held-out row or its options cannot be used.
-        ValueError: for an option of the training, or if there are no held-out rows.
-    """
+    """Refuses arguments that no fine-tune supports, and held-out rows that cannot be evaluated."""
     checked_args(setup.args, evaluates=False)
     checks = [given.check for given in setup.evaluations.values() if hasattr(given, "check")]
     if checks:
@@ -78,21 +73,10 @@ def refuse_unable(setup: Setup) -> None:
 def find_unusable_rows(
     trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: int
 ) -> dict[int, RowError]:
-    """Checks that every trial can finish.
-
-    Args:
-        trials: whose subsets exist.
-        setup: of all of them.
-        pool: the pool that the subsets are drawn from.
-        processes: how many run at once.
+    """Checks that every trial can finish in this number of processes.
 
     Returns:
-        The picked rows that cannot be trained on, each with the reason; a warning names them.
-
-    Raises:
-        RowError: if a picked row is longer than `args.max_length`.
-        StaleRunError: if a trial was made with other settings.
-        ValueError: if something cannot be sent to other processes.
+        The picked rows of the pool that cannot be trained on, each with the reason; a warning names them.
     """
     for trial in trials:
         trial.refuse_stale(setup)

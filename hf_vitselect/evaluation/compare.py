@@ -13,15 +13,7 @@ from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation.checks import find_unusable_rows, refuse_names, refuse_pool, refuse_unable
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.held_out import Evaluation
-from hf_vitselect.evaluation.methods import (
-    FULL,
-    MATCHED,
-    RANDOM,
-    Fixed,
-    Method,
-    length_matched,
-    with_lengths,
-)
+from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM, Fixed, Method, length_matched, with_lengths
 from hf_vitselect.evaluation.processes import finish, processes_or_gpus
 from hf_vitselect.evaluation.trials import Setup, Trial, slug
 from hf_vitselect.models.options import EndOfTurn
@@ -101,9 +93,7 @@ def compare(
     args = SFTConfig(max_length=None) if args is None else args
     sizes = sorted({budget_rows(budget, len(pool)) for budget in budgets})
     if seeds < 1 or not sizes:
-        raise ValueError(
-            f"expected at least one seed and one budget, got seeds={seeds} and budgets={budgets}"
-        )
+        raise ValueError(f"expected at least one seed and one budget, got {seeds=} and {budgets=}")
     processes = processes_or_gpus(processes)
     folder, trials = Path(output_dir), []
     folder.mkdir(parents=True, exist_ok=True)

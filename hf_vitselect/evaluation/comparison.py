@@ -45,18 +45,7 @@ class Comparison:
         lengths: str,
         columns: Sequence[str],
     ) -> "Comparison":
-        """Compares finished trials.
-
-        Args:
-            trials: of any methods, budgets and seeds.
-            evaluations: their names.
-            pool: the pool that the subsets are drawn from.
-            lengths: its column of response lengths.
-            columns: the columns whose composition is reported.
-
-        Raises:
-            ValueError: if an evaluation returned different numbers of scores for two models.
-        """
+        """Compares finished trials; `lengths` is the pool's column of response lengths."""
         groups: dict[Key, list[Trial]] = {}
         for trial in trials:
             groups.setdefault((trial.name, trial.budget), []).append(trial)
@@ -89,7 +78,8 @@ class Comparison:
         return "\n\n".join(parts)
 
     def _footnote(self, evaluation: str) -> str:
-        count = sum(line.comparisons for line in self.lines[evaluation])
+        lines = self.lines[evaluation]
+        count = sum((line.random is not None) + (line.matched is not None) for line in lines)
         words = f"Intervals: {LEVEL:.0%} for all {count} comparisons together, over seeds"
         if evaluation in self.by_rows:
             return f"{words} and held-out rows. p: paired over held-out rows, for these very models."
@@ -121,9 +111,7 @@ class Comparison:
 
 def _stack(evaluation: str, group: Sequence[Trial]) -> NDArray[np.float64]:
     scores = [trial.scores(evaluation) for trial in group]
-    if len({array.shape for array in scores}) > 1:
-        shapes = [array.shape for array in scores]
-        raise ValueError(
-            f"expected the same number of scores of {evaluation!r} per model, got shapes {shapes}"
-        )
+    shapes = [array.shape for array in scores]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"expected equally many scores of {evaluation!r} per model, got shapes {shapes}")
     return np.stack(scores)

@@ -19,15 +19,8 @@ from hf_vitselect.models.vlm import VLM
 def token_f1(answers: Sequence[str], references: Sequence[str]) -> list[float]:
     """F1 of the words of each answer, as in SQuAD (arXiv 1606.05250, section 6.1).
 
-    The harmonic mean of precision and recall over words, without case, punctuation and articles. Two empty
-    texts agree.
-
-    Args:
-        answers: generated texts.
-        references: the right answers.
-
-    Returns:
-        One score in [0, 1] per answer.
+    The harmonic mean of precision and recall over words, without case, punctuation and articles, in [0, 1].
+    Two empty texts agree.
 
     Example:
         >>> token_f1(["a red ring", "No."], ["the red circle", "no"])
@@ -67,7 +60,7 @@ class Generated(HeldOut):
         yield from enumerate(read_answered(self.rows))
 
     def __call__(self, model: str) -> ArrayLike:
-        """Returns what the metric returns; raises RowError if a row cannot be read."""
+        """Return what the metric returns; raise RowError if a row cannot be read."""
         vlm, rows = self.load(model), read_answered(self.rows)
         answers: list[str] = []
         for start in range(0, len(rows), self.batch_size):
@@ -77,7 +70,7 @@ class Generated(HeldOut):
 
 @torch.inference_mode()
 def generate(vlm: VLM, rows: Sequence[Conversation], max_new_tokens: int) -> list[str]:
-    """Generates the last answer of each row by greedy decoding.
+    """Generate the last answer of each row by greedy decoding.
 
     The prompt is exactly the tokens that precede this answer in training.
     """

@@ -49,28 +49,20 @@ class HeldOut:
     end_of_turn: EndOfTurn = field(default="auto", kw_only=True)
 
     def load(self, model: str) -> VLM:
-        """Loads the model to evaluate."""
+        """Load the model to evaluate."""
         return VLM.load(model, ModelOptions(end_of_turn=self.end_of_turn))
 
     def identity(self) -> dict[str, Any]:
-        """What the scores depend on besides the model, as plain JSON."""
+        """Everything that the scores depend on besides the model, as plain JSON."""
         settings = {name: _name(value) for name, value in vars(self).items() if name != "rows"}
         return {"evaluation": type(self).__name__, "rows": pool_digest(row_ids(self.rows)), **settings}
 
     def prompts(self) -> Iterator[tuple[int, Conversation | RowError]]:
-        """What a model is given, each with its row's index; an unreadable row is its error."""
+        """Inputs of a model, each with its row's index; an unreadable row is its error."""
         yield from enumerate(read_rows(self.rows))
 
     def check(self, encoder: Encoder) -> None:
-        """Refuses rows that cannot be evaluated, before any model is trained.
-
-        Args:
-            encoder: of the models to evaluate.
-
-        Raises:
-            RowError: naming the first of them.
-            ValueError: if there are no rows.
-        """
+        """Refuses rows that cannot be evaluated, given the encoder of the models, before any is trained."""
         if not len(self.rows):
             raise ValueError(f"expected held-out rows for {type(self).__name__}, got none")
         errors: dict[int, RowError] = {}
@@ -105,12 +97,7 @@ class ExactMatch(HeldOut):
 
 @dataclass(frozen=True, eq=False)
 class LogLikelihood(HeldOut):
-    """Mean log-likelihood of a row's response tokens, in nats: finer than right or wrong.
-
-    Example:
-        >>> np.mean(LogLikelihood(held_out)("model"))  # doctest: +SKIP
-        -2.26
-    """
+    """Mean log-likelihood of a row's response tokens, in nats, at most 0: finer than right or wrong."""
 
     def __call__(self, model: str) -> list[float]:
         """Scores each row; raises RowError if one cannot be read."""
@@ -135,13 +122,7 @@ class MultipleChoice(HeldOut):
     options: str = "options"
 
     def __call__(self, model: str) -> list[float]:
-        """Scores each row.
-
-        Raises:
-            ColumnError: if the column is missing, or a row does not have two distinct options or more, one of
-                them right.
-            RowError: if a row cannot be read.
-        """
+        """Scores each row; raises ColumnError for bad options, RowError if a row cannot be read."""
         rows = read_answered(self.rows)
         prompts = _without_errors([row for _, row in self.prompts()])
         losses = iter(_without_errors(self.load(model).score(prompts, self.batch_size)))
@@ -180,7 +161,7 @@ def response_losses(vlm: VLM, rows: Dataset, batch_size: int) -> list[ResponseSt
 
 
 def read_answered(rows: Dataset) -> list[Conversation]:
-    """Reads held-out rows; raises RowError if one cannot be read or does not end with an answer."""
+    """Read held-out rows; raise RowError if one cannot be read or does not end with an answer."""
     read = list(read_rows(rows))
     for i, row in enumerate(read):
         if isinstance(row, Conversation) and (not row.turns or row.turns[-1].role != "assistant"):

@@ -72,15 +72,11 @@ class Fixed:
 
 
 def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
-    """A method from a flag, with its name: what stands before the first `=`, or all of it.
+    """Reads a method and its name, the part before the first `=` or the whole text.
 
     Args:
-        text: a rule with its arguments, 'TopScore' or 'easy=TopScore(lowest=True)', among them `by` and
-            `over`; or a selection's folder.
-        by: the score column if none is named.
-
-    Raises:
-        UsageError: if it is neither.
+        text: a rule with its arguments and optionally `by` and `over`, or a selection's folder.
+        by: the score column if the text has none.
 
     Example:
         >>> parse_method("easy=TopScore(lowest=True)", "necessity")
@@ -107,12 +103,7 @@ def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
 
 
 def with_lengths(pool: Dataset) -> tuple[Dataset, str]:
-    """Adds a column of response lengths to the pool, unless a scorer has done so.
-
-    Returns:
-        The pool, and the name of the column: response tokens if a scorer has counted them, else characters
-        of all answers.
-    """
+    """Returns the pool with a column of response lengths, in characters unless a scorer counted tokens."""
     if LENGTHS in pool.column_names:
         return pool, LENGTHS
     lengths = [count or 0 for count in answer_characters(pool)]
@@ -120,14 +111,7 @@ def with_lengths(pool: Dataset) -> tuple[Dataset, str]:
 
 
 def length_matched(pool: Dataset, lengths: str, picked: NDArray[np.int64], by: str) -> tuple[Method, Dataset]:
-    """Random rows with the response lengths of a selection: the method, and the pool to pick from.
-
-    Args:
-        pool: with a column of response lengths.
-        lengths: the name of this column.
-        picked: int64, the selection's rows.
-        by: the score column; rows without a usable score are never picked.
-    """
+    """Random rows with the response lengths of the picked rows: the method, and the pool to pick from."""
     marks = np.zeros(len(pool), dtype=np.bool_)
     marks[picked] = True
     rule = LengthMatchedRandom(like=MARKS, lengths=lengths)

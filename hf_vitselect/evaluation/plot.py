@@ -13,16 +13,9 @@ _COLORS = {"better": "#1a7f37", "worse": "#bc4c00", "not distinguishable": "#006
 
 
 def draw(evaluation: str, lines: Sequence[Line]) -> bytes:
-    """Plots each method's seeds, their mean, and the interval of its difference to random.
+    """Plots each method's seeds, their mean, and the interval of its difference to random, as a PNG file.
 
     Intervals are drawn around random's mean, the dashed line. One that does not reach it is a verdict.
-
-    Args:
-        evaluation: the label of the axis.
-        lines: of one evaluation.
-
-    Returns:
-        A PNG file.
     """
     order = sorted(lines, key=lambda line: (line.method == FULL, line.rows))
     figure, axes = canvas(height=1.5 + 0.42 * len(order))

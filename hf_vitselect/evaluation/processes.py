@@ -14,25 +14,17 @@ from hf_vitselect.evaluation.trials import Setup, Trial
 
 
 def processes_or_gpus(processes: int | None) -> int:
-    """Number of fine-tunes that run at once: by default one per GPU.
-
-    Raises:
-        ValueError: if it is less than one.
-    """
+    """Number of fine-tunes that run at once, by default one per GPU; ValueError if it is less than one."""
     if processes is not None and processes < 1:
         raise ValueError(f"processes: expected 1 or more, got {processes}")
     return processes or max(1, len(_visible_gpus()))
 
 
 def finish(trials: Sequence[Trial], setup: Setup, unusable: Mapping[int, RowError], processes: int) -> None:
-    """Finishes trials whose subsets exist.
+    """Finishes trials whose subsets exist, as `Trial.finish` does.
 
-    Args:
-        trials: of one comparison.
-        setup: of all of them.
-        unusable: rows of the pool to leave out of every fine-tune, each with the reason.
-        processes: how many run at once. With several, the calling script must be importable
-            (`if __name__ == "__main__":`) and evaluations must be picklable.
+    With several processes, the calling script must be importable (`if __name__ == "__main__":`) and
+    evaluations must be picklable.
     """
     if processes == 1:
         for trial in trials:
@@ -55,6 +47,6 @@ def _visible_gpus() -> list[str]:
 
 
 def _take_gpu(devices: "Queue[str]", threads: int) -> None:
-    """Takes a GPU when the process starts, before anything has initialized CUDA."""
+    """Take a GPU when the process starts, before anything has initialized CUDA."""
     os.environ["CUDA_VISIBLE_DEVICES"] = devices.get()
     torch.set_num_threads(threads)

@@ -17,7 +17,7 @@ _BLOCK = 100  # replicates at a time: 100 x rows counts are in memory
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one method is than another.
+    """Difference of one method from another.
 
     Attributes:
         mean: difference of the mean scores.
@@ -49,7 +49,7 @@ def difference(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Difference:
-    """Compares two methods' mean scores, with an interval for other seeds and other held-out rows.
+    """Compare two methods' mean scores, with an interval for other seeds and other held-out rows.
 
     The interval is the difference plus and minus t times its standard error. The error is the standard
     deviation of a bootstrap over rows and seeds (`bootstrap`). t is the quantile of Student's distribution
@@ -67,9 +67,6 @@ def difference(
     Returns:
         The difference. Its interval is unbounded for a single seed, and for single scores per model that do
         not vary at all.
-
-    Raises:
-        ValueError: if the shapes do not match.
     """
     if scores.ndim not in (1, 2) or scores.shape[1:] != others.shape[1:]:
         raise ValueError(
@@ -103,14 +100,7 @@ def bootstrap(
     A seed's deviation from its method's mean is stretched by sqrt(n / (n - 1)) for n seeds, because n draws
     from n seeds vary less than the seeds do.
 
-    Args:
-        scores: shape (seeds, rows), at least two seeds.
-        others: shape (other seeds, rows).
-        rng: of the draws.
-        replicates: number of differences.
-
-    Returns:
-        float64 of shape (replicates,).
+    Scores have shape (seeds, rows) with at least two seeds; the result is float64 of shape (replicates,).
     """
     rows = scores.shape[1]
     differences = []

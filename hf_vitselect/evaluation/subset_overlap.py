@@ -1,4 +1,4 @@
-"""What each method picked: the overlap of the subsets, and their composition next to the pool's."""
+"""Picks of each method: the overlap of the subsets, and their composition next to the pool's."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -44,11 +44,7 @@ def composition(
 ) -> list[dict[str, Any]]:
     """Shares and lengths in the pool and in each method's subsets, mean over seeds, as rows of a table.
 
-    Args:
-        pool: the pool that the subsets are drawn from.
-        lengths: its column of response lengths.
-        columns: columns of single values, whose most frequent values are counted.
-        subsets: of each method.
+    Counted are lengths, answers, images and repetitions, and the most frequent values of the columns.
     """
     everything = {"pool": [np.arange(len(pool))], **subsets}
 

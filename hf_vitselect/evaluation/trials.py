@@ -27,15 +27,9 @@ _NO_SETTING = re.compile(
 
 @dataclass
 class Setup:
-    """What all trials of a comparison share.
+    """What all trials of a comparison share: arguments of `compare`, and what the results depend on.
 
     Attributes:
-        model: a Hub id or a folder; the model to fine-tune.
-        args: of every fine-tune; output folder and seed are the trial's own.
-        peft_config: as in TRL.
-        evaluations: by name.
-        processor: the Hub id or folder of a processor, or None for the model's own.
-        end_of_turn: as in `SelectionSFTTrainer`.
         training: what a fine-tune depends on, the model's exact weights included, as plain JSON.
         identities: what each evaluation depends on, as plain JSON.
     """
@@ -83,11 +77,7 @@ class Trial:
         Run(self.folder).stage("subset", self.settings, lambda out: make().save_to_disk(out))
 
     def refuse_stale(self, setup: Setup) -> None:
-        """Refuses a trial that was made with other settings, before any trial costs anything.
-
-        Raises:
-            StaleRunError: naming the settings.
-        """
+        """Raises StaleRunError if the trial was made with other settings, before any trial costs anything."""
         evaluations = {_evaluation(name): identity for name, identity in setup.identities.items()}
         stages = {"subset": self.settings, "model": setup.training, **evaluations}
         Run(self.folder).refuse_stale(stages)
@@ -104,11 +94,9 @@ class Trial:
         return Selection.load_from_disk(self.folder / "subset")
 
     def finish(self, setup: Setup, unusable: Mapping[int, RowError]) -> None:
-        """Fine-tunes on the subset and evaluates the model; finished stages are not repeated.
+        """Fine-tunes on the subset without the unusable rows of the pool, and evaluates the model.
 
-        Args:
-            setup: of all trials.
-            unusable: rows of the pool to leave out of the fine-tune, each with the reason.
+        Finished stages are not repeated.
         """
         run = Run(self.folder)
         run.stage("subset", self.settings, _refuse)
@@ -164,11 +152,7 @@ class Trial:
 
 
 def finite(scores: ArrayLike, evaluation: str) -> NDArray[np.float64]:
-    """Converts what an evaluation returned to float64 of shape (rows,) or ().
-
-    Raises:
-        ValueError: for another shape, no scores, or scores that are not finite.
-    """
+    """Converts what an evaluation returned to finite float64 of shape (rows,) or (), or raises ValueError."""
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim > 1 or not values.size or not np.isfinite(values).all():
         raise ValueError(

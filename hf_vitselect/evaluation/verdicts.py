@@ -11,8 +11,7 @@ from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM
 from hf_vitselect.evaluation.statistics import Difference, difference
 from hf_vitselect.evaluation.trials import Trial
 
-Key = tuple[str, int]
-"""A method's name and a budget in rows."""
+Key = tuple[str, int]  # a method's name and a budget in rows
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,6 @@ class Line:
     def sd(self) -> float | None:
         """Standard deviation over seeds; None for a single seed."""
         return float(np.std(self.means, ddof=1)) if len(self.means) > 1 else None
-
-    @property
-    def comparisons(self) -> int:
-        """Number of differences that the line states."""
-        return (self.random is not None) + (self.matched is not None)
 
     @property
     def verdict(self) -> str:
@@ -107,14 +101,9 @@ class Line:
 def compare_scores(
     trials: Mapping[Key, Sequence[Trial]], scores: Mapping[Key, NDArray[np.float64]]
 ) -> list[Line]:
-    """Compares every method with random rows of the same budget, and with length-matched ones.
+    """Compare every method with random rows of the same budget, and with length-matched ones.
 
-    Args:
-        trials: one per seed.
-        scores: of the trials' models under one evaluation, shape (seeds, rows) or (seeds,).
-
-    Returns:
-        One line per method and budget. Their intervals hold together.
+    The scores are those of the trials' models under one evaluation, shape (seeds, rows) or (seeds,).
     """
     baselines = {
         (name, rows): [key for key in ((RANDOM, rows), (MATCHED.format(name), rows)) if key in scores]
@@ -125,10 +114,7 @@ def compare_scores(
     full = next((float(values.mean()) for (name, _), values in scores.items() if name == FULL), None)
     lines = []
     for key, values in scores.items():
-        differences = [
-            difference(values, scores[baseline], comparisons=comparisons)
-            for baseline in baselines.get(key, [])
-        ]
+        differences = [difference(values, scores[k], comparisons=comparisons) for k in baselines.get(key, [])]
         random, matched, *_ = [*differences, None, None]
         lines.append(
             Line(

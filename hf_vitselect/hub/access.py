@@ -15,10 +15,12 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RemoteEntr
 from hf_vitselect.errors import HubError
 from hf_vitselect.report import read_card
 
+_AGAIN = "call again; what arrived before stays, and the card comes last"
+
 
 @contextmanager
 def translate_errors(repo_id: str, token: str | bool | None) -> Iterator[None]:
-    """Turns what libraries raise into a `HubError` that names the repository and no token."""
+    """Turn errors of the Hub's libraries into a `HubError` that names the repository and not the token."""
     try:
         yield
     except HubError:
@@ -26,40 +28,30 @@ def translate_errors(repo_id: str, token: str | bool | None) -> Iterator[None]:
     except HFValidationError as error:
         raise HubError(f"expected a repository id such as 'me/subset', got {repo_id!r}: {error}") from error
     except HfHubHTTPError as error:
-        status = error.response.status_code
+        status, advice = error.response.status_code, _AGAIN
         if status in (401, 403):
             advice = "log in with `hf auth login`, with a token that may write there"
         elif status == 404:
             advice = "check the id and the revision; a private repository needs a token that may read it"
-        else:
-            advice = "call again; what arrived before stays, and the card comes last"
-        message = f"expected access to the data set {repo_id}, got {status}: {error}; {advice}"
-        raise HubError(without_token(message, token)) from error
+        message = f"expected access to the dataset {repo_id}, got {status}: {error}; {advice}"
+        raise HubError(_without_token(message, token)) from error
     except (httpx2.TransportError, DatasetsError, OSError) as error:
-        message = (
-            f"expected to finish with the data set {repo_id}, got {type(error).__name__}: {error}; "
-            "call again; what arrived before stays, and the card comes last"
-        )
-        raise HubError(without_token(message, token)) from error
+        message = f"expected to reach the dataset {repo_id}, got {type(error).__name__}: {error}; {_AGAIN}"
+        raise HubError(_without_token(message, token)) from error
 
 
 def resolve_token(token: str | bool | None) -> str | None:
-    """The token that `huggingface_hub` sends, if any."""
+    """Return the token that `huggingface_hub` sends, if any."""
     return token if isinstance(token, str) else get_token() if token is not False else None
 
 
-def without_token(text: str, token: str | bool | None) -> str:
-    """A text in which the token cannot be read."""
+def _without_token(text: str, token: str | bool | None) -> str:
     hidden = resolve_token(token)
     return text.replace(hidden, "<token>") if hidden else text
 
 
 def read_file(api: HfApi, repo_id: str, commit: str, path: str) -> bytes | None:
-    """A file's content; None if the commit has none of that name.
-
-    Args:
-        commit: an exact one: of a branch's name an older answer may be cached.
-    """
+    """Read a file; None if the commit has none. `commit` must be exact: answers about branches are cached."""
     try:
         file = api.hf_hub_download(repo_id, path, repo_type="dataset", revision=commit)
     except RemoteEntryNotFoundError:
@@ -68,15 +60,15 @@ def read_file(api: HfApi, repo_id: str, commit: str, path: str) -> bytes | None:
 
 
 def read_readme(api: HfApi, repo_id: str, commit: str) -> str:
-    """The README; empty if there is none."""
+    """Read the README; empty if there is none."""
     return (read_file(api, repo_id, commit, "README.md") or b"").decode("utf-8")
 
 
 def parse_readme(readme: str, repo_id: str) -> DatasetCard:
-    """A README as a card.
+    """Parse a README as a card.
 
     Raises:
-        HubError: if its metadata cannot be read.
+        HubError: If its metadata cannot be read.
     """
     try:
         return read_card(readme)
@@ -88,16 +80,16 @@ def parse_readme(readme: str, repo_id: str) -> DatasetCard:
 
 
 def read_json(api: HfApi, repo_id: str, commit: str, name: str) -> Any:
-    """A JSON file of a published selection.
+    """Read a JSON file of a published selection.
 
     Raises:
-        HubError: if there is none, or it is no JSON.
+        HubError: If it is missing or not JSON.
     """
     content = read_file(api, repo_id, commit, name)
     if content is None:
         raise HubError(
-            f"expected a selection with {name} in {repo_id} at {commit}, got a data set without it; "
-            "give the id of a data set that push_to_hub has completed"
+            f"expected a selection with {name} in {repo_id} at {commit}, got a dataset without it; "
+            "give the id of a dataset that push_to_hub has completed"
         )
     try:
         return json.loads(content)

@@ -24,21 +24,21 @@ _SHOWN = 5
 def apply_selection(
     pool: Dataset, repo_id: str, revision: str | None = None, *, token: str | None = None
 ) -> Selection:
-    """Rebuilds a published selection from your own copy of its pool.
+    """Rebuild a published selection from your own copy of its pool.
 
-    Rows are found by their ids, so the pool may have another order and other columns. What was published
-    is checked before it is believed: only numbers and texts are read, and nothing is run.
+    Rows are found by their ids, so the pool may have another order and other columns. What was published is
+    checked first: only numbers and texts are read, and nothing is run.
 
     Args:
-        pool: the rows that the selection was made from, all of them.
-        repo_id: where it was published, with its rows or without.
-        revision: a commit, branch or tag.
-        token: as in `huggingface_hub`.
+        pool: All rows that the selection was made from.
+        repo_id: Where it was published, with or without its rows.
+        revision: A commit, branch or tag.
+        token: As in `huggingface_hub`.
 
     Raises:
-        ColumnError: if the pool has columns of the names that `scores` adds.
-        HubError: if there is no whole selection in the repository, or the pool has not the same rows; it
-            says which ones are missing, which ones are others, and whether the commit is another one.
+        ColumnError: If the pool has columns that `Selection.scores` adds.
+        HubError: If the repository has no complete selection, or the pool has other rows; the message says
+            which are missing or unknown, and whether the commit differs.
 
     Example:
         >>> selection = apply_selection(pool, "me/llava-instruct-15pct")  # doctest: +SKIP
@@ -47,26 +47,25 @@ def apply_selection(
     api = HfApi(token=token)
     with translate_errors(repo_id, token):
         commit = str(api.dataset_info(repo_id, revision=revision).sha)
-        there = parse_readme(read_readme(api, repo_id, commit), repo_id)
-        _refuse_unfinished(there.data.get("vitselect"), repo_id, commit)
+        card = parse_readme(read_readme(api, repo_id, commit), repo_id)
+        _refuse_unfinished(card.data.get("vitselect"), repo_id, commit)
         written, picks = (read_json(api, repo_id, commit, name) for name in ("recipe.json", "picks.json"))
         scores = load_dataset(repo_id, "scores", split="train", revision=commit, token=token)
     try:
         recipe = Recipe.from_json(written)
         gains = _checked_gains(recipe, picks, scores)
     except SelectionError as error:
-        raise HubError(f"the selection in {repo_id} at {commit} cannot be believed: {error}") from error
-    mine = row_ids(pool)
-    place = {row_id: i for i, row_id in enumerate(mine)}
-    ids = scores["row_id"][:]
-    if place.keys() != set(ids):
+        raise HubError(f"the selection in {repo_id} at {commit} is not valid: {error}") from error
+    mine, ids = row_ids(pool), scores["row_id"][:]
+    places = {row_id: i for i, row_id in enumerate(mine)}
+    if places.keys() != set(ids):
         raise HubError(
             f"expected the pool of {repo_id} with {len(ids):,} rows, got {len(mine):,} rows: "
             f"{_difference(ids, picks['row_id'], mine)}{_other_commit(recipe, pool)}; "
             "give the pool that the card names, at its commit"
         )
-    indices = np.asarray([place[row_id] for row_id in picks["row_id"]], dtype=np.int64)
-    pool_order = np.argsort([place[row_id] for row_id in ids])
+    indices = np.asarray([places[row_id] for row_id in picks["row_id"]], dtype=np.int64)
+    pool_order = np.argsort([places[row_id] for row_id in ids])
     recipe = replace(recipe, published=Published(repo_id=repo_id, commit=commit))
     return Selection(pool.select(indices), indices, gains, scores.select(pool_order), recipe)
 
@@ -75,21 +74,17 @@ def _refuse_unfinished(block: Any, repo_id: str, commit: str) -> None:
     if not isinstance(block, Mapping):
         raise HubError(
             f"expected a selection in {repo_id} at {commit}, got a card without one; "
-            "give the id of a data set that push_to_hub has completed"
+            "give the id of a dataset that push_to_hub has completed"
         )
     if block.get("complete") is not True:
         raise HubError(
-            f"expected a whole selection in {repo_id} at {commit}, got an incomplete one: a push stopped "
-            "half-way; push again, or give an older revision="
+            f"expected a complete selection in {repo_id} at {commit}, got an incomplete one: a push was "
+            "interrupted; push again, or give an older revision="
         )
 
 
 def _checked_gains(recipe: Recipe, picks: Any, scores: Dataset) -> NDArray[np.float64]:
-    """The gains, once recipe, picks and scores have been found to agree.
-
-    Raises:
-        SelectionError: if they do not.
-    """
+    """The gains, if recipe, picks and scores agree."""
     ids = {row_id: i for i, row_id in enumerate(scores["row_id"])} if "row_id" in scores.column_names else {}
     try:
         indices = np.asarray([ids[row_id] for row_id in picks["row_id"]], dtype=np.int64)
@@ -103,26 +98,24 @@ def _checked_gains(recipe: Recipe, picks: Any, scores: Dataset) -> NDArray[np.fl
 
 
 def _difference(published: Sequence[str], picked: Sequence[str], mine: Sequence[str]) -> str:
-    """What of the published rows is not there, and what is there instead."""
+    """Which published rows are missing, and which rows are there instead."""
     theirs, ours = set(published), set(mine)
     missing = [row_id for row_id in published if row_id not in ours]
-    strange = [i for i, row_id in enumerate(mine) if row_id not in theirs]
+    unknown = [i for i, row_id in enumerate(mine) if row_id not in theirs]
     parts = []
     if missing:
         count = len(set(missing) & set(picked))
         parts.append(f"{len(missing):,} of those are missing, {count:,} of them picked ({_some(missing)})")
-    if strange:
-        parts.append(f"{len(strange):,} of yours are unknown (rows {_some(strange)})")
-    if len(published) == len(mine):
-        in_place = [i for i in strange if published[i] not in ours]
-        if len(in_place) == len(strange) == len(missing):
-            parts.append("all others stand where they stood, so just these rows were changed")
+    if unknown:
+        parts.append(f"{len(unknown):,} of yours are unknown (rows {_some(unknown)})")
+    changed = len(published) == len(mine) and all(published[i] not in ours for i in unknown)
+    if changed and len(unknown) == len(missing):
+        parts.append("all others are in their places, so only these rows were changed")
     return "; ".join(parts)
 
 
 def _some(values: Sequence[Any]) -> str:
-    shown = ", ".join(map(str, values[:_SHOWN]))
-    return shown if len(values) <= _SHOWN else f"{shown}, …"
+    return ", ".join(map(str, values[:_SHOWN])) + (", …" if len(values) > _SHOWN else "")
 
 
 def _other_commit(recipe: Recipe, pool: Dataset) -> str:

@@ -1,4 +1,4 @@
-"""Reads back what was pushed, before its card says that it is whole."""
+"""Reads back what was pushed, before its card says that it is complete."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -20,32 +20,28 @@ def check_pushed(
     rows: bool,
     token: str | None,
 ) -> None:
-    """Counts and hashes the rows of every config as the Hub has them.
+    """Compare the rows of every config on the Hub with what was pushed, by their ids or contents.
 
-    The picked rows travel a second time, as a stream: nothing of them is kept.
-
-    Args:
-        baselines: the config `random_baseline`, by split.
-        rows: whether the picked rows were pushed.
+    The picked rows are streamed if they were pushed (`rows`). `baselines` is the config `random_baseline`.
 
     Raises:
-        HubError: naming the config that is not what was pushed.
+        HubError: If a config differs; the message names it.
     """
 
     def stream(config: str, split: str) -> Any:
         return load_dataset(repo_id, config, split=split, revision=commit, token=token, streaming=True)
 
     ids = selection.scores["row_id"][:]
-    _compare(_column(stream("scores", "train"), "row_id"), ids, "scores", repo_id)
+    _compare(_row_ids(stream("scores", "train")), ids, "scores", repo_id)
     for split, subset in baselines.items():
-        _compare(_column(stream("random_baseline", split), "row_id"), subset["row_id"][:], split, repo_id)
+        _compare(_row_ids(stream("random_baseline", split)), subset["row_id"][:], split, repo_id)
     if rows:
-        picked = [ids[index].rpartition("-")[0] for index in selection.indices]
+        picked = [row_id.rpartition("-")[0] for row_id in selection.row_ids]
         _compare(row_contents(stream("default", "train")), picked, "default", repo_id)
 
 
-def _column(rows: Any, name: str) -> Iterator[str]:
-    for table in rows.select_columns([name]).with_format("arrow").iter(1000):
+def _row_ids(rows: Any) -> Iterator[str]:
+    for table in rows.select_columns(["row_id"]).with_format("arrow").iter(1000):
         yield from table.column(0).to_pylist()
 
 
@@ -55,6 +51,6 @@ def _compare(got: Iterator[str], pushed: Sequence[str], config: str, repo_id: st
         place = next(i for i, pair in enumerate(zip_longest(found, pushed)) if pair[0] != pair[1])
         raise HubError(
             f"expected {len(pushed):,} rows in {config} of {repo_id} with the digest {pool_digest(pushed)}, "
-            f"read back {len(found):,} with {pool_digest(found)}, others from row {place:,} on; call again: "
-            "somebody else may have pushed at the same time"
+            f"read back {len(found):,} with {pool_digest(found)}, which differ from row {place:,} on; call "
+            "again: somebody else may have pushed at the same time"
         )

@@ -1,4 +1,4 @@
-"""Makes rows whole before they leave this machine: images in them, and no file of it named."""
+"""Completes rows before they leave this machine: their files are embedded, and no path of it is left."""
 
 import os
 import re
@@ -22,26 +22,26 @@ from hf_vitselect.errors import HubError, RowError
 _BATCH = 100
 _SHOWN = 3
 _STORED = "bytes: binary, path: string"
-"""How `datasets` stores an image, or a file of another kind."""
+"""How `datasets` stores an image, or another kind of file."""
 _SAID = ("role", "from", "content", "value", "text", "user", "assistant")
-"""Keys of what was said in a conversation, which may spell a path."""
+"""Keys of the text of a conversation, which may mention a path."""
 
 
-def embedded(dataset: Dataset) -> Dataset:
-    """The rows as they may leave: files that they name are in them, under their names without folders.
+def embed_files(dataset: Dataset) -> Dataset:
+    """Embed the files that rows name, under their names without folders.
 
     Returns:
-        The data set itself where nothing is to be done.
+        The dataset itself if there are none.
 
     Raises:
-        HubError: if an image cannot be read, or is only a path inside a turn; or if any other cell names a
+        HubError: If an image cannot be read, or is only a path inside a turn; or if any other cell names a
             file of this machine.
     """
     layout, roots = find_layout(dataset.features), image_roots(dataset)
     kinds = {field.name: str(field.type) for field in dataset.data.schema}
     texts = [name for name, kind in kinds.items() if re.search("string|json|binary", kind)]
     files = {
-        name: _Files(name in layout.image_columns, roots)
+        name: _FileColumn(name in layout.image_columns, roots)
         for name in texts
         if name in layout.image_columns or _STORED in kinds[name]
     }
@@ -54,7 +54,7 @@ def embedded(dataset: Dataset) -> Dataset:
             _refuse_paths_in_turns(row, conversation, layout)
         except RowError as error:
             refused[i] = error
-        # What rows from the Hub say is public already.
+        # Whatever rows from the Hub say is public already.
         for name in row.keys() - files.keys() if roots is None else ():
             for path in _local_paths(row[name], said=name in layout.columns):
                 named.setdefault(name, path)
@@ -68,7 +68,7 @@ def embedded(dataset: Dataset) -> Dataset:
         return dataset
     features = dataset.features.copy()
     features |= {name: column.kind(features[name]) for name, column in outside.items()}
-    whole: Dataset = dataset.with_format("arrow").map(
+    embedded: Dataset = dataset.with_format("arrow").map(
         partial(_embed, columns=outside, schema=features.arrow_schema),
         batched=True,
         batch_size=_BATCH,
@@ -76,19 +76,19 @@ def embedded(dataset: Dataset) -> Dataset:
         features=features,
         desc="Embedding images",
     )
-    return whole.with_format(None)
+    return embedded.with_format(None)
 
 
 @dataclass
-class _Files:
+class _FileColumn:
     """A column that holds files.
 
     Attributes:
-        images: whether it is one of the conversation's, whose cells have many forms.
-        roots: the folders that the files may lie in.
-        outside: whether a file is not in its row, or its name has folders.
-        lists: whether cells are lists of images.
-        remote: whether there are URLs, which are published as they are.
+        images: Whether it holds the conversation's images, whose cells have many forms.
+        roots: The folders that the files may be in.
+        outside: Whether a file is not in its row, or its name has folders.
+        lists: Whether cells are lists of images.
+        remote: Whether there are URLs, which are published as they are.
     """
 
     images: bool
@@ -98,16 +98,16 @@ class _Files:
     remote: bool = False
 
     def look(self, cell: Any) -> None:
-        """Notes what a cell holds.
+        """Note what a cell holds.
 
         Raises:
-            RowError: if a file cannot be read.
+            RowError: If a file cannot be read.
         """
-        self.whole(cell, read=self._note)
+        self.replace_files(cell, self._note)
         self.lists |= self.images and image_cells(cell) != [cell]
 
-    def whole(self, cell: Any, read: Callable[[Any], Any]) -> Any:
-        """The cell with all files as `read` gives them."""
+    def replace_files(self, cell: Any, read: Callable[[Any], Any]) -> Any:
+        """Replace all files of a cell by what `read` returns."""
         if not self.images:
             return _each_file(cell, read)
         try:
@@ -117,30 +117,30 @@ class _Files:
         return cells if self.lists and cell is not None else cells[0] if cells else None
 
     def read(self, cell: Any) -> dict[str, Any] | None:
-        """A file with its bytes, under its name without folders."""
-        picture = replace(read_image(cell), roots=self.roots)
-        if picture.data is None and picture.path is None:
+        """Read a file with its bytes, under its name without folders."""
+        image = replace(read_image(cell), roots=self.roots)
+        if image.data is None and image.path is None:
             return None
-        return {"bytes": picture.encoded(), "path": _name(picture.path)}
+        return {"bytes": image.encoded(), "path": _file_name(image.path)}
 
     def kind(self, kind: Any) -> Any:
-        """The column's feature, images as images."""
+        """The column's feature, with images as `Image`."""
         if not self.images or isinstance(kind, Image) or isinstance(getattr(kind, "feature", None), Image):
             return kind
         return List(Image()) if self.lists else Image()
 
     def _note(self, cell: Any) -> None:
-        picture = read_image(cell)
-        if picture.data is None and picture.path:
+        image = read_image(cell)
+        if image.data is None and image.path:
             try:
-                find_file(picture.path, self.roots)
+                find_file(image.path, self.roots)
             except RowError as error:
                 if error.status != "image_remote" or not isinstance(cell, str):
                     raise
                 self.remote = True
                 return
             self.outside = True
-        self.outside |= picture.path != _name(picture.path)
+        self.outside |= image.path != _file_name(image.path)
 
 
 def _rows(dataset: Dataset) -> Iterator[tuple[dict[str, Any], Conversation | RowError]]:
@@ -159,15 +159,15 @@ def _each_file(cell: Any, read: Callable[[Any], Any]) -> Any:
     return {name: _each_file(item, read) for name, item in cell.items()}
 
 
-def _embed(table: pa.Table, columns: Mapping[str, _Files], schema: pa.Schema) -> pa.Table:
+def _embed(table: pa.Table, columns: Mapping[str, _FileColumn], schema: pa.Schema) -> pa.Table:
     for name, column in columns.items():
-        cells = [column.whole(row[name], column.read) for row in plain_rows(table.select([name]))]
+        cells = [column.replace_files(row[name], column.read) for row in plain_rows(table.select([name]))]
         array = pa.array(cells, schema.field(name).type)
         table = table.set_column(table.column_names.index(name), schema.field(name), array)
     return table
 
 
-def _name(path: str | None) -> str | None:
+def _file_name(path: str | None) -> str | None:
     return path and PureWindowsPath(path).name
 
 
@@ -176,14 +176,14 @@ def _refuse_paths_in_turns(
 ) -> None:
     if isinstance(conversation, RowError):
         return
-    beside = {read_image(cell).path for cell in layout.image_cells(row)}
-    paths = [picture.path for picture in conversation.images if picture.data is None]
-    if inside := [path for path in paths if path not in beside]:
+    in_columns = {read_image(cell).path for cell in layout.image_cells(row)}
+    paths = [image.path for image in conversation.images if image.data is None]
+    if inside := [path for path in paths if path not in in_columns]:
         raise RowError("image_missing", f"a turn holds only the path of its image, {inside[0]!r}")
 
 
 def _local_paths(cell: Any, said: bool) -> Iterator[str]:
-    """The texts of a cell that name a file of this machine, but for what was said in a conversation."""
+    """The texts of a cell that name a file of this machine, except the text of a conversation."""
     if isinstance(cell, list):
         for item in cell:
             yield from _local_paths(item, said)

@@ -16,7 +16,7 @@ from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.errors import HubError
 from hf_vitselect.hub.access import parse_readme, read_readme, resolve_token, translate_errors
 from hf_vitselect.hub.check import check_pushed
-from hf_vitselect.hub.embed import embedded
+from hf_vitselect.hub.embed import embed_files
 from hf_vitselect.report.plots import plots as draw_plots
 from hf_vitselect.selection.random_baselines import random_baselines
 from hf_vitselect.selection.recipe import Published
@@ -24,7 +24,7 @@ from hf_vitselect.selection.selection import Selection
 
 _ROWS = re.compile(r"data/train-[^/]*\.parquet")
 _OURS = ("plots/", "examples/", "run.yaml")
-"""Files beside the data that a push replaces, also those that it no longer has."""
+"""Files next to the data that a push replaces, or deletes if it no longer has them."""
 
 
 def push_to_hub(
@@ -40,41 +40,38 @@ def push_to_hub(
     plots: Mapping[str, bytes] | None = None,
     run: str | os.PathLike[str] | None = None,
 ) -> str:
-    """Publishes a selection as a data set.
+    """Publish a selection as a dataset.
 
-    The repository then has the configs `default` (the picked rows in pick order, images byte for byte, also
-    where they lay in files), `scores` (every row of the pool: id, scores, statuses, rank) and
-    `random_baseline` (row ids of random subsets of the same size, see `random_baselines`), which
-    replace older ones of these names; and
-    `recipe.json`, `picks.json` (row ids and gains), `run.yaml`, `plots/` and `examples/`.
+    The repository gets the configs `default` (the picked rows in pick order, images byte for byte, including
+    those from files), `scores` (id, scores, statuses and rank of every row of the pool) and `random_baseline`
+    (row ids of random subsets of the same size, see `random_baselines`), and the files `recipe.json`,
+    `picks.json` (row ids and gains), `run.yaml`, `plots/` and `examples/`. Older ones are replaced.
 
-    Until the data has been read back from the Hub, the card says that the repository is incomplete; the final
-    card comes last and is merged with one that was there. After an interruption the same call completes the
-    job.
+    Until the data has been read back from the Hub, the card says that the repository is incomplete. The final
+    card comes last and is merged with an existing one. If a push is interrupted, the same call completes it.
 
     Args:
+        selection: What to publish. Afterwards its `recipe.published` holds repository and commit, and its
+            `recipe.source` the license and language on the pool's card.
         repo_id: `owner/name`, or `name` for your own account. Created if it does not exist.
-        publish: `"indices"` publishes no row, neither images nor texts, for pools that may not be
-            redistributed: ids, scores and the card without examples. Older rows there are deleted from
-            the branch; its history keeps them.
-        private: whether a new repository is private; the owner's default if None.
-        token: as in `huggingface_hub`; the one of `hf auth login` if None. Never written anywhere.
-        revision: a branch to push to; made if it does not exist.
-        create_pr: push to a pull request, which stays a draft until it is whole.
-        commit_message: of the last commit, which brings the card.
-        plots: PNG files by name; `hf_vitselect.report.plots.plots` of the selection if None.
-        run: the folder of the run that made the selection; its settings, cost and comparison are published.
+        publish: `"indices"` publishes no rows, only ids, scores and the card without examples, for pools that
+            may not be redistributed. Older rows are deleted from the branch, but stay in its history.
+        private: Whether a new repository is private; the owner's default if None.
+        token: As in `huggingface_hub`; that of `hf auth login` if None. Never written anywhere.
+        revision: A branch to push to; created if it does not exist.
+        create_pr: Push to a pull request, which stays a draft until it is complete.
+        commit_message: Of the last commit, which brings the card.
+        plots: PNG files by name; those of `hf_vitselect.report.plots.plots` if None.
+        run: The folder of the run that made the selection; its settings, cost and comparison are published.
 
     Returns:
-        The data set's address, or the pull request's. `selection.recipe.published` then says repository
-        and commit, and `selection.recipe.source` the license and language that the pool's card has.
+        The address of the dataset or the pull request.
 
     Raises:
-        ColumnError: if the rows have columns of the names that `scores` adds.
-        HubError: if an image of the rows cannot be read, or another cell of them names a file of this
-            machine; if the id is no repository id or the pool's own, if the Hub refuses, if a private
-            repository was asked for and a public one is there, if the card that is there cannot be read, or
-            if what is read back is not what was pushed.
+        ColumnError: If the rows have columns that `Selection.scores` adds.
+        HubError: If an image cannot be read, or another cell names a file of this machine; if the id is
+            invalid or the pool's own; if the Hub refuses, or has a public repository where a private one was
+            asked for, or a card that cannot be read; or if what is read back is not what was pushed.
 
     Example:
         >>> push_to_hub(selection, "me/llava-instruct-15pct")  # doctest: +SKIP
@@ -84,14 +81,11 @@ def push_to_hub(
     if create_pr and revision is not None:
         raise ValueError(f"expected revision= or create_pr=True, got both ({revision!r})")
     if repo_id == selection.recipe.source.repo_id:
-        raise HubError(
-            f"expected a repository for the subset, got {repo_id!r}, where its pool is; give another id"
-        )
+        raise HubError(f"expected a repository for the subset, got {repo_id!r}, its pool; give another id")
     refuse_reserved(selection.dataset.features)
     plots = draw_plots(selection) if plots is None else plots
     record = None if run is None else card.RunRecord.read(run)
-    rows = embedded(selection.dataset) if publish == "rows" else None
-    content = _Content(selection, rows, publish, plots, record, token)
+    rows = embed_files(selection.dataset) if publish == "rows" else None
     api = HfApi(token=token)
     with translate_errors(repo_id, token):
         url = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
@@ -99,55 +93,29 @@ def push_to_hub(
         _refuse_public(api, url.repo_id, private)
         _inherit(api, selection)
         if create_pr:
-            number = _draft(api, url.repo_id, selection)
+            number = _find_draft(api, url.repo_id, selection)
             address, revision = f"{address}/discussions/{number}", f"refs/pr/{number}"
         elif revision is not None:
             api.create_branch(url.repo_id, branch=revision, repo_type="dataset", exist_ok=True)
-        branch = _Branch(api, url.repo_id, revision)
-        _begin(branch, content)
-        subsets = _push_data(branch, content)
-        head = str(branch.head().sha)
-        check_pushed(selection, subsets, branch.repo_id, head, rows=publish == "rows", token=token)
-        commit = _end(branch, content, head, commit_message or "Describe the selection")
+        push = _Push(api, url.repo_id, revision, selection, rows, publish, plots, record, token)
+        push.begin()
+        subsets = push.upload_data()
+        head = str(push.head().sha)
+        check_pushed(selection, subsets, push.repo_id, head, rows=publish == "rows", token=token)
+        commit = push.end(head, commit_message or "Describe the selection")
         if number is not None:
-            api.change_discussion_status(branch.repo_id, number, "open", repo_type="dataset")
-    selection.amend_recipe(published=Published(repo_id=branch.repo_id, commit=commit))
+            api.change_discussion_status(push.repo_id, number, "open", repo_type="dataset")
+    selection.amend_recipe(published=Published(repo_id=push.repo_id, commit=commit))
     return address
 
 
 @dataclass(frozen=True)
-class _Branch:
-    """Where a push goes; `name` is None for main."""
+class _Push:
+    """What is pushed, without `rows` only ids and scores, and where to; `branch` is None for main."""
 
     api: HfApi
     repo_id: str
-    name: str | None
-
-    def head(self) -> DatasetInfo:
-        return self.api.dataset_info(self.repo_id, revision=self.name or "main")
-
-    def commit(
-        self, files: Mapping[str, bytes], deleted: Iterable[str], message: str, parent: str | None
-    ) -> str:
-        """Commits onto `parent` and nothing else; returns the commit."""
-        done = self.api.create_commit(
-            self.repo_id,
-            [
-                *map(CommitOperationDelete, deleted),
-                *(CommitOperationAdd(path, content) for path, content in files.items()),
-            ],
-            commit_message=message,
-            repo_type="dataset",
-            revision=self.name or "main",
-            parent_commit=parent,
-        )
-        return str(done.oid)
-
-
-@dataclass(frozen=True)
-class _Content:
-    """What is pushed; without `rows` the ids and scores only."""
-
+    branch: str | None
     selection: Selection
     rows: Dataset | None
     publish: card.Publish
@@ -155,32 +123,113 @@ class _Content:
     run: card.RunRecord | None
     token: str | None
 
-    def files(self, existing: str, repo_id: str) -> dict[str, bytes]:
-        """The card and what stands beside it, without the user's token."""
-        made = card.card_files(
+    def head(self) -> DatasetInfo:
+        return self.api.dataset_info(self.repo_id, revision=self.branch or "main")
+
+    def begin(self) -> None:
+        """Say in the card that the repository is incomplete, and delete what will not be pushed."""
+        head = self.head()
+        existing = read_readme(self.api, self.repo_id, str(head.sha))
+        chosen = parse_readme(existing, self.repo_id).data.get("license")
+        self._files(existing)  # now too, so that a card that cannot be made stops the push here
+        self._warn(chosen)
+        gone = [] if self.publish == "rows" else ["default"]
+        unfinished = card.unfinished_card(self.selection, self.repo_id)
+        readme = card.mark_unfinished(existing, unfinished, without=gone)
+        rows = [path for path in _paths(head) if gone and _ROWS.fullmatch(path)]
+        self._commit({"README.md": readme.encode()}, rows, "Begin to push a selection", head.sha)
+
+    def upload_data(self) -> DatasetDict:
+        """Push the configs, one commit each, and return the random subsets."""
+        ids = self.selection.scores["row_id"][:]
+        drawn = random_baselines(self.selection)
+        subsets = {
+            name: Dataset.from_dict({"row_id": [ids[row] for row in rows]}) for name, rows in drawn.items()
+        }
+        configs = {"scores": {"train": self.selection.scores}, "random_baseline": subsets}
+        if self.rows is not None:
+            configs = {"default": {"train": self.rows}, **configs}
+        for name, splits in configs.items():
+            # A whole DatasetDict, because pushing one split leaves an older push's features in the card.
+            DatasetDict(splits).push_to_hub(
+                self.repo_id,
+                name,
+                token=self.token,
+                revision=self.branch,
+                commit_message=f"Upload the config {name}",
+            )
+        return DatasetDict(subsets)
+
+    def end(self, head: str, message: str) -> str:
+        """Commit the final card and its files onto the very commit that was checked."""
+        files = self._files(read_readme(self.api, self.repo_id, head))
+        there = _paths(self.api.dataset_info(self.repo_id, revision=head))
+        stale = [path for path in there if path.startswith(_OURS) and path not in files]
+        return self._commit(files, stale, message, head)
+
+    def _commit(
+        self, files: Mapping[str, bytes], deleted: Iterable[str], message: str, parent: str | None
+    ) -> str:
+        added = [CommitOperationAdd(path, content) for path, content in files.items()]
+        done = self.api.create_commit(
+            self.repo_id,
+            [*map(CommitOperationDelete, deleted), *added],
+            commit_message=message,
+            repo_type="dataset",
+            revision=self.branch or "main",
+            parent_commit=parent,
+        )
+        return str(done.oid)
+
+    def _files(self, existing: str) -> dict[str, bytes]:
+        """The card, merged with an existing one, and its files; none of them may hold the user's token."""
+        files = card.card_files(
             self.selection,
             self.plots,
             existing=existing,
-            repo_id=repo_id,
+            repo_id=self.repo_id,
             run=self.run,
             publish=self.publish,
         )
         hidden = resolve_token(self.token)
-        if hidden and (found := [path for path, content in made.items() if hidden.encode() in content]):
+        if hidden and (found := [path for path, content in files.items() if hidden.encode() in content]):
             raise HubError(f"expected no token in what is published, got yours in {found}; take it out there")
-        return made
+        return files
+
+    def _warn(self, chosen: object) -> None:
+        names = card.license_names(self.selection.recipe.source.license)
+        for sentence in card.license_warnings(names) if self.publish == "rows" else ():
+            warnings.warn(sentence, stacklevel=4)
+        inherited = card.hub_license(names)
+        if chosen and inherited and chosen != inherited:
+            warnings.warn(
+                f"the card on the Hub keeps its license {chosen!r}; the pool's is {inherited!r}", stacklevel=4
+            )
+
+
+def check_target(repo_id: str, publish: str) -> None:
+    """Refuse an invalid repository id, or an unknown way to publish.
+
+    Raises:
+        HubError: For the id.
+        ValueError: For `publish`.
+    """
+    if publish not in ("rows", "indices"):
+        raise ValueError(f"publish: expected 'rows' or 'indices', got {publish!r}")
+    with translate_errors(repo_id, None):
+        validate_repo_id(repo_id)
 
 
 def _refuse_public(api: HfApi, repo_id: str, private: bool | None) -> None:
     if private and not api.dataset_info(repo_id).private:
         raise HubError(
-            f"expected a private repository, got {repo_id!r}, which is there already and public; "
+            f"expected a private repository, got {repo_id!r}, which exists and is public; "
             "make it private in its settings on the Hub, or give another id"
         )
 
 
 def _inherit(api: HfApi, selection: Selection) -> None:
-    """Fills in the licence and the language that the card of the pool on the Hub has."""
+    """Fill in the license and the language from the pool's card on the Hub."""
     source = selection.recipe.source
     unknown = [name for name in ("license", "language") if not getattr(source, name)]
     if not source.repo_id or not unknown:
@@ -197,85 +246,13 @@ def _inherit(api: HfApi, selection: Selection) -> None:
     selection.amend_recipe(source=replace(source, **found))
 
 
-def _draft(api: HfApi, repo_id: str, selection: Selection) -> int:
-    """The number of the draft that an interrupted push of this selection has left, or of a new one."""
+def _find_draft(api: HfApi, repo_id: str, selection: Selection) -> int:
+    """The number of the draft that an interrupted push of this selection left, or of a new one."""
     title = f"Publish the selection {card.subset_fingerprint(selection)[:12]}"
     for discussion in api.get_repo_discussions(repo_id, repo_type="dataset", discussion_type="pull_request"):
         if (discussion.title, discussion.status) == (title, "draft"):
             return int(discussion.num)
     return int(api.create_pull_request(repo_id, title, repo_type="dataset").num)
-
-
-def check_target(repo_id: str, publish: str) -> None:
-    """Refuses an invalid repository id, or an unknown way to publish.
-
-    Raises:
-        HubError: for the id.
-        ValueError: for `publish`.
-    """
-    if publish not in ("rows", "indices"):
-        raise ValueError(f"publish: expected 'rows' or 'indices', got {publish!r}")
-    with translate_errors(repo_id, None):
-        validate_repo_id(repo_id)
-
-
-def _begin(branch: _Branch, content: _Content) -> None:
-    """Says in the card that the repository is incomplete, and takes out what will not be pushed."""
-    head = branch.head()
-    existing = read_readme(branch.api, branch.repo_id, str(head.sha))
-    there = parse_readme(existing, branch.repo_id)
-    content.files(existing, branch.repo_id)  # now too, so that what cannot be made stops the push here
-    _warn(content, there.data.get("license"))
-    gone = [] if content.publish == "rows" else ["default"]
-    readme = card.mark_unfinished(
-        existing, card.unfinished_card(content.selection, branch.repo_id), without=gone
-    )
-    rows = [path for path in _paths(head) if gone and _ROWS.fullmatch(path)]
-    branch.commit({"README.md": readme.encode()}, rows, "Begin to push a selection", head.sha)
-
-
-def _warn(content: _Content, chosen: object) -> None:
-    names = card.licence_names(content.selection.recipe.source.license)
-    if content.publish == "rows":
-        for sentence in card.licence_warnings(names):
-            warnings.warn(sentence, stacklevel=4)
-    inherited = card.hub_licence(names)
-    if chosen and inherited and chosen != inherited:
-        warnings.warn(
-            f"the card on the Hub says licence {chosen!r} and keeps it; the pool's is {inherited!r}",
-            stacklevel=4,
-        )
-
-
-def _push_data(branch: _Branch, content: _Content) -> DatasetDict:
-    """Pushes the configs, one commit each; returns the random subsets."""
-    selection = content.selection
-    ids = selection.scores["row_id"][:]
-    drawn = random_baselines(selection)
-    subsets = {
-        name: Dataset.from_dict({"row_id": [ids[row] for row in rows]}) for name, rows in drawn.items()
-    }
-    configs = {"scores": {"train": selection.scores}, "random_baseline": subsets}
-    if content.rows is not None:
-        configs = {"default": {"train": content.rows}, **configs}
-    for name, splits in configs.items():
-        # A whole DatasetDict, because pushing one split leaves an older push's features in the card.
-        DatasetDict(splits).push_to_hub(
-            branch.repo_id,
-            name,
-            token=content.token,
-            revision=branch.name,
-            commit_message=f"Upload the config {name}",
-        )
-    return DatasetDict(subsets)
-
-
-def _end(branch: _Branch, content: _Content, head: str, message: str) -> str:
-    """The final card and what it shows, onto the very commit that was checked."""
-    files = content.files(read_readme(branch.api, branch.repo_id, head), branch.repo_id)
-    there = _paths(branch.api.dataset_info(branch.repo_id, revision=head))
-    stale = [path for path in there if path.startswith(_OURS) and path not in files]
-    return branch.commit(files, stale, message, head)
 
 
 def _paths(info: DatasetInfo) -> list[str]:

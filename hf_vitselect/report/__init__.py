@@ -1,7 +1,7 @@
-"""Selection -> Markdown and metadata of its cards; pure, no network.
+"""Cards, plots and pages of a selection, without any network.
 
-Everything that is not written in a template stays text: Markdown, HTML and Jinja in a column's name, a
-row, a path or a recipe are shown, never obeyed.
+Only templates write markup. Markdown, HTML and Jinja in a column's name, a row, a path or a recipe are shown
+literally.
 """
 
 from hf_vitselect.report.card_files import card_files
@@ -13,7 +13,7 @@ from hf_vitselect.report.dataset_card import (
     unfinished_card,
 )
 from hf_vitselect.report.html_page import html_page, write_report
-from hf_vitselect.report.license import hub_licence, licence_names, licence_warnings
+from hf_vitselect.report.license import hub_license, license_names, license_warnings
 from hf_vitselect.report.markdown import BEGIN, END, code, md
 from hf_vitselect.report.merge_readme import mark_unfinished, merge_card, merge_section, read_card
 from hf_vitselect.report.model_card import model_quick_start, model_section
@@ -31,9 +31,9 @@ __all__ = [
     "code",
     "dataset_card",
     "html_page",
-    "hub_licence",
-    "licence_names",
-    "licence_warnings",
+    "hub_license",
+    "license_names",
+    "license_warnings",
     "mark_unfinished",
     "md",
     "merge_card",

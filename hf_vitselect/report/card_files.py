@@ -1,4 +1,4 @@
-"""Everything that stands beside the rows on the Hub, or in the folder of a report."""
+"""The files of a report, which a push puts next to the rows: card, recipe, picks, plots, examples."""
 
 import json
 from collections.abc import Mapping
@@ -24,18 +24,19 @@ def card_files(
     """The card and everything that it shows, by path.
 
     Args:
-        plots: PNG files by name; `hf_vitselect.report.plots.plots` of the selection if None.
-        existing: a README that is there already, to be merged with.
+        selection: any selection.
+        plots: PNG files by name; drawn by `hf_vitselect.report.plots.plots` if None.
+        existing: the README to merge with.
         repo_id: where it will be published.
-        run: what is known of the run that made the selection.
+        run: the record of the run that made the selection.
         publish: `"indices"` shows no row, neither texts nor thumbnails.
 
     Returns:
         `README.md`, `recipe.json`, `picks.json` (row ids and gains in pick order), `plots/`,
-        `examples/` (thumbnails) and `run.yaml` if there is one.
+        `examples/` (thumbnails), and the run's `run.yaml`.
 
     Raises:
-        ValueError: if the existing README's metadata is no mapping.
+        ValueError: if the existing README's metadata is not a mapping.
         yaml.YAMLError: if it is not valid YAML.
     """
     plots = draw_plots(selection) if plots is None else plots

@@ -1,4 +1,4 @@
-"""The card of a published selection."""
+"""The card of a published selection: its text and its metadata."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -7,26 +7,27 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from hf_vitselect.data.row_ids import pool_digest
+from hf_vitselect.report.composition import composition_table, compositions
 from hf_vitselect.report.example_rows import Example
-from hf_vitselect.report.license import hub_licence, licence_names, licence_warnings
-from hf_vitselect.report.markdown import Markdown, code, md, render, table
+from hf_vitselect.report.license import hub_license, license_names, license_warnings
+from hf_vitselect.report.markdown import Markdown, code, escaped_table, md, render
 from hf_vitselect.report.method_docs import citations
 from hf_vitselect.report.recipe_facts import facts, published_recipe
 from hf_vitselect.report.recreate_script import script
 from hf_vitselect.report.run_record import RunRecord
-from hf_vitselect.report.statistics import compositions, duplicates, statistics
+from hf_vitselect.report.statistics import duplicates, statistics
 from hf_vitselect.selection.selection import Selection
 
 Publish = Literal["rows", "indices"]
-"""What is published: the picked rows with everything about them, or their ids and scores only."""
+"""What is published: the picked rows and everything about them, or only their ids and scores."""
 
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"))
-_MOST_LINES = 12
 _PLOTS = {
     "scores": "Scores of pool and subset",
-    "make_up": "Make-up of pool and subset",
+    "composition": "Composition of pool and subset",
     "lengths": "Lengths of the answers in pool and subset",
 }
+_NOT_METADATA = ("budget", "dropped_reasons", "scorers", "diversity", "make_up", "versions")
 
 
 def dataset_card(
@@ -38,13 +39,14 @@ def dataset_card(
     run: RunRecord | None = None,
     publish: Publish = "rows",
 ) -> str:
-    """The body of the data set's card, in Markdown.
+    """The body of the dataset's card, in Markdown.
 
     Args:
+        selection: any selection.
         repo_id: where it will be published.
-        plots: paths of pictures, relative to the card.
+        plots: paths of images, relative to the card.
         examples: rows to show.
-        run: what is known of the run that made the selection.
+        run: the record of the run that made the selection.
         publish: `"indices"` if the rows themselves are not published.
 
     Returns:
@@ -62,64 +64,64 @@ def dataset_card(
         title=(repo_id or "A selection").rpartition("/")[2],
         repo_id=repo_id,
         publish=publish,
-        warnings=licence_warnings([*known["licences"], *shares.get("license", {})]),
+        warnings=license_warnings([*known["licenses"], *shares.get("license", {})]),
         plots=[{"path": Markdown(quote(path)), "text": _plot_text(path)} for path in plots],
-        statistics=table([{**row, "score": code(row["score"])} for row in statistics(selection)]),
-        compositions=[_composition(name, of_column) for name, of_column in shares.items()],
+        statistics=escaped_table({**row, "score": code(row["score"])} for row in statistics(selection)),
+        compositions=[composition_table(name, of_column) for name, of_column in shares.items()],
         diversity=_diversity(selection.recipe.diversity),
         duplicates=duplicates(selection),
-        examples=table([_example(example) for example in examples]),
-        comparison=table(run.comparison),
-        cost=table([{**stage, "stage": code(stage["stage"])} for stage in run.cost]),
+        examples=escaped_table(map(_example, examples)),
+        comparison=escaped_table(run.comparison),
+        cost=escaped_table({**stage, "stage": code(stage["stage"])} for stage in run.cost),
         config=run.config is not None,
-        script=script(published_recipe(selection)),
+        script=script(known["recipe"]),
         citations=citations(names),
     )
 
 
 def card_data(selection: Selection) -> dict[str, Any]:
-    """The metadata of the data set's card.
+    """The metadata of the dataset's card.
 
     Returns:
-        Plain YAML values: the source's licence, language and name if they are known, sizes, tags, and under
-        `vitselect` what a program needs to tell which rows of which pool these are.
+        Plain YAML values: the source's license, language and name if known, sizes, tags, and under
+        `vitselect` what a program needs to know which rows of which pool these are.
     """
     recipe = published_recipe(selection)
     source, written = recipe.source, recipe.to_json()
     data: dict[str, Any] = {}
-    if licence := hub_licence(licence_names(source.license)):
-        data["license"] = licence
+    if license := hub_license(license_names(source.license)):
+        data["license"] = license
     if source.language:
-        data["language"] = copy.copy(source.language)  # else YAML writes the second one as an alias
+        data["language"] = copy.copy(source.language)  # or YAML would write the second one as an alias
     if source.repo_id:
         data["source_datasets"] = [source.repo_id]
     data["size_categories"] = [next((name for top, name in _SIZES if len(selection) < top), "n>1M")]
     data["task_categories"] = ["image-text-to-text"]
     data["tags"] = ["vitselect", "data-selection"]
-    left_out = ("budget", "dropped_reasons", "scorers", "diversity", "make_up", "versions")
-    data["vitselect"] = {"complete": True, "subset_fingerprint": subset_fingerprint(selection)}
-    data["vitselect"] |= {name: value for name, value in written.items() if name not in left_out}
     for name in ("included", "excluded"):
-        if data["vitselect"].get(name):
-            data["vitselect"][name].pop("recipe", None)
-    data["vitselect"]["source"] = {
-        name: value for name, value in written["source"].items() if value is not None
+        if written.get(name):
+            written[name].pop("recipe", None)
+    data["vitselect"] = {
+        "complete": True,
+        "subset_fingerprint": subset_fingerprint(selection),
+        **{name: value for name, value in written.items() if name not in _NOT_METADATA},
+        "source": {name: value for name, value in written["source"].items() if value is not None},
+        "scorers": [
+            {"column": scorer.column, "scorer": scorer.scorer, **scorer.identity.to_json()}
+            for scorer in recipe.scorers
+        ],
     }
-    data["vitselect"]["scorers"] = [
-        {"column": scorer.column, "scorer": scorer.scorer, **scorer.identity.to_json()}
-        for scorer in recipe.scorers
-    ]
     return data
 
 
 def unfinished_card(selection: Selection, repo_id: str) -> str:
-    """The body of the card until a push is whole."""
+    """The body of the card while a push is in progress."""
     title = repo_id.rpartition("/")[2]
     return render("unfinished_card.md.jinja", title=title, selected=len(selection))
 
 
 def subset_fingerprint(selection: Selection) -> str:
-    """sha256 over the row ids of the subset, in pick order."""
+    """sha256 of the row ids of the subset, in pick order."""
     ids = selection.scores["row_id"][:]
     return pool_digest([ids[index] for index in selection.indices])
 
@@ -128,46 +130,26 @@ def _plot_text(path: str) -> str:
     return _PLOTS.get(PurePath(path).stem, PurePath(path).stem)
 
 
-def _composition(name: str, shares: Mapping[str, Mapping[str, float]]) -> Markdown:
-    """A table of at most twelve values; the others are one line."""
-    lines = [(md(value), counts) for value, counts in shares.items()]
-    if rest := [counts for _, counts in lines[_MOST_LINES:]]:
-        others = {key: sum(counts[key] for counts in rest) for key in rest[0]}
-        lines = [*lines[:_MOST_LINES], (Markdown(f"{len(rest):,} others"), others)]
-    return table(
-        [
-            {
-                code(name): value,
-                "pool": int(counts["pool"]),
-                "subset": int(counts["subset"]),
-                "pool %": round(100 * counts["pool_share"], 1),
-                "subset %": round(100 * counts["subset_share"], 1),
-            }
-            for value, counts in lines
-        ]
-    )
-
-
 def _diversity(figures: Mapping[str, Any]) -> Markdown:
-    """The figures that come in pairs, of the subset and of a random one, all as distances."""
+    """The figures of the subset and of a random subset, as distances."""
     lines = []
     for name, words, cosine in (
-        ("mean_nearest_cosine", "mean distance of a row of the subset to the nearest other one", True),
-        ("coverage_radius", "largest distance of a row of the pool to the nearest one of the subset", False),
+        ("mean_nearest_cosine", "mean distance from a row of the subset to the nearest other one", True),
+        ("coverage_radius", "largest distance from a row of the pool to the nearest in the subset", False),
     ):
         subset, random = figures.get(name), figures.get(f"{name}_random")
         if isinstance(subset, float) and isinstance(random, float):
             pair = (1 - subset, 1 - random) if cosine else (subset, random)
             lines.append({"figure": Markdown(words), "subset": pair[0], "random": pair[1]})
-    return table(lines)
+    return escaped_table(lines)
 
 
 def _example(example: Example) -> dict[str, Any]:
-    picture = f"![{example.place}]({example.path})" if example.thumbnail else "no picture"
+    image = f"![{example.rank}]({example.path})" if example.thumbnail else "no image"
     more = f" (and {example.turns - 2} more turns)" if example.turns > 2 else ""
     return {
-        "row": Markdown(example.place),
-        "picture": Markdown(picture),
+        "row": Markdown(example.rank),
+        "image": Markdown(image),
         "score": example.score,
         "question": example.question,
         "answer": Markdown(f"{md(example.answer)}{more}"),

@@ -19,15 +19,15 @@ class Example:
     """A row of the subset.
 
     Attributes:
-        place: where it stands in the subset: `top`, `median` or `lowest`.
-        score: its score; None where the rule looked at none.
-        question: of the first turn.
-        answer: to it.
-        turns: of the whole conversation.
-        thumbnail: JPEG of its first picture; None if it has none that can be decoded.
+        rank: `top`, `median` or `lowest` in the subset.
+        score: its score; None if the rule used none.
+        question: the first one.
+        answer: the first one.
+        turns: the number of turns of the conversation.
+        thumbnail: JPEG of its first image; None if it has none that decodes.
     """
 
-    place: str
+    rank: str
     score: float | None
     question: str
     answer: str
@@ -36,36 +36,38 @@ class Example:
 
     @property
     def path(self) -> str:
-        """Where the thumbnail lies beside the card."""
-        return f"examples/{self.place}.jpg"
+        """The thumbnail's path relative to the card."""
+        return f"examples/{self.rank}.jpg"
 
 
 def examples(selection: Selection) -> list[Example]:
-    """The subset's row with the highest score, one in the middle, and the one with the lowest.
+    """The rows of the subset with the highest, the median and the lowest score.
 
-    Without scores it is the first pick, one in the middle, and the last.
+    Without scores, the first, the middle and the last pick.
     """
     column = selection.recipe.by
     scores = np.full(len(selection), np.nan)
     if column in selection.dataset.column_names:
         scores = np.asarray(selection.dataset.with_format("arrow")[column].to_pylist(), dtype=np.float64)
     order = np.argsort(-scores, kind="stable")
-    places = {"top": order[0], "median": order[len(order) // 2], "lowest": order[-1]}
-    distinct = {row: place for place, row in reversed(places.items())}
-    rows = sorted(distinct, key=lambda row: list(places).index(distinct[row]))
+    ranks: dict[int, str] = {}
+    for rank, row in (("top", order[0]), ("median", order[len(order) // 2]), ("lowest", order[-1])):
+        ranks.setdefault(int(row), rank)
     return [
-        _example(distinct[row], float(scores[row]), content)
-        for row, content in zip(rows, read_rows(selection.dataset.select(rows)), strict=True)
+        _example(rank, float(scores[row]), content)
+        for (row, rank), content in zip(
+            ranks.items(), read_rows(selection.dataset.select(list(ranks))), strict=True
+        )
         if isinstance(content, Conversation)
     ]
 
 
-def _example(place: str, score: float, row: Conversation) -> Example:
+def _example(rank: str, score: float, row: Conversation) -> Example:
     questions, answers = (
         [turn.text for turn in row.turns if turn.role == role] for role in ("user", "assistant")
     )
     return Example(
-        place=place,
+        rank=rank,
         score=score if np.isfinite(score) else None,
         question=next(iter(questions), ""),
         answer=next(iter(answers), ""),
@@ -74,13 +76,13 @@ def _example(place: str, score: float, row: Conversation) -> Example:
     )
 
 
-def _thumbnail(picture: RowImage) -> bytes | None:
+def _thumbnail(image: RowImage) -> bytes | None:
     try:
-        image = picture.decode()
+        pixels = image.decode()
     except RowError:
         return None
-    image.thumbnail((_SIDE, _SIDE))
-    sink = io.BytesIO()
-    # A copy of the pixels alone: what else the file carries stays behind.
-    image.copy().save(sink, "JPEG", quality=85, exif=b"", icc_profile=None)
-    return sink.getvalue()
+    pixels.thumbnail((_SIDE, _SIDE))
+    file = io.BytesIO()
+    # Copy only the pixels, not the file's metadata.
+    pixels.copy().save(file, "JPEG", quality=85, exif=b"", icc_profile=None)
+    return file.getvalue()

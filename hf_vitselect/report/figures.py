@@ -1,4 +1,4 @@
-"""One look for every figure: canvas, colors and PNG bytes."""
+"""The common look of all figures: canvas, colors and PNG bytes."""
 
 import io
 from typing import TYPE_CHECKING
@@ -8,13 +8,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POOL, SUBSET, INK = "#bcc3cb", "#0067a8", "#24292f"
-
-
 _LONGEST_LABEL = 32
 
 
 def canvas(height: float) -> "tuple[Figure, Axes]":
-    """A figure of its own, without pyplot: nothing global is touched and nothing must be closed."""
+    """A figure without pyplot: no global state, nothing to close. `height` is in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, height), dpi=150, facecolor="white", layout="constrained")
@@ -28,22 +26,24 @@ def canvas(height: float) -> "tuple[Figure, Axes]":
 
 
 def png(figure: "Figure") -> bytes:
-    """The figure with its legend above the axes, where it hides nothing."""
+    """The figure as PNG, its legend above the axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=10, labelcolor=INK)
     buffer = io.BytesIO()
-    # Without the software's version the same selection gives the same bytes.
+    # The same selection gives the same bytes, whatever the version of matplotlib says.
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def rgb(color: str) -> tuple[float, ...]:
+    """Red, green and blue of a color, from 0 to 1."""
     from matplotlib.colors import to_rgb
 
     return to_rgb(color)
 
 
 def short_label(text: str) -> str:
+    """A text as one short line for an axis."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 1]}…"

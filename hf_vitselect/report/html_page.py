@@ -1,4 +1,4 @@
-"""The card as files in a folder, and as one HTML page that needs nothing else."""
+"""The card as a folder of files, and as one self-contained HTML page."""
 
 import base64
 import os
@@ -26,18 +26,19 @@ def write_report(
     plots: Mapping[str, bytes] | None = None,
     run: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Writes what a push would show, without any Hub.
+    """Writes what a push would show, without the Hub.
 
     Args:
-        folder: made if it is not there; older files of these names are replaced.
+        selection: any selection.
+        folder: created if missing; older files of the same names are replaced.
         plots: as in `card_files`.
         run: the folder of the run that made the selection.
 
     Returns:
-        The page, `index.html`; beside it is what `card_files` makes.
+        The page, `index.html`, next to the files of `card_files`.
 
     Raises:
-        ColumnError: if the rows have columns of the names that `scores` adds.
+        ColumnError: if the rows have columns of reserved names.
 
     Example:
         >>> write_report(selection, "report")  # doctest: +SKIP
@@ -55,22 +56,22 @@ def write_report(
     return Path(folder, "index.html")
 
 
-def html_page(readme: str, pictures: Mapping[str, bytes]) -> str:
-    """A card as one page, its pictures inside, light or dark as the reader's system is.
+def html_page(readme: str, images: Mapping[str, bytes]) -> str:
+    """A card as one page with its images, light or dark like the reader's system.
 
-    The page may load nothing and run nothing, whatever the card says.
+    The page can load and run nothing, whatever the card says.
 
     Args:
-        readme: as `card_files` makes it.
-        pictures: by the path that the card names.
+        readme: as `card_files` returns it.
+        images: by the path under which the card names them.
     """
     parser = MarkdownIt("commonmark").enable("table")
     tokens = parser.parse(read_card(readme).text)
     for token in tokens:
         for inner in token.children or []:
             path = str(inner.attrGet("src") or "")
-            if inner.type == "image" and path in pictures:
-                content = base64.b64encode(pictures[path]).decode()
+            if inner.type == "image" and path in images:
+                content = base64.b64encode(images[path]).decode()
                 inner.attrSet("src", f"data:{_TYPES[Path(path).suffix]};base64,{content}")
                 inner.attrSet("class", path.partition("/")[0])
     title = next((after.content for at, after in pairwise(tokens) if at.tag == "h1"), "")

@@ -1,28 +1,28 @@
-"""Text as Markdown that shows it, and the templates: what no template wrote is shown, never obeyed."""
+"""Text escaped as Markdown, and the templates, which escape every value."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from hf_vitselect.report.tables import table as markdown_table
+from hf_vitselect.report.tables import table
 
 BEGIN, END = "<!-- vitselect:begin -->", "<!-- vitselect:end -->"
-"""Around what this package writes; what stands outside belongs to the user."""
+"""The marks around the text of this package. All other text belongs to the user."""
 
 _LONGEST_TEXT = 300
 _MARKUP = str.maketrans({c: f"&#{ord(c)};" for c in "\\`*_{}[]<>#!|~&$@:\"'"})
 
 
 class Markdown(str):
-    """Text that may go into a card as it is; a template escapes every other value."""
+    """Text that goes into a card unchanged; templates escape every other value."""
 
 
 def md(value: object) -> Markdown:
-    """Any value as one line of Markdown that shows it literally."""
+    """Any value as one line of Markdown that renders literally."""
     text = "".join(c if c.isprintable() else " " for c in str(value))
     text = " ".join(text.split())
     if len(text) > _LONGEST_TEXT:
@@ -34,26 +34,26 @@ def code(value: object) -> Markdown:
     """Any value as a code span."""
     text = str(value)
     plain = text.isprintable() and text == " ".join(text.split()) and 0 < len(text) <= _LONGEST_TEXT
-    # The rest of Markdown has no meaning in backticks; these characters have, in a table or on GitHub.
+    # In a table or on GitHub these characters have a meaning even in backticks.
     return Markdown(f"`{text}`" if plain and not set(text) & set("`|<$\\") else f"<code>{md(text)}</code>")
 
 
 def py(value: object) -> Markdown:
-    """A plain value as a Python literal that can end neither a code block nor a section of ours."""
+    """A plain value as a Python literal that cannot end a code block or our section."""
     return Markdown(repr(value).replace("<", "\\x3c"))
 
 
 def link(repo_id: str) -> Markdown:
-    """A data set's name, with its address on the Hub if it is one."""
+    """A dataset's name, linked to the Hub if it is a valid repository id."""
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repo_id, re.ASCII):
         return code(repo_id)
     return Markdown(f"[{md(repo_id)}](https://huggingface.co/datasets/{repo_id})")
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> Markdown:
-    """A table of anything; what is neither a number nor `Markdown` is escaped."""
+def escaped_table(rows: Iterable[Mapping[str, Any]]) -> Markdown:
+    """A table, empty without rows; cells that are neither numbers nor `Markdown` are escaped."""
     escaped = [{_cell(name): _cell(value) for name, value in row.items()} for row in rows]
-    return Markdown(markdown_table(escaped) if rows else "")
+    return Markdown(table(escaped) if escaped else "")
 
 
 def _cell(value: Any) -> Any:
@@ -61,7 +61,7 @@ def _cell(value: Any) -> Any:
 
 
 def render(template: str, **values: Any) -> str:
-    """A template of `hub_cards` with these values."""
+    """Renders a template of `hub_cards`."""
     return str(_template(template).render(begin=Markdown(BEGIN), end=Markdown(END), **values))
 
 

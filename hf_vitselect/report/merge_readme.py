@@ -1,4 +1,4 @@
-"""Puts what this package has to say into a card that may be somebody's already."""
+"""Merges this package's text and metadata into a card that may already exist."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,21 +11,21 @@ _OURS = ("size_categories", "vitselect")
 
 
 def merge_card(existing: str, body: str, data: Mapping[str, Any]) -> str:
-    """Puts a body and metadata into a card that may be there already.
+    """Merges a body and metadata into a card.
 
     Args:
         existing: the whole README; may be empty.
-        body: with the marks, as `dataset_card` and `model_section` write it.
-        data: as `card_data` gives it.
+        body: with the marks, as `dataset_card` and `model_section` return it.
+        data: as `card_data` returns it.
 
     Returns:
-        The whole README. The text between the marks is replaced, or appended if there is none; the title
-        before the marks is used only where there is no text yet. Of the metadata, our sizes and
-        `vitselect` block replace older ones, lists are united, and other keys keep the value that they
-        have, so that a licence that somebody has set by hand stays.
+        The whole README. The text between the marks is replaced, or appended to a text without marks; the
+        title before the marks is used only in an empty README. In the metadata, our sizes and our
+        `vitselect` block replace older ones, lists are united, and other keys keep their values, such as a
+        license set by hand.
 
     Raises:
-        ValueError: if the existing metadata is no mapping.
+        ValueError: if the existing metadata is not a mapping.
         yaml.YAMLError: if it is not valid YAML.
     """
     card = read_card(existing)
@@ -40,15 +40,18 @@ def merge_card(existing: str, body: str, data: Mapping[str, Any]) -> str:
 
 
 def mark_unfinished(existing: str, body: str, *, without: Sequence[str] = ()) -> str:
-    """A card that is there already, while the data below it changes.
+    """Marks a card as incomplete while its data changes.
 
     Args:
         existing: the whole README; may be empty.
-        body: as `unfinished_card` writes it.
-        without: configs that the card shall no longer name.
+        body: as `unfinished_card` returns it.
+        without: configs to remove from the metadata.
+
+    Returns:
+        The whole README.
 
     Raises:
-        ValueError: if the existing metadata is no mapping.
+        ValueError: if the existing metadata is not a mapping.
         yaml.YAMLError: if it is not valid YAML.
     """
     card = read_card(existing)
@@ -64,10 +67,10 @@ def mark_unfinished(existing: str, body: str, *, without: Sequence[str] = ()) ->
 
 
 def read_card(readme: str) -> DatasetCard:
-    """A README as a card, also one without metadata.
+    """A README as a card, even without metadata.
 
     Raises:
-        ValueError: if its metadata is no mapping.
+        ValueError: if its metadata is not a mapping.
         yaml.YAMLError: if it is not valid YAML.
     """
     has_metadata = readme.lstrip().startswith("---")
@@ -75,7 +78,7 @@ def read_card(readme: str) -> DatasetCard:
 
 
 def merge_section(text: str, section: str) -> str:
-    """Puts what stands between the marks into a text: in place of an older one, or at the end."""
+    """Puts the marked section into a text: in place of an older one, or at the end."""
     new = section[section.index(BEGIN) : section.index(END) + len(END)]
     end = text.find(END)
     start = text.rfind(BEGIN, 0, end) if end >= 0 else -1

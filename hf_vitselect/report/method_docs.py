@@ -1,4 +1,4 @@
-"""What a card says about a rule or a scorer: what it does, its formula, and whom to cite."""
+"""The documentation of a rule or a scorer on a card: summary, formula, citation."""
 
 import inspect
 import re
@@ -9,20 +9,19 @@ from hf_vitselect import rules, scorers
 from hf_vitselect.report.markdown import Markdown
 
 _FORMULAS = {
-    "NecessityScorer": "necessity = -(1/T) · Σ_t log p(y_t | pictures, question, y_<t), "
+    "NecessityScorer": "necessity = -(1/T) · Σ_t log p(y_t | images, question, y_<t), "
     "over the T response tokens",
-    "PerplexityScorer": "perplexity = exp(-(1/T) · Σ_t log p(y_t | pictures, question, y_<t))",
-    "ImageGain": "image_gain = loss(answer | question) - loss(answer | pictures, question)",
-    "QuestionGain": "question_gain = loss(answer | pictures) / loss(answer | pictures, question)",
-    "ClipScore": "clip_score = cos(picture, text)",
-    "ClipEmbedding": "embedding = [picture / |picture|, text / |text|]",
+    "PerplexityScorer": "perplexity = exp(-(1/T) · Σ_t log p(y_t | images, question, y_<t))",
+    "ImageGain": "image_gain = loss(answer | question) - loss(answer | images, question)",
+    "QuestionGain": "question_gain = loss(answer | images) / loss(answer | images, question)",
+    "ClipScore": "clip_score = cos(image, text)",
+    "ClipEmbedding": "embedding = [image / |image|, text / |text|]",
     "ScoreNetScorer": "score_net = -net(row)",
     "NeighborPenalty": "repeat: i = argmax s; pick i; s_j -= gamma · s_i · cos(i, j)²  "
     "for the nearest remaining rows j of i",
     "TopScore": "the rows with the highest score",
     "Random": "every row with the same probability",
 }
-
 
 _PAPERS = {
     "2402.12501": "Your Vision-Language Model Itself Is a Strong Filter: Towards High-Quality Instruction "
@@ -33,18 +32,18 @@ _PAPERS = {
 
 
 def formula(name: Any) -> Markdown | None:
-    """A rule's or a scorer's formula in one line of plain text, if it has one."""
+    """The formula of a rule or a scorer in one line of plain text, if it has one."""
     return Markdown(_FORMULAS[name]) if name in _FORMULAS else None
 
 
 def summary(name: Any) -> Markdown | None:
-    """The first paragraph of the docstring of a rule or a scorer, if it is one of ours."""
+    """The first paragraph of the docstring of a rule or a scorer of this package."""
     documentation = _documentation(name)
     return Markdown(" ".join(documentation.split("\n\n")[0].split())) if documentation else None
 
 
 def citations(names: Iterable[Any]) -> Markdown:
-    """BibTeX of the papers that the docstrings of these rules and scorers name."""
+    """BibTeX for the papers named in the docstrings of these rules and scorers."""
     documentation = "\n".join(_documentation(name) for name in names)
     numbers = sorted(set(re.findall(r"arXiv (\d{4}\.\d{5})", documentation)))
     return Markdown("\n".join(_bibtex(number) for number in numbers))
@@ -63,7 +62,7 @@ def _bibtex(number: str) -> str:
 
 
 def _documentation(name: Any) -> str:
-    """The docstring of a class that one of our catalogues has under this name."""
+    """The docstring of the rule or scorer of this name."""
     for module in (rules, scorers):
         if name in module.__all__:
             return inspect.getdoc(getattr(module, name)) or ""

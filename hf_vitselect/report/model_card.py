@@ -1,8 +1,8 @@
-"""What the card of a model says about the selection that it was trained on."""
+"""The sections of a model card: the selection that it was trained on, and a quick start."""
 
 from collections.abc import Mapping
 
-from hf_vitselect.report.markdown import code, render, table
+from hf_vitselect.report.markdown import code, escaped_table, render
 from hf_vitselect.report.recipe_facts import facts
 from hf_vitselect.selection.selection import Selection
 
@@ -13,15 +13,16 @@ def model_section(
     """The section about a selection, between the marks.
 
     Args:
-        base_model: what was fine-tuned, a Hub id or a folder.
-        metrics: the training's last ones by name, such as its loss.
+        selection: the training data.
+        base_model: the Hub id or folder of the fine-tuned model.
+        metrics: the last metrics of the training by name, such as its loss.
     """
     measured = [{"metric": code(name), "value": value} for name, value in (metrics or {}).items()]
     return render(
-        "model_section.md.jinja", **facts(selection), base_model=base_model, metrics=table(measured)
+        "model_section.md.jinja", **facts(selection), base_model=base_model, metrics=escaped_table(measured)
     )
 
 
 def model_quick_start(model: str) -> str:
-    """The section of a model card that says how to ask the model about a picture."""
+    """The section that shows how to ask the model about an image."""
     return render("model_quick_start.md.jinja", model=model)

@@ -1,4 +1,4 @@
-"""The pictures of a selection: histograms and shares, as PNG."""
+"""The plots of a selection: score and length histograms, and its composition, as PNG."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,13 +8,12 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.errors import ColumnError
+from hf_vitselect.report.composition import composition, compositions
 from hf_vitselect.report.figures import INK, POOL, SUBSET, canvas, png, rgb, short_label
-from hf_vitselect.report.statistics import composition, compositions, score_columns, score_values
+from hf_vitselect.report.statistics import score_columns, score_values
 from hf_vitselect.selection.selection import Selection
 
 _BINS = 40
-
-
 _MOST_BARS = 12
 
 
@@ -22,31 +21,32 @@ def plots(selection: Selection, pool: Dataset | None = None, column: str | None 
     """Draws the selection against its pool.
 
     Args:
-        pool: the pool that the selection was made from; needed for a `column` only that the selection
-            does not remember.
-        column: the column whose make-up is drawn; the first that the selection remembers if None.
+        selection: any selection.
+        pool: the pool that the selection was made from; needed only for a `column` that is not in the
+            selection's recipe.
+        column: the column whose composition is drawn; by default the first one of the recipe.
 
     Returns:
-        PNG files by name: `scores.png`, the histogram of the main score, if there is one; `make_up.png`
-        if there is a column to draw; `lengths.png`, the histogram of the answers' lengths.
+        PNG files by name, as far as they have data: `scores.png`, the histogram of the main score;
+        `composition.png`; `lengths.png`, the histogram of the answers' lengths.
 
     Raises:
-        ColumnError: if there is no such column, or no pool to take it from.
+        ColumnError: if the column does not exist, or needs the pool.
     """
     drawn = {}
     if columns := score_columns(selection):
         pool_scores, subset_scores = score_values(selection, columns[0])
         if len(pool_scores):
             drawn["scores.png"] = _histogram(columns[0], pool_scores, subset_scores)
-    remembered = {
+    recorded = {
         name: shares for name, shares in compositions(selection).items() if name != selection.length_column
     }
-    column = column if column is not None else next(iter(remembered), None)
+    column = column if column is not None else next(iter(recorded), None)
     if column is not None:
-        if column not in remembered and pool is None:
+        if column not in recorded and pool is None:
             raise ColumnError(f"expected the pool that has the column {column!r}, got none; pass pool=")
-        shares = remembered.get(column) if pool is None else composition(pool, selection, column)
-        drawn["make_up.png"] = _bars(column, shares or {})
+        shares = recorded.get(column) if pool is None else composition(pool, selection, column)
+        drawn["composition.png"] = _bars(column, shares or {})
     if (name := selection.length_column) is not None:
         pool_lengths, subset_lengths = score_values(selection, name)
         if len(pool_lengths):
@@ -80,11 +80,13 @@ def _bars(column: str, shares: Mapping[str, Mapping[str, float]]) -> bytes:
         )
         bars.append((f"{len(rest):,} others", pool_rest, subset_rest))
     figure, axes = canvas(height=1.3 + 0.5 * len(bars))
-    places = np.arange(len(bars))
+    positions = np.arange(len(bars))
     for offset, color, label, which in ((-0.2, POOL, "pool", 1), (0.2, SUBSET, "subset", 2)):
-        drawn = axes.barh(places + offset, [100 * bar[which] for bar in bars], 0.38, color=color, label=label)
+        drawn = axes.barh(
+            positions + offset, [100 * bar[which] for bar in bars], 0.38, color=color, label=label
+        )
         axes.bar_label(drawn, fmt="%.1f%%", padding=3, color=INK, fontsize=9)
-    axes.set_yticks(places, [bar[0] for bar in bars], parse_math=False)
+    axes.set_yticks(positions, [bar[0] for bar in bars], parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.1)
     axes.set_xlabel("share of rows (%)")

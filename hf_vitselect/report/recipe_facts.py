@@ -1,12 +1,13 @@
-"""The recipe as the world may see it, and what both cards say of it."""
+"""The recipe as it is published, and what the cards of the dataset and of a model both say about it."""
 
 import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from hf_vitselect.call_text import write_call
 from hf_vitselect.data.provenance import folder_name, without_folders
-from hf_vitselect.report.license import licence_names
+from hf_vitselect.report.license import license_names
 from hf_vitselect.report.markdown import link
 from hf_vitselect.report.method_docs import formula, summary
 from hf_vitselect.selection.recipe import Recipe, RowSet
@@ -15,83 +16,73 @@ from hf_vitselect.selection.selection import Selection
 
 
 def published_recipe(selection: Selection) -> Recipe:
-    """The recipe as the world may see it, without folders of this machine and earlier publications."""
-    return Recipe.from_json(without_places(selection.recipe.unpublished().to_json()))
+    """The recipe without folders of this machine and without earlier publications."""
+    return Recipe.from_json(without_paths(selection.recipe.unpublished().to_json()))
 
 
-def without_places(value: Any) -> Any:
-    """Plain settings of which nobody learns where they lay: files of any system by their last names."""
+def without_paths(value: Any) -> Any:
+    """Plain settings with every path, of any system, cut to its last part."""
     if isinstance(value, str):
         whole = PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute() or value[:1] == "~"
         return folder_name(value) if whole else without_folders(value)
     if isinstance(value, list):
-        return [without_places(item) for item in value]
+        return [without_paths(item) for item in value]
     if not isinstance(value, Mapping):
         return value
-    plain = {name: without_places(item) for name, item in value.items()}
-    if "digest" in value or "digest" in (
-        value.get("identity") or {}
-    ):  # of a folder, which may be a relative one
+    plain = {name: without_paths(item) for name, item in value.items()}
+    # A digest is that of a folder, which may be a relative path.
+    if "digest" in value or "digest" in (value.get("identity") or {}):
         folders = [name for name in ("model", "processor") if isinstance(value.get(name), str)]
         plain |= {name: folder_name(value[name]) for name in folders}
     return plain
 
 
 def facts(selection: Selection) -> dict[str, Any]:
-    """What the cards of the data set and of a model both say."""
-    recipe = published_recipe(selection)
-    source, published = recipe.source, selection.recipe.published
-    name, parameters = (recipe.rule.name, recipe.rule.arguments) if recipe.rule else ("an unknown rule", {})
+    """The values that the templates of both cards share."""
+    recipe, published = published_recipe(selection), selection.recipe.published
+    rule = recipe.rule.name if recipe.rule else None
+    arguments = recipe.rule.arguments.items() if recipe.rule else ()
+    call = f"{rule}({', '.join(f'{name}={write_call(value)}' for name, value in arguments)})"
     more = {"rule_notes": recipe.rule_notes, "end_of_turn": recipe.end_of_turn, **recipe.more}
     return {
-        "rows": recipe.rows,
+        "recipe": recipe,
         "selected": len(selection),
-        "digest": recipe.fingerprint,
-        "source": link(source.repo_id) if source.repo_id else "a pool without a Hub address",
-        "pool": {"config": source.config, "split": source.split, "commit": source.commit},
-        "licences": licence_names(source.license),
-        "budget": recipe.budget,
-        "row_ids": recipe.row_ids,
-        "balance": recipe.balance,
+        "source": link(recipe.source.repo_id) if recipe.source.repo_id else "a pool without a Hub address",
+        "licenses": license_names(recipe.source.license),
+        "rule": {
+            "name": rule or "an unknown rule",
+            "call": call if rule else "an unknown rule",
+            "summary": summary(rule),
+            "formula": formula(rule),
+        },
         "included": _row_set(recipe.included),
         "excluded": _row_set(recipe.excluded),
-        "dropped": recipe.dropped,
-        "dropped_reasons": recipe.dropped_reasons,
-        "by": recipe.by,
-        "over": recipe.over,
-        "seed": recipe.seed,
-        "rule": {"name": name, "parameters": parameters, "summary": summary(name), "formula": formula(name)},
         "scorers": [_scorer(scorer) for scorer in recipe.scorers],
         "more": {key: _short(value) for key, value in more.items() if value},
-        "versions": recipe.versions,
         "published": published and {"link": link(published.repo_id), "commit": published.commit},
     }
 
 
 def _row_set(rows: RowSet | None) -> dict[str, Any] | None:
-    """Rows that the rule did not pick: how many, their digest, and whose they are."""
+    """Rows that the rule did not pick: how many, their digest, and their origin."""
     if rows is None:
         return None
-    recipe, whose = rows.recipe, None
+    recipe, origin = rows.recipe, None
     if recipe is not None and recipe.row_ids:
-        whose = "those of the seed model"
+        origin = "those of the seed model"
     elif recipe is not None:
-        whose = f"an earlier selection by {recipe.rule and recipe.rule.name}"
-    left_out = sum((rows.left_out or {}).values())
-    return {"rows": rows.rows - left_out, "digest": rows.digest, "whose": whose}
+        origin = f"an earlier selection by {recipe.rule and recipe.rule.name}"
+    return {"rows": rows.rows - sum((rows.left_out or {}).values()), "digest": rows.digest, "origin": origin}
 
 
 def _scorer(scorer: ScorerRecipe) -> dict[str, Any]:
-    name, identity = scorer.scorer, scorer.identity
     return {
-        "name": name,
+        "name": scorer.scorer,
         "column": scorer.column,
-        "summary": summary(name),
-        "formula": formula(name),
+        "summary": summary(scorer.scorer),
+        "formula": formula(scorer.scorer),
         "end_of_turn": scorer.settings.get("end_of_turn"),
-        "model": identity.model,
-        "commit": identity.commit,
-        "digest": identity.digest,
+        "identity": scorer.identity,
     }
 
 

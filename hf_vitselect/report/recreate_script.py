@@ -1,4 +1,4 @@
-"""The Python code that makes a selection again, from its recipe."""
+"""The Python script that recreates a selection from its recipe."""
 
 import inspect
 from collections.abc import Mapping
@@ -10,16 +10,17 @@ from hf_vitselect.selection.recipe import Recipe
 
 
 def script(recipe: Recipe) -> Markdown:
-    """The Python code that makes the selection again.
+    """The Python script that recreates the selection.
 
     Args:
-        recipe: as it is published; a scorer or rule that is none of ours becomes a comment or `...`.
+        recipe: as published; a scorer or rule of the user's own becomes a comment or `...`.
     """
     source, rule, from_hub = recipe.source, recipe.rule, recipe.source.repo_id
     makers = {
-        # The exact commit in place of a branch; a folder has none.
-        it.column: it.scorer and _call(scorers, it.scorer, {**it.settings, "revision": it.identity.commit})
-        for it in recipe.scorers
+        # The exact commit instead of a branch; a folder has none.
+        made.column: made.scorer
+        and _call(scorers, made.scorer, {**made.settings, "revision": made.identity.commit})
+        for made in recipe.scorers
     }
     known = [call for call in makers.values() if call]
     rule_call = _call(rules, rule.name, rule.arguments) if rule and rule.name else None
@@ -36,7 +37,7 @@ def script(recipe: Recipe) -> Markdown:
         split = f"split={py(source.split or 'train')}"
         lines.append(f"pool = load_dataset({', '.join([py(from_hub), *config, split, *revision])})")
     else:
-        lines.append(f"pool = ...  # the data set whose row ids have the digest {py(recipe.fingerprint)}")
+        lines.append(f"pool = ...  # the dataset whose row ids have the digest {py(recipe.fingerprint)}")
     lines += [f"# the pool must have the column {py(name)}" for name, call in makers.items() if call is None]
     named = {"included": recipe.included, "excluded": recipe.excluded}
     sets = {name: rows for name, rows in named.items() if rows}
@@ -63,7 +64,7 @@ def script(recipe: Recipe) -> Markdown:
 def _call(module: Any, name: str, values: Mapping[str, Any]) -> str | None:
     """The constructor call of a rule or a scorer with these arguments.
 
-    None if the class is none of ours, or is made by its `fit`, which looks at a pool that no recipe holds.
+    None for a class of the user's own, and for one made by its `fit`, which needs a pool.
     """
     kind = getattr(module, name) if name in module.__all__ else None
     if kind is None or hasattr(kind, "fit"):

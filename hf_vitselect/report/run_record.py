@@ -1,4 +1,4 @@
-"""What the folder of a run tells a card: its settings, its cost, its comparison."""
+"""The record of a run for a card: its settings, its cost, its comparison."""
 
 import json
 import os
@@ -9,18 +9,18 @@ from typing import Any
 import yaml
 
 from hf_vitselect.errors import nearest_path
-from hf_vitselect.report.recipe_facts import without_places
+from hf_vitselect.report.recipe_facts import without_paths
 from hf_vitselect.resume import without_secrets
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is known of the run that made a selection.
+    """The record of the run that made a selection.
 
     Attributes:
-        config: the run's YAML, without secrets and without the folders of this machine.
-        cost: one row a stage: `stage`, `seconds` and, where known, `tokens` and `device`.
-        comparison: rows of the table of a comparison, as it was saved.
+        config: the run's YAML, without secrets and without folders of this machine.
+        cost: one row per stage: `stage`, `seconds` and, if known, `tokens` and `device`.
+        comparison: the rows that `compare` has saved for the card.
     """
 
     config: str | None = None
@@ -29,32 +29,33 @@ class RunRecord:
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "RunRecord":
-        """Reads `run.yaml`, the stages' records and `compare/comparison.json`, as far as they are there.
+        """Reads `run.yaml`, the stages' records and `compare/comparison.json`, as far as they exist.
 
         Raises:
-            FileNotFoundError: if there is no such folder, or no record in it.
+            FileNotFoundError: if the folder does not exist or holds no record.
         """
         folder = Path(folder)
         if not folder.is_dir():
             raise FileNotFoundError(
-                f"expected the folder of a run, got {str(folder)!r}, which is not there{nearest_path(folder)}"
+                f"expected the folder of a run, got {str(folder)!r}, which does not exist"
+                f"{nearest_path(folder)}"
             )
         config, comparison = folder / "run.yaml", folder / "compare" / "comparison.json"
-        found = cls(
+        record = cls(
             published_config(config.read_text("utf-8")) if config.exists() else None,
             _cost(folder),
             json.loads(comparison.read_text("utf-8"))["card"] if comparison.exists() else [],
         )
-        if found == cls():
+        if record == cls():
             raise FileNotFoundError(
-                f"expected the folder of a run, got {str(folder)!r} without any record of one"
+                f"expected the folder of a run, got {str(folder)!r}, which holds no record of one"
             )
-        return found
+        return record
 
 
 def published_config(text: str) -> str:
-    """A run's YAML as the world may see it: without secrets, and folders by their last name only."""
-    settings = without_places(without_secrets(yaml.safe_load(text)))
+    """A run's YAML without secrets, and with folders by their last name only."""
+    settings = without_paths(without_secrets(yaml.safe_load(text)))
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
@@ -63,7 +64,7 @@ def _cost(folder: Path) -> list[dict[str, Any]]:
     for file in sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns):
         try:
             record = json.loads(file.read_text("utf-8"))
-        except ValueError:  # Somebody else's file.
+        except ValueError:  # not ours
             continue
         if isinstance(record, dict) and "seconds" in record and "settings" in record:
             known = {name: record[name] for name in ("tokens", "device") if name in record}

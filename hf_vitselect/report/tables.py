@@ -10,9 +10,9 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = Non
     """An aligned table, readable as plain text and as Markdown.
 
     Args:
-        rows: cells by column name; missing ones and None stay empty. Floats are written with four
-            significant digits. Line breaks become spaces and bars are escaped; other Markdown is kept.
-        columns: which, in order; by default all, in order of appearance.
+        rows: cells by column name; missing ones and None are empty. Floats have four significant digits.
+            Line breaks become spaces and bars are escaped; other Markdown is kept.
+        columns: the columns in order; by default all, in order of appearance.
 
     Example:
         >>> print(table([{"subset": "random", "accuracy": 0.5}, {"subset": "diverse", "accuracy": 0.625}]))

@@ -19,8 +19,7 @@ class Balanced(Rule):
     Args:
         rule: Picks inside each group.
         column: The column whose values are the groups.
-        quota: `"proportional"` to the rows of a group, or `"uniform"`. Quotas are rounded by largest
-            remainder, and a group with too few rows leaves the rest of its quota to the others.
+        quota: `"proportional"` to the rows of a group, or `"uniform"`, rounded as by `quotas`.
     """
 
     rule: Rule
@@ -49,13 +48,12 @@ class Balanced(Rule):
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
         """Pick each group's quota by the inner rule."""
         labels = integer_labels(pool.columns[self.column])
-        groups = rows_by_label(labels)
         sizes = np.bincount(labels).astype(np.float64)
         weights = sizes if self.quota == "proportional" else np.ones(len(sizes))
         quotas = group_quotas(labels, weights, pool, budget)
         rank = np.full(len(pool), len(pool), dtype=np.int64)  # of a row among its group's picks
         gains = np.zeros(len(pool))
-        for label, rows in enumerate(groups):
+        for label, rows in enumerate(rows_by_label(labels)):
             earlier = pool.picked[labels[pool.picked] == label]
             if new := int(quotas[label]) - len(earlier):
                 columns = {name: values[rows] for name, values in pool.columns.items()}

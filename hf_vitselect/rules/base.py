@@ -44,7 +44,7 @@ class Pool:
 
 
 class Rule(ABC):
-    """Picks rows of a pool, one after another.
+    """A way to pick rows of a pool, one after another.
 
     A rule is a frozen dataclass of keyword arguments with the paper's defaults; a value out of its range
     raises `ValueError`. The fields are plain JSON values, so `dataclasses.asdict(rule)` records the rule. It
@@ -125,21 +125,22 @@ class Rule(ABC):
             raise ValueError(f"picked: expected distinct rows from 0 to {rows - 1}, got {picked}")
         if not 1 <= budget <= rows - len(picked):
             raise ValueError(f"expected a budget of 1 to {rows - len(picked)} rows, got {budget}")
+        no_scores, no_features = np.full(rows, np.nan), np.empty((rows, 0), dtype=np.float32)
         pool = Pool(
-            _finite("scores", given["scores"], np.float64, 1) if self.uses_scores else np.full(rows, np.nan),
-            _finite("features", given["features"], np.float32, 2)
+            scores=_finite("scores", given["scores"], no_scores) if self.uses_scores else no_scores,
+            features=_finite("features", given["features"], no_features)
             if self.uses_features
-            else np.empty((rows, 0), dtype=np.float32),
-            {name: given[f"column {name!r}"] for name in self.uses_columns},
-            picked,
+            else no_features,
+            columns={name: given[f"column {name!r}"] for name in self.uses_columns},
+            picked=picked,
         )
         return self.pick(pool, budget, rng)
 
 
-def _finite(name: str, array: NDArray[Any], dtype: type, dimensions: int) -> NDArray[Any]:
-    if array.dtype != dtype or array.ndim != dimensions:
+def _finite(name: str, array: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype != like.dtype or array.ndim != like.ndim:
         raise ValueError(
-            f"{name}: expected {np.dtype(dtype)} of {dimensions} dimensions, got {array.dtype} of shape "
+            f"{name}: expected {like.ndim}-dimensional {like.dtype}, got {array.dtype} of shape "
             f"{array.shape}; convert or reshape it"
         )
     for block in blocks(len(array), 4096):

@@ -10,14 +10,7 @@ Float = TypeVar("Float", np.float32, np.float64)
 
 
 def unit_rows(features: NDArray[Float]) -> NDArray[Float]:
-    """Scale each row to length 1; zero rows stay zero.
-
-    Args:
-        features: float32 or float64 `[n, d]`.
-
-    Returns:
-        A copy of the same type and shape, in row order.
-    """
+    """Scale rows, float32 or float64 `[n, d]`, to length 1, as a copy in C order; zero rows stay zero."""
     units = np.array(features, order="C")
     lengths = np.sqrt(np.einsum("nd,nd->n", units, units, dtype=np.float64))
     units /= np.where(lengths > 0, lengths, 1.0).astype(units.dtype)[:, None]
@@ -39,7 +32,7 @@ def kmeans(
     """
     import faiss
 
-    with threadpool_limits(1):  # with several threads sums, and so clusters, can differ between runs
+    with threadpool_limits(1):  # with several threads, sums and so clusters can differ between runs
         model = faiss.Kmeans(
             units.shape[1],
             min(clusters, len(units)),

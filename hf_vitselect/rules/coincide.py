@@ -52,7 +52,9 @@ class Coincide(Rule):
         kernel_sums = [_kernel_sums(units[rows].astype(np.float64)) for rows in groups]
         sizes = np.array([len(rows) for rows in groups])
         density = np.array([_density(sums) for sums in kernel_sums])
-        exponent = _mean_cosine_to_others(centroids[: len(groups)]) / (self.temperature * density)
+        centroids = centroids[: len(groups)].astype(np.float64)
+        transferability = (centroids @ centroids.sum(axis=0) - 1) / max(1, len(centroids) - 1)
+        exponent = transferability / (self.temperature * density)
         weights = np.where(sizes > 0, np.exp(exponent - exponent[sizes > 0].max()), 0.0)
         # The lightest clusters must stay above 0 to take what the others cannot give.
         quotas = group_quotas(labels, np.maximum(weights, 1e-300), pool, budget)
@@ -87,12 +89,6 @@ def _density(kernel_sums: NDArray[np.float64]) -> float:
     return float(kernel_sums.sum() - len(kernel_sums)) / pairs if pairs else 1.0
 
 
-def _mean_cosine_to_others(centroids: NDArray[np.float32]) -> NDArray[np.float64]:
-    to_all: NDArray[np.float64] = centroids.astype(np.float64) @ centroids.sum(axis=0, dtype=np.float64)
-    others: NDArray[np.float64] = (to_all - 1) / max(1, len(centroids) - 1)
-    return others
-
-
 def _least_discrepancy(
     units: NDArray[np.float64], kernel_sums: NDArray[np.float64], count: int, earlier: NDArray[np.int64]
 ) -> NDArray[np.int64]:
@@ -100,13 +96,7 @@ def _least_discrepancy(
 
     With k(x, y) the kernel, n rows and a set P of m picks, the squared MMD is, up to a constant,
     `sum k(p, q) / m**2 - 2 * sum k(p, x) / (n * m)` over p, q in P and all rows x. Running sums make each
-    pick one product of n x d.
-
-    Args:
-        units: float64 `[n, d]`.
-        kernel_sums: float64 `[n]`, the sum of each row's kernels with all rows.
-        count: Number of rows to pick.
-        earlier: Rows that are already picked.
+    pick one product of n x d. P starts with the `earlier` rows; `count` more are picked.
     """
     to_picks = np.zeros(len(units))  # of each row, sum of kernels with the picks
     among_picks, picks_to_all = 0.0, 0.0  # the two sums of the MMD

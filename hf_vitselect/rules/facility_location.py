@@ -26,7 +26,7 @@ class FacilityLocation(Rule):
     Example:
         >>> features = np.array([[1, 0], [1, 0.1], [1, -0.1], [0, 1]], dtype=np.float32)
         >>> FacilityLocation(neighbors=3)(None, features, 2, np.random.default_rng(0), {})[0].tolist()
-        [0, 3]
+        [1, 3]
     """
 
     uses_features = True

@@ -46,8 +46,8 @@ class Leverage(Rule):
             covariance += (features[block] - mean).T @ (features[block] - mean)
         variances, axes = np.linalg.eigh(covariance)
         variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
-        share = np.cumsum(variances) / max(variances.sum(), np.finfo(np.float64).tiny)
-        count = int(np.searchsorted(share, self.energy)) + 1
+        cumulative = np.cumsum(variances) / max(variances.sum(), np.finfo(np.float64).tiny)
+        count = int(np.searchsorted(cumulative, self.energy)) + 1
         kept = np.flatnonzero(variances > variances[0] * 1e-12)[:count]  # the others are rounding errors
         axes = axes[:, kept] / np.sqrt(variances[kept])
         leverage = np.empty(len(features), dtype=np.float32)

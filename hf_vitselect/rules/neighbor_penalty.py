@@ -118,12 +118,9 @@ class NeighborPenalty(Rule):
     def notes(
         self, scores: Scores | None, features: Features | None, budget: int, rng: np.random.Generator
     ) -> dict[str, Any]:
-        """Measure how many approximate picks agree with exact ones, on a random sample of rows.
+        """Return the share of approximate picks that exact ones agree with, on at most 20,000 random rows.
 
-        Returns:
-            Nothing if picks are exact. Else `overlap_rows`, the size of the sample, at most 20,000; and
-            `overlap_with_exact`, the share of picks in common, 0 to 1, where the same share of the sample is
-            picked as of the pool.
+        The same share of these rows is picked as of the pool. Exact picks have no notes.
         """
         if not self.approximate or scores is None or features is None:
             return {}

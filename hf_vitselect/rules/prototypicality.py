@@ -13,10 +13,9 @@ class Prototypicality(Rule):
     """The rows farthest from the centers of their clusters, or nearest (arXiv 2206.14486, section 6).
 
     The self-supervised prototypes metric of Sorscher et al., a baseline of Self-Filter. Rows are clustered by
-    spherical k-means, and a row's difficulty is its cosine distance to the centroid of its own cluster. The
-    paper keeps the farthest rows where data are plentiful and the nearest where they are scarce. It finds
-    that any number of clusters near the number of classes works. Gains are the distances, 0 to 2, rounded to
-    float32.
+    spherical k-means; a row's difficulty is its cosine distance to its cluster's centroid. The paper keeps
+    the farthest rows where data are plentiful, the nearest where they are scarce, and finds any number of
+    clusters near the number of classes to work. Gains are the distances, 0 to 2, rounded to float32.
 
     Args:
         clusters: Number of clusters, 1 or more; at most the number of rows are made.

@@ -5,22 +5,15 @@ from bisect import bisect_left
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.base import NO_ROWS, Pool
+from hf_vitselect.rules.base import Pool
 
 
 def group_quotas(
     labels: NDArray[np.int64], weights: NDArray[np.float64], pool: Pool, budget: int
 ) -> NDArray[np.int64]:
-    """Divide `budget` picks among the groups of a pool's rows; earlier picks count in their groups.
+    """Divide `budget` picks among groups; `pool.picked` counts in its groups, and in the quotas returned.
 
-    Args:
-        labels: int64 `[n]`, each row's group.
-        weights: float64 `[groups]`; see `quotas`.
-        pool: The pool of the n rows.
-        budget: Number of rows to pick in addition to `pool.picked`.
-
-    Returns:
-        int64 `[groups]`, including the rows of `pool.picked`.
+    `labels` is each row's group, int64 `[n]`; for `weights` and the quotas see `quotas`.
     """
     sizes, earlier = (np.bincount(some, minlength=len(weights)) for some in (labels, labels[pool.picked]))
     return quotas(sizes, weights, len(pool.picked) + budget, earlier)
@@ -69,7 +62,7 @@ def take_in_turn(
     quotas: NDArray[np.int64],
     priority: NDArray[np.float64] | NDArray[np.int64],
     ties: NDArray[np.float64],
-    picked: NDArray[np.int64] = NO_ROWS,
+    picked: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Take the first rows of each group, from all groups in turn, in step with their quotas.
 

@@ -1,4 +1,4 @@
-"""The catalogue: one signal, one paper, one file."""
+"""Scorers: one signal, one paper, one file."""
 
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scorers.blend import Blend

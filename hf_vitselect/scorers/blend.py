@@ -158,5 +158,7 @@ class Blend(ColumnScorer):
 
     def recipe(self) -> dict[str, Any]:
         """The recipe, with each scale's parameters or their digest."""
-        scales = {name: {"scale": type(it).__name__, **it.recipe()} for name, it in self.scales.items()}
+        scales = {
+            name: {"scale": type(scale).__name__, **scale.recipe()} for name, scale in self.scales.items()
+        }
         return super().recipe() | {"scales": scales}

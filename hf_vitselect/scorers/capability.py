@@ -97,9 +97,9 @@ class CapabilityScorer(ChatScorer):
 
 def read_capabilities(reply: str) -> tuple[list[float], str] | None:
     """The 14 numbers and the style in a model's reply; None if it lacks any."""
-    found = re.search(r"\{.*\}", reply, re.DOTALL)
+    match = re.search(r"\{.*\}", reply, re.DOTALL)
     try:
-        fields = json.loads(found[0]) if found else {}
+        fields = json.loads(match[0]) if match else {}
         numbers = [float(fields[name]) for name in CAPABILITIES]
         style = str(fields["style"]).strip().lower()
     except (ValueError, KeyError, TypeError):
@@ -113,7 +113,7 @@ def _question(row: Conversation | RowError) -> "Question | RowError":
     try:
         if isinstance(row, RowError):
             raise row
-        images = [{"type": "image_url", "image_url": {"url": _data_url(it)}} for it in row.images]
+        images = [{"type": "image_url", "image_url": {"url": _data_url(image)}} for image in row.images]
     except RowError as error:
         return error
     return [*images, {"type": "text", "text": f"{row.transcript}\n\n{PROMPT}"}]

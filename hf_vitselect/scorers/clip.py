@@ -53,7 +53,7 @@ class ClipEmbedding(ClipFeatureScorer):
 
 @lru_cache(maxsize=32)
 def _width(model: str, commit: str | None, digest: str | None) -> int:
-    """The width of one feature; `digest` is there for the cache, since a folder may change."""
+    """The width of one feature; `digest` is only a key of the cache, since a folder may change."""
     from hf_vitselect.models.clip import feature_width
 
     return feature_width(model, commit)

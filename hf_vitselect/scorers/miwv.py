@@ -92,7 +92,7 @@ class MIWVScorer(ResponseScorer):
 
     @classmethod
     def fit(cls, pool: Dataset, model: str, *, over: str = "embedding", **options: Any) -> "MIWVScorer":
-        """Finds each row's nearest other row.
+        """Find each row's nearest other row.
 
         Args:
             pool: the rows to score, in any conversation layout, with an embedding column.

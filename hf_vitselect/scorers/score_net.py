@@ -58,7 +58,7 @@ class ScoreNetScorer(ColumnScorer):
         return net.is_batch(columns)
 
     def score_rows(self, rows: Dataset) -> list[tuple[Any, ...] | RowError]:
-        """Runs the net, which is small enough for the CPU."""
+        """Run the net, which is small enough for the CPU."""
         import torch
 
         inputs, statuses = self.loaded.read(rows)

@@ -24,15 +24,11 @@ class Rank:
 
     @classmethod
     def here(cls) -> "Rank":
-        """Reads `RANK`, `WORLD_SIZE`, `LOCAL_RANK` and `LOCAL_WORLD_SIZE`."""
+        """Read `RANK`, `WORLD_SIZE`, `LOCAL_RANK` and `LOCAL_WORLD_SIZE`."""
         world = int(os.environ.get("WORLD_SIZE", 1))
         number = int(os.environ.get("RANK", 0)) if world > 1 else 0
-        return cls(
-            number,
-            world,
-            int(os.environ.get("LOCAL_RANK", number)),
-            int(os.environ.get("LOCAL_WORLD_SIZE", world)),
-        )
+        local = int(os.environ.get("LOCAL_RANK", number))
+        return cls(number, world, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)))
 
     def owns(self, shard: int) -> bool:
         """Whether this rank scores the shard first."""

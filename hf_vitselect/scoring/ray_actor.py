@@ -23,11 +23,7 @@ except ImportError as error:
 
 
 class RayActor:
-    """An actor that loads its models once; Ray gives it a GPU of its own if there are any.
-
-    Args:
-        task: what it does.
-    """
+    """An actor that loads its models once; Ray gives it a GPU of its own if the cluster has any."""
 
     def __init__(self, task: Task) -> None:
         self._roots = task.roots
@@ -35,7 +31,7 @@ class RayActor:
         self._actor = actor.remote(cloudpickle.dumps(task))
 
     def score(self, table: pa.Table) -> pa.Table:
-        """Returns the new columns of these rows, as `Worker.score` does.
+        """Return the new columns of these rows, as `Worker.score` does.
 
         A machine that is lost with the finished columns counts as a dead worker too.
         """

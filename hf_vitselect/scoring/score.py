@@ -27,6 +27,7 @@ from hf_vitselect.scoring.engine import Engine
 from hf_vitselect.scoring.ranks import Rank
 from hf_vitselect.scoring.shards import Ledger
 from hf_vitselect.scoring.task import Task
+from hf_vitselect.scoring.worker_pool import Shard
 
 _ADVICE = "docs/rows.md says for each status what to do"
 
@@ -40,7 +41,7 @@ def score(
     workers: int | None = None,
     engine: Literal["local", "ray"] = "local",
 ) -> Dataset:
-    """Adds the columns of one or several scorers to a pool.
+    """Add the columns of one or several scorers to a pool.
 
     Scorers with the same model and settings share its forwards. Each gives the scores that it would give
     alone, with any engine and any number of workers.
@@ -122,10 +123,7 @@ def _checked(
     if isinstance(dataset, IterableDataset):
         dataset = with_features(dataset)
         if dataset.features is None:
-            raise LayoutError(
-                "expected a stream that knows its features; give them to the function that made it, as "
-                "features="
-            )
+            raise LayoutError("expected a stream that knows its features; give features= where it is made")
     refuse_reserved(dataset.features)
     find_layout(dataset.features)
     added: list[str] = []
@@ -177,7 +175,7 @@ def _score_shards(
     ]
     order = list(engine.rank.order(missing))
 
-    def shards() -> Iterator[tuple[int, pa.Table]]:
+    def shards() -> Iterator[Shard]:
         for shard in order:
             if not ledger.path(shard).exists():  # another rank may have been faster
                 yield shard, inputs[shard * shard_size : (shard + 1) * shard_size]
@@ -197,7 +195,7 @@ def _score_shards(
 def _settings(
     dataset: Dataset, ids: Sequence[str], scorers: Sequence[Scorer], shard_size: int, reads: Sequence[str]
 ) -> dict[str, Any]:
-    """What the shards of a pool depend on, as plain JSON."""
+    """Everything that the shards of a pool depend on, as plain JSON."""
     settings = {
         "pool": pool_digest(ids),
         "rows": len(ids),
@@ -233,7 +231,7 @@ def _score_stream(
     ledger = Ledger(folder, settings)
     digests: dict[int, str] = {}
 
-    def shards() -> Iterator[tuple[int, pa.Table]]:
+    def shards() -> Iterator[Shard]:
         # The first pass scores this rank's own shards, the second those that other ranks have left.
         for second in range(min(2, engine.rank.world)):
             # Not as Arrow tables: those of a generator's rows have whatever types each row suggests.
@@ -265,8 +263,7 @@ def _score_stream(
 def _warn_early(columns: pa.Table, scorers: Sequence[Scorer]) -> None:
     """Warns after the first shard, not after hours, if no row has a score."""
     for scorer in scorers:
-        names = (scorer.status_column, scorer.reason_column)
-        refusals = Refusals.of(zip(*(columns.column(name).to_pylist() for name in names), strict=True))
+        refusals = Refusals.read(Dataset(columns), scorer.column)
         if refusals.refused == refusals.rows:
             warnings.warn(
                 f"the first {refusals.rows:,} rows have no {scorer.column}: {refusals}; {_ADVICE}",

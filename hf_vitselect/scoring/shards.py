@@ -58,10 +58,7 @@ class Ledger:
             shard: its number.
             rows: its expected number of rows.
             digest: of the rows that it must have been made from.
-            settled: whether the settings determine the rows, so that a shard of other rows is damaged.
-
-        Raises:
-            StaleRunError: if a shard was made from other rows and the settings do not determine them.
+            settled: whether the settings determine the rows: a shard of others is then damaged, else stale.
         """
         path = self.path(shard)
         try:
@@ -92,13 +89,7 @@ class Ledger:
     def write(self, shard: int, table: pa.Table, digest: str) -> None:
         """Writes a finished shard, whole or not at all, unless it exists.
 
-        Args:
-            shard: its number.
-            table: its columns.
-            digest: of the rows that it was made from.
-
-        Raises:
-            StaleRunError: if another process has begun to fill the folder with other settings.
+        Raises StaleRunError if another process has begun to fill the folder with other settings.
         """
         if self.path(shard).exists():
             return
@@ -114,11 +105,7 @@ class Ledger:
             write_atomically(self.path(shard), sink.getvalue())
 
     def refuse_more_than(self, shards: int) -> None:
-        """Refuses shards of a longer pool.
-
-        Raises:
-            StaleRunError: naming the last of them.
-        """
+        """Raises StaleRunError if the folder holds shards of a longer pool."""
         if more := self.finished() - set(range(shards)):
             raise StaleRunError(
                 f"expected {shards} shards, also got shard {max(more)} of a longer pool; give another output "
@@ -132,13 +119,9 @@ class Ledger:
             path.unlink(missing_ok=True)
 
     def read(self, shards: int, features: Features, *, in_memory: bool = False) -> Dataset:
-        """Reads all shards in order, and removes the unfinished files of killed writers.
+        """Reads this number of shards in order, and removes the unfinished files of killed writers.
 
-        Args:
-            shards: their number.
-            features: their columns.
-            in_memory: whether the dataset must outlive the folder. If not, it is memory-mapped from a copy in
-                Arrow's format in the subfolder `joined`.
+        The dataset is memory-mapped from a copy in the subfolder `joined`; in memory, it outlives the folder.
         """
         files = [glob.escape(str(self.path(shard))) for shard in range(shards)]  # `datasets` globs them
         for unfinished in self.folder.glob(".shard-*"):
@@ -168,13 +151,10 @@ class Ledger:
 
 
 def _read_whole(path: Path) -> tuple[int, str | None]:
-    """Reads every page of a shard, which verifies the checksums.
+    """Reads every page of a shard, which verifies the checksums; raises ArrowException or OSError if damaged.
 
     Returns:
         Its number of rows, and the digest of the rows that it was made from, if recorded.
-
-    Raises:
-        pa.ArrowException, OSError: if it is damaged.
     """
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         rows = sum(len(batch) for batch in file.iter_batches())

@@ -31,15 +31,7 @@ class Task:
         self._steps = group_by_forward(scorers)
 
     def __call__(self, table: pa.Table, rank: int | None = None) -> pa.Table:
-        """Returns the new columns of these rows.
-
-        Args:
-            table: undecoded rows with the columns that the scorers read.
-            rank: the worker's number on its machine, which picks its GPU.
-
-        Raises:
-            StaleRunError: if a model's folder has changed since the run began, or differs on this machine.
-        """
+        """Returns the new columns of undecoded rows; the worker's rank on its machine picks its GPU."""
         table = mark_roots(table, self.roots)
         for scorer in self._steps:
             table = scorer(table, rank)
@@ -48,11 +40,7 @@ class Task:
         return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
 
     def refuse_changed_weights(self) -> None:
-        """Refuses weights other than those in the recipes.
-
-        Raises:
-            StaleRunError: if a model's folder has changed since the run began, or differs on this machine.
-        """
+        """Raises StaleRunError if a model's folder has changed since the run began, or differs here."""
         for scorer, recipe in zip(self._scorers, self._recipes, strict=True):
             if scorer.recipe() != recipe:
                 raise StaleRunError(

@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _listen(requests: BinaryIO, inbox: SimpleQueue[Any]) -> None:
-    """Reads requests even while a table is scored. Their end is the parent's, and ends this process."""
+    """Read requests even while a table is scored. Their end is the parent's, and ends this process."""
     while True:
         try:
             inbox.put(pickle.load(requests))

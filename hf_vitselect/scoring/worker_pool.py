@@ -17,6 +17,12 @@ from hf_vitselect.errors import WorkerError
 from hf_vitselect.scoring.retry import score_with_retries
 from hf_vitselect.scoring.task import Task
 
+Shard = tuple[int, pa.Table]
+"""Number and rows."""
+
+Keep = Callable[[int, pa.Table, pa.Table], None]
+"""Takes a shard's number, its rows and their new columns."""
+
 _STARTS = 3
 _DEATHS = 30
 
@@ -31,11 +37,9 @@ class Worker(Protocol):
     """A process or actor that its rows can kill without killing this process."""
 
     def score(self, table: pa.Table) -> pa.Table:
-        """Returns the new columns of these rows; an empty table loads the models.
+        """Return the new columns of these rows; an empty table loads the models.
 
-        Raises:
-            WorkerDied: if the worker is gone.
-            Exception: what the scorer raised.
+        Raises WorkerDied if the worker is gone, and whatever the scorer raises.
         """
 
     def stop(self) -> None:
@@ -60,18 +64,12 @@ class WorkerPool:
         self._stopped = False
         self._deaths, self._scored = 0, False
 
-    def run(
-        self, shards: Iterable[tuple[int, pa.Table]], keep: Callable[[int, pa.Table, pa.Table], None]
-    ) -> None:
+    def run(self, shards: Iterable[Shard], keep: Keep) -> None:
         """Scores all shards; every worker is stopped when it returns or raises.
 
         Args:
-            shards: number and rows; read one at a time, when a slot is free.
-            keep: called with number, rows and their new columns, in any order, from several threads.
-
-        Raises:
-            WorkerError: if workers die before any row is scored.
-            Exception: what a scorer raised.
+            shards: read one at a time, when a slot is free.
+            keep: called for the shards in any order, from several threads.
         """
         waiting = iter(shards)
         with ThreadPoolExecutor(self._size) as threads:
@@ -82,12 +80,7 @@ class WorkerPool:
             finally:
                 self._stop()
 
-    def _run_slot(
-        self,
-        slot: int,
-        shards: Iterator[tuple[int, pa.Table]],
-        keep: Callable[[int, pa.Table, pa.Table], None],
-    ) -> None:
+    def _run_slot(self, slot: int, shards: Iterator[Shard], keep: Keep) -> None:
         attempt = partial(self._attempt, slot)
         while (shard := self._next(shards)) is not None:
             number, table = shard
@@ -95,7 +88,7 @@ class WorkerPool:
         if slot in self._workers:
             self._workers[slot].stop()
 
-    def _next(self, shards: Iterator[tuple[int, pa.Table]]) -> tuple[int, pa.Table] | None:
+    def _next(self, shards: Iterator[Shard]) -> Shard | None:
         with self._read_lock:
             return None if self._stopped else next(shards, None)
 

@@ -23,7 +23,7 @@ _START = "import sys; sys.path[:] = {path!r}; from hf_vitselect.scoring.worker_m
 
 
 class WorkerProcess:
-    """A worker process; `hf_vitselect.scoring.worker_main` is its other side.
+    """A worker process, which runs `hf_vitselect.scoring.worker_main`.
 
     Args:
         task: what it does; classes of the user's script or notebook are sent along.
@@ -43,7 +43,7 @@ class WorkerProcess:
         self._send((cloudpickle.dumps(task), rank))
 
     def score(self, table: pa.Table) -> pa.Table:
-        """Returns the new columns of these rows, as `Worker.score` does."""
+        """Return the new columns of these rows, as `Worker.score` does."""
         self._send(to_bytes(table))
         return from_bytes(self._receive())
 
@@ -54,7 +54,7 @@ class WorkerProcess:
         self._process.wait()
 
     def _reap(self) -> None:
-        """Waits for the process to end, then kills its forks, which would hold its pipes open."""
+        """Wait for the process to end, then kill its forks, which would hold its pipes open."""
         self._process.wait()
         self._kill_group()
 
@@ -88,7 +88,7 @@ class WorkerProcess:
 
 
 def to_bytes(table: pa.Table) -> bytes:
-    """Writes a table as an Arrow stream. A pickled slice would include the table that it was cut from."""
+    """Write a table as an Arrow stream. A pickled slice would include the table that it was cut from."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
@@ -97,5 +97,5 @@ def to_bytes(table: pa.Table) -> bytes:
 
 
 def from_bytes(content: bytes) -> pa.Table:
-    """Reads the table of an Arrow stream."""
+    """Read the table of an Arrow stream."""
     return pa.ipc.open_stream(content).read_all()

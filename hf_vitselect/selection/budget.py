@@ -8,14 +8,14 @@ from hf_vitselect.errors import BudgetError
 
 
 def budget_rows(budget: int | float, pool: int) -> int:
-    """A budget in rows.
+    """Turn a budget into a number of rows.
 
     Args:
-        budget: an int is a number of rows; a float in (0, 1] a share, max(1, floor(share x pool)).
-        pool: rows of the pool.
+        budget: A number of rows (int), or a share of the pool in (0, 1] (float): max(1, floor(share x pool)).
+        pool: Rows of the pool.
 
     Raises:
-        BudgetError: if it is neither.
+        BudgetError: If the budget is neither.
     """
     advice = "give rows as an int from 1, or a share as a float in (0, 1], such as 0.15"
     if isinstance(budget, bool) or not isinstance(budget, (int, float, np.integer, np.floating)):
@@ -23,9 +23,7 @@ def budget_rows(budget: int | float, pool: int) -> int:
     if isinstance(budget, (float, np.floating)):
         if not 0 < budget <= 1:
             raise BudgetError(f"expected a share in (0, 1], got {budget}; {advice}")
-        rows = max(1, math.floor(budget * pool))
-    else:
-        rows = int(budget)
-        if rows < 1:
-            raise BudgetError(f"expected at least 1 row, got {budget}; {advice}")
-    return rows
+        return max(1, math.floor(budget * pool))
+    if budget < 1:
+        raise BudgetError(f"expected at least 1 row, got {budget}; {advice}")
+    return int(budget)

@@ -1,6 +1,5 @@
 """Which rows of a pool can be picked, and what a rule reads of them."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,9 +16,9 @@ class Candidates:
     """The rows of a pool as a rule sees them.
 
     Attributes:
-        scores: float64 of shape (rows,); zeros where there is no such column.
+        scores: float64 of shape (rows,); zeros without a score column.
         features: float32 of shape (rows, dimensions), or None.
-        statuses: Of shape (rows,), `ok` if a row can be picked, else the reason.
+        statuses: Texts of shape (rows,), `ok` if a row can be picked.
     """
 
     scores: NDArray[np.float64]
@@ -28,17 +27,14 @@ class Candidates:
 
     @classmethod
     def read(cls, table: Dataset, by: str | None, over: str | None) -> "Candidates":
-        """Reads a pool, or `Selection.scores`.
+        """Read a pool or `Selection.scores`.
 
-        Args:
-            table: The rows.
-            by: The score column; ignored if it is missing.
-            over: The feature column. If it is missing its status column counts, if there is one.
+        A missing score column is ignored; of a missing feature column only the status column is read.
         """
         scores, features, statuses = np.zeros(len(table)), None, np.full(len(table), "ok", dtype=object)
+        others = None
         if by in table.column_names:
             scores, statuses = read_scores(table, str(by))
-        others = None
         if over in table.column_names:
             features, others = read_features(table, str(over))
         elif over is not None:
@@ -49,37 +45,30 @@ class Candidates:
 
     @property
     def usable(self) -> NDArray[np.int64]:
-        """The rows that can be picked, int64, in their order."""
+        """The rows that can be picked, int64, in pool order."""
         return np.flatnonzero(self.statuses == "ok")
 
     def take(self, rows: NDArray[np.int64]) -> "Candidates":
-        """The same of some rows, int64, distinct and rising; large features stay on disk."""
+        """Keep some rows, int64, distinct and rising; large features stay on disk."""
         features = None if self.features is None else keep_rows(self.features, rows)
         return Candidates(self.scores[rows], features, self.statuses[rows])
 
-    def without(self, rows: NDArray[np.int64]) -> "Candidates":
-        """The same with these rows `excluded`."""
+    def exclude(self, rows: NDArray[np.int64]) -> "Candidates":
+        """Mark rows as `excluded` if they could be picked."""
         statuses = self.statuses.copy()
         statuses[rows[statuses[rows] == "ok"]] = "excluded"
         return replace(self, statuses=statuses)
 
 
-def count_statuses(statuses: NDArray[np.object_]) -> dict[str, int]:
-    """Counts rows by status, in alphabetical order."""
-    return dict(sorted(Counter(statuses).items()))
-
-
-def refuse_missing_columns(
-    columns: Sequence[str], rule: Rule, score_column: str, feature_column: str
-) -> None:
-    """Refuses a pool without the columns that a rule uses.
+def refuse_missing_columns(columns: Sequence[str], rule: Rule, by: str, over: str) -> None:
+    """Refuse a pool without the columns that a rule uses.
 
     Raises:
-        ColumnError: Naming the first one, and the nearest that are there.
-        TypeError: If the rule is not one.
+        ColumnError: Naming the missing column and the nearest existing ones.
+        TypeError: If the rule is not a `Rule`.
     """
     if not isinstance(rule, Rule):
         raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
-    used = [score_column] * rule.uses_scores + [feature_column] * rule.uses_features
+    used = [by] * rule.uses_scores + [over] * rule.uses_features
     refuse_missing(used, columns, "expected a column", "score the pool first")
     refuse_missing(rule.uses_columns, columns, f"{type(rule).__name__} uses the column")

@@ -1,8 +1,6 @@
 """Checks that the parts of a selection from somewhere else fit together."""
 
 import re
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -18,40 +16,32 @@ _ROW_ID = re.compile(r"[0-9a-f]{64}-\d+")
 def check_selection(
     recipe: Recipe, indices: NDArray[np.int64], gains: NDArray[np.float64], scores: Dataset
 ) -> None:
-    """Refuses a selection whose parts do not fit together.
-
-    Args:
-        recipe: As it was read.
-        indices: Of shape (picked,), positions in the pool, in pick order.
-        gains: Of shape (picked,).
-        scores: One row for each row of the pool, in its order.
+    """Refuse a selection whose parts, as of `Selection`, do not fit together.
 
     Raises:
-        SelectionError: Naming what was expected and what was found.
+        SelectionError: With what was expected and what was found.
     """
     rows, picked = recipe.rows, recipe.selected
-    shapes = [indices.shape, gains.shape]
-    expect(indices.shape == gains.shape == (picked,), "picks", f"{picked} picks and gains", shapes)
-    kinds = [indices.dtype, gains.dtype]
-    expect(indices.dtype.kind == "i" and gains.dtype.kind == "f", "picks", "whole numbers and gains", kinds)
-    in_pool = picked == 0 or (indices.min() >= 0 and indices.max() < rows)
+    shapes, kinds = [indices.shape, gains.shape], [indices.dtype.kind, gains.dtype.kind]
+    expect(shapes == [(picked,)] * 2, "picks", f"{picked} picks and gains", shapes)
+    expect(kinds == ["i", "f"], "picks", "whole numbers and gains", kinds)
+    in_pool = not picked or (indices.min() >= 0 and indices.max() < rows)
     distinct = len(np.unique(indices)) == picked
     expect(in_pool and distinct, "picks", f"distinct rows of a pool of {rows}", indices)
     expect(len(scores) == rows, "scores", f"{rows} rows", len(scores))
     missing = {"row_id", "selected", "rank"} - set(scores.column_names)
     expect(not missing, "scores", "the columns row_id, selected and rank", scores.column_names)
-    _check_ids(scores["row_id"][:], recipe.fingerprint)
+    ids = scores["row_id"][:]
+    odd = next((it for it in ids if not (isinstance(it, str) and _ROW_ID.fullmatch(it))), None)
+    expect(odd is None, "scores.row_id", "row ids such as 'ab…12-0'", odd)
+    expect(len(set(ids)) == len(ids), "scores.row_id", "distinct row ids", "repeated ones")
+    digest = pool_digest(ids)
+    expect(
+        digest == recipe.fingerprint, "scores.row_id", f"row ids with the digest {recipe.fingerprint}", digest
+    )
     ranks = np.full(rows, -1, dtype=np.int64)
     ranks[indices] = np.arange(picked)
     recorded = [-1 if rank is None else rank for rank in scores["rank"]]
     expect(recorded == ranks.tolist(), "scores.rank", "the picked rows in pick order", recorded)
     marks = scores["selected"][:]
     expect(marks == (ranks >= 0).tolist(), "scores.selected", "marks of the picked rows", marks)
-
-
-def _check_ids(ids: Sequence[Any], fingerprint: str) -> None:
-    odd = next((it for it in ids if not (isinstance(it, str) and _ROW_ID.fullmatch(it))), None)
-    expect(odd is None, "scores.row_id", "row ids such as 'ab…12-0'", odd)
-    expect(len(set(ids)) == len(ids), "scores.row_id", "distinct row ids", "repeated ones")
-    digest = pool_digest(ids)
-    expect(digest == fingerprint, "scores.row_id", f"row ids with the digest {fingerprint}", digest)

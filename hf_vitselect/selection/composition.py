@@ -20,13 +20,7 @@ _MOST_VALUES = 50
 
 @dataclass(frozen=True, kw_only=True)
 class ValueCount(JsonPart):
-    """How many rows have a value.
-
-    Attributes:
-        value: Text, true or false, or None for a null.
-        pool: Rows of the pool.
-        subset: Rows of the subset.
-    """
+    """How many rows of the pool and of the subset have a value; None stands for a null."""
 
     value: Any
     pool: int
@@ -34,21 +28,14 @@ class ValueCount(JsonPart):
 
 
 def composition(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, tuple[ValueCount, ...]]:
-    """Counts the values of the columns that sort rows into kinds, such as a source or a task.
+    """Count the values of the columns that sort rows into kinds, such as a source or a task.
 
-    These are columns of texts or truth values with 2 to 50 distinct values. Columns of the conversation,
-    statuses, reasons, and columns that name files of this machine are left out.
-
-    Args:
-        pool: Any columns.
-        indices: int64 of shape (picked,), the subset's rows.
-
-    Returns:
-        The values of each column, the pool's most frequent first.
+    These are columns of texts or truth values with 2 to 50 distinct values, except the conversation's,
+    statuses, reasons, and columns that name files of this machine. The most frequent value comes first.
     """
     conversation = find_layout(pool.column_names).columns
     return {
-        name: _counts(pool, name, indices)
+        name: value_counts(pool, name, indices)
         for name, kind in pool.features.items()
         if isinstance(kind, Value)
         and kind.dtype in _KINDS
@@ -63,7 +50,8 @@ def _names_file(value: Any) -> bool:
     return isinstance(value, str) and without_folders(value) != value
 
 
-def _counts(pool: Dataset, name: str, indices: NDArray[np.int64]) -> tuple[ValueCount, ...]:
+def value_counts(pool: Dataset, name: str, indices: NDArray[np.int64]) -> tuple[ValueCount, ...]:
+    """Counts the values of one column, the pool's most frequent first."""
     values = read_column(pool, name)
     everywhere, picked = (Counter(column.to_pylist()) for column in (values, values.take(indices)))
     order = sorted(everywhere.items(), key=lambda item: (-item[1], str(item[0])))

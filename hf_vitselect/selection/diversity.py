@@ -1,4 +1,4 @@
-"""How spread out a subset is, beside a random one of the same size."""
+"""How spread out a subset is, next to a random subset of the same size."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,19 +9,19 @@ _SAMPLE = 2000
 
 
 def diversity(features: NDArray[np.float32], picked: NDArray[np.int64], seed: int) -> dict[str, float]:
-    """Two figures of the subset and, with `_random` behind their names, of a random one of its size.
+    """Measure how spread out a subset is, and a random one under the same names with `_random` appended.
 
-    Each is over a sample of at most 2,000 rows, so that large selections stay cheap.
+    Figures are over samples of at most 2,000 rows, so that large selections stay cheap.
 
     Args:
         features: float32 of shape (rows, dimensions), of every row that could be picked.
         picked: int64 of shape (picked,), rows of `features`.
-        seed: of the random subset and of the samples.
+        seed: Of the random subset and of the samples.
 
     Returns:
-        `mean_nearest_cosine`: the mean cosine of a row of the subset to the nearest other one (lower is
-        more diverse); `coverage_radius`: the largest distance, 1 - cosine, of a row of the pool to the
-        nearest one of the subset (lower covers more of the pool).
+        `mean_nearest_cosine`, the mean cosine of a row of the subset to the nearest other one (lower is more
+        diverse), and `coverage_radius`, the largest distance, 1 - cosine, of a row of the pool to the nearest
+        row of the subset (lower covers more).
     """
     rng = np.random.default_rng(seed)
     random = rng.choice(len(features), size=len(picked), replace=False)
@@ -47,7 +47,7 @@ def _nearest(
     sample: NDArray[np.int64],
     pool: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cosines to the nearest of `rows`: of `rows[sample]`, but for themselves, and of the pool's rows."""
+    """Cosines to the nearest of `rows`: of `rows[sample]` to the nearest other one, and of the pool."""
     queries = unit_rows(features[np.concatenate([rows[sample], pool])])
     nearest = np.full(len(queries), -1.0, dtype=np.float32)
     for start in range(0, len(rows), _SAMPLE):

@@ -1,9 +1,9 @@
 """Frozen dataclasses that are read from untrusted JSON, field by field."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from types import NoneType, UnionType
-from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+from dataclasses import MISSING, Field, dataclass, field, fields
+from types import UnionType
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from hf_vitselect.call_text import fits, type_words
 from hf_vitselect.errors import SelectionError
@@ -11,49 +11,45 @@ from hf_vitselect.errors import SelectionError
 
 @dataclass(frozen=True, kw_only=True)
 class JsonPart:
-    """A JSON object with the fields of a subclass.
+    """A JSON object with the fields of a subclass, named by their `metadata["key"]` or their own name.
 
-    A field whose default is None is not written while it is None. `field(metadata={"key": ...})` gives a
-    field another name in the JSON.
-
-    Attributes:
-        more: Fields that this version does not know; they are kept.
+    A field whose default is None is written only if it is set. Unknown fields are kept in `more`.
     """
 
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, value: Any, name: str) -> Self:
-        """Reads any JSON value.
-
-        Args:
-            value: The JSON.
-            name: Where it stands, for messages.
+        """Read any JSON value; `name` says where it stands.
 
         Raises:
-            SelectionError: If a field has the wrong type or is missing; the message names it.
+            SelectionError: If a field is missing or has the wrong type; the message names the field.
         """
         expect(isinstance(value, Mapping), name, "an object", value)
-        kinds, known = get_type_hints(cls), {}
-        keys = {own.metadata.get("key", own.name): own for own in fields(cls) if own.name != "more"}
-        for key, own in keys.items():
-            if key in value or own.default is own.default_factory is MISSING:
-                known[own.name] = read(kinds[own.name], value.get(key), f"{name}.{key}")
-        return cls(**known, more={key: plain(item) for key, item in value.items() if key not in keys})
+        kinds, own = get_type_hints(cls), _fields_by_key(cls)
+        known = {
+            each.name: read(kinds[each.name], value.get(key), f"{name}.{key}")
+            for key, each in own.items()
+            if key in value or each.default is each.default_factory is MISSING
+        }
+        return cls(**known, more={key: plain(item) for key, item in value.items() if key not in own})
 
     def to_json(self) -> dict[str, Any]:
-        """Writes what `from_json` reads."""
-        values = {own: getattr(self, own.name) for own in fields(self) if own.name != "more"}
+        """Write what `from_json` reads."""
         written = {
-            own.metadata.get("key", own.name): plain(value)
-            for own, value in values.items()
-            if value is not None or own.default is not None
+            key: plain(getattr(self, each.name))
+            for key, each in _fields_by_key(type(self)).items()
+            if each.default is not None or getattr(self, each.name) is not None
         }
         return {**written, **plain(self.more)}
 
 
+def _fields_by_key(kind: type[JsonPart]) -> dict[str, Field[Any]]:
+    return {each.metadata.get("key", each.name): each for each in fields(kind) if each.name != "more"}
+
+
 def read(kind: Any, value: Any, name: str) -> Any:
-    """A JSON value as a type: a `JsonPart`, text, a number, or a tuple, mapping or option of such.
+    """Read a JSON value as a plain type, a `JsonPart`, or `X | None`, a tuple or a mapping of such.
 
     Raises:
         SelectionError: If it is something else.
@@ -61,8 +57,8 @@ def read(kind: Any, value: Any, name: str) -> Any:
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
         return plain(value)
-    if origin in (Union, UnionType):
-        return None if value is None else read(next(it for it in parts if it is not NoneType), value, name)
+    if origin is UnionType:
+        return None if value is None else read(parts[0], value, name)
     if origin is tuple:
         expect(isinstance(value, list), name, "a list", value)
         return tuple(read(parts[0], item, f"{name}[{i}]") for i, item in enumerate(value))
@@ -76,7 +72,7 @@ def read(kind: Any, value: Any, name: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A copy in plain JSON."""
+    """Copy a value as plain JSON."""
     if isinstance(value, Mapping):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -85,10 +81,10 @@ def plain(value: Any) -> Any:
 
 
 def expect(fulfilled: bool, name: str, expected: str, got: Any) -> None:
-    """Refuses a part of a selection.
+    """Refuse the part of a selection with this name unless `fulfilled`.
 
     Raises:
-        SelectionError: Unless `fulfilled`.
+        SelectionError: With what was expected and what was found.
     """
     if not fulfilled:
         raise SelectionError(

@@ -1,4 +1,4 @@
-"""The subsets that a selection must beat: random rows, and random rows with answers as long."""
+"""The subsets that a selection must beat: random rows, and random rows with answers of the same lengths."""
 
 from typing import Any
 
@@ -12,12 +12,11 @@ from hf_vitselect.selection.selection import Selection
 
 
 def random_baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
-    """Draws random subsets of the selection's size from the rows that could have been picked.
+    """Draw subsets of the selection's size from the rows that could have been picked.
 
     Returns:
         Positions in the pool, int64 of shape (picked,), in random order: `random`, and `length_matched` if
-        the lengths of the answers are known (see `Selection.length_column`). They depend on the recipe's
-        seed only.
+        `Selection.length_column` is not None. They depend only on the recipe's seed.
     """
     rows, budget, seed = _could_be_picked(selection), len(selection), selection.recipe.seed or 0
     columns: dict[str, NDArray[Any]] = {"selected": _column(selection, "selected")[rows]}
@@ -33,7 +32,7 @@ def _could_be_picked(selection: Selection) -> NDArray[np.int64]:
     scores, recipe = selection.scores, selection.recipe
     pool, picked = Candidates.read(scores, recipe.by, recipe.over), _column(selection, "selected")
     if "excluded" in scores.column_names:
-        pool = pool.without(np.flatnonzero(_column(selection, "excluded")))
+        pool = pool.exclude(np.flatnonzero(_column(selection, "excluded")))
     return np.union1d(pool.usable, np.flatnonzero(picked))
 
 

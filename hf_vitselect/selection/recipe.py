@@ -1,4 +1,4 @@
-"""The recipe of a selection: what was picked from which pool, how, and by which scores."""
+"""The recipe of a selection: which rows of which pool were picked, how, and by which scores."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -17,24 +17,12 @@ from hf_vitselect.selection.composition import ValueCount, composition
 from hf_vitselect.selection.json_part import JsonPart, expect, plain
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
-_DRAWN = ("budget", "rule", "seed", "end_of_turn", "dropped", "dropped_reasons", "row_ids")
-_NOT_DRAWN = ("balance", "rule_notes")
-_LAST = ("versions", "published")
-"""The recipe of a seed model's rows has an order of its own, and never had two of the fields."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Source(JsonPart):
-    """Where a pool comes from, as far as it is known.
+    """Where a pool comes from, as far as it is known: a repository on the Hub, or a data set's name.
 
-    Attributes:
-        repo_id: On the Hub.
-        commit: On the Hub.
-        name: Of the data set.
-        config: Of the data set.
-        split: Of the data set.
-        license: Text, or a list of texts.
-        language: Text, or a list of texts.
+    `license` and `language` are a text or a list of texts, as on the pool's card.
     """
 
     repo_id: str | None
@@ -48,17 +36,13 @@ class Source(JsonPart):
 
 @dataclass(frozen=True, kw_only=True)
 class RuleCall(JsonPart):
-    """A rule with its arguments.
-
-    Attributes:
-        name: Of its class, which may be a user's own.
-    """
+    """A rule's class, which may be a user's own, with its arguments."""
 
     name: str | None = field(metadata={"key": "rule"})
 
     @classmethod
     def of(cls, rule: Rule) -> Self:
-        """Names a rule and its arguments."""
+        """Record a rule."""
         return cls(name=type(rule).__name__, more=plain(asdict(rule)))  # type: ignore[call-overload]
 
     @property
@@ -67,7 +51,7 @@ class RuleCall(JsonPart):
         return self.more
 
     def rule(self) -> Rule:
-        """Makes the rule again.
+        """Make the rule again.
 
         Raises:
             UsageError: If it is not one of `hf_vitselect.rules`.
@@ -78,12 +62,7 @@ class RuleCall(JsonPart):
 
 @dataclass(frozen=True, kw_only=True)
 class Balance(JsonPart):
-    """Shares of the budget for the values of a column.
-
-    Attributes:
-        column: Whose values are the groups.
-        quota: `proportional` to the groups' sizes, or `uniform`.
-    """
+    """The column whose values have quotas of their own, and how these are set."""
 
     column: str
     quota: Literal["proportional", "uniform"]
@@ -108,7 +87,7 @@ class RowSet(JsonPart):
 
 @dataclass(frozen=True, kw_only=True)
 class Published(JsonPart):
-    """Where a selection was published."""
+    """Where a selection was pushed to."""
 
     repo_id: str
     commit: str | None
@@ -122,25 +101,25 @@ class Recipe(JsonPart):
         format: Of the JSON.
         source: Where the pool comes from.
         fingerprint: Digest of the pool's row ids.
-        rows: Number of rows in the pool.
-        selected: Number of picked rows.
+        rows: How many rows the pool has.
+        selected: How many were picked.
         included: Rows that were in the subset from the start.
         excluded: Rows that were never picked.
-        by: The score column, if the rule used one.
-        over: The feature column, if the rule used one.
+        by: The score column, if the rule uses scores.
+        over: The feature column, if the rule uses features.
         scorers: What computed the columns.
         diversity: Figures by name, see `diversity`.
-        composition: For each column that sorts rows into kinds, the rows of each value.
-        budget: As it was given: rows or a share.
-        dropped: Rows that could not be picked, by status.
+        composition: Counts of values, see `composition`.
+        budget: Rows (int) or a share (float), as it was given.
+        dropped: How many rows could not be picked, by status.
         dropped_reasons: The first reason of each status.
-        balance: The groups with shares of their own.
+        balance: The groups with quotas of their own.
         rule: What picked the rows.
-        rule_notes: What the rule says about its picks, as plain JSON.
+        rule_notes: What the rule says about its picks.
         seed: Of the rule's random numbers.
-        end_of_turn: For a seed model, the token that ends a response.
-        row_ids: For a seed model, the file with the ids of its rows.
-        versions: Of the packages, by name.
+        end_of_turn: Of a seed model: the token after each response.
+        row_ids: Of a seed model: the file with the ids of its rows.
+        versions: Of packages, by name.
         published: Where the selection was pushed to.
     """
 
@@ -172,34 +151,23 @@ class Recipe(JsonPart):
 
     @classmethod
     def about(cls, pool: Dataset, ids: list[str], indices: NDArray[np.int64]) -> Self:
-        """What pool and picks alone say; `dataclasses.replace` adds how they were picked.
-
-        Args:
-            pool: What was picked from.
-            ids: The pool's row ids.
-            indices: int64 of shape (picked,), the picked rows.
-        """
+        """Record which rows of a pool with these row ids were picked; `dataclasses.replace` adds how."""
+        unset = ("included", "excluded", "by", "over", "budget", "balance", "rule", "seed")
+        how: dict[str, Any] = dict.fromkeys(unset)
         return cls(
             source=Source.from_json(recorded_source(pool), "source"),
             fingerprint=pool_digest(ids),
             rows=len(pool),
             selected=len(indices),
-            included=None,
-            excluded=None,
-            by=None,
-            over=None,
             scorers=(),
             composition=composition(pool, indices),
-            budget=None,
-            balance=None,
-            rule=None,
-            seed=None,
             versions=versions("hf_vitselect", "datasets", "numpy", "torch", "transformers"),
+            **how,
         )
 
     @classmethod
     def from_json(cls, value: Any, name: str = "recipe") -> Self:
-        """Reads a recipe of format 1 from any JSON.
+        """Read a recipe of format 1 from any JSON value.
 
         Raises:
             SelectionError: If it is not one; the message names the field.
@@ -207,25 +175,34 @@ class Recipe(JsonPart):
         found = value.get("format") if isinstance(value, Mapping) else value
         expect(found == 1, f"{name}.format", "1", found)
         recipe = super().from_json(value, name)
-        expect(
-            0 <= recipe.selected <= recipe.rows, f"{name}.selected", f"0 to {recipe.rows}", recipe.selected
-        )
+        in_pool = 0 <= recipe.selected <= recipe.rows
+        expect(in_pool, f"{name}.selected", f"0 to {recipe.rows}", recipe.selected)
         return recipe
 
     def to_json(self) -> dict[str, Any]:
-        """Writes format 1, as plain JSON."""
+        """Write format 1. The recipe of a seed model's rows has an order and fewer fields of its own."""
         written = super().to_json()
-        if self.row_ids is not None:
-            tail = {name: written.pop(name) for name in (*_DRAWN, *_NOT_DRAWN, *_LAST) if name in written}
-            written |= {name: tail[name] for name in (*_DRAWN, *_LAST) if name in tail}
-        return written
+        if self.row_ids is None:
+            return written
+        last = (
+            "rule",
+            "seed",
+            "end_of_turn",
+            "dropped",
+            "dropped_reasons",
+            "row_ids",
+            "versions",
+            "published",
+        )
+        moved = {name: written.pop(name) for name in last if name in written}
+        del written["balance"], written["rule_notes"]
+        return {**written, **moved}
 
-    def unpublished(self) -> "Recipe":
-        """The same recipe before it, and those of its included and excluded rows, were published."""
-        named = {name: getattr(self, name) for name in ("included", "excluded")}
-        rows = {
+    def unpublished(self) -> Self:
+        """The same recipe, without where it or its included and excluded rows were published."""
+        named: dict[str, Any] = {
             name: replace(rows, recipe=replace(rows.recipe, published=None))
-            for name, rows in named.items()
-            if rows is not None and rows.recipe is not None
+            for name, rows in (("included", self.included), ("excluded", self.excluded))
+            if rows and rows.recipe
         }
-        return replace(self, published=None, **rows)
+        return replace(self, published=None, **named)

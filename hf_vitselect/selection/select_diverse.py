@@ -1,5 +1,6 @@
 """Picks the rows of a scored pool."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -17,7 +18,7 @@ from hf_vitselect.rules.balance import Balanced
 from hf_vitselect.rules.base import Rule
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.selection.candidates import Candidates, count_statuses, refuse_missing_columns
+from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
 from hf_vitselect.selection.diversity import diversity
 from hf_vitselect.selection.named_rows import NamedRows
 from hf_vitselect.selection.recipe import Balance, Recipe, RuleCall
@@ -38,47 +39,57 @@ def select_diverse(
     balance: str | None = None,
     balance_quota: Literal["proportional", "uniform"] = "proportional",
 ) -> Selection:
-    """Picks a subset of a scored pool.
+    """Pick a subset of a scored pool.
 
-    Rows without a usable score (a status other than `ok`, a null, a NaN) or, where the rule looks at
-    them, without usable features are never picked; the recipe counts them by status.
+    Rows without a usable score (a status other than `ok`, a null, a NaN) are never picked, nor are rows
+    without usable features if the rule uses features. The recipe counts them by status. A warning gives the
+    first reasons if more than half of the rows cannot be picked.
 
-    Features of a memory-mapped data set stay on disk (see `columns.read_features`): memory grows by what the
-    rule states, about 100 MiB, and 1 KB a row.
+    Features of a memory-mapped dataset stay on disk (see `read_features`): memory grows by what the rule
+    states, about 100 MiB, and 1 KB a row.
 
     Args:
-        dataset: the pool with its score columns.
-        budget: an int is a number of rows; a float in (0, 1] a share, max(1, floor(share x rows)).
-        by: the score, a numeric column or its scorer.
-        over: the features, a fixed-length vector column or its scorer.
-        rule: from `hf_vitselect.rules`; Self-Filter's `NeighborPenalty` (arXiv 2402.12501) by default.
-        seed: of the rule's random numbers.
-        include: rows that stand in the subset before the first pick, by row id, as an earlier round's or
-            those of the seed model. They are part of the budget, and the rule takes them for its own first
-            picks. Rows among them that could not be picked are left out.
-        exclude: rows that are never picked, by row id, such as `find_contamination` finds. The recipe counts
-            what both name.
-        balance: a column, such as the rows' task, source or language; the rule then picks inside the groups
-            of its values, each with its share of the budget.
-        balance_quota: the groups' shares: `"proportional"` to their usable rows, or `"uniform"`.
-
-    Where more than half of the rows cannot be picked a warning says so, with the first reasons.
+        dataset: The pool with its score columns.
+        budget: A number of rows (int), or a share of the pool in (0, 1] (float): max(1, floor(share x rows)).
+        by: The score: a numeric column or its scorer.
+        over: The features: a column of fixed-length vectors or its scorer.
+        rule: From `hf_vitselect.rules`; Self-Filter's `NeighborPenalty` (arXiv 2402.12501) by default.
+        seed: Of the rule's random numbers.
+        include: Rows that are in the subset from the start, as a selection or row ids; an earlier round's for
+            instance. They are part of the budget, and the rule counts them as its own first picks. Those that
+            could not be picked are left out.
+        exclude: Rows that are never picked, likewise, such as those of `find_contamination`.
+        balance: A column, such as a task, source or language. The rule then picks inside the groups of its
+            values, each with a quota of the budget.
+        balance_quota: `"proportional"` to the usable rows of a group, or `"uniform"`.
 
     Raises:
-        AllRefusedError: if not one row can be picked.
-        BudgetError: if the budget is no such number, more than the rows that can be picked, or no more than
-            the included ones.
-        LayoutError: if it is no `datasets.Dataset`.
-        ColumnError: if a column that the rule uses is missing or has the wrong type, or the pool has columns
-            of the names that `scores` adds (`columns.RESERVED`).
-        RowSetError: if a row to include or exclude is not in the pool, or is in both.
-        TypeError: if the rule is none.
+        AllRefusedError: If no row can be picked.
+        BudgetError: If the budget is not a number of rows or a share, more than the rows that can be picked,
+            or not more than the included ones.
+        ColumnError: If a column that the rule uses is missing or has the wrong type, or the pool has a column
+            that `Selection.scores` adds (`columns.RESERVED`).
+        LayoutError: If `dataset` is not a `datasets.Dataset`.
+        RowSetError: If a row to include or exclude is not in the pool, or is in both.
+        TypeError: If the rule is not a `Rule`.
 
     Example:
         >>> selection = select_diverse(scored, 0.15, rule=NeighborPenalty(gamma=1.0))  # doctest: +SKIP
     """
     by, over, given = *(it.column if isinstance(it, Scorer) else it for it in (by, over)), [by, over]
-    _refuse_arguments(dataset, rule, by, over, seed, balance, balance_quota)
+    if balance_quota not in ("proportional", "uniform"):
+        raise ValueError(f"balance_quota: expected 'proportional' or 'uniform', got {balance_quota!r}")
+    if seed < 0:
+        raise ValueError(f"seed: expected 0 or more, got {seed}")
+    if not isinstance(dataset, Dataset):
+        raise LayoutError(
+            f"expected a datasets.Dataset (one split), got {type(dataset).__name__}; of a DatasetDict give "
+            "one split, of a stream the dataset that score() returned"
+        )
+    refuse_reserved(dataset.features)
+    if balance is not None:
+        refuse_missing([balance], dataset.column_names, "balance: expected a column, got")
+    refuse_missing_columns(dataset.column_names, rule, by, over)
     rows = budget_rows(budget, len(dataset))
     pool = Candidates.read(dataset, by, over if rule.uses_features else None)
     refusals = Refusals.of(zip(pool.statuses, read_reasons(dataset, [by, over], pool.statuses), strict=True))
@@ -90,7 +101,7 @@ def select_diverse(
     first, never = NamedRows.find(include, ids, "include"), NamedRows.find(exclude, ids, "exclude")
     if both := np.intersect1d(first.positions, never.positions).tolist():
         raise RowSetError(f"expected rows either included or excluded, got {len(both)} rows that are both")
-    pool = pool.without(never.positions)
+    pool = pool.exclude(never.positions)
     statuses, usable = pool.statuses, pool.usable
     kept = statuses[first.positions] == "ok"
     _refuse_budget(rows, statuses, int(np.count_nonzero(kept)), refusals)
@@ -101,11 +112,11 @@ def select_diverse(
     rng = np.random.default_rng(seed)
     more, gains = picker(pool.scores, pool.features, rows - len(picked), rng, columns, picked)
     picked = np.concatenate([picked, more])
-    left_out = count_statuses(statuses[first.positions[~kept]])
+    left_out = _count(statuses[first.positions[~kept]])
     recipe = replace(
         Recipe.about(dataset, ids, usable[picked]),
         budget=budget.item() if isinstance(budget, np.generic) else budget,
-        dropped=count_statuses(statuses[statuses != "ok"]),
+        dropped=_count(statuses[statuses != "ok"]),
         dropped_reasons=dict(refusals.reasons),
         included=first.record and replace(first.record, left_out=left_out),
         excluded=never.record,
@@ -122,28 +133,8 @@ def select_diverse(
     return Selection.of(dataset, ids, usable[picked], gains, recipe, never.positions)
 
 
-def _refuse_arguments(
-    dataset: Dataset,
-    rule: Rule,
-    by: str,
-    over: str,
-    seed: int,
-    balance: str | None,
-    balance_quota: str,
-) -> None:
-    if balance_quota not in ("proportional", "uniform"):
-        raise ValueError(f"balance_quota: expected 'proportional' or 'uniform', got {balance_quota!r}")
-    if seed < 0:
-        raise ValueError(f"seed: expected 0 or more, got {seed}")
-    if not isinstance(dataset, Dataset):
-        raise LayoutError(
-            f"expected a datasets.Dataset (one split), got {type(dataset).__name__}; of a DatasetDict give "
-            "one split, of a stream the data set that score() returned"
-        )
-    refuse_reserved(dataset.features)
-    if balance is not None:
-        refuse_missing([balance], dataset.column_names, "balance: expected a column, got")
-    refuse_missing_columns(dataset.column_names, rule, by, over)
+def _count(statuses: NDArray[np.object_]) -> dict[str, int]:
+    return dict(sorted(Counter(statuses).items()))
 
 
 def _refuse_budget(rows: int, statuses: NDArray[np.object_], included: int, refusals: Refusals) -> None:

@@ -32,12 +32,12 @@ class Selection:
     Attributes:
         dataset: The picked rows, in pick order, with every column of the pool.
         indices: int64 of shape (picked,), positions in the pool, in pick order.
-        gains: float64 of shape (picked,), the score at the moment of the pick; for included rows that of
-            their own selection, or 0.
-        scores: One row for each row of the pool: row_id, its numbers, statuses and reasons, selected, rank
-            (0 = picked first, null = not picked), and answer_characters where the pool has no
-            response_tokens. No images, texts or embeddings.
-        recipe: How the rows were picked, from which pool, by which scorers.
+        gains: float64 of shape (picked,), the score at the moment of the pick; of an included row its gain in
+            its own selection, or 0.
+        scores: One row for each row of the pool: row_id, numbers, statuses and reasons, selected, rank (0 =
+            picked first, null = not picked), and answer_characters if the pool has no response_tokens. No
+            images, texts or embeddings.
+        recipe: How the rows were picked.
     """
 
     dataset: Dataset
@@ -56,7 +56,7 @@ class Selection:
         recipe: Recipe,
         excluded: NDArray[np.int64] = NO_ROWS,
     ) -> "Selection":
-        """Makes the selection of these rows.
+        """Select these rows.
 
         Args:
             pool: What they were picked from.
@@ -67,7 +67,7 @@ class Selection:
             excluded: int64, rows that could not be picked; `scores` then says so.
 
         Raises:
-            ColumnError: If the pool has columns with names that `scores` adds.
+            ColumnError: If the pool has columns that `scores` adds.
         """
         refuse_reserved(pool.features)
         picked = pool.select(indices)
@@ -93,30 +93,28 @@ class Selection:
         return next((name for name in names if name in self.scores.column_names), None)
 
     def extend(self, new_rows: Dataset, budget: int | float, *, rule: Rule | None = None) -> "Selection":
-        """Picks more from rows that have come since, given what was picked before; nothing is scored again.
+        """Pick more rows from new ones, given the earlier picks; nothing is scored again.
 
-        The new pool is this selection's rows, which stay, and after them the new ones: indices and recipe
-        are about that. Picks are those of `select_diverse` over the whole grown pool with the earlier picks
-        included and the other earlier rows excluded, up to the order of ties and random draws. They are not
-        those of a fresh selection over the grown pool: earlier rows that were passed over are not looked at
-        again, and whatever is taken from the pool as a whole (quantiles and clusters of `GroupedSampling`,
-        the range of `rescale="minmax"`, the proportional shares of `balance`) is taken from these rows.
+        The new pool has this selection's rows, which stay, followed by the new rows; indices and recipe refer
+        to it. The picks are those of `select_diverse` over the old pool and the new rows, with the earlier
+        picks included and the other earlier rows excluded, except for ties and random draws. They differ from
+        a fresh selection: rows that were passed over are not considered again, and what a rule takes from the
+        whole pool (quantiles and clusters of `GroupedSampling`, the range of `rescale="minmax"`, proportional
+        quotas of `balance`) it takes from these rows.
 
-        Earlier picks that this rule cannot use, as another one may have picked rows without features, are
-        left out and not replaced. `balance` is that of this selection, its shares those of all picks, the
-        earlier ones among them.
+        Earlier picks that the rule cannot use, for instance without features, are left out and not replaced.
+        The selection's `balance` is kept; its quotas count the earlier picks.
 
         Args:
-            new_rows: rows with the same columns. Those that the rule uses must be of the same scorers: the
-                same weights, wherever they lie, settings and code version. Where one side does not know what
-                made a column (`score` remembers, a plain `map` does not), it is taken as it is.
-            budget: how many of them to pick, as rows or as a share of them; see `select_diverse`.
-            rule: the same rule if None.
+            new_rows: Rows with the same columns. The columns that the rule uses must be computed by the same
+                scorers: weights, settings and code version. A column of unknown origin is accepted.
+            budget: How many of the new rows to pick; see `select_diverse`.
+            rule: The recipe's rule if None.
 
         Raises:
-            BudgetError: if the budget cannot be met.
-            ColumnError: if the new rows have not the selection's columns, or another scorer made them.
-            ValueError: if the recipe's rule is none of `hf_vitselect.rules` and no other is given.
+            BudgetError: If the budget cannot be met.
+            ColumnError: If the new rows have other columns, or another scorer computed them.
+            UsageError: If no rule is given and the recipe's is not one of `hf_vitselect.rules`.
         """
         from hf_vitselect.selection.select_diverse import select_diverse  # which imports this module
 
@@ -128,9 +126,8 @@ class Selection:
                 "score them with the same scorers"
             )
         by, over = self.recipe.by or "necessity", self.recipe.over or "embedding"
-        balance, recorded = self.recipe.balance, self.recipe.rule
-        if rule is None:
-            rule = (recorded or RuleCall(name=None)).rule()
+        balance = self.recipe.balance
+        rule = rule or (self.recipe.rule or RuleCall(name=None)).rule()
         refuse_missing_columns(self.dataset.column_names, rule, by, over)
         kept = Candidates.read(self.dataset, by, over if rule.uses_features else None).usable
         used = [by] * rule.uses_scores + [over] * rule.uses_features + [*rule.uses_columns]
@@ -151,7 +148,7 @@ class Selection:
         )
 
     def save_to_disk(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything to a folder, whole or not at all; an older selection there is replaced.
+        """Write everything to a folder, whole or not at all; an older selection there is replaced.
 
         Raises:
             FileExistsError: If the folder holds something else.
@@ -169,16 +166,16 @@ class Selection:
         temporary.rename(target)
 
     def amend_recipe(self, **changes: Any) -> None:
-        """Completes the recipe in place with what a push learns: its address and the pool's license."""
+        """Change fields of the recipe in place, as a push does: its address, the pool's license."""
         object.__setattr__(self, "recipe", replace(self.recipe, **changes))
 
     def save_recipe(self, path: str | os.PathLike[str]) -> None:
-        """Writes the recipe alone, atomically, into the folder of this selection."""
+        """Write only the recipe, atomically, into the folder of this selection."""
         write_atomically(Path(path, "recipe.json"), json.dumps(self.recipe.to_json(), indent=2).encode())
 
     @classmethod
     def load_from_disk(cls, path: str | os.PathLike[str]) -> "Selection":
-        """Reads what `save_to_disk` wrote.
+        """Read what `save_to_disk` wrote.
 
         Raises:
             FileNotFoundError: If there is no selection.
@@ -196,7 +193,7 @@ class Selection:
 
 
 def refuse_other_contents(folder: Path) -> None:
-    """Refuses a folder whose contents `Selection.save_to_disk` must not replace.
+    """Refuse a folder whose contents `Selection.save_to_disk` must not replace.
 
     Raises:
         FileExistsError: If it holds anything but a selection.

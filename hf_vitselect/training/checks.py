@@ -32,7 +32,7 @@ _REFUSED = {
 def check_rows(
     rows: Dataset, order: NDArray[np.int64], collator: ResponseCollator, max_length: int | None = None
 ) -> Iterator[tuple[int, RowError | None]]:
-    """Encodes rows as training does and finds those it cannot use.
+    """Encode rows as training does and find those it cannot use.
 
     Args:
         rows: the output of `undecoded_rows`.
@@ -60,7 +60,7 @@ def check_rows(
 
 
 def find_unusable(rows: Dataset, collator: ResponseCollator, args: SFTConfig) -> dict[int, RowError]:
-    """Checks every row once. Processes that train together divide the rows among them.
+    """Check every row once. Processes that train together divide the rows among them.
 
     Args:
         rows: the output of `undecoded_rows`.
@@ -79,7 +79,7 @@ def find_unusable(rows: Dataset, collator: ResponseCollator, args: SFTConfig) ->
 def refuse_long_rows(
     unusable: Mapping[int, RowError], args: SFTConfig, ids: Sequence[str] | None = None
 ) -> None:
-    """Raises RowError if rows are longer than `args.max_length`, and names the first ones."""
+    """Raise RowError if rows are longer than `args.max_length`, and name the first ones."""
     long = {i: error for i, error in unusable.items() if error.status == "too_long"}
     if long:
         raise RowError(
@@ -90,7 +90,7 @@ def refuse_long_rows(
 
 
 def checked_args(args: SFTConfig, evaluates: bool) -> SFTConfig:
-    """Returns a copy of the arguments as the trainers here need them.
+    """Return a copy of the arguments as the trainers here need them.
 
     Args:
         args: the user's arguments; not changed.
@@ -147,9 +147,9 @@ def _checkpoint(args: SFTConfig) -> str | None:
         if not os.path.isdir(resume):
             raise ValueError(f"resume_from_checkpoint: expected a checkpoint's folder, got {resume!r}")
         return str(resume)
-    found = last_whole_checkpoint(Path(args.output_dir))
-    if found is None:
+    checkpoint = last_whole_checkpoint(Path(args.output_dir))
+    if checkpoint is None:
         warnings.warn(
             f"{args.output_dir} has no checkpoint; training starts from the beginning", stacklevel=4
         )
-    return found
+    return checkpoint

@@ -39,12 +39,12 @@ class ResponseCollator:
         return inputs | {"labels": inputs["input_ids"].masked_fill(~response, IGNORED)}
 
     def encode(self, row: Mapping[str, Any]) -> Encoded:
-        """Encodes one row of a data set. Raises RowError if it cannot be trained on."""
+        """Encode one row of a data set. Raises RowError if it cannot be trained on."""
         return self.encoder.encode(read_row(row))
 
 
 def undecoded_rows(dataset: Dataset, reads: Sequence[str] = ()) -> Dataset:
-    """Keeps the conversation columns, images still encoded, so that training decodes as scoring does.
+    """Keep the conversation columns, images still encoded, so that training decodes as scoring does.
 
     Args:
         dataset: any conversation layout.

@@ -274,11 +274,11 @@ def _without(
     if not unusable:
         return rows
     refuse_long_rows(unusable, args, ids)
-    found = f"{counted(unusable)}, {shown(unusable, ids)}"
+    reasons = f"{counted(unusable)}, {shown(unusable, ids)}"
     if len(unusable) == len(rows):
-        raise AllRefusedError(f"expected rows that can be trained on, got none among {len(rows)}: {found}")
+        raise AllRefusedError(f"expected rows that can be trained on, got none among {len(rows)}: {reasons}")
     if args.process_index == 0:
-        warnings.warn(f"{len(unusable)} of {len(rows)} rows are left out: {found}", stacklevel=3)
+        warnings.warn(f"{len(unusable)} of {len(rows)} rows are left out: {reasons}", stacklevel=3)
     return rows.select([i for i in range(len(rows)) if i not in unusable])
 
 

@@ -118,7 +118,7 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         return (loss, {"weights": weights, "nll": nll}) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the spread of the weights over all processes and rows since the last log."""
+        """Add the spread of the weights over all processes and rows since the last log."""
         if self.model.training:
             seen = gather_object(self._seen)
             self._seen = []
@@ -206,12 +206,12 @@ def _unusable(pool: Dataset, collator: ScoreNetCollator, args: SFTConfig) -> dic
     missing = f"no usable value in {' or '.join(collator.reads)}"
     unusable = {int(i): RowError(statuses[i], missing) for i in np.flatnonzero(statuses != "ok")}
     readable = np.flatnonzero(statuses == "ok")
-    found = find_unusable(undecoded_rows(pool, collator.reads).select(readable), collator, args)
-    return dict(sorted((unusable | {int(readable[i]): error for i, error in found.items()}).items()))
+    untrainable = find_unusable(undecoded_rows(pool, collator.reads).select(readable), collator, args)
+    return dict(sorted((unusable | {int(readable[i]): error for i, error in untrainable.items()}).items()))
 
 
 def _attach(model: Any, score_net: ScoreNet) -> None:
-    """Makes the net a part of the model that runs inside its forward.
+    """Make the net a part of the model that runs inside its forward.
 
     There DDP, gradient clipping, zero_grad and the optimizer treat it like any other layer. Called outside
     the forward it would miss or break DDP's gradient reduction.

@@ -57,14 +57,14 @@ LAYOUTS = [in_one_piece, in_many_pieces, on_disk, in_another_order, of_variable_
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
-def test_vectors_are_the_same_however_they_lie(layout, room, tmp_path):
+def test_every_storage_gives_equal_vectors(layout, room, tmp_path):
     features, statuses = read_features(layout(tmp_path), "embedding")
     assert (features.dtype, features.shape) == (np.float32, VECTORS.shape)
     np.testing.assert_array_equal(features, VECTORS)
     assert set(statuses) == {"ok"}
 
 
-def test_unusable_vectors_are_found_in_any_batch(room):
+def test_unusable_vectors_in_any_batch(room):
     vectors = VECTORS.tolist()
     vectors[5] = vectors[2500] = None
     vectors[7][1], vectors[2999][0] = float("nan"), float("inf")
@@ -80,7 +80,7 @@ def test_unusable_vectors_are_found_in_any_batch(room):
     np.testing.assert_array_equal(keep_rows(features, usable), VECTORS[usable])
 
 
-def test_large_vectors_in_one_piece_are_not_copied(monkeypatch):
+def test_large_contiguous_vectors_are_views(monkeypatch):
     monkeypatch.setattr(columns, "_IN_MEMORY", 0)
     dataset = dataset_of(VECTORS)
     one, two = (read_features(dataset, "embedding")[0] for _ in range(2))
@@ -89,7 +89,7 @@ def test_large_vectors_in_one_piece_are_not_copied(monkeypatch):
 
 
 @pytest.mark.parametrize("rows", [0, 1], ids=["no-row", "only-a-null"])
-def test_a_column_without_a_vector_has_no_dimension(rows, room):
+def test_column_without_vectors_has_no_dimensions(rows, room):
     features, statuses = read_features(dataset_of([None] * rows), "embedding")
     assert (features.shape, statuses.tolist()) == ((rows, 0), ["bad_row"] * rows)
 
@@ -124,7 +124,7 @@ def test_vectors_of_any_type_are_read(kind, pieces, room):
 
 @pytest.mark.parametrize("large", [False, True], ids=["list", "large_list"])
 @pytest.mark.parametrize("odd", [[], [1.0], [1.0, 2.0, 3.0], None], ids=repr)
-def test_one_vector_of_another_length_is_that_row_s_status(odd, large, room, recwarn):
+def test_odd_length_vector_is_bad_row(odd, large, room, recwarn):
     kind = pa.large_list(pa.float32()) if large else pa.list_(pa.float32())
     vectors = pa.array([[1.0, 2.0], odd, [3.0, 4.0], [5.0, 6.0]], kind)
     features, statuses = read_features(Dataset(pa.table({"e": vectors})), "e")
@@ -144,7 +144,7 @@ def test_empty_vectors_alone_are_none(vectors, room):
 
 
 @pytest.mark.parametrize("vectors", [[[1.0], [1.0, 2.0]], [[1.0], [1.0, 2.0], [1.0, 2.0, 3.0]] * 5])
-def test_lengths_of_which_none_is_that_of_most_are_refused(vectors):
+def test_lengths_without_a_majority_are_refused(vectors):
     with pytest.raises(ColumnError, match=r"vectors of one length in 'embedding', got lengths \[1, 2"):
         read_features(dataset_of(vectors, length=-1), "embedding")
 
@@ -154,7 +154,7 @@ def test_lengths_of_which_none_is_that_of_most_are_refused(vectors):
     [[1.0, float("nan")], [float("-inf"), 1.0], [None, 1.0], [1e300, 1.0]],
     ids=["nan", "infinite", "null", "too-large-for-float32"],
 )
-def test_a_vector_that_is_not_finite_is_that_row_s_status(values, room):
+def test_infinite_vector_is_non_finite(values, room):
     vectors = pa.array([[1.0, 2.0], values], pa.list_(pa.float64(), 2))
     assert read_features(Dataset(pa.table({"e": vectors})), "e")[1].tolist() == ["ok", "non_finite"]
 
@@ -172,7 +172,7 @@ NO_VECTORS = {
 
 
 @pytest.mark.parametrize("values", NO_VECTORS.values(), ids=NO_VECTORS)
-def test_what_is_no_vector_is_refused_with_its_type(values):
+def test_columns_without_vectors_are_refused(values):
     with pytest.raises(ColumnError, match=r"expected vectors in 'e', one per row, got .*over="):
         read_features(Dataset(pa.table({"e": values})), "e")
 
@@ -197,7 +197,7 @@ def test_large_integers_are_rounded():
 
 
 @pytest.mark.parametrize("values", [["0.5"], [None], [[0.5]], [b"1"]], ids=repr)
-def test_what_is_no_number_is_refused_with_the_cast_to_make(values):
+def test_columns_without_numbers_are_refused(values):
     with pytest.raises(ColumnError, match=re.escape("dataset.cast_column('q', Value('float64'))")):
         read_scores(Dataset.from_dict({"q": values}), "q")
 
@@ -206,14 +206,14 @@ STATUS_TYPES = [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(
 
 
 @pytest.mark.parametrize("kind", STATUS_TYPES, ids=str)
-def test_statuses_are_read_however_they_are_stored(kind):
+def test_every_storage_gives_equal_statuses(kind):
     told = pa.array(["ok", "too_long", None, "image_remote"])
     statuses = told.dictionary_encode() if pa.types.is_dictionary(kind) else told.cast(kind)
     dataset = Dataset(pa.table({"q": [1.0, 2.0, 3.0, 4.0], "q_status": statuses}))
     assert read_scores(dataset, "q")[1].tolist() == ["ok", "too_long", "bad_row", "image_remote"]
 
 
-def test_a_misspelt_column_is_answered_with_the_nearest():
+def test_misspelled_column_names_the_nearest():
     with pytest.raises(ColumnError, match=r"'necesity'.*did you mean 'necessity'\?"):
         refuse_missing(["necesity"], ["messages", "necessity", "embedding"], "expected a column")
     with pytest.raises(ColumnError, match="score the pool first"):

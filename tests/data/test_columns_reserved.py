@@ -69,14 +69,14 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("name", RESERVED)
-def test_a_pool_with_a_column_of_our_name_is_refused_before_work(name, way, tmp_path):
+def test_reserved_column_is_refused_before_work(name, way, tmp_path):
     with pytest.raises(ColumnError, match=name):
         way(scored(**{name: ["mine"] * ROWS}), tmp_path / "out")
     assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_the_message_says_the_rename_that_works(name, tmp_path):
+def test_suggested_rename_works(name, tmp_path):
     rows = scored(**{name: ["mine"] * ROWS, f"my_{name}": [1] * ROWS})
     with pytest.raises(ColumnError) as caught:
         select_diverse(rows, 2, rule=TopScore())
@@ -96,7 +96,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_refuses_it_in_one_message(command, tmp_path, capsys):
+def test_every_command_refuses_reserved_columns(command, tmp_path, capsys):
     scored(rank=[9] * ROWS).save_to_disk(tmp_path / "pool")
     flags = [
         *COMMANDS[command],
@@ -114,7 +114,7 @@ def test_every_command_refuses_it_in_one_message(command, tmp_path, capsys):
 @pytest.mark.parametrize(
     "values", [["mine"] * ROWS, [[1, 2]] * ROWS, [0.5] * ROWS], ids=["text", "ids", "share"]
 )
-def test_lengths_that_are_no_integers_are_refused(values):
+def test_lengths_must_be_integers(values):
     with pytest.raises(ColumnError, match=r"'response_tokens': 'my_response_tokens'"):
         select_diverse(scored(response_tokens=values), 2, rule=TopScore())
 
@@ -140,7 +140,7 @@ STATUSES = {
 
 
 @pytest.mark.parametrize("values", STATUSES.values(), ids=STATUSES)
-def test_a_status_column_of_the_user_s_own_is_left_alone_and_said(values):
+def test_users_status_column_is_ignored(values):
     with pytest.warns(UserWarning, match=r"'necessity_status' holds no status.*'necessity'"):
         selection = select_diverse(scored(necessity_status=values), 2, rule=TopScore())
     assert selection.indices.tolist() == [5, 4]
@@ -157,7 +157,7 @@ def test_statuses_beside_other_texts_are_refused(values):
         select_diverse(scored(necessity_status=values), 2, rule=TopScore())
 
 
-def test_another_scorer_of_columns_leaves_it_alone_too():
+def test_column_scorer_ignores_users_status():
     rows = scored(necessity_status=["reviewed"] * ROWS)
     with pytest.warns(UserWarning, match="holds no status"):
         blended = rows.map(Blend.fit(rows, {"necessity": 1.0}), batched=True)
@@ -167,14 +167,14 @@ def test_another_scorer_of_columns_leaves_it_alone_too():
 @pytest.mark.parametrize("status", [0, "reviewed", None, ["ok"], {"ok": 1}], ids=repr)
 @pytest.mark.parametrize("batched", [True, False], ids=["batch", "row"])
 @pytest.mark.filterwarnings("ignore:'necessity_status' holds no status")
-def test_a_plain_mapping_s_status_of_the_user_s_own_is_left_alone(batched, status):
+def test_mapping_with_users_status_is_scored(batched, status):
     blend = Blend.fit(scored(), {"necessity": 1.0})
     row = {"necessity": 2.0, "necessity_status": status}
     found = blend({name: [value] * 2 for name, value in row.items()} if batched else row)
     assert found["blend_status"] == (["ok"] * 2 if batched else "ok")
 
 
-def test_texts_of_the_user_are_not_published_as_statuses():
+def test_users_texts_are_not_published():
     scores = select_diverse(scored(review_status=["a secret"] * ROWS), 2, rule=TopScore()).scores
     assert "review_status" not in scores.column_names
 
@@ -192,38 +192,38 @@ MAKERS = {
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 @pytest.mark.parametrize("name", [*TAKEN, "x_status", "x_reason", "", 3])
-def test_a_scorer_s_column_cannot_have_a_name_that_means_something_else(make, name):
+def test_scorer_column_cannot_be_reserved(make, name):
     with pytest.raises(ColumnError, match="column: expected a name"):
         make(name)
 
 
 @pytest.mark.parametrize("name", RESERVED)
-def test_nor_may_any_of_the_columns_of_a_scorer_of_one_s_own(name):
+def test_own_scorer_column_cannot_be_reserved(name):
     scorer = NecessityScorer(HERE)
     scorer.column = name
     with pytest.raises(ColumnError, match=f"would add \\['{name}'\\]"):
         scored().remove_columns("necessity").map(scorer, batched=True)
 
 
-def test_numbers_of_the_conversation_are_not_published_as_scores():
+def test_numeric_contents_are_not_published():
     rows = Dataset.from_dict({"prompt": ["how many?"] * 4, "completion": [3, 4, 5, 6]})
     assert "completion" not in select_diverse(rows, 2, rule=Random()).scores.column_names
 
 
-def test_a_selection_cannot_be_named_as_what_stands_beside_it(tmp_path):
+def test_score_column_cannot_be_reserved(tmp_path):
     for name in ("pool", "rows", "overlap", "random, lengths of top", "..", ""):
         selections = {"top": TopScore(), name: TopScore(lowest=True)}
         with pytest.raises(ValueError, match="expected other names"):
             compare(scored(), selections, HERE, {"half": lambda model: 0.5}, tmp_path)
 
 
-def test_columns_that_a_comparison_adds_are_refused_there(tmp_path):
+def test_compare_refuses_its_own_columns(tmp_path):
     for name in ("response_characters", "resembled"):
         with pytest.raises(ColumnError, match=f"my_{name}"):
             compare(scored(**{name: [1] * ROWS}), {"top": TopScore()}, HERE, {"half": print}, tmp_path)
 
 
-def test_vectors_may_have_a_status_of_the_user_s_own():
+def test_vectors_ignore_users_status():
     rows = scored(embedding_status=[1] * ROWS)
     rows = rows.add_column(
         "embedding", [[float(i), 1.0] for i in range(ROWS)], feature=List(Value("float32"))

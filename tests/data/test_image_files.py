@@ -47,7 +47,7 @@ def make(tiny):
 
 
 @pytest.mark.parametrize("rows", FORMS.values(), ids=FORMS)
-def test_files_are_known_by_size_and_time(rows, tmp_path, monkeypatch):
+def test_files_have_size_and_time(rows, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tables = list(undecoded(write(rows, tmp_path)()))
     assert image_files(tables) == {"0.png": None}
@@ -75,7 +75,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_a_file_that_arrives_or_changes_is_scored(load, make, way, tmp_path):
+def test_new_or_changed_file_is_scored(load, make, way, tmp_path):
     assert way(load(), make())["necessity_status"][:] == ["image_missing", "image_missing", "ok"]
     (tmp_path / "0.png").write_bytes(png())
     first = way(load(), make())
@@ -85,7 +85,7 @@ def test_a_file_that_arrives_or_changes_is_scored(load, make, way, tmp_path):
     assert way(load(), make())["necessity"][0] != first["necessity"][0]
 
 
-def test_files_that_stay_are_a_cache_hit(load, make, tmp_path, monkeypatch):
+def test_unchanged_files_hit_the_cache(load, make, tmp_path, monkeypatch):
     (tmp_path / "0.png").write_bytes(png())
     before = Hasher.hash(make())
     load().map(make(), batched=True)
@@ -97,7 +97,7 @@ def test_files_that_stay_are_a_cache_hit(load, make, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("streaming", "named"), [(False, "image_files.missing: 1 then, 0 now"), (True, "other image files")]
 )
-def test_a_run_that_goes_on_says_that_files_are_others(make, tmp_path, monkeypatch, streaming, named):
+def test_resumed_run_reports_changed_files(make, tmp_path, monkeypatch, streaming, named):
     monkeypatch.chdir(tmp_path)
     load = write([*FORMS["path or paths"], {"messages": TALK, "image": None}], tmp_path)
     score(load(streaming=streaming), make(), tmp_path / "run")

@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("root", ["root", "link"])
 @pytest.mark.parametrize("path", ["a.png", "deep/a.png", "deep/../a.png", "in.png", "./a.png"])
-def test_a_file_of_the_root_is_found(folder, root, path):
+def test_file_under_root_is_found(folder, root, path):
     for given in (path, str(folder / root / path)):
         found = find_file(given, [str(folder / root)])
         assert os.path.samefile(found, folder / "root" / path)

@@ -109,7 +109,7 @@ def test_no_way_reads_the_file(saw: dict[str, Any], name: str) -> None:
             assert set(statuses) == {"image_missing"}, way
 
 
-def test_what_datasets_itself_has_downloaded_is_read(saw: dict[str, Any]) -> None:
+def test_files_downloaded_by_datasets_are_read(saw: dict[str, Any]) -> None:
     found = saw["folder"]
     assert found["map"] == found["shards"] == ["ok"]
     assert found["stream"] == ["image_remote"]

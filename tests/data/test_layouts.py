@@ -28,7 +28,7 @@ def test_every_layout_means_the_same_conversation(row):
 
 
 @pytest.mark.parametrize("row", LAYOUTS.values(), ids=LAYOUTS)
-def test_a_layout_reads_the_same_as_row_as_batch_and_as_arrow_table(row):
+def test_layout_reads_every_container_alike(row):
     batch = {name: [value, value] for name, value in row.items()}
     assert read_mapping(batch) == ([read(row)] * 2, True)
     dataset = Dataset.from_list([row, row])
@@ -37,7 +37,7 @@ def test_a_layout_reads_the_same_as_row_as_batch_and_as_arrow_table(row):
     assert table_rows(dataset) == [read(row)] * 2
 
 
-def test_a_list_of_parts_that_went_through_arrow_has_null_texts():
+def test_arrow_parts_with_null_texts():
     (row,) = table_rows(pool([([user("what?", pictures=1)], [png()])]))
     assert row.turns == (ASKED,)
 
@@ -51,13 +51,13 @@ INTERLEAVED = {
 
 
 @pytest.mark.parametrize(("text", "parts"), INTERLEAVED.values(), ids=INTERLEAVED)
-def test_placeholders_place_pictures_and_lose_the_line_break_beside_them(text, parts):
+def test_placeholders_lose_adjacent_line_breaks(text, parts):
     row = read({"messages": [{"role": "user", "content": text}], "images": TWO[: parts.count(None)]})
     assert row.turns == (Turn("user", parts),)
     assert len(row.images) == parts.count(None)
 
 
-def test_pictures_without_placeholders_stand_before_the_first_user_text():
+def test_images_without_placeholders_come_first():
     turns = [
         {"role": "system", "content": "be brief"},
         {"role": "user", "content": "what?"},
@@ -70,7 +70,7 @@ def test_pictures_without_placeholders_stand_before_the_first_user_text():
 
 
 @pytest.mark.parametrize("images", [{}, {"images": []}, {"images": None}, {"image": None}], ids=str)
-def test_a_text_only_row_has_no_pictures(images):
+def test_text_only_row_has_no_images(images):
     row = read({"prompt": "what?", "completion": "red", **images})
     assert row == Conversation((Turn("user", ("what?",)), ANSWERED))
 
@@ -80,7 +80,7 @@ def test_cauldron_texts_are_turns_in_order():
     assert row.transcript == "USER: a ASSISTANT: b USER: c ASSISTANT: d"
 
 
-def test_a_batch_of_numpy_objects_reads_like_a_batch_of_lists():
+def test_numpy_batch_equals_list_batch():
     rows = [LAYOUTS["messages of parts"], {"messages": [{"role": "user", "content": "a"}], "images": []}]
     batch = {"messages": np.empty(2, dtype=object), "images": np.empty(2, dtype=object)}
     for i, row in enumerate(rows):
@@ -92,18 +92,18 @@ def test_a_batch_of_numpy_objects_reads_like_a_batch_of_lists():
     ]
 
 
-def test_an_answer_that_spells_the_placeholder_is_text():
+def test_placeholder_in_answer_is_text():
     row = read({"prompt": "<image>what?", "completion": "an <image>", "image": CELL})
     assert row.turns[1] == Turn("assistant", ("an <image>",))
 
 
-def test_turns_stored_as_columns_are_read_like_turns_stored_as_rows():
+def test_stored_columns_equal_stored_rows():
     turns = {"from": ["human", "gpt"], "value": ["what?", "red"]}
     (row,) = table_rows(Dataset.from_dict({"conversations": [turns]}))
     assert row == Conversation((Turn("user", ("what?",)), ANSWERED))
 
 
-def test_unknown_columns_say_what_is_known_and_what_to_do():
+def test_unknown_columns_name_known_layouts():
     with pytest.raises(LayoutError) as caught:
         find_layout(["question", "answer"])
     message = str(caught.value)
@@ -127,20 +127,20 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize(("message", "images", "status"), BAD_ROWS.values(), ids=BAD_ROWS)
-def test_a_row_that_cannot_be_read_is_its_error(message, images, status):
+def test_unreadable_row_is_its_error(message, images, status):
     row = read({"messages": [{"role": "user"} | message], "images": images})
     assert isinstance(row, RowError)
     assert row.status == status
 
 
-def test_a_single_row_without_turns_is_a_bad_row():
+def test_row_without_turns_is_bad():
     row = read({"messages": None, "images": []})
     assert isinstance(row, RowError)
     assert row.status == "bad_row"
 
 
 @pytest.mark.parametrize("turns", [None, [None], [3], "text"], ids=str)
-def test_turns_that_are_no_turns_are_bad_rows(turns):
+def test_malformed_turns_are_bad_rows(turns):
     (row, _), _ = read_mapping({"messages": [turns, turns], "images": [[], []]})
     assert isinstance(row, RowError)
     assert row.status == "bad_row"
@@ -157,7 +157,7 @@ BAD_PICTURES = {
 
 
 @pytest.mark.parametrize(("picture", "status"), BAD_PICTURES.values(), ids=BAD_PICTURES)
-def test_a_picture_that_does_not_decode_says_why(picture, status):
+def test_undecodable_image_says_why(picture, status):
     with pytest.raises(RowError) as caught:
         picture.decode()
     assert caught.value.status == status
@@ -165,7 +165,7 @@ def test_a_picture_that_does_not_decode_says_why(picture, status):
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM"])
-def test_whatever_is_wrong_with_the_bytes_is_an_image_error(kind):
+def test_broken_bytes_are_image_errors(kind):
     exif = PILImage.Exif()
     exif[0x0112] = 6
     good = encode(stripes(24, 9), kind, **({"exif": exif} if kind in ("JPEG", "PNG", "WEBP", "TIFF") else {}))
@@ -175,7 +175,7 @@ def test_whatever_is_wrong_with_the_bytes_is_an_image_error(kind):
             RowImage(data=data).decode()
 
 
-def test_a_picture_is_read_upright_as_datasets_reads_it():
+def test_image_is_upright_as_in_datasets():
     exif = PILImage.Exif()
     exif[0x0112] = 6  # rotate by 90 degrees to see it upright
     data = encode(stripes(20, 12), "JPEG", exif=exif)
@@ -192,7 +192,7 @@ def test_every_colour_mode_becomes_rgb(mode):
     assert RowImage(data=data).decode().mode == "RGB"
 
 
-def test_an_opened_picture_is_loaded_before_threads_share_it():
+def test_open_image_loads_before_threads():
     opened = PILImage.open(io.BytesIO(encode(stripes(1600, 1200), "JPEG")))
     rows, _ = read_mapping({"prompt": ["what?"] * 16, "completion": ["red"] * 16, "image": [opened] * 16})
     with ThreadPoolExecutor(8) as threads:
@@ -200,7 +200,7 @@ def test_an_opened_picture_is_loaded_before_threads_share_it():
     assert set(decoded) == {opened.convert("RGB").tobytes()}
 
 
-def test_a_decoded_picture_has_a_file_and_a_digest_of_its_own():
+def test_decoded_image_has_bytes_and_digest():
     picture = RowImage(decoded=stripes(20, 10).convert("RGBA"))
     assert RowImage(data=picture.encoded()).decode().tobytes() == picture.decode().tobytes()
     shapes = [PILImage.new("RGB", (10, 20)), PILImage.new("RGB", (20, 10)), PILImage.new("HSV", (20, 10))]
@@ -212,7 +212,7 @@ def test_a_decoded_picture_has_a_file_and_a_digest_of_its_own():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_an_opened_picture_that_does_not_load_is_its_rows_error(kind):
+def test_unloadable_open_image_is_row_error(kind):
     opened = PILImage.open(io.BytesIO(encode(stripes(90, 60), kind)[:-40]))
     batch = {"prompt": ["what?"] * 3, "completion": ["red"] * 3, "image": [opened, opened, stripes()]}
     (first, second, good), _ = read_mapping(batch)
@@ -220,7 +220,7 @@ def test_an_opened_picture_that_does_not_load_is_its_rows_error(kind):
     assert isinstance(good, Conversation)
 
 
-def test_a_picture_is_read_from_its_file(tmp_path):
+def test_image_is_read_from_file(tmp_path):
     path = tmp_path / "picture.png"
     path.write_bytes(png())
     assert RowImage(path=str(path)).decode().size == (16, 16)
@@ -250,7 +250,7 @@ def test_exact_duplicates_are_numbered():
     assert len(digests[0]) == 64
 
 
-def test_row_ids_are_equal_in_another_process(tmp_path):
+def test_row_ids_equal_across_processes(tmp_path):
     row_pool().save_to_disk(tmp_path / "pool")
     code = (
         "import sys, json;"
@@ -263,7 +263,7 @@ def test_row_ids_are_equal_in_another_process(tmp_path):
     assert json.loads(done.stdout) == row_ids(row_pool())
 
 
-def test_row_ids_do_not_depend_on_where_a_picture_lies(tmp_path):
+def test_row_ids_ignore_image_location(tmp_path):
     rows = {}
     for place in ("here", "there"):
         path = tmp_path / place / "x.png"

@@ -81,11 +81,11 @@ def test_every_mode_has_a_conversion(image, expected):
     assert RowImage(decoded=image).decode().tobytes() == to_rgb(image).tobytes()
 
 
-def test_no_mode_of_pillow_is_left_out():
+def test_every_pillow_mode_is_tested():
     assert {name.partition(",")[0].partition(" ")[0] for name in MODES} | {"LAB"} == set(PILImage.MODES)
 
 
-def test_lab_becomes_the_color_that_it_was():
+def test_lab_keeps_its_color():
     profiles = (ImageCms.createProfile(name) for name in ("sRGB", "LAB"))
     lab = ImageCms.applyTransform(stripes(), ImageCms.buildTransform(*profiles, "RGB", "LAB"))
     assert np.abs(np.asarray(to_rgb(lab), int) - np.asarray(stripes(), int)).mean() < 5
@@ -125,11 +125,11 @@ def test_more_than_eight_bits_are_scaled(data):
     assert (found == GRAY[..., None]).all()
 
 
-def test_a_dark_image_of_16_bits_stays_dark():
+def test_dark_16_bit_image_stays_dark():
     assert np.asarray(RowImage(data=encode(PILImage.fromarray(RAMP // 4))).decode()).max() == 64
 
 
-def test_floats_without_a_finite_value_are_an_image_error():
+def test_floats_need_a_finite_value():
     with pytest.raises(RowError, match="image_error: no value of the image is finite"):
         RowImage(data=tiff(np.full((4, 4), np.nan, np.float32))).decode()
 
@@ -138,7 +138,7 @@ FRAMES = [PILImage.new("RGB", (8, 8), color) for color in (RED, GREEN)]
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF"])
-def test_of_several_frames_the_first_is_taken(kind):
+def test_first_of_several_frames(kind):
     data = encode(FRAMES[0], kind, save_all=True, append_images=FRAMES[1:])
     red, green, blue = RowImage(data=data).decode().getpixel((4, 4))
     assert red > 240
@@ -146,7 +146,7 @@ def test_of_several_frames_the_first_is_taken(kind):
     assert blue < 20
 
 
-def test_a_jpeg_in_cmyk_has_its_own_colors():
+def test_cmyk_jpeg_keeps_its_colors():
     found = RowImage(data=encode(FRAMES[0].convert("CMYK"), "JPEG")).decode().getpixel((4, 4))
     assert np.abs(np.subtract(found, RED)).max() < 10
 
@@ -182,7 +182,7 @@ CHUNKS = {
 
 @pytest.mark.parametrize("behind", [False, True], ids=["before the pixels", "behind them"])
 @pytest.mark.parametrize("extra", CHUNKS.values(), ids=CHUNKS)
-def test_a_png_with_long_texts_is_read(extra, behind):
+def test_png_with_long_texts_decodes(extra, behind):
     exif = PILImage.Exif()
     exif[0x0112] = 6
     good = encode(stripes(20, 12), exif=exif)
@@ -192,7 +192,7 @@ def test_a_png_with_long_texts_is_read(extra, behind):
     assert found.tobytes() == RowImage(data=good).decode().tobytes()
 
 
-def test_a_truncated_png_with_long_texts_is_not_read():
+def test_truncated_png_with_long_texts():
     with pytest.raises(RowError, match="image_error: "):
         RowImage(data=png()[:33] + CHUNKS["zTXt"] + png()[33:-30]).decode()
 
@@ -202,7 +202,7 @@ def test_a_truncated_png_with_long_texts_is_not_read():
     "limit", [PILImage.MAX_IMAGE_PIXELS, None], ids=["Pillow's limit", "no limit of Pillow"]
 )
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP"])
-def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch, kind, limit):
+def test_too_many_pixels_are_never_decoded(monkeypatch, kind, limit):
     monkeypatch.setattr(PILImage, "MAX_IMAGE_PIXELS", limit)
     data = bytearray(encode(stripes(), kind))
     at, form = {"PNG": (16, ">II"), "GIF": (6, "<HH"), "BMP": (18, "<II")}[kind]
@@ -215,7 +215,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch, kind, 
 
 
 @pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000), (600, 2)], ids=str)
-def test_an_image_that_a_processor_would_make_large_is_refused(size):
+def test_image_too_thin_for_processor(size):
     image = PILImage.new("RGB", size)
     with pytest.raises(RowError, match=r"image_error: .*: more than 33,554,432 pixels"):
         refuse_resize(image, SimpleNamespace(size={"shortest_edge": 336}))
@@ -232,7 +232,7 @@ def test_an_image_that_a_processor_would_make_large_is_refused(size):
     refuse_resize(PILImage.new("RGB", (290, 1)), SimpleNamespace(size={"shortest_edge": 336}))
 
 
-def test_an_image_that_does_not_fit_into_memory_is_its_rows_error(monkeypatch):
+def test_image_larger_than_memory(monkeypatch):
     def run_out(image):
         raise MemoryError
 

@@ -41,7 +41,7 @@ HELD = {
 
 
 @pytest.mark.parametrize("name", HELD)
-def test_a_pool_is_found_and_its_split_is_obeyed(name, tmp_path):
+def test_pools_open_with_their_splits(name, tmp_path):
     HELD[name](tmp_path)
     whole, part = (open_pool(f"{tmp_path}/{name}", split=split) for split in ("train", "train[1:3]"))
     assert (whole["prompt"][:], part["prompt"][:]) == (ROWS["prompt"][:], ["q1", "q2"])
@@ -101,7 +101,7 @@ NOT_READ = {
 
 
 @pytest.mark.parametrize("name", NOT_READ)
-def test_what_cannot_be_read_is_named_in_at_most_three_lines(name, tmp_path, monkeypatch):
+def test_unreadable_pool_in_three_lines(name, tmp_path, monkeypatch):
     make, words = NOT_READ[name]
     if make is not None:
         make(tmp_path)
@@ -112,7 +112,7 @@ def test_what_cannot_be_read_is_named_in_at_most_three_lines(name, tmp_path, mon
     assert "Hub" not in str(error.value)
 
 
-def test_a_name_that_is_neither_here_nor_on_the_hub(tmp_path, monkeypatch):
+def test_unknown_name_suggests_the_nearest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr(loading, "load_dataset", None)  # which would ask for half a minute

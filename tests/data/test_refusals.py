@@ -50,7 +50,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_the_reason_stands_beside_the_status_whichever_way_the_rows_go(way, tmp_path):
+def test_every_way_writes_the_reason(way, tmp_path):
     scored = way(POOL, tmp_path / "run")
     assert scored["x_status"][:] == ["ok", "too_long", "ok"]
     assert scored["x_reason"][:] == [None, "no, thanks", None]
@@ -73,11 +73,11 @@ def test_the_reason_stands_beside_the_status_whichever_way_the_rows_go(way, tmp_
         ("x" * 1000, "x" * (LONGEST_REASON - 1) + "…"),
     ],
 )
-def test_a_reason_is_one_short_line_without_folders_of_this_machine(message, reason):
+def test_reason_is_short_without_folders(message, reason):
     assert reason_of(RowError("bad_row", message)) == reason
 
 
-def test_a_row_s_error_travels_by_pickle():
+def test_row_error_survives_pickle():
     error = pickle.loads(pickle.dumps(RowError("bad_row", "no", {"x": 1})))
     assert (error.status, error.message, error.known, str(error)) == (
         "bad_row",
@@ -94,7 +94,7 @@ def refused(rows):
 
 @pytest.mark.parametrize("out", [None, "run"])
 @pytest.mark.parametrize("rows", [0, 5, 6, 10])
-def test_where_most_rows_are_refused_it_is_said(rows, out, tmp_path, recwarn):
+def test_warning_if_most_rows_refused(rows, out, tmp_path, recwarn):
     why = f"{rows} too_long \\(no, thanks\\)"
     expected = pytest.raises(AllRefusedError, match=f"all 10 rows have no x: {why}")
     with expected if rows == 10 else nullcontext() as error:
@@ -107,7 +107,7 @@ def test_where_most_rows_are_refused_it_is_said(rows, out, tmp_path, recwarn):
     assert all(text.startswith("6 of 10 rows (60%) have no x: 6 too_long (no, thanks)") for text in said)
 
 
-def test_a_selection_says_so_too_and_its_recipe_and_scores_keep_the_reason():
+def test_selection_keeps_the_reasons():
     scored = refused(6).map(Fussy(column="x"), batched=True)
     with pytest.warns(UserWarning, match=r"6 of 10 rows \(60%\) cannot be picked: 6 too_long \(no, thanks\)"):
         selection = select_diverse(scored, 2, by="x", rule=TopScore())
@@ -117,12 +117,12 @@ def test_a_selection_says_so_too_and_its_recipe_and_scores_keep_the_reason():
         select_diverse(scored, 5, by="x", rule=TopScore())
 
 
-def test_it_is_said_after_the_first_shard_already(tmp_path):
+def test_warning_after_the_first_shard(tmp_path):
     with pytest.warns(UserWarning, match=r"the first 2 rows have no x: 2 too_long \(no, thanks\)"):
         score(refused(3), Fussy(column="x"), tmp_path / "run", shard_size=2)
 
 
-def test_one_scorer_of_several_without_a_score_is_a_warning():
+def test_scorer_without_scores_warns():
     with pytest.warns(UserWarning, match=r"10 of 10 rows \(100%\) have no x"):
         scored = score(refused(10), [Fussy(column="x"), Easy(column="y")])
     assert scored["y"][:] == [0] * 10

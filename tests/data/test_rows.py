@@ -263,14 +263,14 @@ def test_losses_are_those_of_plain_rows(stored, way, scorer, plain, tmp_path, re
     )
 
 
-def test_row_ids_are_those_of_plain_rows(stored, plain, tmp_path):
+def test_row_ids_match_plain_rows(stored, plain, tmp_path):
     rows, answers = stored
     expected = [plain(answer)[1] for answer in answers]
     assert [row_id.rpartition("-")[0] for row_id in row_ids(rows)] == expected
     assert list(row_contents(rows.to_iterable_dataset())) == expected  # as a push reads them back
 
 
-def test_selections_and_seed_rows_are_found_by_those_ids(stored, scorer, plain):
+def test_ids_find_selections_and_seeds(stored, scorer, plain):
     rows, answers = stored
     scored = rows.add_column("necessity", [float(i) for i in range(len(rows))])
     selection = select_diverse(scored, 1, rule=TopScore())
@@ -279,7 +279,7 @@ def test_selections_and_seed_rows_are_found_by_those_ids(stored, scorer, plain):
     assert sorted(drawn.row_ids) == sorted(row_ids(rows))
 
 
-def test_ray_actors_get_images_that_are_paths(stored):
+def test_ray_actors_get_file_images(stored):
     rows, _ = stored
     table = next(undecoded(rows)).combine_chunks()
     read = read_table(with_image_bytes(table))
@@ -297,7 +297,7 @@ TRANSFORMED = {
 
 
 @pytest.mark.parametrize("way", TRANSFORMED.values(), ids=TRANSFORMED)
-def test_a_transform_is_an_error_that_says_what_to_do(way, scorer):
+def test_transform_is_refused_with_advice(way, scorer):
     rows = Dataset.from_list([{"messages": SPELLED, "n": 1.0}] * 2).with_transform(lambda batch: batch)
     with pytest.raises(LayoutError, match=r"with a transform;(.|\n)*with_format\(None\)") as caught:
         way(rows, scorer)
@@ -306,7 +306,7 @@ def test_a_transform_is_an_error_that_says_what_to_do(way, scorer):
 
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("columns", [["messages", "images"], "messages"], ids=str)
-def test_input_columns_of_map_are_an_error_that_says_what_to_do(scorer, columns, batched):
+def test_input_columns_are_refused_with_advice(scorer, columns, batched):
     rows = pool([([user("what?"), assistant("red")], [])] * 2)
     with pytest.raises(LayoutError, match="input_columns="):
         rows.map(scorer, batched=batched, input_columns=columns)

@@ -55,7 +55,7 @@ READ = {
 
 
 @pytest.mark.parametrize("row", READ.values(), ids=READ)
-def test_spellings_of_a_text_only_row_are_read(row):
+def test_text_only_spellings_are_read(row):
     assert read(row) == Conversation((Turn("user", ("what?",)), ANSWERED))
 
 
@@ -83,7 +83,7 @@ def test_spellings_of_an_image_are_read(row):
     assert read(row) == SEEN
 
 
-def test_the_path_beside_empty_bytes_is_read():
+def test_path_next_to_empty_bytes():
     assert read(asked("what?", image={"bytes": b"", "path": "a.png"})).images == (RowImage(path="a.png"),)
 
 
@@ -103,14 +103,14 @@ def test_data_uris_are_read():
 @pytest.mark.parametrize(
     "text", ["<image_2> or <image_1>", "<|image_2|> or <|image_1|>", "<image 2> or <image 1>"]
 )
-def test_numbered_placeholders_show_the_image_of_their_number(text):
+def test_numbered_placeholders_find_their_image(text):
     for cells in ({"images": TWO}, {"image_1": TWO[0], "image_2": TWO[1]}):
         row = read(asked(text, **cells))
         assert row.turns[0].parts == (None, " or ", None)
         assert [picture.data for picture in row.images] == [png(1), png(0)]
 
 
-def test_tools_are_those_of_their_row_however_they_are_stored():
+def test_tools_read_from_every_storage():
     tools = [[{"name": "add", "parameters": {"a": "int"}}], [{"name": "say", "parameters": {"b": None}}]]
     rows = Dataset.from_list([{"messages": CHAT, "tools": it} for it in tools])
     told = [json.dumps([{"name": "add", "parameters": {"a": "int"}}]), '[{"name": "say", "parameters": {}}]']
@@ -118,7 +118,7 @@ def test_tools_are_those_of_their_row_however_they_are_stored():
     assert [read({"messages": CHAT, "tools": json.dumps(it)}).tools for it in tools] == told
 
 
-def test_a_system_column_is_a_system_turn():
+def test_system_column_becomes_a_turn():
     system = Turn("system", ("be brief",))
     for name in ("system", "system_prompt"):
         assert read({"messages": CHAT, name: "be brief"}).turns[0] == system
@@ -219,7 +219,7 @@ STATUSES = {
 
 
 @pytest.mark.parametrize(("row", "status", "reason"), STATUSES.values(), ids=STATUSES)
-def test_what_is_not_understood_has_a_status_and_a_reason(row, status, reason):
+def test_unread_parts_have_status_and_reason(row, status, reason):
     found = read(row)
     assert isinstance(found, RowError)
     assert found.status == status
@@ -227,14 +227,14 @@ def test_what_is_not_understood_has_a_status_and_a_reason(row, status, reason):
 
 
 @pytest.mark.parametrize("text", ["[IMG]", "<img>", "what is <|image_pad|>?", "a <Image /> in React"])
-def test_rows_without_images_may_spell_what_they_like(text):
+def test_text_rows_may_spell_placeholders(text):
     assert read(asked(text)).turns[0].text == text
 
 
 @pytest.mark.parametrize(
     "where", ["https://a.org/b.png", "s3://a/b.png", {"bytes": None, "path": "hf://a/b.png"}], ids=str
 )
-def test_an_image_that_is_a_url_is_remote(where):
+def test_url_image_is_remote(where):
     (picture,) = read(asked("<image>what?", images=[where])).images
     with pytest.raises(RowError) as caught:
         picture.decode()
@@ -263,19 +263,19 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize(("columns", "named"), COLUMNS.values(), ids=COLUMNS)
-def test_columns_that_would_be_left_out_are_an_error(columns, named):
+def test_unread_columns_are_refused(columns, named):
     with pytest.raises(LayoutError, match=named) as caught:
         find_layout(columns)
     assert str(caught.value).count("\n") < 3
 
 
 @pytest.mark.parametrize("columns", [["prompt"], ["image_path", "images"], ["question", "image_1"]], ids=str)
-def test_columns_beside_a_whole_conversation_are_let_be(columns):
+def test_other_columns_are_ignored(columns):
     assert find_layout(["messages", *columns]).text_columns == ("messages",)
 
 
 @pytest.mark.parametrize("kind", [Image(), List(Image())], ids=str)
-def test_a_column_of_images_by_any_name_is_an_error(kind):
+def test_misnamed_image_column_is_refused(kind):
     with pytest.raises(LayoutError, match="'screenshot'"):
         find_layout(Features({"prompt": Value("string"), "completion": Value("string"), "screenshot": kind}))
 
@@ -300,7 +300,7 @@ LABELED = {
 
 @pytest.mark.parametrize("way", [lambda it: find_layout(it.features), table_rows], ids=["layout", "rows"])
 @pytest.mark.parametrize(("row", "kinds"), LABELED.values(), ids=LABELED)
-def test_texts_that_are_class_labels_are_an_error(row, kinds, way):
+def test_class_labels_are_refused(row, kinds, way):
     with pytest.raises(LayoutError, match="int2str"):
         way(Dataset.from_list([row], features=Features(kinds)))
 
@@ -314,7 +314,7 @@ def test_pixels_are_not_counted_as_images(cells):
     assert "pixels" in error.message
 
 
-def test_an_array_of_pixels_is_not_read_as_a_list_of_records():
+def test_pixel_array_is_not_records():
     features = Features({"prompt": TEXT, "completion": TEXT, "image": Array3D((4, 4, 3), "uint8")})
     cells = {"prompt": ["a"], "completion": ["b"], "image": [np.zeros((4, 4, 3), "uint8")]}
     (row,) = table_rows(Dataset.from_dict(cells, features))
@@ -324,18 +324,18 @@ def test_an_array_of_pixels_is_not_read_as_a_list_of_records():
 @pytest.mark.parametrize(
     "text", ['[{"type": "button", "text": "OK"}]', '[{"type": "text", "at": 1}, {"a": 1}]']
 )
-def test_an_answer_of_other_json_is_a_text(text):
+def test_json_answer_is_text(text):
     assert read({"prompt": "what?", "completion": text}).turns[1].text == text
     assert read({"messages": [CHAT[0], {"role": "assistant", "content": text}]}).turns[1].text == text
 
 
-def test_audio_by_any_name_is_an_error():
+def test_misnamed_audio_column_is_refused():
     rows = Dataset.from_list([{"prompt": "what?", "completion": "red", "speech": {"bytes": b"x"}}])
     with pytest.raises(LayoutError, match="speech"):
         table_rows(rows.cast_column("speech", Audio()))
 
 
-def test_map_too_sees_a_column_of_images_by_any_name():
+def test_map_refuses_misnamed_image_column():
     row = {"prompt": "what?", "completion": "red", "screenshot": CELL}
     with pytest.raises(LayoutError, match="'screenshot'"):
         read_table(Dataset.from_list([row]).cast_column("screenshot", Image()).with_format("arrow")[:])
@@ -356,7 +356,7 @@ def test_a_number_is_its_text(number, text):
     assert read_text(number) == text
 
 
-def test_a_missing_answer_in_a_column_of_numbers_is_a_row_of_its_own():
+def test_missing_number_is_bad_row():
     rows = table_rows(Dataset.from_dict({"prompt": ["a", "b"], "completion": [3.0, None]}))
     assert rows[0].turns[1] == Turn("assistant", ("3",))
     assert rows[1].status == "bad_row"

@@ -41,7 +41,7 @@ def finished(tmp_path_factory):
         yield tmp / "out", hub, first, again, made
 
 
-def test_the_selection_is_compared_with_random_rows(finished, tmp_path):
+def test_selection_is_compared_with_random(finished, tmp_path):
     folder, hub, *_ = finished
     printed = demo(folder, hub, tmp_path, 2, "compared")
     for part in (
@@ -61,7 +61,7 @@ def test_everything_is_left_in_the_folder(finished):
     assert len(selection) == len(random) == 24
     assert (folder / "card" / "README.md").read_text().startswith("---")
     plots = {path.name for path in (folder / "card" / "plots").iterdir()}
-    assert plots == {"scores.png", "make_up.png", "lengths.png"}
+    assert plots == {"scores.png", "composition.png", "lengths.png"}
     assert len(list(folder.glob("model_*_[01]/model.safetensors"))) == 4
 
 
@@ -80,9 +80,9 @@ def test_the_same_call_repeats_no_stage(finished):
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
 
 
-def test_subset_and_model_are_pushed_and_name_each_other(finished):
+def test_pushed_subset_and_model_link(finished):
     _, hub, *_ = finished
     data = hub.commit("datasets", "tester/vitselect-demo")["files"]
-    assert {"README.md", "recipe.json", "plots/make_up.png"} <= data.keys()
+    assert {"README.md", "recipe.json", "plots/composition.png"} <= data.keys()
     card = hub.commit("models", "tester/vitselect-demo-llava")["files"]["README.md"]
     assert "tester/vitselect-demo" in hub.read(card).decode()

@@ -40,7 +40,7 @@ def test_template_writes_parts_and_strings_alike(processor: LlavaProcessor) -> N
     assert text.startswith(prompt)
 
 
-def test_tokenizer_knows_the_words_and_spells_the_rest(processor: LlavaProcessor) -> None:
+def test_tokenizer_spells_any_text(processor: LlavaProcessor) -> None:
     tokenizer = processor.tokenizer
     assert len(tokenizer.tokenize(" small red triangle, top left: large blue ring")) == 10
     for text in (*sample_texts(20, seed=9), " Größe: 7 € 🦊"):
@@ -48,7 +48,7 @@ def test_tokenizer_knows_the_words_and_spells_the_rest(processor: LlavaProcessor
     assert build_processor().tokenizer.get_vocab() == tokenizer.get_vocab()
 
 
-def test_llava_is_small_and_learns_from_a_picture_row(processor: LlavaProcessor) -> None:
+def test_llava_is_small_and_learns(processor: LlavaProcessor) -> None:
     model = build_llava(processor)
     assert 1.1e6 < sum(weights.numel() for weights in model.parameters()) < 1.4e6
     assert model.training
@@ -66,7 +66,7 @@ def test_llava_is_small_and_learns_from_a_picture_row(processor: LlavaProcessor)
     )
 
 
-def test_seed_decides_the_weights_and_leaves_the_global_generator_alone(processor: LlavaProcessor) -> None:
+def test_seed_decides_only_the_weights(processor: LlavaProcessor) -> None:
     state = torch.get_rng_state()
     one, same, other = (build_llava(processor, seed).lm_head.weight for seed in (1, 1, 2))
     assert torch.equal(one, same)
@@ -82,7 +82,7 @@ def test_vision_tower_is_the_clips(processor: LlavaProcessor) -> None:
         assert torch.equal(tower[name], weights)
 
 
-def test_clip_learns_to_tell_captions_apart_and_reloads(tmp_path: Path) -> None:
+def test_clip_learns_and_reloads(tmp_path: Path) -> None:
     captions = render_captions(256)
     processor = build_clip_processor()
     clip = build_clip(processor)
@@ -109,7 +109,7 @@ def test_clip_learns_to_tell_captions_apart_and_reloads(tmp_path: Path) -> None:
     )
 
 
-def test_llava_reloads(processor: LlavaProcessor, tmp_path: Path) -> None:
+def test_llava_reloads_from_disk(processor: LlavaProcessor, tmp_path: Path) -> None:
     model = build_llava(processor, seed=3).eval()
     save(model, processor, tmp_path)
     loaded, reader = (

@@ -17,7 +17,7 @@ def pool() -> Dataset:
     return render_pool(ROWS, seed=3)
 
 
-def test_make_up_is_exactly_as_the_constants_say(pool: Dataset) -> None:
+def test_composition_matches_the_constants(pool: Dataset) -> None:
     flaws = Counter(pool["flaw"])
     assert flaws["duplicate"] == ROWS * world.DUPLICATE_SHARE
     assert flaws["wrong"] == ROWS * world.WRONG_SHARE
@@ -33,7 +33,7 @@ def test_every_kind_of_question_is_asked(pool: Dataset) -> None:
     assert kinds["multi_turn"] / about_pictures == pytest.approx(world.MULTI_TURN_SHARE, abs=0.04)
 
 
-def test_rows_are_conversations_with_at_most_one_png(pool: Dataset) -> None:
+def test_rows_have_at_most_one_image(pool: Dataset) -> None:
     for row, images in zip(pool.remove_columns("images"), world_images(pool), strict=True):
         roles = [message["role"] for message in row["messages"]]
         assert roles == ["user", "assistant"] * (len(roles) // 2)
@@ -43,7 +43,7 @@ def test_rows_are_conversations_with_at_most_one_png(pool: Dataset) -> None:
     assert pool[0]["images"] == [] or pool[0]["images"][0].size == (world.IMAGE_SIZE, world.IMAGE_SIZE)
 
 
-def test_near_duplicates_are_new_pictures_of_the_same_scene_and_conversation(pool: Dataset) -> None:
+def test_near_duplicates_differ_only_in_image(pool: Dataset) -> None:
     rows = list(zip(pool.remove_columns("images"), world_images(pool), strict=True))
     groups = defaultdict(list)
     for row, images in rows:
@@ -63,7 +63,7 @@ def test_wrong_rows_alone_have_wrong_answers(pool: Dataset) -> None:
     assert set(answers_hold(pool, "color", {"wrong"})) == {False}
 
 
-def test_same_seed_gives_the_same_bytes_in_another_process() -> None:
+def test_same_bytes_in_another_process() -> None:
     script = (
         "from hf_vitselect.demo.pool import *; import hashlib;"
         "print('digest', hashlib.sha256(repr([d.with_format('arrow')[:].to_pylist() for d in"
@@ -87,7 +87,7 @@ def test_other_seeds_give_other_rows() -> None:
     assert render_pool(50, seed=1)["scene"] != render_pool(50, seed=2)["scene"]
 
 
-def test_held_out_rows_are_sound_unlike_and_of_scenes_never_shown(pool: Dataset) -> None:
+def test_held_out_scenes_are_unseen(pool: Dataset) -> None:
     held_out = render_held_out(300, seed=5)
     assert set(held_out["flaw"]) == {"none"}
     assert len(set(held_out["group"])) == 300

@@ -143,13 +143,13 @@ def test_two_processes_give_equal_scores(finished, scored_pool, tiny, tmp_path):
     alone = [line for line in finished[0].lines["log-likelihood"] if line.rows == ROWS]
     held_out = {"log-likelihood": LogLikelihood(mixed_pool(6, seed=900))}
     options = {"budgets": [ROWS], "seeds": 2, "args": training(tmp_path), "matched": ["top"], "processes": 2}
-    found = compare(scored_pool, {"top": TopScore()}, tiny("llava").folder, held_out, tmp_path, **options)
-    for one, other in zip(found.lines["log-likelihood"], alone, strict=True):
+    result = compare(scored_pool, {"top": TopScore()}, tiny("llava").folder, held_out, tmp_path, **options)
+    for one, other in zip(result.lines["log-likelihood"], alone, strict=True):
         np.testing.assert_allclose(one.means, other.means, atol=1e-5)
 
 
 def test_full_data_has_its_own_line(scored_pool, tiny, tmp_path):
-    found = compared(
+    result = compared(
         scored_pool,
         tiny,
         tmp_path,
@@ -157,14 +157,14 @@ def test_full_data_has_its_own_line(scored_pool, tiny, tmp_path):
         full=True,
         seeds=1,
     ).lines["log-likelihood"]
-    assert [(line.method, line.rows) for line in found] == [
+    assert [(line.method, line.rows) for line in result] == [
         ("full data", 38),
         ("random", ROWS),
         ("net", ROWS),
     ]
-    assert found[0].of_full == 1
-    assert found[0].verdict == ""
-    assert "not distinguishable from random with 1 seed" in found[2].verdict
+    assert result[0].of_full == 1
+    assert result[0].verdict == ""
+    assert "not distinguishable from random with 1 seed" in result[2].verdict
 
 
 def test_selection_of_another_pool_is_refused(scored_pool, tiny, tmp_path):

@@ -23,7 +23,7 @@ def asked(kinds, shifts):
 
 
 @pytest.fixture(scope="module")
-def found(tiny, tmp_path_factory):
+def result(tiny, tmp_path_factory):
     """Three of ten answers are wrong; one rule picks only these, another one at random within one group."""
     rng = np.random.default_rng(0)
     wrong = rng.permutation(ROWS) < 0.3 * ROWS
@@ -53,19 +53,19 @@ def same(answers, right):
 
 
 @pytest.mark.parametrize("evaluation", ["exact match", "log-likelihood"])
-def test_wrong_answers_are_worse_than_random(evaluation, found):
-    line = next(line for line in found.lines[evaluation] if line.method == "wrong")
+def test_wrong_answers_are_worse_than_random(evaluation, result):
+    line = next(line for line in result.lines[evaluation] if line.method == "wrong")
     assert line.random.verdict == "worse"
     assert line.verdict.startswith("wrong, 24 rows: worse than random, -")
 
 
 @pytest.mark.parametrize("evaluation", ["exact match", "log-likelihood"])
-def test_another_random_subset_is_indistinguishable(evaluation, found):
-    line = next(line for line in found.lines[evaluation] if line.method == "chance")
+def test_another_random_subset_is_indistinguishable(evaluation, result):
+    line = next(line for line in result.lines[evaluation] if line.method == "chance")
     assert line.random.verdict == "not distinguishable"
 
 
-def test_exact_match_agrees_with_generation(found):
-    matched, written = ([line.means for line in found.lines[name]] for name in ("exact match", "written"))
+def test_exact_match_agrees_with_generation(result):
+    matched, written = ([line.means for line in result.lines[name]] for name in ("exact match", "written"))
     assert matched == written
     assert np.ptp(matched) > 0.3

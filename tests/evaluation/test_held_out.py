@@ -27,8 +27,8 @@ def test_multiple_choice_takes_likeliest_option(tiny):
     likely = np.array(
         [LogLikelihood(choices([option] * 5))(model) for option in ("red", "green", "a blue circle")]
     )
-    found = [MultipleChoice(choices([option] * 5))(model) for option in ("red", "green", "a blue circle")]
-    np.testing.assert_array_equal(found, likely == likely.max(axis=0))
+    result = [MultipleChoice(choices([option] * 5))(model) for option in ("red", "green", "a blue circle")]
+    np.testing.assert_array_equal(result, likely == likely.max(axis=0))
 
 
 def test_answer_must_be_an_option(tiny):
@@ -39,7 +39,7 @@ def test_answer_must_be_an_option(tiny):
 
 
 def test_unreadable_row_is_an_error(tiny):
-    broken = pool([([user("what?", 1), assistant("red")], [b"no picture"])])
+    broken = pool([([user("what?", 1), assistant("red")], [b"no image"])])
     for evaluation in (ExactMatch(broken), Generated(broken)):
         with pytest.raises(RowError, match="image_error"):
             evaluation(tiny("llava").folder)

@@ -17,8 +17,8 @@ def models(rng, spread, rows=ROWS, shift=0.0, hard=None):
 
 
 def false_positives(draw, trials):
-    found = [difference(*draw(), replicates=200, seed=i).verdict for i in range(trials)]
-    return 1 - found.count("not distinguishable") / trials
+    result = [difference(*draw(), replicates=200, seed=i).verdict for i in range(trials)]
+    return 1 - result.count("not distinguishable") / trials
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.03, 0.3], ids=["rows", "both", "seeds"])
@@ -36,8 +36,8 @@ def test_noise_is_rarely_a_difference(spread):
 @pytest.mark.parametrize("times", [1, 5], ids=["even", "uneven"])
 def test_single_score_noise_is_rarely_different(times):
     rng = np.random.default_rng(0)
-    found = false_positives(lambda: (times * rng.standard_normal(3), rng.standard_normal(3)), 600)
-    assert found < 0.08
+    result = false_positives(lambda: (times * rng.standard_normal(3), rng.standard_normal(3)), 600)
+    assert result < 0.08
 
 
 def test_many_comparisons_rarely_find_noise():
@@ -45,8 +45,8 @@ def test_many_comparisons_rarely_find_noise():
     tables, six = 0, {"comparisons": 6, "replicates": 200}
     for _ in range(200):
         random = rng.standard_normal(3)
-        found = {difference(rng.standard_normal(3), random, **six).verdict for _ in range(6)}
-        tables += found != {"not distinguishable"}
+        result = {difference(rng.standard_normal(3), random, **six).verdict for _ in range(6)}
+        tables += result != {"not distinguishable"}
     assert tables / 200 < 0.09
 
 
@@ -60,10 +60,10 @@ def test_large_difference_is_found(shift, verdict):
 
 def test_single_scores_give_welch_interval():
     one, other = np.array([0.52, 0.55, 0.53, 0.58]), np.array([0.50, 0.49, 0.53])
-    found = difference(one, other)
+    result = difference(one, other)
     welch = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
-    np.testing.assert_allclose([found.low, found.high], [welch.low, welch.high], atol=0.002)
-    assert found.rows_p is None
+    np.testing.assert_allclose([result.low, result.high], [welch.low, welch.high], atol=0.002)
+    assert result.rows_p is None
 
 
 def test_bootstrap_covers_seeds_and_rows():
@@ -71,18 +71,18 @@ def test_bootstrap_covers_seeds_and_rows():
     one, other = rng.random((4, 200)), rng.random((3, 200))
     seeds = one.mean(1).var(ddof=1) / 4 + other.mean(1).var(ddof=1) / 3
     rows = (one.mean(0) - other.mean(0)).var(ddof=1) / 200
-    found = bootstrap(one, other, rng, replicates=4000).var(ddof=1)
+    result = bootstrap(one, other, rng, replicates=4000).var(ddof=1)
     # Each model's rows are drawn too, which the seeds' variance has in it once more.
-    assert seeds + 0.8 * rows < found < 1.3 * (seeds + 2 * rows)
+    assert seeds + 0.8 * rows < result < 1.3 * (seeds + 2 * rows)
 
 
 def test_paired_test_finds_small_gain():
     rng = np.random.default_rng(3)
     hard = rng.standard_normal(500)
     noise = 0.02 * rng.standard_normal((2, 3, 500))
-    found = difference(hard + 0.01 + noise[0], hard + noise[1])
-    assert found.rows_p < 1e-6
-    assert found.verdict == "better"
+    result = difference(hard + 0.01 + noise[0], hard + noise[1])
+    assert result.rows_p < 1e-6
+    assert result.verdict == "better"
 
 
 def test_more_comparisons_widen_interval():
@@ -99,14 +99,14 @@ def test_more_comparisons_widen_interval():
     ids=["one-seed", "equal-single-scores"],
 )
 def test_unknown_noise_gives_no_verdict(one, other):
-    found = difference(one, other)
-    assert found.verdict == "not distinguishable"
-    assert np.isinf([found.low, found.high]).all()
+    result = difference(one, other)
+    assert result.verdict == "not distinguishable"
+    assert np.isinf([result.low, result.high]).all()
 
 
 def test_equal_scores_are_not_different():
-    found = difference(np.ones((3, 9)), np.ones((3, 9)))
-    assert (found.mean, found.low, found.high, found.rows_p) == (0, 0, 0, 1)
+    result = difference(np.ones((3, 9)), np.ones((3, 9)))
+    assert (result.mean, result.low, result.high, result.rows_p) == (0, 0, 0, 1)
 
 
 def test_other_rows_are_refused():

@@ -1,4 +1,4 @@
-"""Rows that an evaluation set holds too."""
+"""Rows of a pool that an evaluation set contains too."""
 
 import numpy as np
 import pytest
@@ -37,18 +37,18 @@ EVALUATION = pool(
 
 def test_finds_equal_images_and_questions():
     ids = row_ids(POOL)
-    found = find_contamination(POOL, EVALUATION)
-    assert found.image == (ids[0],)
-    assert found.text == (ids[2],)  # a question about a picture says nothing by itself
-    assert found.near == ()
-    assert found.row_ids == [ids[0], ids[2]]
+    result = find_contamination(POOL, EVALUATION)
+    assert result.image == (ids[0],)
+    assert result.text == (ids[2],)  # a question about an image identifies nothing by itself
+    assert result.near == ()
+    assert result.row_ids == [ids[0], ids[2]]
 
 
 def test_finds_near_rows_by_embedding():
     vectors = np.eye(5, 4, dtype=np.float32)
     near = with_vectors(EVALUATION, np.array([[0, 0.1, 0, 2], [0, 5, 1, 0], [0, 0, 0, 0]], dtype=np.float32))
-    found = find_contamination(with_vectors(POOL, vectors), near, over="embedding", threshold=0.97)
-    assert found.near == tuple(np.array(row_ids(POOL))[[1, 3]])
+    result = find_contamination(with_vectors(POOL, vectors), near, over="embedding", threshold=0.97)
+    assert result.near == tuple(np.array(row_ids(POOL))[[1, 3]])
     with pytest.raises(ColumnError, match="'embedding' in the evaluation set"):
         find_contamination(with_vectors(POOL, vectors), EVALUATION, over="embedding")
     with pytest.raises(ColumnError, match="got 4 in the pool and 2"):
@@ -58,7 +58,7 @@ def test_finds_near_rows_by_embedding():
 
 
 def test_contaminated_rows_are_never_picked():
-    found = find_contamination(POOL, EVALUATION)
-    selection = select_diverse(POOL, 3, rule=Random(), exclude=found.row_ids)
+    result = find_contamination(POOL, EVALUATION)
+    selection = select_diverse(POOL, 3, rule=Random(), exclude=result.row_ids)
     assert sorted(selection.indices) == [1, 3, 4]
     assert selection.recipe.dropped == {"excluded": 2}

@@ -39,7 +39,7 @@ def names(tree: ast.AST) -> set[str]:
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
-def test_no_file_unpickles_or_trusts_remote_code(path: Path) -> None:
+def test_nothing_unpickles_or_trusts_code(path: Path) -> None:
     tree = ast.parse(path.read_text())
     # A run's own processes hand scorers to each other through pipes, and no file or network stands between.
     banned = BANNED - {"pickle"} if path.parent.name == "scoring" else BANNED
@@ -72,7 +72,7 @@ def save_score_net(folder: Path) -> str:
         pytest.param(save_score_net, ScoreNet.from_pretrained, id="score-net"),
     ],
 )
-def test_weights_that_are_pickled_are_not_loaded(
+def test_pickled_weights_are_not_loaded(
     save: Callable[[Path], str], load: Callable[[str], Any], tmp_path: Path
 ) -> None:
     folder = save(tmp_path / "model")
@@ -143,9 +143,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_recipe_that_does_not_fit_is_refused(
-    change: dict[str, Any], words: str, saved: Path, tmp_path: Path
-) -> None:
+def test_invalid_recipe_is_refused(change: dict[str, Any], words: str, saved: Path, tmp_path: Path) -> None:
     Selection.load_from_disk(saved).save_to_disk(tmp_path / "copy")
     recipe = tmp_path / "copy" / "recipe.json"
     recipe.write_text(json.dumps(json.loads(recipe.read_text()) | change))
@@ -162,9 +160,7 @@ def test_a_recipe_that_does_not_fit_is_refused(
         ([7.0, 6.0, 5.0], "whole numbers"),
     ],
 )
-def test_picks_that_do_not_fit_are_refused(
-    indices: list[Any], words: str, saved: Path, tmp_path: Path
-) -> None:
+def test_mismatched_picks_are_refused(indices: list[Any], words: str, saved: Path, tmp_path: Path) -> None:
     selection = Selection.load_from_disk(saved)
     changed = Selection(
         selection.dataset, np.array(indices), selection.gains, selection.scores, selection.recipe
@@ -179,7 +175,7 @@ def test_picks_that_do_not_fit_are_refused(
     [(["x"] * 8, "row ids such as"), ([f"{0:064x}-0"] * 8, "distinct row ids")],
     ids=["text", "twice"],
 )
-def test_ids_that_are_none_are_refused(ids: list[str], words: str, saved: Path, tmp_path: Path) -> None:
+def test_invalid_row_ids_are_refused(ids: list[str], words: str, saved: Path, tmp_path: Path) -> None:
     selection = Selection.load_from_disk(saved)
     scores = selection.scores.remove_columns("row_id").add_column("row_id", ids)
     changed = Selection(selection.dataset, selection.indices, selection.gains, scores, selection.recipe)

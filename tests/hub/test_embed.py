@@ -8,7 +8,7 @@ from pools import png, user
 
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import HubError
-from hf_vitselect.hub.embed import embedded
+from hf_vitselect.hub.embed import embed_files
 
 ROW = {"prompt": "what?", "completion": "red"}
 TURNS = [{"role": "user", "content": "<image><image>what?"}, {"role": "assistant", "content": "see /home/me"}]
@@ -50,7 +50,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_images_are_embedded(folder, form):
     rows = form(str(folder / "0.png"), str(folder / "1.png"))
-    whole = embedded(rows)
+    whole = embed_files(rows)
     assert row_ids(whole) == row_ids(rows)
     stored = str(whole.with_format("arrow")[:].to_pylist())
     assert "PNG" in stored
@@ -60,9 +60,9 @@ def test_images_are_embedded(folder, form):
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_what_is_embedded_decodes_and_is_left_alone(folder, form, tmp_path):
-    whole = embedded(form(str(folder / "0.png"), str(folder / "1.png")))
-    assert embedded(whole) is whole
+def test_embedded_images_decode_and_stay(folder, form, tmp_path):
+    whole = embed_files(form(str(folder / "0.png"), str(folder / "1.png")))
+    assert embed_files(whole) is whole
     assert "PngImageFile" in str(whole[0]) or "decode=False" in str(whole.features)
     whole.to_parquet(tmp_path / "rows.parquet")
     assert str(folder).encode() not in (tmp_path / "rows.parquet").read_bytes()
@@ -73,7 +73,7 @@ def test_what_is_embedded_decodes_and_is_left_alone(folder, form, tmp_path):
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_missing_file_is_refused(folder, form):
     with pytest.raises(HubError, match=r"expected rows whose images can be embedded, got . of .*no file at"):
-        embedded(form(str(folder / "2.png"), str(folder / "1.png")))
+        embed_files(form(str(folder / "2.png"), str(folder / "1.png")))
 
 
 PATHS = {
@@ -92,10 +92,10 @@ def test_other_names_of_files_are_refused(folder, more):
     if "messages" in rows.column_names:
         rows = rows.remove_columns(["prompt", "completion"])
     with pytest.raises(HubError, match=r"(?s)name no file of this machine, got .*remove_columns"):
-        embedded(rows)
+        embed_files(rows)
 
 
-def test_a_path_inside_a_turn_is_refused(folder):
+def test_path_in_turn_is_refused(folder):
     parts = [{"type": "image", "image": str(folder / "0.png"), "text": None}]
     rows = Dataset.from_list(
         [
@@ -108,23 +108,23 @@ def test_a_path_inside_a_turn_is_refused(folder):
         ]
     )
     with pytest.raises(HubError, match="a turn holds only the path of its image"):
-        embedded(rows)
+        embed_files(rows)
 
 
-def test_what_was_said_and_what_is_nowhere_here_are_no_names(folder):
+def test_paths_in_text_are_allowed(folder):
     said = [
         user(str(folder / "0.png")),
         {"role": "assistant", "content": [{"type": "text", "text": "/usr/bin/env"}]},
     ]
     rows = Dataset.from_list([{"messages": said, "source": "/no/such/folder/a.png", "url": "/", "n": 1}])
-    assert embedded(rows) is rows
+    assert embed_files(rows) is rows
 
 
-def test_urls_are_published_as_they_are_but_not_with_files(folder):
+def test_urls_stay_unless_mixed_with_files(folder):
     url = "https://x.org/a.png"
     rows = Dataset.from_list([{**ROW, "image": url}, {**ROW, "image": None}])
-    assert embedded(rows) is rows
+    assert embed_files(rows) is rows
     with pytest.raises(HubError, match="all URLs or all files"):
-        embedded(Dataset.from_list([{**ROW, "image": url}, {**ROW, "image": str(folder / "0.png")}]))
+        embed_files(Dataset.from_list([{**ROW, "image": url}, {**ROW, "image": str(folder / "0.png")}]))
     with pytest.raises(HubError, match="image_remote"):
-        embedded(typed([{"bytes": None, "path": url}], Image()))
+        embed_files(typed([{"bytes": None, "path": url}], Image()))

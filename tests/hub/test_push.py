@@ -115,7 +115,7 @@ def test_address_and_commit(saw: dict[str, Any], hub: HubServer) -> None:
     assert hub.repo("datasets", "tester/subset")["private"]
 
 
-def test_the_cards_snippet_loads_the_rows_byte_for_byte(saw: dict[str, Any], selection: Selection) -> None:
+def test_card_snippet_loads_identical_rows(saw: dict[str, Any], selection: Selection) -> None:
     expected = selection.dataset.with_format("arrow")[:].to_pylist()
     for row in expected:
         contents = [image["bytes"] or Path(image["path"]).read_bytes() for image in row["images"]]
@@ -128,12 +128,12 @@ def test_the_cards_snippet_loads_the_rows_byte_for_byte(saw: dict[str, Any], sel
     assert saw["streamed"] == 12
 
 
-def test_every_row_of_the_pool_has_its_scores(saw: dict[str, Any], selection: Selection) -> None:
+def test_scores_cover_the_whole_pool(saw: dict[str, Any], selection: Selection) -> None:
     assert saw["scores"] == selection.scores.to_list()
     assert len(saw["scores"]) == 20
 
 
-def test_the_baseline_is_of_the_subset_s_size(saw: dict[str, Any], selection: Selection) -> None:
+def test_baseline_has_subset_size(saw: dict[str, Any], selection: Selection) -> None:
     assert len(set(saw["baseline"])) == len(selection)
     assert set(saw["baseline"]) <= set(selection.scores["row_id"])
 
@@ -197,7 +197,7 @@ def push_over_a_card() -> dict[str, Any]:
     }
 
 
-def test_a_card_that_was_there_survives_two_pushes(hub: HubServer, home: Path) -> None:
+def test_existing_card_survives_two_pushes(hub: HubServer, home: Path) -> None:
     saw = run_client(push_over_a_card, hub.url, home)
     for content, sentence in ((saw["first"], "12 of 20 rows"), (saw["second"], "5 of 20 rows")):
         card = DatasetCard(content)
@@ -279,9 +279,9 @@ def errors(hub: HubServer, home: Path) -> dict[str, Any]:
         ("broken", "repair or delete it"),
         ("nothing", "got 404"),
         ("no_selection", "repair or delete it"),
-        ("source", "'tester/pool', where its pool is; give another id"),
+        ("source", "'tester/pool', its pool; give another id"),
         ("plain", "got a card without one"),
-        ("public", "there already and public"),
+        ("public", "which exists and is public"),
         ("both", "expected revision= or create_pr=True"),
         ("publish", "expected 'rows' or 'indices'"),
         ("leak", "got yours in ['recipe.json'"),
@@ -292,7 +292,7 @@ def test_errors_say_what_to_do(errors: dict[str, Any], case: str, words: str) ->
     assert "hf_test" not in errors[case]
 
 
-def test_a_broken_card_stops_the_push_before_it_begins(errors: dict[str, Any], hub: HubServer) -> None:
+def test_broken_card_stops_the_push(errors: dict[str, Any], hub: HubServer) -> None:
     assert set(files(hub, "tester/broken")) == {".gitattributes", "README.md"}
 
 
@@ -339,8 +339,8 @@ def select_from_a_pool_on_the_hub() -> dict[str, Any]:
     }
 
 
-def test_recipe_names_the_pools_repository_and_commit(hub: HubServer, home: Path) -> None:
+def test_recipe_names_repository_and_commit(hub: HubServer, home: Path) -> None:
     saw = run_client(select_from_a_pool_on_the_hub, hub.url, home)
     assert saw["source"]["repo_id"] == "me/whole-pool"
     assert saw["source"]["commit"] == saw["sha"]
-    assert "where its pool is" in saw["refused"]
+    assert "its pool; give another id" in saw["refused"]

@@ -139,7 +139,7 @@ def test_every_request_was_interrupted(outcome: tuple[dict[str, Any], Saboteur])
     assert any(each["first"] for each in seen.values())
 
 
-def test_what_was_interrupted_does_not_look_finished(outcome: tuple[dict[str, Any], Saboteur]) -> None:
+def test_interrupted_push_looks_unfinished(outcome: tuple[dict[str, Any], Saboteur]) -> None:
     seen, saboteur = outcome
     for name, each in seen.items():
         # A lost answer to the last commit leaves a repository that is whole, although the call failed.
@@ -152,7 +152,7 @@ def test_the_second_call_completes_it(outcome: tuple[dict[str, Any], Saboteur]) 
         assert (each["second"], each["rebuilt"]) == ("", True), (name, each)
 
 
-def test_errors_say_to_call_again_and_no_token(outcome: tuple[dict[str, Any], Saboteur]) -> None:
+def test_errors_advise_and_hide_token(outcome: tuple[dict[str, Any], Saboteur]) -> None:
     for each in outcome[0].values():
         assert not each["first"] or "tester/" in each["first"]
     assert "hf_test" not in json.dumps(outcome[0])

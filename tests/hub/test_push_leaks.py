@@ -15,7 +15,7 @@ from tiny import ARCHITECTURES, save
 from tiny_embedders import save_clip
 
 from hf_vitselect.data.provenance import without_folders
-from hf_vitselect.report.recipe_facts import without_places
+from hf_vitselect.report.recipe_facts import without_paths
 from hf_vitselect.report.run_record import published_config
 
 
@@ -147,8 +147,8 @@ PLACES = {
 
 
 @pytest.mark.parametrize(("text", "expected"), PLACES.items(), ids=PLACES)
-def test_places_are_named_by_their_last_part(text: str, expected: str) -> None:
-    assert without_places({"a": [{"b": text}], "n": 1}) == {"a": [{"b": expected}], "n": 1}
+def test_paths_lose_their_folders(text: str, expected: str) -> None:
+    assert without_paths({"a": [{"b": text}], "n": 1}) == {"a": [{"b": expected}], "n": 1}
     assert without_folders(f"- {expected}") == f"- {expected}"
     assert "/me" not in published_config(json.dumps({"a": text}))
 
@@ -156,8 +156,8 @@ def test_places_are_named_by_their_last_part(text: str, expected: str) -> None:
 def test_relative_folders_of_models_too() -> None:
     inner = {"model": "runs/x/seed", "digest": "0", "base": {"model": "../b/base", "digest": "1"}}
     outer = {"scorers": [{"of": {"model": "runs/x/seed", "processor": "p/q", "identity": inner}}]}
-    found = without_places(outer)["scorers"][0]["of"]
+    found = without_paths(outer)["scorers"][0]["of"]
     assert (found["model"], found["processor"]) == ("seed", "q")
     assert (found["identity"]["model"], found["identity"]["base"]["model"]) == ("seed", "base")
     hub = {"model": "me/seed", "identity": {"model": "me/seed", "commit": "0"}}
-    assert without_places(hub) == hub
+    assert without_paths(hub) == hub

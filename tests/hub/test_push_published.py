@@ -1,4 +1,4 @@
-"""What is published and where: indices only, branches, pull requests, baselines, licences."""
+"""What is published and where: indices only, branches, pull requests, baselines, licenses."""
 
 import json
 from pathlib import Path
@@ -183,7 +183,7 @@ def test_indices_push_no_rows(saw: dict[str, Any], hub: HubServer, selection: Se
         assert not [picture for picture in pictures if picture in content]
     card = DatasetCard(pushed["README.md"].decode())
     assert {config["config_name"] for config in card.data.configs} == {"scores", "random_baseline"}
-    assert "The rows themselves are not here" in card.text
+    assert "holds only the ids and scores" in card.text
     assert "## Examples" not in card.text
     assert card.data.vitselect["subset_fingerprint"] == subset_fingerprint(selection)
     assert saw["indices"] == selection.indices.tolist()
@@ -202,7 +202,7 @@ def test_rows_come_with_the_run(saw: dict[str, Any], hub: HubServer) -> None:
     assert {"examples/top.jpg", "plots/scores.png"} <= at["files"].keys()
 
 
-def test_baselines_are_row_ids_of_the_pool(saw: dict[str, Any], selection: Selection) -> None:
+def test_baselines_hold_pool_row_ids(saw: dict[str, Any], selection: Selection) -> None:
     ids = set(selection.scores["row_id"])
     for subset in saw["baseline"].values():
         assert len(set(subset)) == len(selection)
@@ -210,9 +210,7 @@ def test_baselines_are_row_ids_of_the_pool(saw: dict[str, Any], selection: Selec
     assert saw["streamed"] == selection.scores["row_id"][:]
 
 
-def test_a_branch_and_a_pull_request_leave_main_alone(
-    saw: dict[str, Any], hub: HubServer, selection: Selection
-) -> None:
+def test_branches_leave_main_alone(saw: dict[str, Any], hub: HubServer, selection: Selection) -> None:
     assert saw["branch"] == saw["requested"] == selection.indices.tolist()
     assert saw["request"] == f"{hub.url}/datasets/tester/request/discussions/1"
     for name in ("tester/branch", "tester/request"):
@@ -236,20 +234,18 @@ def test_push_by_flags(saw: dict[str, Any], hub: HubServer, home: Path) -> None:
     assert Selection.load_from_disk(home / "selection").recipe.published.repo_id == "tester/cli"
 
 
-def test_the_licence_is_the_pools(saw: dict[str, Any]) -> None:
+def test_license_is_inherited_from_pool(saw: dict[str, Any]) -> None:
     assert saw["inherited"]["license"] == "cc-by-nc-nd-4.0"
     assert saw["inherited"]["language"] == ["en"]
     assert saw["inherited"]["source_datasets"] == ["tester/pool"]
     assert len(saw["warned"]) == 2
     assert "forbids sharing derivatives" in saw["warned"][1]
-    assert saw["upgraded"] == [
-        "the card on the Hub says licence 'mit' and keeps it; the pool's is 'cc-by-nc-nd-4.0'"
-    ]
+    assert saw["upgraded"] == ["the card on the Hub keeps its license 'mit'; the pool's is 'cc-by-nc-nd-4.0'"]
 
 
-def test_a_pool_that_does_not_fit_is_described(saw: dict[str, Any]) -> None:
+def test_other_pool_is_described(saw: dict[str, Any]) -> None:
     assert "1 of those are missing" in saw["changed"]
-    assert "1 of yours are unknown (rows 7); all others stand where they stood" in saw["changed"]
+    assert "1 of yours are unknown (rows 7); all others are in their places" in saw["changed"]
     assert "got 13 rows" in saw["added"]
     assert "2 of yours are unknown (rows 7, 12)" in saw["added"]
     assert "was made from the commit" in saw["commit"]
@@ -266,7 +262,7 @@ def test_a_pool_that_does_not_fit_is_described(saw: dict[str, Any]) -> None:
         ("list", "expected row ids of its pool and gains in picks.json"),
     ],
 )
-def test_what_was_tampered_with_is_not_believed(saw: dict[str, Any], case: str, words: str) -> None:
+def test_tampered_files_are_refused(saw: dict[str, Any], case: str, words: str) -> None:
     assert words in saw["tampered"][case]
     assert saw["tampered"]["nothing"] == ""
 
@@ -279,7 +275,7 @@ def test_the_token_is_nowhere(saw: dict[str, Any], hub: HubServer, home: Path) -
     assert any(request.authorization == f"Bearer {TOKEN}" for request in hub.requests)
 
 
-def test_row_ids_are_those_of_the_content() -> None:
+def test_row_ids_follow_content() -> None:
     pool = mixed_pool(8)
     ids = row_ids(pool)
     widened = pool.add_column("score", list(range(8))).add_column("note", ["x"] * 8)

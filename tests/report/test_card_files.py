@@ -104,7 +104,7 @@ RUN = RunRecord(
 
 
 def cards(selection: Selection) -> dict[str, str]:
-    plots = {"scores.png": b"", "make_up.png": b"", "lengths.png": b""}
+    plots = {"scores.png": b"", "composition.png": b"", "lengths.png": b""}
     rows = card_files(selection, plots, repo_id="me/subset", run=RUN)
     indices = card_files(selection, plots, repo_id="me/subset", publish="indices")
     metrics = {"train_loss": 1.25, "eval_loss": 1.5}

@@ -1,4 +1,4 @@
-"""The parts of a card: licences, examples, a run's record."""
+"""The parts of a card: licenses, examples, a run's record."""
 
 import io
 import json
@@ -10,7 +10,7 @@ from PIL import Image
 from pools import assistant, encode, pool, stripes, user
 from recipes import with_recipe
 
-from hf_vitselect.report import RunRecord, hub_licence, licence_names, licence_warnings
+from hf_vitselect.report import RunRecord, hub_license, license_names, license_warnings
 from hf_vitselect.report.example_rows import examples
 from hf_vitselect.report.run_record import published_config
 from hf_vitselect.rules import Random, TopScore
@@ -30,20 +30,20 @@ from hf_vitselect.selection.select_diverse import select_diverse
         ("openrail and friends", []),
     ],
 )
-def test_what_a_licence_forbids(name: str, forbidden: list[str]) -> None:
-    warnings = licence_warnings([name])
+def test_what_a_license_forbids(name: str, forbidden: list[str]) -> None:
+    warnings = license_warnings([name])
     assert len(warnings) == len(forbidden)
     assert all(word in warning for word, warning in zip(forbidden, warnings, strict=True))
 
 
-def test_licence_names_for_the_hub() -> None:
-    assert licence_names(["MIT", "cc-by-4.0"]) == ["MIT", "cc-by-4.0"]
-    assert hub_licence(["MIT"]) == "mit"
-    assert hub_licence(["MIT", "Ask us first"]) == ["mit", "other"]
-    assert hub_licence(licence_names(None)) is None
+def test_license_names_for_the_hub() -> None:
+    assert license_names(["MIT", "cc-by-4.0"]) == ["MIT", "cc-by-4.0"]
+    assert hub_license(["MIT"]) == "mit"
+    assert hub_license(["MIT", "Ask us first"]) == ["mit", "other"]
+    assert hub_license(license_names(None)) is None
 
 
-def test_examples_are_the_best_the_middle_and_the_worst() -> None:
+def test_examples_are_best_median_worst() -> None:
     rotated = stripes(400, 200).getexif()
     rotated[0x0112] = 6
     rotated[0x010E] = "a secret note"
@@ -52,7 +52,7 @@ def test_examples_are_the_best_the_middle_and_the_worst() -> None:
     rows = pool([([user(f"q{i}", 1), assistant(f"a{i}")], [picture]) for i, picture in enumerate(pictures)])
     rows = rows.add_column("necessity", [3.0, 1.0, 5.0, 2.0, 4.0])
     shown = examples(select_diverse(rows, 5, rule=TopScore()))
-    assert [(each.place, each.score, each.question) for each in shown] == [
+    assert [(each.rank, each.score, each.question) for each in shown] == [
         ("top", 5.0, "q2"),
         ("median", 3.0, "q0"),
         ("lowest", 1.0, "q1"),
@@ -69,11 +69,11 @@ def test_one_row_is_one_example() -> None:
     rows = pool([([user("q"), assistant("a")], [])])
     selection = select_diverse(rows, 1, rule=Random())
     (only,) = examples(selection)
-    assert (only.place, only.score, only.thumbnail) == ("top", None, None)
+    assert (only.rank, only.score, only.thumbnail) == ("top", None, None)
     assert examples(with_recipe(selection, by="gone")) == [only]
 
 
-def test_a_run_is_published_without_secrets_and_folders() -> None:
+def test_published_run_hides_secrets_and_folders() -> None:
     config = {
         "seed": {
             "hub_token": "hf_x",
@@ -98,10 +98,10 @@ def test_comparison_shows_as_saved(tmp_path: Path) -> None:
     assert RunRecord.read(tmp_path).comparison == rows
 
 
-def test_a_folder_that_no_run_has_written_is_refused(tmp_path: Path) -> None:
+def test_folder_without_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[1]")
     (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(FileNotFoundError, match="without any record of one"):
+    with pytest.raises(FileNotFoundError, match="holds no record of one"):
         RunRecord.read(tmp_path)
     with pytest.raises(FileNotFoundError, match="the folder of a run"):
         RunRecord.read(tmp_path / "nowhere")

@@ -96,17 +96,17 @@ def test_card_says_what_was_done(selection: Selection) -> None:
     for fact in (
         "10 of 40 rows of lab/pool, picked by NeighborPenalty on the score necessity",
         "commit aaaaaaaa",
-        "Licence of the pool: CC-BY-4.0",
+        "License of the pool: CC-BY-4.0",
         selection.recipe.fingerprint,
         "could not be picked: 2 image_error",
         "NecessityScorer with seed, sha256 of the files dddd",
         "ClipEmbedding with openai/clip-vit-large-patch14, commit cccc",
         "Mean negative log-likelihood of the response under a seed model",
-        "gamma = 0.5, neighbors = 10, rescale = None, seed 3",
-        "largest distance of a row of the pool to the nearest one of the subset",
+        "gamma=0.5, neighbors=10, rescale=None), seed 3",
+        "largest distance from a row of the pool to the nearest in the subset",
         "0 in the pool, 0 in the subset",
         "repeat: i = argmax s; pick i",
-        "Not known: no model was trained",
+        "Unknown: no model was trained",
         "MLLM-Selector",
         f"numpy {np.__version__}",
     ):
@@ -128,7 +128,7 @@ def test_script_pins_the_scorers(selection: Selection) -> None:
     assert f"    ClipEmbedding('openai/clip-vit-large-patch14', revision='{'c' * 40}'),\n" in body
 
 
-def test_a_scorer_that_was_fitted_is_told_by_its_column(plain: Selection, scored_pool: Dataset) -> None:
+def test_fitted_scorer_becomes_a_column(plain: Selection, scored_pool: Dataset) -> None:
     blend = Blend.fit(scored_pool, {"necessity": 1.0}).recipe()
     body = dataset_card(with_recipe(plain, scorers=[blend]))
     script = re.findall(r"```python\n(.*?)```", body, re.DOTALL)[-1]
@@ -136,7 +136,7 @@ def test_a_scorer_that_was_fitted_is_told_by_its_column(plain: Selection, scored
     compile(script, "script", "exec")
 
 
-def test_script_runs_and_picks_the_same_rows(plain: Selection, scored_pool: Dataset) -> None:
+def test_script_picks_the_same_rows(plain: Selection, scored_pool: Dataset) -> None:
     script = re.findall(r"```python\n(.*?)```", dataset_card(plain), re.DOTALL)[-1]
     names: dict[str, Any] = {"pool": scored_pool}
     exec(re.sub("(?m)^pool = .*$", "", script), names)
@@ -151,7 +151,7 @@ def test_a_random_subset_has_a_card(scored_pool: Dataset) -> None:
     assert "3 of 40 rows" in model_section(selection)
 
 
-def test_metadata(selection: Selection) -> None:
+def test_metadata_of_the_card(selection: Selection) -> None:
     data = card_data(selection)
     assert yaml.safe_load(yaml.safe_dump(data)) == data
     assert data["license"] == "cc-by-4.0"
@@ -173,7 +173,7 @@ def test_metadata_guesses_nothing(plain: Selection) -> None:
     assert not {"license", "source_datasets"} & set(card_data(plain))
 
 
-def test_a_licence_in_many_words_is_other(selection: Selection) -> None:
+def test_wordy_license_is_other(selection: Selection) -> None:
     source = {**SOURCE, "license": "Free for research, ask us first"}
     worded = with_recipe(selection, source=source)
     assert card_data(worded)["license"] == "other"
@@ -191,7 +191,7 @@ def test_model_section_names_the_subset(selection: Selection) -> None:
     before = model_section(selection)
     published = {"repo_id": "me/subset", "commit": "e" * 40}
     after = model_section(with_recipe(selection, published=published))
-    assert "not published before" in before
+    assert "not published when" in before
     assert f"[me/subset](https://huggingface.co/datasets/me/subset), commit `{'e' * 40}`" in after
     assert after.startswith(BEGIN)
     assert after.strip().endswith(END)
@@ -290,7 +290,7 @@ def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=[ascii(name)[:25] for name in HOSTILE])
-def test_hostile_text_in_the_script_is_a_literal(selection: Selection, name: str) -> None:
+def test_hostile_text_is_a_literal(selection: Selection, name: str) -> None:
     rule = {**selection.recipe.rule.to_json(), "rescale": name}
     changed = with_recipe(selection, by=name, rule=rule, scorers=[{**CLIP, "model": name}])
     script = re.findall(r"(?m)^```python\n(.*?)^```$", dataset_card(changed), re.DOTALL)
@@ -342,7 +342,7 @@ def test_the_users_card_survives(selection: Selection) -> None:
     assert card.data.configs == []
 
 
-def test_a_card_without_metadata_keeps_its_text(selection: Selection) -> None:
+def test_card_without_metadata_keeps_text(selection: Selection) -> None:
     card = DatasetCard(merge_card("# Mine\r\n\r\nText\r\n", dataset_card(selection), card_data(selection)))
     assert card.text.startswith("# Mine\r\n\r\nText")
     assert card.data.tags == ["vitselect", "data-selection"]
@@ -354,7 +354,7 @@ def test_merging_again_changes_nothing(selection: Selection) -> None:
     assert merge_card(once, body, data) == once
 
 
-def test_a_lone_mark_is_the_users_text() -> None:
+def test_lone_mark_is_users_text() -> None:
     section = f"{BEGIN}\nnew\n{END}"
     assert merge_section(f"a {BEGIN} b", section) == f"a {BEGIN} b\n\n{section}\n"
     assert merge_section(f"a {BEGIN} b {BEGIN} old {END} c", section) == f"a {BEGIN} b {section} c"
@@ -408,9 +408,7 @@ def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
     assert all(line.startswith(str(installed)) for line in done.stdout.splitlines())
 
 
-def test_included_and_excluded_rows_are_told_and_their_folders_stay_private(
-    selection: Selection, scored_pool: Dataset
-) -> None:
+def test_row_sets_without_their_folders(selection: Selection, scored_pool: Dataset) -> None:
     seed = select_diverse(scored_pool, 4, rule=Random(), seed=9)
     seed = with_recipe(seed, scorers=[SEED], row_ids="seed_rows.json")
     rest = select_diverse(scored_pool, 6, exclude=seed, balance="kind")
@@ -418,8 +416,8 @@ def test_included_and_excluded_rows_are_told_and_their_folders_stay_private(
     body = dataset_card(more)
     assert "12 of 40 rows of a pool without a Hub address" in body
     assert "6 of them included beforehand" in body
-    assert "In the subset from the start: 6 rows, an earlier selection by NeighborPenalty" in body
-    assert "Never picked: 4 rows, those of the seed model" in body
+    assert "Included from the start: 6 rows, an earlier selection by NeighborPenalty" in body
+    assert "Excluded: 4 rows, those of the seed model" in body
     assert "    include=included,\n    exclude=excluded,\n" in body
     assert "    balance='kind',\n    balance_quota='proportional',\n" in dataset_card(rest)
     published = [str(published_recipe(more)), yaml.safe_dump(card_data(more)), body]

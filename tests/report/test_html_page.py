@@ -59,12 +59,12 @@ def test_everything_is_in_the_folder(report: Path) -> None:
     there = {str(path.relative_to(report)) for path in report.rglob("*") if path.is_file()}
     assert there == {
         *("README.md", "index.html", "recipe.json", "picks.json", "run.yaml"),
-        *("plots/scores.png", "plots/make_up.png", "plots/lengths.png"),
+        *("plots/scores.png", "plots/composition.png", "plots/lengths.png"),
         *("examples/top.jpg", "examples/median.jpg", "examples/lowest.jpg"),
     }
 
 
-def test_the_page_is_the_card_and_needs_no_other_file(report: Path) -> None:
+def test_page_needs_no_other_file(report: Path) -> None:
     page = (report / "index.html").read_text()
     assert html_page((report / "README.md").read_text(), {}).count("<h2>") == page.count("<h2>") > 6
     assert page.count('src="data:image/') == page.count("<img") == 6
@@ -72,7 +72,7 @@ def test_the_page_is_the_card_and_needs_no_other_file(report: Path) -> None:
     assert "default-src 'none'" in page
 
 
-def test_a_report_of_no_selection_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_needs_a_selection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "--selection", str(tmp_path)]) == 2
     assert "Selection.save_to_disk" in capsys.readouterr().err
 
@@ -104,13 +104,13 @@ def facts(report: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     return json.loads(html.unescape(found[1]))
 
 
-def test_pictures_load_and_nothing_is_wider_than_the_page(facts: dict[str, Any]) -> None:
+def test_images_load_and_fit(facts: dict[str, Any]) -> None:
     assert len(facts["pictures"]) == 6
     assert min(facts["pictures"]) >= 16
     assert facts["overflow"] <= 0
 
 
-def test_hostile_text_is_text_in_the_browser(facts: dict[str, Any], report: Path, tmp_path: Path) -> None:
+def test_browser_shows_hostile_text_literally(facts: dict[str, Any], report: Path, tmp_path: Path) -> None:
     assert facts["title"] == "A selection"
     assert set(facts["tags"]) <= {
         *("h1", "h2", "p", "ul", "li", "blockquote", "pre", "code", "img", "a", "strong"),
@@ -123,7 +123,7 @@ def test_hostile_text_is_text_in_the_browser(facts: dict[str, Any], report: Path
 
 
 @pytest.mark.parametrize("light", [True, False], ids=["light", "dark"])
-def test_the_page_follows_the_reader_s_colours(light: bool, report: Path, tmp_path: Path) -> None:
+def test_page_follows_the_color_scheme(light: bool, report: Path, tmp_path: Path) -> None:
     picture = tmp_path / "page.png"
     scheme = f"--blink-settings=preferredColorScheme={int(light)}"
     flags = [f"--screenshot={picture}", "--window-size=900,3000", scheme]

@@ -5,18 +5,20 @@ from pathlib import Path
 import pytest
 
 from hf_vitselect import rules, scorers
-from hf_vitselect.report.methods_page import catalogue
+from hf_vitselect.report.methods_page import methods_page
 
 METHODS = Path(__file__).parents[2] / "docs" / "methods.md"
 
 
-def test_the_page_is_that_of_the_code():
-    assert METHODS.read_text() == catalogue(), "python -m hf_vitselect.report.methods_page > docs/methods.md"
+def test_page_matches_the_code():
+    assert METHODS.read_text() == methods_page(), (
+        "python -m hf_vitselect.report.methods_page > docs/methods.md"
+    )
 
 
 @pytest.mark.parametrize("name", [*scorers.__all__, *(name for name in rules.__all__ if name != "Rule")])
-def test_every_method_has_a_line_without_an_empty_cell_but_for_its_paper(name):
-    line = next(line for line in catalogue().splitlines() if line.startswith(f"| `{name}` |"))
+def test_every_method_has_full_cells(name):
+    line = next(line for line in methods_page().splitlines() if line.startswith(f"| `{name}` |"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells.count("") <= 1  # not every method has a paper
     assert all(cells[:2])

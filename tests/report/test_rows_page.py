@@ -14,7 +14,7 @@ from hf_vitselect.report.rows_page import rows_page
 ROWS = Path(__file__).parents[2] / "docs" / "rows.md"
 
 
-def test_the_page_is_that_of_the_code():
+def test_page_matches_the_code():
     assert ROWS.read_text() == rows_page(), "python -m hf_vitselect.report.rows_page > docs/rows.md"
 
 

@@ -9,15 +9,9 @@ from PIL import Image
 from recipes import with_recipe
 
 from hf_vitselect.errors import ColumnError, LayoutError
+from hf_vitselect.report.composition import composition, compositions
 from hf_vitselect.report.plots import plots
-from hf_vitselect.report.statistics import (
-    composition,
-    compositions,
-    duplicates,
-    score_columns,
-    score_values,
-    statistics,
-)
+from hf_vitselect.report.statistics import duplicates, score_columns, score_values, statistics
 from hf_vitselect.report.tables import table
 from hf_vitselect.rules import Random, TopScore
 from hf_vitselect.selection.select_diverse import select_diverse
@@ -35,7 +29,7 @@ def picture(png: bytes) -> Image.Image:
         return image.convert("RGBA")
 
 
-def test_statistics_leave_out_rows_without_a_score(selection: Selection, scored_pool: Dataset) -> None:
+def test_statistics_skip_unscored_rows(selection: Selection, scored_pool: Dataset) -> None:
     pool, subset = statistics(selection)
     scores = np.array([value for value in scored_pool["necessity"] if value is not None])
     assert (pool["rows"], pool["count"], subset["rows"], subset["count"]) == ("pool", 38, "subset", 10)
@@ -49,7 +43,7 @@ def test_no_statistics_without_a_score(scored_pool: Dataset) -> None:
     assert statistics(select_diverse(bare.add_column("n", [1] * 40), 3, by="m", rule=Random())) == []
 
 
-def test_every_scorer_with_numbers_is_a_score(selection: Selection) -> None:
+def test_numeric_scorer_columns_are_scores(selection: Selection) -> None:
     scorers = [{"column": name} for name in ("embedding", "rank", "necessity_status", "missing", "necessity")]
     assert score_columns(with_recipe(selection, by=None, scorers=scorers)) == ["rank", "necessity"]
 
@@ -74,7 +68,7 @@ def test_composition_of_nulls(selection: Selection, scored_pool: Dataset) -> Non
     assert composition(scored_pool, selection, "necessity")["(none)"]["pool"] == 2
 
 
-def test_composition_of_what_cannot_be_counted(selection: Selection, scored_pool: Dataset) -> None:
+def test_composition_of_uncountable_columns(selection: Selection, scored_pool: Dataset) -> None:
     for column in ("embedding", "missing"):
         with pytest.raises(ColumnError, match=r"choose one of .*'kind'"):
             composition(scored_pool, selection, column)
@@ -82,7 +76,7 @@ def test_composition_of_what_cannot_be_counted(selection: Selection, scored_pool
         composition(scored_pool.select(range(39)), selection, "kind")
 
 
-def test_a_selection_remembers_its_composition(selection: Selection, scored_pool: Dataset) -> None:
+def test_selection_remembers_its_composition(selection: Selection, scored_pool: Dataset) -> None:
     remembered = compositions(selection)
     assert remembered["kind"] == composition(scored_pool, selection, "kind")
     lengths = remembered["answer_characters"]
@@ -103,7 +97,7 @@ def test_duplicates_are_counted_by_content(scored_pool: Dataset) -> None:
 
 def test_plots_are_pictures_on_white(selection: Selection, scored_pool: Dataset) -> None:
     drawn = plots(selection, scored_pool, "kind")
-    assert list(drawn) == ["scores.png", "make_up.png", "lengths.png"]
+    assert list(drawn) == ["scores.png", "composition.png", "lengths.png"]
     for png in drawn.values():
         image = picture(png)
         assert image.width > 900
@@ -115,10 +109,10 @@ def test_plots_are_the_same_twice(selection: Selection) -> None:
     assert plots(selection) == plots(selection)
 
 
-def test_plot_of_a_column_needs_the_pool(selection: Selection) -> None:
+def test_column_plot_needs_the_pool(selection: Selection) -> None:
     with pytest.raises(ColumnError, match="pass pool="):
         plots(selection, column="necessity")
-    assert plots(selection, column="kind")["make_up.png"] == plots(selection)["make_up.png"]
+    assert plots(selection, column="kind")["composition.png"] == plots(selection)["composition.png"]
 
 
 def test_no_scores_no_histogram(selection: Selection) -> None:
@@ -141,7 +135,7 @@ def test_plots_of_odd_scores(selection: Selection, scores: list[float]) -> None:
     assert picture(plots(replace(selection, scores=table))["scores.png"]).width > 900
 
 
-def test_table_is_aligned_and_stays_a_table() -> None:
+def test_table_is_aligned() -> None:
     rows = [{"subset": "a|b\nc", "accuracy": 0.123456, "rows": 12345}, {"subset": None, "rows": 7}]
     assert table(rows).splitlines() == [
         r"| subset | accuracy |   rows |",

@@ -1,5 +1,6 @@
 """The contract of every rule, and the checks of Rule.__call__."""
 
+import doctest
 import json
 import subprocess
 import sys
@@ -129,18 +130,18 @@ def test_rules_are_frozen_and_json(rule):
 
 @every_rule
 def test_missing_arrays_raise_an_error(rule):
-    with pytest.raises(ValueError, match=r"expected .*, got no(ne|\ arrays)"):
+    with pytest.raises(ValueError, match=r"expected .*, got no(ne| arrays)"):
         rule(None, None, 1, np.random.default_rng(0), {})
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scores": SCORES.astype(np.float32)}, r"scores: expected float64 of 1 dimensions, got float32 of"),
+        ({"scores": SCORES.astype(np.float32)}, r"scores: expected 1-dimensional float64, got float32 of"),
         ({"scores": SCORES[:, None]}, r"scores: expected .* got float64 of shape \(300, 1\)"),
         (
             {"features": FEATURES.astype(np.float64)},
-            "features: expected float32 of 2 dimensions, got float64",
+            "features: expected 2-dimensional float32, got float64",
         ),
         ({"features": FEATURES[:, 0]}, r"features: expected .* got float32 of shape \(300,\)"),
         ({"features": FEATURES[:9]}, "expected arrays of one length, got .*'features': 9"),
@@ -177,6 +178,13 @@ def test_pool_holds_only_declared_arrays():
     columns = {"row": np.arange(ROWS), "other": np.arange(ROWS)}
     rows, _ = Columns()(SCORES, FEATURES, 3, np.random.default_rng(0), columns, np.array([1, 0]))
     assert rows.tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize("name", sorted(hf_vitselect.rules.RULES))
+def test_docstring_examples_hold(name):
+    module = sys.modules[hf_vitselect.rules.RULES[name].__module__]
+    result = doctest.testmod(module, extraglobs={"np": np})
+    assert (result.failed, result.attempted > 0) == (0, True)
 
 
 def test_importing_rules_loads_no_torch():

@@ -49,7 +49,7 @@ def test_clusters_come_from_features():
     assert rule.uses_features
     rows = pick(rule, SCORES, 24, features=features)
     counts = np.bincount(kind[rows])
-    assert counts[3] == 5  # all it has; the rest is handed on
+    assert counts[3] == 5  # all it has; the others share the rest
     assert counts[:3].sum() == 19
     assert counts[:3].min() >= 6
 

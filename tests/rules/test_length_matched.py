@@ -26,8 +26,8 @@ def test_same_budget_gives_same_lengths():
 def test_other_budgets_keep_the_distribution(budget):
     marked = np.random.default_rng(1).choice(400, 50, replace=False)
     quantiles = np.linspace(0.1, 0.9, 5)
-    found = np.quantile(LENGTHS[drawn(budget, rows=marked)], quantiles)
-    np.testing.assert_allclose(found, np.quantile(LENGTHS[marked], quantiles), atol=3)
+    picked = np.quantile(LENGTHS[drawn(budget, rows=marked)], quantiles)
+    np.testing.assert_allclose(picked, np.quantile(LENGTHS[marked], quantiles), atol=3)
 
 
 def test_nearest_length_fills_a_gap():

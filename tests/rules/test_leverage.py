@@ -11,8 +11,8 @@ FEATURES = (rng.standard_normal((80, 6)) * [5, 3, 1, 0.5, 0.2, 0.1] + 7).astype(
 
 @pytest.mark.parametrize("energy", [0.5, 0.9, 1.0])
 def test_picks_match_the_svd(energy):
-    centred = FEATURES.astype(np.float64) - FEATURES.astype(np.float64).mean(axis=0)
-    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    centered = FEATURES.astype(np.float64) - FEATURES.astype(np.float64).mean(axis=0)
+    left, values, _ = np.linalg.svd(centered, full_matrices=False)
     kept = int(np.searchsorted(np.cumsum(values**2) / (values**2).sum(), energy - 1e-12)) + 1
     leverage = (left[:, :kept] ** 2).sum(axis=1)
     rows, gains = Leverage(energy=energy)(None, FEATURES, 80, np.random.default_rng(0), {})

@@ -23,7 +23,7 @@ def precision(request, monkeypatch):
 
 
 def clip_like(rows, dim, seed=0):
-    """Unit image half beside unit text half, in clusters."""
+    """A unit image half joined with a unit text half, in clusters."""
     rng = np.random.default_rng(seed)
     centers = rng.standard_normal((max(2, rows // 40), dim))
     values = centers[rng.integers(len(centers), size=rows)] + rng.standard_normal((rows, dim))
@@ -78,7 +78,7 @@ def with_duplicates(features, copies, seed=0):
             800, 32, 400, lambda s, f: (s, f * (np.arange(800) % 3 > 0)[:, None]), id="zero-vectors"
         ),
         pytest.param(
-            800, 32, 300, lambda s, f: (s, f * np.geomspace(1e-3, 1e4, 800)[:, None]), id="unnormalised"
+            800, 32, 300, lambda s, f: (s, f * np.geomspace(1e-3, 1e4, 800)[:, None]), id="unnormalized"
         ),
         pytest.param(
             400, 32, 200, lambda s, f: (s, f * np.geomspace(1e-40, 1e36, 400)[:, None]), id="extreme"

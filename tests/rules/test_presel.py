@@ -37,7 +37,7 @@ def test_typicality_matches_hand_computed_values():
     features = np.array([[1, 0], [0, 1], [-1, 0], [1, 0]], dtype=np.float32)
     columns = {"task": np.zeros(4)}
     rows, gains = PreSel(neighbors=1)(np.ones(4), features, 4, np.random.default_rng(0), columns)
-    assert set(rows[:2].tolist()) == {0, 3}  # each other's twin, at distance 0
+    assert set(rows[:2].tolist()) == {0, 3}  # equal rows, at distance 0
     np.testing.assert_allclose(gains[2:], 1 / np.sqrt(2), rtol=1e-6)
 
 

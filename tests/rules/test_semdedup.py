@@ -24,11 +24,11 @@ def test_one_of_each_duplicate_stays():
 @pytest.mark.parametrize("keep", ["far", "near"])
 def test_redundancy_matches_the_definition(keep):
     units = FEATURES.astype(np.float64) / np.linalg.norm(FEATURES.astype(np.float64), axis=1)[:, None]
-    centre = units.sum(axis=0)
-    order = np.argsort(units @ centre if keep == "far" else -(units @ centre), kind="stable")
+    center = units.sum(axis=0)
+    order = np.argsort(units @ center if keep == "far" else -(units @ center), kind="stable")
     redundancy = {
-        row: max([-1.0, *(units[row] @ units[earlier] for earlier in order[:place])])
-        for place, row in enumerate(order)
+        row: max([-1.0, *(units[row] @ units[earlier] for earlier in order[:rank])])
+        for rank, row in enumerate(order)
     }
     rows, gains = pick(FEATURES, 25, keep=keep)
     np.testing.assert_allclose(gains, [1 - redundancy[row] for row in rows], atol=1e-5)

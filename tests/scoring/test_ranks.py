@@ -60,10 +60,10 @@ def test_launcher_processes_are_ranks(tmp_path, launcher):
         f"scored = score(words(*{TEXTS}), Length(folder, seconds=0.02), folder / 'run', shard_size=2)\n"
         "sys.stdout.write(f\"{scored['length'][:]}\\n\")  # in one piece: the ranks share the pipe\n"
     )
-    beside = {"PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": ""}
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [sys.executable, "-m", *launcher, str(script), str(tmp_path)],
-        env=os.environ | beside,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=180,

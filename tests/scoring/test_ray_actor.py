@@ -67,9 +67,9 @@ def test_scorer_takes_ray_data_batches(tiny, tmp_path):
     scored = ray.data.read_parquet(str(tmp_path)).map_batches(
         Scoring, fn_constructor_args=[model], batch_format="pyarrow", batch_size=4, **actors
     )
-    found = {row["number"]: row["necessity"] for row in scored.take_all()}
+    result = {row["number"]: row["necessity"] for row in scored.take_all()}
     alone = score(pool, NecessityScorer(model))["necessity"][:]
-    np.testing.assert_allclose([found[number] for number in range(12)], alone, atol=1e-5, rtol=0)
+    np.testing.assert_allclose([result[number] for number in range(12)], alone, atol=1e-5, rtol=0)
 
 
 def test_killed_actor_costs_its_shard(tmp_path):

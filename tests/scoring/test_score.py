@@ -234,11 +234,11 @@ def test_pool_remembers_its_scorers(scorers, tmp_path, folder):
 
 def test_description_of_pool_is_kept(scorers):
     described = POOL.select(range(4))
-    described.info.description = "Pictures of circles.\nMany."
+    described.info.description = "Images of circles.\nMany."
     scored = score(score(described, scorers[0]), scorers[1])
-    assert scored.info.description.startswith("Pictures of circles.\nMany.")
+    assert scored.info.description.startswith("Images of circles.\nMany.")
     assert len(recorded_scorers(scored)) == 2
-    assert described.info.description == "Pictures of circles.\nMany."
+    assert described.info.description == "Images of circles.\nMany."
 
 
 def test_joined_features_match_the_scorers(scorers, tmp_path):

@@ -30,7 +30,7 @@ def from_parquet(dataset, folder):
 
 
 STREAMS = {
-    "of a data set": lambda it, folder: it.to_iterable_dataset(num_shards=2),
+    "of a dataset": lambda it, folder: it.to_iterable_dataset(num_shards=2),
     "of files": from_parquet,
     "of a generator": lambda it, folder: IterableDataset.from_generator(
         it.with_format("arrow").to_list, features=it.features

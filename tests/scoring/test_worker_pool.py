@@ -50,8 +50,8 @@ def run(rows, shard, deadly, size=2):
 @pytest.mark.parametrize("shard", [1, 7, 20])
 @pytest.mark.parametrize("size", [1, 3])
 def test_only_killing_rows_fail(deadly, shard, size):
-    found, _ = run(20, shard, lambda rows: bool(deadly & set(rows)), size)
-    assert found == [None if row in deadly else row for row in range(20)]
+    result, _ = run(20, shard, lambda rows: bool(deadly & set(rows)), size)
+    assert result == [None if row in deadly else row for row in range(20)]
 
 
 def test_killing_row_costs_few_workers():
@@ -61,8 +61,8 @@ def test_killing_row_costs_few_workers():
 
 def test_chance_death_costs_no_row():
     deaths = iter([False, True])
-    found, started = run(20, 5, lambda rows: next(deaths, False), size=1)
-    assert found == list(range(20))
+    result, started = run(20, 5, lambda rows: next(deaths, False), size=1)
+    assert result == list(range(20))
     assert len(started) == 2
 
 

@@ -44,8 +44,8 @@ def test_killing_row_fails_alone(tmp_path):
     scored = score(words("a", "signal", "c"), Length(tmp_path), tmp_path / "run", shard_size=2, workers=2)
     expected = cells(score(words("a", "sane", "c"), Length(tmp_path)))
     reason = "the worker died each time it scored this row"
-    lost = {"length": None, "embedding": None, "length_status": "worker_died", "length_reason": reason}
-    for column, value in lost.items():
+    failed = {"length": None, "embedding": None, "length_status": "worker_died", "length_reason": reason}
+    for column, value in failed.items():
         expected[column][1] = value
     assert cells(scored) == expected
 

@@ -6,7 +6,7 @@ import pytest
 from hf_vitselect.selection.diversity import diversity
 
 
-def test_figures_are_those_of_the_whole_matrix() -> None:
+def test_figures_match_the_whole_matrix() -> None:
     vectors = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
     picked = np.array([7, 3, 50, 21])
     cosines = _cosines(vectors)
@@ -17,13 +17,13 @@ def test_figures_are_those_of_the_whole_matrix() -> None:
     assert figures.keys() > {"mean_nearest_cosine_random", "coverage_radius_random"}
 
 
-def test_one_row_has_no_other() -> None:
+def test_single_row_has_no_neighbor() -> None:
     figures = diversity(np.eye(3, dtype=np.float32), np.array([1]), seed=0)
     assert figures["mean_nearest_cosine"] == 0
     assert figures["coverage_radius"] == 1
 
 
-def test_a_subset_of_several_blocks() -> None:
+def test_subset_of_several_blocks() -> None:
     vectors = np.random.default_rng(0).normal(size=(4500, 3)).astype(np.float32)
     figures = diversity(vectors, np.arange(4500), seed=0)
     assert figures["coverage_radius"] == pytest.approx(0, abs=1e-5)

@@ -10,7 +10,7 @@ from hf_vitselect.selection.random_baselines import random_baselines
 from hf_vitselect.selection.select_diverse import select_diverse
 
 
-def test_both_have_the_selection_s_size_and_no_row_that_could_not_be_picked(scored_pool: Dataset) -> None:
+def test_baselines_have_size_and_usable_rows(scored_pool: Dataset) -> None:
     drawn = random_baselines(select_diverse(scored_pool, 30, rule=TopScore()))
     assert list(drawn) == ["random", "length_matched"]
     for rows in drawn.values():
@@ -30,13 +30,13 @@ def test_lengths_are_those_of_the_selection() -> None:
     assert lengths[drawn["random"]].mean() < 0.8 * picked
 
 
-def test_without_a_token_count_answers_are_measured_in_characters() -> None:
+def test_lengths_fall_back_to_characters() -> None:
     selection = select_diverse(mixed_pool(20), 5, rule=Random())
     assert selection.length_column == "answer_characters"
     assert selection.scores["answer_characters"][1] == len("red or green")
 
 
-def test_they_depend_on_the_seed_only(scored_pool: Dataset) -> None:
+def test_baselines_depend_on_seed_only(scored_pool: Dataset) -> None:
     first, again, other = (random_baselines(select_diverse(scored_pool, 9, seed=seed)) for seed in (1, 1, 2))
     assert {name: rows.tolist() for name, rows in first.items()} == {
         name: rows.tolist() for name, rows in again.items()
@@ -44,7 +44,7 @@ def test_they_depend_on_the_seed_only(scored_pool: Dataset) -> None:
     assert first["random"].tolist() != other["random"].tolist()
 
 
-def test_excluded_rows_are_in_none(scored_pool: Dataset) -> None:
+def test_excluded_rows_are_never_drawn(scored_pool: Dataset) -> None:
     never = select_diverse(scored_pool, 20, rule=Random())
     drawn = random_baselines(select_diverse(scored_pool, 15, rule=TopScore(), exclude=never))
     for rows in drawn.values():

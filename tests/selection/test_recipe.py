@@ -99,7 +99,7 @@ def test_selecting_again_writes_the_same_recipe(pool: Dataset) -> None:
     assert json.dumps(again.recipe.to_json()) == json.dumps(written)
 
 
-def test_a_second_round_includes_the_seed_rows(pool: Dataset, tmp_path: Path) -> None:
+def test_second_round_includes_seed_rows(pool: Dataset, tmp_path: Path) -> None:
     shutil.copy(FORMAT_1 / "seed_rows.json", tmp_path)
     seed = load_seed_rows(pool, tmp_path)
     text = (FORMAT_1 / "published" / "recipe.json").read_text()
@@ -176,7 +176,7 @@ def test_a_recipe_is_frozen(selection: Selection) -> None:
     assert not hasattr(selection.recipe, "__getitem__")
 
 
-def test_a_rule_of_the_user_is_named_only() -> None:
+def test_own_rule_is_only_named() -> None:
     call = RuleCall.from_json({"rule": "Mine", "strength": [1, 2]}, "rule")
     assert (call.name, call.arguments) == ("Mine", {"strength": [1, 2]})
     with pytest.raises(ValueError, match=r"expected one of .*got 'Mine'"):

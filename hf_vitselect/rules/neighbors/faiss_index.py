@@ -17,7 +17,7 @@ _WIDEST = 1024  # a GPU index finds up to 2,048
 
 
 class FaissIndex:
-    """Proposes neighbors from a faiss index; some of the nearest rows may be missing.
+    """Likely neighbors from a faiss index; some of the nearest rows may be missing.
 
     Unit rows are reduced to 256 dimensions by PCA, put into about sqrt(n) / 2 lists, half of which are
     searched, and coded in 64 bytes (product quantization, 4 bits for two dimensions). Small pools and short
@@ -38,13 +38,7 @@ class FaissIndex:
     def __init__(
         self, features: NDArray[np.float32], norms: NDArray[np.float64], rng: np.random.Generator
     ) -> None:
-        """Build the index.
-
-        Args:
-            features: float32 `[n, d]`, finite, of any length; read by slices.
-            norms: float64 `[n]`, with inf for zero rows.
-            rng: Chooses the rows that the index is trained on.
-        """
+        """Build the index of features, float32 `[n, d]`, with their `row_norms`; `rng` draws a sample."""
         self._features = features
         self._norms = norms
         rows, dim = features.shape
@@ -62,11 +56,8 @@ class FaissIndex:
                 reduced = self._axes.shape[1]
                 kind = "Flat" if gpu else f"PQ{reduced // 2}x4fs"
                 self._index = faiss.index_factory(reduced, f"IVF{lists},{kind}")
-                self._index.train(
-                    np.concatenate(
-                        [self._reduced(sample[block]) for block in blocks(len(sample), _BLOCK_ROWS)]
-                    )
-                )
+                parts = [self._reduced(sample[block]) for block in blocks(len(sample), _BLOCK_ROWS)]
+                self._index.train(np.concatenate(parts))
             self._index.nprobe = max(1, lists // 2)
         if gpu:
             self._index = faiss.index_cpu_to_all_gpus(self._index)

@@ -19,7 +19,7 @@ _CHUNK_ROWS = {"cpu": 2**15, "cuda": 2**18}
 
 
 class Products:
-    """Finds the remaining rows with the highest products with given rows.
+    """The highest products of given rows with the remaining ones.
 
     Products of unit rows approximate cosines. They are computed in bfloat16 where the hardware does that
     natively (a CPU with AVX-512 BF16 or AMX, a GPU of compute capability 8 or more), else in float32. A bound
@@ -32,8 +32,7 @@ class Products:
     - summing d products in float32 in any order, as all this hardware does, errs by at most
       g(d) (1 + r)**2 with g(m) = m u / (1 - m u) and u = 2**-24;
     - rounding the result to bfloat16 errs by at most 2**-9 below 1. If the other errors are below 2**-8,
-      values above 1 become 1, which is no further from a cosine, at most 1, than before; else 2**-8 covers
-      it;
+      values above 1 become 1, no further from a cosine, at most 1, than before; else 2**-8 covers it;
     - rounding the cosine errs by at most u. Two spare terms in g cover float64 and underflow.
 
     Memory beyond `features` is the unit rows, half its bytes in bfloat16 and as much in float32, on the GPU
@@ -49,12 +48,7 @@ class Products:
     error: float
 
     def __init__(self, features: NDArray[np.float32], norms: NDArray[np.float64]) -> None:
-        """Compute the unit rows.
-
-        Args:
-            features: float32 `[n, d]`, finite, of any length.
-            norms: float64 `[n]`, with inf for zero rows.
-        """
+        """Compute the unit rows of features, float32 `[n, d]`, finite, with their `row_norms`."""
         self._features = features
         self._norms = norms
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -71,11 +65,7 @@ class Products:
         return [*takewhile(lambda some: some < rows, (width * 8**i for i in count())), rows]
 
     def refine(self) -> bool:
-        """Switch to float32, for features whose cosines are too close for bfloat16.
-
-        Returns:
-            Whether that reduced `error`.
-        """
+        """Switch to float32, for cosines too close for bfloat16; return whether that reduced `error`."""
         if self._type == torch.float32:
             return False
         self._type = torch.float32
@@ -88,15 +78,11 @@ class Products:
         self._removed[self._tensor(rows)] = -np.inf
 
     def highest(self, rows: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Find the `width` highest products of each row.
-
-        Args:
-            rows: int64 `[b]`.
-            width: 1 to n.
+        """Find the `width` highest products of each row, int64 `[b]`.
 
         Returns:
-            The rows with those products, int64 `[b, width]`, and the products, float64 `[b, width]`,
-            highest first; -inf where fewer than `width` rows remain. No other product exceeds the last.
+            The rows with those products, int64 `[b, width]`, and the products, float64 `[b, width]`, highest
+            first; -inf where fewer than `width` rows remain. No other product exceeds the last.
         """
         query = self._unit_rows(rows)
         values = torch.empty((len(rows), 0), dtype=self._type, device=self._device)
@@ -129,7 +115,7 @@ class Products:
             residual = max(residual, float((exact - stored.float()).norm(dim=1).max()))
             if self._units is not None:
                 self._units[chunk] = stored
-        sums = _roundoff(dim + 2)
+        sums = (dim + 2) * 2.0**-24 / (1 - (dim + 2) * 2.0**-24)  # g(d + 2)
         residual = residual * (1 + 2 * sums) + 2.0**-24
         inputs = (1 + residual) ** 2 * (1 + sums) - 1 + 2.0**-24
         outputs = 0.0 if self._type == torch.float32 else 2.0**-9 if inputs < 2.0**-8 else 2.0**-8
@@ -167,15 +153,10 @@ def native_type(device: str) -> torch.dtype:
 
 
 def _max_unit_bytes(device: str) -> int:
-    """How much memory the unit rows may take."""
+    """Memory that the unit rows may take, in bytes."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0]) * 3 // 4
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
-
-
-def _roundoff(terms: int) -> float:
-    """Largest error of a float32 sum of products, relative to the sum of their absolute values."""
-    return terms * 2.0**-24 / (1 - terms * 2.0**-24)
 
 
 @contextmanager

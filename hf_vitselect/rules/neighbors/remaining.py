@@ -10,11 +10,11 @@ from hf_vitselect.rules.blocks import blocks
 _FEWEST_ROWS = 8
 _CHUNK_VALUES = 2**18  # values to convert at once: 2 MiB in float64
 _LIST_ENTRIES = 2**23  # neighbors in all lists together, 12 bytes each
-_PROSPECT_BLOCKS = 16  # blocks to look ahead
+_PROSPECT_BLOCKS = 16  # blocks to plan for at once
 
 
 class Candidates(Protocol):
-    """Proposes neighbors: `Products` with a proof, `FaissIndex` without."""
+    """A source of likely neighbors: `Products` with a proof, `FaissIndex` without."""
 
     @property
     def error(self) -> float | None:
@@ -38,7 +38,7 @@ class Candidates(Protocol):
 
 
 class RemainingNeighbors:
-    """Finds the nearest remaining rows, by cosine, of each row that leaves.
+    """The nearest remaining rows, by cosine, of each row that leaves.
 
     The cosine of two rows is the float64 dot product over the float64 norms, rounded to float32, and 0 if a
     row is zero. Nearest means highest cosine, then lowest row.
@@ -73,14 +73,9 @@ class RemainingNeighbors:
         *,
         pops: int,
     ) -> None:
-        """Start with all rows and no list.
+        """Start with all rows of features, float32 `[n, d]`, finite, with their `row_norms`, and no list.
 
-        Args:
-            features: float32 `[n, d]`, finite, of any length.
-            norms: float64 `[n]`, of `row_norms`.
-            candidates: Proposes neighbors in these features.
-            neighbors: Number of neighbors that a pop returns, 1 or more.
-            pops: Number of pops to come, 1 to n; no block is larger than the pops left.
+        A pop returns `neighbors` rows, 1 or more. `pops` is the number of pops to come, 1 to n.
         """
         self._features = features
         self._norms = norms
@@ -138,8 +133,7 @@ class RemainingNeighbors:
         self._pops_since_block = 0
         others = self._unlisted(self._prospects)
         # In a large pool, ranking all rows costs more than a block, so prospects are found for many blocks at
-        # once. While scores only fall, a prospect above the floor, the lowest prospect then, beats all
-        # others.
+        # once. While scores only fall, a prospect above the floor (the lowest one then) beats the rest.
         others = others[priority[others] >= self._floor]
         if len(others) < size:
             others = _top(self._unlisted(), priority, _PROSPECT_BLOCKS * self._most_rows)
@@ -171,19 +165,14 @@ class RemainingNeighbors:
             self._lists[row] = near[proven], cosines[proven]
             short += len(proven) < min(self._neighbors, self._left)
         self._listed[rows] = True
-        # If most first lists of a block prove too little, cosines are too close for the error of the
-        # products.
+        # If most first lists of a block prove too little, cosines are too close for the products' error.
         if width == self._widths[0] and 2 * short > len(rows) and self._candidates.refine():
             self._make_lists(rows, width)
 
     def _certify(self, products: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Decide how many candidates of each row to re-score, and bound the cosines of all other rows.
 
-        Args:
-            products: float64 `[b, width]`, descending.
-
-        Returns:
-            int64 `[b]`, and the bounds, float64 `[b]`: -inf if no other rows exist, or they are ignored.
+        `products` are float64 `[b, width]`, descending. Bounds are -inf if no other rows exist or count.
         """
         rows, width = products.shape
         error = self._candidates.error
@@ -212,14 +201,7 @@ def cosines_with(
 
 
 def row_norms(features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Compute the lengths of rows, with inf for zero rows so that their cosines are 0.
-
-    Args:
-        features: float32 `[n, d]`, finite; read by slices.
-
-    Returns:
-        float64 `[n]`.
-    """
+    """Compute the lengths of rows, float64 `[n]`, with inf for zero rows so that their cosines are 0."""
     rows, dim = features.shape
     norms = np.empty(rows, dtype=np.float64)
     for block in blocks(rows, max(1, _CHUNK_VALUES // dim)):

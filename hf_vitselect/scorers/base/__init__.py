@@ -1,1 +1,1 @@
-"""What scorers of one kind share."""
+"""Base classes of scorers of one kind."""

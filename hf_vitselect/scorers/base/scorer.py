@@ -76,11 +76,11 @@ class Scorer(ABC):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Columns that must be there beside the conversation's."""
+        """Columns that are required besides the conversation's."""
         return ()
 
     def read(self, batch: pa.Table | Mapping[str, Any]) -> tuple[Any, bool]:
-        """What `score_rows` is given, and whether it is several rows: conversations, unless overridden."""
+        """Return the input of `score_rows`, by default conversations, and whether it is several rows."""
         return (read_table(batch), True) if isinstance(batch, pa.Table) else read_mapping(batch)
 
     @abstractmethod
@@ -99,23 +99,23 @@ class Scorer(ABC):
         """
         return self.fill(self.score_rows(rows))
 
-    def fill(self, found: Sequence[tuple[Any, ...] | RowError]) -> dict[str, list[Any]]:
+    def fill(self, rows: Sequence[tuple[Any, ...] | RowError]) -> dict[str, list[Any]]:
         """The cells of every column of `features`: the one place where an error becomes status and reason.
 
         Args:
-            found: as `score_rows` returns it.
+            rows: as `score_rows` returns it.
         """
         names = list(self.values)
         columns = {
-            name: [row.known.get(name) if isinstance(row, RowError) else row[i] for row in found]
+            name: [row.known.get(name) if isinstance(row, RowError) else row[i] for row in rows]
             for i, name in enumerate(names)
         }
-        columns[self.status_column] = [row.status if isinstance(row, RowError) else "ok" for row in found]
-        columns[self.reason_column] = [reason_of(row) if isinstance(row, RowError) else None for row in found]
+        columns[self.status_column] = [row.status if isinstance(row, RowError) else "ok" for row in rows]
+        columns[self.reason_column] = [reason_of(row) if isinstance(row, RowError) else None for row in rows]
         return columns
 
     def load(self, identity: Mapping[str, Any]) -> Any:
-        """Loads what `score_rows` finds in `loaded`: nothing, for a scorer without a model.
+        """Load what `score_rows` finds in `loaded`: nothing, for a scorer without a model.
 
         Called at the first row, and again when a model folder's files change.
 
@@ -126,7 +126,7 @@ class Scorer(ABC):
 
     @property
     def loaded(self) -> Any:
-        """What `load` returned for the weights as they are now."""
+        """Result of `load` for the current weights."""
         identity = self._identity()
         if self._loaded is None or self._loaded[0] != identity:
             loaded = self.load(identity)
@@ -189,9 +189,9 @@ class Scorer(ABC):
         return table
 
     def recipe(self) -> dict[str, Any]:
-        """What made the scores, as plain JSON: class, configuration, exact weights, code version.
+        """Record of what made the scores, as plain JSON: class, configuration, exact weights, code version.
 
-        The size of batches is left out: a run that went out of memory goes on with smaller ones.
+        Batch sizes are left out, so a run that went out of memory can resume with smaller ones.
         """
         sizes = ("batch_size", "batch_tokens")
         state = {name: value for name, value in self.__getstate__().items() if name not in sizes}
@@ -224,7 +224,7 @@ class Scorer(ABC):
         return identity
 
     def identify(self) -> dict[str, Any]:
-        """What stands for the loaded weights in fingerprint and recipe, as plain JSON."""
+        """Identity of the loaded weights for fingerprint and recipe, as plain JSON."""
         return identify(str(self.model), self.revision)
 
     def _device(self) -> str:

@@ -36,7 +36,7 @@ class SharedForwardScorer(Scorer):
 
     @abstractmethod
     def forward(self, rows: Sequence[Conversation | RowError]) -> list[Any]:
-        """Runs the model on one view of the rows.
+        """Run the model on one view of the rows.
 
         Must not read the configuration named in `not_in_forward`: scorers that are otherwise equal share
         the results.
@@ -60,7 +60,7 @@ class SharedForwardScorer(Scorer):
         """
 
     def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
-        """Runs the model for this scorer alone."""
+        """Run the model for this scorer alone."""
         return _forward_once([self], rows)[0]
 
     def values_or_error(self, results: Mapping[View, Any] | RowError) -> tuple[Any, ...] | RowError:
@@ -112,7 +112,7 @@ class ScorerGroup(Scorer):
         raise NotImplementedError
 
     def columns(self, rows: Sequence[Conversation | RowError]) -> dict[str, list[Any]]:
-        """Runs the model once for all scorers."""
+        """Run the model once for all scorers."""
         self.scorers[0]._rank = self._rank
         scored = _forward_once(self.scorers, rows)
         return {

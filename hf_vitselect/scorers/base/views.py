@@ -1,4 +1,4 @@
-"""What a model is shown of a row: all of it, or less, so that two losses show what a part is worth.
+"""Views of a row: all of it, or less, so that two losses show the value of a part.
 
 A view keeps the answers as they are, since losses are taken over their tokens.
 """

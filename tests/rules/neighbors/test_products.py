@@ -32,9 +32,9 @@ def test_products_are_within_their_bound(make, precision, asked, monkeypatch):
     products = products_of(features, precision, monkeypatch)
     wide = features.astype(np.float64)
     units = wide / row_norms(features)[:, None]
-    found, values = products.highest(np.arange(asked), 256)
+    candidates, values = products.highest(np.arange(asked), 256)
     cosines = (units[:asked] @ units.T).astype(np.float32).astype(np.float64)
-    assert np.abs(values - np.take_along_axis(cosines, found, axis=1)).max() <= products.error
+    assert np.abs(values - np.take_along_axis(cosines, candidates, axis=1)).max() <= products.error
     assert products.error < (1e-4 if precision == "float32" else 0.012)
 
 
@@ -43,9 +43,9 @@ def test_removed_rows_come_last(precision, monkeypatch):
     features = np.random.default_rng(0).standard_normal((50, 8)).astype(np.float32)
     products = products_of(features, precision, monkeypatch)
     products.remove(np.array([3, 7]))
-    found, values = products.highest(np.array([0, 3]), 50)
-    assert (np.sort(found) == np.arange(50)).all()
-    assert np.sort(found[:, -2:]).tolist() == [[3, 7]] * 2
+    candidates, values = products.highest(np.array([0, 3]), 50)
+    assert (np.sort(candidates) == np.arange(50)).all()
+    assert np.sort(candidates[:, -2:]).tolist() == [[3, 7]] * 2
     assert (values[:, -2:] == -np.inf).all()
     assert (np.diff(values[:, :-2]) <= 0).all()
 
