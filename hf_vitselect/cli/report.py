@@ -6,7 +6,7 @@ from hf_vitselect.cli.command import Command
 from hf_vitselect.cli.flags import SelectionFlags, flag
 from hf_vitselect.cli.pool import load_selection
 from hf_vitselect.cli.summary import Summary, command_line, dropped, train_line
-from hf_vitselect.report import write_report
+from hf_vitselect.report.html_page import write_report
 
 
 @dataclass(kw_only=True)

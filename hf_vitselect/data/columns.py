@@ -35,15 +35,7 @@ _IN_MEMORY = 2**26  # bytes of vectors kept in memory: 64 MiB
 
 
 def refuse_reserved(columns: Mapping[str, Any], reserved: Iterable[str] = RESERVED) -> None:
-    """Refuses a pool that has columns of reserved names.
-
-    Args:
-        columns: the pool's columns and their features; None for an unknown feature.
-        reserved: the names.
-
-    Raises:
-        ColumnError: with the renames to make.
-    """
+    """Refuse a pool that has columns of reserved names; a column's feature may be None if unknown."""
     taken = [name for name in reserved if name in columns]
     lengths = columns.get(LENGTHS)
     if lengths is not None and not (isinstance(lengths, Value) and re.match("u?int", lengths.dtype)):
@@ -57,16 +49,13 @@ def refuse_reserved(columns: Mapping[str, Any], reserved: Iterable[str] = RESERV
 
 
 def refuse_missing(names: Iterable[str], columns: Iterable[str], use: str, advice: str = "add it") -> None:
-    """Refuses missing columns.
+    """Refuse missing columns.
 
     Args:
         names: the wanted columns.
         columns: the existing columns.
         use: how the message begins, such as `expected a column`.
         advice: what to do if no existing name is similar.
-
-    Raises:
-        ColumnError: with the most similar names.
     """
     columns = list(columns)
     for name in names:
@@ -82,11 +71,7 @@ def read_column(dataset: Dataset, name: str) -> pa.ChunkedArray:
 
 
 def read_values(dataset: Dataset, column: str) -> NDArray[Any]:
-    """A column of single values, shape (rows,): numbers, NaN for null; others as objects, None for null.
-
-    Raises:
-        ColumnError: if the column holds lists, images or other structures.
-    """
+    """A column of single values, shape (rows,): numbers, NaN for null; others as objects, None for null."""
     kind = dataset.features[column]
     if not isinstance(kind, (Value, ClassLabel)):
         raise ColumnError(
@@ -107,9 +92,6 @@ def read_scores(dataset: Dataset, column: str) -> tuple[NDArray[np.float64], NDA
     Returns:
         The scores, float64 of shape (rows,), 0 for null; and each row's status: the one in the column's
         status column, `bad_row` for a null, `non_finite`, or `ok`.
-
-    Raises:
-        ColumnError: if the column is not numeric, or its status column is ambiguous.
     """
     kind = dataset.features[column]
     if not is_numeric(kind):
@@ -166,25 +148,22 @@ def read_statuses(dataset: Dataset, column: str) -> NDArray[np.object_] | None:
 
     A scorer's status column holds only statuses. One that holds none is the user's own: it is ignored,
     with a warning.
-
-    Raises:
-        ColumnError: if some of its values are statuses and others are not.
     """
     name = f"{column}_status"
     if name not in dataset.column_names:
         return None
-    values = _distinct_texts(dataset, name)
-    if not values & _STATUSES:
+    distinct = _distinct_texts(dataset, name)
+    if not distinct & _STATUSES:
         warnings.warn(
             f"{name!r} holds no status of a scorer, so it is ignored: "
             f"no row of {column!r} is dropped because of it",
             stacklevel=2,
         )
         return None
-    if odd := sorted(values - _STATUSES):
+    if odd := sorted(distinct - _STATUSES):
         raise ColumnError(
             f"expected only statuses of {column!r} in {name!r}, or none, got both {odd[0]!r} and "
-            f"{min(values & _STATUSES)!r}; if the column is yours, rename it with "
+            f"{min(distinct & _STATUSES)!r}; if the column is yours, rename it with "
             f"dataset.rename_column({name!r}, {_free_name(name, dataset.column_names)!r})"
         )
     texts = pc.cast(read_column(dataset, name), pa.large_string())
@@ -193,17 +172,12 @@ def read_statuses(dataset: Dataset, column: str) -> NDArray[np.object_] | None:
 
 def holds_statuses(dataset: Dataset, name: str) -> bool:
     """Whether a column is a scorer's status column."""
-    values = _distinct_texts(dataset, name) if name.endswith("_status") else frozenset()
-    return bool(values) and values <= _STATUSES
+    distinct = _distinct_texts(dataset, name) if name.endswith("_status") else frozenset()
+    return bool(distinct) and distinct <= _STATUSES
 
 
 def keep_rows(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Some rows of an array, stored as `read_features` stores them; the array itself if all are kept.
-
-    Args:
-        features: float32 of shape (rows, dimensions).
-        rows: int64 of shape (kept,), distinct, ascending.
-    """
+    """Some rows of an array, stored as `read_features` stores them; the array itself if all are kept."""
     if len(rows) == len(features):
         return features
     parts = (rows[start : start + _BATCH_ROWS] for start in range(0, len(rows), _BATCH_ROWS))

@@ -1,4 +1,4 @@
-"""The content of a row: turns of text with slots for images, and the images.
+"""The conversation in a row: turns of text with slots for images, and the images.
 
 Three words that are used throughout: an *answer* is the text of an assistant turn; a *response* is what
 training supervises, an answer and the end-of-turn token after it; a *completion* is a column.

@@ -33,14 +33,14 @@ _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, OverflowError
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns in which a dataset keeps its conversations.
+    """The columns that hold the conversations of a dataset.
 
     Attributes:
-        text_columns: the columns that hold the turns.
-        image_columns: the column that holds the images, or several that hold one each, in order.
-        system_column: the column of the system prompt, if the dataset has one.
-        tools_column: the column of the tools, if the dataset has one.
-        media_columns: the columns of video and audio; a row that uses one is refused.
+        text_columns: hold the turns.
+        image_columns: one that holds all images, or several that hold one each, in order.
+        system_column: holds the system prompt.
+        tools_column: holds the tools.
+        media_columns: hold video and audio; a row that uses one is refused.
         read_contents: from a row's cells to `(role, content)` pairs.
     """
 
@@ -58,14 +58,10 @@ class Layout:
         return (*self.text_columns, *self.image_columns, *others, *self.media_columns)
 
     def read(self, row: Mapping[str, Any]) -> Conversation:
-        """Read one row.
-
-        Args:
-            row: at least the layout's columns as plain values, images not decoded.
+        """Read one row of plain values, its images not decoded.
 
         Raises:
-            RowError: `bad_row`, `image_missing`, `placeholder_mismatch`, `media_unsupported` or, for
-                an open image that does not load, `image_error`.
+            RowError: `bad_row`, `image_missing`, `placeholder_mismatch`, `media_unsupported`, `image_error`.
         """
         if row.get(UNSTORED):
             raise RowError("bad_row", row[UNSTORED])
@@ -88,11 +84,7 @@ class Layout:
         return sum(len(part) for part in answers if isinstance(part, str))
 
     def image_cells(self, row: Mapping[str, Any]) -> list[Any]:
-        """The images in a row's image columns, including the empty ones.
-
-        Raises:
-            ValueError: if a cell holds pixels.
-        """
+        """The images in a row's image columns, including the empty ones."""
         if len(self.image_columns) < 2:
             return [cell for name in self.image_columns for cell in image_cells(row.get(name))]
         # Most rows use only the first of the numbered columns.
@@ -128,8 +120,7 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
         columns: their names; or the dataset's features, which also reveal images under other names.
 
     Raises:
-        LayoutError: if no layout matches, or more than one does, or part of the conversation is in a
-            column that is not read.
+        LayoutError: if not exactly one layout matches, or a column of the conversation is not read.
     """
     names = list(columns)
     matches = [layout for layout in LAYOUTS if set(layout.text_columns) <= set(names)]
@@ -147,9 +138,8 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
         )
     if unread := [name for name in names if name in UNREAD_COLUMNS]:
         raise LayoutError(
-            f"expected the whole conversation in {'+'.join(matches[0].text_columns)}, got {unread} "
-            f"next to it, which is not read; move it into the turns, or drop it with "
-            f"dataset.remove_columns({unread})"
+            f"expected the conversation in {'+'.join(matches[0].text_columns)}, got {unread} next to it, "
+            f"which is not read; move it into the turns, or drop it with dataset.remove_columns({unread})"
         )
     layout = Layout(
         matches[0].text_columns,
@@ -191,11 +181,7 @@ def _at_most_one(what: str, names: Sequence[str]) -> str | None:
 
 
 def _refuse_features(layout: Layout, columns: Sequence[str] | Features) -> None:
-    """Refuses class labels in place of texts, and images and media that would not be read.
-
-    Raises:
-        LayoutError: naming the columns.
-    """
+    """Refuse class labels in place of texts, and images and media that would not be read."""
     features = columns if isinstance(columns, Features) else {}
     texts = [*layout.text_columns, *([layout.system_column] if layout.system_column else [])]
     if labels := [name for name in texts if _has_labels(features.get(name))]:

@@ -24,11 +24,7 @@ _STORES_INLINE_IMAGES = ("arrow.json", "image", "url", "path", "base64", "bytes"
 
 
 def image_files(tables: Iterable[pa.Table]) -> dict[str, tuple[int, int] | None]:
-    """Size in bytes and modification time in ns of every image file that rows name; None if it is missing.
-
-    Args:
-        tables: undecoded, each of one layout.
-    """
+    """Size in bytes and modification time in ns of every image file that rows name; None if it is missing."""
     named = {image.path or "": image.roots for table in tables for image in _named(table)}
     return {path: _state(path, named[path]) for path in sorted(named)}
 
@@ -96,15 +92,15 @@ def _named(table: pa.Table) -> Iterator[RowImage]:
 
 
 def _may_name_files(table: pa.Table, layout: Layout) -> pa.Array:
-    """Rows to read. Most pools hold the bytes of all images, so none."""
+    """A mask of the rows to read: none where the pool holds the bytes of all images."""
     kinds = {name: str(table.schema.field(name).type) for name in layout.text_columns}
     as_text = any("string" in kinds[name][:12] for name in kinds.keys() - {"prompt", "completion"})
     if as_text or any(word in kind for kind in kinds.values() for word in _STORES_INLINE_IMAGES):
         return pa.array([True] * len(table))
-    lacking = pa.array([False] * len(table))
+    may_name = pa.array([False] * len(table))
     for name in layout.image_columns:
-        lacking = pc.or_(lacking, _lacks_bytes(table.column(name).combine_chunks()))
-    return lacking
+        may_name = pc.or_(may_name, _lacks_bytes(table.column(name).combine_chunks()))
+    return may_name
 
 
 def _lacks_bytes(cells: pa.Array) -> pa.Array:
@@ -121,7 +117,7 @@ def _lacks_bytes(cells: pa.Array) -> pa.Array:
 
 def _state(path: str, roots: Sequence[str] | None) -> tuple[int, int] | None:
     try:
-        status = os.stat(find_file(path, roots))
+        state = os.stat(find_file(path, roots))
     except (OSError, ValueError, RowError):
         return None
-    return status.st_size, status.st_mtime_ns
+    return state.st_size, state.st_mtime_ns

@@ -1,4 +1,4 @@
-"""Which files of this machine the rows of a pool may name.
+"""The files of this machine that the rows of a pool may name.
 
 Rows from the Hub are written by strangers: they may name only the files that `datasets` has downloaded with
 them. An Arrow table does not say where its rows are from, so it is marked.
@@ -37,12 +37,7 @@ _MAPS = {
 
 
 def image_roots(dataset: Any) -> tuple[str, ...] | None:
-    """The folders in which the rows of a dataset or a stream may name files.
-
-    Returns:
-        For a pool from the Hub, the folders to which `datasets` downloads it; for all others None, which
-        allows any folder.
-    """
+    """The folders in which rows may name files: the downloads of a pool from the Hub, else any (None)."""
     repo_id = recorded_source(dataset).get("repo_id")
     if not repo_id:
         return None
@@ -55,12 +50,10 @@ def find_file(path: str, roots: Sequence[str] | None) -> str:
 
     Args:
         path: as the row spells it.
-        roots: the folders that may hold it, and to which relative paths refer; None for any folder and the
-            working directory. Neither `..` nor a link leads out of them.
+        roots: the folders that may hold it; None for any. Neither `..` nor a link leads out of them.
 
     Raises:
-        RowError: `image_missing` if the file does not exist or the row may not name it; `image_remote` for
-            a URL.
+        RowError: `image_missing` if it does not exist or is elsewhere; `image_remote` for a URL.
     """
     if _URL.match(path):
         raise RowError("image_remote", f"a URL, and images are not fetched: {path}")

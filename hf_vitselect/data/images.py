@@ -46,8 +46,7 @@ class RowImage:
         """The encoded bytes; for a decoded image, a PNG of what `decode` returns.
 
         Raises:
-            RowError: `image_missing` if the row carries no bytes and no file can be read, `image_remote` for
-                a URL, `image_error` if a decoded image cannot be converted to RGB.
+            RowError: `image_missing`, `image_remote`, or `image_error` for one that does not become RGB.
         """
         if self.data is not None:
             return self.data
@@ -63,7 +62,7 @@ class RowImage:
             raise RowError("image_missing", f"cannot read the file {self.path!r}: {error}") from error
 
     def digest(self) -> str | None:
-        """sha256 of the encoded bytes, None without any; for a decoded image, of its pixels."""
+        """sha256 of the encoded bytes, None if they are missing; for a decoded image, of its pixels."""
         if self.data is None and self.decoded is not None:
             kind = (self.decoded.mode, self.decoded.size, self.decoded.getpalette())
             return hashlib.sha256(repr(kind).encode() + self.decoded.tobytes()).hexdigest()
@@ -76,17 +75,13 @@ class RowImage:
         """The image in RGB, upright (EXIF rotation applied, as `datasets` does); see `pixels.to_rgb`.
 
         Raises:
-            RowError: `image_missing`, `image_remote`, or `image_error` as in `pixels.decode`.
+            RowError: `image_missing`, `image_remote` or `image_error`.
         """
         return decode(self.encoded()) if self.decoded is None else upright_rgb(self.decoded)
 
 
 def image_cells(cell: Any) -> list[Any]:
-    """The images of a cell, one or a list in any stored form, including the empty ones.
-
-    Raises:
-        ValueError: if the cell holds pixels.
-    """
+    """The images of a cell, one or a list in any stored form, including the empty ones."""
     if isinstance(cell, str) and cell.lstrip()[:1] in ("[", "{", '"'):
         with suppress(ValueError):  # A file name may begin like that.
             cell = from_text(cell)
@@ -99,12 +94,7 @@ def image_cells(cell: Any) -> list[Any]:
 
 
 def read_image(cell: Any) -> RowImage:
-    """An image from its cell: a path, base64, bytes, a record of bytes and path, or an open image.
-
-    Raises:
-        RowError: `image_error` for an open image that does not load, or invalid base64.
-        ValueError: for anything else.
-    """
+    """An image from its cell: a path, base64, bytes, a record of bytes and path, or an open image."""
     if is_empty(cell):
         return RowImage()
     if isinstance(cell, str):
@@ -128,11 +118,7 @@ def read_image(cell: Any) -> RowImage:
 
 
 def from_base64(text: Any) -> bytes:
-    """The bytes of a data URI, or of plain base64.
-
-    Raises:
-        RowError: `image_error` if it is neither.
-    """
+    """The bytes of a data URI, or of plain base64."""
     try:
         text = "".join((text.partition("base64,")[2] or text).split())
         return base64.b64decode(text, validate=True)

@@ -14,13 +14,7 @@ from hf_vitselect.data.turns import messages_from_text, read_messages, read_text
 
 @dataclass(frozen=True)
 class KnownLayout:
-    """A conversation layout.
-
-    Attributes:
-        text_columns: the columns that hold the turns.
-        read_contents: from a row's cells to `(role, content)` pairs.
-        example: a row, for the documentation.
-    """
+    """The columns of the turns, how to read `(role, content)` pairs from a row, and a row for the docs."""
 
     text_columns: tuple[str, ...]
     read_contents: Callable[[Mapping[str, Any]], Iterable[tuple[Any, Any]]]

@@ -1,4 +1,4 @@
-"""Decode images to upright RGB pixels: the only decoder, for scores, embeddings and training."""
+"""The only decoder: encoded images to upright RGB pixels, for scores, embeddings and training."""
 
 import io
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from hf_vitselect.errors import RowError
 
 MOST_PIXELS = 178_956_970
-"""The most pixels of an image that is decoded: Pillow's own limit, enforced even where Pillow's is lifted."""
+"""The most pixels of an image: Pillow's own limit, enforced even where Pillow's is lifted."""
 
 MOST_RESIZED = 33_554_432
 """The most pixels after a processor resizes the shorter side: at 336, an image 297 times as long as wide."""
@@ -39,11 +39,7 @@ def decode(data: bytes) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """An image that is already decoded in RGB, upright.
-
-    Raises:
-        RowError: as `decode` does.
-    """
+    """An image that is already decoded in RGB, upright."""
     with image_error(f"an image of mode {image.mode} that does not become RGB"):
         _refuse_size(image)
         return to_rgb(ImageOps.exif_transpose(image))
@@ -59,9 +55,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
     - Transparency (an alpha channel, a transparent color): composited on white, as viewers do. Plain TRL
       drops the channel and so shows the colors hidden under it.
     - All others (palettes, CMYK, YCbCr, LAB, HSV): Pillow's own conversion. Color profiles are not applied.
-
-    Raises:
-        RowError: `image_error` if no value is finite.
     """
     if image.mode == "F" or image.mode.startswith("I"):
         return Image.fromarray(_eight_bits(image)).convert("RGB")
@@ -75,13 +68,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def refuse_resize(image: Image.Image, processor: Any) -> None:
-    """Refuses a thin image that would become very large before it is cropped.
+    """Refuse a thin image that would become very large before it is cropped.
 
     The processors of CLIP and LLaVA resize the shorter side to a fixed length.
-
-    Args:
-        image: decoded.
-        processor: a `transformers` image processor.
 
     Raises:
         RowError: `image_error` if the resized image would have more than `MOST_RESIZED` pixels.
@@ -101,7 +90,7 @@ def refuse_resize(image: Image.Image, processor: Any) -> None:
 
 @contextmanager
 def image_error(what: str) -> Iterator[None]:
-    """Turn any exception into the row's `image_error`."""
+    """Turn any exception into `image_error`."""
     try:
         yield
     except RowError:
@@ -125,7 +114,7 @@ def _formats() -> list[str]:
 
 
 def _refuse_size(image: Image.Image) -> None:
-    """Refuses an image that would take too much memory, before it is decoded."""
+    """Refuse an image that would take too much memory, before it is decoded."""
     if image.width * image.height > MOST_PIXELS:
         raise RowError("image_error", f"{image.width} x {image.height}: more than {MOST_PIXELS:,} pixels")
 

@@ -25,12 +25,7 @@ _FOREIGN_PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True)
 class Slot:
-    """The slot of an image in a text.
-
-    Attributes:
-        number: which of the row's images, if the placeholder is numbered.
-        image: the image's cell, if the content part itself holds it.
-    """
+    """A place for an image, which may be numbered, or hold the image's cell itself."""
 
     number: int | None = None
     image: Any = None
@@ -41,11 +36,7 @@ Draft = tuple[str, list[str | Slot]]
 
 
 def split_text(role: str, text: str) -> Iterator[str | Slot]:
-    """Split a text at its placeholders. A placeholder in an answer is text: only questions place images.
-
-    Raises:
-        RowError: `media_unsupported`, or `placeholder_mismatch` for an image named in the text.
-    """
+    """Split a text at its placeholders. In an answer they are text: only questions place images."""
     if role == "assistant":
         yield text
         return
@@ -69,13 +60,6 @@ def place_images(
     drafts: Sequence[Draft], cells: Sequence[Any]
 ) -> tuple[tuple[Turn, ...], tuple[RowImage, ...]]:
     """Give every slot its image.
-
-    Args:
-        drafts: the turns.
-        cells: the cells of the row's image columns, including the empty ones.
-
-    Returns:
-        The turns, and one image for each slot in them.
 
     Raises:
         RowError: `placeholder_mismatch` or `image_missing`; for an open image `image_error`.
@@ -107,11 +91,7 @@ def _slots(drafts: Sequence[Draft]) -> list[Slot]:
 
 
 def _images_first(drafts: Sequence[Draft], images: int) -> Sequence[Draft]:
-    """Put images without placeholders before the first user text.
-
-    Raises:
-        RowError: `placeholder_mismatch` for a placeholder of another model or tool.
-    """
+    """Put images without placeholders before the first user text."""
     for role, parts in drafts:
         for part in parts:
             if role != "assistant" and (foreign := _FOREIGN_PLACEHOLDER.search(str(part))):
@@ -136,7 +116,7 @@ def _inline_images(slots: Sequence[Slot], column_images: Sequence[Any]) -> list[
 
 
 def _order(slots: Sequence[Slot]) -> Sequence[int]:
-    """Index of the image that each slot shows: the next one, or the one of its number."""
+    """The index of each slot's image: the next one, or the one of its number."""
     numbers = [slot.number for slot in slots if slot.number is not None]
     if not numbers:
         return range(len(slots))

@@ -1,4 +1,4 @@
-"""Finds and opens pools: files, patterns, folders, datasets on the Hub."""
+"""Find and open pools: files, patterns, folders, datasets on the Hub."""
 
 import bz2
 import glob
@@ -36,7 +36,12 @@ _KINDS = {
     ".tsv": "csv",
     ".arrow": "arrow",
 }
-_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": open}
+_COMPRESSED: dict[str, Callable[..., Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": open,
+}
 _SAVED = ("state.json", "dataset_dict.json")
 _SPLITS = {"test": {"test", "testing"}, "validation": {"validation", "valid", "val", "dev"}}
 _ROWS_OF_SPLIT = re.compile(r"(?P<split>[^\[\]%+]+)(?:\[(?P<first>\d*):(?P<last>\d*)\])?")
@@ -56,7 +61,7 @@ def open_pool(name: str, config: str | None = None, split: str = "train") -> Dat
         split: a split or a part of one, `train[:100]`, as in `datasets.load_dataset`.
 
     Raises:
-        PoolError: if nothing of that name exists, or it cannot be read.
+        PoolError: if it does not exist or cannot be read.
     """
     source = _find(name)
     if isinstance(source, Path):
@@ -66,16 +71,7 @@ def open_pool(name: str, config: str | None = None, split: str = "train") -> Dat
 
 
 def open_stream(name: str, config: str | None = None, split: str = "train") -> IterableDataset:
-    """Open a pool as a stream.
-
-    Args:
-        name: as in `open_pool`.
-        config: as in `open_pool`.
-        split: as in `open_pool`, but a part only in rows.
-
-    Raises:
-        PoolError: as in `open_pool`, or if part of a split is given in percent.
-    """
+    """Open a pool as a stream; as `open_pool`, but a part of a split only in rows."""
     source = _find(name)
     if isinstance(source, Path):
         return _part_of_saved(source, split).to_iterable_dataset()
@@ -93,13 +89,7 @@ def open_stream(name: str, config: str | None = None, split: str = "train") -> I
 
 @dataclass(frozen=True)
 class _Files:
-    """Arguments of `datasets.load_dataset`.
-
-    Attributes:
-        name: as typed.
-        path: a file format, a folder that is a repository, or a name on the Hub.
-        splits: the files of every split.
-    """
+    """The files or the name for `datasets.load_dataset`."""
 
     name: str
     path: str
@@ -107,13 +97,7 @@ class _Files:
 
     @classmethod
     def of(cls, name: str, files: Sequence[Path], folder: Path | None = None) -> "_Files":
-        """Files of one format.
-
-        Args:
-            name: as typed.
-            files: at least one.
-            folder: the folder in which file names say their split; None if all are `train`.
-        """
+        """Files of one format."""
         kind = _kind(files[0])
         odd = next((file for file in files if _kind(file) is None or _kind(file) != kind), None)
         if kind is None or odd is not None:
@@ -171,7 +155,7 @@ def _in_folder(name: str, folder: Path) -> Path | _Files:
 
 def _kind(path: Path) -> str | None:
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    if suffixes and suffixes[-1] in _OPENERS:
+    if suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
     return _KINDS.get(suffixes[-1]) if suffixes else None
 
@@ -229,7 +213,7 @@ def _load(files: _Files, config: str | None, split: str, *, streaming: bool = Fa
 
 
 def _refuse_unknown(name: str) -> None:
-    """Asks the Hub once for a name that is not cached. `datasets` would retry for half a minute."""
+    """Ask the Hub once for a name that is not cached. `datasets` would retry for half a minute."""
     if Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___")).exists():
         return
     try:
@@ -255,7 +239,7 @@ def _bad_line(files: _Files) -> str | None:
     for path in [Path(path) for paths in files.splits.values() for path in paths if files.path == "json"]:
         number = 0
         try:
-            with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
+            with _COMPRESSED.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
                 start = file.read(1)
                 # A list is one document; otherwise every line is one.
                 for line in [start + file.read()] if start == "[" else chain([start + file.readline()], file):

@@ -15,11 +15,7 @@ _RECORD = "hf_vitselect: "
 
 
 def pool_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
-    """Origin of a pool, as far as `datasets` knows.
-
-    Returns:
-        `repo_id` and `commit` on the Hub, `name`, `config`, `split` and `license`; None if unknown.
-    """
+    """The origin of a pool, as far as `datasets` knows: repository, commit, name, config, split, license."""
     info = dataset.info
     repo_id, commit = _repository(dataset) or (None, None)
     return {
@@ -48,7 +44,7 @@ def with_record(description: str | None, record: Mapping[str, Any]) -> str:
 
 
 def recorded_source(dataset: Dataset | IterableDataset) -> dict[str, Any]:
-    """Origin of this pool when it was first scored; if it was not, its origin now."""
+    """The origin of a pool when it was first scored; of a pool without scores, the present one."""
     source: dict[str, Any] = read_record(dataset).get("source") or pool_source(dataset)
     return source
 

@@ -1,4 +1,4 @@
-"""Why rows were refused: one row's reason, and counts, errors and warnings about many."""
+"""Refused rows: one row's reason, and counts, errors and warnings about many."""
 
 import warnings
 from collections import Counter
@@ -28,12 +28,7 @@ def reason_of(error: RowError) -> str:
 def read_reasons(
     dataset: Dataset, columns: Collection[str], statuses: NDArray[np.object_]
 ) -> NDArray[np.object_]:
-    """Reasons why rows cannot be used, from the reason columns of the scorers.
-
-    Args:
-        dataset: the scored pool.
-        columns: the score columns; the first with a row's status explains it.
-        statuses: shape (rows,), possibly merged from several columns.
+    """Reasons of the rows that cannot be used, from the scorers' reason columns.
 
     Returns:
         Texts of shape (rows,), None where the status is `ok`.
@@ -53,10 +48,10 @@ def read_reasons(
 
 @dataclass(frozen=True)
 class Refusals:
-    """Counts of refused rows, with reasons.
+    """The number of refused rows, and the reasons.
 
     Attributes:
-        rows: the number of rows, refused or not.
+        rows: all rows, refused or not.
         counts: refused rows by status, the most frequent first.
         reasons: the first reason for each status.
     """
@@ -88,8 +83,8 @@ class Refusals:
     @classmethod
     def of_errors(cls, rows: int, errors: Iterable[RowError]) -> "Refusals":
         """Count the errors of the refused among some rows."""
-        refusals = cls.of((error.status, reason_of(error)) for error in errors)
-        return cls(rows, refusals.counts, refusals.reasons)
+        refused = cls.of((error.status, reason_of(error)) for error in errors)
+        return cls(rows, refused.counts, refused.reasons)
 
     @property
     def refused(self) -> int:
@@ -111,16 +106,13 @@ def refuse_if_none_left(refusals: Refusals, what: str, advice: str, scored: Any 
         what: what could not be done with them, such as `cannot be scored`.
         advice: what the user can do.
         scored: the scored pool, for the error.
-
-    Raises:
-        AllRefusedError: if no row is left.
     """
     if refusals.refused == refusals.rows:
         raise AllRefusedError(f"all {refusals.rows:,} rows {what}: {refusals}\n{advice}", scored)
 
 
 def warn_if_most_are_refused(refusals: Refusals, what: str, advice: str) -> None:
-    """Warns if more than half of the rows were refused; arguments as in `refuse_if_none_left`."""
+    """Warn if more than half of the rows were refused; arguments as in `refuse_if_none_left`."""
     if 2 * refusals.refused > refusals.rows:
         share = f"{refusals.refused / refusals.rows:.0%}"
         warnings.warn(

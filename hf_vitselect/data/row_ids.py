@@ -19,12 +19,7 @@ from hf_vitselect.errors import RowError
 
 
 def row_ids(dataset: Any) -> list[str]:
-    """An id for every row.
-
-    Returns:
-        For each row the sha256 of its turns and of each image's encoded bytes (64 hex digits),
-        a dash, and the number of rows before it with the same content.
-    """
+    """An id for every row: `content_hash`, a dash, and the number of equal rows before it."""
     seen: Counter[str] = Counter()
     ids = []
     contents = row_contents(dataset)

@@ -15,11 +15,7 @@ from hf_vitselect.errors import LayoutError, RowError
 
 
 def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
-    """The conversation columns of a dataset or stream as Arrow tables, images still encoded.
-
-    Raises:
-        LayoutError: if the columns make no known layout, or the dataset has a transform.
-    """
+    """The conversation columns of a dataset or stream as Arrow tables, images still encoded."""
     refuse_transform(dataset)
     columns, roots = list(find_layout(dataset.features or dataset.column_names).columns), image_roots(dataset)
     for table in dataset.select_columns(columns).with_format("arrow").iter(batch_size):
@@ -27,21 +23,13 @@ def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
 
 
 def read_rows(dataset: Any) -> Iterator[Conversation | RowError]:
-    """Every row of a dataset or stream; for a row that cannot be read, its error.
-
-    Raises:
-        LayoutError: as `undecoded` does.
-    """
+    """Every row of a dataset or stream; for a row that cannot be read, its error."""
     for table in undecoded(dataset):
         yield from read_table(table)
 
 
 def read_table(table: pa.Table) -> list[Conversation | RowError]:
-    """Every row of an undecoded Arrow table; for a row that cannot be read, its error.
-
-    Raises:
-        LayoutError: if the columns make no known layout.
-    """
+    """Every row of an undecoded Arrow table; for a row that cannot be read, its error."""
     layout = find_layout(_columns(table))
     columns = [*layout.columns, *([UNSTORED] if UNSTORED in table.column_names else [])]
     return _read_all(layout, plain_rows(table.select(columns)), marked_roots(table))
@@ -52,9 +40,6 @@ def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError
 
     Returns:
         The rows, and whether the mapping was a batch.
-
-    Raises:
-        LayoutError: if the columns make no known layout, or a dataset's format turned its images into arrays.
     """
     layout = find_layout(list(batch))
     for name in layout.image_columns:
@@ -67,12 +52,7 @@ def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError
 
 
 def read_row(row: Mapping[str, Any]) -> Conversation:
-    """One row as a plain mapping.
-
-    Raises:
-        LayoutError: if the columns make no known layout.
-        RowError: if it cannot be read.
-    """
+    """One row as a plain mapping."""
     return find_layout(list(row)).read(row).under(row.get(ROOTS))
 
 
@@ -85,11 +65,7 @@ def answer_characters(dataset: Any) -> list[int | None]:
 
 
 def refuse_transform(dataset: Any) -> None:
-    """Refuses a dataset with a transform: its rows are not the stored ones.
-
-    Raises:
-        LayoutError: if it has a transform.
-    """
+    """Refuse a dataset with a transform: its rows are not the stored ones."""
     if isinstance(dataset, Dataset) and dataset.format["type"] == "custom":
         raise LayoutError(
             "expected a dataset whose rows are stored, got one with a transform;\n"

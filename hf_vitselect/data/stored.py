@@ -27,12 +27,7 @@ def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def with_plain_rows(dataset: Dataset, **more: Any) -> Dataset:
-    """A dataset whose rows are those of `plain_rows`.
-
-    Args:
-        dataset: without a format.
-        **more: values to add to each row.
-    """
+    """A dataset whose rows are those of `plain_rows`."""
     dataset = dataset.cast(_map_features(dataset.features, _undecoded))
     schema = dataset.features.arrow_schema
     if not more and not _decoders(schema):
@@ -41,11 +36,7 @@ def with_plain_rows(dataset: Dataset, **more: Any) -> Dataset:
 
 
 def from_text(cell: Any) -> Any:
-    """A structure, also if it is stored as text: JSON, or the Python literal that CSV writers leave.
-
-    Raises:
-        ValueError: if it is any other text.
-    """
+    """A structure, also if it is stored as text: JSON, or the Python literal that CSV writers leave."""
     while isinstance(cell, str):
         try:
             cell = json.loads(cell)
@@ -105,10 +96,6 @@ def encode_batch(batch: Mapping[str, list[Any]], features: Features) -> pa.Table
 
     A cell that cannot be stored, such as text with a lone surrogate, becomes null; the column `UNSTORED` says
     why.
-
-    Args:
-        batch: undecoded cells by column.
-        features: of the stream.
     """
     try:
         return _encode(batch, features)
@@ -174,7 +161,7 @@ def _decoders(schema: pa.Schema) -> dict[str, Callable[[Any], Any]]:
 
 
 def _decoder(kind: pa.DataType) -> Callable[[Any], Any] | None:
-    """Converter of `to_pylist`'s values of this type to plain ones; None if they are plain."""
+    """A function from `to_pylist` values of this type to plain ones; None if they are plain already."""
     if isinstance(kind, pa.JsonType):
         return _load_json
     if pa.types.is_map(kind):

@@ -51,12 +51,7 @@ _PART_KEYS = {*_INLINE_KEYS, "type", "text", "index", "id", "detail", "cache_con
 
 
 def read_messages(cell: Any) -> Iterator[tuple[Any, Any]]:
-    """Role and content of every message in a list, whatever its keys and however the list is stored.
-
-    Raises:
-        RowError: as `refuse_unread` does.
-        ValueError: if this is not a list of messages.
-    """
+    """Role and content of every message in a list, whatever its keys and however the list is stored."""
     messages = records(cell)
     if isinstance(messages, Mapping) or not isinstance(messages, Iterable):
         raise ValueError(f"expected a list of messages, got {type(messages).__name__}")
@@ -78,7 +73,7 @@ def messages_from_text(text: str) -> Any:
 
 
 def refuse_unread(message: Any) -> None:
-    """Refuses a message with a part that would be left out.
+    """Refuse a message with a part that would be left out.
 
     Raises:
         RowError: `media_unsupported` for video and audio.
@@ -101,7 +96,7 @@ def refuse_unread(message: Any) -> None:
 
 @cache
 def _warn_of_mask(key: str) -> None:
-    """Warns once per process."""
+    """Warn once per process."""
     _logger.warning(
         "messages have %r, which is ignored: every answer counts, in scoring and in training; "
         "remove the turns that should not count",
@@ -110,12 +105,7 @@ def _warn_of_mask(key: str) -> None:
 
 
 def draft_turns(contents: Iterable[tuple[Any, Any]]) -> list[Draft]:
-    """Turns with slots whose images are not known yet.
-
-    Raises:
-        RowError: `media_unsupported`.
-        ValueError: for a role or a content that is not understood.
-    """
+    """Turn with slots whose images are not known yet."""
     pairs = list(contents)
     unquoted = _unquoted([content for _, content in pairs])
     return [
@@ -125,11 +115,7 @@ def draft_turns(contents: Iterable[tuple[Any, Any]]) -> list[Draft]:
 
 
 def read_text(content: Any) -> str:
-    """A text, or a number as text: 42 and 42.0 are `42`.
-
-    Raises:
-        ValueError: for anything else, or text that no file can hold (a lone surrogate).
-    """
+    """A text, or a number as text: 42 and 42.0 are `42`."""
     if isinstance(content, str):
         content.encode()
         return content
@@ -162,11 +148,7 @@ def _known_role(role: Any) -> str:
 
 
 def _unquoted(contents: Sequence[Any]) -> list[Any]:
-    """Contents as they were before somebody stored them as JSON text.
-
-    Raises:
-        ValueError: if the quotes may be JSON's or the texts' own.
-    """
+    """Contents as they were before somebody stored them as JSON text."""
     parts = [_parts_from_text(content) for content in contents]
     if not any(map(_is_quoted, contents)) or not all(map(_is_json, contents)):
         return [content if part is None else part for content, part in zip(contents, parts, strict=True)]

@@ -27,7 +27,7 @@ from hf_vitselect.demo.pool import render_captions, render_held_out, render_pool
 from hf_vitselect.demo.stages import Grades, Training, align, grade, select_and_fine_tune, small_training
 from hf_vitselect.evaluation import Comparison, ExactMatch, LogLikelihood, compare
 from hf_vitselect.hub import push_to_hub
-from hf_vitselect.report import card_files
+from hf_vitselect.report.card_files import card_files
 from hf_vitselect.report.plots import plots
 from hf_vitselect.report.tables import table
 from hf_vitselect.resume import Run
@@ -45,7 +45,7 @@ def demo(
     owner: str | None = None,
     compared: bool = False,
 ) -> str:
-    """Run the chain in a folder and return its table; the same call resumes it.
+    """Run the chain in a folder and returns its table; the same call resumes it.
 
     Renders a pool, trains a CLIP, aligns a LLaVA with it on captions, fine-tunes that on a random part of
     the pool (the seed model), scores the pool, selects, fine-tunes the aligned model on the subset and on a
@@ -136,7 +136,7 @@ def _write_card(selection: Selection, pool: Dataset, out: Path) -> None:
 
 
 def _push(selection: Selection, pool: Dataset, model: Path, args: SFTConfig, owner: str) -> str:
-    """Pushes the subset, then the model, whose card can then name the subset."""
+    """Push the subset, then the model, whose card can then name the subset."""
     address = push_to_hub(selection, f"{owner}/vitselect-demo", plots=plots(selection, pool, "flaw"))
     args.hub_model_id = f"{owner}/vitselect-demo-llava"
     SelectionSFTTrainer(str(model), selection=selection, args=args).push_to_hub()

@@ -49,7 +49,7 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """Sizes and steps of the demo's training."""
+    """Sizes and training settings of the demo."""
 
     pool_rows: int = 8000
     held_out_rows: int = 1000
@@ -73,23 +73,13 @@ SETTINGS = DemoSettings()
 
 @dataclass(frozen=True)
 class ModelSizes:
-    """The sizes of a CLIP and a LLaVA; the defaults are the demo's.
-
-    Attributes:
-        image_size: pixels on both sides.
-        context: tokens of the LLaVA at most.
-        vision_layers: layers of the vision tower.
-        vision_initializer_range: standard deviation of the vision tower's fresh weights.
-        clip_width: dimensions of CLIP's text model and of its features.
-        image_mean: of the red, green and blue pixels; None for CLIP's own.
-        image_std: likewise.
-    """
+    """The sizes of a CLIP and a LLaVA; the defaults are the demo's, `None` is CLIP's own."""
 
     image_size: int = IMAGE_SIZE
-    context: int = 256
+    context: int = 256  # tokens of the LLaVA at most
     vision_layers: int = 3
     vision_initializer_range: float = INITIALIZER_RANGE
-    clip_width: int = 64
+    clip_width: int = 64  # dimensions of CLIP's text model and of its features
     # The background becomes about 0. With CLIP's own mean it outweighs the position embeddings.
     image_mean: Sequence[float] | None = (0.96,) * 3
     image_std: Sequence[float] | None = (0.25,) * 3
@@ -101,12 +91,7 @@ SIZES = ModelSizes()
 def build_processor(
     tokenizer: PreTrainedTokenizerFast | None = None, sizes: ModelSizes = SIZES
 ) -> LlavaProcessor:
-    """The LLaVA's processor: its tokenizer, its image processor and its chat template.
-
-    Args:
-        tokenizer: as `build_tokenizer` returns it; the demo's if None.
-        sizes: of the models.
-    """
+    """The LLaVA's processor: its tokenizer, its image processor and its chat template."""
     return LlavaProcessor(
         image_processor=_build_image_processor(sizes),
         tokenizer=tokenizer or _demo_tokenizer(ends_texts=False),
@@ -121,14 +106,7 @@ def build_processor(
 def build_llava(
     processor: LlavaProcessor, seed: int = 0, clip: CLIPModel | None = None, sizes: ModelSizes = SIZES
 ) -> LlavaForConditionalGeneration:
-    """A LLaVA with fresh weights, in training mode.
-
-    Args:
-        processor: as `build_processor` returns it.
-        seed: of the weights.
-        clip: as `build_clip` returns it; the weights of its vision tower are copied into the LLaVA.
-        sizes: of the models.
-    """
+    """A LLaVA with fresh weights, in training mode."""
     tokens = _special_token_ids(processor.tokenizer)
     text_config = LlamaConfig(
         vocab_size=len(processor.tokenizer),
@@ -163,12 +141,7 @@ def build_llava(
 def build_clip_processor(
     tokenizer: PreTrainedTokenizerFast | None = None, sizes: ModelSizes = SIZES
 ) -> CLIPProcessor:
-    """The CLIP's processor.
-
-    Args:
-        tokenizer: as `build_tokenizer` returns it with `ends_texts`; the demo's if None.
-        sizes: of the models.
-    """
+    """The CLIP's processor; a tokenizer of its own must be built with `ends_texts`."""
     return CLIPProcessor(
         image_processor=_build_image_processor(sizes),
         tokenizer=tokenizer or _demo_tokenizer(ends_texts=True),
@@ -176,13 +149,7 @@ def build_clip_processor(
 
 
 def build_clip(processor: CLIPProcessor, seed: int = 0, sizes: ModelSizes = SIZES) -> CLIPModel:
-    """A CLIP with fresh weights, in training mode.
-
-    Args:
-        processor: as `build_clip_processor` returns it.
-        seed: of the weights.
-        sizes: of the models.
-    """
+    """A CLIP with fresh weights, in training mode."""
     text_config = CLIPTextConfig(
         vocab_size=len(processor.tokenizer),
         initializer_range=INITIALIZER_RANGE,
@@ -213,16 +180,7 @@ def train_clip(
     learning_rate: float = SETTINGS.clip_learning_rate,
     seed: int = 0,
 ) -> list[float]:
-    """Trains the CLIP contrastively on images and captions, in place; leaves it in evaluation mode.
-
-    Args:
-        model: as `build_clip` returns it.
-        processor: as `build_clip_processor` returns it.
-        captions: as `hf_vitselect.demo.pool.render_captions` returns them.
-        epochs: passes over the captions.
-        batch_size: rows in a step; each caption is contrasted with the others of its batch.
-        learning_rate: the peak of a one-cycle schedule.
-        seed: of the order of the rows.
+    """Train the CLIP contrastively on images and captions, in place; leaves it in evaluation mode.
 
     Returns:
         The loss of every step, in nats.
@@ -318,15 +276,7 @@ def _demo_tokenizer(ends_texts: bool) -> PreTrainedTokenizerFast:
 def build_tokenizer(
     texts: list[str], *, vocab_size: int, min_frequency: int, context: int, ends_texts: bool
 ) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer.
-
-    Args:
-        texts: to train it on.
-        vocab_size: the most tokens, including the special ones and all bytes.
-        min_frequency: of a pair that becomes a token.
-        context: the most tokens of a text; 64 with `ends_texts`.
-        ends_texts: whether every text ends with the token at which CLIP reads the text's feature.
-    """
+    """A byte-level BPE tokenizer; with `ends_texts`, of 64 tokens, ending at the token that CLIP reads."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

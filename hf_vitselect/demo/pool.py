@@ -17,6 +17,7 @@ import random
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -76,6 +77,11 @@ class Thing:
     color: str
     shape: str
 
+    @property
+    def place(self) -> str:
+        """The cell in words."""
+        return PLACES[self.cell]
+
     def __str__(self) -> str:
         return f"{self.size} {self.color} {self.shape}"
 
@@ -93,15 +99,10 @@ class Question:
 
 
 def render_pool(rows: int = 8000, seed: int = 0) -> Dataset:
-    """Render the pool, with exactly the composition that this file's constants define, shuffled.
-
-    Args:
-        rows: the number of rows.
-        seed: the same seed gives the same rows, including the image bytes.
-    """
+    """Render the pool, with exactly the composition that this file's constants define, shuffled."""
     rng = random.Random(f"pool {seed}")
     n_duplicates = round(rows * DUPLICATE_SHARE)
-    n_wrong, n_blind, n_text = (round(rows * part) for part in (WRONG_SHARE, BLIND_SHARE, TEXT_ONLY_SHARE))
+    n_wrong, n_blind, n_text = (round(rows * share) for share in (WRONG_SHARE, BLIND_SHARE, TEXT_ONLY_SHARE))
     n_sound = rows - n_duplicates - n_wrong - n_blind - n_text
 
     asked: set[tuple[Scene, str]] = set()
@@ -121,10 +122,6 @@ def render_held_out(rows: int, seed: int = 0) -> Dataset:
     """Render distinct sound rows about scenes that appear in no pool and no caption.
 
     The kinds of question have the same shares as among the pool's sound rows.
-
-    Args:
-        rows: the number of rows.
-        seed: the same seed gives the same rows.
     """
     rng = random.Random(f"held out {seed}")
     n_text = round(rows * TEXT_ONLY_SHARE)
@@ -137,12 +134,7 @@ def render_held_out(rows: int, seed: int = 0) -> Dataset:
 
 
 def render_captions(rows: int, seed: int = 0) -> Dataset:
-    """Render images whose answer is a full description (`kind` is "caption").
-
-    Args:
-        rows: the number of rows.
-        seed: the same seed gives the same rows.
-    """
+    """Render images whose answer is a full description (`kind` is "caption")."""
     rng = random.Random(f"captions {seed}")
     drawn = []
     for group in range(rows):
@@ -154,7 +146,7 @@ def render_captions(rows: int, seed: int = 0) -> Dataset:
 
 def describe(scene: Scene) -> str:
     """The whole scene in words, in reading order: "top left: small red circle, right: large blue ring"."""
-    return ", ".join(f"{PLACES[thing.cell]}: {thing}" for thing in scene)
+    return ", ".join(f"{thing.place}: {thing}" for thing in scene)
 
 
 def sample_texts(rows: int, seed: int = 0) -> list[str]:
@@ -238,41 +230,22 @@ def _others(options: Iterable[str], answer: str) -> tuple[str, ...]:
     return tuple(option for option in options if option != answer)
 
 
-def _ask_color(scene: Scene, rng: random.Random) -> Question | None:
-    thing = _only(scene, rng, "shape")
+def _ask_attribute(
+    answer: str, options: Iterable[str], unique: str, texts: tuple[str, ...], scene: Scene, rng: random.Random
+) -> Question | None:
+    """Ask for an attribute of the thing that another attribute names."""
+    thing = _only(scene, rng, unique)
     if thing is None:
         return None
-    text = rng.choice(("what color is the {}?", "which color does the {} have?")).format(thing.shape)
-    return Question(text, thing.color, _others(COLORS, thing.color))
-
-
-def _ask_shape(scene: Scene, rng: random.Random) -> Question | None:
-    thing = _only(scene, rng, "color")
-    if thing is None:
-        return None
-    text = rng.choice(("what shape is the {} thing?", "which shape is {}?")).format(thing.color)
-    return Question(text, thing.shape, _others(SHAPES, thing.shape))
-
-
-def _ask_size(scene: Scene, rng: random.Random) -> Question | None:
-    thing = _only(scene, rng, "shape")
-    if thing is None:
-        return None
-    return Question(f"is the {thing.shape} small or large?", thing.size, _others(SIZES, thing.size))
-
-
-def _ask_position(scene: Scene, rng: random.Random) -> Question | None:
-    thing = _only(scene, rng, "shape")
-    if thing is None:
-        return None
-    text = rng.choice(("where is the {}?", "in which place is the {}?")).format(thing.shape)
-    return Question(text, PLACES[thing.cell], _others(PLACES, PLACES[thing.cell]))
+    text = rng.choice(texts) if len(texts) > 1 else texts[0]
+    right = getattr(thing, answer)
+    return Question(text.format(getattr(thing, unique)), right, _others(options, right))
 
 
 def _ask_object(scene: Scene, rng: random.Random) -> Question | None:
     thing = rng.choice(scene)
     wrong = tuple(f"a {color} {thing.shape}" for color in _others(COLORS, thing.color))
-    return Question(f"what is at the {PLACES[thing.cell]}?", f"a {thing.color} {thing.shape}", wrong)
+    return Question(f"what is at the {thing.place}?", f"a {thing.color} {thing.shape}", wrong)
 
 
 def _ask_count(scene: Scene, rng: random.Random) -> Question | None:
@@ -310,10 +283,16 @@ def _ask_relation(scene: Scene, rng: random.Random) -> Question | None:
 
 
 _ASKERS: dict[str, Callable[[Scene, random.Random], Question | None]] = {
-    "color": _ask_color,
-    "shape": _ask_shape,
-    "size": _ask_size,
-    "position": _ask_position,
+    "color": partial(
+        _ask_attribute, "color", COLORS, "shape", ("what color is the {}?", "which color does the {} have?")
+    ),
+    "shape": partial(
+        _ask_attribute, "shape", SHAPES, "color", ("what shape is the {} thing?", "which shape is {}?")
+    ),
+    "size": partial(_ask_attribute, "size", SIZES, "shape", ("is the {} small or large?",)),
+    "position": partial(
+        _ask_attribute, "place", PLACES, "shape", ("where is the {}?", "in which place is the {}?")
+    ),
     "object": _ask_object,
     "count": _ask_count,
     "yes_no": _ask_yes_no,
@@ -354,9 +333,11 @@ def _draw_row(
         kind = "text_only" if text_only else "fact"
     while True:
         scene: Scene = () if text_only else _draw_scene(rng, held_out)
-        drawn = [_ask_fact(rng)] if kind in ("text_only", "fact") else [_ASKERS[k](scene, rng) for k in kinds]
-        questions = [question for question in drawn if question is not None]
-        if len(questions) < len(drawn):  # this scene does not allow the question
+        attempts = (
+            [_ask_fact(rng)] if kind in ("text_only", "fact") else [_ASKERS[k](scene, rng) for k in kinds]
+        )
+        questions = [question for question in attempts if question is not None]
+        if len(questions) < len(attempts):  # this scene does not allow the question
             continue
         if (scene, questions[0].text) in asked:
             continue

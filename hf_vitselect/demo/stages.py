@@ -1,4 +1,4 @@
-"""The stages from an aligned model to held-out answers, which the demo and the real-pool benchmark share."""
+"""The stages from an aligned model to held-out answers, shared with the real-pool benchmark."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -24,16 +24,10 @@ Training = Callable[..., SFTConfig]
 
 
 class Grades(TypedDict):
-    """One model's answers to the held-out rows.
+    """One model's answers to the held-out rows."""
 
-    Attributes:
-        right: whether greedy decoding would generate the row's response: every response token is the
-            model's first choice.
-        nll: mean negative log-likelihood of the row's response tokens, in nats.
-    """
-
-    right: list[bool]
-    nll: list[float]
+    right: list[bool]  # every response token is the first choice, as in greedy decoding
+    nll: list[float]  # mean negative log-likelihood of the response tokens, in nats
 
 
 def select_and_fine_tune(
@@ -47,15 +41,15 @@ def select_and_fine_tune(
     budget: float,
     seeds: int,
 ) -> tuple[dict[str, Selection], dict[str, list[Path]]]:
-    """Trains a seed model, scores, selects, and fine-tunes the base model on the subset and on random rows.
+    """Train a seed model, score, select, and fine-tune the base model on the subset and on random rows.
 
     Args:
         run: the run to which the stages belong.
         pool: any conversation layout.
         base: folder of the aligned model.
-        make_scorers: from the seed model's folder to the scorers, which add `necessity` and `embedding`.
+        make_scorers: from the seed model's folder to the scorers of `necessity` and `embedding`.
         training: from an output folder and `seed=` to the settings of a fine-tune.
-        seed_share: the random share of the pool that the seed model sees.
+        seed_share: the share of the pool that the seed model is trained on.
         budget: the share that is selected.
         seeds: fine-tunes of each subset.
 
@@ -80,11 +74,7 @@ def select_and_fine_tune(
 def grade(
     run: Run, models: Mapping[str, Sequence[Path]], held_out: Dataset, batch_size: int
 ) -> dict[str, list[Grades]]:
-    """Grades every model on the held-out rows.
-
-    Raises:
-        RowError: if a held-out row cannot be scored.
-    """
+    """Grade every model on the held-out rows."""
     folder = run.stage("grades", {}, partial(_grade, models, held_out, batch_size))
     grades: dict[str, list[Grades]] = json.loads((folder / "grades.json").read_text())
     return grades
@@ -111,7 +101,7 @@ def small_training(
 
 
 def align(model: Any, processor: Any, captions: Dataset, args: SFTConfig) -> None:
-    """Trains a model with fresh language weights on captions and saves it."""
+    """Train a model with fresh language weights on captions and saves it."""
     everything = select_diverse(captions, 1.0, rule=Random())
     _train(SelectionSFTTrainer(model, selection=everything, args=args, processing_class=processor))
 

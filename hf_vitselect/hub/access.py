@@ -1,4 +1,4 @@
-"""Reads from the Hub, and turns its refusals into errors that say what to do."""
+"""Reading from the Hub, with its refusals turned into errors that say what to do."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from huggingface_hub import DatasetCard, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RemoteEntryNotFoundError
 
 from hf_vitselect.errors import HubError
-from hf_vitselect.report import read_card
+from hf_vitselect.report.merge_readme import read_card
 
 _AGAIN = "call again; what arrived before stays, and the card comes last"
 
@@ -60,16 +60,12 @@ def read_file(api: HfApi, repo_id: str, commit: str, path: str) -> bytes | None:
 
 
 def read_readme(api: HfApi, repo_id: str, commit: str) -> str:
-    """Read the README; empty if there is none."""
+    """Read the README; empty if it does not exist."""
     return (read_file(api, repo_id, commit, "README.md") or b"").decode("utf-8")
 
 
 def parse_readme(readme: str, repo_id: str) -> DatasetCard:
-    """Parse a README as a card.
-
-    Raises:
-        HubError: If its metadata cannot be read.
-    """
+    """Parse a README as a card, or raise a HubError if its metadata cannot be read."""
     try:
         return read_card(readme)
     except (ValueError, yaml.YAMLError) as error:
@@ -80,11 +76,7 @@ def parse_readme(readme: str, repo_id: str) -> DatasetCard:
 
 
 def read_json(api: HfApi, repo_id: str, commit: str, name: str) -> Any:
-    """Read a JSON file of a published selection.
-
-    Raises:
-        HubError: If it is missing or not JSON.
-    """
+    """Read a JSON file of a published selection, or raise a HubError if it is missing or not JSON."""
     content = read_file(api, repo_id, commit, name)
     if content is None:
         raise HubError(

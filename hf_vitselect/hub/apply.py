@@ -1,4 +1,4 @@
-"""Rebuilds a published subset from the ids of its rows."""
+"""Rebuilding of a published subset from the ids of its rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,9 +14,8 @@ from hf_vitselect.data.provenance import recorded_source
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import HubError, SelectionError
 from hf_vitselect.hub.access import parse_readme, read_json, read_readme, translate_errors
-from hf_vitselect.selection.check import check_selection
 from hf_vitselect.selection.recipe import Published, Recipe
-from hf_vitselect.selection.selection import Selection
+from hf_vitselect.selection.selection import Selection, check_selection
 
 _SHOWN = 5
 
@@ -57,15 +56,15 @@ def apply_selection(
     except SelectionError as error:
         raise HubError(f"the selection in {repo_id} at {commit} is not valid: {error}") from error
     mine, ids = row_ids(pool), scores["row_id"][:]
-    places = {row_id: i for i, row_id in enumerate(mine)}
-    if places.keys() != set(ids):
+    positions = {row_id: i for i, row_id in enumerate(mine)}
+    if positions.keys() != set(ids):
         raise HubError(
             f"expected the pool of {repo_id} with {len(ids):,} rows, got {len(mine):,} rows: "
             f"{_difference(ids, picks['row_id'], mine)}{_other_commit(recipe, pool)}; "
             "give the pool that the card names, at its commit"
         )
-    indices = np.asarray([places[row_id] for row_id in picks["row_id"]], dtype=np.int64)
-    pool_order = np.argsort([places[row_id] for row_id in ids])
+    indices = np.asarray([positions[row_id] for row_id in picks["row_id"]], dtype=np.int64)
+    pool_order = np.argsort([positions[row_id] for row_id in ids])
     recipe = replace(recipe, published=Published(repo_id=repo_id, commit=commit))
     return Selection(pool.select(indices), indices, gains, scores.select(pool_order), recipe)
 
@@ -84,7 +83,7 @@ def _refuse_unfinished(block: Any, repo_id: str, commit: str) -> None:
 
 
 def _checked_gains(recipe: Recipe, picks: Any, scores: Dataset) -> NDArray[np.float64]:
-    """The gains, if recipe, picks and scores agree."""
+    """Read the gains, if recipe, picks and scores agree."""
     ids = {row_id: i for i, row_id in enumerate(scores["row_id"])} if "row_id" in scores.column_names else {}
     try:
         indices = np.asarray([ids[row_id] for row_id in picks["row_id"]], dtype=np.int64)
@@ -98,7 +97,7 @@ def _checked_gains(recipe: Recipe, picks: Any, scores: Dataset) -> NDArray[np.fl
 
 
 def _difference(published: Sequence[str], picked: Sequence[str], mine: Sequence[str]) -> str:
-    """Which published rows are missing, and which rows are there instead."""
+    """Say which published rows are missing, and which rows the pool has instead."""
     theirs, ours = set(published), set(mine)
     missing = [row_id for row_id in published if row_id not in ours]
     unknown = [i for i, row_id in enumerate(mine) if row_id not in theirs]

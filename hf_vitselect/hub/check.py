@@ -1,4 +1,4 @@
-"""Reads back what was pushed, before its card says that it is complete."""
+"""The check of what was pushed, before its card says that it is complete."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -6,7 +6,7 @@ from typing import Any
 
 from datasets import Dataset, load_dataset
 
-from hf_vitselect.data.row_ids import pool_digest, row_contents
+from hf_vitselect.data.row_ids import row_contents
 from hf_vitselect.errors import HubError
 from hf_vitselect.selection.selection import Selection
 
@@ -46,11 +46,9 @@ def _row_ids(rows: Any) -> Iterator[str]:
 
 
 def _compare(got: Iterator[str], pushed: Sequence[str], config: str, repo_id: str) -> None:
-    found = list(got)
-    if len(found) != len(pushed) or pool_digest(found) != pool_digest(pushed):
-        place = next(i for i, pair in enumerate(zip_longest(found, pushed)) if pair[0] != pair[1])
-        raise HubError(
-            f"expected {len(pushed):,} rows in {config} of {repo_id} with the digest {pool_digest(pushed)}, "
-            f"read back {len(found):,} with {pool_digest(found)}, which differ from row {place:,} on; call "
-            "again: somebody else may have pushed at the same time"
-        )
+    for row, (theirs, ours) in enumerate(zip_longest(got, pushed)):
+        if theirs != ours:
+            raise HubError(
+                f"expected {len(pushed):,} rows in {config} of {repo_id}, got others from row {row:,} on: "
+                f"{theirs} for {ours}; call again: somebody else may have pushed at the same time"
+            )

@@ -1,4 +1,4 @@
-"""Completes rows before they leave this machine: their files are embedded, and no path of it is left."""
+"""Rows made fit to leave this machine: their files are embedded, and no path of it is left."""
 
 import os
 import re
@@ -30,8 +30,7 @@ _SAID = ("role", "from", "content", "value", "text", "user", "assistant")
 def embed_files(dataset: Dataset) -> Dataset:
     """Embed the files that rows name, under their names without folders.
 
-    Returns:
-        The dataset itself if there are none.
+    A dataset without such files is returned as it is.
 
     Raises:
         HubError: If an image cannot be read, or is only a path inside a turn; or if any other cell names a
@@ -51,7 +50,8 @@ def embed_files(dataset: Dataset) -> Dataset:
         try:
             for name, column in files.items():
                 column.look(row[name])
-            _refuse_paths_in_turns(row, conversation, layout)
+            if isinstance(conversation, Conversation):
+                _refuse_paths_in_turns(row, conversation, layout)
         except RowError as error:
             refused[i] = error
         # Whatever rows from the Hub say is public already.
@@ -98,11 +98,7 @@ class _FileColumn:
     remote: bool = False
 
     def look(self, cell: Any) -> None:
-        """Note what a cell holds.
-
-        Raises:
-            RowError: If a file cannot be read.
-        """
+        """Note what a cell holds, or raise a RowError if a file cannot be read."""
         self.replace_files(cell, self._note)
         self.lists |= self.images and image_cells(cell) != [cell]
 
@@ -124,7 +120,7 @@ class _FileColumn:
         return {"bytes": image.encoded(), "path": _file_name(image.path)}
 
     def kind(self, kind: Any) -> Any:
-        """The column's feature, with images as `Image`."""
+        """Change the column's feature to `Image` if it holds images."""
         if not self.images or isinstance(kind, Image) or isinstance(getattr(kind, "feature", None), Image):
             return kind
         return List(Image()) if self.lists else Image()
@@ -149,7 +145,7 @@ def _rows(dataset: Dataset) -> Iterator[tuple[dict[str, Any], Conversation | Row
 
 
 def _each_file(cell: Any, read: Callable[[Any], Any]) -> Any:
-    """A cell of any structure with its files read."""
+    """Read the files of a cell of any structure."""
     if isinstance(cell, list):
         return [_each_file(item, read) for item in cell]
     if not isinstance(cell, Mapping):
@@ -171,11 +167,7 @@ def _file_name(path: str | None) -> str | None:
     return path and PureWindowsPath(path).name
 
 
-def _refuse_paths_in_turns(
-    row: Mapping[str, Any], conversation: Conversation | RowError, layout: Layout
-) -> None:
-    if isinstance(conversation, RowError):
-        return
+def _refuse_paths_in_turns(row: Mapping[str, Any], conversation: Conversation, layout: Layout) -> None:
     in_columns = {read_image(cell).path for cell in layout.image_cells(row)}
     paths = [image.path for image in conversation.images if image.data is None]
     if inside := [path for path in paths if path not in in_columns]:
@@ -183,7 +175,7 @@ def _refuse_paths_in_turns(
 
 
 def _local_paths(cell: Any, said: bool) -> Iterator[str]:
-    """The texts of a cell that name a file of this machine, except the text of a conversation."""
+    """List the texts of a cell that name a file of this machine, except the text of a conversation."""
     if isinstance(cell, list):
         for item in cell:
             yield from _local_paths(item, said)

@@ -1,4 +1,4 @@
-"""Publishes a selection: data commits first, the final card last."""
+"""Publishing of a selection: data commits first, the final card last."""
 
 import os
 import re
@@ -11,13 +11,17 @@ from datasets import Dataset, DatasetDict
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetInfo, HfApi
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from hf_vitselect import report as card
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.errors import HubError
 from hf_vitselect.hub.access import parse_readme, read_readme, resolve_token, translate_errors
 from hf_vitselect.hub.check import check_pushed
 from hf_vitselect.hub.embed import embed_files
+from hf_vitselect.report.card_files import card_files
+from hf_vitselect.report.dataset_card import Publish, subset_fingerprint, unfinished_card
+from hf_vitselect.report.license import hub_license, license_names, license_warnings
+from hf_vitselect.report.merge_readme import mark_unfinished
 from hf_vitselect.report.plots import plots as draw_plots
+from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.selection.random_baselines import random_baselines
 from hf_vitselect.selection.recipe import Published
 from hf_vitselect.selection.selection import Selection
@@ -31,7 +35,7 @@ def push_to_hub(
     selection: Selection,
     repo_id: str,
     *,
-    publish: card.Publish = "rows",
+    publish: Publish = "rows",
     private: bool | None = None,
     token: str | None = None,
     revision: str | None = None,
@@ -84,7 +88,7 @@ def push_to_hub(
         raise HubError(f"expected a repository for the subset, got {repo_id!r}, its pool; give another id")
     refuse_reserved(selection.dataset.features)
     plots = draw_plots(selection) if plots is None else plots
-    record = None if run is None else card.RunRecord.read(run)
+    record = None if run is None else RunRecord.read(run)
     rows = embed_files(selection.dataset) if publish == "rows" else None
     api = HfApi(token=token)
     with translate_errors(repo_id, token):
@@ -111,16 +115,16 @@ def push_to_hub(
 
 @dataclass(frozen=True)
 class _Push:
-    """What is pushed, without `rows` only ids and scores, and where to; `branch` is None for main."""
+    """One push of a selection, without `rows` of its ids and scores only; `branch` is None for main."""
 
     api: HfApi
     repo_id: str
     branch: str | None
     selection: Selection
     rows: Dataset | None
-    publish: card.Publish
+    publish: Publish
     plots: Mapping[str, bytes]
-    run: card.RunRecord | None
+    run: RunRecord | None
     token: str | None
 
     def head(self) -> DatasetInfo:
@@ -134,8 +138,8 @@ class _Push:
         self._files(existing)  # now too, so that a card that cannot be made stops the push here
         self._warn(chosen)
         gone = [] if self.publish == "rows" else ["default"]
-        unfinished = card.unfinished_card(self.selection, self.repo_id)
-        readme = card.mark_unfinished(existing, unfinished, without=gone)
+        unfinished = unfinished_card(self.selection, self.repo_id)
+        readme = mark_unfinished(existing, unfinished, without=gone)
         rows = [path for path in _paths(head) if gone and _ROWS.fullmatch(path)]
         self._commit({"README.md": readme.encode()}, rows, "Begin to push a selection", head.sha)
 
@@ -182,8 +186,8 @@ class _Push:
         return str(done.oid)
 
     def _files(self, existing: str) -> dict[str, bytes]:
-        """The card, merged with an existing one, and its files; none of them may hold the user's token."""
-        files = card.card_files(
+        """Make the card, merged with an existing one, and its files; none may hold the user's token."""
+        files = card_files(
             self.selection,
             self.plots,
             existing=existing,
@@ -192,15 +196,15 @@ class _Push:
             publish=self.publish,
         )
         hidden = resolve_token(self.token)
-        if hidden and (found := [path for path, content in files.items() if hidden.encode() in content]):
-            raise HubError(f"expected no token in what is published, got yours in {found}; take it out there")
+        if hidden and (paths := [path for path, content in files.items() if hidden.encode() in content]):
+            raise HubError(f"expected no token in what is published, got yours in {paths}; take it out there")
         return files
 
     def _warn(self, chosen: object) -> None:
-        names = card.license_names(self.selection.recipe.source.license)
-        for sentence in card.license_warnings(names) if self.publish == "rows" else ():
+        names = license_names(self.selection.recipe.source.license)
+        for sentence in license_warnings(names) if self.publish == "rows" else ():
             warnings.warn(sentence, stacklevel=4)
-        inherited = card.hub_license(names)
+        inherited = hub_license(names)
         if chosen and inherited and chosen != inherited:
             warnings.warn(
                 f"the card on the Hub keeps its license {chosen!r}; the pool's is {inherited!r}", stacklevel=4
@@ -208,12 +212,7 @@ class _Push:
 
 
 def check_target(repo_id: str, publish: str) -> None:
-    """Refuse an invalid repository id, or an unknown way to publish.
-
-    Raises:
-        HubError: For the id.
-        ValueError: For `publish`.
-    """
+    """Refuse an invalid repository id (HubError), or an unknown way to publish (ValueError)."""
     if publish not in ("rows", "indices"):
         raise ValueError(f"publish: expected 'rows' or 'indices', got {publish!r}")
     with translate_errors(repo_id, None):
@@ -242,13 +241,13 @@ def _inherit(api: HfApi, selection: Selection) -> None:
             f"the card of the pool {source.repo_id} cannot be read: {type(error).__name__}", stacklevel=3
         )
         return
-    found = {name: data.get(name) for name in unknown if data.get(name)}
-    selection.amend_recipe(source=replace(source, **found))
+    inherited = {name: data.get(name) for name in unknown if data.get(name)}
+    selection.amend_recipe(source=replace(source, **inherited))
 
 
 def _find_draft(api: HfApi, repo_id: str, selection: Selection) -> int:
-    """The number of the draft that an interrupted push of this selection left, or of a new one."""
-    title = f"Publish the selection {card.subset_fingerprint(selection)[:12]}"
+    """Find the draft that an interrupted push of this selection left, or open one."""
+    title = f"Publish the selection {subset_fingerprint(selection)[:12]}"
     for discussion in api.get_repo_discussions(repo_id, repo_type="dataset", discussion_type="pull_request"):
         if (discussion.title, discussion.status) == (title, "draft"):
             return int(discussion.num)

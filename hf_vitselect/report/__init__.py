@@ -3,6 +3,7 @@
 Only templates write markup. Markdown, HTML and Jinja in a column's name, a row, a path or a recipe are shown
 literally.
 """
+<<<<<<< HEAD
 
 from hf_vitselect.report.card_files import card_files
 from hf_vitselect.report.dataset_card import (
@@ -47,3 +48,5 @@ __all__ = [
     "unfinished_card",
     "write_report",
 ]
+=======
+>>>>>>> main

@@ -1,4 +1,4 @@
-"""The files of a report, which a push puts next to the rows: card, recipe, picks, plots, examples."""
+"""The files of a report, which a push puts next to the rows: card, recipe, picks, plots, examples, run."""
 
 import json
 from collections.abc import Mapping
@@ -30,14 +30,6 @@ def card_files(
         repo_id: where it will be published.
         run: the record of the run that made the selection.
         publish: `"indices"` shows no row, neither texts nor thumbnails.
-
-    Returns:
-        `README.md`, `recipe.json`, `picks.json` (row ids and gains in pick order), `plots/`,
-        `examples/` (thumbnails), and the run's `run.yaml`.
-
-    Raises:
-        ValueError: if the existing README's metadata is not a mapping.
-        yaml.YAMLError: if it is not valid YAML.
     """
     plots = draw_plots(selection) if plots is None else plots
     shown = examples(selection) if publish == "rows" else []

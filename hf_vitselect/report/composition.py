@@ -19,10 +19,11 @@ Shares = dict[str, dict[str, float]]
 
 
 def composition(pool: Dataset, selection: Selection, column: str) -> Shares:
-    """Counts how often each value of a column occurs in the pool and in the subset.
+    """Count how often each value of a column occurs in the pool and in the subset.
 
     Args:
         pool: the pool that the selection was made from; it may have other columns.
+        selection: made from that pool.
         column: a column with few distinct values, such as a source or a kind.
 
     Returns:
@@ -49,12 +50,7 @@ def composition(pool: Dataset, selection: Selection, column: str) -> Shares:
 
 
 def compositions(selection: Selection) -> dict[str, Shares]:
-    """The compositions that the selection itself records, and that of its answers' lengths.
-
-    Returns:
-        For each column that sorts rows into kinds, its `composition`; and under the name of the lengths, the
-        rows in each quarter of the pool's lengths.
-    """
+    """The compositions that the selection itself records, and that of its answers' lengths."""
     recorded = {
         name: _shares((count.value, count.pool, count.subset) for count in counts)
         for name, counts in selection.recipe.composition.items()
@@ -83,7 +79,7 @@ def composition_table(name: str, shares: Mapping[str, Mapping[str, float]]) -> M
 
 
 def _shares(counts: Iterable[tuple[Any, int, int]], sort: bool = True) -> Shares:
-    """From (value, rows of the pool, rows of the subset) to shares by name."""
+    """Shares by name, of values with their rows in the pool and in the subset."""
     named: dict[str, list[int]] = {}
     for value, pool, subset in counts:
         # Two values with one name, such as 1 and "1", are one bar.

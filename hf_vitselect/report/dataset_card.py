@@ -49,9 +49,6 @@ def dataset_card(
         run: the record of the run that made the selection.
         publish: `"indices"` if the rows themselves are not published.
 
-    Returns:
-        A title, and the description between the marks `BEGIN` and `END`.
-
     Example:
         >>> body = dataset_card(selection, repo_id="me/llava-instruct-15pct")  # doctest: +SKIP
     """

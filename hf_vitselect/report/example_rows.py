@@ -16,18 +16,9 @@ _SIDE = 192  # pixels
 
 @dataclass(frozen=True)
 class Example:
-    """A row of the subset.
+    """A row of the subset, with the first question and answer, and its first image as a JPEG thumbnail."""
 
-    Attributes:
-        rank: `top`, `median` or `lowest` in the subset.
-        score: its score; None if the rule used none.
-        question: the first one.
-        answer: the first one.
-        turns: the number of turns of the conversation.
-        thumbnail: JPEG of its first image; None if it has none that decodes.
-    """
-
-    rank: str
+    rank: str  # top, median or lowest
     score: float | None
     question: str
     answer: str

@@ -26,7 +26,7 @@ def write_report(
     plots: Mapping[str, bytes] | None = None,
     run: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Writes what a push would show, without the Hub.
+    """Write what a push would show, without the Hub.
 
     Args:
         selection: any selection.
@@ -60,10 +60,6 @@ def html_page(readme: str, images: Mapping[str, bytes]) -> str:
     """A card as one page with its images, light or dark like the reader's system.
 
     The page can load and run nothing, whatever the card says.
-
-    Args:
-        readme: as `card_files` returns it.
-        images: by the path under which the card names them.
     """
     parser = MarkdownIt("commonmark").enable("table")
     tokens = parser.parse(read_card(readme).text)

@@ -61,7 +61,7 @@ def _cell(value: Any) -> Any:
 
 
 def render(template: str, **values: Any) -> str:
-    """Renders a template of `hub_cards`."""
+    """Render a template of `hub_cards`."""
     return str(_template(template).render(begin=Markdown(BEGIN), end=Markdown(END), **values))
 
 

@@ -1,4 +1,4 @@
-"""Merges this package's text and metadata into a card that may already exist."""
+"""Merge this package's text and metadata into a card that may already exist."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ _OURS = ("size_categories", "vitselect")
 
 
 def merge_card(existing: str, body: str, data: Mapping[str, Any]) -> str:
-    """Merges a body and metadata into a card.
+    """Merge a body and metadata into a card.
 
     Args:
         existing: the whole README; may be empty.
@@ -23,10 +23,6 @@ def merge_card(existing: str, body: str, data: Mapping[str, Any]) -> str:
         title before the marks is used only in an empty README. In the metadata, our sizes and our
         `vitselect` block replace older ones, lists are united, and other keys keep their values, such as a
         license set by hand.
-
-    Raises:
-        ValueError: if the existing metadata is not a mapping.
-        yaml.YAMLError: if it is not valid YAML.
     """
     card = read_card(existing)
     card.text = merge_section(card.text, body)
@@ -40,20 +36,7 @@ def merge_card(existing: str, body: str, data: Mapping[str, Any]) -> str:
 
 
 def mark_unfinished(existing: str, body: str, *, without: Sequence[str] = ()) -> str:
-    """Marks a card as incomplete while its data changes.
-
-    Args:
-        existing: the whole README; may be empty.
-        body: as `unfinished_card` returns it.
-        without: configs to remove from the metadata.
-
-    Returns:
-        The whole README.
-
-    Raises:
-        ValueError: if the existing metadata is not a mapping.
-        yaml.YAMLError: if it is not valid YAML.
-    """
+    """Mark a README as incomplete while its data changes, and remove the configs in `without`."""
     card = read_card(existing)
     card.text = merge_section(card.text, body)
     card.data["vitselect"] = {"complete": False}
@@ -67,18 +50,13 @@ def mark_unfinished(existing: str, body: str, *, without: Sequence[str] = ()) ->
 
 
 def read_card(readme: str) -> DatasetCard:
-    """A README as a card, even without metadata.
-
-    Raises:
-        ValueError: if its metadata is not a mapping.
-        yaml.YAMLError: if it is not valid YAML.
-    """
+    """A README as a card, even without metadata."""
     has_metadata = readme.lstrip().startswith("---")
     return DatasetCard(readme if has_metadata else f"---\n{{}}\n---\n{readme}")
 
 
 def merge_section(text: str, section: str) -> str:
-    """Puts the marked section into a text: in place of an older one, or at the end."""
+    """Put the marked section into a text: in place of an older one, or at the end."""
     new = section[section.index(BEGIN) : section.index(END) + len(END)]
     end = text.find(END)
     start = text.rfind(BEGIN, 0, end) if end >= 0 else -1

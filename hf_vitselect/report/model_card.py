@@ -10,13 +10,7 @@ from hf_vitselect.selection.selection import Selection
 def model_section(
     selection: Selection, *, base_model: str | None = None, metrics: Mapping[str, float] | None = None
 ) -> str:
-    """The section about a selection, between the marks.
-
-    Args:
-        selection: the training data.
-        base_model: the Hub id or folder of the fine-tuned model.
-        metrics: the last metrics of the training by name, such as its loss.
-    """
+    """The section about a selection, between the marks."""
     measured = [{"metric": code(name), "value": value} for name, value in (metrics or {}).items()]
     return render(
         "model_section.md.jinja", **facts(selection), base_model=base_model, metrics=escaped_table(measured)

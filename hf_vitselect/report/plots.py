@@ -18,7 +18,7 @@ _MOST_BARS = 12
 
 
 def plots(selection: Selection, pool: Dataset | None = None, column: str | None = None) -> dict[str, bytes]:
-    """Draws the selection against its pool.
+    """Draw the selection against its pool.
 
     Args:
         selection: any selection.
@@ -29,9 +29,6 @@ def plots(selection: Selection, pool: Dataset | None = None, column: str | None 
     Returns:
         PNG files by name, as far as they have data: `scores.png`, the histogram of the main score;
         `composition.png`; `lengths.png`, the histogram of the answers' lengths.
-
-    Raises:
-        ColumnError: if the column does not exist, or needs the pool.
     """
     drawn = {}
     if columns := score_columns(selection):

@@ -10,11 +10,7 @@ from hf_vitselect.selection.recipe import Recipe
 
 
 def script(recipe: Recipe) -> Markdown:
-    """The Python script that recreates the selection.
-
-    Args:
-        recipe: as published; a scorer or rule of the user's own becomes a comment or `...`.
-    """
+    """The Python script that recreates the selection."""
     source, rule, from_hub = recipe.source, recipe.rule, recipe.source.repo_id
     makers = {
         # The exact commit instead of a branch; a folder has none.

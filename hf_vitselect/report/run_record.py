@@ -29,11 +29,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "RunRecord":
-        """Reads `run.yaml`, the stages' records and `compare/comparison.json`, as far as they exist.
-
-        Raises:
-            FileNotFoundError: if the folder does not exist or holds no record.
-        """
+        """Read `run.yaml`, the stages' records and `compare/comparison.json`, as far as they exist."""
         folder = Path(folder)
         if not folder.is_dir():
             raise FileNotFoundError(

@@ -25,9 +25,6 @@ def score_columns(selection: Selection) -> list[str]:
 def score_values(selection: Selection, column: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The finite scores of the whole pool, and of the subset in pool order.
 
-    Args:
-        column: one of `score_columns`.
-
     Returns:
         Two float64 arrays of shapes (scored rows,) and (scored rows of the subset,).
     """

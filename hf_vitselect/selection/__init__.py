@@ -1,4 +1,4 @@
-"""From scored rows to a chosen subset and the recipe that rebuilds it."""
+"""Selections: chosen subsets of scored pools, with the recipes that rebuild them."""
 
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.select_diverse import select_diverse

@@ -1,4 +1,4 @@
-"""Which rows of a pool can be picked, and what a rule reads of them."""
+"""The rows of a pool that can be picked, and what a rule reads of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

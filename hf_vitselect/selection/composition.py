@@ -1,4 +1,4 @@
-"""Which kinds of rows a pool and its subset have."""
+"""The kinds of rows in a pool and its subset."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _MOST_VALUES = 50
 
 @dataclass(frozen=True, kw_only=True)
 class ValueCount(JsonPart):
-    """How many rows of the pool and of the subset have a value; None stands for a null."""
+    """A value, None for a null, with its numbers of rows in pool and subset."""
 
     value: Any
     pool: int
@@ -42,16 +42,15 @@ def composition(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, tuple[Va
         and name not in conversation
         and not name.endswith(("_status", "_reason"))
         and 2 <= pc.count_distinct(read_column(pool, name), mode="all").as_py() <= _MOST_VALUES
-        and not any(map(_names_file, pc.unique(read_column(pool, name)).to_pylist()))
+        and not any(
+            isinstance(value, str) and without_folders(value) != value
+            for value in pc.unique(read_column(pool, name)).to_pylist()
+        )
     }
 
 
-def _names_file(value: Any) -> bool:
-    return isinstance(value, str) and without_folders(value) != value
-
-
 def value_counts(pool: Dataset, name: str, indices: NDArray[np.int64]) -> tuple[ValueCount, ...]:
-    """Counts the values of one column, the pool's most frequent first."""
+    """Count the values of one column, the pool's most frequent first."""
     values = read_column(pool, name)
     everywhere, picked = (Counter(column.to_pylist()) for column in (values, values.take(indices)))
     order = sorted(everywhere.items(), key=lambda item: (-item[1], str(item[0])))

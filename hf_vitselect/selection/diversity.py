@@ -1,4 +1,4 @@
-"""How spread out a subset is, next to a random subset of the same size."""
+"""The spread of a subset, compared with that of a random subset of the same size."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -49,11 +49,7 @@ def _fields_by_key(kind: type[JsonPart]) -> dict[str, Field[Any]]:
 
 
 def read(kind: Any, value: Any, name: str) -> Any:
-    """Read a JSON value as a plain type, a `JsonPart`, or `X | None`, a tuple or a mapping of such.
-
-    Raises:
-        SelectionError: If it is something else.
-    """
+    """Read a JSON value as a plain type, a `JsonPart`, or `X | None`, a tuple or a mapping of such."""
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
         return plain(value)
@@ -81,11 +77,7 @@ def plain(value: Any) -> Any:
 
 
 def expect(fulfilled: bool, name: str, expected: str, got: Any) -> None:
-    """Refuse the part of a selection with this name unless `fulfilled`.
-
-    Raises:
-        SelectionError: With what was expected and what was found.
-    """
+    """Raise a SelectionError about the part of a selection with this name unless `fulfilled`."""
     if not fulfilled:
         raise SelectionError(
             f"{name}: expected {expected}, got {repr(got)[:200]}; the selection is damaged, or something "

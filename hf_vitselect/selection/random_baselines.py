@@ -18,24 +18,15 @@ def random_baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
         Positions in the pool, int64 of shape (picked,), in random order: `random`, and `length_matched` if
         `Selection.length_column` is not None. They depend only on the recipe's seed.
     """
-    rows, budget, seed = _could_be_picked(selection), len(selection), selection.recipe.seed or 0
-    columns: dict[str, NDArray[Any]] = {"selected": _column(selection, "selected")[rows]}
+    scores, recipe = selection.scores, selection.recipe
+    pool = Candidates.read(scores, recipe.by, recipe.over)
+    if "excluded" in scores.column_names:
+        pool = pool.exclude(np.flatnonzero(read_column(scores, "excluded")))
+    rows, budget, seed = np.union1d(pool.usable, selection.indices), len(selection), recipe.seed or 0
+    columns: dict[str, NDArray[Any]] = {"selected": np.isin(rows, selection.indices)}
     picks = {"random": Random()(None, None, budget, np.random.default_rng(seed), columns)[0]}
     if (name := selection.length_column) is not None:
-        columns[name] = _column(selection, name)[rows]
+        columns[name] = read_column(scores, name).to_numpy()[rows]
         rule = LengthMatchedRandom(lengths=name)
         picks["length_matched"] = rule(None, None, budget, np.random.default_rng(seed), columns)[0]
     return {name: rows[picked] for name, picked in picks.items()}
-
-
-def _could_be_picked(selection: Selection) -> NDArray[np.int64]:
-    scores, recipe = selection.scores, selection.recipe
-    pool, picked = Candidates.read(scores, recipe.by, recipe.over), _column(selection, "selected")
-    if "excluded" in scores.column_names:
-        pool = pool.exclude(np.flatnonzero(_column(selection, "excluded")))
-    return np.union1d(pool.usable, np.flatnonzero(picked))
-
-
-def _column(selection: Selection, name: str) -> NDArray[Any]:
-    values: NDArray[Any] = read_column(selection.scores, name).to_numpy()
-    return values

@@ -1,4 +1,4 @@
-"""The recipe of a selection: which rows of which pool were picked, how, and by which scores."""
+"""The recipe of a selection: its pool, its rule, and the scorers of its columns."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -20,10 +20,7 @@ from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
 @dataclass(frozen=True, kw_only=True)
 class Source(JsonPart):
-    """Where a pool comes from, as far as it is known: a repository on the Hub, or a data set's name.
-
-    `license` and `language` are a text or a list of texts, as on the pool's card.
-    """
+    """The known origin of a pool. `license` and `language` are a text or a list, as on the pool's card."""
 
     repo_id: str | None
     commit: str | None
@@ -73,10 +70,10 @@ class RowSet(JsonPart):
     """Rows that the user named.
 
     Attributes:
-        rows: How many.
+        rows: Their number.
         digest: Of their ids.
-        recipe: Of the selection that they are, if they are one.
-        left_out: How many of them could not be picked, by status.
+        recipe: Of their selection, if they are one.
+        left_out: Number of them that could not be picked, by status.
     """
 
     rows: int
@@ -87,7 +84,7 @@ class RowSet(JsonPart):
 
 @dataclass(frozen=True, kw_only=True)
 class Published(JsonPart):
-    """Where a selection was pushed to."""
+    """The repository that a selection was pushed to."""
 
     repo_id: str
     commit: str | None
@@ -95,32 +92,25 @@ class Published(JsonPart):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(JsonPart):
-    """How a selection was made.
+    """The pool and the method of a selection.
 
     Attributes:
-        format: Of the JSON.
-        source: Where the pool comes from.
         fingerprint: Digest of the pool's row ids.
-        rows: How many rows the pool has.
-        selected: How many were picked.
+        rows: Number of rows in the pool.
+        selected: Number of picked rows.
         included: Rows that were in the subset from the start.
         excluded: Rows that were never picked.
         by: The score column, if the rule uses scores.
         over: The feature column, if the rule uses features.
-        scorers: What computed the columns.
         diversity: Figures by name, see `diversity`.
         composition: Counts of values, see `composition`.
         budget: Rows (int) or a share (float), as it was given.
-        dropped: How many rows could not be picked, by status.
+        dropped: Number of rows that could not be picked, by status.
         dropped_reasons: The first reason of each status.
-        balance: The groups with quotas of their own.
-        rule: What picked the rows.
         rule_notes: What the rule says about its picks.
-        seed: Of the rule's random numbers.
         end_of_turn: Of a seed model: the token after each response.
         row_ids: Of a seed model: the file with the ids of its rows.
         versions: Of packages, by name.
-        published: Where the selection was pushed to.
     """
 
     format: int = 1
@@ -172,8 +162,8 @@ class Recipe(JsonPart):
         Raises:
             SelectionError: If it is not one; the message names the field.
         """
-        found = value.get("format") if isinstance(value, Mapping) else value
-        expect(found == 1, f"{name}.format", "1", found)
+        version = value.get("format") if isinstance(value, Mapping) else value
+        expect(version == 1, f"{name}.format", "1", version)
         recipe = super().from_json(value, name)
         in_pool = 0 <= recipe.selected <= recipe.rows
         expect(in_pool, f"{name}.selected", f"0 to {recipe.rows}", recipe.selected)
@@ -199,7 +189,7 @@ class Recipe(JsonPart):
         return {**written, **moved}
 
     def unpublished(self) -> Self:
-        """The same recipe, without where it or its included and excluded rows were published."""
+        """Drop `published`, also from the recipes of included and excluded rows."""
         named: dict[str, Any] = {
             name: replace(rows, recipe=replace(rows.recipe, published=None))
             for name, rows in (("included", self.included), ("excluded", self.excluded))

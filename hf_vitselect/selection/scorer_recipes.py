@@ -1,4 +1,4 @@
-"""What computed the columns that a selection was made from."""
+"""The scorers that computed the columns of a pool."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,10 +33,10 @@ class Identity(JsonPart):
 
 @dataclass(frozen=True)
 class ScorerRecipe:
-    """What computed a column.
+    """The scorer of a column.
 
     Attributes:
-        column: The scorer's main column.
+        column: Its main column.
         scorer: Its class, which may be a user's own; None if unknown.
         identity: Its weights.
         settings: All of `Scorer.recipe`, including the above.
@@ -64,7 +64,8 @@ class ScorerRecipe:
 
 def scorer_recipes(dataset: Dataset, given: Sequence[str | Scorer] = ()) -> tuple[ScorerRecipe, ...]:
     """List the scorers that `score` has recorded in a pool, and those of the given columns."""
-    records = {it["column"]: it for it in recorded_scorers(dataset) if it["column"] in dataset.column_names}
+    recorded = {record["column"]: record for record in recorded_scorers(dataset)}
+    records = {column: recorded[column] for column in recorded if column in dataset.column_names}
     for item in given:
         if isinstance(item, Scorer):
             records[item.column] = item.recipe()
@@ -77,11 +78,7 @@ def scorer_recipes(dataset: Dataset, given: Sequence[str | Scorer] = ()) -> tupl
 def refuse_other_scorers(
     columns: Iterable[str], ours: Sequence[ScorerRecipe], theirs: Sequence[ScorerRecipe]
 ) -> None:
-    """Refuse new rows if another scorer computed one of these columns.
-
-    Raises:
-        ColumnError: Naming the column and the settings that differ.
-    """
+    """Raise a ColumnError if another scorer computed one of these columns of new rows."""
     for column in columns:
         our, their = _settings(column, ours), _settings(column, theirs)
         differ = sorted(name for name in our | their if our.get(name) != their.get(name))
@@ -93,15 +90,15 @@ def refuse_other_scorers(
 
 
 def _settings(column: str, recipes: Sequence[ScorerRecipe]) -> dict[str, Any]:
-    """The settings of the scorer of a column, whose name starts with that of the scorer's main column."""
-    makers = [it for it in recipes if it.scorer and f"{column}_".startswith(f"{it.column}_")]
-    maker = max(makers, key=lambda it: len(it.column), default=None)
-    return {} if maker is None else dict(_without_places(maker.settings))
+    # A scorer's other columns start with the name of its main column.
+    makers = [recipe for recipe in recipes if recipe.scorer and f"{column}_".startswith(f"{recipe.column}_")]
+    maker = max(makers, key=lambda recipe: len(recipe.column), default=None)
+    return {} if maker is None else dict(_without_paths(maker.settings))
 
 
-def _without_places(value: Any) -> Any:
-    """Settings with the exact weights, but not where these were loaded from."""
+def _without_paths(value: Any) -> Any:
+    """Drop where weights were loaded from, and keep their identity."""
     if not isinstance(value, Mapping):
         return value
-    places = ("model", "revision") if value.get("identity") or "digest" in value else ()
-    return {name: _without_places(item) for name, item in value.items() if name not in places}
+    paths = ("model", "revision") if value.get("identity") or "digest" in value else ()
+    return {name: _without_paths(item) for name, item in value.items() if name not in paths}

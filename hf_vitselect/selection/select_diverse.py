@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_values, refuse_missing, refuse_reserved
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
-from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import BudgetError, LayoutError, RowSetError
 from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.rules.balance import Balanced
@@ -20,8 +20,7 @@ from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
 from hf_vitselect.selection.diversity import diversity
-from hf_vitselect.selection.named_rows import NamedRows
-from hf_vitselect.selection.recipe import Balance, Recipe, RuleCall
+from hf_vitselect.selection.recipe import Balance, Recipe, RowSet, RuleCall
 from hf_vitselect.selection.scorer_recipes import scorer_recipes
 from hf_vitselect.selection.selection import Selection
 
@@ -65,18 +64,17 @@ def select_diverse(
 
     Raises:
         AllRefusedError: If no row can be picked.
-        BudgetError: If the budget is not a number of rows or a share, more than the rows that can be picked,
-            or not more than the included ones.
+        BudgetError: If the budget is invalid, or not between the included and the usable rows.
         ColumnError: If a column that the rule uses is missing or has the wrong type, or the pool has a column
             that `Selection.scores` adds (`columns.RESERVED`).
         LayoutError: If `dataset` is not a `datasets.Dataset`.
         RowSetError: If a row to include or exclude is not in the pool, or is in both.
-        TypeError: If the rule is not a `Rule`.
 
     Example:
         >>> selection = select_diverse(scored, 0.15, rule=NeighborPenalty(gamma=1.0))  # doctest: +SKIP
     """
-    by, over, given = *(it.column if isinstance(it, Scorer) else it for it in (by, over)), [by, over]
+    given = [by, over]
+    by, over = (column.column if isinstance(column, Scorer) else column for column in given)
     if balance_quota not in ("proportional", "uniform"):
         raise ValueError(f"balance_quota: expected 'proportional' or 'uniform', got {balance_quota!r}")
     if seed < 0:
@@ -98,7 +96,7 @@ def select_diverse(
     )
     warn_if_most_are_refused(refusals, "cannot be picked", "the picks are among the others")
     ids = row_ids(dataset)
-    first, never = NamedRows.find(include, ids, "include"), NamedRows.find(exclude, ids, "exclude")
+    first, never = _NamedRows.find(include, ids, "include"), _NamedRows.find(exclude, ids, "exclude")
     if both := np.intersect1d(first.positions, never.positions).tolist():
         raise RowSetError(f"expected rows either included or excluded, got {len(both)} rows that are both")
     pool = pool.exclude(never.positions)
@@ -131,6 +129,37 @@ def select_diverse(
     )
     gains = np.concatenate([first.gains[kept], gains])
     return Selection.of(dataset, ids, usable[picked], gains, recipe, never.positions)
+
+
+@dataclass(frozen=True)
+class _NamedRows:
+    """Rows to include or exclude: their positions in the pool, their gains, and their part of the recipe."""
+
+    positions: NDArray[np.int64]
+    gains: NDArray[np.float64]
+    record: RowSet | None
+
+    @classmethod
+    def find(cls, rows: Selection | Sequence[str], ids: Sequence[str], argument: str) -> "_NamedRows":
+        """Find a selection's rows, or rows with these ids, in a pool with `ids`."""
+        named = rows.row_ids if isinstance(rows, Selection) else list(dict.fromkeys(rows))
+        positions, missing = find_rows(named, ids)
+        if missing:
+            raise RowSetError(
+                f"expected rows of this pool in {argument}, got {len(missing)} of {len(named)} row ids that "
+                f"are not in it, the first: {missing[0]!r}; give rows of the same pool, or leave these out"
+            )
+        record = RowSet(rows=len(named), digest=pool_digest(named)) if named else None
+        if record is None or not isinstance(rows, Selection):
+            return cls(positions, np.zeros(len(named)), record)
+        return cls(positions, rows.gains, replace(record, recipe=rows.recipe))
+
+
+def find_rows(named: Sequence[str], ids: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """Find the int64 positions of ids in a pool, in the order of `named`, and the missing ids."""
+    indices = {row_id: i for i, row_id in enumerate(ids)} if named else {}
+    known = [indices[row_id] for row_id in named if row_id in indices]
+    return np.array(known, dtype=np.int64), [row_id for row_id in named if row_id not in indices]
 
 
 def _count(statuses: NDArray[np.object_]) -> dict[str, int]:

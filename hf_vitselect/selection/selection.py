@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,16 +14,18 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import LENGTHS, refuse_reserved
 from hf_vitselect.data.provenance import read_record, with_record
-from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import ColumnError
 from hf_vitselect.resume import write_atomically
 from hf_vitselect.rules.base import NO_ROWS, Rule
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
-from hf_vitselect.selection.check import check_selection
+from hf_vitselect.selection.json_part import expect
 from hf_vitselect.selection.recipe import Recipe, RuleCall
 from hf_vitselect.selection.score_table import score_table
 from hf_vitselect.selection.scorer_recipes import refuse_other_scorers, scorer_recipes
+
+_ROW_ID = re.compile(r"[0-9a-f]{64}-\d+")
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,7 @@ class Selection:
         recipe: Recipe,
         excluded: NDArray[np.int64] = NO_ROWS,
     ) -> "Selection":
-        """Select these rows.
-
-        Args:
-            pool: What they were picked from.
-            ids: The pool's row ids.
-            indices: int64 of shape (picked,), in pick order.
-            gains: float64 of shape (picked,).
-            recipe: How they were picked.
-            excluded: int64, rows that could not be picked; `scores` then says so.
+        """Select rows of a pool with these row ids; `scores` marks the `excluded` rows, int64.
 
         Raises:
             ColumnError: If the pool has columns that `scores` adds.
@@ -77,7 +72,7 @@ class Selection:
         return cls(picked, indices, gains, score_table(pool, ids, indices, excluded), recipe)
 
     def __len__(self) -> int:
-        """The number of picked rows."""
+        """Count the picked rows."""
         return len(self.indices)
 
     @property
@@ -95,15 +90,13 @@ class Selection:
     def extend(self, new_rows: Dataset, budget: int | float, *, rule: Rule | None = None) -> "Selection":
         """Pick more rows from new ones, given the earlier picks; nothing is scored again.
 
-        The new pool has this selection's rows, which stay, followed by the new rows; indices and recipe refer
-        to it. The picks are those of `select_diverse` over the old pool and the new rows, with the earlier
-        picks included and the other earlier rows excluded, except for ties and random draws. They differ from
-        a fresh selection: rows that were passed over are not considered again, and what a rule takes from the
-        whole pool (quantiles and clusters of `GroupedSampling`, the range of `rescale="minmax"`, proportional
-        quotas of `balance`) it takes from these rows.
+        The new pool, to which indices and recipe refer, has this selection's rows followed by the new rows.
+        Except for ties and random draws, the picks are those of `select_diverse` over old pool and new rows
+        with the earlier picks included and the other earlier rows excluded. They differ from a fresh
+        selection: rows that were passed over are not considered again, and whatever a rule takes from the
+        whole pool, such as quantiles, clusters, ranges and quotas, it takes from the new pool.
 
         Earlier picks that the rule cannot use, for instance without features, are left out and not replaced.
-        The selection's `balance` is kept; its quotas count the earlier picks.
 
         Args:
             new_rows: Rows with the same columns. The columns that the rule uses must be computed by the same
@@ -193,10 +186,36 @@ class Selection:
 
 
 def refuse_other_contents(folder: Path) -> None:
-    """Refuse a folder whose contents `Selection.save_to_disk` must not replace.
-
-    Raises:
-        FileExistsError: If it holds anything but a selection.
-    """
+    """Raise FileExistsError if a folder holds anything but a selection."""
     if folder.is_dir() and not (folder / "recipe.json").exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty and holds no selection; give another folder")
+
+
+def check_selection(
+    recipe: Recipe, indices: NDArray[np.int64], gains: NDArray[np.float64], scores: Dataset
+) -> None:
+    """Raise a SelectionError if the parts of a selection do not fit together."""
+    rows, picked = recipe.rows, recipe.selected
+    shapes, kinds = [indices.shape, gains.shape], [indices.dtype.kind, gains.dtype.kind]
+    expect(shapes == [(picked,)] * 2, "picks", f"{picked} picks and gains", shapes)
+    expect(kinds == ["i", "f"], "picks", "whole numbers and gains", kinds)
+    in_pool = not picked or (indices.min() >= 0 and indices.max() < rows)
+    distinct = len(np.unique(indices)) == picked
+    expect(in_pool and distinct, "picks", f"distinct rows of a pool of {rows}", indices)
+    expect(len(scores) == rows, "scores", f"{rows} rows", len(scores))
+    missing = {"row_id", "selected", "rank"} - set(scores.column_names)
+    expect(not missing, "scores", "the columns row_id, selected and rank", scores.column_names)
+    ids = scores["row_id"][:]
+    odd = next((row for row in ids if not (isinstance(row, str) and _ROW_ID.fullmatch(row))), None)
+    expect(odd is None, "scores.row_id", "row ids such as 'ab…12-0'", odd)
+    expect(len(set(ids)) == len(ids), "scores.row_id", "distinct row ids", "repeated ones")
+    digest = pool_digest(ids)
+    expect(
+        digest == recipe.fingerprint, "scores.row_id", f"row ids with the digest {recipe.fingerprint}", digest
+    )
+    ranks = np.full(rows, -1, dtype=np.int64)
+    ranks[indices] = np.arange(picked)
+    recorded = [-1 if rank is None else rank for rank in scores["rank"]]
+    expect(recorded == ranks.tolist(), "scores.rank", "the picked rows in pick order", recorded)
+    marks = scores["selected"][:]
+    expect(marks == (ranks >= 0).tolist(), "scores.selected", "marks of the picked rows", marks)

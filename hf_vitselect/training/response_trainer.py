@@ -30,7 +30,7 @@ from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.models.processors import load_processor
 from hf_vitselect.models.revisions import adapter_base, refuse_revision
 from hf_vitselect.models.weights import load_errors, load_whole, refuse_unknown_dtype
-from hf_vitselect.report import model_quick_start
+from hf_vitselect.report.model_card import model_quick_start
 from hf_vitselect.training.checks import checked_args, find_unusable, refuse_long_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.saved_paths import without_local_paths

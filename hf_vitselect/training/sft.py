@@ -5,7 +5,8 @@ import re
 from typing import Any
 
 from hf_vitselect.data.provenance import folder_name
-from hf_vitselect.report import merge_section, model_section
+from hf_vitselect.report.merge_readme import merge_section
+from hf_vitselect.report.model_card import model_section
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training.response_trainer import ResponseSFTTrainer
 

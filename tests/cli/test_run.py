@@ -117,7 +117,7 @@ def test_chain_from_seed_to_model(tiny, tmp_path):
     run(config, tmp_path / "run")
     assert yaml.safe_load((tmp_path / "run" / "run.yaml").read_text()) == config
     card = (tmp_path / "run" / "report" / "README.md").read_text()
-    assert "## What it cost" in card
+    assert "## Cost" in card
     assert str(tmp_path) not in card + (tmp_path / "run" / "report" / "run.yaml").read_text()
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.safetensors")}
     assert {path.parent.name for path in made} >= {"seed", "train"}

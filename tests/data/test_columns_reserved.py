@@ -22,7 +22,7 @@ from hf_vitselect.data.columns import LENGTHS, RESERVED
 from hf_vitselect.errors import ColumnError
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.models.score_net import ScoreNet
-from hf_vitselect.report import write_report
+from hf_vitselect.report.html_page import write_report
 from hf_vitselect.report.plots import plots
 from hf_vitselect.report.statistics import statistics
 from hf_vitselect.rules import Random, TopScore

@@ -19,8 +19,8 @@ from hf_vitselect.evaluation import (
     compare,
     trials,
 )
-from hf_vitselect.report import write_report
 from hf_vitselect.report.dataset_card import dataset_card
+from hf_vitselect.report.html_page import write_report
 from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.rules import KCenter, Random, TopScore
 from hf_vitselect.selection.selection import Selection

@@ -27,15 +27,15 @@ BANNED = {"eval", "exec", "pickle", "cPickle", "dill", "joblib", "marshal", "she
 
 def names(tree: ast.AST) -> set[str]:
     """Every name that a file calls or imports, with the module before a dot."""
-    found = set()
+    used = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            found.add(ast.unparse(node.func))
+            used.add(ast.unparse(node.func))
         elif isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            used |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(str(node.module).partition(".")[0])
-    return found
+            used.add(str(node.module).partition(".")[0])
+    return used
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)

@@ -11,7 +11,7 @@ from hub_server import HubServer, run_client
 from huggingface_hub import DatasetCard
 from pools import assistant, encode, png, pool, stripes, user
 
-from hf_vitselect.report import BEGIN, END
+from hf_vitselect.report.markdown import BEGIN, END
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import Selection
@@ -19,17 +19,17 @@ from hf_vitselect.selection.selection import Selection
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The client's HF_HOME, with a pool, two selections and a picture of the pool that lies in a file."""
+    """The client's HF_HOME, with a pool, two selections and an image of the pool that is in a file."""
     folder = tmp_path_factory.mktemp("home")
     rotated = stripes().getexif()
     rotated[0x0112] = 6
-    pictures: list[Any] = [[png(i)] for i in range(20)]
-    pictures[2] = [encode(stripes(seed=2), "JPEG", quality=30, exif=rotated), png(99)]
-    pictures[4] = []
-    pictures[6] = [str(folder / "six.jpg")]
+    images_of_rows: list[Any] = [[png(i)] for i in range(20)]
+    images_of_rows[2] = [encode(stripes(seed=2), "JPEG", quality=30, exif=rotated), png(99)]
+    images_of_rows[4] = []
+    images_of_rows[6] = [str(folder / "six.jpg")]
     (folder / "six.jpg").write_bytes(encode(stripes(seed=6), "JPEG"))
     rows = pool(
-        [([user(f"{i}?", len(images)), assistant("red")], images) for i, images in enumerate(pictures)]
+        [([user(f"{i}?", len(images)), assistant("red")], images) for i, images in enumerate(images_of_rows)]
     )
     scored = rows.add_column("necessity", [float(i % 7) for i in range(20)], feature=Value("float32"))
     vectors = [[float(i), 1.0, 0.0, 0.0] for i in range(20)]

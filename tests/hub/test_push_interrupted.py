@@ -13,7 +13,7 @@ from hub_server import HubServer, run_client
 from huggingface_hub import DatasetCard
 from pools import mixed_pool
 
-from hf_vitselect.report import END
+from hf_vitselect.report.markdown import END
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection.select_diverse import select_diverse
 

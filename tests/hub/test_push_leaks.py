@@ -29,7 +29,7 @@ def push_everything() -> dict[str, Any]:
     from trl import SFTConfig
 
     from hf_vitselect import ClipEmbedding, NecessityScorer, push_to_hub, score, select_diverse
-    from hf_vitselect.report import write_report
+    from hf_vitselect.report.html_page import write_report
     from hf_vitselect.rules import NeighborPenalty
     from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
@@ -93,11 +93,11 @@ def saw(hub: HubServer, home: Path) -> dict[str, Any]:
 
 
 def parts(content: bytes) -> Iterator[bytes]:
-    """A file, what is packed in it, and the cells of its tables."""
+    """A file, the files in its archive, and the cells of its tables."""
     yield content
     if zipfile.is_zipfile(io.BytesIO(content)):
-        with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            yield from (packed.read(name) for name in packed.namelist())
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            yield from (archive.read(name) for name in archive.namelist())
     if content.startswith(b"PAR1"):
         table = pq.read_table(io.BytesIO(content))
         yield repr((table.schema, table.schema.metadata, table.to_pylist())).encode()
@@ -156,8 +156,8 @@ def test_paths_lose_their_folders(text: str, expected: str) -> None:
 def test_relative_folders_of_models_too() -> None:
     inner = {"model": "runs/x/seed", "digest": "0", "base": {"model": "../b/base", "digest": "1"}}
     outer = {"scorers": [{"of": {"model": "runs/x/seed", "processor": "p/q", "identity": inner}}]}
-    found = without_paths(outer)["scorers"][0]["of"]
-    assert (found["model"], found["processor"]) == ("seed", "q")
-    assert (found["identity"]["model"], found["identity"]["base"]["model"]) == ("seed", "base")
+    scorer = without_paths(outer)["scorers"][0]["of"]
+    assert (scorer["model"], scorer["processor"]) == ("seed", "q")
+    assert (scorer["identity"]["model"], scorer["identity"]["base"]["model"]) == ("seed", "base")
     hub = {"model": "me/seed", "identity": {"model": "me/seed", "commit": "0"}}
     assert without_paths(hub) == hub

@@ -11,7 +11,7 @@ from huggingface_hub import DatasetCard
 from pools import mixed_pool, raw_images
 
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.report import subset_fingerprint
+from hf_vitselect.report.dataset_card import subset_fingerprint
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import Selection
@@ -177,10 +177,10 @@ def files(hub: HubServer, name: str, branch: str = "main") -> dict[str, bytes]:
 def test_indices_push_no_rows(saw: dict[str, Any], hub: HubServer, selection: Selection) -> None:
     pushed = files(hub, "tester/both")
     assert not [path for path in pushed if path.startswith(("data/", "examples/"))]
-    pictures = [image["bytes"] for images in raw_images(selection.dataset) for image in images]
+    encoded = [image["bytes"] for images in raw_images(selection.dataset) for image in images]
     for content in pushed.values():
         assert b"what colour is it" not in content
-        assert not [picture for picture in pictures if picture in content]
+        assert not [image for image in encoded if image in content]
     card = DatasetCard(pushed["README.md"].decode())
     assert {config["config_name"] for config in card.data.configs} == {"scores", "random_baseline"}
     assert "holds only the ids and scores" in card.text

@@ -8,7 +8,11 @@ import pytest
 from datasets import Dataset
 from pools import assistant, png, pool, user
 
-from hf_vitselect.report import RunRecord, card_files, dataset_card, html_page, model_section, unfinished_card
+from hf_vitselect.report.card_files import card_files
+from hf_vitselect.report.dataset_card import dataset_card, unfinished_card
+from hf_vitselect.report.html_page import html_page
+from hf_vitselect.report.model_card import model_section
+from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.selection import Selection
 

@@ -10,9 +10,9 @@ from PIL import Image
 from pools import assistant, encode, pool, stripes, user
 from recipes import with_recipe
 
-from hf_vitselect.report import RunRecord, hub_license, license_names, license_warnings
 from hf_vitselect.report.example_rows import examples
-from hf_vitselect.report.run_record import published_config
+from hf_vitselect.report.license import hub_license, license_names, license_warnings
+from hf_vitselect.report.run_record import RunRecord, published_config
 from hf_vitselect.rules import Random, TopScore
 from hf_vitselect.selection.select_diverse import select_diverse
 

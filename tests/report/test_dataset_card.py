@@ -17,20 +17,13 @@ from pools import assistant, png, pool, user
 from recipes import with_recipe
 
 from hf_vitselect import Blend
-from hf_vitselect.report import (
-    BEGIN,
-    END,
-    RunRecord,
-    card_data,
-    code,
-    dataset_card,
-    md,
-    merge_card,
-    merge_section,
-    model_section,
-    published_recipe,
-)
+from hf_vitselect.report.dataset_card import card_data, dataset_card
 from hf_vitselect.report.example_rows import examples
+from hf_vitselect.report.markdown import BEGIN, END, code, md
+from hf_vitselect.report.merge_readme import merge_card, merge_section
+from hf_vitselect.report.model_card import model_section
+from hf_vitselect.report.recipe_facts import published_recipe
+from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.rules import NeighborPenalty, Random
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import Selection
@@ -393,9 +386,9 @@ def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
     shutil.unpack_archive(wheel, installed, "zip")
     # From a folder elsewhere, with the wheel first on the path, nothing of this checkout is found.
     program = (
-        "import hf_vitselect.report as card, hf_vitselect.hub_cards as templates;"
+        "import hf_vitselect.report.markdown as card, hf_vitselect.hub_cards as templates;"
         "print(card.__file__, templates.__file__, sep='\\n');"
-        "[card.markdown._template(name) for name in ('dataset_card.md.jinja', 'model_section.md.jinja')]"
+        "[card._template(name) for name in ('dataset_card.md.jinja', 'model_section.md.jinja')]"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -16,7 +16,7 @@ from PIL import Image
 from pools import assistant, png, pool, user
 
 from hf_vitselect.cli.main import main
-from hf_vitselect.report import html_page
+from hf_vitselect.report.html_page import html_page
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection.select_diverse import select_diverse
 

@@ -1,4 +1,4 @@
-"""The figures of diversity, beside a slow loop over all rows."""
+"""The figures of diversity, compared with a slow loop over all rows."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The random subsets that stand beside a selection."""
+"""The random subsets that a selection is compared with."""
 
 import numpy as np
 import pytest

@@ -64,7 +64,7 @@ def test_every_field_is_read(selection: Selection) -> None:
     assert recipe.included.left_out == {"no_response": 1}
     assert recipe.excluded.left_out is None
     assert (recipe.by, recipe.over) == ("necessity", "embedding")
-    assert [(it.scorer, it.column, it.identity.model) for it in recipe.scorers] == [
+    assert [(scorer.scorer, scorer.column, scorer.identity.model) for scorer in recipe.scorers] == [
         ("NecessityScorer", "necessity", "seed"),
         ("TextEmbedding", "embedding", "text"),
     ]
