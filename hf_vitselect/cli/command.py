@@ -3,11 +3,11 @@
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
+from typing import TYPE_CHECKING, ClassVar
 
 from hf_vitselect.errors import UsageError
 
@@ -29,24 +29,17 @@ COMMANDS = {
 """What every command is for. Each has a module of its name with a `COMMAND`, imported when it is needed."""
 
 
-@dataclass
 class Command(ABC):
-    """One command with its flags.
+    """One command: a dataclass whose fields are its flags.
 
     Attributes:
-        flags: an object of a dataclass whose fields are the flags; a subclass gives its type, and may have
-            further ones.
         example: flags that work next to the demo's folder.
+        part_types: by name, further dataclasses of flags. Their objects become attributes when the command is
+            parsed.
     """
 
-    flags: Any
     example: ClassVar[str]
-
-    @classmethod
-    def flag_types(cls) -> list[type]:
-        """The dataclasses of the flags, in the order of the constructor."""
-        hints = get_type_hints(cls)
-        return [hints[item.name] for item in fields(cls)]
+    part_types: ClassVar[Mapping[str, type]] = {}
 
     def check(self) -> None:  # noqa: B027
         """Refuses flags that cannot be followed, before any work."""
@@ -69,7 +62,7 @@ class Command(ABC):
     def execute(self) -> "Summary":
         """Runs the command once its output folder is known to be writable, and takes the time."""
         start = time.perf_counter()
-        for part in vars(self).values():
+        for part in (self, *(getattr(self, name) for name in self.part_types)):
             if folder := getattr(part, "output_dir", None):
                 refuse_unwritable(folder)
         summary = self.run()

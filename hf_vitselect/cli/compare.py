@@ -33,8 +33,8 @@ from hf_vitselect.selection.selection import Selection
 
 
 @dataclass(kw_only=True)
-class CompareFlags(PoolFlags):
-    """The flags of `compare`."""
+class Compare(PoolFlags, TrainingCommand):
+    """Compares selections with random rows."""
 
     selections: list[str] = flag(
         "Rules, such as 'TopScore', 'easy=TopScore(lowest=True)' or, with columns, "
@@ -60,13 +60,6 @@ class CompareFlags(PoolFlags):
     full: bool = flag("Whether to fine-tune on all usable rows too.", False)
     columns: list[str] = flag("Columns, such as source, whose composition is reported.", [])
     processes: int | None = flag("Fine-tunes at a time; one per GPU if not set.", None)
-
-
-@dataclass
-class Compare(TrainingCommand):
-    """Compares selections with random rows."""
-
-    flags: CompareFlags
     example = (
         "--dataset_name demo/score/scored --eval_dataset_name demo/data/held_out "
         "--selections 'TopScore(lowest=True)' demo/selection --model_name_or_path demo/base "
@@ -77,7 +70,7 @@ class Compare(TrainingCommand):
         """Refuses rules, budgets and options of the training that cannot be followed."""
         super().check()
         self._planned()
-        for budget in self.flags.budgets:
+        for budget in self.budgets:
             parse_budget(budget)
 
     def check_inputs(self, columns: Sequence[str] | None) -> None:
@@ -98,17 +91,17 @@ class Compare(TrainingCommand):
         )
         refuse_unable(setup)
         if columns is not None:
-            refuse_missing(self.flags.columns, columns, "columns: expected a column")
+            refuse_missing(self.columns, columns, "columns: expected a column")
             for method in self._planned().values():
                 if isinstance(method, Method):
                     refuse_missing_columns(columns, method.rule, method.by, method.over)
 
     def run(self) -> Summary:
         """Fine-tunes, evaluates and compares."""
-        flags, folder = self.flags, Path(self.training.output_dir)
+        folder = Path(self.training.output_dir)
         methods, pool, held_out = (
-            _methods(flags.selections, flags.by),
-            load_pool(flags),
+            _methods(self.selections, self.by),
+            load_pool(self),
             self._load_held_out(),
         )
         comparison = compare(
@@ -117,17 +110,17 @@ class Compare(TrainingCommand):
             self.model.model_name_or_path,
             self._evaluations(held_out),
             folder,
-            budgets=[parse_budget(budget) for budget in flags.budgets],
-            seeds=flags.seeds,
+            budgets=[parse_budget(budget) for budget in self.budgets],
+            seeds=self.seeds,
             args=with_model_options(self.model, self.training),
             peft_config=get_peft_config(self.model),
             processor=self.prompt.processor_name_or_path,
             end_of_turn=self.prompt.end_of_turn,
-            by=flags.by,
-            matched=flags.matched,
-            full=flags.full,
-            columns=flags.columns,
-            processes=flags.processes,
+            by=self.by,
+            matched=self.matched,
+            full=self.full,
+            columns=self.columns,
+            processes=self.processes,
         )
         files = ", ".join(str(folder / f"comparison.{kind}") for kind in ("md", "json", "png"))
         rows = f"{len(pool):,} in the pool, {len(held_out):,} held out"
@@ -135,26 +128,25 @@ class Compare(TrainingCommand):
 
     def _planned(self) -> dict[str, Method | Selection]:
         """The methods without folders, which may be those of selections that a run has yet to make."""
-        return _methods([text for text in self.flags.selections if os.sep not in text], self.flags.by)
+        return _methods([text for text in self.selections if os.sep not in text], self.by)
 
     def _evaluations(self, held_out: Dataset) -> dict[str, Evaluation]:
         batch_size, end = self.training.per_device_eval_batch_size, self.prompt.end_of_turn
-        return {name: find_evaluation(name, held_out, batch_size, end) for name in self.flags.evaluations}
+        return {name: find_evaluation(name, held_out, batch_size, end) for name in self.evaluations}
 
     def _load_held_out(self) -> Dataset:
-        flags = self.flags
-        name, config = flags.eval_dataset_name, flags.eval_dataset_config
+        name, config = self.eval_dataset_name, self.eval_dataset_config
         try:
-            return open_pool(name, config, flags.eval_split or "test")
+            return open_pool(name, config, self.eval_split or "test")
         except SplitError:
             # A single file or saved data set has no splits to choose from.
-            if flags.eval_split is not None or not Path(name).exists():
+            if self.eval_split is not None or not Path(name).exists():
                 raise
             return open_pool(name, config)
 
     def _next_line(self, methods: Mapping[str, Method | Selection], folder: Path) -> str:
         """Reports a saved selection with the comparison, or selects as the first method does."""
-        folders = [name for text in self.flags.selections for name in (text, text.partition("=")[2])]
+        folders = [name for text in self.selections for name in (text, text.partition("=")[2])]
         saved = next((name for name in folders if name and Path(name, "recipe.json").exists()), None)
         first = next(iter(methods.values()))
         if saved is not None or isinstance(first, Selection):
@@ -162,8 +154,8 @@ class Compare(TrainingCommand):
             return command_line("report", selection=saved, run_dir=run_dir, output_dir="report")
         return command_line(
             "select",
-            **given_flags(self.flags, PoolFlags),
-            budget=self.flags.budgets[0],
+            **given_flags(self, PoolFlags),
+            budget=self.budgets[0],
             rule=write_call(first.rule),
             by=first.by if first.by != "necessity" else None,
             over=first.over if first.over != "embedding" else None,

@@ -10,29 +10,21 @@ from hf_vitselect.demo.chain import demo
 
 
 @dataclass(kw_only=True)
-class DemoFlags:
-    """The flags of `demo`."""
+class Demo(Command):
+    """Runs the chain and prints its table."""
 
     output_dir: str = flag("Where everything goes; the same command resumes.", "demo")
     seeds: int = flag("Fine-tunes of each subset, for the spread.", 3)
     push_to_hub: str | None = flag("Whose name to push subset and model under; nothing is if not set.", None)
     compare: bool = flag("Whether to compare with the highest scores and with rows of like lengths.", False)
-
-
-@dataclass
-class Demo(Command):
-    """Runs the chain and prints its table."""
-
-    flags: DemoFlags
     example = "--output_dir demo --seeds 1"
 
     def run(self) -> Summary:
         """Runs the chain."""
-        flags = self.flags
-        table = demo(flags.output_dir, seeds=flags.seeds, owner=flags.push_to_hub, compared=flags.compare)
-        selection = Path(flags.output_dir, "selection")
+        table = demo(self.output_dir, seeds=self.seeds, owner=self.push_to_hub, compared=self.compare)
+        selection = Path(self.output_dir, "selection")
         next_line = command_line("report", selection=selection, output_dir="report")
-        return Summary({"saved to": flags.output_dir}, [next_line], table)
+        return Summary({"saved to": self.output_dir}, [next_line], table)
 
 
 COMMAND = Demo

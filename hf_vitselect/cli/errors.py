@@ -43,10 +43,7 @@ def describe_error(error: BaseException, command: str) -> tuple[str, int]:
     if full := next((cause for cause in causes if _is_of_full_disk(cause)), None):
         return f"no space left on the disk: {_line(full)}\nmake room, or give another --output_dir", 2
     if any(type(cause).__module__.startswith(("httpx", "httpcore")) for cause in causes):
-        return (
-            f"no connection: {_line(error)}\ncheck the network, or name local files and folders",
-            2,
-        )
+        return f"no connection: {_line(error)}\ncheck the network, or name local files and folders", 2
     if isinstance(error, (ValueError, OSError, ImportError)) or "pip install" in str(error):
         shown = _lines(str(error) or type(error).__name__)
         return (shown if _is_raised_here(error) else f"{_lines(shown, _MOST_LINES - 1)}\n{_MORE}"), 2
@@ -58,7 +55,7 @@ _UNEXPECTED = "this is unexpected: run the command again with --debug for the tr
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it was raised from."""
+    """The error and its causes."""
     found: BaseException | None = error
     while found is not None:
         yield found
@@ -80,7 +77,7 @@ def _less_memory(command: str) -> str:
 
 
 def _is_raised_here(error: BaseException) -> bool:
-    """Whether our own code raised it, with a message for the user, and not a library."""
+    """Whether this package raised it, with a message for the user."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and _PACKAGE in Path(frames[-1].filename).parents
 
@@ -90,6 +87,6 @@ def _line(error: BaseException) -> str:
 
 
 def _lines(text: str, most: int = _MOST_LINES) -> str:
-    """The first lines that say something."""
+    """The first lines that are not blank."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     return "\n".join(line if len(line) <= _WIDEST else f"{line[: _WIDEST - 1]}…" for line in lines[:most])

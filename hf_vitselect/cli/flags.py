@@ -2,9 +2,9 @@
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
@@ -39,18 +39,42 @@ class SelectionFlags:
     selection: str = flag("The selection: a folder that `select` wrote.")
 
 
-@dataclass(kw_only=True)
-class PromptFlags:
-    """How rows become prompts."""
+_RENAMED = {"revision": "model_revision", "processor": "processor_name_or_path"}
+"""Options of a model whose flags have TRL's names."""
 
-    processor_name_or_path: str | None = flag(
-        "A processor in place of the model's own, on the Hub or in a folder.", None
+
+def _model_flags(name: str, options: Sequence[str]) -> Any:
+    """A dataclass of flags for some options of a model."""
+    known = {it.name: it for it in fields(ModelOptions)}
+    return make_dataclass(
+        name,
+        [
+            (
+                _RENAMED.get(option, option),
+                str | None if option == "processor" else known[option].type,
+                field(default=known[option].default, metadata=known[option].metadata),
+            )
+            for option in options
+        ],
+        namespace={"__doc__": "How rows become prompts, and how a model is loaded and run."},
     )
-    end_of_turn: Literal["auto", "template"] = flag(
-        "'auto' inserts the tokenizer's EOS after responses that the chat template does not close; "
-        "'template' leaves the prompt as the template writes it.",
-        "auto",
-    )
+
+
+ModelFlags = _model_flags("ModelFlags", [it.name for it in fields(ModelOptions)])
+PromptFlags = _model_flags("PromptFlags", ["processor", "end_of_turn"])
+
+
+class ModelCommand(Command):
+    """A command that runs a model with the flags of `ModelOptions`."""
+
+    model_flags: Any
+    part_types: ClassVar[Mapping[str, type]] = {"model_flags": ModelFlags}
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """The arguments of `ModelOptions`."""
+        names = [it.name for it in fields(ModelOptions)]
+        return {name: getattr(self.model_flags, _RENAMED.get(name, name)) for name in names}
 
 
 @dataclass
@@ -60,13 +84,17 @@ class TrainingFlags(SFTConfig):  # type: ignore[misc]
     max_length: int | None = flag("Rows with more tokens are refused before the first step.", None)
 
 
-@dataclass
 class TrainingCommand(Command):
     """A command that fine-tunes a model with TRL's flags."""
 
     model: ModelConfig
     training: TrainingFlags
-    prompt: PromptFlags
+    prompt: Any
+    part_types: ClassVar[Mapping[str, type]] = {
+        "model": ModelConfig,
+        "training": TrainingFlags,
+        "prompt": PromptFlags,
+    }
 
     def check(self) -> None:
         """Refuses options of the training that cannot be followed."""
@@ -84,36 +112,8 @@ class TrainingCommand(Command):
         }
 
 
-_RENAMED = {"revision": "model_revision", "processor": "processor_name_or_path"}
-"""Options of a model whose flags have TRL's names."""
-
-ModelFlags: type[Any] = make_dataclass(
-    "ModelFlags",
-    [
-        (
-            _RENAMED.get(it.name, it.name),
-            str | None if it.name == "processor" else it.type,
-            field(default=it.default, metadata=it.metadata),
-        )
-        for it in fields(ModelOptions)
-    ],
-    kw_only=True,
-    namespace={"__module__": __name__, "__doc__": "How a model that scores is loaded and run."},
-)
-
-
-def model_options(flags: Any) -> dict[str, Any]:
-    """The arguments of `ModelOptions` that `ModelFlags` give."""
-    return {it.name: getattr(flags, _RENAMED.get(it.name, it.name)) for it in fields(ModelOptions)}
-
-
 def given_flags(flags: Any, kind: Any = None) -> dict[str, Any]:
-    """The flags that are not at their defaults.
-
-    Args:
-        flags: an object of a flags dataclass.
-        kind: one of its base classes, if only that one's flags are asked for.
-    """
+    """The flags that are not at their defaults: all, or those of one base class."""
     plain = {
         it.name: it.default if it.default_factory is MISSING else it.default_factory()
         for it in fields(kind or flags)

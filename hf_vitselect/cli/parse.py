@@ -78,7 +78,7 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 class _Formatter(RawDescriptionHelpFormatter):
-    """Keeps the lines of the example, and shows what is required and defaults that say something."""
+    """Keeps the lines of the example; shows which flags are required, and defaults that are not empty."""
 
     def _get_help_string(self, action: Action) -> str:
         if action.required:
@@ -88,13 +88,13 @@ class _Formatter(RawDescriptionHelpFormatter):
 
 
 class _Parser(HfArgumentParser):  # type: ignore[misc]
-    """The parser of one command. It raises where argparse prints a screen of usage."""
+    """The parser of one command; raises where argparse prints a screen of usage."""
 
     def __init__(self, command: str) -> None:
         found = find_command(command)
         config = "" if command == "run" else "The flags may also be in a YAML file: --config flags.yaml\n\n"
         super().__init__(
-            found.flag_types(),
+            [found, *found.part_types.values()],
             usage=f"hf-vitselect {command} [flags]",
             epilog=f"{config}Example, next to the demo's folder:\n  hf-vitselect {command} {found.example}",
             allow_abbrev=False,
@@ -150,16 +150,18 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
         raise UsageError(f"{where}{_of_training(str(error))}") from error
     if rest:
         raise UsageError(f"{where}expected flags and their values, got {rest} as well; {help_line}")
+    made: Command = parsed[0]
+    vars(made).update(zip(made.part_types, parsed[1:], strict=True))
     for part in parsed:
         if isinstance(part, ModelConfig):
             _refuse_adapter_flags(part, where)
         elif not isinstance(part, SFTConfig):
             _settle_types(part, where)
-    return find_command(command)(*parsed)
+    return made
 
 
 def _refuse_adapter_flags(model: ModelConfig, where: str) -> None:
-    """Refuses flags of an adapter where the whole model is fine-tuned."""
+    """Refuses an adapter's flags where no adapter is trained."""
     for item in fields(model):
         value = getattr(model, item.name)
         of_adapter = item.name.startswith(("lora_", "use_rslora", "use_dora"))
@@ -168,15 +170,16 @@ def _refuse_adapter_flags(model: ModelConfig, where: str) -> None:
 
 
 def _of_training(message: str) -> str:
-    """TRL's word for a machine without a GPU, with the flag to give."""
+    """TRL's message; where it finds no GPU, with the flag that helps."""
     if "use_cpu" in message:
         return "expected a GPU that computes in bfloat16, got none; to train on the CPU give --use_cpu true"
     return message
 
 
 def _settle_types(flags: Any, where: str) -> None:
-    """Makes texts of what YAML took for numbers, lists of single texts, and refuses other wrong types."""
-    for name, hint in get_type_hints(type(flags)).items():
+    """Turns numbers from YAML into text and single texts into lists, and refuses other wrong types."""
+    hints = get_type_hints(type(flags))
+    for name, hint in [(item.name, hints[item.name]) for item in fields(flags)]:
         value = getattr(flags, name)
         if value is not None and any(get_origin(one) is list for one in (hint, *get_args(hint))):
             value = [_as_text(item) for item in (value if isinstance(value, list) else [value])]
@@ -188,5 +191,5 @@ def _settle_types(flags: Any, where: str) -> None:
 
 
 def _as_text(value: Any) -> Any:
-    """A number as the text that a flag would have been; anything else as it is."""
+    """A number as text, as on the command line; anything else unchanged."""
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value

@@ -1,4 +1,4 @@
-"""The stages of a run: the sections of its configuration, in rounds, each fed by those before it."""
+"""The stages of a run: the sections of its configuration, in rounds, each fed by earlier ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -6,17 +6,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hf_vitselect.cli.command import Command
 from hf_vitselect.cli.flags import PoolFlags, parse_budget
 from hf_vitselect.cli.parse import parse_section
-from hf_vitselect.cli.select import SelectFlags
+from hf_vitselect.cli.select import Select
 
 CHAIN = ("seed", "score", "score_net", "select", "push", "train", "compare", "report")
 """The commands that a run may have a section for, in their order."""
 _POOL_FLAGS = [item.name for item in fields(PoolFlags)]
 _LAST = {"push", "compare", "report"}  # commands of the last round only
 _ROUND_NEEDS = {"score", "select", "train"}
-# Later rounds score with the model of the round before, and have the other columns already.
+# Later rounds score with the last round's model, and already have the other columns.
 _FIRST_ROUND_ONLY = {
     *_POOL_FLAGS,
     "model_name_or_path",
@@ -37,7 +36,7 @@ class Stage:
     Attributes:
         name: of the stage and its folder.
         command: what it runs.
-        settings: what the user's section and the round set, without the folders of stages.
+        settings: the flags of the user's section, as the round sets them.
         flags: all flags of the command: the settings, and the results of earlier stages.
     """
 
@@ -47,26 +46,25 @@ class Stage:
     flags: dict[str, Any]
 
     @cached_property
-    def parsed(self) -> Command:
+    def parsed(self) -> Any:
         """The command with its flags, parsed once."""
         return parse_section(self.command, self.flags)
 
 
 def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
-    """The stages in their order.
+    """Plans the stages in their order.
 
-    What one stage makes is the next one's default: the seed model scores, the scored pool is selected
-    from, the selection is pushed and trained on. Pushing comes first, so that the model's card can name
-    the subset. In the section select `include: seed` or `exclude: seed` means the seed model's rows.
+    Each stage's result is the default of the next: the seed model scores the pool, `select` reads the scored
+    pool, `push` and `train` take the selection. `push` comes first, so that the model's card can name the
+    subset. In the section select, `include: seed` or `exclude: seed` means the seed model's rows.
 
-    With `rounds: 3` the budget is reached in three equal steps. Each further round scores the pool with
-    the model that the one before has trained, into columns of their own (`necessity_2`), and selects
-    more, what was selected before included; only the last subset and the last model are pushed.
+    With `rounds: 3` the budget is reached in three equal steps. Each further round scores the pool with the
+    last round's model, into columns of its own (`necessity_2`), keeps the rows selected so far and selects
+    more. Only the last subset and the last model are pushed.
 
     Args:
-        config: sections, each with its command's flags: seed, score, score_net, select, push, train, compare
-            and report; and `rounds`, 1 if not given.
-        folder: the run's.
+        config: a section of flags for each command of `CHAIN` to run; and `rounds`, 1 if not given.
+        folder: the run's folder.
 
     Raises:
         ValueError: for an unknown section, one with an output_dir, or rounds that cannot be made.
@@ -106,41 +104,41 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
 
 
 def _rows_of(name: Any, latest: Mapping[str, str]) -> str:
-    """The folder of a stage's rows, or a folder of the user's own."""
+    """The folder of an earlier stage, or the user's own."""
     if not isinstance(name, str) or (name in CHAIN and name not in latest):
         raise ValueError(f"include, exclude: expected a stage before or a folder, got {name!r}")
     return latest.get(name, name)
 
 
 def _refuse_rounds(sections: Mapping[str, Mapping[str, Any]], rounds: int) -> None:
-    """Refuses what would fail only in a later round."""
+    """Refuses rounds that would fail late."""
     if not sections.keys() >= _ROUND_NEEDS or "score_net" in sections:
         raise ValueError(
             f"rounds: expected the sections {sorted(_ROUND_NEEDS)} and no score_net, got {list(sections)}; "
             "each round scores with the model that the one before has trained"
         )
     by, signals = (
-        sections["select"].get("by", SelectFlags.by),
+        sections["select"].get("by", Select.by),
         sections["score"].get("signals", ["necessity"]),
     )
     if by not in signals or "suffix" in sections["score"]:
         raise ValueError(f"rounds: expected by= among the signals {signals} and no suffix, got {by!r}")
-    budget = parse_budget(sections["select"].get("budget", SelectFlags.budget))
+    budget = parse_budget(sections["select"].get("budget", Select.budget))
     if isinstance(budget, int) and budget < rounds:
         raise ValueError(f"rounds: expected a budget of at least one row a round, got {budget}")
 
 
 def _of_round(command: str, section: Mapping[str, Any], turn: int, rounds: int) -> dict[str, Any]:
-    """The section as this round means it."""
+    """The section's flags in this round."""
     settings = dict(section)
     if command == "select" and rounds > 1:
-        budget = parse_budget(section.get("budget", SelectFlags.budget))
+        budget = parse_budget(section.get("budget", Select.budget))
         if turn < rounds:
             settings["budget"] = (
                 budget * turn // rounds if isinstance(budget, int) else budget * turn / rounds
             )
         if turn > 1:
-            settings["by"] = f"{section.get('by', SelectFlags.by)}_{turn}"
+            settings["by"] = f"{section.get('by', Select.by)}_{turn}"
             settings["include"] = "select"
     if command == "score" and turn > 1:
         settings = {name: value for name, value in section.items() if name not in _FIRST_ROUND_ONLY}
@@ -153,7 +151,7 @@ def _of_round(command: str, section: Mapping[str, Any], turn: int, rounds: int) 
 def _from_before(
     command: str, latest: Mapping[str, str], sections: Mapping[str, Any], turn: int
 ) -> dict[str, Any]:
-    """The flags of a command that the latest stages give."""
+    """The flags that a command takes from the latest stages."""
     flags: dict[str, Any] = {}
     if command == "score" and turn > 1:
         flags = {"model_name_or_path": latest["train"], "dataset_name": f"{latest['score']}/scored"}

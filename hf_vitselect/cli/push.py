@@ -11,8 +11,8 @@ from hf_vitselect.hub import check_target, push_to_hub
 
 
 @dataclass(kw_only=True)
-class PushFlags(SelectionFlags):
-    """The flags of `push`."""
+class Push(SelectionFlags, Command):
+    """Pushes a selection, and records in its folder where to."""
 
     repo_id: str = flag("The data set repository, owner/name.")
     private: bool | None = flag("Whether a new repository is private.", None)
@@ -22,35 +22,28 @@ class PushFlags(SelectionFlags):
     revision: str | None = flag("A branch to push to; main if not set.", None)
     create_pr: bool = flag("Whether to push to a pull request.", False)
     run_dir: str | None = flag("The run that made the selection; the card shows its settings and cost.", None)
-
-
-@dataclass
-class Push(Command):
-    """Pushes a selection, and records in its folder where to."""
-
-    flags: PushFlags
     example = "--selection demo/selection --repo_id me/vitselect-demo"
 
     def check(self) -> None:
         """Refuses a repository id that the Hub does not allow."""
-        check_target(self.flags.repo_id, self.flags.publish)
+        check_target(self.repo_id, self.publish)
 
     def run(self) -> Summary:
         """Pushes."""
-        flags, selection = self.flags, load_selection(self.flags.selection)
+        selection = load_selection(self.selection)
         address = push_to_hub(
             selection,
-            flags.repo_id,
-            publish=flags.publish,
-            private=flags.private,
-            revision=flags.revision,
-            create_pr=flags.create_pr,
-            run=flags.run_dir,
+            self.repo_id,
+            publish=self.publish,
+            private=self.private,
+            revision=self.revision,
+            create_pr=self.create_pr,
+            run=self.run_dir,
         )
-        selection.save_recipe(flags.selection)
-        only = ", only their ids and scores" if flags.publish == "indices" else ""
+        selection.save_recipe(self.selection)
+        only = ", only their ids and scores" if self.publish == "indices" else ""
         facts = {"rows": f"{len(selection):,}{only}", "pushed to": address}
-        return Summary(facts, [train_line(flags.selection)])
+        return Summary(facts, [train_line(self.selection)])
 
 
 COMMAND = Push

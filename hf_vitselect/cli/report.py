@@ -10,24 +10,17 @@ from hf_vitselect.report.html_page import write_report
 
 
 @dataclass(kw_only=True)
-class ReportFlags(SelectionFlags):
-    """The flags of `report`."""
+class Report(SelectionFlags, Command):
+    """Writes a selection's card, without the Hub."""
 
     output_dir: str = flag("Where README.md, index.html, the plots and the examples go.", "report")
     run_dir: str | None = flag("The run that made the selection; the card shows its settings and cost.", None)
-
-
-@dataclass
-class Report(Command):
-    """Writes a selection's card, without the Hub."""
-
-    flags: ReportFlags
     example = "--selection demo/selection --output_dir report"
 
     def run(self) -> Summary:
         """Writes the card."""
-        selection = load_selection(self.flags.selection)
-        page = write_report(selection, self.flags.output_dir, run=self.flags.run_dir)
+        selection = load_selection(self.selection)
+        page = write_report(selection, self.output_dir, run=self.run_dir)
         return Summary(
             {
                 "rows": f"{len(selection):,} picked of {selection.recipe.rows:,}",
@@ -35,8 +28,8 @@ class Report(Command):
                 "page": page,
             },
             [
-                command_line("push", selection=self.flags.selection, repo_id="OWNER/NAME"),
-                train_line(self.flags.selection),
+                command_line("push", selection=self.selection, repo_id="OWNER/NAME"),
+                train_line(self.selection),
             ],
         )
 

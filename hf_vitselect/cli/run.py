@@ -30,31 +30,24 @@ _MODELS = ("model_name_or_path", "processor_name_or_path", "clip_name_or_path", 
 
 
 @dataclass(kw_only=True)
-class RunFlags:
-    """The flags of `run`."""
-
-    config: str = flag("A YAML file with a section for each command, as in examples/configs; and rounds.")
-    output_dir: str = flag("The run's folder; the same command resumes it.")
-
-
-@dataclass
 class RunChain(Command):
     """Runs a chain of commands."""
 
-    flags: RunFlags
+    config: str = flag("A YAML file with a section for each command, as in examples/configs; and rounds.")
+    output_dir: str = flag("The run's folder; the same command resumes it.")
     example = "--config examples/configs/demo.yaml --output_dir run"
 
     def run(self) -> Summary:
         """Runs the chain, and prints what each stage did."""
-        return run(read_config(self.flags.config), self.flags.output_dir, say=print)
+        return run(read_config(self.config), self.output_dir, say=print)
 
 
 def run(
     config: Mapping[str, Any], folder: str | os.PathLike[str], say: Callable[[str], None] = lambda text: None
 ) -> Summary:
-    """Runs the chain of commands that the configuration has a section for, each a stage of a run.
+    """Runs a chain of commands, each a stage of a run, as `plan` orders them.
 
-    `plan` says what follows what. All sections are checked before the first one runs.
+    All sections are checked before the first stage starts.
 
     Args:
         config: as in `plan`.
@@ -62,8 +55,7 @@ def run(
         say: called with what each stage did.
 
     Raises:
-        StaleRunError: if the folder holds a stage that was made with other settings, from another pool or
-            with other weights.
+        StaleRunError: if the folder holds a stage made with other settings, another pool or other weights.
         ValueError: for an unknown section or key, or a missing one.
     """
     refuse_unwritable(os.fspath(folder))
@@ -105,26 +97,26 @@ def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
 
 
 def _check_inputs(stage: Stage, columns: dict[str, list[str]]) -> None:
-    """Finds what can be found in the data before hours have passed.
+    """Refuses a stage's rows and columns before any stage starts.
 
     Args:
         stage: to check.
         columns: of the pools that earlier stages will have made, by name; this stage's pool is added.
     """
-    known = _columns(stage.parsed.flags, columns)
+    known = _columns(stage.parsed, columns)
     stage.parsed.check_inputs(known)
     if known is not None and (added := stage.parsed.added_columns()):
         columns[f"{stage.flags['output_dir']}/scored"] = [*known, *added]
 
 
-def _columns(flags: Any, columns: Mapping[str, list[str]]) -> list[str] | None:
-    """The columns of a stage's pool, which an earlier one may have yet to make; None if unknown."""
-    if not isinstance(flags, PoolFlags) or getattr(flags, "dataset_streaming", False):
+def _columns(command: Command, columns: Mapping[str, list[str]]) -> list[str] | None:
+    """The columns of a stage's pool, which an earlier stage may make; None if unknown."""
+    if not isinstance(command, PoolFlags) or getattr(command, "dataset_streaming", False):
         return None
-    if flags.dataset_name in columns:
-        return columns[flags.dataset_name]
-    made_by_stage = flags.dataset_name.endswith("/scored") and not Path(flags.dataset_name).exists()
-    return None if made_by_stage else list(load_pool(flags).column_names)
+    if command.dataset_name in columns:
+        return columns[command.dataset_name]
+    made_by_stage = command.dataset_name.endswith("/scored") and not Path(command.dataset_name).exists()
+    return None if made_by_stage else list(load_pool(command).column_names)
 
 
 def _recorded_settings(stage: Stage) -> dict[str, Any]:
@@ -135,10 +127,10 @@ def _recorded_settings(stage: Stage) -> dict[str, Any]:
 
 
 def _inputs(stage: Stage) -> dict[str, Any]:
-    """What the user's own pool and models are now: a fingerprint, exact weights. A stream has none."""
+    """The fingerprint of the user's pool and the exact weights of the user's models, as they are now."""
     given, inputs = stage.settings, {}
     if "dataset_name" in given and not given.get("dataset_streaming"):
-        inputs["dataset_name"] = load_pool(stage.parsed.flags)._fingerprint
+        inputs["dataset_name"] = load_pool(stage.parsed)._fingerprint
     for name in _MODELS:
         if given.get(name):
             revision = given.get("model_revision") if name == "model_name_or_path" else None
@@ -155,9 +147,9 @@ def _inputs(stage: Stage) -> dict[str, Any]:
 def _identities(stage: Stage) -> list[dict[str, Any]]:
     """The exact weights of scorers given as text, except for models that the run itself makes."""
     made, run_folder = [], Path(stage.flags["output_dir"]).parent
-    for text in stage.parsed.flags.scorers:
+    for text in stage.parsed.scorers:
         scorer = read_object("scorers", text, SCORERS)
-        if not isinstance(scorer, ChatScorer):  # an endpoint has no weights to look at
+        if not isinstance(scorer, ChatScorer):  # an endpoint does not say which weights it serves
             made.append(scorer.keywords if isinstance(scorer, partial) else vars(scorer))
     models = [(it["model"], it.get("revision")) for it in made if it.get("model")]
     return [identify(model, revision) for model, revision in models if run_folder not in Path(model).parents]

@@ -10,8 +10,7 @@ from typing import Any, Literal
 from datasets import Dataset, Value
 
 from hf_vitselect.call_text import write_call
-from hf_vitselect.cli.command import Command
-from hf_vitselect.cli.flags import ModelFlags, PoolFlags, flag, given_flags, model_options, read_object
+from hf_vitselect.cli.flags import ModelCommand, PoolFlags, flag, given_flags, read_object
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import read_column
 from hf_vitselect.data.pools import open_pool, open_stream
@@ -45,8 +44,8 @@ _BUDGET = 0.15
 
 
 @dataclass(kw_only=True)
-class ScoreFlags(PoolFlags):
-    """The flags of `score`."""
+class Score(PoolFlags, ModelCommand):
+    """Scores a pool and saves it, with the new columns, to the folder `scored`."""
 
     output_dir: str = flag("Where the shards go, and the scored pool, into its folder 'scored'.", "scored")
     model_name_or_path: str | None = flag("The seed model, for the columns of 'signals'.", None)
@@ -66,17 +65,9 @@ class ScoreFlags(PoolFlags):
     workers: int | None = flag("Worker processes; one per GPU, if there are several, if not set.", None)
     engine: Literal["local", "ray"] = flag("'local', or 'ray' for workers on a Ray cluster.", "local")
     dataset_streaming: bool = flag("Whether to read the pool as a stream, in constant memory.", False)
-
-
-@dataclass
-class Score(Command):
-    """Scores a pool and saves it, with the new columns, to the folder `scored`."""
-
-    flags: ScoreFlags
-    options: ModelFlags  # type: ignore[valid-type]
     example = (
-        "--dataset_name demo/data/pool --model_name_or_path demo/seed --clip_name_or_path demo/clip "
-        "--output_dir scored"
+        "--dataset_name demo/data/pool --model_name_or_path demo/seed --batch_size 64 "
+        "--clip_name_or_path demo/clip --output_dir scored"
     )
 
     def make_scorers(self) -> list[Scorer | Fit]:
@@ -85,20 +76,20 @@ class Score(Command):
         Raises:
             UsageError: for an unknown name, or two scorers of the same column.
         """
-        flags, made = self.flags, list[Scorer | Fit]()
-        if unknown := [signal for signal in flags.signals if signal not in SIGNALS]:
+        made = list[Scorer | Fit]()
+        if unknown := [signal for signal in self.signals if signal not in SIGNALS]:
             near = nearest(unknown[0], SIGNALS)
             raise UsageError(f"signals: expected some of {list(SIGNALS)}, got {unknown}{near}")
-        if model := flags.model_name_or_path:
-            options = model_options(self.options)
-            made += [SIGNALS[it](model, column=f"{it}{flags.suffix}", **options) for it in flags.signals]
-        if clip := flags.clip_name_or_path:
-            made += [ClipEmbedding(clip), *[ClipScore(clip)] * flags.clip_score]
-        if flags.text_name_or_path:
-            made.append(TextEmbedding(flags.text_name_or_path))
-        if flags.judge:
-            made.append(JudgeScore(flags.judge, base_url=flags.judge_base_url))
-        made += [read_object("scorers", text, SCORERS) for text in flags.scorers]
+        if model := self.model_name_or_path:
+            options = self.model_options
+            made += [SIGNALS[it](model, column=f"{it}{self.suffix}", **options) for it in self.signals]
+        if clip := self.clip_name_or_path:
+            made += [ClipEmbedding(clip), *[ClipScore(clip)] * self.clip_score]
+        if self.text_name_or_path:
+            made.append(TextEmbedding(self.text_name_or_path))
+        if self.judge:
+            made.append(JudgeScore(self.judge, base_url=self.judge_base_url))
+        made += [read_object("scorers", text, SCORERS) for text in self.scorers]
         columns = [main_column(scorer) for scorer in made]
         if twice := [column for column in columns if columns.count(column) > 1]:
             raise UsageError(f"expected one scorer for the column {twice[0]!r}, got more: give it once")
@@ -106,17 +97,17 @@ class Score(Command):
 
     def check(self) -> None:
         """Refuses flags that no scorer can follow, before a pool is read."""
-        refuse_unknown_dtype(model_options(self.options)["dtype"])
+        refuse_unknown_dtype(self.model_options["dtype"])
         scorers = self.make_scorers()
-        given = given_flags(self.flags) | given_flags(self.options)
-        needs = {"model_name_or_path": ["signals", "suffix", *vars(self.options)], **_ONLY_WITH}
+        given = given_flags(self) | given_flags(self.model_flags)
+        needs = {"model_name_or_path": ["signals", "suffix", *vars(self.model_flags)], **_ONLY_WITH}
         for needed, names in needs.items():
             if alone := [name for name in names if name in given and needed not in given]:
                 raise UsageError(f"{alone[0]}: expected {needed} with it, got {given[alone[0]]!r} alone")
         if not scorers:
             models = "model_name_or_path, clip_name_or_path, text_name_or_path, judge or scorers"
             raise UsageError(f"nothing to score: give {models}")
-        if self.flags.dataset_streaming and not any(isinstance(scorer, Scorer) for scorer in scorers):
+        if self.dataset_streaming and not any(isinstance(scorer, Scorer) for scorer in scorers):
             raise UsageError("dataset_streaming: expected a scorer that needs no fit to the pool, got none")
 
     def added_columns(self) -> list[str]:
@@ -131,11 +122,10 @@ class Score(Command):
 
     def run(self) -> Summary:
         """Scores and saves."""
-        flags = self.flags
-        load = open_stream if flags.dataset_streaming else open_pool
-        pool = load(flags.dataset_name, flags.dataset_config, flags.dataset_train_split)
-        settings = {"shard_size": flags.shard_size, "workers": flags.workers, "engine": flags.engine}
-        return score_and_save(pool, self.make_scorers(), Path(flags.output_dir), **settings)
+        load = open_stream if self.dataset_streaming else open_pool
+        pool = load(self.dataset_name, self.dataset_config, self.dataset_train_split)
+        settings = {"shard_size": self.shard_size, "workers": self.workers, "engine": self.engine}
+        return score_and_save(pool, self.make_scorers(), Path(self.output_dir), **settings)
 
 
 def main_column(scorer: Scorer | Fit) -> str:

@@ -16,20 +16,13 @@ from hf_vitselect.training import ScoreNetTrainer
 
 
 @dataclass(kw_only=True)
-class ScoreNetFlags(PoolFlags):
-    """The flags of `score_net`."""
+class TrainScoreNet(PoolFlags, TrainingCommand):
+    """Trains score net and model, scores the pool and saves it to the folder `scored`."""
 
     columns: list[str] = flag(
         "What the net reads: one embedding column, or several score columns.", ["embedding"]
     )
     hidden: int | None = flag("Units of one hidden layer; the net is linear if not set.", None)
-
-
-@dataclass
-class TrainScoreNet(TrainingCommand):
-    """Trains score net and model, scores the pool and saves it to the folder `scored`."""
-
-    flags: ScoreNetFlags
     example = (
         "--dataset_name demo/score/scored --columns embedding --model_name_or_path demo/base "
         "--output_dir score_net --use_cpu true"
@@ -38,7 +31,7 @@ class TrainScoreNet(TrainingCommand):
     def check_inputs(self, columns: Sequence[str] | None) -> None:
         """Refuses a pool without the columns that the net reads."""
         if columns is not None:
-            refuse_missing(self.flags.columns, columns, "columns: expected a column")
+            refuse_missing(self.columns, columns, "columns: expected a column")
 
     def added_columns(self) -> list[str]:
         """The difficulty, its status and its reason."""
@@ -46,15 +39,13 @@ class TrainScoreNet(TrainingCommand):
 
     def run(self) -> Summary:
         """Trains, then scores."""
-        pool, folder = load_pool(self.flags), Path(self.training.output_dir)
+        pool, folder = load_pool(self), Path(self.training.output_dir)
         scorer = ScoreNetScorer(str(folder / "score_net"))
         refuse_overwrite(scorer, pool.column_names)
         trainer = ScoreNetTrainer(
             self.model.model_name_or_path,
             pool=pool,
-            score_net=ScoreNet.fit(
-                pool, self.flags.columns, hidden=self.flags.hidden, seed=self.training.seed
-            ),
+            score_net=ScoreNet.fit(pool, self.columns, hidden=self.hidden, seed=self.training.seed),
             **self.trainer_arguments,
         )
         trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)

@@ -9,36 +9,29 @@ from hf_vitselect.training import train_seed_model
 
 
 @dataclass(kw_only=True)
-class SeedFlags(PoolFlags):
-    """The flags of `seed`."""
-
-    budget: str = flag("The part to fine-tune on: rows (1200) or a share (0.1) of the pool.", "0.1")
-
-
-@dataclass
-class Seed(TrainingCommand):
+class Seed(PoolFlags, TrainingCommand):
     """Fine-tunes the seed model and records the rows that it was trained on."""
 
-    flags: SeedFlags
+    budget: str = flag("The part to fine-tune on: rows (1200) or a share (0.1) of the pool.", "0.1")
     example = "--dataset_name demo/data/pool --model_name_or_path demo/base --output_dir seed --use_cpu true"
 
     def check(self) -> None:
         """Refuses a budget or options of the training that cannot be followed."""
         super().check()
-        parse_budget(self.flags.budget)
+        parse_budget(self.budget)
 
     def run(self) -> Summary:
         """Fine-tunes on the random part."""
         arguments, folder = self.trainer_arguments, str(self.training.output_dir)
         selection = train_seed_model(
-            load_pool(self.flags),
+            load_pool(self),
             self.model.model_name_or_path,
-            parse_budget(self.flags.budget),
+            parse_budget(self.budget),
             arguments.pop("args"),
             seed=self.training.seed,
             **arguments,
         )
-        pool = given_flags(self.flags, PoolFlags)
+        pool = given_flags(self, PoolFlags)
         return Summary(
             {
                 "rows": f"{selection.recipe.rows:,}",

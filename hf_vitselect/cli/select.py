@@ -20,8 +20,8 @@ from hf_vitselect.selection.selection import Selection, refuse_other_contents
 
 
 @dataclass(kw_only=True)
-class SelectFlags(PoolFlags):
-    """The flags of `select`."""
+class Select(PoolFlags, Command):
+    """Selects a subset and saves the selection."""
 
     output_dir: str = flag("Where the selection goes.", "selection")
     budget: str = flag("Rows (1200) or a share (0.15) of the pool.", "0.15")
@@ -36,13 +36,6 @@ class SelectFlags(PoolFlags):
     exclude: str | None = flag("Rows to leave out: those of a selection, or of a seed model.", None)
     balance: str | None = flag("A column; the rule selects within the groups of its values.", None)
     balance_quota: Literal["proportional", "uniform"] = flag("The groups' shares.", "proportional")
-
-
-@dataclass
-class Select(Command):
-    """Selects a subset and saves the selection."""
-
-    flags: SelectFlags
     example = (
         "--dataset_name demo/score/scored --budget 0.15 --rule 'NeighborPenalty(gamma=0.5)' "
         "--output_dir selection"
@@ -50,50 +43,50 @@ class Select(Command):
 
     def make_rule(self) -> Rule:
         """The rule that the flags name."""
-        rule: Rule = read_object("rule", self.flags.rule, RULES)
+        rule: Rule = read_object("rule", self.rule, RULES)
         return rule
 
     def check(self) -> None:
         """Refuses a rule, a budget or an output folder that cannot be used."""
-        flags, folder, pool = self.flags, Path(self.flags.output_dir), Path(self.flags.dataset_name).resolve()
+        folder, pool = Path(self.output_dir), Path(self.dataset_name).resolve()
         self.make_rule()
-        parse_budget(flags.budget)
-        if flags.balance is None and flags.balance_quota != SelectFlags.balance_quota:
-            raise UsageError(f"balance_quota: expected balance with it, got {flags.balance_quota!r} alone")
+        parse_budget(self.budget)
+        if self.balance is None and self.balance_quota != Select.balance_quota:
+            raise UsageError(f"balance_quota: expected balance with it, got {self.balance_quota!r} alone")
         refuse_other_contents(folder)
         if folder.resolve() in (pool, *pool.parents):
             raise UsageError(
-                f"output_dir: expected another folder than the pool's, got {flags.output_dir!r}: it would be "
+                f"output_dir: expected another folder than the pool's, got {self.output_dir!r}: it would be "
                 "replaced"
             )
 
     def check_inputs(self, columns: Sequence[str] | None) -> None:
         """Refuses a pool without the columns that the rule or the balance reads."""
         if columns is not None:
-            balance = [self.flags.balance] if self.flags.balance else []
-            refuse_missing_columns(columns, self.make_rule(), self.flags.by, self.flags.over)
+            balance = [self.balance] if self.balance else []
+            refuse_missing_columns(columns, self.make_rule(), self.by, self.over)
             refuse_missing(balance, columns, "balance: expected a column")
 
     def run(self) -> Summary:
         """Selects and saves."""
-        flags, pool = self.flags, load_pool(self.flags)
+        pool = load_pool(self)
         selection = select_diverse(
             pool,
-            parse_budget(flags.budget),
-            by=flags.by,
-            over=flags.over,
+            parse_budget(self.budget),
+            by=self.by,
+            over=self.over,
             rule=self.make_rule(),
-            seed=flags.seed,
-            include=load_rows(pool, flags.include),
-            exclude=load_rows(pool, flags.exclude),
-            balance=flags.balance,
-            balance_quota=flags.balance_quota,
+            seed=self.seed,
+            include=load_rows(pool, self.include),
+            exclude=load_rows(pool, self.exclude),
+            balance=self.balance,
+            balance_quota=self.balance_quota,
         )
-        selection.save_to_disk(flags.output_dir)
+        selection.save_to_disk(self.output_dir)
         return self._summary(selection)
 
     def _summary(self, selection: Selection) -> Summary:
-        recipe, folder = selection.recipe, self.flags.output_dir
+        recipe, folder = selection.recipe, self.output_dir
         repeated = duplicates(selection)["subset"]
         return Summary(
             {

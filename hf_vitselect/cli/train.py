@@ -8,16 +8,15 @@ from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.training import SelectionSFTTrainer
 
 
-@dataclass
-class Train(TrainingCommand):
+@dataclass(kw_only=True)
+class Train(SelectionFlags, TrainingCommand):
     """Fine-tunes on a selection, saves the model and its card, and pushes them if asked to."""
 
-    flags: SelectionFlags
     example = "--selection demo/selection --model_name_or_path demo/base --output_dir model --use_cpu true"
 
     def run(self) -> Summary:
         """Trains, saves and pushes."""
-        selection, model = load_selection(self.flags.selection), self.model.model_name_or_path
+        selection, model = load_selection(self.selection), self.model.model_name_or_path
         trainer = SelectionSFTTrainer(model, selection=selection, **self.trainer_arguments)
         trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
         trainer.save_model()
@@ -37,7 +36,7 @@ class Train(TrainingCommand):
                     "compare",
                     dataset_name="SCORED_POOL",
                     eval_dataset_name="HELD_OUT",
-                    selections=self.flags.selection,
+                    selections=self.selection,
                     model_name_or_path=model,
                     output_dir="compare",
                     use_cpu="true" if self.training.use_cpu else None,

@@ -49,14 +49,7 @@ def refuse_reserved(columns: Mapping[str, Any], reserved: Iterable[str] = RESERV
 
 
 def refuse_missing(names: Iterable[str], columns: Iterable[str], use: str, advice: str = "add it") -> None:
-    """Refuse missing columns.
-
-    Args:
-        names: the wanted columns.
-        columns: the existing columns.
-        use: how the message begins, such as `expected a column`.
-        advice: what to do if no existing name is similar.
-    """
+    """Refuse missing columns; `use` begins the message, `advice` ends it if no existing name is similar."""
     columns = list(columns)
     for name in names:
         if name not in columns:

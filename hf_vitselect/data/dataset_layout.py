@@ -114,10 +114,7 @@ class Layout:
 
 
 def find_layout(columns: Sequence[str] | Features) -> Layout:
-    """Find the layout of a dataset.
-
-    Args:
-        columns: their names; or the dataset's features, which also reveal images under other names.
+    """Find the layout of a dataset from its columns. Features also reveal images under other names.
 
     Raises:
         LayoutError: if not exactly one layout matches, or a column of the conversation is not read.

@@ -46,11 +46,7 @@ def image_roots(dataset: Any) -> tuple[str, ...] | None:
 
 
 def find_file(path: str, roots: Sequence[str] | None) -> str:
-    """Find the file that a row names.
-
-    Args:
-        path: as the row spells it.
-        roots: the folders that may hold it; None for any. Neither `..` nor a link leads out of them.
+    """Find the file that a row names, inside these folders if given. Neither `..` nor a link leads out.
 
     Raises:
         RowError: `image_missing` if it does not exist or is elsewhere; `image_remote` for a URL.

@@ -28,11 +28,7 @@ def reason_of(error: RowError) -> str:
 def read_reasons(
     dataset: Dataset, columns: Collection[str], statuses: NDArray[np.object_]
 ) -> NDArray[np.object_]:
-    """Reasons of the rows that cannot be used, from the scorers' reason columns.
-
-    Returns:
-        Texts of shape (rows,), None where the status is `ok`.
-    """
+    """Reasons of the rows that cannot be used, from the scorers' reason columns."""
     reasons = np.full(len(dataset), None, dtype=object)
     unknown = statuses != "ok"
     for column in columns:
@@ -99,14 +95,7 @@ class Refusals:
 
 
 def refuse_if_none_left(refusals: Refusals, what: str, advice: str, scored: Any = None) -> None:
-    """Raise an error if every row was refused.
-
-    Args:
-        refusals: of all rows.
-        what: what could not be done with them, such as `cannot be scored`.
-        advice: what the user can do.
-        scored: the scored pool, for the error.
-    """
+    """Raise an error if every row was refused: `what` failed, `advice` helps, `scored` is the pool."""
     if refusals.refused == refusals.rows:
         raise AllRefusedError(f"all {refusals.rows:,} rows {what}: {refusals}\n{advice}", scored)
 

@@ -162,9 +162,6 @@ def sample_texts(rows: int, seed: int = 0) -> list[str]:
     return texts
 
 
-# ------------------------------------------------------------------------------------------ scenes and images
-
-
 def _draw_scene(rng: random.Random, held_out: bool) -> Scene:
     """A random scene; a thing often has the shape or the color of the one before."""
     while True:
@@ -214,9 +211,6 @@ def _draw_thing(
         arm = radius // 3
         draw.rectangle((x - radius, y - arm, x + radius, y + arm), fill=fill)
         draw.rectangle((x - arm, y - radius, x + arm, y + radius), fill=fill)
-
-
-# -------------------------------------------------------------------------------------------------- questions
 
 
 def _only(scene: Scene, rng: random.Random, attribute: str) -> Thing | None:
@@ -314,9 +308,6 @@ def _ask_fact(rng: random.Random) -> Question:
     )
     text = f"which word is {asked}: {words[0]}, {words[1]} or {words[2]}?"
     return Question(text, answer, _others(words, answer))
-
-
-# ------------------------------------------------------------------------------------------------------- rows
 
 
 def _draw_row(

@@ -1,4 +1,4 @@
-"""Publishes selections on the Hub, and rebuilds a subset from what was published."""
+"""Publishing of selections on the Hub, and rebuilding of published ones."""
 
 from hf_vitselect.hub.apply import apply_selection
 from hf_vitselect.hub.push import check_target, push_to_hub

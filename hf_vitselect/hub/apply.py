@@ -70,16 +70,12 @@ def apply_selection(
 
 
 def _refuse_unfinished(block: Any, repo_id: str, commit: str) -> None:
-    if not isinstance(block, Mapping):
-        raise HubError(
-            f"expected a selection in {repo_id} at {commit}, got a card without one; "
-            "give the id of a dataset that push_to_hub has completed"
-        )
-    if block.get("complete") is not True:
-        raise HubError(
-            f"expected a complete selection in {repo_id} at {commit}, got an incomplete one: a push was "
-            "interrupted; push again, or give an older revision="
-        )
+    got = "a card without one; give the id of a dataset that push_to_hub has completed"
+    if isinstance(block, Mapping):
+        got = "an incomplete one: a push was interrupted; push again, or give an older revision="
+        if block.get("complete") is True:
+            return
+    raise HubError(f"expected a complete selection in {repo_id} at {commit}, got {got}")
 
 
 def _checked_gains(recipe: Recipe, picks: Any, scores: Dataset) -> NDArray[np.float64]:

@@ -38,7 +38,7 @@ class BatchLimit:
 def batches(
     rows: Sequence[Encoded], sequences: Iterable[RowSequence], limit: BatchLimit
 ) -> list[list[RowSequence]]:
-    """Fills forwards with sequences of similar length, the longest first.
+    """Fill forwards with sequences of similar length, the longest first.
 
     Rows with images and rows without never share a forward, so that the latter change nothing for the former,
     not even the rounding.

@@ -1,4 +1,4 @@
-"""Asks a chat model behind an endpoint in OpenAI's protocol: the only room that knows its errors."""
+"""A chat model behind an endpoint in OpenAI's protocol, and its errors."""
 
 import json
 import logging
@@ -20,6 +20,7 @@ from hf_vitselect.errors import ModelError, RowError
 _logger = logging.getLogger(__name__)
 
 Question = str | list[dict[str, Any]]
+"""One message: a text, or a list of content parts in OpenAI's form."""
 
 _PROBE = "Hello."
 _LONGEST_PAUSE = 60.0
@@ -28,14 +29,7 @@ _PASSING = {408, 425, 429}
 _TOO_LONG = re.compile(
     r"context[ _](length|size|window)|too long|too large|too many tokens|tokens.*must be <=", re.I | re.S
 )
-_NO_COMPLETION = (
-    json.JSONDecodeError,
-    UnicodeDecodeError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    TypeError,
-)
+_BROKEN = (json.JSONDecodeError, UnicodeDecodeError, AttributeError, IndexError, KeyError, TypeError)
 
 
 class ChatEndpoint:
@@ -46,10 +40,10 @@ class ChatEndpoint:
         base_url: the server, such as `http://localhost:8000/v1`; the Hub's providers if None.
         provider: one of the Hub's providers; the Hub chooses if None.
         api_key_env: the environment variable that holds the key. If None the Hub's providers get the
-            token that `huggingface_hub` finds, and a server of your own gets no token.
-        options: what goes with every request: temperature, seed, max_tokens.
-        timeout: seconds to wait for an answer.
-        retries: how often a request is sent again after trouble that may pass.
+            token that `huggingface_hub` finds, and any other server gets no token.
+        options: sent with every request: temperature, seed, max_tokens.
+        timeout: seconds to wait for a reply.
+        retries: how often a request is repeated after a failure that may pass.
 
     Raises:
         ModelError: if the environment variable is not set.
@@ -74,7 +68,7 @@ class ChatEndpoint:
         self._said: set[str] = set()
         if api_key_env is not None and api_key_env not in os.environ:
             raise ModelError(f"expected the key for {self.name} in the environment variable {api_key_env}")
-        # Left to itself the client would send the Hub's token to any server; this word is vLLM's "no key".
+        # By default the client would send the Hub's token to any server; "EMPTY" is vLLM's word for no key.
         key = os.environ[api_key_env] if api_key_env else "EMPTY" if base_url else None
         self._client: Any = InferenceClient(
             base_url or model,
@@ -84,30 +78,26 @@ class ChatEndpoint:
         )
 
     def ask(self, questions: Sequence[Question], concurrency: int) -> list[str | RowError]:
-        """The answers, in the questions' order.
+        """Ask several questions at a time.
 
-        Trouble that may pass (no connection, a timeout, no chat completion in the answer, HTTP 408, 425,
-        429 and 5xx) is tried again after 1, 2, 4, ... 60 seconds, or after what Retry-After says.
-
-        Args:
-            questions: one message each, a text or a list of content parts in OpenAI's form.
-            concurrency: requests under way at a time.
+        Failures that may pass (no connection, a timeout, a broken reply, HTTP 408, 425, 429 and 5xx) are
+        retried after 1, 2, 4, ... 60 seconds, or after what Retry-After says.
 
         Returns:
-            For each question the answer, or the endpoint's refusal of this question (HTTP 400, 413, 422):
-            `too_long` where it speaks of the context, else `bad_row`.
+            For each question the reply, or the endpoint's refusal of this question (HTTP 400, 413, 422):
+            `too_long` if it mentions the context, else `bad_row`.
 
         Raises:
-            ModelError: if the endpoint cannot be used (any other 4xx, no answer after the last try, or it
-                refuses a plain greeting too).
+            ModelError: if the endpoint cannot be used: any other 4xx, no reply to the last try, or even a
+                plain greeting is refused.
         """
         with ThreadPoolExecutor(concurrency) as threads:
-            answers = list(threads.map(self._ask, questions))
-        refused = next((answer for answer in answers if isinstance(answer, RowError)), None)
-        # Refusals must not turn every row of a pool into a bad one where it is the settings that are wrong.
+            replies = list(threads.map(self._ask, questions))
+        refused = next((reply for reply in replies if isinstance(reply, RowError)), None)
+        # Wrong settings must not turn every row of a pool into a bad one.
         if refused and not self._works and isinstance(self._ask(_PROBE), RowError):
             raise self._unusable(f"refuses even a greeting: {refused}")
-        return answers
+        return replies
 
     def _ask(self, question: Question) -> str | RowError:
         trouble = ""
@@ -117,10 +107,10 @@ class ChatEndpoint:
                 completion = self._client.chat_completion(
                     [{"role": "user", "content": question}], model=self.model, **self.options
                 )
-                answer = str(completion.choices[0].message.content or "")
+                reply = str(completion.choices[0].message.content or "")
                 self._works = True
                 self._said.clear()
-                return answer
+                return reply
             except HfHubHTTPError as error:
                 status = error.response.status_code
                 trouble = f"HTTP {status}: {error.response.text[:500]}"
@@ -132,18 +122,18 @@ class ChatEndpoint:
                 pause = _retry_after(error.response.headers) or pause
             except (httpx2.RequestError, TimeoutError) as error:
                 trouble = f"{type(error).__name__}: {error}"
-            except _NO_COMPLETION as error:
-                trouble = f"the answer is no chat completion ({type(error).__name__}: {error})"
+            except _BROKEN as error:
+                trouble = f"the reply is not a chat completion ({type(error).__name__}: {error})"
             except (ValueError, OfflineModeIsEnabled) as error:  # No token, no such provider, HF_HUB_OFFLINE.
                 raise self._unusable(f"cannot be asked: {error}") from error
             if tried < self.retries:
-                said = f"{self.name}: {trouble}; trying again in {pause:g} s"
-                if said not in self._said:  # else another thread or row has said it
-                    self._said.add(said)
-                    _logger.warning(said)
+                warning = f"{self.name}: {trouble}; trying again in {pause:g} s"
+                if warning not in self._said:  # by another thread or for another row
+                    self._said.add(warning)
+                    _logger.warning(warning)
                 sleep(pause)
         raise self._unusable(
-            f"gave no answer in {self.retries + 1} tries, the last: {trouble}; "
+            f"gave no reply in {self.retries + 1} tries, the last: {trouble}; "
             f"the question ends in {str(question)[-300:]!r}"
         )
 
@@ -155,11 +145,11 @@ class ChatEndpoint:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from a number or a date; None if the server says nothing that can be read."""
-    said = headers.get("Retry-After", "")
-    if said.isdecimal():
-        return float(said)
+    """Seconds to wait, from a number or a date; None without a readable header."""
+    value = headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
     try:
-        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):
         return None

@@ -67,11 +67,7 @@ class ChatTemplate:
         self.inserted = "" if always else self._insert
 
     def render(self, turns: Sequence[Turn], tools: str | None = None) -> tuple[str, list[tuple[int, int]]]:
-        """Renders a conversation.
-
-        Args:
-            turns: the conversation.
-            tools: its tools as JSON.
+        """Render a conversation.
 
         Returns:
             The text, and the characters `[start, end)` of every response in it, end of turn included.

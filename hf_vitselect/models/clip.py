@@ -1,4 +1,4 @@
-"""Loads and runs a CLIP model: the unit features of a row's pictures and of its text."""
+"""A CLIP model: loaded, and run for the unit features of a row's images and of its text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from hf_vitselect.models.forward import full_precision
 from hf_vitselect.models.weights import load_errors, load_whole
 
 _PADS_TO_CONTEXT = {"siglip", "siglip2"}
-"""Models that were trained on texts padded to their whole context, and look at the last position."""
+"""Models trained on texts padded to their whole context, which read the last position."""
 
 
 @dataclass(frozen=True)
 class ClipFeatures:
-    """What a CLIP model sees in one row.
+    """The features of one row.
 
     Attributes:
-        image: float32 of shape (projection,), the mean of the pictures' unit features made unit length;
-            zero for a row without picture.
+        image: float32 of shape (projection,), the mean of the images' unit features made unit length; zero
+            for a row without image.
         text: float32 of shape (projection,), the unit feature of the whole conversation as
             `USER: ... ASSISTANT: ...` without placeholders, cut to the model's context.
     """
@@ -35,10 +35,6 @@ class ClipFeatures:
 
 def feature_width(model: str, revision: str | None = None) -> int:
     """The length of one feature of a CLIP model, from its configuration alone.
-
-    Args:
-        model: a Hub id or a folder.
-        revision: a commit, branch or tag on the Hub.
 
     Raises:
         ModelError: if it is not a model with an image and a text tower that end in one space.
@@ -85,46 +81,42 @@ class Clip:
     def features(
         self, rows: Sequence[Conversation | RowError], batch_size: int
     ) -> list[ClipFeatures | RowError]:
-        """The features of every row; pictures and texts of a batch each in one forward.
-
-        Args:
-            rows: conversations, or the errors of those that could not be read.
-            batch_size: rows in one forward.
+        """The features of every row; the images of a batch in one forward, its texts in another.
 
         Returns:
-            For each row its features, or why it has none: its own error, one of its pictures'
-            (`image_missing`, `image_error`), or `non_finite`.
+            For each row its features or its error, which may be that of an image (`image_missing`,
+            `image_error`) or `non_finite`.
         """
-        found: list[ClipFeatures | RowError] = []
+        results: list[ClipFeatures | RowError] = []
         for start in range(0, len(rows), batch_size):
             batch = [self._prepare(row) for row in rows[start : start + batch_size]]
             good = [row for row in batch if not isinstance(row, RowError)]
             features = iter(self._forward(*zip(*good, strict=True)) if good else [])
-            found += [row if isinstance(row, RowError) else _finite(next(features)) for row in batch]
-        return found
+            results += [row if isinstance(row, RowError) else _finite(next(features)) for row in batch]
+        return results
 
     def _prepare(
         self, row: Conversation | RowError
     ) -> tuple[list[Mapping[str, torch.Tensor]], str] | RowError:
-        """A row's images, each as the model gets it alone: one that cannot be is its own row's error."""
+        """A row's images, prepared one by one so that a bad one fails its row alone, and its text."""
         if isinstance(row, RowError):
             return row
         try:
-            return [self._pixels(picture) for picture in row.images], row.transcript
+            return [self._pixels(image) for image in row.images], row.transcript
         except RowError as error:
             return error
 
-    def _pixels(self, picture: RowImage) -> Mapping[str, torch.Tensor]:
-        image = picture.decode()
-        refuse_resize(image, self.processor.image_processor)
-        with image_error(f"the processor refuses {image.width} x {image.height} pixels"):
-            pixels: Mapping[str, torch.Tensor] = self.processor.image_processor(image, return_tensors="pt")
+    def _pixels(self, image: RowImage) -> Mapping[str, torch.Tensor]:
+        decoded, processor = image.decode(), self.processor.image_processor
+        refuse_resize(decoded, processor)
+        with image_error(f"the processor refuses {decoded.width} x {decoded.height} pixels"):
+            pixels: Mapping[str, torch.Tensor] = processor(decoded, return_tensors="pt")
             return pixels
 
     @torch.inference_mode()
     @full_precision()
     def _forward(
-        self, pictures: Sequence[list[Mapping[str, torch.Tensor]]], texts: Sequence[str]
+        self, images: Sequence[list[Mapping[str, torch.Tensor]]], texts: Sequence[str]
     ) -> list[ClipFeatures]:
         device = self.model.device
         # Not every tokenizer knows its model's context.
@@ -133,15 +125,16 @@ class Clip:
         tokens = self.processor.tokenizer(
             list(texts), padding=padding, truncation=True, max_length=context, return_tensors="pt"
         )
-        text = _unit(self.model.get_text_features(**tokens.to(device)).pooler_output)
-        image = torch.zeros_like(text)
-        flat = [picture for group in pictures for picture in group]
+        text_features = _unit(self.model.get_text_features(**tokens.to(device)).pooler_output)
+        image_features = torch.zeros_like(text_features)
+        flat = [image for group in images for image in group]
         if flat:
-            pixels = {key: torch.cat([picture[key] for picture in flat]).to(device) for key in flat[0]}
+            pixels = {key: torch.cat([image[key] for image in flat]).to(device) for key in flat[0]}
             units = _unit(self.model.get_image_features(**pixels).pooler_output)
-            owner = torch.tensor([i for i, group in enumerate(pictures) for _ in group])
-            image = _unit(image.index_add(0, owner.to(device), units))
-        return [ClipFeatures(*pair) for pair in zip(image.cpu().numpy(), text.cpu().numpy(), strict=True)]
+            owner = torch.tensor([i for i, group in enumerate(images) for _ in group])
+            image_features = _unit(image_features.index_add(0, owner.to(device), units))
+        pairs = zip(image_features.cpu().numpy(), text_features.cpu().numpy(), strict=True)
+        return [ClipFeatures(*pair) for pair in pairs]
 
 
 def _finite(features: ClipFeatures) -> ClipFeatures | RowError:

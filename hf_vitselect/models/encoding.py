@@ -48,7 +48,7 @@ class Encoded:
 
 
 class Encoder:
-    """Encodes conversations with one processor.
+    """Encoder of conversations with one processor.
 
     Args:
         processor: a `transformers` processor with a chat template and a fast tokenizer.
@@ -80,7 +80,7 @@ class Encoder:
         self._takes_images = hasattr(processor, "image_processor")
 
     def encode(self, row: Conversation) -> Encoded:
-        """Encodes a row.
+        """Encode a row.
 
         Raises:
             RowError: `no_response`, `control_tokens`, `media_unsupported`, `image_missing`,
@@ -127,7 +127,7 @@ class Encoder:
         return rows
 
     def check(self) -> None:
-        """Encodes the probes.
+        """Encode the probes.
 
         Raises:
             ModelError: if the processor refuses one.
@@ -139,7 +139,7 @@ class Encoder:
                 refuse_failed_probe(self.processor, error)
 
     def collate(self, rows: Sequence[Encoded]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """Joins rows into a batch, padded on the right.
+        """Join rows into a batch, padded on the right.
 
         The tensors of tokens and images of every model family are padded in all dimensions but the first,
         with zeros or the pad token, and then concatenated. Rows without images add nothing to the tensors
@@ -163,7 +163,7 @@ class Encoder:
         return inputs, _pad_and_concatenate([row.response for row in rows], 0)
 
     def _refuse(self, row: Conversation) -> None:
-        """Refuses a row that cannot be encoded, before its images are decoded."""
+        """Refuse a row that cannot be encoded, before its images are decoded."""
         if not any(turn.role == "assistant" and turn.text.strip() for turn in row.turns):
             raise RowError("no_response", "no assistant turn with any text")
         for turn in row.turns:

@@ -23,7 +23,7 @@ class ForwardOutput(NamedTuple):
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Keeps float32 operations on a GPU in float32.
+    """Keep float32 operations on a GPU in float32.
 
     By default cuDNN's convolutions, and so the first layer of a vision tower, round to TF32, which changes a
     row's loss by up to 1e-4. Trainers also lower the precision of products for the whole process. Scoring
@@ -46,7 +46,7 @@ def run_forward(
     inputs: Mapping[str, torch.Tensor],
     pick: Callable[[torch.Tensor], torch.Tensor],
 ) -> ForwardOutput:
-    """Runs a forward whose output layer sees only some positions.
+    """Run a forward whose output layer sees only some positions.
 
     A hook before the output layer serves every architecture, and whatever the model does to its logits
     afterwards (scaling, soft capping) still happens.
@@ -80,20 +80,12 @@ def run_forward(
 def logits_at(
     model: Any, forward: Callable[..., Any], inputs: Mapping[str, torch.Tensor], keep: torch.Tensor
 ) -> torch.Tensor:
-    """The logits of a forward at the kept positions.
-
-    Args:
-        model, forward, inputs: as in `run_forward`.
-        keep: bool of the shape of `input_ids`.
-
-    Returns:
-        Shape (kept, vocabulary).
-    """
+    """The logits of a forward at the positions of the mask `keep`, of shape (kept, vocabulary)."""
     return run_forward(model, forward, inputs, lambda states: states[keep].unsqueeze(0)).logits[0]
 
 
 def compile_layers(model: Any) -> None:
-    """Compiles the language model's layers one by one, so that all share a few graphs, for any length.
+    """Compile the language model's layers one by one, so that all share a few graphs, for any length.
 
     The vision tower stays as it is: some make a new graph for every number of images.
     """

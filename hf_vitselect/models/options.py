@@ -8,6 +8,11 @@ EndOfTurn = Literal["auto", "template"]
 """What ends a response, as in `ModelOptions`."""
 
 
+def option(default: Any, help: str) -> Any:
+    """A field with its help text for the command line."""
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass(kw_only=True, eq=False)  # a scorer inherits its options, and equals only itself
 class ModelOptions:
     """How a model is loaded and run. Every field's metadata holds its help text for the command line.
@@ -36,39 +41,22 @@ class ModelOptions:
         ValueError: if a size is below 1 or `end_of_turn` is unknown.
     """
 
-    revision: str | None = field(
-        default=None, metadata={"help": "The model's commit, branch or tag on the Hub."}
+    revision: str | None = option(None, "The model's commit, branch or tag on the Hub.")
+    dtype: str = option("auto", "A torch dtype, such as bfloat16; auto is the checkpoint's.")
+    max_length: int | None = option(
+        None, "Rows with more tokens are too_long; the model's context if not set."
     )
-    dtype: str = field(
-        default="auto", metadata={"help": "A torch dtype, such as bfloat16; auto is the checkpoint's."}
+    end_of_turn: EndOfTurn = option(
+        "auto",
+        "'auto' inserts the tokenizer's EOS after responses that the chat template does not close; "
+        "'template' leaves the prompt as the template writes it.",
     )
-    max_length: int | None = field(
-        default=None,
-        metadata={"help": "Rows with more tokens are too_long; the model's context if not set."},
-    )
-    end_of_turn: EndOfTurn = field(
-        default="auto",
-        metadata={
-            "help": "'auto' inserts the tokenizer's EOS after responses that the chat template does not "
-            "close; 'template' leaves the prompt as the template writes it."
-        },
-    )
-    trust_remote_code: bool = field(
-        default=False, metadata={"help": "Whether to run code of the model's repository."}
-    )
-    processor: Any = field(
-        default=None,
-        metadata={"help": "A processor in place of the model's own, on the Hub or in a folder."},
-    )
-    batch_size: int = field(default=8, metadata={"help": "Rows per forward."})
-    batch_tokens: int | None = field(
-        default=None,
-        metadata={"help": "Tokens per forward, padding included, in place of the batch size."},
-    )
-    attn_implementation: str | None = field(
-        default=None, metadata={"help": "The attention kernel, as in transformers."}
-    )
-    torch_compile: bool = field(default=False, metadata={"help": "Whether to compile the model's layers."})
+    trust_remote_code: bool = option(False, "Whether to run code of the model's repository.")
+    processor: Any = option(None, "A processor in place of the model's own, on the Hub or in a folder.")
+    batch_size: int = option(8, "Rows per forward.")
+    batch_tokens: int | None = option(None, "Tokens per forward, padding included, in place of batch_size.")
+    attn_implementation: str | None = option(None, "The attention kernel, as in transformers.")
+    torch_compile: bool = option(False, "Whether to compile the model's layers.")
 
     def __post_init__(self) -> None:
         refuse_end_of_turn(self.end_of_turn)
@@ -87,7 +75,7 @@ class ModelOptions:
 
 
 def refuse_end_of_turn(end_of_turn: str) -> None:
-    """Refuses an unknown way to end a response.
+    """Refuse an unknown way to end a response.
 
     Raises:
         ValueError: naming the choices.

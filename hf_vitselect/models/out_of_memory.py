@@ -21,7 +21,7 @@ Layout = Callable[[Sequence[Encoded], Sequence[int], Callable[[int, int], bool]]
 
 
 class SafeForward:
-    """Runs rows in forwards as large as memory allows. A row that cannot run is its error.
+    """Forwards as large as memory allows. A row that cannot run is its error.
 
     Args:
         forward: runs rows, laid out as sequences.
@@ -35,22 +35,17 @@ class SafeForward:
         self._ceiling = ceiling
 
     def __call__(self, rows: Sequence[Encoded], limit: BatchLimit) -> list[ResponseStats | RowError]:
-        """The statistics of every row, or its error.
-
-        Args:
-            rows: the rows.
-            limit: the largest forward that the caller wants.
-        """
+        """The statistics of every row, or its error."""
         results: dict[int, ResponseStats | RowError] = {}
         while todo := [index for index in range(len(rows)) if index not in results]:
             limit = limit.within(self._ceiling)
             for batch in batches(rows, self._layout(rows, todo, limit.allows), limit):
-                found = self._stats_or_errors(rows, batch)
-                if found is None:
+                stats = self._stats_or_errors(rows, batch)
+                if stats is None:
                     self._ceiling = limit.below(*forward_size(batch))
                     _logger.warning("Out of memory: forwards are now held to %s", self._ceiling)
                     break
-                results |= found
+                results |= stats
         return [results[index] for index in range(len(rows))]
 
     def _stats_or_errors(
@@ -85,7 +80,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def refuse_broken_model(error: Exception) -> None:
-    """Raises an error for which no row is to blame: a broken device, or layers that cannot be compiled.
+    """Raise an error for which no row is to blame: a broken device, or layers that cannot be compiled.
 
     Raises:
         torch.AcceleratorError: the error itself; nothing runs on that device any more.

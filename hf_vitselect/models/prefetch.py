@@ -1,4 +1,4 @@
-"""Encodes rows in threads while the model works on earlier ones."""
+"""Encode rows in threads while the model works on earlier ones."""
 
 import os
 from collections import deque
@@ -16,7 +16,7 @@ _THREADS = min(8, os.cpu_count() or 1)
 def prefetch(
     encoder: Encoder, rows: Sequence[Conversation | RowError], window: int
 ) -> Iterator[list[tuple[int, Encoded | RowError]]]:
-    """Encodes rows a window at a time, always one window before the caller needs it.
+    """Encode rows a window at a time, always one window before the caller needs it.
 
     Rows with the same images are moved together, to the place of their first. The first window has a
     sixteenth of the rows and each has twice as many as the one before, so that the caller can start early.

@@ -40,15 +40,10 @@ def single_rows(rows: Sequence[Encoded], indices: Iterable[int]) -> list[RowSequ
 def share_prefixes(
     rows: Sequence[Encoded], indices: Iterable[int], allows: Callable[[int, int], bool]
 ) -> list[RowSequence]:
-    """Joins rows with the same images and the same tokens up to the last image.
+    """Join rows with the same images and the same tokens up to the last image.
 
     Rows share the tokens that are equal in all of them, but each keeps the token before its response, which
-    makes the first prediction.
-
-    Args:
-        rows: all rows.
-        indices: of the rows to join.
-        allows: whether a sequence may have this many rows and this many tokens.
+    makes the first prediction. `allows` says whether a sequence may have this many rows and this many tokens.
     """
     alike: dict[object, list[int]] = {}
     for index in indices:

@@ -18,7 +18,7 @@ Forward = Callable[[Sequence[Encoded], Sequence[RowSequence]], dict[int, Respons
 
 
 class PrefixTrial:
-    """Lays rows out as sequences that share prefixes, once a trial has shown that this changes no loss.
+    """Sequences of rows that share prefixes, once a trial has shown that this changes no loss.
 
     Args:
         model: the model.
@@ -37,13 +37,7 @@ class PrefixTrial:
     def sequences(
         self, rows: Sequence[Encoded], indices: Sequence[int], allows: Callable[[int, int], bool]
     ) -> list[RowSequence]:
-        """The rows with these indices as sequences, with prefixes shared if the model allows it.
-
-        Args:
-            rows: all rows.
-            indices: of the rows to lay out.
-            allows: as in `share_prefixes`.
-        """
+        """The rows with these indices as sequences, with prefixes shared if the model allows it."""
         if self.no_sharing_reason is not None:
             return single_rows(rows, indices)
         sequences = share_prefixes(rows, indices, allows)
@@ -55,7 +49,7 @@ class PrefixTrial:
         return sequences if known and self.no_sharing_reason is None else single_rows(rows, indices)
 
     def _try(self, rows: Sequence[Encoded]) -> None:
-        """Compares the losses of two rows in one sequence with those of each alone."""
+        """Compare the losses of two rows in one sequence with those of each alone."""
         try:
             apart = self._forward(rows, single_rows(rows, range(2)))
         except ROW_ERRORS as error:

@@ -38,7 +38,7 @@ class SavedProcessor:
 
     @classmethod
     def of(cls, processor: Any) -> "SavedProcessor":
-        """Saves a processor."""
+        """Save a processor."""
         with tempfile.TemporaryDirectory() as folder:
             processor.save_pretrained(folder)
             paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
@@ -46,7 +46,7 @@ class SavedProcessor:
         return cls(type(processor), files)
 
     def load(self) -> Any:
-        """Loads the processor."""
+        """Load the processor."""
         with tempfile.TemporaryDirectory() as folder:
             for name, content in self.files:
                 path = Path(folder, name)
@@ -67,13 +67,7 @@ def load_processor(
     base_revision: str | None = None,
     trust_remote_code: bool = False,
 ) -> Any:
-    """Loads a model's processor, or the base model's for an adapter saved without one.
-
-    Args:
-        model: a Hub id or a folder.
-        revision: a commit, branch or tag on the Hub.
-        base_revision: that of an adapter's base model; the one that the adapter names if None.
-        trust_remote_code: as in `transformers`.
+    """Load a model's processor, or the base model's for an adapter saved without one.
 
     Raises:
         ModelError: if there is no processor that can be loaded.
@@ -86,7 +80,7 @@ def load_processor(
 
 
 def refuse_unusable(processor: Any) -> None:
-    """Refuses a processor with which responses could not be found. Takes the tokenizer's template if need be.
+    """Refuse a processor that cannot show responses; give it its tokenizer's template if it has none.
 
     Raises:
         ModelError: if there is no chat template, the tokenizer is slow, or another part of the model than the
@@ -114,12 +108,7 @@ def refuse_unusable(processor: Any) -> None:
 
 
 def refuse_failed_probe(processor: Any, error: RowError, model: Any = None) -> None:
-    """Refuses a processor, or its model, that failed on one of `Encoder.probes`.
-
-    Args:
-        processor: the processor.
-        error: the failure.
-        model: its configuration may have the settings that the processor lacks.
+    """Refuse a processor, or its model, that failed on one of `Encoder.probes`.
 
     Raises:
         ModelError: saying what is missing, and how to set it.
@@ -134,30 +123,17 @@ def refuse_failed_probe(processor: Any, error: RowError, model: Any = None) -> N
             f"expected a processor that fits the model, got {kind}: {why}; "
             "give the right one as processor= (--processor_name_or_path)"
         ) from error
-    known = _model_settings(getattr(model, "config", None))
-    lines = ", ".join(f"processor.{name} = {known.get(name, ...)!r}" for name in lacking)
+    config = getattr(model, "config", None)
+    known = {name: getattr(config, name, None) for name in lacking}
+    known["patch_size"] = getattr(getattr(config, "vision_config", None), "patch_size", None)
+    lines = ", ".join(f"processor.{name} = {known[name] or ...!r}" for name in lacking)
     raise ModelError(
         f"expected a processor that can place images, got {kind} without {', '.join(lacking)}: {why}; "
         f"set {lines}, save it, and give it as processor= (--processor_name_or_path)"
     ) from error
 
 
-def _model_settings(config: Any) -> dict[str, Any]:
-    vision = getattr(config, "vision_config", None)
-    known = {
-        "patch_size": getattr(vision, "patch_size", None),
-        "vision_feature_select_strategy": getattr(config, "vision_feature_select_strategy", None),
-        "num_query_tokens": getattr(config, "num_query_tokens", None),
-    }
-    return {name: value for name, value in known.items() if value is not None}
-
-
 def _has_file(model: str, file: str, revision: str | None) -> bool:
-    found = cached_file(
-        model,
-        file,
-        revision=revision,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    return found is not None
+    errors = ("missing_entries", "connection_errors")
+    quiet: dict[str, Any] = {f"_raise_exceptions_for_{kind}": False for kind in errors}
+    return cached_file(model, file, revision=revision, **quiet) is not None

@@ -23,7 +23,7 @@ CHUNK = 256
 
 
 class ResponseForward:
-    """Runs a model on sequences of rows.
+    """The forward of a model over sequences of rows.
 
     Args:
         model: an `AutoModelForImageTextToText`, on its device.
@@ -97,7 +97,7 @@ class ResponseForward:
         if not row.prefix:
             return count.expand(3, 1, -1)
         known = inspect.signature(rope).parameters
-        positions: torch.Tensor = rope(**{key: it for key, it in row.inputs.items() if key in known})[0]
+        positions: torch.Tensor = rope(**{key: row.inputs[key] for key in known if key in row.inputs})[0]
         return positions
 
     def _response_tokens(

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from hf_vitselect.data.conversation import Turn
 from hf_vitselect.errors import RowError
@@ -19,19 +19,15 @@ _THINKING = re.compile(
 def answer_spans(
     turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str]
 ) -> tuple[str, list[tuple[int, int]]]:
-    """Renders a conversation and finds its assistant turns in the text.
-
-    Args:
-        turns: the conversation.
-        render: the chat template.
+    """Render a conversation and finds its answers in the text.
 
     Returns:
-        The rendered text, and for every assistant turn the characters `[start, end)` of its answer, as
-        much of its outer white space included as the template keeps.
+        The rendered text, and the characters `[start, end)` of every answer, with the outer white space that
+        the template keeps.
 
     Raises:
-        RowError: `bad_row` if the template changes or drops an answer. Thinking before it may be dropped,
-            as some templates do in all turns but the last, or get other white space around it.
+        RowError: `bad_row` if the template changes or drops an answer. It may drop the thinking before an
+            answer, as some do in all turns but the last, or change the white space around it.
     """
     start, end = _unused_markers(turns)
     plain = render(turns)
@@ -51,14 +47,10 @@ def answer_spans(
 
 
 def refuse_dropped(turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str]) -> None:
-    """Refuses a conversation of which the template leaves out a text that is no answer.
+    """Refuse a conversation if the template leaves out a text that is not an answer.
 
     Some templates know no system or tool turns, take a system turn only while the last turn is the user's,
-    or look at the first part of a turn alone.
-
-    Args:
-        turns: the conversation.
-        render: the chat template.
+    or read only the first part of a turn.
 
     Raises:
         RowError: `bad_row` if a text is left out.
@@ -74,7 +66,7 @@ def refuse_dropped(turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str
 
 
 def _mark_texts(turn: Turn, marker: str) -> Turn:
-    """Puts the marker behind each text that is no answer, before its trailing white space."""
+    """Put the marker after each text that is not an answer, before its trailing white space."""
     if turn.role == "assistant":
         return turn
     parts = [re.sub(r"(?<=\S)(?=\s*\Z)", marker, part) if part else part for part in turn.parts]
@@ -88,7 +80,7 @@ def _find(
     render: Callable[[Sequence[Turn]], str],
     markers: tuple[str, str],
 ) -> list[tuple[int, int]]:
-    """The spans of the answers, without so many characters at the start of each."""
+    """The spans of the answers, each without its first `skipped` characters."""
     start, end = markers
     # A template may trim an answer at either end: the markers then go inside its white space.
     for before, after in itertools.product((True, False), repeat=2):
@@ -98,20 +90,20 @@ def _find(
             break
     else:
         raise RowError("bad_row", "the chat template changes an answer; its response cannot be found")
-    answers = list(_marked_spans(marked, start, end))
+    answers = _marked_spans(marked, start, end)
     if len(answers) != sum(turn.role == "assistant" for turn in turns):
         raise RowError("bad_row", "the chat template drops part of an answer")
     return answers
 
 
 def _thought(turn: Turn) -> re.Match[str] | None:
-    """The thinking that an answer begins with."""
+    """The thinking at the start of an answer."""
     first = next((part for part in turn.parts if part is not None and part.strip()), "")
     return _THINKING.match(first) if turn.role == "assistant" else None
 
 
 def _thought_start(plain: str, answer: int, thought: re.Match[str] | None) -> int:
-    """Where an answer's thinking begins in the rendered text; the answer's own start where it was dropped."""
+    """The start of an answer's thinking in the rendered text; the answer's own start if it was dropped."""
     if thought is None:
         return answer
     opening, text, closing = (thought[name] or "" for name in ("open", "thought", "close"))
@@ -132,10 +124,9 @@ def _unused_markers(turns: Sequence[Turn]) -> tuple[str, str]:
 
 
 def _mark(turn: Turn, skip: int, start: str, end: str, before: bool, after: bool) -> Turn:
-    """Puts the markers around an answer: before or inside its leading, after or inside its trailing space.
+    """Put the markers around an answer: before or inside its leading, after or inside its trailing space.
 
-    Args:
-        skip: characters of the first text that stay before the marker.
+    The first `skip` characters stay before the marker.
     """
     if turn.role != "assistant":
         return turn
@@ -151,21 +142,11 @@ def _mark(turn: Turn, skip: int, start: str, end: str, before: bool, after: bool
     return Turn(turn.role, tuple(parts))
 
 
-def _marked_spans(marked: str, start: str, end: str) -> Iterator[tuple[int, int]]:
+def _marked_spans(marked: str, start: str, end: str) -> list[tuple[int, int]]:
     """The spans between the markers, in positions of the text without them."""
-    opened: int | None = None
-    removed = 0
-    for position, character in enumerate(marked):
-        if character not in (start, end):
-            continue
-        if (character == start) != (opened is None):
-            raise RowError("bad_row", "the chat template drops part of an answer")
-        if character == start:
-            opened = position - removed
-        else:
-            assert opened is not None
-            yield opened, position - removed
-            opened = None
-        removed += 1
-    if opened is not None:
+    pieces = re.split(f"([{start}{end}])", marked)
+    markers = pieces[1::2]
+    if markers != [start, end] * (len(markers) // 2):
         raise RowError("bad_row", "the chat template drops part of an answer")
+    positions = list(itertools.accumulate(map(len, pieces[::2])))[: len(markers)]
+    return list(zip(positions[::2], positions[1::2], strict=True))

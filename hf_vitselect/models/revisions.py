@@ -1,4 +1,4 @@
-"""Where things come from: the exact weights behind a model's name, and the repository behind a pool."""
+"""The exact weights and code behind a model's name."""
 
 import hashlib
 import json
@@ -18,16 +18,12 @@ _CONFIGS = ("config.json", "processor_config.json", "preprocessor_config.json", 
 
 
 def identify(model: str, revision: str | None = None) -> dict[str, Any]:
-    """The exact weights behind a name.
-
-    Args:
-        model: a Hub id or a folder.
-        revision: a commit, branch or tag on the Hub.
+    """Find the exact weights behind a name.
 
     Returns:
-        `{"model": ..., "commit": ...}` for the Hub, `{"model": ..., "digest": ...}` for a folder,
-        where the digest is a sha256 over the names and contents of the folder's files, but for its card
-        and its training arguments. A PEFT adapter also has `base`, the same of its base model.
+        `{"model": ..., "commit": ...}` for the Hub, `{"model": ..., "digest": ...}` for a folder: a sha256
+        over the names and contents of its files, except its card and training arguments. For a PEFT adapter
+        also `base`, the same of its base model.
 
     Raises:
         ModelError: if it is neither a folder nor known to the Hub or to the local cache.
@@ -47,10 +43,10 @@ def identify(model: str, revision: str | None = None) -> dict[str, Any]:
 
 
 def refuse_revision(model: str, revision: str | None) -> None:
-    """Refuses the revision of a folder, which has none: it would be recorded, and nothing else.
+    """Refuse a revision of a folder, where it would have no effect.
 
     Raises:
-        ModelError: for any but TRL's default.
+        ModelError: for any revision but TRL's default.
     """
     if os.path.isdir(model) and revision not in (None, "main"):
         raise ModelError(
@@ -62,20 +58,16 @@ def refuse_revision(model: str, revision: str | None) -> None:
 def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | None] | None:
     """The base model of a PEFT adapter and its revision; None for a whole model.
 
-    Args:
-        model: a Hub id or a folder.
-        revision: a commit, branch or tag on the Hub.
-
     Raises:
-        ModelError: if the adapter names no base model, or lies in the folder of a whole model, on which
-            `transformers` would put it.
+        ModelError: if the adapter names no base model, or is in the folder of a whole model, to which
+            `transformers` would apply it.
     """
     folder = os.path.isdir(model)
     name = "adapter_config.json"
-    found = Path(model, name) if folder else _hub_file(model, name, _commit(model, revision))
-    if found is None or not found.exists():
+    file = Path(model, name) if folder else _hub_file(model, name, _commit(model, revision))
+    if file is None or not file.exists():
         return None
-    config = json.loads(found.read_text())
+    config = json.loads(file.read_text())
     base = config.get("base_model_name_or_path")
     if not base:
         raise ModelError(
@@ -93,11 +85,7 @@ def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | No
 def remote_code(model: str, revision: str | None = None) -> list[dict[str, str]]:
     """The code of other repositories that a model's files name, which `trust_remote_code` runs.
 
-    Code beside the weights belongs to the model's own digest or commit.
-
-    Args:
-        model: a Hub id or a folder.
-        revision: a commit, branch or tag on the Hub.
+    Code next to the weights belongs to the model's own digest or commit.
 
     Returns:
         `{"model": repository, "commit": ...}` for each, in the order of their names.
@@ -113,7 +101,7 @@ def remote_code(model: str, revision: str | None = None) -> list[dict[str, str]]
 
 
 def is_pinned(identity: Mapping[str, Any]) -> bool:
-    """Whether an identity is of commits alone, which never change, and has no folder, which may."""
+    """Whether an identity consists of commits, which never change, and of no folder, which may."""
     parts = [part for part in identity.values() if isinstance(part, Mapping)]
     return "commit" in identity and all(is_pinned(part) for part in parts)
 
@@ -149,13 +137,13 @@ def _cached_commit(model: str, revision: str | None) -> str | None:
 
 
 def _stamps(folder: Path) -> tuple[tuple[str, str, int, int], ...]:
-    """Name, size and time of every file, so that unchanged weights are read once a process."""
+    """Name, size and time of every file, so that each process reads unchanged weights once."""
     stamps = []
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        # A trainer's checkpoints and hidden files lie beside a model and are no part of it.
-        beside = any(part.startswith((".", "checkpoint-")) for part in inside.parts)
-        if path.is_file() and not beside and path.name not in _NO_WEIGHTS:
+        # A trainer's checkpoints and hidden files are not part of the model.
+        foreign = any(part.startswith((".", "checkpoint-")) for part in inside.parts)
+        if path.is_file() and not foreign and path.name not in _NO_WEIGHTS:
             status = path.stat()
             stamps.append((str(path), inside.as_posix(), status.st_size, status.st_mtime_ns))
     return tuple(stamps)

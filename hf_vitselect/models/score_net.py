@@ -22,18 +22,18 @@ _NOT_GRADED = ("image_missing", "bad_row")
 
 
 class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tags=["data-selection"]):
-    """Maps columns of a row to one number; `ScoreNetTrainer` trains it, `ScoreNetScorer` negates it.
+    """A map of a row's columns to one number; `ScoreNetTrainer` trains it, `ScoreNetScorer` negates it.
 
     The first stage of Self-Filter (arXiv 2402.12501): a linear map without bias over either several score
-    columns (the paper: CLIP score, ImageReward, an LLM's grade), each scaled to [-1, 1] over the pool, or
-    one embedding column (the paper: 1536-d CLIP). The columns' order and scaling belong to the net and
-    are saved with it. A score beyond the pool's range goes beyond [-1, 1].
+    columns (the paper: CLIP score, ImageReward, an LLM's grade), each scaled to [-1, 1] over the pool, or one
+    embedding column (the paper: 1536-d CLIP). The columns' order and scaling are saved with the net. A score
+    outside the pool's range maps outside [-1, 1].
 
-    A row of which some scores are missing for want of a picture (`image_missing`) or of a readable grade
-    (`bad_row`) takes those columns' means, as the paper does for its judge. Any other status, or no score
-    at all, leaves the row without a number.
+    Where scores are missing for lack of an image (`image_missing`) or of a readable grade (`bad_row`), a row
+    takes the means of those columns, as the paper does for its judge. Any other status, or no score at all,
+    leaves the row without a number.
 
-    Most nets are made by `ScoreNet.fit`, which looks the scaling up in a pool.
+    `ScoreNet.fit` makes a net with the scaling of a pool.
 
     Args:
         columns: names of the input columns, in order; exactly one for an embedding.
@@ -42,7 +42,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
         hidden: units of one hidden layer (GELU); None is the paper's linear map.
 
     Raises:
-        ValueError: if it is neither scores with their scaling nor one embedding with its width.
+        ValueError: for anything but scores with their scaling, or one embedding with its width.
 
     Example:
         >>> net = ScoreNet(["clip_score", "judge"], scaling=[(0.1, 0.4, 0.3), (0.0, 10.0, 7.0)])
@@ -81,7 +81,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
     def fit(
         cls, pool: Dataset, columns: str | Sequence[str], *, hidden: int | None = None, seed: int = 0
     ) -> "ScoreNet":
-        """An untrained net for these columns of a pool.
+        """Make an untrained net for columns of a pool.
 
         Args:
             pool: with the columns; rows without a score do not count for the scaling.
@@ -90,7 +90,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
             seed: of the initial weights.
 
         Raises:
-            ColumnError: if a column is missing, has another type or not one usable row.
+            ColumnError: if a column is missing, has another type or no usable row.
         """
         columns = [columns] if isinstance(columns, str) else list(columns)
         pool_columns.refuse_missing(columns, pool.column_names, "expected a column", "score the pool first")
@@ -104,10 +104,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
             return cls(columns, scaling=scaling, width=width, hidden=hidden)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The net's outputs.
-
-        Args:
-            inputs: float32 of shape (rows, width), as `scale` and `read` give them.
+        """The net's outputs for float32 inputs of shape (rows, width), from `scale` or `read`.
 
         Returns:
             float32 of shape (rows,); higher = easier, and more weight in training.
@@ -127,7 +124,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
     @property
     def kind(self) -> Any:
         """The type of an input column."""
-        return Value("float64") if self.scaling is not None else List(Value("float32"), length=self.width)
+        return List(Value("float32"), length=self.width) if self.scaling is None else Value("float64")
 
     def is_batch(self, columns: Mapping[str, Any]) -> bool:
         """Whether these columns hold several rows: a batch has one dimension more than a row."""
@@ -140,8 +137,8 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
         """The inputs of many rows.
 
         Returns:
-            float32 of shape (rows, width), and each row's status; what stands in a row that is not `ok`
-            means nothing.
+            float32 of shape (rows, width), and each row's status; the numbers of a row that is not `ok` have
+            no meaning.
 
         Raises:
             ColumnError: if a column is missing or has another type or width.
@@ -150,7 +147,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
             raise ColumnError(f"the score net reads {missing}, got {rows.column_names}; add those columns")
         if self.scaling is None:
             features, statuses = read_features(rows, self.columns[0])
-            if not (statuses == "ok").any():  # then the vectors' length is not known either
+            if not (statuses == "ok").any():  # the vectors' length is unknown too
                 return np.zeros((len(rows), self.width), dtype=np.float32), statuses
             if features.shape[1] != self.width:
                 raise ColumnError(
@@ -163,10 +160,10 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
         return self.scale(np.where(statuses == "ok", values, np.nan)), _row_statuses(statuses)
 
     def scale(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Scores as inputs: each column mapped so that the pool's range becomes [-1, 1].
+        """Scale scores to inputs, so that each column's range over the pool becomes [-1, 1].
 
         Args:
-            values: float64 of shape (rows, columns); a NaN stands for the column's mean.
+            values: float64 of shape (rows, columns); NaN becomes the column's mean.
         """
         assert self.scaling is not None
         low, high, mean = self.scaling.T
@@ -177,7 +174,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
 
     @classmethod
     def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
-        """Loads every weight, of the right shape, or none."""
+        """Load every weight, of the right shape, or none."""
         own = model.state_dict()
         with load_errors(model_file, what="the weights of a score net"):
             held = load_file(model_file, device=map_location)
@@ -198,14 +195,10 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
         template = (files("hf_vitselect.hub_cards") / "score_net.md.jinja").read_text()
         weights = self.layers.weight[0].tolist() if isinstance(self.layers, nn.Linear) else None
         scaling = None if self.scaling is None else self.scaling.tolist()
+        shown = {"columns": self.columns, "scaling": scaling, "weights": weights, "width": self.width}
+        data = self._hub_mixin_info.model_card_data
         card: ModelCard = ModelCard.from_template(
-            card_data=self._hub_mixin_info.model_card_data,
-            template_str=template,
-            columns=self.columns,
-            scaling=scaling,
-            weights=weights,
-            width=self.width,
-            linear=weights is not None,
+            card_data=data, template_str=template, linear=weights is not None, **shown
         )
         return card
 
@@ -228,7 +221,7 @@ def _width(kind: Any, column: str) -> int:
 
 
 def _row_statuses(statuses: NDArray[np.object_]) -> NDArray[np.object_]:
-    """From the status of every score, of shape (rows, columns), to one of every row."""
+    """Merge the statuses of scores, of shape (rows, columns), into one for every row."""
     merged = np.full(len(statuses), "ok", dtype=object)
     graded = (statuses == "ok").any(axis=1)
     for column in range(statuses.shape[1] - 1, -1, -1):

@@ -54,7 +54,7 @@ class ForwardStats:
     seconds: float = 0.0
 
     def add(self, rows: Sequence[Encoded], sequences: Sequence[RowSequence], seconds: float) -> None:
-        """Counts one forward."""
+        """Count one forward."""
         indices = [index for sequence in sequences for index in sequence.indices]
         self.rows += len(indices)
         self.alone += sum(rows[index].length for index in indices)
@@ -72,12 +72,7 @@ class ForwardStats:
 
 
 def longest_row(config: Any, max_length: int | None = None) -> int | None:
-    """The longest row that is scored, in tokens: the model's context, or less; None without a limit.
-
-    Args:
-        config: the model's configuration.
-        max_length: the limit of the options.
-    """
+    """The longest row that is scored, in tokens: the model's context, or less; None without a limit."""
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     return min((limit for limit in (max_length, context) if limit is not None), default=None)
 
@@ -124,7 +119,7 @@ class VLM:
         identity: Mapping[str, Any] | None = None,
         device: str | None = None,
     ) -> "VLM":
-        """Loads a model and its processor from the Hub or a folder.
+        """Load a model and its processor from the Hub or a folder.
 
         Args:
             model: a Hub id or a folder, of a model or of a PEFT adapter.

@@ -1,7 +1,7 @@
-"""Loads models whole: a missing, renamed or misshapen weight is an error that names it, not a random number.
+"""Load models whole: a missing, renamed or misshapen weight is an error that names it.
 
-`transformers` and PEFT fill what a checkpoint lacks with fresh random weights and log a warning. The scores
-of such a model look like any others.
+`transformers` and PEFT fill what a checkpoint lacks with random weights and log a warning. The scores of such
+a model look like any others.
 """
 
 import logging
@@ -25,29 +25,29 @@ TEXT_ENCODER = "text encoder"
 MAY_BE_MISSING = {
     # Buffers that the code computes: old checkpoints hold them, new ones do not.
     "": (r"(^|\.)(position_ids|inv_freq)$",),
-    # The norm of the class token and the pooling head: a vision-language model reads the patches.
+    # The norm of the class token, and the pooling head: a vision-language model reads the patches.
     "clip_vision_model": (r"vision_tower\.(.*\.)?post_layernorm\.",),
     "siglip_vision_model": (r"vision_tower\.(.*\.)?head\.",),
     # sentence-transformers pools the token states itself.
     TEXT_ENCODER: (r"(^|\.)pooler\.dense\.",),
 }
-"""The weights that a checkpoint may lack, by the kind of model that has and never uses them."""
+"""The weights that a checkpoint may lack, by the kind of model that has them and never uses them."""
 
 
 def load_whole(
     kind: Any, model: str, *, revision: str | None = None, base_revision: str | None = None, **options: Any
 ) -> Any:
-    """Loads a model, or an adapter on its base model, of which every weight comes from its files.
+    """Load a model, or an adapter on its base model, with every weight from its files.
 
     Args:
         kind: the class whose `from_pretrained` loads it.
         model: a Hub id or a folder.
         revision: a commit, branch or tag on the Hub.
-        base_revision: the same of an adapter's base model; the adapter's own word for it if None.
+        base_revision: that of an adapter's base model; the one that the adapter names if None.
         **options: further arguments of `from_pretrained`.
 
     Raises:
-        ModelError: if it cannot be loaded, or a weight is missing, misshapen, not finite, or not the model's.
+        ModelError: if it cannot be loaded, or a weight is missing, misshapen, unknown or not finite.
     """
     refuse_unknown_dtype(options.get("dtype"))
     with load_errors(model):
@@ -56,24 +56,20 @@ def load_whole(
             loaded = _load(kind, model, revision, options)
         else:
             loaded = _load(kind, base[0], base_revision or base[1], options)
-            found = loaded.load_adapter(
+            report = loaded.load_adapter(
                 model,
                 adapter_kwargs={"revision": revision},
                 use_safetensors=True,
                 ignore_mismatched_sizes=True,
             ).to_dict()
-            _load_magnitudes(loaded, model, revision, found)
-            _refuse_incomplete(f"the adapter {model} on {base[0]}", loaded, found, adapter=True)
+            _load_magnitudes(loaded, model, revision, report)
+            _refuse_incomplete(f"the adapter {model} on {base[0]}", loaded, report, adapter=True)
         refuse_non_finite(model, loaded)
         return loaded
 
 
 def refuse_missing_weights(kind: Any, model: str, *, used_as: str = "", **options: Any) -> None:
-    """Looks for missing weights without loading any, where a library does the loading.
-
-    Args:
-        kind, model, **options: as in `load_whole`.
-        used_as: a key of `MAY_BE_MISSING`.
+    """Refuse a checkpoint that lacks weights, without loading any; `used_as` is a key of `MAY_BE_MISSING`.
 
     Raises:
         ModelError: naming the weights.
@@ -83,10 +79,10 @@ def refuse_missing_weights(kind: Any, model: str, *, used_as: str = "", **option
 
 
 def refuse_unknown_dtype(dtype: Any) -> None:
-    """Refuses a name that is not a floating-point dtype's.
+    """Refuse anything but a floating-point dtype or its name.
 
     Raises:
-        ModelError: naming those that are.
+        ModelError: with examples of dtypes.
     """
     known = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
     if dtype in (None, "auto") or (isinstance(known, torch.dtype) and known.is_floating_point):
@@ -97,7 +93,7 @@ def refuse_unknown_dtype(dtype: Any) -> None:
 
 @contextmanager
 def load_errors(model: str, what: str = "a model that can be loaded") -> Iterator[None]:
-    """Turns what libraries raise while they load a model, or a part of it, into one message."""
+    """Translate what libraries raise while they load a model, or a part of it, into one message."""
     loggers = [logging.getLogger(f"transformers.{name}") for name in ("modeling_utils", "integrations.peft")]
     for logger in loggers:
         logger.addFilter(_is_no_load_report)
@@ -118,36 +114,32 @@ def refuse_missing(
     unknown: Collection[str] = (),
     misshapen: Collection[str] = (),
 ) -> None:
-    """Refuses a model whose files do not hold all of its weights.
+    """Refuse a model whose files do not hold exactly its weights.
 
     Args:
         what: the model.
         missing: names of weights that the files lack.
-        unknown: names in the files that are no weights of the model.
-        misshapen: weights whose shape in the files is another.
+        unknown: names in the files that are not weights of the model.
+        misshapen: weights with another shape in the files.
 
     Raises:
-        ModelError: with the names and how many there are.
+        ModelError: with some of the names, and their number.
     """
     parts = {"missing": missing, "of another shape": misshapen, "that the model does not have": unknown}
-    told = [f"{len(names)} weights {kind}: {_some(names)}" for kind, names in parts.items() if names]
-    if told:
+    problems = [f"{len(names)} weights {kind}: {_some(names)}" for kind, names in parts.items() if names]
+    if problems:
         raise ModelError(
-            f"expected every weight of {what} in its files, got {'; '.join(told)}; "
+            f"expected every weight of {what} in its files, got {'; '.join(problems)}; "
             "they would be random or unused: use the configuration that the checkpoint was saved with, "
             "or save it again whole"
         )
 
 
 def refuse_non_finite(what: str, model: Any) -> None:
-    """Refuses NaN and infinite weights, of which some attention kernels make finite scores.
-
-    Args:
-        what: the model.
-        model: loaded.
+    """Refuse NaN and infinite weights, which some attention kernels turn into finite scores.
 
     Raises:
-        ModelError: with the names and how many there are.
+        ModelError: with some of the names, and their number.
     """
     broken = [
         name
@@ -162,21 +154,21 @@ def refuse_non_finite(what: str, model: Any) -> None:
 
 
 def _load(kind: Any, model: str, revision: str | None, options: Mapping[str, Any], used_as: str = "") -> Any:
-    loaded, found = kind.from_pretrained(
+    loaded, report = kind.from_pretrained(
         model,
         revision=revision,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # named with the others below
         **{"use_safetensors": True, **options},
     )
-    _refuse_incomplete(model, loaded, found, used_as)
+    _refuse_incomplete(model, loaded, report, used_as)
     return loaded
 
 
-def _load_magnitudes(loaded: Any, adapter: str, revision: str | None, found: Mapping[str, Any]) -> None:
-    """Loads the magnitudes of a DoRA, which `transformers` looks for under another name than PEFT writes."""
+def _load_magnitudes(loaded: Any, adapter: str, revision: str | None, report: Mapping[str, Any]) -> None:
+    """Load the magnitudes of a DoRA: `transformers` expects another name than PEFT writes."""
     end = ".lora_magnitude_vector.default.weight"
-    if not (lost := [name for name in found["missing_keys"] if name.endswith(end)]):
+    if not (lost := [name for name in report["missing_keys"] if name.endswith(end)]):
         return
     from peft import load_peft_weights
 
@@ -185,28 +177,28 @@ def _load_magnitudes(loaded: Any, adapter: str, revision: str | None, found: Map
         written = name.removesuffix(".default.weight")
         if f"base_model.model.{written}" in states:
             loaded.get_parameter(name).data.copy_(states[f"base_model.model.{written}"])
-            found["missing_keys"].discard(name)
-            found["unexpected_keys"].discard(f"{written}.default")
+            report["missing_keys"].discard(name)
+            report["unexpected_keys"].discard(f"{written}.default")
 
 
 def _refuse_incomplete(
-    what: str, model: Any, found: Mapping[str, Any], used_as: str = "", *, adapter: bool = False
+    what: str, model: Any, report: Mapping[str, Any], used_as: str = "", *, adapter: bool = False
 ) -> None:
     vision = getattr(getattr(model.config, "vision_config", None), "model_type", "")
-    patterns = [it for kind in {"", vision, used_as} for it in MAY_BE_MISSING.get(kind, ())]
-    missing = [name for name in found["missing_keys"] if not any(re.search(it, name) for it in patterns)]
-    misshapen = [f"{name} {tuple(has)}, not {tuple(wants)}" for name, has, wants in found["mismatched_keys"]]
-    extra = sorted(found["unexpected_keys"])
-    # More layers than the configuration has: the model would end early, in silence.
+    allowed = re.compile(
+        "|".join(pattern for kind in {"", vision, used_as} for pattern in MAY_BE_MISSING.get(kind, ()))
+    )
+    missing = [name for name in report["missing_keys"] if not allowed.search(name)]
+    misshapen = [f"{name} {tuple(has)}, not {tuple(wants)}" for name, has, wants in report["mismatched_keys"]]
+    extra = sorted(report["unexpected_keys"])
+    # With more layers in the files than in the configuration, the model would silently end early.
     own = {_numberless(name) for name in model.state_dict()} if extra else set()
     layers = [name for name in extra if _numberless(name) in own]
     refuse_missing(what, missing, extra if adapter or missing else layers, misshapen)
     if extra:
         _logger.warning(
-            "%d weights in the files of %s are none of the model's and are not used: %s",
-            len(extra),
-            what,
-            _some(extra),
+            "%d weights in the files of %s are not the model's and are not used: %s",
+            *(len(extra), what, _some(extra)),
         )
 
 
@@ -219,7 +211,7 @@ def _some(names: Collection[str]) -> str:
 
 
 def _is_no_load_report(record: logging.LogRecord) -> bool:
-    """The libraries' own table of such weights: ours is one line."""
+    """Whether a record is not the libraries' own table of such weights; ours is one line."""
     return "LOAD REPORT" not in record.getMessage()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from datasets import Dataset, Features, Value
 from numpy.typing import NDArray
 
-from hf_vitselect.data.columns import read_scores
+from hf_vitselect.data.columns import read_scores, refuse_missing
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.scorers.base.columns import ColumnScorer
 
@@ -95,7 +95,7 @@ class Blend(ColumnScorer):
         product: bool = False,
         column: str = "blend",
     ) -> "Blend":
-        """Fits the normalization to a pool.
+        """Fit the normalization to a pool.
 
         Args:
             pool: with the columns; rows without a score do not count.
@@ -115,12 +115,9 @@ class Blend(ColumnScorer):
             raise ValueError("expected columns with weights, got none")
         if normalize not in ("rank", "z", None):
             raise ValueError(f"normalize: expected 'rank', 'z' or None, got {normalize!r}")
+        refuse_missing(weights, pool.column_names, "expected a column", "score the pool first")
         scales: dict[str, Ranks | Standard] = {}
         for name in weights:
-            if name not in pool.column_names:
-                raise ColumnError(
-                    f"expected a column {name!r}, got {pool.column_names}; score the pool first"
-                )
             scores, statuses = read_scores(pool, name)
             usable = scores[statuses == "ok"]
             if not len(usable):
@@ -142,7 +139,7 @@ class Blend(ColumnScorer):
         return {name: Value("float64") for name in self.weights}
 
     def score_rows(self, rows: Dataset) -> list[tuple[Any, ...] | RowError]:
-        """Blends the rows that have all scores."""
+        """Blend the rows that have all scores."""
         if missing := [name for name in self.weights if name not in rows.column_names]:
             raise ColumnError(f"the blend reads {missing}, got {rows.column_names}; add those columns")
         blend = np.ones(len(rows)) if self.product else np.zeros(len(rows))

@@ -82,7 +82,7 @@ class CapabilityScorer(ChatScorer):
         )
 
     def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
-        """Asks about all rows, several at a time."""
+        """Ask about all rows, several at a time."""
         replies = self.ask([_question(row) for row in rows])
         return [reply if isinstance(reply, RowError) else self._read(reply) for reply in replies]
 
@@ -97,9 +97,9 @@ class CapabilityScorer(ChatScorer):
 
 def read_capabilities(reply: str) -> tuple[list[float], str] | None:
     """The 14 numbers and the style in a model's reply; None if it lacks any."""
-    match = re.search(r"\{.*\}", reply, re.DOTALL)
+    braces = re.search(r"\{.*\}", reply, re.DOTALL)
     try:
-        fields = json.loads(match[0]) if match else {}
+        fields = json.loads(braces[0]) if braces else {}
         numbers = [float(fields[name]) for name in CAPABILITIES]
         style = str(fields["style"]).strip().lower()
     except (ValueError, KeyError, TypeError):

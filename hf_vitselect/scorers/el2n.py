@@ -1,14 +1,9 @@
 """Error of the model's next-token probabilities (EL2N, arXiv 2107.07075)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from hf_vitselect.scorers.base.response import ResponseScorer
-from hf_vitselect.scorers.base.views import View, whole
-
-if TYPE_CHECKING:
-    from hf_vitselect.models.token_stats import ResponseStats
+from hf_vitselect.scorers.base.response import ResponseScorer, ViewStats
+from hf_vitselect.scorers.base.views import whole
 
 
 @dataclass(kw_only=True, eq=False)
@@ -21,13 +16,7 @@ class EL2NScorer(ResponseScorer):
     Adds `el2n` (float32, 0 to the square root of 2, higher = harder), `el2n_status` and `el2n_reason`. Costs
     one forward per row.
 
-    Args:
-        model: the model, a Hub id or a folder.
-        column: name of the main column.
-        **options: as in `ModelOptions`.
-
-    Raises:
-        ModelError: as in `NecessityScorer`.
+    Arguments and errors are those of `NecessityScorer`.
 
     Example:
         >>> scored = pool.map(EL2NScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
@@ -35,6 +24,6 @@ class EL2NScorer(ResponseScorer):
 
     column: str = "el2n"
 
-    def value(self, stats: Mapping[View, "ResponseStats"]) -> float:
+    def value(self, stats: ViewStats) -> float:
         """The mean error norm."""
         return stats[whole].error_norm.double().mean().item()

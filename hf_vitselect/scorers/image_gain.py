@@ -1,14 +1,9 @@
 """How much the images help with the answer (VisNec, arXiv 2603.01195)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from hf_vitselect.scorers.base.response import ResponseScorer
+from hf_vitselect.scorers.base.response import ResponseScorer, ViewStats
 from hf_vitselect.scorers.base.views import View, whole, without_images
-
-if TYPE_CHECKING:
-    from hf_vitselect.models.token_stats import ResponseStats
 
 
 @dataclass(kw_only=True, eq=False)
@@ -24,13 +19,7 @@ class ImageGain(ResponseScorer):
     `image_gain_reason`. A row without images is `image_missing` and costs nothing; a row whose response has
     another number of tokens without its images is `bad_row`. Costs two forwards per row.
 
-    Args:
-        model: the model, a Hub id or a folder.
-        column: name of the main column.
-        **options: as in `ModelOptions`.
-
-    Raises:
-        ModelError: as in `NecessityScorer`.
+    Arguments and errors are those of `NecessityScorer`.
 
     Example:
         >>> scored = pool.map(ImageGain("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
@@ -46,6 +35,6 @@ class ImageGain(ResponseScorer):
         """The whole row, and its text alone."""
         return (whole, without_images)
 
-    def value(self, stats: Mapping[View, "ResponseStats"]) -> float:
+    def value(self, stats: ViewStats) -> float:
         """The loss that the images save."""
         return stats[without_images].mean - stats[whole].mean

@@ -87,7 +87,7 @@ class JudgeScore(ChatScorer):
         return Features({self.column: Value("float32"), f"{self.column}_answer": Value("string")})
 
     def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
-        """Asks about all rows, several at a time."""
+        """Ask about all rows, several at a time."""
         questions = [_question(row, self.prompt) for row in rows]
         replies = self.ask(questions)
         sent = zip(questions, replies, strict=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -15,11 +15,8 @@ from hf_vitselect.data.row_ids import content_hash, row_contents
 from hf_vitselect.data.rows import read_table, refuse_transform
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.rules.neighbors.nearest_rows import nearest_rows
-from hf_vitselect.scorers.base.response import ResponseScorer
+from hf_vitselect.scorers.base.response import ResponseScorer, ViewStats
 from hf_vitselect.scorers.base.views import View, whole
-
-if TYPE_CHECKING:
-    from hf_vitselect.models.token_stats import ResponseStats
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +118,7 @@ class MIWVScorer(ResponseScorer):
         """The whole row, and the row after its example."""
         return (whole, self._after_example)
 
-    def value(self, stats: Mapping[View, "ResponseStats"]) -> float:
+    def value(self, stats: ViewStats) -> float:
         """The loss that the example adds."""
         return stats[self._after_example].mean - stats[whole].mean
 

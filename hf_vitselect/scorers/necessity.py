@@ -1,16 +1,12 @@
 """Necessity: how badly the seed model answers a row (MLLM-Selector, arXiv 2503.20502)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datasets import Features, Value
 
-from hf_vitselect.scorers.base.response import ResponseScorer
-from hf_vitselect.scorers.base.views import View, whole
-
-if TYPE_CHECKING:
-    from hf_vitselect.models.token_stats import ResponseStats
+from hf_vitselect.scorers.base.response import ResponseScorer, ViewStats
+from hf_vitselect.scorers.base.views import whole
 
 
 @dataclass(kw_only=True, eq=False)
@@ -46,11 +42,11 @@ class NecessityScorer(ResponseScorer):
         """The score and the number of response tokens."""
         return Features({self.column: Value("float32"), self._tokens: Value("int32")})
 
-    def value(self, stats: Mapping[View, "ResponseStats"]) -> float:
+    def value(self, stats: ViewStats) -> float:
         """The mean loss."""
         return stats[whole].mean
 
-    def row_values(self, results: Mapping[View, "ResponseStats"]) -> tuple[Any, ...]:
+    def row_values(self, results: ViewStats) -> tuple[Any, ...]:
         """The score and the number of response tokens."""
         return (*super().row_values(results), len(results[whole].nll))
 

@@ -1,15 +1,10 @@
 """Perplexity of the response: necessity on the scale of most papers' baselines."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from hf_vitselect.scorers.base.response import ResponseScorer
-from hf_vitselect.scorers.base.views import View, whole
-
-if TYPE_CHECKING:
-    from hf_vitselect.models.token_stats import ResponseStats
+from hf_vitselect.scorers.base.response import ResponseScorer, ViewStats
+from hf_vitselect.scorers.base.views import whole
 
 
 @dataclass(kw_only=True, eq=False)
@@ -23,13 +18,7 @@ class PerplexityScorer(ResponseScorer):
     Adds `perplexity` (float32, at least 1, higher = harder; `non_finite` above 3.4e38), `perplexity_status`
     and `perplexity_reason`. Costs one forward per row.
 
-    Args:
-        model: the model, a Hub id or a folder.
-        column: name of the main column.
-        **options: as in `ModelOptions`.
-
-    Raises:
-        ModelError: as in `NecessityScorer`.
+    Arguments and errors are those of `NecessityScorer`.
 
     Example:
         >>> scored = pool.map(PerplexityScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
@@ -37,6 +26,6 @@ class PerplexityScorer(ResponseScorer):
 
     column: str = "perplexity"
 
-    def value(self, stats: Mapping[View, "ResponseStats"]) -> float:
+    def value(self, stats: ViewStats) -> float:
         """The exponential of the mean loss."""
         return math.exp(stats[whole].mean)

@@ -1,14 +1,9 @@
 """How much the question helps with the answer (IFD, arXiv 2308.12032; PreSel, arXiv 2503.07591)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from hf_vitselect.scorers.base.response import ResponseScorer
+from hf_vitselect.scorers.base.response import ResponseScorer, ViewStats
 from hf_vitselect.scorers.base.views import View, whole, without_questions
-
-if TYPE_CHECKING:
-    from hf_vitselect.models.token_stats import ResponseStats
 
 
 @dataclass(kw_only=True, eq=False)
@@ -28,13 +23,7 @@ class QuestionGain(ResponseScorer):
     `non_finite`; a row whose response has another number of tokens without its question is `bad_row`. Costs
     two forwards per row.
 
-    Args:
-        model: the model, a Hub id or a folder.
-        column: name of the main column.
-        **options: as in `ModelOptions`.
-
-    Raises:
-        ModelError: as in `NecessityScorer`.
+    Arguments and errors are those of `NecessityScorer`.
 
     Example:
         >>> scored = pool.map(QuestionGain("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
@@ -49,6 +38,6 @@ class QuestionGain(ResponseScorer):
         """The whole row, and the row without its questions."""
         return (whole, without_questions)
 
-    def value(self, stats: Mapping[View, "ResponseStats"]) -> float:
+    def value(self, stats: ViewStats) -> float:
         """The ratio of the losses."""
         return stats[without_questions].mean / stats[whole].mean

@@ -46,7 +46,7 @@ class TextEmbedding(Scorer):
         return Features({self.column: List(Value("float32"), length=self.loaded.get_embedding_dimension())})
 
     def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
-        """Embeds the rows that can be read."""
+        """Embed the rows that can be read."""
         texts = [row.transcript for row in rows if not isinstance(row, RowError)]
         options = {"normalize_embeddings": True, "show_progress_bar": False}
         encode = self.loaded.encode

@@ -1,15 +1,10 @@
 """Difficulty that is not mere uncertainty (D3, arXiv 2503.11441)."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from hf_vitselect.scorers.base.response import ResponseScorer
-from hf_vitselect.scorers.base.views import View, whole
-
-if TYPE_CHECKING:
-    from hf_vitselect.models.token_stats import ResponseStats
+from hf_vitselect.scorers.base.response import ResponseScorer, ViewStats
+from hf_vitselect.scorers.base.views import whole
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,13 +21,7 @@ class UPDScorer(ResponseScorer):
 
     Adds `upd` (float32, 0 to 1, higher = harder), `upd_status` and `upd_reason`. Costs one forward per row.
 
-    Args:
-        model: the model, a Hub id or a folder.
-        column: name of the main column.
-        **options: as in `ModelOptions`.
-
-    Raises:
-        ModelError: as in `NecessityScorer`.
+    Arguments and errors are those of `NecessityScorer`.
 
     Example:
         >>> scored = pool.map(UPDScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
@@ -40,7 +29,7 @@ class UPDScorer(ResponseScorer):
 
     column: str = "upd"
 
-    def value(self, stats: Mapping[View, "ResponseStats"]) -> float:
+    def value(self, stats: ViewStats) -> float:
         """The mean over the tokens."""
         row = stats[whole]
         certainty = (1 - row.entropy.double() / math.log(row.vocabulary)).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Picks the rows of a scored pool."""
+"""The selection of rows from a scored pool."""
 
 from collections import Counter
 from collections.abc import Sequence

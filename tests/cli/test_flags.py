@@ -2,14 +2,8 @@
 
 import pytest
 
-from hf_vitselect.cli.flags import (
-    ModelFlags,
-    PoolFlags,
-    given_flags,
-    model_options,
-    parse_budget,
-    read_object,
-)
+from hf_vitselect.cli.flags import PoolFlags, given_flags, parse_budget, read_object
+from hf_vitselect.cli.parse import parse_section
 from hf_vitselect.errors import BudgetError, UsageError
 from hf_vitselect.models.options import ModelOptions
 from hf_vitselect.rules import RULES, NeighborPenalty
@@ -30,10 +24,11 @@ def test_impossible_budgets_are_refused(text):
 
 
 def test_model_flags_become_options():
-    flags = ModelFlags(model_revision="v1", processor_name_or_path="p", dtype="float16")
-    options = ModelOptions(**model_options(flags))
+    flags = {"model_revision": "v1", "processor_name_or_path": "p", "dtype": "float16"}
+    command = parse_section("score", {"dataset_name": "x", **flags})
+    options = ModelOptions(**command.model_options)
     assert (options.revision, options.processor, options.dtype) == ("v1", "p", "float16")
-    assert given_flags(flags) == {"model_revision": "v1", "processor_name_or_path": "p", "dtype": "float16"}
+    assert given_flags(command.model_flags) == flags
 
 
 def test_only_given_flags_are_repeated():

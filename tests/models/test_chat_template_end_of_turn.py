@@ -75,7 +75,7 @@ def test_every_response_ends(template, ends, monkeypatch):
     assert masked_text(encoder, conversation(turns("what?", "red"))) == f"red{ends[1]}"
 
 
-def test_an_end_token_that_is_not_special_is_found():
+def test_ordinary_end_tokens_are_found():
     words = tokenizer("<image>")
     words.add_tokens([AddedToken("<|end|>", special=False)])
     encoder = Encoder(llava_processor(VICUNA.replace("</s>", "<|end|>"), words))
@@ -92,7 +92,7 @@ def test_it_is_said(end_of_turn, caplog):
     assert caplog.text == ""
 
 
-def test_a_tokenizer_without_eos_is_an_error():
+def test_a_missing_eos_is_an_error():
     words = tokenizer("<image>")
     words.eos_token = None
     with pytest.raises(ModelError, match=r"set tokenizer\.eos_token"):
@@ -100,7 +100,7 @@ def test_a_tokenizer_without_eos_is_an_error():
     assert Encoder(llava_processor(LLAVA_HF, words), end_of_turn="template").template.inserted == ""
 
 
-def test_an_answer_that_ends_in_an_image_has_no_place_for_one():
+def test_answers_cannot_end_in_images():
     row = conversation((Turn("user", ("show",)), Turn("assistant", ("so:", None))))
     with pytest.raises(RowError, match="ends in an image"):
         Encoder(llava_processor(ROLE + " {% endfor %}")).encode(row)
@@ -133,7 +133,7 @@ def config(folder, **changes):
 
 
 @pytest.mark.parametrize("end_of_turn", ["auto", "template"])
-def test_scorer_and_trainer_supervise_the_same_tokens(end_of_turn, endless, tmp_path):
+def test_scoring_and_training_supervise_alike(end_of_turn, endless, tmp_path):
     rows = pool([ONE, TWO])
     scorer = NecessityScorer(endless, end_of_turn=end_of_turn)
     scored = rows.map(scorer, batched=True)

@@ -99,7 +99,7 @@ def bytewise():
 
 @pytest.mark.parametrize("talk", CONVERSATIONS.values(), ids=CONVERSATIONS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_mask_is_every_answer_and_its_end(bytewise, architecture, talk):
+def test_the_mask_covers_answers_and_ends(bytewise, architecture, talk):
     if architecture == "blip2":  # takes one picture at most
         talk = [Turn(turn.role, turn.parts[turn.parts.count(None) > 1 :]) for turn in talk]
     assert masked_text(bytewise[architecture], conversation(talk)) == expected(talk, ENDS[architecture])
@@ -108,7 +108,7 @@ def test_the_mask_is_every_answer_and_its_end(bytewise, architecture, talk):
 @pytest.mark.parametrize("talk", CONVERSATIONS.values(), ids=CONVERSATIONS)
 @pytest.mark.parametrize(("template", "end", "change"), TEMPLATES.values(), ids=TEMPLATES)
 @pytest.mark.parametrize("end_of_turn", ["auto", "template"])
-def test_the_mask_is_right_for_every_template(end_of_turn, template, end, change, talk, monkeypatch):
+def test_the_mask_fits_every_template(end_of_turn, template, end, change, talk, monkeypatch):
     if change in (str.strip, str.lstrip, str.rstrip):  # of every part
         talk = [turn if None in turn.parts else Turn(turn.role, (turn.text,)) for turn in talk]
     encoder = bytewise_llava(template, monkeypatch, end_of_turn)
@@ -147,7 +147,7 @@ def llama_like():
 @pytest.mark.parametrize("talk", CONVERSATIONS.values(), ids=CONVERSATIONS)
 @pytest.mark.parametrize("words", [lambda: None, llama_like], ids=["byte-level merges", "sentencepiece"])
 @pytest.mark.parametrize("name", ["vicuna", "chatml", "llava-1.5-hf, no end"])
-def test_a_token_that_holds_any_character_of_an_answer_is_in_the_mask(name, words, talk):
+def test_partial_answer_tokens_are_supervised(name, words, talk):
     template, end, _ = TEMPLATES[name]
     encoder = Encoder(llava_processor(template, words()), end_of_turn="template")
     found = masked_text(encoder, conversation(talk))
@@ -157,7 +157,7 @@ def test_a_token_that_holds_any_character_of_an_answer_is_in_the_mask(name, word
 
 @pytest.mark.parametrize("template", [VICUNA, LLAVA_HF], ids=["vicuna", "no end"])
 @pytest.mark.parametrize("talk", CONVERSATIONS.values(), ids=CONVERSATIONS)
-def test_offsets_without_white_space_give_the_same_mask(template, talk):
+def test_offsets_may_omit_white_space(template, talk):
     masks = []
     for trim in (False, True):
         words = tiny_models.tokenizer("<image>")
@@ -166,7 +166,7 @@ def test_offsets_without_white_space_give_the_same_mask(template, talk):
     assert torch.equal(*masks)
 
 
-def test_a_token_that_the_answer_shares_with_the_template_is_in_the_mask():
+def test_tokens_shared_with_templates_are_supervised():
     words = tiny_models.tokenizer("<image>")
     processor = llava_processor(VICUNA.replace(": {%", ":{%").replace("{{ p['text']", " {{ p['text']"), words)
     encoder = Encoder(processor)
@@ -177,7 +177,7 @@ def test_a_token_that_the_answer_shares_with_the_template_is_in_the_mask():
 
 
 @pytest.mark.parametrize("architecture", ["idefics3", "qwen2_vl", "qwen2_5_vl", "llava"])
-def test_image_tokens_of_an_answer_are_not_in_the_mask(bytewise, architecture):
+def test_image_tokens_are_never_supervised(bytewise, architecture):
     encoder = bytewise[architecture]
     encoded = encoder.encode(conversation((Turn("user", ("show",)), Turn("assistant", ("so:", None)))))
     ids = encoded.inputs["input_ids"][encoded.response]
@@ -203,7 +203,7 @@ SPELLED = [
 
 @pytest.mark.parametrize("place", ["answer", "question"])
 @pytest.mark.parametrize(("architecture", "token"), SPELLED)
-def test_a_text_that_spells_a_special_token_is_refused(bytewise, architecture, token, place):
+def test_spelled_special_tokens_are_refused(bytewise, architecture, token, place):
     text = f"it says {token} here"
     talk = turns("what?", text, pictures=1) if place == "answer" else turns(text, "red", pictures=1)
     with pytest.raises(RowError) as caught:
@@ -212,7 +212,7 @@ def test_a_text_that_spells_a_special_token_is_refused(bytewise, architecture, t
     assert token in str(caught.value)
 
 
-def test_a_special_token_spelled_over_two_parts_is_refused(bytewise):
+def test_special_tokens_across_parts_are_refused(bytewise):
     talk = (Turn("user", ("what?",)), Turn("assistant", ("</", "s>")))
     with pytest.raises(RowError, match="control_tokens"):
         bytewise["llava"].encode(conversation(talk))
@@ -224,7 +224,7 @@ def test_another_family_s_placeholder_is_text(bytewise):
 
 
 @pytest.mark.parametrize("answers", [[], [""], [" \n"], ["", ""]], ids=repr)
-def test_no_answer_with_any_text_is_no_response(bytewise, answers):
+def test_blank_answers_are_no_response(bytewise, answers):
     talk = [Turn("user", ("a",)), *(Turn("assistant", (answer,)) for answer in answers)]
     with pytest.raises(RowError, match="no_response"):
         bytewise["llava"].encode(conversation(talk))
@@ -241,7 +241,7 @@ def test_too_long_counts_image_tokens(tiny):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 3)], ids=str)
-def test_an_odd_picture_is_encoded_or_its_row_is_bad(bytewise, architecture, size):
+def test_odd_images_encode_or_fail_cleanly(bytewise, architecture, size):
     row = Conversation(turns("what?", "red", pictures=1), (RowImage(data=encode(stripes(*size))),))
     with contextlib.suppress(RowError):  # and nothing else
         assert bytewise[architecture].encode(row).length > 10
@@ -252,7 +252,7 @@ def test_blip2_refuses_a_second_picture(bytewise):
         bytewise["blip2"].encode(conversation(turns("what?", "red", pictures=2)))
 
 
-def test_a_template_of_plain_strings_gets_its_placeholders_in_the_text():
+def test_string_templates_get_placeholders():
     strings = (
         "{% for m in messages %}{{ m['role'] | upper }}: {{ m['content'] }}"
         "{{ '</s>' if m['role'] == 'assistant' else ' ' }}{% endfor %}"
@@ -263,7 +263,7 @@ def test_a_template_of_plain_strings_gets_its_placeholders_in_the_text():
     assert torch.equal(encoded.response, same.response)
 
 
-def test_pictures_that_are_split_into_tiles_shift_the_mask():
+def test_tiled_images_shift_the_mask():
     _, processor = ARCHITECTURES["idefics3"]()
     row = Conversation(
         turns("which?", "red 🎈", "so?", "no", pictures=2), (RowImage(data=encode(stripes(64, 40))),) * 2
@@ -276,13 +276,13 @@ def test_pictures_that_are_split_into_tiles_shift_the_mask():
     assert torch.equal(*(it.inputs["input_ids"][it.response] for it in (whole, split)))
 
 
-def test_a_template_that_renders_no_picture_is_a_mismatch():
+def test_unrendered_images_are_a_mismatch():
     encoder = Encoder(llava_processor(VICUNA.replace("<image>\n", "")))
     with pytest.raises(RowError, match="placeholder_mismatch"):
         encoder.encode(conversation(turns("what?", "red", pictures=1)))
 
 
-def test_an_answer_that_the_template_cuts_is_a_bad_row():
+def test_cut_answers_are_bad_rows():
     encoder = Encoder(
         llava_processor(VICUNA.replace("{{ p['text'] }}", "{{ p['text'].split('</cut>')[-1] }}"))
     )
@@ -291,7 +291,7 @@ def test_an_answer_that_the_template_cuts_is_a_bad_row():
         encoder.encode(conversation(turns("what?", "hm</cut>red")))
 
 
-def test_turns_that_the_template_refuses_are_a_bad_row():
+def test_refused_turns_are_bad_rows():
     refusing = (
         "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + VICUNA
     )
@@ -300,7 +300,7 @@ def test_turns_that_the_template_refuses_are_a_bad_row():
 
 
 @pytest.mark.parametrize("error", [ValueError, RuntimeError], ids=lambda error: error.__name__)
-def test_a_picture_that_the_processor_refuses_is_a_bad_row(error, monkeypatch):
+def test_refused_images_are_bad_rows(error, monkeypatch):
     encoder = Encoder(llava_processor(VICUNA))
 
     def refuse(*_, **__):
@@ -311,7 +311,7 @@ def test_a_picture_that_the_processor_refuses_is_a_bad_row(error, monkeypatch):
         encoder.encode(conversation(turns("what?", "red", pictures=1)))
 
 
-def test_an_image_that_becomes_too_large_or_finds_no_memory_is_its_rows_error(monkeypatch):
+def test_oversized_images_fail_their_row(monkeypatch):
     encoder, row = Encoder(llava_processor(VICUNA)), conversation(turns("what?", "red", pictures=1))
     thin = Conversation(row.turns, (RowImage(encode(stripes(20_000, 1))),))
     assert encoder.encode(thin).length == encoder.encode(row).length
@@ -327,7 +327,7 @@ def test_an_image_that_becomes_too_large_or_finds_no_memory_is_its_rows_error(mo
         encoder.encode(row)
 
 
-def test_a_processor_without_a_chat_template_says_what_to_do():
+def test_a_missing_chat_template_is_explained():
     with pytest.raises(ModelError, match=r"LlavaProcessor.*set processor\.chat_template"):
         Encoder(llava_processor(None))
 
@@ -345,7 +345,7 @@ def test_a_slow_tokenizer_is_refused(monkeypatch):
         Encoder(processor)
 
 
-def test_a_processor_that_shows_the_answer_to_the_q_former_is_refused():
+def test_q_former_texts_are_refused():
     pictures = BlipImageProcessorPil(size={"height": SIZE, "width": SIZE})
     processor = InstructBlipProcessor(
         pictures, tiny_models.tokenizer("<image>"), tiny_models.tokenizer(), num_query_tokens=3
@@ -363,12 +363,12 @@ UPPER = VICUNA.replace("p['text']", "p['text'] | upper")
     ["{% for", "{{ raise_exception('never') }}", "constant", UPPER],
     ids=["syntax error", "raises", "constant", "upper case"],
 )
-def test_a_template_that_writes_no_answer_as_it_is_is_a_model_error(template):
+def test_templates_that_change_answers_are_refused(template):
     with pytest.raises(ModelError, match="chat template"):
         Encoder(llava_processor(template))
 
 
-def test_a_processor_that_expands_placeholders_in_silence_is_refused(monkeypatch):
+def test_silent_placeholder_expansion_is_refused(monkeypatch):
     processor = llava_processor(VICUNA)
     call = type(processor).__call__
 
@@ -395,7 +395,7 @@ def test_a_saved_processor_encodes_the_same(architecture):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_opening_is_that_of_the_pictures_and_what_stands_before_them(architecture):
+def test_prefix_digests_cover_images_and_texts(architecture):
     encoder = Encoder(ARCHITECTURES[architecture]()[1])
 
     def encoded(question, picture, system="be brief"):
@@ -427,7 +427,7 @@ def test_tools_go_to_the_template(tiny, cell):
     assert encoder.encode(told).length > encoder.encode(read_row(row)).length
 
 
-def test_tools_that_the_template_does_not_take_are_a_bad_row(tiny):
+def test_ignored_tools_are_bad_rows(tiny):
     encoder = Encoder(AutoProcessor.from_pretrained(tiny("llava").folder))
     with pytest.raises(RowError, match="bad_row: the row has tools"):
         encoder.encode(read_row({"prompt": "what?", "completion": "red", "tools": TOOLS}))

@@ -77,7 +77,7 @@ def test_forwards_stay_small_on_a_cpu(small_memory, monkeypatch):
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
-def test_rows_larger_than_memory_are_too_long(small_memory, error):
+def test_rows_beyond_memory_are_too_long(small_memory, error):
     vlm, _ = small_memory(40, error)
     lengths = [vlm.encoder.encode(row).length for row in ABOUT]
     results = vlm.score(ABOUT, batch_size=None, batch_tokens=500)

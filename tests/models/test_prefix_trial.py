@@ -58,7 +58,7 @@ def test_shared_tokens_run_once(vlm, eager):
     assert saved >= 3 * prefix if vlm.no_sharing_reason is None else saved == 0
 
 
-def test_the_vision_tower_runs_once_per_image(tiny, eager):
+def test_each_image_is_seen_once(tiny, eager):
     vlm = load(tiny("llava"))
     vlm.score(rows())
     images = []
@@ -83,7 +83,7 @@ def test_models_with_other_losses_share_nothing(tiny, eager):
     assert "losses differ by" in vlm.no_sharing_reason
 
 
-def test_refused_rows_do_not_end_the_trial(tiny, eager, monkeypatch):
+def test_refused_rows_decide_nothing(tiny, eager, monkeypatch):
     vlm = load(tiny("llava"))
     forward, refused = type(vlm.model).forward, []
 

@@ -59,7 +59,7 @@ LOADS = {
 
 
 @pytest.mark.parametrize("load", LOADS.values(), ids=LOADS)
-def test_a_processor_without_patch_size_is_one_error(load, llava):
+def test_a_missing_patch_size_is_explained(load, llava):
     change(llava, patch_size=None)
     with pytest.raises(ModelError, match=r"without patch_size.*set processor\.patch_size = ") as caught:
         load(str(llava))
@@ -71,7 +71,7 @@ def test_a_processor_without_patch_size_is_one_error(load, llava):
     [{"vision_feature_select_strategy": None}, {"num_additional_image_tokens": 0}, {"patch_size": 4}],
     ids=str,
 )
-def test_a_processor_that_counts_other_image_tokens_is_one_error(values, llava):
+def test_other_image_token_counts_are_refused(values, llava):
     change(llava, **values)
     with pytest.raises(ModelError, match="expected a processor that"):
         score(POOL, NecessityScorer(str(llava)))
@@ -101,7 +101,7 @@ def test_its_files_belong_to_the_recipe(llava, processor):
     assert score(POOL, NecessityScorer(str(llava))).info.description.count('"processor": null') == 1
 
 
-def test_code_of_another_repository_belongs_to_the_recipe(llava, monkeypatch):
+def test_remote_code_is_in_the_recipe(llava, monkeypatch):
     path = llava / "config.json"
     classes = {"AutoModel": "lab/code--modeling.Model", "AutoConfig": "own.Config"}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": classes}))
@@ -111,7 +111,7 @@ def test_code_of_another_repository_belongs_to_the_recipe(llava, monkeypatch):
     assert "code" not in NecessityScorer(str(llava)).recipe()["identity"]
 
 
-def test_an_adapter_without_processor_files_takes_its_base_model_s(llava, tmp_path):
+def test_adapters_take_their_base_processor(llava, tmp_path):
     model = AutoModelForImageTextToText.from_pretrained(llava)
     get_peft_model(model, LoraConfig(target_modules=["q_proj"])).save_pretrained(tmp_path / "lora")
     want = score(POOL, NecessityScorer(str(llava)))["necessity"][:]

@@ -63,14 +63,14 @@ LEFT_OUT = {
 
 
 @pytest.mark.parametrize(("template", "more", "role"), LEFT_OUT.values(), ids=LEFT_OUT)
-def test_a_text_that_the_template_leaves_out_is_an_error(template, more, role):
+def test_dropped_texts_are_errors(template, more, role):
     encoder = Encoder(llava_processor("{% for m in messages %}" + template + SAYS + "{% endfor %}"))
     with pytest.raises(RowError, match=f"bad_row: .*leaves out a text of a {role} turn"):
         encoder.template.render([*more, *turns("what?", "red")])
     encoder.template.render(turns("what? \n", "red"))
 
 
-def test_an_answer_that_is_cut_is_still_refused():
+def test_cut_answers_are_refused():
     def cut(talk):
         return "".join(turn.text.split("</think>")[-1][:2] for turn in talk)
 

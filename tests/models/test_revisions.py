@@ -13,7 +13,7 @@ NAMES = ["no-such/model", "./missing/folder/deep", "/no/folder/here", "a b", ""]
 
 @pytest.mark.parametrize("name", NAMES, ids=repr)
 @pytest.mark.parametrize("state", ["offline", "no network"])
-def test_a_name_that_stands_for_nothing_is_a_model_error(name, state, monkeypatch, tmp_path):
+def test_unknown_names_are_model_errors(name, state, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", state == "offline")
     monkeypatch.setattr(huggingface_hub.HfApi, "endpoint", "http://127.0.0.1:9", raising=False)
@@ -28,7 +28,7 @@ def test_a_folder_has_no_revision(tmp_path):
     assert identify(str(tmp_path), "main") == identify(str(tmp_path))
 
 
-def test_a_folder_is_told_by_its_files(tmp_path):
+def test_folders_are_identified_by_files(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "weights").write_bytes(b"one")
     first = identify(str(tmp_path))
@@ -40,7 +40,7 @@ def test_a_folder_is_told_by_its_files(tmp_path):
     assert first["model"] == str(tmp_path)
 
 
-def test_a_model_in_the_cache_keeps_its_commit_without_a_network(tmp_path, monkeypatch):
+def test_cached_models_need_no_network(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     commit = "0123456789abcdef0123456789abcdef01234567"
@@ -53,7 +53,7 @@ def test_a_model_in_the_cache_keeps_its_commit_without_a_network(tmp_path, monke
     assert identify("me/model", revision=commit) == identify("me/model")
 
 
-def test_an_adapter_is_identified_with_its_base(tmp_path):
+def test_adapters_are_identified_with_bases(tmp_path):
     base, adapter = tmp_path / "base", tmp_path / "adapter"
     for folder in (base, adapter):
         folder.mkdir()
@@ -65,7 +65,7 @@ def test_an_adapter_is_identified_with_its_base(tmp_path):
     assert identify(str(adapter)) != before
 
 
-def test_a_card_beside_the_weights_changes_no_identity(tmp_path):
+def test_cards_change_no_identity(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     before = identify(str(tmp_path))
     (tmp_path / "README.md").write_text("a card")

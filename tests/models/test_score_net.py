@@ -27,7 +27,7 @@ def pool():
     )
 
 
-def test_scores_are_scaled_over_the_pool_in_the_given_order(pool):
+def test_columns_are_scaled_over_the_pool(pool):
     inputs, statuses = ScoreNet.fit(pool, ["judge", "clip_score"]).read(pool)
     assert statuses.tolist() == ["ok", "ok", "ok", "ok", "image_error"]
     mean = (0.1 + 0.2 + 0.4) / 3
@@ -36,7 +36,7 @@ def test_scores_are_scaled_over_the_pool_in_the_given_order(pool):
     assert inputs.dtype == np.float32
 
 
-def test_a_row_without_any_score_has_its_status(pool):
+def test_unscored_rows_keep_their_status(pool):
     _, statuses = ScoreNet.fit(pool, "clip_score").read(pool)
     assert statuses.tolist() == ["ok", "ok", "ok", "image_missing", "image_error"]
 
@@ -46,7 +46,7 @@ def test_a_constant_column_is_zero(pool):
     assert inputs.tolist() == [[0.0]] * 5
 
 
-def test_an_embedding_is_read_as_it_is(pool):
+def test_embeddings_are_read_unscaled(pool):
     inputs, statuses = ScoreNet.fit(pool, "embedding").read(pool)
     assert statuses.tolist() == ["ok", "ok", "ok", "bad_row", "ok"]
     np.testing.assert_array_equal(inputs[[0, 1, 2, 4]], [[1, 0], [0, 1], [1, 1], [0.5, 0.5]])
@@ -60,7 +60,7 @@ def test_one_row_reads_as_many_do(pool, columns):
         np.testing.assert_array_equal(net.row_inputs(pool[int(i)]), inputs[i])
 
 
-def test_the_default_is_a_linear_map_without_bias(pool):
+def test_the_default_is_linear_without_bias(pool):
     net = ScoreNet.fit(pool, "embedding")
     (weight,) = net.parameters()
     assert weight.shape == (1, 2)
@@ -84,7 +84,7 @@ def test_saved_and_loaded_whole(pool, columns, hidden, tmp_path):
     assert "`" + net.columns[0] + "`" in (tmp_path / "README.md").read_text()
 
 
-def test_the_same_seed_gives_the_same_net_and_leaves_torch_alone(pool):
+def test_the_seed_fixes_the_net_alone(pool):
     torch.manual_seed(0)
     before = torch.get_rng_state()
     one, two, other = (ScoreNet.fit(pool, "embedding", seed=seed).layers.weight for seed in (1, 1, 2))
@@ -131,7 +131,7 @@ def push_and_load() -> dict[str, Any]:
     }
 
 
-def test_pushed_to_the_hub_and_scored_with_from_there(tmp_path):
+def test_a_pushed_net_scores_alike(tmp_path):
     with HubServer(tmp_path / "hub") as hub:
         saw = run_client(push_and_load, hub.url, tmp_path)
     assert set(saw["files"]) >= {"README.md", "config.json", "model.safetensors"}

@@ -31,7 +31,7 @@ def test_other_formulas_agree():
 
 
 @pytest.mark.parametrize("gap", [8, 16, 30])
-def test_the_error_of_a_confident_token_is_not_rounded_away(gap):
+def test_tiny_errors_keep_their_digits(gap):
     logits = torch.randn(4, 32000, generator=torch.Generator().manual_seed(0))
     logits[:, 7] = logits.max() + gap
     error_norm = token_stats(logits, torch.full((4,), 7))[3]
@@ -49,7 +49,7 @@ def test_half_precision_is_computed_in_full():
         assert torch.equal(half, full)
 
 
-def test_the_mean_is_that_of_the_tokens():
+def test_the_mean_averages_the_tokens():
     def signals(nll):
         return ResponseStats(nll, nll > 1, nll, nll, nll, vocabulary=9)
 

@@ -69,19 +69,19 @@ def halves(clip, pictures, text):
 
 
 @pytest.mark.parametrize("i", range(4), ids=["one picture", "text only", "two pictures", "long text"])
-def test_clip_joins_unit_features_of_picture_and_text(clip, vectors, i):
+def test_clip_joins_unit_features(clip, vectors, i):
     pictures = [PICTURES[0:1], [], PICTURES[1:], PICTURES[0:1]][i]
     images, text = halves(clip, pictures, TEXTS[i])
     image = unit(np.mean(images, axis=0)) if images else np.zeros(CLIP_WIDTH)
     np.testing.assert_allclose(vectors[i], np.concatenate([image, text]), atol=1e-5)
 
 
-def test_both_halves_have_unit_length_and_a_row_without_picture_a_zero_one(vectors):
+def test_halves_have_unit_length_or_zero(vectors):
     lengths = np.linalg.norm(vectors.reshape(4, 2, CLIP_WIDTH), axis=2)
     np.testing.assert_allclose(lengths, [[1, 1], [0, 1], [1, 1], [1, 1]], atol=1e-6)
 
 
-def test_clip_s_vectors_are_fixed_length_float32(clip):
+def test_clip_vectors_have_fixed_length(clip):
     scorer = ClipEmbedding(clip)
     assert scorer.features["embedding"] == List(Value("float32"), length=2 * CLIP_WIDTH)
     table = pool(ROWS).map(scorer, batched=True).with_format("arrow")[:]
@@ -117,7 +117,7 @@ def test_an_odd_picture_has_an_embedding(clip, size):
     assert pool([row]).map(ClipEmbedding(clip))["embedding_status"][:] == ["ok"]
 
 
-def test_a_thin_picture_and_one_without_memory_cost_their_own_rows_alone(clip, monkeypatch):
+def test_bad_images_fail_their_row(clip, monkeypatch):
     made = Clip(clip)
     call = type(made.processor.image_processor).__call__
 
@@ -156,7 +156,7 @@ def test_text_does_not_look_at_pictures(sentences):
     assert scored["embedding"][0] == scored["embedding"][1]
 
 
-def test_vit_large_gives_1536_dimensions_and_only_its_configuration_is_read(tmp_path):
+def test_vit_large_gives_1536_dimensions(tmp_path):
     # The sizes of openai/clip-vit-large-patch14; there are no weights in the folder.
     CLIPConfig(projection_dim=768).save_pretrained(tmp_path)
     assert ClipEmbedding(str(tmp_path)).features["embedding"] == List(Value("float32"), length=1536)
@@ -180,7 +180,7 @@ def test_siglip_is_a_clip_model_too(kind, tmp_path):
     assert not vectors[1, :32].any()
 
 
-def test_a_batch_of_siglip_texts_changes_nothing(tmp_path):
+def test_siglip_batches_change_nothing(tmp_path):
     folder, rows = save_siglip(tmp_path, SiglipModel), pool(ROWS)
     alone, together = (
         np.array(rows.map(ClipScore(folder, batch_size=size), batched=True)["clip_score"][:], dtype=float)

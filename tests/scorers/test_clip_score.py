@@ -29,7 +29,7 @@ def scored(clip):
     return pool(ROWS).map(ClipScore(clip), batched=True)
 
 
-def test_it_is_the_cosine_that_the_model_itself_gives(clip, scored):
+def test_scores_equal_the_model_cosine(clip, scored):
     # One picture and a text within the context: transformers' CLIP has the cosine as an output.
     model, processor = CLIPModel.from_pretrained(clip), CLIPProcessor.from_pretrained(clip)
     inputs = processor(text="USER: what colour? ASSISTANT: red", images=PICTURES[0], return_tensors="pt")
@@ -38,19 +38,19 @@ def test_it_is_the_cosine_that_the_model_itself_gives(clip, scored):
     assert scored["clip_score"][0] == pytest.approx(cosine, abs=1e-5)
 
 
-def test_it_is_the_dot_product_of_the_embedding_s_halves(clip, scored):
+def test_scores_equal_embedding_dot_products(clip, scored):
     vectors = np.array(pool(ROWS).map(ClipEmbedding(clip), batched=True)["embedding"][:3])
     cosines = (vectors[:, :CLIP_WIDTH] * vectors[:, CLIP_WIDTH:]).sum(axis=1)
     np.testing.assert_allclose(scored["clip_score"][:3], cosines, atol=1e-6, rtol=0)
     assert np.ptp(cosines) > 0.01
 
 
-def test_a_row_without_picture_has_no_cosine(scored):
+def test_texts_alone_have_no_cosine(scored):
     assert scored["clip_score"][3] is None
     assert scored["clip_score_status"][:] == ["ok"] * 3 + ["image_missing"]
 
 
-def test_columns_have_exact_types_and_need_no_model():
+def test_columns_have_exact_types():
     assert list(ClipScore("no/such-model", column="fit").features.items()) == [
         ("fit", Value("float32")),
         ("fit_status", Value("string")),

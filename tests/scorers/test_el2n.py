@@ -9,7 +9,7 @@ from hf_vitselect import EL2NScorer, UPDScorer
 
 
 @pytest.mark.parametrize("architecture", ["llava", "qwen2_vl"])
-def test_el2n_is_the_mean_distance_to_the_one_hot_token(tiny, architecture):
+def test_el2n_is_the_mean_error(tiny, architecture):
     model = tiny(architecture)
     scored = talks().map(EL2NScorer(model.folder, processor=model.processor), batched=True)
     right = []
@@ -21,7 +21,7 @@ def test_el2n_is_the_mean_distance_to_the_one_hot_token(tiny, architecture):
 
 
 @pytest.mark.parametrize("architecture", ["llava", "qwen2_vl"])
-def test_upd_is_the_mean_of_wrong_but_sure(tiny, architecture):
+def test_upd_weighs_wrong_but_sure_tokens(tiny, architecture):
     model = tiny(architecture)
     scored = talks().map(UPDScorer(model.folder, processor=model.processor), batched=True)
     right = []

@@ -35,7 +35,7 @@ def test_by_the_output_layer(tiny):
     np.testing.assert_allclose(scored["grand"][:], right, rtol=1e-4)
 
 
-def test_a_row_without_an_answer_has_no_norm(tiny):
+def test_unanswered_rows_have_no_norm(tiny):
     rows = pool([([user("what?"), assistant("")], []), ([user("what?"), assistant("red")], [])])
     template_ends_turns = GraNdScorer(tiny("llava").folder)
     scored = rows.map(template_ends_turns, batched=True)

@@ -11,7 +11,7 @@ from hf_vitselect import ImageGain
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_it_is_the_loss_that_the_pictures_save(tiny, architecture):
+def test_gains_equal_a_slow_loop(tiny, architecture):
     model, most = tiny(architecture), 1 if architecture == "blip2" else 2
     dataset = talks(most=most)
     scored = dataset.map(ImageGain(model.folder, processor=model.processor), batched=True)
@@ -26,7 +26,7 @@ def test_it_is_the_loss_that_the_pictures_save(tiny, architecture):
     assert np.nanmax(np.abs(found)) > 1e-2
 
 
-def test_a_row_without_images_is_image_missing_and_costs_no_forward(tiny, monkeypatch):
+def test_texts_cost_no_forward(tiny, monkeypatch):
     scorer = ImageGain(tiny("llava").folder)
     before = scorer.loaded.stats.rows
     scored = talks().map(scorer, batched=True)
@@ -54,7 +54,7 @@ def test_every_row_has_its_status(tiny):
     }
 
 
-def test_columns_have_exact_types_and_need_no_model():
+def test_columns_have_exact_types():
     assert list(ImageGain("no/such-model", column="x").features.items()) == [
         ("x", Value("float32")),
         ("x_status", Value("string")),

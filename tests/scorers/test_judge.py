@@ -69,13 +69,13 @@ def test_transformers_serve_rates_every_row(transformers_serve, how):
     assert set(scored["judge_status"]) == {"ok"}
 
 
-def test_transformers_serve_gives_a_shard_at_a_time(transformers_serve, tmp_path):
+def test_transformers_serve_rates_by_shards(transformers_serve, tmp_path):
     model, url = transformers_serve
     scored = score(talk(*"abcd!"), JudgeScore(model, base_url=url), tmp_path, shard_size=2)
     assert scored["judge"][:] == [float(USUAL)] * 4 + [float(SHOUTING)]
 
 
-def test_a_name_that_transformers_serve_does_not_serve_is_an_error(transformers_serve):
+def test_unserved_names_are_errors(transformers_serve):
     # The server calls it a bad request, as it would a bad row.
     with pytest.raises(ModelError, match=r"refuses even a greeting.*other-judge"):
         talk("red").map(JudgeScore("other-judge", base_url=transformers_serve[1]))
@@ -99,14 +99,14 @@ def test_a_request_is_self_filter_s(server):
     }
 
 
-def test_a_prompt_of_one_s_own_may_have_braces(server):
+def test_custom_prompts_may_have_braces(server):
     talk('{"colour": "red"}').map(judge(server, prompt='{"rate": "{conversation}"}', seed=None))
     (request,) = server.requests
     assert request.text == '{"rate": "USER: what? ASSISTANT: {"colour": "red"}"}'
     assert "seed" not in request.body
 
 
-def test_the_hub_s_providers_are_asked_with_the_hub_s_token(server, monkeypatch):
+def test_providers_get_the_hub_token(server, monkeypatch):
     from huggingface_hub.inference._providers import CONVERSATIONAL_AUTO_ROUTER
 
     monkeypatch.setattr(CONVERSATIONAL_AUTO_ROUTER, "base_url", server.url.removesuffix("/v1"))
@@ -118,7 +118,7 @@ def test_the_hub_s_providers_are_asked_with_the_hub_s_token(server, monkeypatch)
     assert scorer.recipe()["identity"] == {"model": "Qwen/Qwen3-8B", "endpoint": "huggingface/auto"}
 
 
-def test_a_row_without_an_answer_is_not_sent(server):
+def test_unanswered_rows_are_not_sent(server):
     rows = pool([([user("what?")], []), ([user("what?"), assistant(" ")], []), ([], [])])
     assert rows.map(judge(server), batched=True)["judge_status"][:] == ["no_response"] * 3
     assert server.requests == []
@@ -129,7 +129,7 @@ def test_pictures_are_not_looked_at(server):
     assert rows.map(judge(server))["judge_status"][:] == ["ok"]
 
 
-def test_answers_keep_their_rows_whichever_comes_first(server):
+def test_replies_keep_their_rows(server):
     last = threading.Event()
 
     def reply(text):
@@ -188,11 +188,11 @@ RATINGS = {
 
 
 @pytest.mark.parametrize(("answer", "rating"), RATINGS.items())
-def test_only_a_first_line_that_is_one_number_is_a_rating(answer, rating):
+def test_ratings_are_single_first_numbers(answer, rating):
     assert read_rating(answer) == rating
 
 
-def test_answers_that_are_no_rating_are_kept_and_counted(server, caplog):
+def test_unclear_replies_are_kept_and_counted(server, caplog):
     said = {"a": "8", "b": "between 5 and 8", "c": "11", "d": None}
     server.reply = lambda text: Reply(said[text.split("ASSISTANT: ")[1][0]])
     with caplog.at_level(logging.WARNING):
@@ -241,14 +241,14 @@ def test_trouble_that_passes_is_tried_again(server, pauses, trouble, caplog):
 
 
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
-def test_trouble_that_stays_is_an_error_that_says_how_to_go_on(server, pauses, trouble):
+def test_lasting_failures_say_how_to_resume(server, pauses, trouble):
     server.reply = lambda text: trouble
     with pytest.raises(ModelError, match=r"tiny at http://127.* in 3 tries.*output_dir.*resumes"):
         talk("red").map(judge(server, retries=2))
     assert len(server.requests) == 3
 
 
-def test_the_error_comes_back_from_another_process(server):
+def test_errors_cross_processes(server):
     server.reply = lambda text: Reply("oops", 500)
     with pytest.raises(ModelError, match=r"HTTP 500: .*oops.*ASSISTANT: (red|green)"):
         talk("red", "green").map(judge(server, retries=0), batched=True, num_proc=2)
@@ -261,7 +261,7 @@ def test_pauses_grow_up_to_a_minute(server, pauses):
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
-def test_retry_after_is_honoured_in_seconds_and_as_a_date(server, pauses):
+def test_retry_after_sets_the_pause(server, pauses):
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=300), usegmt=True)
     first(server, *(Reply("wait", 429, {"Retry-After": said}) for said in ("7", date, "soon", "-3")))
     talk("red").map(judge(server))
@@ -270,11 +270,11 @@ def test_retry_after_is_honoured_in_seconds_and_as_a_date(server, pauses):
     assert pauses[2:] == [4, 8]
 
 
-def test_a_server_that_is_not_there_is_an_error(pauses, caplog):
+def test_missing_servers_are_errors(pauses, caplog):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        with pytest.raises(ModelError, match=f"{url} gave no answer in 3 tries, the last: ConnectError"):
+        with pytest.raises(ModelError, match=f"{url} gave no reply in 3 tries, the last: ConnectError"):
             talk("red", "green", "blue").map(JudgeScore("tiny", base_url=url, retries=2, concurrency=1))
     assert pauses == [1, 2]
     assert caplog.text.count("trying again in 1 s") == 1
@@ -290,7 +290,7 @@ def test_the_same_trouble_is_said_once(server, pauses, caplog):
     assert caplog.text.count("trying again in 1 s") == 1
 
 
-def test_a_server_that_does_not_answer_in_time_is_asked_again(server, pauses):
+def test_slow_servers_are_asked_again(server, pauses):
     never = threading.Event()
     first(server, Reply("8", hold=never))
     scored = talk("red").map(judge(server, timeout=0.5))
@@ -300,7 +300,7 @@ def test_a_server_that_does_not_answer_in_time_is_asked_again(server, pauses):
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 405])
-def test_an_endpoint_that_says_no_is_an_error_at_once(server, pauses, status):
+def test_refusing_endpoints_fail_at_once(server, pauses, status):
     server.reply = lambda text: Reply("you may not", status)
     with pytest.raises(ModelError, match=rf"tiny at http://127.* answers HTTP {status}: .*you may not"):
         talk("red").map(judge(server))
@@ -308,7 +308,7 @@ def test_an_endpoint_that_says_no_is_an_error_at_once(server, pauses, status):
     assert pauses == []
 
 
-def test_a_row_that_the_endpoint_refuses_leaves_the_others_alone(server, caplog):
+def test_refused_rows_fail_alone(server, caplog):
     refusals = {
         "a": Reply(OPENAI_TOO_LONG, 400),
         "b": Reply(TGI_TOO_LONG, 422),
@@ -328,20 +328,20 @@ def test_a_row_that_the_endpoint_refuses_leaves_the_others_alone(server, caplog)
     assert server.answered()[1:] == ["Hello."]
 
 
-def test_an_endpoint_that_refuses_every_request_is_an_error(server):
+def test_endpoints_refusing_all_are_errors(server):
     server.reply = lambda text: Reply("unknown parameter: seed", 400)
     with pytest.raises(ModelError, match=r"refuses even a greeting: bad_row: HTTP 400: .*unknown parameter"):
         talk("red", "green").map(judge(server), batched=True)
 
 
-def test_an_offline_hub_client_says_so_at_once(server, pauses, monkeypatch):
+def test_offline_clients_fail_at_once(server, pauses, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="offline mode is enabled"):
         talk("red").map(judge(server))
     assert pauses == []
 
 
-def test_a_provider_without_a_token_says_so_at_once(pauses, monkeypatch):
+def test_missing_tokens_fail_at_once(pauses, monkeypatch):
     monkeypatch.setattr("huggingface_hub.inference._providers._common.get_token", lambda: None)
     with pytest.raises(ModelError, match=r"inference providers of the Hub.*api_key.*log in"):
         talk("red").map(JudgeScore("Qwen/Qwen3-8B"))
@@ -351,7 +351,7 @@ def test_a_provider_without_a_token_says_so_at_once(pauses, monkeypatch):
 # --- going on after a failure ---
 
 
-def test_a_run_goes_on_where_the_server_failed(server, pauses, tmp_path):
+def test_runs_resume_after_server_failures(server, pauses, tmp_path):
     down = threading.Event()
     server.reply = lambda text: (
         Reply("gone", 503) if down.is_set() or len(server.requests) >= 6 else rate(text)
@@ -390,7 +390,7 @@ def test_another_question_is_another_run(server, tmp_path, changed):
 # --- keys and configuration ---
 
 
-def test_the_key_is_sent_and_never_kept(server, monkeypatch, tmp_path):
+def test_keys_are_sent_never_kept(server, monkeypatch, tmp_path):
     monkeypatch.setenv("MY_KEY", "sk-secret")
     scorer = judge(server, api_key_env="MY_KEY")
     scored = score(talk("red"), scorer, tmp_path)
@@ -404,19 +404,19 @@ def test_the_key_is_sent_and_never_kept(server, monkeypatch, tmp_path):
     assert Hasher.hash(scorer) == before
 
 
-def test_a_key_that_is_not_set_is_an_error(server, monkeypatch):
+def test_unset_keys_are_errors(server, monkeypatch):
     monkeypatch.delenv("MY_KEY", raising=False)
     with pytest.raises(ModelError, match="in the environment variable MY_KEY"):
         talk("red").map(judge(server, api_key_env="MY_KEY"))
 
 
-def test_the_hub_s_token_goes_to_no_other_server(server, monkeypatch):
+def test_other_servers_get_no_token(server, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     talk("red").map(judge(server))
     assert server.requests[0].authorization == "Bearer EMPTY"
 
 
-def test_the_recipe_names_model_endpoint_and_prompt():
+def test_recipes_name_endpoint_and_prompt():
     recipe = JudgeScore("tiny", base_url="http://localhost:8000/v1", concurrency=3).recipe()
     assert recipe["identity"] == {"model": "tiny", "endpoint": "http://localhost:8000/v1"}
     assert recipe["prompt"] == PROMPT
@@ -434,13 +434,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("options", "message"), WRONG.values(), ids=WRONG)
-def test_a_configuration_that_cannot_work_is_an_error(options, message):
+def test_impossible_configurations_are_errors(options, message):
     with pytest.raises(ValueError, match=message) as caught:
         JudgeScore("tiny", **options)
     assert "sk-secret" not in str(caught.value)
 
 
-def test_columns_have_exact_types_and_need_no_server(server):
+def test_columns_have_exact_types(server):
     scorer = JudgeScore("tiny", column="x")
     text = Value("string")
     types = {"x": Value("float32"), "x_answer": text, "x_status": text, "x_reason": text}

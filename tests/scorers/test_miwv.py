@@ -43,7 +43,7 @@ def _part(part):
     return {"type": "image"} if part is None else {"type": "text", "text": part}
 
 
-def test_the_view_has_the_example_and_both_pictures(tiny):
+def test_examples_come_with_their_images(tiny):
     scorer = MIWVScorer.fit(embedded(), tiny("llava").folder)
     row = read_table(next(iter(undecoded(pool(ROWS)))))[0]
     _, after = scorer.views
@@ -56,7 +56,7 @@ def test_the_view_has_the_example_and_both_pictures(tiny):
     assert shown.turns[1:] == row.turns[1:]
 
 
-def test_it_is_the_difference_of_a_slow_loop_s_losses(tiny):
+def test_miwv_equals_a_slow_loop(tiny):
     model, dataset = tiny("llava"), embedded()
     scorer = MIWVScorer.fit(dataset, model.folder)
     scored = dataset.map(scorer, batched=True)
@@ -71,18 +71,18 @@ def test_it_is_the_difference_of_a_slow_loop_s_losses(tiny):
     assert scored["miwv_status"][3] == "bad_row"
 
 
-def test_a_row_that_fit_has_not_seen_has_no_neighbour(tiny):
+def test_unseen_rows_have_no_neighbor(tiny):
     scorer = MIWVScorer.fit(embedded(), tiny("llava").folder)
     other = pool([([user("new?"), assistant("yes")], [])])
     assert other.map(scorer, batched=True)["miwv_status"][:] == ["bad_row"]
 
 
-def test_it_travels(tiny):
+def test_miwv_can_be_pickled(tiny):
     scorer = MIWVScorer.fit(embedded(), tiny("llava").folder)
     again = pickle.loads(pickle.dumps(scorer))
     assert embedded().map(again, batched=True)["miwv"][:] == embedded().map(scorer, batched=True)["miwv"][:]
 
 
-def test_a_pool_without_vectors_is_an_error():
+def test_pools_without_vectors_are_errors():
     with pytest.raises(ColumnError, match="expected the column 'embedding'"):
         MIWVScorer.fit(talks(), "any")

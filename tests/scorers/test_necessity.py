@@ -22,7 +22,7 @@ ONE_PICTURE = POOL.select([i for i in range(12) if i % 4 != 2])  # BLIP-2 takes 
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_map_gives_the_scores_of_a_slow_loop(tiny, architecture):
+def test_necessity_equals_a_slow_loop(tiny, architecture):
     model = tiny(architecture)
     dataset = ONE_PICTURE if architecture == "blip2" else POOL
     scored = dataset.map(NecessityScorer(model.folder, processor=model.processor), batched=True)
@@ -73,7 +73,7 @@ def layouts():
 
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("row", layouts().values(), ids=layouts())
-def test_a_conversation_scores_the_same_in_every_layout(tiny, row, batched):
+def test_every_layout_scores_alike(tiny, row, batched):
     dataset = Dataset.from_list([row, row])
     name = "images" if "images" in row else "image"
     dataset = dataset.cast_column(name, List(Image()) if name == "images" else Image())
@@ -83,7 +83,7 @@ def test_a_conversation_scores_the_same_in_every_layout(tiny, row, batched):
     assert scored["necessity"][:] == pytest.approx([right] * 2, abs=1e-5)
 
 
-def test_a_wrong_answer_is_more_needed_than_the_model_s_own(tiny):
+def test_wrong_answers_are_more_needed(tiny):
     vlm = VLM.load(tiny("llava").folder, device="cpu")
     question = pool([([user("what colour is it?", 1), assistant("x")], [png()])])
     (row,) = read_table(next(undecoded(question)))
@@ -123,14 +123,14 @@ def test_every_row_has_its_status(tiny):
     assert [tokens is not None for tokens in scored["response_tokens"]] == good
 
 
-def test_a_placeholder_string_in_an_answer_of_a_list_layout_is_control_tokens(tiny):
+def test_placeholders_in_answers_are_refused(tiny):
     row = {"prompt": "<image>\nwhat?", "completion": "an <image>", "image": {"bytes": png(), "path": None}}
     dataset = Dataset.from_list([row]).cast_column("image", Image())
     assert dataset.map(NecessityScorer(tiny("llava").folder))["necessity_status"][:] == ["control_tokens"]
 
 
 @pytest.mark.parametrize("how", [{"batched": True}, {"batched": True, "num_proc": 2}], ids=str)
-def test_a_processor_given_as_an_object_travels_and_hashes_alike(tiny, how):
+def test_processor_objects_pickle_and_hash_alike(tiny, how):
     model = tiny("qwen2_5_vl")
     one = NecessityScorer(model.folder, processor=model.processor)
     two = NecessityScorer(model.folder, processor=model.processor)
@@ -144,7 +144,7 @@ def test_a_processor_given_as_an_object_travels_and_hashes_alike(tiny, how):
     model.processor.chat_template = model.processor.chat_template[:-1]
 
 
-def test_a_model_without_a_chat_template_is_an_error(tiny, tmp_path):
+def test_missing_chat_templates_are_errors(tiny, tmp_path):
     model, processor = ARCHITECTURES["llava"]()
     processor.chat_template = None
     model.save_pretrained(tmp_path)
@@ -153,7 +153,7 @@ def test_a_model_without_a_chat_template_is_an_error(tiny, tmp_path):
         POOL.map(NecessityScorer(tmp_path), batched=True)
 
 
-def test_rows_above_max_length_are_too_long(tiny):
+def test_rows_beyond_max_length_are_refused(tiny):
     scorer = NecessityScorer(tiny("llava").folder, max_length=35)
     encoder = Encoder(ARCHITECTURES["llava"]()[1])
     lengths = [encoder.encode(row).length for row in read_table(next(undecoded(POOL)))]
@@ -162,7 +162,7 @@ def test_rows_above_max_length_are_too_long(tiny):
     assert len(set(statuses)) == 2
 
 
-def test_half_precision_is_near_the_full_one(tiny):
+def test_half_precision_is_close(tiny):
     full = POOL.map(NecessityScorer(tiny("llava").folder), batched=True)
     half = POOL.map(NecessityScorer(tiny("llava").folder, dtype=torch.bfloat16), batched=True)
     assert half.features == full.features
@@ -175,7 +175,7 @@ def test_half_precision_is_near_the_full_one(tiny):
 @pytest.mark.parametrize(
     "options", [{"batch_tokens": 60}, {"batch_size": 1}, {"attn_implementation": "eager"}], ids=str
 )
-def test_neither_batches_nor_attention_change_the_score(tiny, options):
+def test_batches_and_attention_change_nothing(tiny, options):
     usual = POOL.map(NecessityScorer(tiny("llava").folder), batched=True)["necessity"]
     other = POOL.map(NecessityScorer(tiny("llava").folder, **options), batched=True)["necessity"]
     np.testing.assert_allclose(other[:], usual[:], atol=1e-5, rtol=0)
@@ -187,7 +187,7 @@ def test_a_forward_must_hold_something(sizes):
         NecessityScorer("no/such-model", **sizes)
 
 
-def test_batch_tokens_take_the_place_of_batch_size(tiny):
+def test_batch_tokens_replace_batch_size(tiny):
     scorer = NecessityScorer(tiny("llava").folder, batch_size=1, batch_tokens=10_000)
     forwards = []
     scorer.loaded.model.register_forward_pre_hook(lambda *_: forwards.append(1))
@@ -195,7 +195,7 @@ def test_batch_tokens_take_the_place_of_batch_size(tiny):
     assert len(forwards) <= 4
 
 
-def test_the_recipe_names_the_attention_and_no_batch(tiny):
+def test_recipes_name_attention_not_batches(tiny):
     recipe = NecessityScorer(tiny("llava").folder, batch_tokens=9, attn_implementation="eager").recipe()
     assert recipe["attn_implementation"] == "eager"
     assert not {"batch_size", "batch_tokens"} & recipe.keys()

@@ -12,11 +12,11 @@ from tiny import ARCHITECTURES
 from transformers import AutoProcessor
 
 from hf_vitselect import QuestionGain
-from hf_vitselect.models.vlm import VLM
+from hf_vitselect.models.response_forward import ResponseForward
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_it_is_the_ratio_of_the_losses_without_and_with_the_questions(tiny, architecture):
+def test_gains_equal_a_slow_loop(tiny, architecture):
     model, most = tiny(architecture), 1 if architecture == "blip2" else 2
     scored = talks(most=most).map(QuestionGain(model.folder, processor=model.processor), batched=True)
     asked, unasked = slow_means(model, talks(most=most)), slow_means(model, talks(questions=False, most=most))
@@ -26,7 +26,7 @@ def test_it_is_the_ratio_of_the_losses_without_and_with_the_questions(tiny, arch
     assert max(abs(ratio - 1) for ratio in right) > 1e-2
 
 
-def test_a_question_that_is_blank_already_gains_nothing(tiny):
+def test_blank_questions_gain_nothing(tiny):
     scored = talks().map(QuestionGain(tiny("llava").folder), batched=True)
     assert scored["question_gain"][4] == pytest.approx(1, abs=1e-6)
 
@@ -42,20 +42,20 @@ def test_a_system_turn_is_no_question(tiny):
     assert scored["question_gain"][0] == pytest.approx(without / given, abs=1e-5)
 
 
-def test_an_answer_that_is_certain_has_no_ratio(tiny, monkeypatch):
-    forward = VLM._forward
+def test_certain_answers_have_no_ratio(tiny, monkeypatch):
+    forward = ResponseForward.__call__
 
-    def certain(self, rows, packs):
-        found = forward(self, rows, packs)
-        return {place: replace(it, nll=torch.zeros_like(it.nll)) for place, it in found.items()}
+    def certain(self, rows, sequences):
+        stats = forward(self, rows, sequences)
+        return {index: replace(row, nll=torch.zeros_like(row.nll)) for index, row in stats.items()}
 
-    monkeypatch.setattr(VLM, "_forward", certain)
+    monkeypatch.setattr(ResponseForward, "__call__", certain)
     scored = talks().map(QuestionGain(tiny("llava").folder), batched=True)
     assert set(scored["question_gain_status"]) == {"non_finite"}
     assert scored["question_gain"][:] == [None] * 5
 
 
-def test_an_answer_in_other_tokens_is_a_bad_row(tiny):
+def test_other_response_tokens_are_bad_rows(tiny):
     # Nothing between question and answer: "s" and "tem" make the one token "stem".
     model = tiny("llava")
     processor = AutoProcessor.from_pretrained(model.folder)
@@ -67,7 +67,7 @@ def test_an_answer_in_other_tokens_is_a_bad_row(tiny):
     assert scored["question_gain_status"][:] == ["bad_row", "ok"]
 
 
-def test_columns_have_exact_types_and_need_no_model():
+def test_columns_have_exact_types():
     assert list(QuestionGain("no/such-model", column="x").features.items()) == [
         ("x", Value("float32")),
         ("x_status", Value("string")),

@@ -76,7 +76,7 @@ def test_the_same_however_it_is_called(folder, tmp_path):
         assert_same(score(POOL, scorer, tmp_path / "shards", shard_size=3), expected)
 
 
-def test_shards_of_other_input_values_are_refused(folder, net, tmp_path):
+def test_shards_of_other_inputs_are_refused(folder, net, tmp_path):
     score(POOL, ScoreNetScorer(folder), tmp_path / "shards")
     name = net.columns[0]
     kind = POOL.features[name]
@@ -86,12 +86,12 @@ def test_shards_of_other_input_values_are_refused(folder, net, tmp_path):
         score(other, ScoreNetScorer(folder), tmp_path / "shards")
 
 
-def test_a_column_that_is_missing_is_named(folder, net):
+def test_a_missing_column_is_named(folder, net):
     with pytest.raises(ColumnError, match=net.columns[0]):
         POOL.remove_columns(net.columns[0]).map(ScoreNetScorer(folder), batched=True)
 
 
-def test_the_subset_is_picked_by_it_and_its_recipe_names_the_net(folder):
+def test_selections_record_the_net(folder):
     pool = score(POOL, ScoreNetScorer(folder))
     selection = select_diverse(pool, 3, by="score_net", rule=NeighborPenalty(neighbors=2, rescale="minmax"))
     (recipe,) = selection.recipe.scorers[:1]
@@ -100,7 +100,7 @@ def test_the_subset_is_picked_by_it_and_its_recipe_names_the_net(folder):
     assert selection.recipe.rule.arguments["rescale"] == "minmax"
 
 
-def test_the_order_of_the_pools_columns_does_not_matter(folder):
+def test_column_order_does_not_matter(folder):
     turned = concatenate_datasets(
         [POOL.select_columns([name]) for name in reversed(POOL.column_names)], axis=1
     )

@@ -81,7 +81,7 @@ class ChatScorer(Scorer):
         )
 
     def ask(self, questions: "Sequence[Question | RowError]") -> list[str | RowError]:
-        """Asks several questions at a time.
+        """Ask several questions at a time.
 
         Args:
             questions: one per row, or the error of a row that is not sent.

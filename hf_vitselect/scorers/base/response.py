@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from datasets import Features, Value
 
@@ -16,6 +16,9 @@ from hf_vitselect.scorers.base.vlm import VLMScorer
 if TYPE_CHECKING:
     from hf_vitselect.models.token_stats import ResponseStats
     from hf_vitselect.models.vlm import VLM
+
+ViewStats: TypeAlias = "Mapping[View, ResponseStats]"
+"""The statistics of a row's response under each view."""
 
 _FLOAT32_MAX = 3.4028234663852886e38
 
@@ -37,7 +40,7 @@ class ResponseScorer(VLMScorer):
         return Features({self.column: Value("float32")})
 
     @abstractmethod
-    def value(self, stats: Mapping[View, "ResponseStats"]) -> float:
+    def value(self, stats: ViewStats) -> float:
         """The row's number.
 
         Args:
@@ -52,7 +55,7 @@ class ResponseScorer(VLMScorer):
         vlm: VLM = self.loaded
         return vlm.score(rows, None if self.batch_tokens else self.batch_size, self.batch_tokens)
 
-    def row_values(self, results: Mapping[View, "ResponseStats"]) -> tuple[Any, ...]:
+    def row_values(self, results: ViewStats) -> tuple[Any, ...]:
         """The number."""
         tokens = {len(stats.nll) for stats in results.values()}
         if 0 in tokens:

@@ -1,8 +1,8 @@
-"""The contract: what every scorer is.
+"""The contract of every scorer.
 
-A scorer is a callable for `datasets.Dataset.map` that adds columns and changes nothing else. Its state is
-its configuration; what it loads lives in attributes that start with an underscore and never travels, so
-the cache fingerprint is the same before and after a call and in every process.
+A scorer is a callable for `datasets.Dataset.map` that adds columns and changes nothing else. Its state is its
+configuration. What it loads is in attributes that start with an underscore and are not pickled, so the cache
+fingerprint is the same before and after a call and in every process.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ from hf_vitselect.models.revisions import identify, is_pinned
 
 @dataclass(kw_only=True, eq=False)
 class Scorer(ABC):
-    """Adds one score to every row of a pool.
+    """A column of scores for every row of a pool.
 
     A subclass sets its configuration as public attributes, names its columns in `values` and computes them
     in `score_rows`. A row that cannot be scored gets nulls, a status and the reason.
@@ -76,48 +76,42 @@ class Scorer(ABC):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Columns that are required besides the conversation's."""
+        """The columns that are read besides the conversation's."""
         return ()
 
     def read(self, batch: pa.Table | Mapping[str, Any]) -> tuple[Any, bool]:
-        """Return the input of `score_rows`, by default conversations, and whether it is several rows."""
+        """The argument of `score_rows`, by default conversations, and whether it is several rows."""
         return (read_table(batch), True) if isinstance(batch, pa.Table) else read_mapping(batch)
 
     @abstractmethod
     def score_rows(self, rows: Any) -> Sequence[tuple[Any, ...] | RowError]:
-        """For each row its values, in the order of `values`, or the error that it has none.
+        """Score rows.
 
         Args:
-            rows: what `read` made of a batch: conversations, or the errors of those that could not be read.
+            rows: a batch from `read`: conversations, or the errors of those that could not be read.
+
+        Returns:
+            For each row its values, in the order of `values`, or the error that explains why it has none.
         """
 
     def columns(self, rows: Any) -> dict[str, list[Any]]:
-        """The cells of every column of `features`, one for each row.
-
-        Args:
-            rows: as in `score_rows`.
-        """
+        """The cells of every column of `features`, for rows as in `score_rows`."""
         return self.fill(self.score_rows(rows))
 
-    def fill(self, rows: Sequence[tuple[Any, ...] | RowError]) -> dict[str, list[Any]]:
-        """The cells of every column of `features`: the one place where an error becomes status and reason.
-
-        Args:
-            rows: as `score_rows` returns it.
-        """
-        names = list(self.values)
+    def fill(self, scored: Sequence[tuple[Any, ...] | RowError]) -> dict[str, list[Any]]:
+        """Turn the result of `score_rows` into cells: the one place where an error becomes a status."""
         columns = {
-            name: [row.known.get(name) if isinstance(row, RowError) else row[i] for row in rows]
-            for i, name in enumerate(names)
+            name: [row.known.get(name) if isinstance(row, RowError) else row[i] for row in scored]
+            for i, name in enumerate(self.values)
         }
-        columns[self.status_column] = [row.status if isinstance(row, RowError) else "ok" for row in rows]
-        columns[self.reason_column] = [reason_of(row) if isinstance(row, RowError) else None for row in rows]
+        columns[self.status_column] = [row.status if isinstance(row, RowError) else "ok" for row in scored]
+        columns[self.reason_column] = [
+            reason_of(row) if isinstance(row, RowError) else None for row in scored
+        ]
         return columns
 
     def load(self, identity: Mapping[str, Any]) -> Any:
-        """Load what `score_rows` finds in `loaded`: nothing, for a scorer without a model.
-
-        Called at the first row, and again when a model folder's files change.
+        """Load the model for `score_rows`, at the first row and again when a folder's files change.
 
         Args:
             identity: the exact weights, as `hf_vitselect.models.revisions.identify` names them.
@@ -126,42 +120,42 @@ class Scorer(ABC):
 
     @property
     def loaded(self) -> Any:
-        """Result of `load` for the current weights."""
+        """The result of `load` for the current weights."""
         identity = self._identity()
         if self._loaded is None or self._loaded[0] != identity:
             loaded = self.load(identity)
             if self._identity() != identity:
                 raise ModelError(
-                    f"expected the files of {self.model} to stay as they are while they are loaded, but they "
-                    "changed; score again when nothing writes there"
+                    f"expected the files of {self.model} not to change while they are loaded, but they did; "
+                    "score again when nothing writes there"
                 )
             self._loaded = (identity, loaded)
         return self._loaded[1]
 
     @property
     def status_column(self) -> str:
-        """The column that says `ok` or what kind of reason a row has for having no score."""
+        """The name of the status column: `ok`, or the kind of reason why a row has no score."""
         return f"{self.column}_status"
 
     @property
     def reason_column(self) -> str:
-        """The column with the reason in words, null where the status is `ok`."""
+        """The name of the column with the reason in words; null where the status is `ok`."""
         return f"{self.column}_reason"
 
     def __call__(self, batch: Any, rank: int | None = None, *_: Any) -> Any:
-        """Scores a row or a batch of rows, as `datasets.Dataset.map` gives them.
+        """Score a row or a batch of rows, as `datasets.Dataset.map` gives them.
 
         Args:
             batch: a lazy row or batch of `datasets`, an Arrow table, or a plain mapping.
             rank: the worker's number, which picks its GPU.
 
         Returns:
-            The Arrow table with the columns appended, which is why `remove_columns` of `map` does
-            nothing here; for a plain mapping only the new columns.
+            The Arrow table with the columns appended, so `remove_columns` of `map` has no effect; for a plain
+            mapping only the new columns.
 
         Raises:
             ColumnError: if a column would be overwritten.
-            LayoutError: if the columns are no known conversation layout.
+            LayoutError: if the columns are not a known conversation layout.
         """
         self._rank = rank
         table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
@@ -176,7 +170,7 @@ class Scorer(ABC):
             refuse_transform(mapped)
             raise LayoutError(
                 f"expected rows as they are stored, got them in the format {mapped.format['type']!r}, which "
-                "makes others of them; take it away with dataset.with_format(None)"
+                "converts them; remove it with dataset.with_format(None)"
             )
         roots = mapped_roots(mapped)
         given = {**batch, ROOTS: roots} if table is None else mark_roots(table, roots)
@@ -189,9 +183,9 @@ class Scorer(ABC):
         return table
 
     def recipe(self) -> dict[str, Any]:
-        """Record of what made the scores, as plain JSON: class, configuration, exact weights, code version.
+        """Origin of the scores, as plain JSON: class, configuration, exact weights, code version.
 
-        Batch sizes are left out, so a run that went out of memory can resume with smaller ones.
+        Batch sizes are left out, so that a run that ran out of memory can resume with smaller ones.
         """
         sizes = ("batch_size", "batch_tokens")
         state = {name: value for name, value in self.__getstate__().items() if name not in sizes}
@@ -213,7 +207,7 @@ class Scorer(ABC):
         self._start_empty(identity if is_pinned(identity) else None)
 
     def _identity(self) -> dict[str, Any]:
-        """The exact weights; a Hub commit is resolved once, a folder is looked at every time."""
+        """The exact weights; a Hub commit is resolved once, a folder is checked every time."""
         if self.model is None:
             return {}
         if self._commit is not None:
@@ -224,7 +218,7 @@ class Scorer(ABC):
         return identity
 
     def identify(self) -> dict[str, Any]:
-        """Identity of the loaded weights for fingerprint and recipe, as plain JSON."""
+        """The exact weights in fingerprint and recipe, as plain JSON."""
         return identify(str(self.model), self.revision)
 
     def _device(self) -> str:
@@ -236,7 +230,7 @@ class Scorer(ABC):
 
 
 def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
-    """Refuses to score where one of the scorer's columns is already there, or a name is reserved.
+    """Refuse to score a pool that already has one of the scorer's columns, or a reserved name.
 
     Raises:
         ColumnError: naming the columns.
@@ -260,6 +254,6 @@ def _refuse_name(column: Any) -> None:
     ours = column in (*RESERVED, LENGTHS) or is_conversation_column(column)
     if ours or column.endswith(("_status", "_reason")):
         raise ColumnError(
-            f"column: expected a name of its own, got {column!r}, which means something else in a pool; "
+            f"column: expected a new name, got {column!r}, which already has a meaning in a pool; "
             f"give another one, such as {column + '_score'!r}"
         )

@@ -63,15 +63,6 @@ class SharedForwardScorer(Scorer):
         """Run the model for this scorer alone."""
         return _forward_once([self], rows)[0]
 
-    def values_or_error(self, results: Mapping[View, Any] | RowError) -> tuple[Any, ...] | RowError:
-        """A row's values, or the error of the row, of one of its views, or of `row_values`."""
-        if isinstance(results, RowError):
-            return results
-        try:
-            return self.row_values({view: _raised(result) for view, result in results.items()})
-        except RowError as error:
-            return error
-
     def shares_with(self, other: Scorer) -> bool:
         """Whether one forward serves both: same code, weights and configuration."""
         return (
@@ -146,7 +137,9 @@ def _forward_once(
         results[view] = scorers[0].forward([_first(row, view) for row in zip(*users, strict=True)])
     return [
         [
-            scorer.values_or_error(row if isinstance(row, RowError) else {v: results[v][i] for v in row})
+            row
+            if isinstance(row, RowError)
+            else _values_or_error(scorer, {view: results[view][i] for view in row})
             for i, row in enumerate(views)
         ]
         for scorer, views in zip(scorers, views_of, strict=True)
@@ -166,15 +159,13 @@ def _views_or_error(
 
 def _first(row: Sequence[dict[View, Conversation] | RowError], view: View) -> Conversation | RowError:
     """The view of a row if one of the scorers can use it, else the first scorer's error."""
-    errors = []
-    for views in row:
-        if not isinstance(views, RowError):
-            return views[view]
-        errors.append(views)
-    return errors[0]
+    shown = [views if isinstance(views, RowError) else views[view] for views in row]
+    return next((one for one in shown if not isinstance(one, RowError)), shown[0])
 
 
-def _raised(result: Any) -> Any:
-    if isinstance(result, RowError):
-        raise result
-    return result
+def _values_or_error(scorer: SharedForwardScorer, results: Mapping[View, Any]) -> tuple[Any, ...] | RowError:
+    failed = next((result for result in results.values() if isinstance(result, RowError)), None)
+    try:
+        return failed or scorer.row_values(results)
+    except RowError as error:
+        return error

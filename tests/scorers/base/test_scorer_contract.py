@@ -190,7 +190,7 @@ HOW = {
 
 
 @pytest.mark.parametrize("how", HOW.values(), ids=HOW)
-def test_map_gives_the_same_numbers_however_it_is_called(make, how):
+def test_every_map_gives_equal_numbers(make, how):
     scorer = make()
     whole = POOL.map(scorer, batched=True)
     other = POOL.map(make(), **how)
@@ -212,7 +212,7 @@ def test_scores_follow_their_rows(make):
 
 
 @pytest.mark.parametrize("how", [{}, {"batched": True}, {"batched": True, "num_proc": 2}], ids=str)
-def test_map_leaves_images_and_other_columns_as_they_are(make, how):
+def test_map_keeps_all_other_columns(make, how):
     rows = [([user("what?", 1), assistant("red")], [encode(stripes(20, 12), "JPEG", quality=80)])] * 4
     dataset = pool(rows).add_column("extra", [{"a": [i]} for i in range(4)]).add_column("grade", [1.0] * 4)
     scored = dataset.map(make(), **how)
@@ -221,7 +221,7 @@ def test_map_leaves_images_and_other_columns_as_they_are(make, how):
     assert scored["extra"][:] == dataset["extra"][:]
 
 
-def test_a_data_set_in_arrow_format_gives_the_same_numbers(make):
+def test_arrow_format_gives_equal_numbers(make):
     scorer = make()
     scored = POOL.with_format("arrow").map(make(), batched=True).with_format(None)
     assert_same(values(POOL.map(scorer, batched=True), scorer), values(scored, scorer))
@@ -230,7 +230,7 @@ def test_a_data_set_in_arrow_format_gives_the_same_numbers(make):
 
 @pytest.mark.parametrize("style", ["torch", "numpy", "pandas"])
 @pytest.mark.parametrize("batched", [False, True])
-def test_a_format_that_makes_other_cells_is_an_error(make, style, batched):
+def test_converting_formats_are_errors(make, style, batched):
     with pytest.raises(LayoutError, match=r"with_format\(None\)"):
         POOL.with_format(style).map(make(), batched=batched)
 
@@ -245,7 +245,7 @@ def test_a_stream_gives_the_same_numbers(make, how):
     assert_same(values(POOL.map(scorer, batched=True), scorer), values(streamed, scorer))
 
 
-def test_a_column_that_is_there_already_is_an_error(make):
+def test_existing_columns_are_errors(make):
     scorer = make()
     for column in scorer.features:
         taken = POOL.add_column(column, [0] * len(POOL))
@@ -257,12 +257,12 @@ def test_a_column_that_is_there_already_is_an_error(make):
 
 
 @of_conversations
-def test_columns_that_are_no_conversation_are_an_error(make):
+def test_unknown_layouts_are_errors(make):
     with pytest.raises(LayoutError, match="question"):
         Dataset.from_dict({"question": ["a"]}).map(make(), batched=True)
 
 
-def test_two_scorers_of_a_kind_fit_side_by_side(make):
+def test_one_kind_can_score_twice(make):
     one, two = make(), make(column="other")
     scored = POOL.map(one, batched=True).map(two, batched=True)
     assert not set(one.features) & set(two.features)
@@ -274,14 +274,14 @@ def test_making_a_scorer_loads_nothing(make):
     assert make()._loaded is None
 
 
-def test_the_main_column_comes_first_and_the_status_is_one_of_them(make):
+def test_the_main_column_comes_first(make):
     scorer = make(column="x")
     assert next(iter(scorer.features)) == scorer.column == "x"
     assert scorer.features["x_status"] == Value("string")
     assert all(column.startswith("x") for column in scorer.features)
 
 
-def test_the_fingerprint_is_equal_before_and_after_a_call(make):
+def test_calls_keep_the_fingerprint(make):
     scorer = make()
     before = Hasher.hash(scorer)
     POOL.map(scorer, batched=True, load_from_cache_file=False)
@@ -316,11 +316,11 @@ def elsewhere(settings, tmp_path_factory):
     return dict(zip(SCORERS, json.loads(run_python(ELSEWHERE, path, scorers)), strict=True))
 
 
-def test_the_fingerprint_is_equal_in_another_process(make, name, elsewhere):
+def test_processes_share_the_fingerprint(make, name, elsewhere):
     assert elsewhere[name][0] == Hasher.hash(make())
 
 
-def test_a_second_run_in_a_new_process_is_a_cache_hit(make, name, elsewhere):
+def test_new_processes_hit_the_cache(make, name, elsewhere):
     _, calls, found = elsewhere[name]
     assert calls == []
     assert found == statuses(make())
@@ -334,7 +334,7 @@ def test_the_fingerprint_changes_with_the_configuration(make, monkeypatch):
 
 
 @with_weights
-def test_a_retrained_folder_changes_fingerprint_and_scores(make, folder):
+def test_retraining_changes_fingerprint_and_scores(make, folder):
     scorer = make(model=str(folder))
     assert Hasher.hash(make(model=folder)) == Hasher.hash(scorer)
     before = values(POOL.map(scorer, batched=True), scorer)
@@ -358,7 +358,7 @@ def retrain(folder):
 
 
 @with_weights
-def test_a_checkpoint_or_a_hidden_file_beside_the_model_changes_nothing(make, folder):
+def test_foreign_files_change_nothing(make, folder):
     before = Hasher.hash(make(model=folder))
     for stranger in ("checkpoint-10/model.safetensors", ".cache/x"):
         (folder / stranger).parent.mkdir()
@@ -366,7 +366,7 @@ def test_a_checkpoint_or_a_hidden_file_beside_the_model_changes_nothing(make, fo
     assert Hasher.hash(make(model=folder)) == before
 
 
-def test_a_scorer_that_has_run_travels_by_pickle(make):
+def test_used_scorers_can_be_pickled(make):
     scorer = make(column="x")
     first = values(POOL.map(scorer, batched=True), scorer)
     content = pickle.dumps(scorer)
@@ -376,7 +376,7 @@ def test_a_scorer_that_has_run_travels_by_pickle(make):
     assert_same(first, values(POOL.map(copy, batched=True, load_from_cache_file=False), copy))
 
 
-def test_the_recipe_is_plain_json_that_names_the_model(make, settings, name):
+def test_recipes_are_json_naming_models(make, settings, name):
     recipe = make(column="x", batch_size=2).recipe()
     assert json.loads(json.dumps(recipe)) == recipe
     assert recipe["scorer"] == SCORERS[name].__name__
@@ -391,7 +391,7 @@ def test_the_recipe_names_the_exact_weights(make):
 
 
 @with_weights
-def test_a_model_that_is_nowhere_says_what_was_expected(make, monkeypatch):
+def test_missing_models_are_explained(make, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match=r"expected a folder or a model id on the Hub, got 'no-such/model'"):
         POOL.map(make(model="no-such/model"), batched=True)
@@ -408,7 +408,7 @@ BAD = {
 
 @of_conversations
 @pytest.mark.parametrize("how", [{}, {"batched": True}], ids=str)
-def test_bad_rows_get_nulls_and_a_status_and_leave_good_rows_alone(make, how):
+def test_bad_rows_fail_alone(make, how):
     scorer = make()
     good = values(pool([GOOD]).map(scorer, batched=True), scorer)
     bad = [status for status in BAD if not (status.startswith("image") and isinstance(scorer, BLIND))]
@@ -424,7 +424,7 @@ def test_bad_rows_get_nulls_and_a_status_and_leave_good_rows_alone(make, how):
 
 
 @of_conversations
-def test_a_first_batch_of_nulls_keeps_the_column_types(make):
+def test_leading_nulls_keep_column_types(make):
     scorer = make()
     rows = [BAD["bad_row"]] * 3 + [GOOD] * 2
     scored = pool(rows).map(scorer, batched=True, batch_size=3)
@@ -436,7 +436,7 @@ def test_a_first_batch_of_nulls_keeps_the_column_types(make):
 
 
 @with_weights
-def test_numbers_that_are_not_finite_are_nulls_with_a_status(make, folder, monkeypatch):
+def test_non_finite_numbers_become_nulls(make, folder, monkeypatch):
     from safetensors.torch import load_file, save_file
 
     (weights,) = folder.rglob("*.safetensors")
@@ -452,7 +452,7 @@ def test_numbers_that_are_not_finite_are_nulls_with_a_status(make, folder, monke
     assert scored[scorer.column][:] == [None] * 2
 
 
-def test_an_arrow_table_comes_back_with_the_columns_appended(make):
+def test_arrow_tables_get_columns_appended(make):
     scorer = make()
     table = POOL.with_format("arrow")[:]
     scored = scorer(table)
@@ -480,7 +480,7 @@ class Length(Scorer):
         return [(len(row.transcript),) for row in rows]
 
 
-def test_a_scorer_without_a_model_needs_two_methods_only():
+def test_two_methods_make_a_scorer():
     scored = POOL.map(Length(column="length"), batched=True)
     assert scored["length"][0] > 10
     assert Hasher.hash(Length(column="length")) == Hasher.hash(Length(column="length"))

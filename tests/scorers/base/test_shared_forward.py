@@ -75,7 +75,7 @@ def texts(calls):
     return [[row.status if isinstance(row, RowError) else row for row in call] for call in calls]
 
 
-def test_a_row_without_one_of_its_views_is_not_measured_at_all(model):
+def test_rows_lacking_a_view_are_skipped(model):
     scored = ROWS.map(Twice(model), batched=True)
     answer = "ASSISTANT: " + "x" * 10
     assert texts(Length.asked) == [
@@ -87,7 +87,7 @@ def test_a_row_without_one_of_its_views_is_not_measured_at_all(model):
 
 
 @pytest.mark.parametrize("kinds", [(Length, Twice), (Twice, Length)], ids=["as is", "turned round"])
-def test_joined_scorers_measure_each_view_once_for_whoever_wants_it(model, kinds):
+def test_groups_run_each_view_once(model, kinds):
     alone = {kind: ROWS.map(kind(model), batched=True) for kind in kinds}
     Length.asked.clear()
     (joined,) = group_by_forward([kind(model) for kind in kinds])
@@ -102,7 +102,7 @@ def test_joined_scorers_measure_each_view_once_for_whoever_wants_it(model, kinds
     assert scored.features == Features({**ROWS.features, **joined.features})
 
 
-def test_scorers_are_joined_where_the_first_of_them_stands(model):
+def test_groups_stand_at_their_first(model):
     one, other, two = Length(model), Other(model, column="other"), Twice(model)
     joined, alone = group_by_forward([one, other, two])
     assert isinstance(joined, ScorerGroup)
@@ -110,13 +110,13 @@ def test_scorers_are_joined_where_the_first_of_them_stands(model):
     assert alone is other
 
 
-def test_a_scorer_alone_stays_as_it_is(model):
+def test_single_scorers_stay_themselves(model):
     scorer = Length(model)
     assert group_by_forward([scorer]) == [scorer]
     assert group_by_forward([]) == []
 
 
-def test_only_equal_settings_weights_and_code_share(model, tmp_path):
+def test_only_equal_scorers_share(model, tmp_path):
     scorer = Length(model)
     folder = tmp_path / "another"
     folder.mkdir()
@@ -130,7 +130,7 @@ def test_only_equal_settings_weights_and_code_share(model, tmp_path):
     assert not scorer.shares_with(plain)
 
 
-def test_joined_scorers_hash_alike_before_and_after_a_call(model):
+def test_groups_hash_alike_after_calls(model):
     def make():
         return ScorerGroup([Length(model), Twice(model)])
 
@@ -141,7 +141,7 @@ def test_joined_scorers_hash_alike_before_and_after_a_call(model):
     assert Hasher.hash(ScorerGroup([Twice(model), Length(model)])) != before
 
 
-def test_the_model_runs_where_its_worker_is(model):
+def test_groups_pass_on_the_rank(model):
     scorer = ScorerGroup([Length(model), Twice(model)])
     ROWS.map(scorer, batched=True, with_rank=True, load_from_cache_file=False)
     scorer(ROWS.with_format("arrow")[:], 3)

@@ -65,7 +65,7 @@ def forwards(monkeypatch):
 
 
 @folders
-def test_four_scorers_together_need_three_forwards_a_batch(tiny, forwards, tmp_path, folder):
+def test_four_scorers_need_three_forwards(tiny, forwards, tmp_path, folder):
     score(SEEN, make(tiny, *KINDS), folder and tmp_path / folder)
     batches = len(SEEN) // BATCH
     # The vision tower runs for the whole rows and without the questions, and not without the pictures.
@@ -79,7 +79,7 @@ def test_four_scorers_together_need_three_forwards_a_batch(tiny, forwards, tmp_p
 @pytest.mark.parametrize(
     "how", [score, lambda rows, them: rows.map(them[0], batched=True)], ids=["score", "map"]
 )
-def test_a_scorer_alone_runs_the_views_that_it_needs(tiny, forwards, kind, views, towers, how):
+def test_single_scorers_run_their_views(tiny, forwards, kind, views, towers, how):
     how(SEEN, make(tiny, kind))
     batches = len(SEEN) // BATCH
     assert forwards == {
@@ -90,7 +90,7 @@ def test_a_scorer_alone_runs_the_views_that_it_needs(tiny, forwards, kind, views
     }
 
 
-def test_rows_without_images_are_shown_twice_and_others_three_times(tiny, forwards):
+def test_texts_run_twice_images_thrice(tiny, forwards):
     score(MIXED, make(tiny, *KINDS))
     seen = sum(bool(pictures) for pictures in MIXED["images"])
     assert 0 < seen < len(MIXED)
@@ -99,7 +99,7 @@ def test_rows_without_images_are_shown_twice_and_others_three_times(tiny, forwar
 
 @folders
 @pytest.mark.parametrize("shard_size", [5, 500])
-def test_sharing_changes_no_number_by_a_bit(tiny, tmp_path, folder, shard_size):
+def test_sharing_changes_no_bit(tiny, tmp_path, folder, shard_size):
     # Equal to the bit, not only to 1e-6: every view is batched as it is for each scorer alone.
     scorers = make(tiny, *KINDS)
     together = score(MIXED, scorers, folder and tmp_path / folder, shard_size=shard_size)
@@ -110,7 +110,7 @@ def test_sharing_changes_no_number_by_a_bit(tiny, tmp_path, folder, shard_size):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_sharing_changes_no_number_for_any_architecture(tiny, architecture):
+def test_sharing_is_exact_for_every_architecture(tiny, architecture):
     model = tiny(architecture)
     scorers = [kind(model.folder, processor=model.processor, batch_size=BATCH) for kind in KINDS]
     together = score(MIXED.select([0, 1, 3, 4, 5, 7]), scorers)
@@ -120,7 +120,7 @@ def test_sharing_changes_no_number_for_any_architecture(tiny, architecture):
     assert set(together["question_gain_status"]) == {"ok"}
 
 
-def test_the_order_of_the_scorers_changes_their_columns_order_only(tiny):
+def test_scorer_order_only_orders_columns(tiny):
     first = score(MIXED, make(tiny, *KINDS))
     for kinds in itertools.islice(itertools.permutations(KINDS), 1, None, 7):
         scorers = make(tiny, *kinds)
@@ -130,7 +130,7 @@ def test_the_order_of_the_scorers_changes_their_columns_order_only(tiny):
 
 
 @folders
-def test_a_scorer_between_them_keeps_its_place(tiny, forwards, tmp_path, folder):
+def test_other_scorers_keep_their_place(tiny, forwards, tmp_path, folder):
     text = TextEmbedding(save_sentence_transformer(tmp_path / "text"))
     necessity, image_gain = make(tiny, NecessityScorer, ImageGain)
     scorers = [necessity, text, image_gain]

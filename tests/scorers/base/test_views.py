@@ -32,13 +32,13 @@ def test_without_images_all_text_stays():
     assert row.transcript == ROW.transcript
 
 
-def test_a_row_without_images_has_none_to_leave_out():
+def test_texts_have_no_imageless_view():
     with pytest.raises(RowError) as caught:
         without_images(without_images(ROW))
     assert caught.value.status == "image_missing"
 
 
-def test_without_questions_only_user_texts_are_gone():
+def test_without_questions_other_texts_stay():
     row = without_questions(ROW)
     assert row.images == IMAGES
     assert row.turns == (
