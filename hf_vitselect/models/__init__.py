@@ -1,5 +1,4 @@
-<<<<<<< HEAD
-"""Models as the scorers call them: encoding, forward passes and weights.
+"""Models as the scorers call them: encoding, forwards and weights.
 
 The names of `__init__.pyi` are imported on first use: most of the room's files do not need torch.
 """
@@ -7,6 +6,3 @@ The names of `__init__.pyi` are imported on first use: most of the room's files 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-=======
-"""Models as the scorers call them: encoding, forwards and weights."""
->>>>>>> main

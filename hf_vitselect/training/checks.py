@@ -1,4 +1,4 @@
-"""Checks before the first training step: rows and options that would end a training later."""
+"""Conditions checked before the first training step: rows and options that would end a training later."""
 
 import copy
 import os
