@@ -11,8 +11,8 @@ import argparse
 
 import numpy as np
 
-from hf_vitselect.evaluation.statistics import difference
-from hf_vitselect.report.tables import table
+from hf_vitselect.evaluation import difference
+from hf_vitselect.report import table
 
 NORMAL, HEAVY = "normal", "t with 3 degrees of freedom"
 

@@ -29,7 +29,7 @@ from realpool.chain import accuracy, run_chain
 from realpool.comparison import run_comparison
 from realpool.fetch import fetch
 
-from hf_vitselect.demo.stages import grade
+from hf_vitselect.demo import grade
 from hf_vitselect.resume import Run
 
 DATA = Path(__file__).parent / "data"

@@ -27,7 +27,7 @@ from selection.features import clip_like, difficulties
 from selection.measure import load, measured, peak_growth, table
 
 from hf_vitselect import Scorer, score, select_diverse
-from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data import row_ids
 
 DIMENSIONS = 384
 STAGES = ("row_ids", "score", "score again", "score a stream", "stream again", "select_diverse")

@@ -6,7 +6,6 @@
     python benchmarks/select.py approximate   # bar 4: overlap and speed by pool size
     python benchmarks/select.py peers         # k-center, SemDeDup, apricot on the same features
     python benchmarks/select.py large --rows 665000 --device cuda
-    python benchmarks/select.py overhead      # what a pick costs besides the products, at 10 million rows
 
 Features are synthetic (selection/features.py). Everything runs on `--threads` threads, 1 unless set. CPU
 seconds are the process's. docs/benchmarks.md keeps what was printed.

@@ -1,28 +1,34 @@
-"""MLLM-Selector (arXiv 2503.20502): a seed model says how necessary each row is; groups give their shares.
+"""MLLM-Selector (arXiv 2503.20502): a seed model scores how necessary each row is; groups share the budget.
 
     python examples/mllm_selector.py --dataset_name HuggingFaceH4/llava-instruct-mix-vsft \
         --model_name_or_path llava-hf/llava-1.5-7b-hf --output_dir mllm_selector \
         --learning_rate 2e-5 --per_device_train_batch_size 16 --num_train_epochs 1
 
 docs/papers.md has other readings of the paper. `--rounds 2` selects half of the budget, scores again with the
-model trained on it, and selects the rest. TRL's ModelConfig and SFTConfig flags hold too.
+model trained on it, and selects the rest. All flags of TRL's ModelConfig and SFTConfig work too.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
+from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser, get_peft_config
 
 from hf_vitselect import NecessityScorer, Selection, push_to_hub, score, select_diverse
-from hf_vitselect.cli.flags import PoolFlags, TrainingFlags, with_model_options
-from hf_vitselect.cli.pool import load_pool
+from hf_vitselect.data import open_pool
 from hf_vitselect.rules import GroupedSampling
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
 
 @dataclass
-class Arguments(PoolFlags):
-    """Pool, budgets as shares of it, and what becomes of the seed model's rows."""
+class TrainingConfig(SFTConfig):
+    """TRL's SFTConfig without its limit of 1,024 tokens: nothing is truncated here."""
+
+    max_length: int | None = None
+
+
+@dataclass
+class Arguments(ScriptArguments):
+    """The pool, the budgets as shares of it, and whether the subset may hold the seed model's rows."""
 
     seed_budget: float = 0.05
     budget: float = 0.15
@@ -32,10 +38,15 @@ class Arguments(PoolFlags):
 
 
 def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
-    """Seed model, then as many rounds of scoring, selecting and fine-tuning as asked for."""
-    out, pool, base = Path(training.output_dir), load_pool(args), model.model_name_or_path
+    """Trains the seed model, then scores, selects and fine-tunes in rounds."""
+    out, base = Path(training.output_dir), model.model_name_or_path
+    pool = open_pool(args.dataset_name, args.dataset_config, args.dataset_train_split)
     options = {"peft_config": get_peft_config(model)}
-    training = with_model_options(model, training)
+    training.model_init_kwargs = {
+        "revision": model.model_revision,
+        "attn_implementation": model.attn_implementation,
+        "dtype": model.dtype,
+    }
     training.output_dir = str(out / "seed")
     seed = train_seed_model(pool, base, args.seed_budget, training, **options)
     selection: Selection | tuple[()] = ()
@@ -53,4 +64,4 @@ def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
 
 
 if __name__ == "__main__":
-    main(*TrlParser((Arguments, ModelConfig, TrainingFlags)).parse_args_and_config())
+    main(*TrlParser((Arguments, ModelConfig, TrainingConfig)).parse_args_and_config())

@@ -5,25 +5,38 @@
         --output_dir self_filter --learning_rate 2e-5 --per_device_train_batch_size 16 --num_train_epochs 3
 
 The net reads the 1536-d CLIP embedding; `--columns clip_score image_reward judge` makes it read these scores,
-or any other numeric columns of the pool. TRL's ModelConfig and SFTConfig flags hold for both fine-tunes.
+or any other numeric columns of the pool. Flags of TRL's ModelConfig and SFTConfig apply to both fine-tunes.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
+from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser, get_peft_config
 
-from hf_vitselect import ClipEmbedding, ClipScore, ScoreNetScorer, push_to_hub, score, select_diverse
-from hf_vitselect.cli.flags import PoolFlags, TrainingFlags, with_model_options
-from hf_vitselect.cli.pool import load_pool
-from hf_vitselect.models.score_net import ScoreNet
+from hf_vitselect import (
+    ClipEmbedding,
+    ClipScore,
+    ScoreNet,
+    ScoreNetScorer,
+    push_to_hub,
+    score,
+    select_diverse,
+)
+from hf_vitselect.data import open_pool
 from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer
 
 
 @dataclass
-class Arguments(PoolFlags):
-    """Pool, inputs of the score net, and what to keep."""
+class TrainingConfig(SFTConfig):
+    """TRL's SFTConfig without its limit of 1,024 tokens: nothing is truncated here."""
+
+    max_length: int | None = None
+
+
+@dataclass
+class Arguments(ScriptArguments):
+    """The pool, the inputs of the score net, and how much to keep."""
 
     clip_name_or_path: str = "openai/clip-vit-large-patch14"
     columns: list[str] = field(default_factory=lambda: ["embedding"])
@@ -32,12 +45,17 @@ class Arguments(PoolFlags):
 
 
 def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
-    """Stage 1, stage 2, and a fine-tune on the subset."""
+    """Runs stage 1, stage 2, and a fine-tune on the subset."""
     out, clip = Path(training.output_dir), args.clip_name_or_path
     options = {"peft_config": get_peft_config(model)}
-    pool = score(load_pool(args), [ClipEmbedding(clip), ClipScore(clip)], out / "clip")
+    pool = open_pool(args.dataset_name, args.dataset_config, args.dataset_train_split)
+    pool = score(pool, [ClipEmbedding(clip), ClipScore(clip)], out / "clip")
 
-    training = with_model_options(model, training)
+    training.model_init_kwargs = {
+        "revision": model.model_revision,
+        "attn_implementation": model.attn_implementation,
+        "dtype": model.dtype,
+    }
     training.output_dir, net = str(out / "stage1"), ScoreNet.fit(pool, args.columns)
     trainer = ScoreNetTrainer(model.model_name_or_path, pool=pool, score_net=net, args=training, **options)
     trainer.train()
@@ -56,4 +74,4 @@ def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
 
 
 if __name__ == "__main__":
-    main(*TrlParser((Arguments, ModelConfig, TrainingFlags)).parse_args_and_config())
+    main(*TrlParser((Arguments, ModelConfig, TrainingConfig)).parse_args_and_config())

@@ -1,26 +1,25 @@
-"""Text alone: nothing here needs a picture. PreSel's shares for tasks, and the subset on the Hub if wanted.
+"""Selects from a pool of text alone: PreSel's budgets for tasks, and the subset on the Hub if wanted.
 
     python examples/text_only.py --dataset_name allenai/tulu-3-sft-mixture --task source \
         --model_name_or_path Qwen/Qwen2-VL-2B-Instruct --output_dir text_only
 
-The model may see, and is shown text: how much a question helps with its answer (QuestionGain), and sentence
-embeddings in place of CLIP's. Near twins of an evaluation set are left out first.
+The model may be a vision-language model; here it reads text. QuestionGain scores how much a question helps
+with its answer, and sentence embeddings replace CLIP's. Near duplicates of an evaluation set are left out.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from trl import TrlParser
+from trl import ScriptArguments, TrlParser
 
 from hf_vitselect import QuestionGain, TextEmbedding, find_contamination, push_to_hub, score, select_diverse
-from hf_vitselect.cli.flags import PoolFlags
-from hf_vitselect.cli.pool import load_pool
+from hf_vitselect.data import open_pool
 from hf_vitselect.rules import PreSel
 
 
 @dataclass
-class Arguments(PoolFlags):
-    """Pool, models, and what to keep."""
+class Arguments(ScriptArguments):
+    """The pool, the models, and how much to keep."""
 
     model_name_or_path: str = "Qwen/Qwen2-VL-2B-Instruct"
     text_name_or_path: str = "sentence-transformers/all-MiniLM-L6-v2"
@@ -33,12 +32,13 @@ class Arguments(PoolFlags):
 
 
 def main(args: Arguments) -> None:
-    """Scores, what an evaluation set has too, picks."""
+    """Scores the pool, finds what the evaluation set contains too, and selects."""
     out, embed = Path(args.output_dir), TextEmbedding(args.text_name_or_path)
-    scored = score(load_pool(args), [QuestionGain(args.model_name_or_path), embed], out / "scores")
+    pool = open_pool(args.dataset_name, args.dataset_config, args.dataset_train_split)
+    scored = score(pool, [QuestionGain(args.model_name_or_path), embed], out / "scores")
     never: list[str] = []
     if args.evaluation:
-        held_out = score(load_pool(PoolFlags(args.evaluation)), embed, out / "held_out")
+        held_out = score(open_pool(args.evaluation), embed, out / "held_out")
         never = find_contamination(scored, held_out, over=embed.column, threshold=args.near).row_ids
     rule = PreSel(task=args.task)
     selection = select_diverse(scored, args.budget, by="question_gain", rule=rule, exclude=never)

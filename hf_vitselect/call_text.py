@@ -23,24 +23,14 @@ _CONSTANTS = ("True", "False", "None")
 
 @dataclass(frozen=True)
 class Call:
-    """A call as it was written, before anything is made of it.
-
-    Attributes:
-        name: of the class.
-        arguments: the positional arguments; a nested call is a `Call`.
-        keywords: the keyword arguments, likewise.
-    """
+    """A call as it was written; nested calls among its arguments are `Call` too."""
 
     name: str
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
 
     def make(self, names: Mapping[str, type[Any]]) -> Any:
-        """Constructs the object, as `read_call` does.
-
-        Raises:
-            UsageError: as in `read_call`.
-        """
+        """Constructs the object, as `read_call` does."""
         if self.name not in names:
             near = _nearest(self.name, names)
             raise UsageError(f"expected one of {sorted(names)}, got {self.name!r}{near}")

@@ -131,7 +131,7 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], made: Sequence[Path]) -> None:
-    """Refuses results made with other settings.
+    """Refuse results made with other settings.
 
     Args:
         made_with: the settings of the results.

@@ -67,11 +67,13 @@ def commands(page):
 
 def uses(program):
     """Each use of a program in the docs: page, its words after the name."""
-    for page in PAGES:
-        for words in commands(page):
-            for number, word in enumerate(words):
-                if re.search(program, word) and not word.startswith("-"):
-                    yield pytest.param(word, words[number + 1 :], id=f"{page.name}-{' '.join(words)[:60]}")
+    return [
+        pytest.param(word, words[number + 1 :], id=f"{page.name}-{' '.join(words)[:60]}")
+        for page in PAGES
+        for words in commands(page)
+        for number, word in enumerate(words)
+        if re.search(program, word) and not word.startswith("-")
+    ]
 
 
 def flags(words):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.models import Pooling, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from tiny import SIZE, tokenizer
 from tokenizers import processors
 from transformers import (

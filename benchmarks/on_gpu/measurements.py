@@ -13,14 +13,14 @@ import torch
 from on_gpu.features import clip_like
 from peft import LoraConfig
 from scoring.models import build, matmul_peak
+from scoring.operations import Operations
 from scoring.pool import as_dataset, rows_about_images
-from scoring.watched import Watched
 from selection.features import difficulties
 from transformers import TrainerCallback
 from trl import SFTConfig
 
 from hf_vitselect import EL2NScorer, NecessityScorer, Selection, score, select_diverse
-from hf_vitselect.models.vlm import VLM
+from hf_vitselect.models import VLM
 from hf_vitselect.rules import NeighborPenalty, TopScore
 from hf_vitselect.training import SelectionSFTTrainer
 
@@ -109,11 +109,10 @@ def throughput(scale: Scale, family: str, per_image: int, attention: str) -> dic
     vlm = _model(scale, family, attention)
     rows = rows_about_images(scale.rows, per_image, scale.tokens, side=scale.side)
     vlm.score(rows[:32], None, scale.batch_tokens)
-    vlm.forget()
+    vlm.stats = work = Operations()
     _reset_peak()
     vlm.score(rows, None, scale.batch_tokens)
-    work = vlm.stats
-    rate = vlm.flops() / work.forward_seconds
+    rate = work.flops(vlm.model) / work.forward_seconds
     peak = _peak(scale)
     return {
         "model": scale.models[family],
@@ -129,7 +128,7 @@ def throughput(scale: Scale, family: str, per_image: int, attention: str) -> dic
         "share of time in forwards": work.forward_seconds / work.seconds,
         "TFLOP/s in forwards": rate / 1e12,
         "share of peak in forwards": rate / peak,
-        "share of peak": vlm.flops() / work.seconds / peak,
+        "share of peak": work.flops(vlm.model) / work.seconds / peak,
         "measured peak TFLOP/s": peak / 1e12,
         "peak GiB": _peak_gib(),
         "rows share an image's tokens": vlm.no_sharing_reason or "yes",
@@ -275,17 +274,17 @@ class _StepClock(TrainerCallback):
         self.seconds.append(_now() - self._begun)
 
 
-_kept: dict[tuple[str, str], Watched] = {}
+_kept: dict[tuple[str, str], VLM] = {}
 
 
-def _model(scale: Scale, family: str, attention: str) -> Watched:
+def _model(scale: Scale, family: str, attention: str) -> VLM:
     """The model, kept for the next measurement if that wants the same one."""
     if attention == FLASH and importlib.util.find_spec("flash_attn") is None:
         raise SkippedError("flash_attn is not installed")
     key = (family, attention)
     if key not in _kept:
         free()
-        _kept[key] = Watched(*build(scale.models[family], scale.device, scale.dtype, attention))
+        _kept[key] = VLM(*build(scale.models[family], scale.device, scale.dtype, attention))
     return _kept[key]
 
 
@@ -299,16 +298,20 @@ def free() -> None:
 
 def _ready(kind: type[Any], vlm: VLM, scale: Scale) -> Any:
     """A scorer that has its model already, so that none is written to disk and hashed."""
-    identity = {"model": "random", "commit": "0" * 40}
-    scorer = kind("random", batch_tokens=scale.batch_tokens)
-    scorer._start_empty(identity)
-    scorer._loaded = (identity, vlm)
-    return scorer
+
+    class Ready(kind):
+        def identify(self) -> dict[str, Any]:
+            return {"model": "random", "commit": "0" * 40}
+
+        def load(self, identity: Mapping[str, Any]) -> VLM:
+            return vlm
+
+    return Ready("random", batch_tokens=scale.batch_tokens)
 
 
-def _watch(vlm: Watched, call: Callable[[], Any]) -> tuple[float, float]:
+def _watch(vlm: VLM, call: Callable[[], Any]) -> tuple[float, float]:
     """Wall seconds, and those in forwards."""
-    vlm.forget()
+    vlm.stats = Operations()
     begun = _now()
     call()
     return _now() - begun, vlm.stats.forward_seconds

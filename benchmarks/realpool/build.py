@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datasets import Dataset, DatasetDict, Features, Image, List, Value
 
-from hf_vitselect.report.tables import table
+from hf_vitselect.report import table
 from realpool.pictures import Picture, duplicate_groups, read_clipart, read_emoji
 from realpool.questions import Questions
 

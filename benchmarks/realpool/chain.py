@@ -1,5 +1,6 @@
 """The whole chain on the real pool, by the package's functions, and one table of its results."""
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -8,9 +9,8 @@ import numpy as np
 from datasets import Dataset, load_from_disk
 
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding
-from hf_vitselect.demo.stages import Grades, align, grade, select_and_fine_tune, small_training
-from hf_vitselect.report.composition import composition
-from hf_vitselect.report.tables import table
+from hf_vitselect.demo import Grades, align, grade, select_and_fine_tune, small_training
+from hf_vitselect.report import table
 from hf_vitselect.resume import Run
 from realpool.model import build_base, captions, train_tower
 
@@ -73,10 +73,11 @@ def _report(
     """One table in three parts: accuracy and loss on held-out rows, composition, seconds."""
     shares = []
     for column in ("source", "kind"):
-        made = {name: composition(scored, subset, column) for name, subset in subsets.items()}
-        for value, pool in made["selection"].items():
-            row = {"rows": f"{column}: {value}", "pool": f"{pool['pool_share']:.1%}"}
-            shares.append(row | {name: f"{part[value]['subset_share']:.1%}" for name, part in made.items()})
+        parts = {"pool": scored} | {name: subset.dataset for name, subset in subsets.items()}
+        counts = {name: Counter(rows[column]) for name, rows in parts.items()}
+        for value, _ in counts["pool"].most_common():
+            cells = {name: f"{count[value] / count.total():.1%}" for name, count in counts.items()}
+            shares.append({"rows": f"{column}: {value}"} | cells)
     stages = [{"stage": name, "seconds": f"{taken:.1f}"} for name, taken in seconds.items()]
     stages.append({"stage": "all", "seconds": f"{sum(seconds.values()):.1f}"})
     return "\n\n".join([accuracy(grades, held_out), table(shares), table(stages)])

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, concatenate_datasets, load_from_disk
 
-from hf_vitselect.data.row_ids import pool_digest, row_ids
-from hf_vitselect.demo.stages import small_training
+from hf_vitselect import score
+from hf_vitselect.data import pool_digest, row_ids
+from hf_vitselect.demo import small_training
 from hf_vitselect.evaluation import (
     Comparison,
     ExactMatch,
@@ -20,7 +21,6 @@ from hf_vitselect.evaluation import (
 )
 from hf_vitselect.rules import NeighborPenalty, Rule, TopScore
 from hf_vitselect.scorers import EL2NScorer
-from hf_vitselect.scoring.score import score
 from realpool.chain import BUDGET, CHANCE
 
 # As in docs/self_filter.md: a quarter of the steps of `run_chain`, because there are many fine-tunes.

@@ -15,7 +15,7 @@ import PIL.Image
 from datasets import Dataset, Features, Image, List, Value
 from transformers import CLIPModel, LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
 
-from hf_vitselect.demo.models import (
+from hf_vitselect.demo import (
     ModelSizes,
     build_clip,
     build_clip_processor,

@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from scoring.models import build, matmul_peak, save
 from scoring.naive import mean_loss
+from scoring.operations import Operations
 from scoring.pool import as_dataset, rows_about_images
-from scoring.watched import Watched
-from selection.measure import Measured, load, measured, peak_growth, table
+from selection.measure import Measured, load, measured, peak_growth
 
 from hf_vitselect import NecessityScorer, score
-from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.models.forward import compile_layers
-from hf_vitselect.models.response_forward import CHUNK
-from hf_vitselect.models.token_stats import token_stats
-from hf_vitselect.models.vlm import VLM, ForwardStats
+from hf_vitselect.data import Conversation
+from hf_vitselect.models import VLM, compile_layers, token_stats
+from hf_vitselect.report import table
+
+_CHUNK = 256  # tokens whose logits the package makes at a time
 
 
 def speed(args: argparse.Namespace) -> None:
@@ -63,15 +63,15 @@ def signals(args: argparse.Namespace) -> None:
     talks = rows_about_images(args.rows, 1, args.tokens)
     rows = [vlm.encoder.encode(row) for row in talks]
     count = sum(int(row.response.sum()) for row in rows)
-    logits = torch.randn(CHUNK, vlm.model.config.text_config.vocab_size)
-    targets = torch.zeros(CHUNK, dtype=torch.long)
+    logits = torch.randn(_CHUNK, vlm.model.config.text_config.vocab_size)
+    targets = torch.zeros(_CHUNK, dtype=torch.long)
     ways = {
         "forward": lambda: vlm.score(talks, 1),
         "losses alone": lambda: torch.nn.functional.cross_entropy(logits, targets, reduction="none"),
         "all signals": lambda: token_stats(logits, targets),
     }
     taken = {name: median(one.cpu for one in times) for name, times in _in_turns(ways, args.rounds).items()}
-    extra = (taken["all signals"] - taken["losses alone"]) * count / CHUNK
+    extra = (taken["all signals"] - taken["losses alone"]) * count / _CHUNK
     print(f"{count} response tokens of {sum(row.length for row in rows)}; {load()}")
     print(f"forwards {taken['forward']:.2f} s, of which statistics besides losses {extra:.3f} s", end=" ")
     print(f"({extra / taken['forward']:.1%})")
@@ -178,20 +178,18 @@ def precision(args: argparse.Namespace) -> None:
 
 def throughput(args: argparse.Namespace) -> None:
     """Scores many rows and counts operations, from the model's shape,  and compare with a large product's."""
-    vlm = Watched(*build(args.model, args.device, args.dtype, args.attention))
+    vlm = VLM(*build(args.model, args.device, args.dtype, args.attention))
     if args.torch_compile:
         compile_layers(vlm.model)
     limit = (None, args.batch_tokens) if args.batch_tokens else (args.batch_size, None)
     rows = rows_about_images(args.rows, args.per_image, args.tokens)
     _means(vlm, rows[:32], *limit)
-    vlm.forget()
-    vlm.stats = ForwardStats()
+    vlm.stats = work = Operations()
     naive = measured(lambda: [mean_loss(vlm.model, vlm.encoder, row) for row in rows[: args.naive]])
     if args.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     vlm.score(rows, *limit)
-    work = vlm.stats
-    done = vlm.flops()
+    done = work.flops(vlm.model)
     peak = matmul_peak(args.device, args.dtype)
     print(f"{args.model}, {args.dtype}, {args.attention}, {_device(args.device)}; {load()}")
     print(

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.models.encoding import Encoder
+from hf_vitselect.data import Conversation
+from hf_vitselect.models import Encoder
 
 
 @torch.inference_mode()

@@ -9,8 +9,7 @@ from datasets import Image as ImageFeature
 from PIL import Image
 from scoring.models import WORDS
 
-from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import RowImage
+from hf_vitselect.data import Conversation, RowImage, Turn
 
 
 def rows_about_images(

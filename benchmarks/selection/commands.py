@@ -1,6 +1,8 @@
 """The measurements, one command each."""
 
 import argparse
+import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -13,26 +15,32 @@ import numpy as np
 import torch
 from selection import peers
 from selection.features import clip_like, difficulties
-from selection.measure import Measured, load, measured, peak_growth, table
+from selection.measure import Measured, load, measured, peak_growth
 from selection.reference import contract_cosines, loop, paper_cosines
 
-from hf_vitselect.rules import NeighborPenalty, neighbor_penalty
-from hf_vitselect.rules.neighbors import remaining as neighbors
-from hf_vitselect.rules.neighbors.products import native_type
+from hf_vitselect.report import table
+from hf_vitselect.rules import NeighborPenalty
 
 MIB = 2**20
 _DOOR = Path(__file__).parents[1] / "select.py"
 
 
+def native() -> str:
+    """The type of the products that the rule chooses on this CPU."""
+    has = torch.cpu.get_capabilities()
+    return "bfloat16" if has.get("avx512_bf16") or has.get("amx_bf16") else "float32"
+
+
 def pick(scores, features, budget, precision=None, **parameters):
-    """Picks with products of a given type, the hardware's own by default."""
-    chosen = (
-        getattr(torch, precision)
-        if precision
-        else native_type("cuda" if torch.cuda.is_available() else "cpu")
-    )
-    with patch("hf_vitselect.rules.neighbors.products.native_type", lambda device: chosen):
-        return NeighborPenalty(**parameters)(scores, features, budget, np.random.default_rng(0), {})
+    """Picks with products of a given type, by default the hardware's own."""
+    rule = NeighborPenalty(**parameters)
+    with contextlib.ExitStack() as stack:
+        if precision:  # the rule asks torch what the hardware has
+            has = {"avx512_bf16": precision == "bfloat16"}
+            stack.enter_context(patch("torch.cpu.get_capabilities", lambda: has))
+            capability = (8, 0) if precision == "bfloat16" else (7, 5)
+            stack.enter_context(patch("torch.cuda.get_device_capability", lambda: capability))
+        return rule(scores, features, budget, np.random.default_rng(0), {})
 
 
 def speed(args: argparse.Namespace) -> None:
@@ -43,7 +51,7 @@ def speed(args: argparse.Namespace) -> None:
         "the paper's loop, float32": loop(scores, paper_cosines(features)),
         "the loop, the contract's cosines": loop(scores, contract_cosines(features)),
     }
-    precisions = ["float32"] + ["bfloat16"] * (native_type("cpu") == torch.bfloat16)
+    precisions = ["float32"] + ["bfloat16"] * (native() == "bfloat16")
     seconds: dict[str, list[Measured]] = {name: [] for name in [*loops, *precisions]}
     picks: dict[str, list[tuple[int, float]]] = {name: [] for name in loops}
     fast = {}
@@ -123,10 +131,12 @@ def memory(args: argparse.Namespace) -> None:
         features = np.load(args.folder / "features.npy", mmap_mode="r")
         small = clip_like(600, 64)
         pick(difficulties(600), small, 50)
-        room = 0 if held == "again" else 2**50
+        # The rule holds its unit rows if they fit in a quarter of the machine's memory.
+        pages = 0 if held == "again" else 2**40
         parameters = {"approximate": True} if precision == "approximate" else {"precision": precision}
+        sysconf = os.sysconf
         with (
-            patch("hf_vitselect.rules.neighbors.products._max_unit_bytes", lambda device: room),
+            patch("os.sysconf", lambda name: pages if name == "SC_PHYS_PAGES" else sysconf(name)),
             peak_growth() as growth,
         ):
             pick(difficulties(len(features)), features, args.picks, **parameters)
@@ -180,12 +190,11 @@ def _approximate(size: int, args: argparse.Namespace) -> dict[str, str]:
     start, more = timed(few, "float32"), timed(part, "float32")
     float32 = start.cpu + (more.cpu - start.cpu) / (part - few) * (budget - few)
     notes = NeighborPenalty(approximate=True).notes(scores, features, budget, np.random.default_rng(0))
-    native = str(native_type("cpu")).removeprefix("torch.")
     return {
         "rows": f"{size}",
         "picks": f"{budget}",
         "approximate": f"{near.cpu:.1f} s, {again.cpu:.1f} s",
-        f"exact, {native}": f"{whole.cpu:.1f} s, {whole.cpu / quick:.1f}x",
+        f"exact, {native()}": f"{whole.cpu:.1f} s, {whole.cpu / quick:.1f}x",
         f"exact, float32, from {part} picks": f"{float32:.0f} s, {float32 / quick:.1f}x",
         "overlap": f"{len(np.intersect1d(near.result[0], whole.result[0])) / budget:.3f}",
         "overlap in the recipe": f"{notes['overlap_with_exact']:.3f} of {notes['overlap_rows']} rows",
@@ -263,66 +272,6 @@ def large(args: argparse.Namespace) -> None:
     print(table([row]), load(), sep="\n")
 
 
-def overhead(args: argparse.Namespace) -> None:
-    """Times what each pick costs besides the products, at the size of a very large pool."""
-    rng = np.random.default_rng(0)
-    board = neighbor_penalty._Leaderboard(difficulties(args.rows))
-    turns = [rng.choice(args.rows, size=10, replace=False) for _ in range(2000)]
-
-    def scores() -> None:
-        for rows in turns:
-            board.leader()
-            board.update(rows[:1], -np.inf)
-            board.update(rows, board.scores[rows] * 0.9)
-
-    stored = min(args.rows, args.stored)
-    features = rng.standard_normal((stored, args.dim), dtype=np.float32)
-    norms = neighbors.row_norms(features)
-
-    class Given:
-        """Answers at once."""
-
-        error, block_rows = 0.0, 1024
-
-        def widths(self, neighbors: int) -> list[int]:
-            return [64, stored]
-
-        def highest(self, rows, width):
-            rows_near = (np.asarray(rows)[:, None] * 7919 + np.arange(width) * 104729) % stored
-            return rows_near, np.broadcast_to(np.linspace(1, -2, width), rows_near.shape)
-
-        def remove(self, rows) -> None:
-            pass
-
-        def refine(self) -> bool:
-            return False
-
-    def pops() -> None:
-        remaining = neighbors.RemainingNeighbors(features, norms, Given(), 10, pops=stored)
-        remaining._certify = lambda products: (np.full(len(products), 25), np.full(len(products), -np.inf))
-        order = rng.permutation(stored)[:20000]
-        priority = np.zeros(stored)
-        priority[order] = np.arange(len(order), 0, -1)
-        for row in order:
-            remaining.pop(int(row), priority)
-
-    listed = np.zeros(args.rows, dtype=bool)
-
-    def refresh() -> None:
-        rows = np.flatnonzero(~listed)
-        neighbors._top(rows, board.scores, 16 * 1024)
-
-    rows = []
-    for name, one, count in (
-        ("scores: leader and update", measured(scores), len(turns)),
-        ("lists: re-scoring 25 candidates, popping", measured(pops), 20000),
-        ("prospects: one look through all rows per 16 blocks of 1,024", measured(refresh), 16 * 1024),
-    ):
-        rows.append({"part": name, "CPU a pick": f"{one.cpu / count * 1e6:.1f} us"})
-    print(f"{args.rows} rows, {stored} features of {args.dim} in memory; {load()}")
-    print(table(rows))
-
-
 def main(description: str) -> None:
     """Parses the command line and calls the command."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -336,7 +285,6 @@ def main(description: str) -> None:
         ("approximate", approximate, None),
         ("peers", compare_peers, 20_000),
         ("large", large, 665_000),
-        ("overhead", overhead, 10_000_000),
     ):
         command = commands.add_parser(name, help=do.__doc__)
         command.add_argument("--threads", type=int, default=1, help="of torch and faiss")
@@ -366,8 +314,6 @@ def main(description: str) -> None:
         if do is large:
             command.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="must be there")
             command.add_argument("--approximate", action="store_true", help="use the faiss index")
-        if do is overhead:
-            command.add_argument("--stored", type=int, default=200_000, help="features that are really there")
         command.set_defaults(do=do)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

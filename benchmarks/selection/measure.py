@@ -39,7 +39,7 @@ def anonymous() -> int:
 
 @contextmanager
 def peak_growth() -> Iterator[list[int]]:
-    """Watches ``anonymous`` every millisecond; the list's one number is its highest growth so far."""
+    """Watches `anonymous` every millisecond; the list's one number is its highest growth so far."""
     before, growth, running = anonymous(), [0], threading.Event()
 
     def watch() -> None:
@@ -54,10 +54,3 @@ def peak_growth() -> Iterator[list[int]]:
         running.set()
         watcher.join()
         growth[0] = max(growth[0], anonymous() - before)
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Rows as a Markdown table."""
-    names = list(rows[0])
-    lines = [names, ["---"] * len(names), *([str(row[name]) for name in names] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

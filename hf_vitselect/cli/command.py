@@ -26,7 +26,7 @@ COMMANDS = {
     "compare": "Fine-tune on selections and on random rows, evaluate, and report which is better.",
     "report": "Write a selection's card to a folder, as Markdown and as one HTML page.",
 }
-"""What every command is for. Each has a module of its name with a `COMMAND`, imported when it is needed."""
+"""What every command is for. Each is a class in a module of its name, imported when it is needed."""
 
 
 class Command(ABC):
@@ -71,8 +71,9 @@ class Command(ABC):
 
 def find_command(name: str) -> type[Command]:
     """The command of this name, one of `COMMANDS`."""
-    command: type[Command] = import_module(f"hf_vitselect.cli.{name}").COMMAND
-    return command
+    module = import_module(f"hf_vitselect.cli.{name}")
+    own = [it for it in vars(module).values() if isinstance(it, type) and it.__module__ == module.__name__]
+    return next(it for it in own if issubclass(it, Command))
 
 
 def refuse_unwritable(folder: str) -> None:

@@ -168,6 +168,3 @@ def _methods(texts: Sequence[str], by: str) -> dict[str, Method | Selection]:
     if len(methods) > len(dict(methods)):
         raise UsageError(f"selections: expected different names, got {[name for name, _ in methods]}")
     return dict(methods)
-
-
-COMMAND = Compare

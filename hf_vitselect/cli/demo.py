@@ -25,6 +25,3 @@ class Demo(Command):
         selection = Path(self.output_dir, "selection")
         next_line = command_line("report", selection=selection, output_dir="report")
         return Summary({"saved to": self.output_dir}, [next_line], table)
-
-
-COMMAND = Demo

@@ -1,4 +1,4 @@
-"""Errors as messages for whoever can act on them."""
+"""Errors as short messages that say what to do."""
 
 import errno
 import traceback
@@ -38,7 +38,7 @@ def describe_error(error: BaseException, command: str) -> tuple[str, int]:
     causes = list(_causes(error))
     if ours := next((cause for cause in causes if isinstance(cause, VitSelectError)), None):
         return _lines(str(ours)), 2
-    if any(_is_out_of_memory(cause) for cause in causes):
+    if any(isinstance(it, MemoryError) or type(it).__name__ == "OutOfMemoryError" for it in causes):
         return f"out of memory: {_line(error)}\n{_less_memory(command)}", 2
     if full := next((cause for cause in causes if _is_of_full_disk(cause)), None):
         return f"no space left on the disk: {_line(full)}\nmake room, or give another --output_dir", 2
@@ -60,10 +60,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while found is not None:
         yield found
         found = found.__cause__
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _is_of_full_disk(error: BaseException) -> bool:

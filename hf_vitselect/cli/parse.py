@@ -110,12 +110,6 @@ class _Parser(HfArgumentParser):  # type: ignore[misc]
         """Raises what argparse would print."""
         raise UsageError(message.replace("argument --", "--"))
 
-    def set_config(self, config: Mapping[str, Any]) -> None:
-        """Takes defaults from a mapping."""
-        for action in self._actions:
-            if action.dest in config:
-                action.default, action.required = config[action.dest], False
-
 
 def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where: str) -> Command:
     parser = _Parser(command)
@@ -123,7 +117,9 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
     known = [action.dest for action in parser._actions]
     if unknown := [name for name in config if name not in known]:
         raise UsageError(f"{where}unknown keys {unknown}{nearest(str(unknown[0]), known)}; {help_line}")
-    parser.set_config(config)
+    for action in parser._actions:
+        if action.dest in config:
+            action.default, action.required = config[action.dest], False
     given = {flag.partition("=")[0] for flag in flags}
     if given & {"-h", "--help"}:
         parser.parse_known_args(["--help"])
@@ -147,7 +143,8 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
             args=list(flags), return_remaining_strings=True, look_for_args_file=False
         )
     except ValueError as error:  # Of the parser, or of TRL, which checks its own arguments.
-        raise UsageError(f"{where}{_of_training(str(error))}") from error
+        no_gpu = "expected a GPU that computes in bfloat16, got none; to train on the CPU give --use_cpu true"
+        raise UsageError(f"{where}{no_gpu if 'use_cpu' in str(error) else error}") from error
     if rest:
         raise UsageError(f"{where}expected flags and their values, got {rest} as well; {help_line}")
     made: Command = parsed[0]
@@ -167,13 +164,6 @@ def _refuse_adapter_flags(model: ModelConfig, where: str) -> None:
         of_adapter = item.name.startswith(("lora_", "use_rslora", "use_dora"))
         if of_adapter and not model.use_peft and value != item.default:
             raise UsageError(f"{where}{item.name}: expected use_peft with it, got {value!r} alone")
-
-
-def _of_training(message: str) -> str:
-    """TRL's message; where it finds no GPU, with the flag that helps."""
-    if "use_cpu" in message:
-        return "expected a GPU that computes in bfloat16, got none; to train on the CPU give --use_cpu true"
-    return message
 
 
 def _settle_types(flags: Any, where: str) -> None:

@@ -44,6 +44,3 @@ class Push(SelectionFlags, Command):
         only = ", only their ids and scores" if self.publish == "indices" else ""
         facts = {"rows": f"{len(selection):,}{only}", "pushed to": address}
         return Summary(facts, [train_line(self.selection)])
-
-
-COMMAND = Push

@@ -32,6 +32,3 @@ class Report(SelectionFlags, Command):
                 train_line(self.selection),
             ],
         )
-
-
-COMMAND = Report

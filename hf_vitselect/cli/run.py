@@ -160,6 +160,3 @@ def _digest_of_rows(folder: str) -> str:
     if record.exists():
         return pool_digest(json.loads(record.read_text())["row_ids"])
     return pool_digest(Selection.load_from_disk(folder).row_ids)
-
-
-COMMAND = RunChain

@@ -156,19 +156,12 @@ def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **s
     if Rank.here().number == 0:
         pool.save_to_disk(str(place))
     refusals = {column: Refusals.read(pool, column) for column in columns}
-    return Summary(
-        {
-            "rows": f"{len(pool):,}",
-            **{column: _scored(it) for column, it in refusals.items()},
-            "saved to": place,
-        },
-        [_select_line(pool, refusals, place)],
-    )
-
-
-def _scored(refusals: Refusals) -> str:
-    scored = f"{refusals.rows - refusals.refused:,} scored"
-    return f"{scored}, {refusals.refused:,} refused: {refusals}" if refusals.refused else scored
+    facts = {column: f"{it.rows - it.refused:,} scored" for column, it in refusals.items()}
+    facts |= {
+        name: f"{facts[name]}, {it.refused:,} refused: {it}" for name, it in refusals.items() if it.refused
+    }
+    facts = {"rows": f"{len(pool):,}", **facts, "saved to": str(place)}
+    return Summary(facts, [_select_line(pool, refusals, place)])
 
 
 def _select_line(scored: Dataset, refusals: Mapping[str, Refusals], folder: Path) -> str:
@@ -191,6 +184,3 @@ def _select_line(scored: Dataset, refusals: Mapping[str, Refusals], folder: Path
         rule=rule and write_call(rule),
         output_dir="selection",
     )
-
-
-COMMAND = Score

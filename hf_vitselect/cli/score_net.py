@@ -51,6 +51,3 @@ class TrainScoreNet(PoolFlags, TrainingCommand):
         trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
         trainer.save_model()
         return score_and_save(pool, [scorer], folder)
-
-
-COMMAND = TrainScoreNet

@@ -41,6 +41,3 @@ class Seed(PoolFlags, TrainingCommand):
             },
             [command_line("score", **pool, model_name_or_path=folder, output_dir="scored")],
         )
-
-
-COMMAND = Seed

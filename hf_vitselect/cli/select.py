@@ -103,6 +103,3 @@ class Select(PoolFlags, Command):
             },
             [command_line("report", selection=folder, output_dir="report"), train_line(folder)],
         )
-
-
-COMMAND = Select

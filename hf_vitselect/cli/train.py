@@ -43,6 +43,3 @@ class Train(SelectionFlags, TrainingCommand):
                 )
             ],
         )
-
-
-COMMAND = Train

@@ -1,1 +1,8 @@
 """Rows: their conversation, the layouts that hold one, their images and ids."""
+
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.pools import open_pool
+from hf_vitselect.data.row_ids import pool_digest, row_ids
+
+__all__ = ["Conversation", "RowImage", "Turn", "open_pool", "pool_digest", "row_ids"]

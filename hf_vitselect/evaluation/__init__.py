@@ -10,6 +10,7 @@ from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.generate import Generated, token_f1
 from hf_vitselect.evaluation.held_out import Evaluation, ExactMatch, HeldOut, LogLikelihood, MultipleChoice
 from hf_vitselect.evaluation.methods import Method
+from hf_vitselect.evaluation.statistics import difference
 
 __all__ = [
     "Comparison",
@@ -21,5 +22,6 @@ __all__ = [
     "Method",
     "MultipleChoice",
     "compare",
+    "difference",
     "token_f1",
 ]

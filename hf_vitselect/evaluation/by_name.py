@@ -14,7 +14,7 @@ from hf_vitselect.models.options import EndOfTurn
 def find_evaluation(
     name: str, rows: Dataset, batch_size: int = 8, end_of_turn: EndOfTurn = "auto"
 ) -> Evaluation:
-    """Finds an evaluation by its name on the command line; raises ValueError if there is none.
+    """Find an evaluation by its name on the command line; raise ValueError for an unknown one.
 
     Args:
         name: `exact_match`, `log_likelihood`, `multiple_choice`, `token_f1`, or your own

@@ -1,4 +1,4 @@
-"""Finds what would end a comparison late, before its first fine-tune."""
+"""Find what would end a comparison late, before its first fine-tune."""
 
 import warnings
 from collections import Counter
@@ -25,7 +25,7 @@ _TABLE = ("pool", "rows", "overlap")
 
 
 def refuse_pool(pool: Dataset, columns: Sequence[str]) -> None:
-    """Refuses a pool with columns of reserved names, or without the columns to report."""
+    """Refuse a pool with columns of reserved names, or without the columns to report."""
     refuse_reserved(pool.features, (*RESERVED, CHARACTERS, MARKS))
     refuse_missing(columns, pool.column_names, "columns: expected a column")
     for name in columns:
@@ -36,7 +36,7 @@ def refuse_pool(pool: Dataset, columns: Sequence[str]) -> None:
 def refuse_names(
     selections: Mapping[str, Any], evaluations: Mapping[str, Any], matched: Collection[str] | None
 ) -> None:
-    """Refuses names that are missing, unknown, reserved, or whose folders would be the same."""
+    """Refuse names that are missing, unknown, reserved, or whose folders would be the same."""
     if not selections or not evaluations:
         raise ValueError("expected at least one selection and one evaluation, each by its name")
     if unknown := sorted(set(matched or ()) - selections.keys()):
@@ -56,7 +56,7 @@ def refuse_names(
 
 
 def refuse_unable(setup: Setup) -> None:
-    """Refuses arguments that no fine-tune supports, and held-out rows that cannot be evaluated."""
+    """Refuse arguments that no fine-tune supports, and held-out rows that cannot be evaluated."""
     checked_args(setup.args, evaluates=False)
     checks = [given.check for given in setup.evaluations.values() if hasattr(given, "check")]
     if checks:
@@ -73,7 +73,7 @@ def refuse_unable(setup: Setup) -> None:
 def find_unusable_rows(
     trials: Sequence[Trial], setup: Setup, pool: Dataset, processes: int
 ) -> dict[int, RowError]:
-    """Checks that every trial can finish in this number of processes.
+    """Check that every trial can finish in this number of processes.
 
     Returns:
         The picked rows of the pool that cannot be trained on, each with the reason; a warning names them.

@@ -42,7 +42,7 @@ def compare(
     columns: Sequence[str] = (),
     processes: int | None = None,
 ) -> Comparison:
-    """Fine-tunes a model on every selection and on random rows, evaluates it, and says which is better.
+    """Fine-tune a model on every selection and on random rows, evaluate it, and report which is better.
 
     For each budget and seed, the model is fine-tuned on every selection, on random rows (drawn anew for each
     seed), and on random rows with the response lengths of a selection. If a selection beats random but not

@@ -45,7 +45,7 @@ class Comparison:
         lengths: str,
         columns: Sequence[str],
     ) -> "Comparison":
-        """Compares finished trials; `lengths` is the pool's column of response lengths."""
+        """Compare finished trials; `lengths` is the pool's column of response lengths."""
         groups: dict[Key, list[Trial]] = {}
         for trial in trials:
             groups.setdefault((trial.name, trial.budget), []).append(trial)
@@ -86,7 +86,7 @@ class Comparison:
         return f"{words} only: a single score per model does not show how much it depends on the questions."
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes comparison.md, comparison.json and comparison.png, the plot of the first evaluation.
+        """Write comparison.md, comparison.json and comparison.png, the plot of the first evaluation.
 
         The JSON holds the numbers and, under `card`, the rows of the table that a card shows.
         """

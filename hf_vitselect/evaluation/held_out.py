@@ -62,7 +62,7 @@ class HeldOut:
         yield from enumerate(read_rows(self.rows))
 
     def check(self, encoder: Encoder) -> None:
-        """Refuses rows that cannot be evaluated, given the encoder of the models, before any is trained."""
+        """Refuse rows that cannot be evaluated, given the encoder of the models, before any is trained."""
         if not len(self.rows):
             raise ValueError(f"expected held-out rows for {type(self).__name__}, got none")
         errors: dict[int, RowError] = {}
@@ -155,7 +155,7 @@ class MultipleChoice(HeldOut):
 
 
 def response_losses(vlm: VLM, rows: Dataset, batch_size: int) -> list[ResponseStats]:
-    """Measures the response of every row; raises RowError if one cannot be scored."""
+    """Measure the response of every row; raise RowError if one cannot be scored."""
     tables = (vlm.score(read_table(table), batch_size) for table in undecoded(rows))
     return [loss for results in tables for loss in _without_errors(results)]
 
@@ -171,7 +171,7 @@ def read_answered(rows: Dataset) -> list[Conversation]:
 
 
 def _refuse(errors: dict[int, RowError], rows: Dataset) -> None:
-    """Refuses held-out rows that cannot be evaluated: the mean of the others is not comparable."""
+    """Refuse held-out rows that cannot be evaluated: the mean of the others is not comparable."""
     if errors:
         raise RowError(
             next(iter(errors.values())).status,

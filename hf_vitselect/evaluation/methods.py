@@ -52,7 +52,7 @@ class Method:
         return {"rule": rule, "by": self.by, "over": self.over, "columns": digests}
 
     def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
-        """Selects this number of rows."""
+        """Select this number of rows."""
         return select_diverse(pool, rows, by=self.by, over=self.over, rule=self.rule, seed=seed)
 
 
@@ -67,12 +67,12 @@ class Fixed:
         return {"row_ids": pool_digest(self.selection.row_ids)}
 
     def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
-        """Returns the selection itself."""
+        """Return the selection itself."""
         return self.selection
 
 
 def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
-    """Reads a method and its name, the part before the first `=` or the whole text.
+    """Read a method and its name, the part before the first `=` or the whole text.
 
     Args:
         text: a rule with its arguments and optionally `by` and `over`, or a selection's folder.
@@ -103,7 +103,7 @@ def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
 
 
 def with_lengths(pool: Dataset) -> tuple[Dataset, str]:
-    """Returns the pool with a column of response lengths, in characters unless a scorer counted tokens."""
+    """Return the pool with a column of response lengths, in characters unless a scorer counted tokens."""
     if LENGTHS in pool.column_names:
         return pool, LENGTHS
     lengths = [count or 0 for count in answer_characters(pool)]

@@ -1,4 +1,4 @@
-"""Runs trials one after the other, or side by side in processes that each see one GPU."""
+"""Run trials one after the other, or side by side in processes that each see one GPU."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def processes_or_gpus(processes: int | None) -> int:
 
 
 def finish(trials: Sequence[Trial], setup: Setup, unusable: Mapping[int, RowError], processes: int) -> None:
-    """Finishes trials whose subsets exist, as `Trial.finish` does.
+    """Finish trials whose subsets exist, as `Trial.finish` does.
 
     With several processes, the calling script must be importable (`if __name__ == "__main__":`) and
     evaluations must be picklable.

@@ -27,7 +27,7 @@ _NO_SETTING = re.compile(
 
 @dataclass
 class Setup:
-    """What all trials of a comparison share: arguments of `compare`, and what the results depend on.
+    """Settings that all trials of a comparison share: arguments of `compare`, and what the results depend on.
 
     Attributes:
         training: what a fine-tune depends on, the model's exact weights included, as plain JSON.
@@ -73,11 +73,11 @@ class Trial:
     settings: Mapping[str, Any]
 
     def select(self, make: Callable[[], Selection]) -> None:
-        """Makes the trial's subset unless it exists."""
+        """Make the trial's subset unless it exists."""
         Run(self.folder).stage("subset", self.settings, lambda out: make().save_to_disk(out))
 
     def refuse_stale(self, setup: Setup) -> None:
-        """Raises StaleRunError if the trial was made with other settings, before any trial costs anything."""
+        """Raise StaleRunError if the trial was made with other settings, before any trial costs anything."""
         evaluations = {_evaluation(name): identity for name, identity in setup.identities.items()}
         stages = {"subset": self.settings, "model": setup.training, **evaluations}
         Run(self.folder).refuse_stale(stages)
@@ -94,7 +94,7 @@ class Trial:
         return Selection.load_from_disk(self.folder / "subset")
 
     def finish(self, setup: Setup, unusable: Mapping[int, RowError]) -> None:
-        """Fine-tunes on the subset without the unusable rows of the pool, and evaluates the model.
+        """Fine-tune on the subset without the unusable rows of the pool, and evaluate the model.
 
         Finished stages are not repeated.
         """
@@ -152,7 +152,7 @@ class Trial:
 
 
 def finite(scores: ArrayLike, evaluation: str) -> NDArray[np.float64]:
-    """Converts what an evaluation returned to finite float64 of shape (rows,) or (), or raises ValueError."""
+    """Convert what an evaluation returned to finite float64 of shape (rows,) or (), or raise ValueError."""
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim > 1 or not values.size or not np.isfinite(values).all():
         raise ValueError(

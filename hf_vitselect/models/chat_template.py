@@ -134,7 +134,7 @@ class ChatTemplate:
         return next((token for token in self._tokens if text.lstrip().startswith(token)), "")
 
     def _find_insert(self, tokenizer: Any, end: str, always: bool, end_of_turn: EndOfTurn) -> str:
-        """What to insert after an answer that the template does not close."""
+        """Text to insert after an answer that the template does not close."""
         if end_of_turn == "template":
             if not always:
                 _logger.warning(

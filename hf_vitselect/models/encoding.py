@@ -1,4 +1,4 @@
-"""From a conversation to a model's inputs and a mask of its response tokens.
+"""Encode a conversation as a model's inputs and a mask of its response tokens.
 
 The response is found in the text that the processor's chat template renders; the tokenizer's character
 offsets give its tokens. Cutting by a tokenized prefix instead loses the first answer token whenever template
@@ -214,7 +214,7 @@ class Encoder:
         spans: Sequence[tuple[int, int]],
         replaced: Sequence[Mapping[str, Any]],
     ) -> list[bool]:
-        """Which tokens overlap a span; image tokens never do."""
+        """Mask of the tokens that overlap a span; image tokens never do."""
         shifted = [(_shift(start, replaced), _shift(end, replaced)) for start, end in spans if start < end]
         images = [tuple(item["new_span"]) for item in replaced]
         response = []

@@ -15,7 +15,7 @@ def option(default: Any, help: str) -> Any:
 
 @dataclass(kw_only=True, eq=False)  # a scorer inherits its options, and equals only itself
 class ModelOptions:
-    """How a model is loaded and run. Every field's metadata holds its help text for the command line.
+    """Options to load and run a model. Every field's metadata holds its help text for the command line.
 
     Args:
         revision: a commit, branch or tag on the Hub.

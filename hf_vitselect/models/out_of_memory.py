@@ -1,4 +1,4 @@
-"""What happens when a forward fails: out of memory it is repeated in halves, else its rows run one by one."""
+"""Failed forwards: out of memory they are repeated in halves, otherwise their rows run one by one."""
 
 import logging
 from collections.abc import Callable, Sequence

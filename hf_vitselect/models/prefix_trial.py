@@ -71,7 +71,7 @@ class PrefixTrial:
 
 
 def _no_sharing_reason(model: Any) -> str | None:
-    """Why a model's rows cannot share a sequence, according to its configuration."""
+    """Reason why a model's rows cannot share a sequence, according to its configuration."""
     config = model.config.get_text_config()
     if config._attn_implementation != "sdpa":
         return f"its attention is {config._attn_implementation}, and only sdpa takes a custom mask"
@@ -86,7 +86,7 @@ def _no_sharing_reason(model: Any) -> str | None:
 def _difference(
     apart: Mapping[int, ResponseStats], together: Mapping[int, ResponseStats], dtype: torch.dtype
 ) -> str | None:
-    """How losses in one sequence differ from those of rows alone, or None.
+    """Difference of the losses in one sequence from those of rows alone, or None.
 
     A wrong position or mask changes some token by more than 1e-4 nats even in a model with random weights.
     Half precision changes single tokens by more, so there the rows' means are compared.

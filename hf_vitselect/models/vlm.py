@@ -35,7 +35,7 @@ _WINDOW = 256
 
 @dataclass
 class ForwardStats:
-    """What a model has done so far.
+    """Counts of what a model has done so far.
 
     Attributes:
         rows: rows scored.
@@ -168,7 +168,7 @@ class VLM:
 
     @property
     def no_sharing_reason(self) -> str | None:
-        """Why rows of one image do not share its tokens; None while nothing is known against it."""
+        """Reason why rows of one image do not share its tokens; None while nothing is known against it."""
         return self._trial.no_sharing_reason
 
     def score(

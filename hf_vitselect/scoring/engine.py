@@ -21,7 +21,7 @@ class Engine:
 
     @classmethod
     def choose(cls, kind: Literal["local", "ray"], workers: int | None) -> "Engine":
-        """Chooses the number of workers if it is None.
+        """Choose the number of workers if it is None.
 
         Locally that is one per visible GPU if there are several and no launcher has started a rank for each,
         else no workers; with Ray one per GPU of the cluster, at least one. Raises ValueError for an unknown
@@ -37,7 +37,7 @@ class Engine:
         return cls(kind, workers, rank)
 
     def run(self, task: Task, shards: Iterable[Shard], keep: Keep) -> None:
-        """Runs the task on all shards; arguments are those of `WorkerPool.run`."""
+        """Run the task on all shards; arguments are those of `WorkerPool.run`."""
         if self.workers is None:
             for shard, table in shards:
                 keep(shard, table, task(table, self.rank.local))

@@ -35,7 +35,7 @@ class Rank:
         return shard % self.world == self.number
 
     def order(self, shards: Sequence[int]) -> Iterator[int]:
-        """Orders shards, this rank's own first.
+        """Order shards, this rank's own first.
 
         The others' follow in random order: ranks that finish early help late or dead ones, each with another
         shard. No rank waits for another; at worst an idle rank scores a shard a second time.

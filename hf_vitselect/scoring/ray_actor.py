@@ -45,7 +45,7 @@ class RayActor:
             raise WorkerDied(str(error)) from error
 
     def stop(self) -> None:
-        """Kills the actor."""
+        """Kill the actor."""
         ray.kill(self._actor)
 
 

@@ -112,7 +112,7 @@ def score(
 def _checked(
     dataset: Dataset | IterableDataset, scorers: Sequence[Scorer], shard_size: int
 ) -> Dataset | IterableDataset:
-    """Refuses what cannot be scored, before any work. A stream gets its features, a pool loses its format."""
+    """Refuse what cannot be scored, before any work. A stream gets its features, a pool loses its format."""
     if not isinstance(dataset, (Dataset, IterableDataset)):
         raise LayoutError(
             f"expected a datasets.Dataset or IterableDataset (one split), got {type(dataset).__name__}"

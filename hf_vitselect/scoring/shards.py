@@ -87,7 +87,7 @@ class Ledger:
         return self.folder / f"shard-{shard:05d}.parquet"
 
     def write(self, shard: int, table: pa.Table, digest: str) -> None:
-        """Writes a finished shard, whole or not at all, unless it exists.
+        """Write a finished shard, whole or not at all, unless it exists.
 
         Raises StaleRunError if another process has begun to fill the folder with other settings.
         """
@@ -105,7 +105,7 @@ class Ledger:
             write_atomically(self.path(shard), sink.getvalue())
 
     def refuse_more_than(self, shards: int) -> None:
-        """Raises StaleRunError if the folder holds shards of a longer pool."""
+        """Raise StaleRunError if the folder holds shards of a longer pool."""
         if more := self.finished() - set(range(shards)):
             raise StaleRunError(
                 f"expected {shards} shards, also got shard {max(more)} of a longer pool; give another output "
@@ -114,12 +114,12 @@ class Ledger:
 
     @classmethod
     def discard(cls, folder: str | os.PathLike[str]) -> None:
-        """Removes all shards and their settings, so that they do not bind the next run."""
+        """Remove all shards and their settings, so that they do not bind the next run."""
         for path in [*Path(folder).glob("shard-*.parquet"), Path(folder, "ledger.json")]:
             path.unlink(missing_ok=True)
 
     def read(self, shards: int, features: Features, *, in_memory: bool = False) -> Dataset:
-        """Reads this number of shards in order, and removes the unfinished files of killed writers.
+        """Read this number of shards in order, and remove the unfinished files of killed writers.
 
         The dataset is memory-mapped from a copy in the subfolder `joined`; in memory, it outlives the folder.
         """
@@ -151,7 +151,7 @@ class Ledger:
 
 
 def _read_whole(path: Path) -> tuple[int, str | None]:
-    """Reads every page of a shard, which verifies the checksums; raises ArrowException or OSError if damaged.
+    """Read every page of a shard, which verifies the checksums; raise ArrowException or OSError if damaged.
 
     Returns:
         Its number of rows, and the digest of the rows that it was made from, if recorded.

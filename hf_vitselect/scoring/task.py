@@ -1,4 +1,4 @@
-"""What every worker does: a table of rows in, a table of their new columns out."""
+"""The work of every worker: a table of rows in, a table of their new columns out."""
 
 import os
 import traceback
@@ -14,7 +14,7 @@ from hf_vitselect.scorers.base.shared_forward import group_by_forward
 
 
 class Task:
-    """Runs several scorers one after the other, with one forward for those that share it.
+    """Run several scorers one after the other, with one forward for those that share it.
 
     A pickled task is the scorers' configuration; each process loads its models at the first call.
 
@@ -31,7 +31,7 @@ class Task:
         self._steps = group_by_forward(scorers)
 
     def __call__(self, table: pa.Table, rank: int | None = None) -> pa.Table:
-        """Returns the new columns of undecoded rows; the worker's rank on its machine picks its GPU."""
+        """Return the new columns of undecoded rows; the worker's rank on its machine picks its GPU."""
         table = mark_roots(table, self.roots)
         for scorer in self._steps:
             table = scorer(table, rank)
@@ -40,7 +40,7 @@ class Task:
         return pa.Table.from_arrays(columns, schema=self.features.arrow_schema)
 
     def refuse_changed_weights(self) -> None:
-        """Raises StaleRunError if a model's folder has changed since the run began, or differs here."""
+        """Raise StaleRunError if a model's folder has changed since the run began, or differs here."""
         for scorer, recipe in zip(self._scorers, self._recipes, strict=True):
             if scorer.recipe() != recipe:
                 raise StaleRunError(
@@ -49,7 +49,7 @@ class Task:
                 )
 
     def run_in_worker(self, table: pa.Table, rank: int | None = None) -> pa.Table:
-        """Returns the new columns; ends the worker's process if a row has broken the accelerator.
+        """Return the new columns; end the worker's process if a row has broken the accelerator.
 
         Nothing runs on a broken accelerator any more. The process that replaces this one finds the row.
         """

@@ -43,7 +43,7 @@ class Worker(Protocol):
         """
 
     def stop(self) -> None:
-        """Kills the worker, also during `score`, which then raises in the thread that called it."""
+        """Kill the worker, also during `score`, which then raises in the thread that called it."""
 
 
 class WorkerPool:

@@ -48,7 +48,7 @@ class WorkerProcess:
         return from_bytes(self._receive())
 
     def stop(self) -> None:
-        """Kills the process and all that it has started, and waits for its end."""
+        """Kill the process and all that it has started, and wait for its end."""
         if self._process.poll() is None:
             self._kill_group()
         self._process.wait()

@@ -1,4 +1,4 @@
-"""Checks before the first training step: rows and options that would end a training later."""
+"""Conditions checked before the first training step: rows and options that would end a training later."""
 
 import copy
 import os
@@ -123,7 +123,7 @@ def checked_args(args: SFTConfig, evaluates: bool) -> SFTConfig:
 
 
 def _check_numbers(args: SFTConfig) -> None:
-    """Refuses numbers with which a training would fail at its first step or end without one."""
+    """Refuse numbers with which a training would fail at its first step or end without one."""
     positive = ["per_device_train_batch_size", "gradient_accumulation_steps", "max_length"]
     if args.max_steps <= 0:
         positive.append("num_train_epochs")

@@ -17,7 +17,7 @@ IGNORED = -100
 
 
 class ResponseCollator:
-    """Encodes rows and labels the response tokens, the same ones that `NecessityScorer` counts.
+    """Encode rows and label the response tokens, the same ones that `NecessityScorer` counts.
 
     Args:
         encoder: the encoder of the model to train.

@@ -37,7 +37,7 @@ from hf_vitselect.training.saved_paths import without_local_paths
 
 
 class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
-    """Fine-tunes a vision-language model on the response tokens of conversations in any layout.
+    """Fine-tune a vision-language model on the response tokens of conversations in any layout.
 
     Differences from `trl.SFTTrainer`: the labels are the tokens the scorers count (every assistant turn and
     its end-of-turn token, with or without generation tags in the template); nothing is truncated; images go
@@ -187,7 +187,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         """Does nothing: checkpoints name folders of this machine, and the final model is pushed."""
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
-        """Adds what a subclass says of its data to the card."""
+        """Add what a subclass says of its data to the card."""
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self._loads_raw_weights(model):
@@ -220,7 +220,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
-    """Loads the processor of the model to train, at the model's revision, or the given one.
+    """Load the processor of the model to train, at the model's revision, or the given one.
 
     Args:
         model: a Hub id, a folder, or a loaded model.
@@ -241,7 +241,7 @@ def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
 
 
 def _load_model(model: str, args: SFTConfig, quantization_config: Any) -> Any:
-    """Loads a model as TRL does and refuses missing weights."""
+    """Load a model as TRL does and refuse missing weights."""
     options = dict(args.model_init_kwargs or {})
     options.setdefault("trust_remote_code", args.trust_remote_code)
     options.setdefault("use_safetensors", None)
@@ -270,7 +270,7 @@ def _load_model(model: str, args: SFTConfig, quantization_config: Any) -> Any:
 def _without(
     rows: Dataset, unusable: Mapping[int, RowError], args: SFTConfig, ids: Sequence[str] | None = None
 ) -> Dataset:
-    """Leaves out the unusable rows and warns of them."""
+    """Leave out the unusable rows and warn of them."""
     if not unusable:
         return rows
     refuse_long_rows(unusable, args, ids)

@@ -1,4 +1,4 @@
-"""Trains a score net together with the model (Self-Filter, arXiv 2402.12501, stage 1)."""
+"""Train a score net together with the model (Self-Filter, arXiv 2402.12501, stage 1)."""
 
 from collections.abc import Mapping, Sequence
 from functools import wraps
@@ -28,7 +28,7 @@ _QUANTILES = 4
 
 
 class ScoreNetTrainer(ResponseSFTTrainer):
-    """Fine-tunes a vision-language model together with a score net, by the model's weighted loss.
+    """Fine-tune a vision-language model together with a score net, by the model's weighted loss.
 
     Stage 1 of Self-Filter (arXiv 2402.12501). The net's outputs s for a batch of B rows become weights
     w = softmax(s), and the loss is `B * sum_i sum_t w_i * CE_(i,t) / (response tokens)`. With equal weights
@@ -157,7 +157,7 @@ class ScoreNetTrainer(ResponseSFTTrainer):
 
 
 class ScoreNetCollator(ResponseCollator):
-    """Adds the score net's inputs to the batches.
+    """Add the score net's inputs to the batches.
 
     Args:
         encoder: the encoder of the model to train.

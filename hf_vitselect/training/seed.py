@@ -50,7 +50,7 @@ def train_seed_model(
     end_of_turn: EndOfTurn = "auto",
     seed: int = 0,
 ) -> Selection:
-    """Fine-tunes a model on uniformly random rows of a pool and saves it to `args.output_dir`.
+    """Fine-tune a model on uniformly random rows of a pool and save it to `args.output_dir`.
 
     The first step of MLLM-Selector (arXiv 2503.20502). Rows that cannot be trained on (a broken image, no
     answer) are passed over and counted in the recipe. The ids of the rows it used are saved with the model
@@ -103,7 +103,7 @@ def train_seed_model(
 
 
 def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:
-    """Returns the rows of a pool that a seed model was trained on.
+    """Return the rows of a pool that a seed model was trained on.
 
     Args:
         pool: the pool they were drawn from, in any order.
@@ -130,7 +130,7 @@ def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:
 
 
 def draw_seed_rows(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Selection:
-    """Draws uniformly random rows among those the encoder can encode.
+    """Draw uniformly random rows among those the encoder can encode.
 
     Raises:
         AllRefusedError: if it can encode none.

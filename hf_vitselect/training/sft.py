@@ -12,7 +12,7 @@ from hf_vitselect.training.response_trainer import ResponseSFTTrainer
 
 
 class SelectionSFTTrainer(ResponseSFTTrainer):
-    """Fine-tunes a vision-language model on a selection, on its response tokens only.
+    """Fine-tune a vision-language model on a selection, on its response tokens only.
 
     See `ResponseSFTTrainer` for the differences from `trl.SFTTrainer`. The model card also names the
     selection's rule, scorers and pool and, once published, its repository.

@@ -139,6 +139,7 @@ STATUSES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:'necessity_status' holds no status")
 @pytest.mark.parametrize("values", STATUSES.values(), ids=STATUSES)
 def test_users_status_column_is_ignored(values):
     with pytest.warns(UserWarning, match=r"'necessity_status' holds no status.*'necessity'"):

@@ -85,7 +85,7 @@ def test_rows_beyond_memory_are_too_long(small_memory, error):
     assert {result.status for result in results if isinstance(result, RowError)} == {"too_long"}
 
 
-@pytest.mark.parametrize("limit", itertools.product([1, 5, None], [None, 1, 70, 10_000]), ids=str)
+@pytest.mark.parametrize("limit", [*itertools.product([1, 5, None], [None, 1, 70, 10_000])], ids=str)
 def test_limits_and_order_change_nothing(tiny, limit):
     vlm = load(tiny("llava"))
     alone = [vlm.score([row])[0] for row in ABOUT]

@@ -215,7 +215,8 @@ def test_bad_rows_keep_their_status(tiny, tmp_path):
         ([user("a", 1), assistant("b")], [b"broken"]),
         ([user("a"), assistant("b")], []),
     ]
-    scored = score(pool(rows), NecessityScorer(tiny("llava").folder), tmp_path, shard_size=1)
+    with pytest.warns(UserWarning, match="have no necessity"):
+        scored = score(pool(rows), NecessityScorer(tiny("llava").folder), tmp_path, shard_size=1)
     assert scored["necessity_status"][:] == ["no_response", "image_error", "ok"]
     assert [cell is None for cell in scored["necessity"]] == [True, True, False]
 

@@ -22,7 +22,7 @@ class Candidates(Protocol):
 
     @property
     def block_rows(self) -> int:
-        """How many rows to ask `highest` for at once."""
+        """Number of rows to request from `highest` at once."""
 
     def widths(self, neighbors: int) -> list[int]:
         """Return how many candidates to ask for: at first, and if they are too few, ascending."""

@@ -183,7 +183,7 @@ class Scorer(ABC):
         return table
 
     def recipe(self) -> dict[str, Any]:
-        """How the scores were made, as plain JSON: class, configuration, exact weights, code version.
+        """Origin of the scores, as plain JSON: class, configuration, exact weights, code version.
 
         Batch sizes are left out, so that a run that ran out of memory can resume with smaller ones.
         """
