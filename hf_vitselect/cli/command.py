@@ -65,8 +65,8 @@ class Command(ABC):
 def find_command(name: str) -> type[Command]:
     """The command of this name, one of `COMMANDS`."""
     module = import_module(f"hf_vitselect.cli.{name}")
-    own = [it for it in vars(module).values() if isinstance(it, type) and it.__module__ == module.__name__]
-    return next(it for it in own if issubclass(it, Command))
+    types = [kind for kind in vars(module).values() if isinstance(kind, type)]
+    return next(kind for kind in types if issubclass(kind, Command) and kind.__module__ == module.__name__)
 
 
 def refuse_unwritable(folder: str) -> None:

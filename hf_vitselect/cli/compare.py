@@ -1,4 +1,4 @@
-"""`compare`: fine-tunes on selections and on random rows, evaluates, and reports which is better."""
+"""`compare`: fine-tune on selections and on random rows, evaluate, and report which is better."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -45,7 +45,7 @@ _RENAMED = {"revision": "model_revision", "processor": "processor_name_or_path"}
 
 def _model_flags(name: str, options: Sequence[str]) -> Any:
     """A dataclass of flags for some options of a model."""
-    known = {field_.name: field_ for field_ in fields(ModelOptions)}
+    known = {item.name: item for item in fields(ModelOptions)}
     return make_dataclass(
         name,
         [
@@ -133,8 +133,8 @@ class TrainingCommand(Command):
 def given_flags(flags: Any, kind: Any = None) -> dict[str, Any]:
     """The flags that are not at their defaults: all, or those of one base class."""
     plain = {
-        field_.name: field_.default if field_.default_factory is MISSING else field_.default_factory()
-        for field_ in fields(kind or flags)
+        item.name: item.default if item.default_factory is MISSING else item.default_factory()
+        for item in fields(kind or flags)
     }
     return {name: getattr(flags, name) for name in plain if getattr(flags, name) != plain[name]}
 

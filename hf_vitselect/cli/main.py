@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _take_debug(flags: list[str]) -> bool:
-    """Whether `--debug` is there, which is taken out. With a value it is a flag of the Trainer's own."""
+    """Take `--debug` out; return whether it was given. With a value it is a flag of the Trainer's own."""
     for place, flag in enumerate(flags):
         if flag == "--debug" and (
             place == 0 or flags[place + 1 : place + 2] == [] or flags[place + 1][:1] == "-"

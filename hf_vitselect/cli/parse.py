@@ -78,12 +78,12 @@ class _Parser(HfArgumentParser):  # type: ignore[misc]
     """The parser of one command; raises where argparse prints a screen of usage."""
 
     def __init__(self, command: str) -> None:
-        found = find_command(command)
+        kind = find_command(command)
         config = "" if command == "run" else "The flags may also be in a YAML file: --config flags.yaml\n\n"
         super().__init__(
-            [found, *found.part_types.values()],
+            [kind, *kind.part_types.values()],
             usage=f"hf-vitselect {command} [flags]",
-            epilog=f"{config}Example, next to the demo's folder:\n  hf-vitselect {command} {found.example}",
+            epilog=f"{config}Example, next to the demo's folder:\n  hf-vitselect {command} {kind.example}",
             allow_abbrev=False,
             formatter_class=_Formatter,
         )

@@ -1,4 +1,4 @@
-"""`seed`: fine-tunes a model on a random part of a pool."""
+"""`seed`: fine-tune a model on a random part of a pool."""
 
 from dataclasses import dataclass
 

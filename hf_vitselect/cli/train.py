@@ -1,4 +1,4 @@
-"""`train`: fine-tunes a model on a selection."""
+"""`train`: fine-tune a model on a selection."""
 
 from dataclasses import dataclass
 
