@@ -1,4 +1,4 @@
-"""`compare`: fine-tunes on selections and on random rows, evaluates, and reports which is better."""
+"""`compare`: fine-tune on selections and on random rows, evaluate, and report which is better."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ from hf_vitselect.selection.selection import Selection
 
 @dataclass(kw_only=True)
 class Compare(PoolFlags, TrainingCommand):
-    """Compares selections with random rows."""
+    """Compare selections with random rows."""
 
     selections: list[str] = flag(
         "Rules, such as 'TopScore', 'easy=TopScore(lowest=True)' or, with columns, "
@@ -67,14 +67,14 @@ class Compare(PoolFlags, TrainingCommand):
     )
 
     def check(self) -> None:
-        """Refuses rules, budgets and options of the training that cannot be followed."""
+        """Refuse rules, budgets and options of the training that cannot be followed."""
         super().check()
         self._planned()
         for budget in self.budgets:
             parse_budget(budget)
 
     def check_inputs(self, columns: Sequence[str] | None) -> None:
-        """Refuses held-out rows that cannot be evaluated, and a pool without the columns that are read.
+        """Refuse held-out rows that cannot be evaluated, and a pool without the columns that are read.
 
         Raises:
             ColumnError: naming the first column that is missing.
@@ -97,7 +97,7 @@ class Compare(PoolFlags, TrainingCommand):
                     refuse_missing_columns(columns, method.rule, method.by, method.over)
 
     def run(self) -> Summary:
-        """Fine-tunes, evaluates and compares."""
+        """Fine-tune, evaluate and compare."""
         folder = Path(self.training.output_dir)
         methods, pool, held_out = (
             _methods(self.selections, self.by),

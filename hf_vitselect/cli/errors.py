@@ -38,7 +38,7 @@ def describe_error(error: BaseException, command: str) -> tuple[str, int]:
     causes = list(_causes(error))
     if ours := next((cause for cause in causes if isinstance(cause, VitSelectError)), None):
         return _lines(str(ours)), 2
-    if any(isinstance(it, MemoryError) or type(it).__name__ == "OutOfMemoryError" for it in causes):
+    if any(isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError" for cause in causes):
         return f"out of memory: {_line(error)}\n{_less_memory(command)}", 2
     if full := next((cause for cause in causes if _is_of_full_disk(cause)), None):
         return f"no space left on the disk: {_line(full)}\nmake room, or give another --output_dir", 2
@@ -56,10 +56,10 @@ _UNEXPECTED = "this is unexpected: run the command again with --debug for the tr
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The error and its causes."""
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        found = found.__cause__
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 def _is_of_full_disk(error: BaseException) -> bool:

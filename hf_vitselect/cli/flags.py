@@ -25,7 +25,7 @@ def flag(help: str, default: Any = MISSING) -> Any:
 
 @dataclass(kw_only=True)
 class PoolFlags:
-    """Which pool: the flags of TRL's scripts."""
+    """Flags that name the pool, as in TRL's scripts."""
 
     dataset_name: str = flag("The pool: a data set on the Hub, or a local file or folder.")
     dataset_config: str | None = flag("The pool's configuration.", None)
@@ -34,7 +34,7 @@ class PoolFlags:
 
 @dataclass(kw_only=True)
 class SelectionFlags:
-    """Which selection."""
+    """The flag that names a selection."""
 
     selection: str = flag("The selection: a folder that `select` wrote.")
 
@@ -45,7 +45,7 @@ _RENAMED = {"revision": "model_revision", "processor": "processor_name_or_path"}
 
 def _model_flags(name: str, options: Sequence[str]) -> Any:
     """A dataclass of flags for some options of a model."""
-    known = {it.name: it for it in fields(ModelOptions)}
+    known = {item.name: item for item in fields(ModelOptions)}
     return make_dataclass(
         name,
         [
@@ -60,7 +60,7 @@ def _model_flags(name: str, options: Sequence[str]) -> Any:
     )
 
 
-ModelFlags = _model_flags("ModelFlags", [it.name for it in fields(ModelOptions)])
+ModelFlags = _model_flags("ModelFlags", [option.name for option in fields(ModelOptions)])
 PromptFlags = _model_flags("PromptFlags", ["processor", "end_of_turn"])
 
 
@@ -73,7 +73,7 @@ class ModelCommand(Command):
     @property
     def model_options(self) -> dict[str, Any]:
         """The arguments of `ModelOptions`."""
-        names = [it.name for it in fields(ModelOptions)]
+        names = [option.name for option in fields(ModelOptions)]
         return {name: getattr(self.model_flags, _RENAMED.get(name, name)) for name in names}
 
 
@@ -97,7 +97,7 @@ class TrainingCommand(Command):
     }
 
     def check(self) -> None:
-        """Refuses options of the training that cannot be followed."""
+        """Refuse options of the training that cannot be followed."""
         checked_args(self.training, evaluates=False)
 
     @property
@@ -115,8 +115,8 @@ class TrainingCommand(Command):
 def given_flags(flags: Any, kind: Any = None) -> dict[str, Any]:
     """The flags that are not at their defaults: all, or those of one base class."""
     plain = {
-        it.name: it.default if it.default_factory is MISSING else it.default_factory()
-        for it in fields(kind or flags)
+        item.name: item.default if item.default_factory is MISSING else item.default_factory()
+        for item in fields(kind or flags)
     }
     return {name: getattr(flags, name) for name in plain if getattr(flags, name) != plain[name]}
 

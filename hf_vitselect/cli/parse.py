@@ -1,4 +1,4 @@
-"""From flags, or the keys of a YAML file, to a command."""
+"""Parse flags, or the keys of a YAML file, to a command."""
 
 import os
 from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
@@ -78,7 +78,7 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 class _Formatter(RawDescriptionHelpFormatter):
-    """Keeps the lines of the example; shows which flags are required, and defaults that are not empty."""
+    """Keep the lines of the example; show which flags are required, and defaults that are not empty."""
 
     def _get_help_string(self, action: Action) -> str:
         if action.required:
@@ -91,12 +91,12 @@ class _Parser(HfArgumentParser):  # type: ignore[misc]
     """The parser of one command; raises where argparse prints a screen of usage."""
 
     def __init__(self, command: str) -> None:
-        found = find_command(command)
+        kind = find_command(command)
         config = "" if command == "run" else "The flags may also be in a YAML file: --config flags.yaml\n\n"
         super().__init__(
-            [found, *found.part_types.values()],
+            [kind, *kind.part_types.values()],
             usage=f"hf-vitselect {command} [flags]",
-            epilog=f"{config}Example, next to the demo's folder:\n  hf-vitselect {command} {found.example}",
+            epilog=f"{config}Example, next to the demo's folder:\n  hf-vitselect {command} {kind.example}",
             allow_abbrev=False,
             formatter_class=_Formatter,
         )
@@ -107,7 +107,7 @@ class _Parser(HfArgumentParser):  # type: ignore[misc]
         return f"{self._purpose}\n\n{super().format_help()}"
 
     def error(self, message: str) -> NoReturn:
-        """Raises what argparse would print."""
+        """Raise what argparse would print."""
         raise UsageError(message.replace("argument --", "--"))
 
 
@@ -158,7 +158,7 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
 
 
 def _refuse_adapter_flags(model: ModelConfig, where: str) -> None:
-    """Refuses an adapter's flags where no adapter is trained."""
+    """Refuse an adapter's flags where no adapter is trained."""
     for item in fields(model):
         value = getattr(model, item.name)
         of_adapter = item.name.startswith(("lora_", "use_rslora", "use_dora"))

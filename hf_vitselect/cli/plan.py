@@ -111,7 +111,7 @@ def _rows_of(name: Any, latest: Mapping[str, str]) -> str:
 
 
 def _refuse_rounds(sections: Mapping[str, Mapping[str, Any]], rounds: int) -> None:
-    """Refuses rounds that would fail late."""
+    """Refuse rounds that would fail late."""
     if not sections.keys() >= _ROUND_NEEDS or "score_net" in sections:
         raise ValueError(
             f"rounds: expected the sections {sorted(_ROUND_NEEDS)} and no score_net, got {list(sections)}; "

@@ -1,4 +1,4 @@
-"""`select`: selects a subset of a scored pool."""
+"""`select`: select a subset of a scored pool."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from hf_vitselect.selection.selection import Selection, refuse_other_contents
 
 @dataclass(kw_only=True)
 class Select(PoolFlags, Command):
-    """Selects a subset and saves the selection."""
+    """Select a subset and save the selection."""
 
     output_dir: str = flag("Where the selection goes.", "selection")
     budget: str = flag("Rows (1200) or a share (0.15) of the pool.", "0.15")
@@ -47,7 +47,7 @@ class Select(PoolFlags, Command):
         return rule
 
     def check(self) -> None:
-        """Refuses a rule, a budget or an output folder that cannot be used."""
+        """Refuse a rule, a budget or an output folder that cannot be used."""
         folder, pool = Path(self.output_dir), Path(self.dataset_name).resolve()
         self.make_rule()
         parse_budget(self.budget)
@@ -61,14 +61,14 @@ class Select(PoolFlags, Command):
             )
 
     def check_inputs(self, columns: Sequence[str] | None) -> None:
-        """Refuses a pool without the columns that the rule or the balance reads."""
+        """Refuse a pool without the columns that the rule or the balance reads."""
         if columns is not None:
             balance = [self.balance] if self.balance else []
             refuse_missing_columns(columns, self.make_rule(), self.by, self.over)
             refuse_missing(balance, columns, "balance: expected a column")
 
     def run(self) -> Summary:
-        """Selects and saves."""
+        """Select and save."""
         pool = load_pool(self)
         selection = select_diverse(
             pool,

@@ -1,4 +1,4 @@
-"""What a command prints at its end: what it did, where the result is, what to run next."""
+"""The last lines of a command: what it did, where the result is, what to run next."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -55,5 +55,5 @@ def dropped(recipe: Recipe) -> Refusals:
 
 
 def refused_fact(refusals: Refusals) -> str:
-    """How many rows were refused, and why."""
+    """Counts of the refused rows, with reasons."""
     return f"{refusals.refused:,}: {refusals}" if refusals.refused else "none"

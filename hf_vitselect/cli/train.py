@@ -1,4 +1,4 @@
-"""`train`: fine-tunes a model on a selection."""
+"""`train`: fine-tune a model on a selection."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from hf_vitselect.training import SelectionSFTTrainer
 
 @dataclass(kw_only=True)
 class Train(SelectionFlags, TrainingCommand):
-    """Fine-tunes on a selection, saves the model and its card, and pushes them if asked to."""
+    """Fine-tune on a selection, save the model and its card, and push them if asked to."""
 
     example = "--selection demo/selection --model_name_or_path demo/base --output_dir model --use_cpu true"
 
     def run(self) -> Summary:
-        """Trains, saves and pushes."""
+        """Train, save and push."""
         selection, model = load_selection(self.selection), self.model.model_name_or_path
         trainer = SelectionSFTTrainer(model, selection=selection, **self.trainer_arguments)
         trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
