@@ -30,16 +30,10 @@ COMMANDS = {
 
 
 class Command(ABC):
-    """One command: a dataclass whose fields are its flags.
+    """One command: a dataclass whose fields are its flags."""
 
-    Attributes:
-        example: flags that work next to the demo's folder.
-        part_types: by name, further dataclasses of flags. Their objects become attributes when the command is
-            parsed.
-    """
-
-    example: ClassVar[str]
-    part_types: ClassVar[Mapping[str, type]] = {}
+    example: ClassVar[str]  # flags that work next to the demo's folder
+    part_types: ClassVar[Mapping[str, type]] = {}  # further dataclasses of flags; parsing sets their objects
 
     def check(self) -> None:  # noqa: B027
         """Refuse flags that cannot be followed, before any work."""
@@ -47,8 +41,7 @@ class Command(ABC):
     def check_inputs(self, columns: Sequence[str] | None) -> None:  # noqa: B027
         """Refuse rows and columns that cannot be used, as `run` will, before other stages of a run start.
 
-        Args:
-            columns: of the pool as the command will find it; None if they are not known.
+        The columns are those of the pool as the command will find it; None if they are not known.
         """
 
     def added_columns(self) -> list[str]:
@@ -77,11 +70,7 @@ def find_command(name: str) -> type[Command]:
 
 
 def refuse_unwritable(folder: str) -> None:
-    """Refuse an output folder that cannot be made or written to.
-
-    Raises:
-        UsageError: naming what is in the way.
-    """
+    """Refuse an output folder that cannot be made or written to."""
     place = Path(folder)
     while not os.path.lexists(place):
         place = place.parent

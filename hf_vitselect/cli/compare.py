@@ -9,14 +9,7 @@ from datasets import Dataset
 from trl import get_peft_config
 
 from hf_vitselect.call_text import write_call
-from hf_vitselect.cli.flags import (
-    PoolFlags,
-    TrainingCommand,
-    flag,
-    given_flags,
-    parse_budget,
-    with_model_options,
-)
+from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag, given_flags, parse_budget
 from hf_vitselect.cli.pool import load_pool
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import refuse_missing
@@ -43,9 +36,7 @@ class Compare(PoolFlags, TrainingCommand):
     )
     eval_dataset_name: str = flag("The held-out rows, as dataset_name.")
     eval_dataset_config: str | None = flag("Their configuration.", None)
-    eval_split: str | None = flag(
-        "Their split; test if not set, or all rows where there are no splits.", None
-    )
+    eval_split: str | None = flag("Their split; test if not set, or all rows if they have no splits.", None)
     evaluations: list[str] = flag(
         "exact_match, log_likelihood, multiple_choice, token_f1, or 'package.module:function', your own "
         "function of a model's folder.",
@@ -74,16 +65,10 @@ class Compare(PoolFlags, TrainingCommand):
             parse_budget(budget)
 
     def check_inputs(self, columns: Sequence[str] | None) -> None:
-        """Refuse held-out rows that cannot be evaluated, and a pool without the columns that are read.
-
-        Raises:
-            ColumnError: naming the first column that is missing.
-            RowError: if a held-out row cannot be evaluated.
-            ValueError: if an evaluation does not exist.
-        """
+        """Refuse held-out rows that cannot be evaluated, and a pool without the columns that are read."""
         setup = Setup(
             str(self.model.model_name_or_path),
-            with_model_options(self.model, self.training),
+            self.training_arguments,
             get_peft_config(self.model),
             self._evaluations(self._load_held_out()),
             self.prompt.processor_name_or_path,
@@ -99,11 +84,7 @@ class Compare(PoolFlags, TrainingCommand):
     def run(self) -> Summary:
         """Fine-tune, evaluate and compare."""
         folder = Path(self.training.output_dir)
-        methods, pool, held_out = (
-            _methods(self.selections, self.by),
-            load_pool(self),
-            self._load_held_out(),
-        )
+        methods, pool, held_out = _methods(self.selections, self.by), load_pool(self), self._load_held_out()
         comparison = compare(
             pool,
             methods,
@@ -112,7 +93,7 @@ class Compare(PoolFlags, TrainingCommand):
             folder,
             budgets=[parse_budget(budget) for budget in self.budgets],
             seeds=self.seeds,
-            args=with_model_options(self.model, self.training),
+            args=self.training_arguments,
             peft_config=get_peft_config(self.model),
             processor=self.prompt.processor_name_or_path,
             end_of_turn=self.prompt.end_of_turn,

@@ -101,10 +101,28 @@ class TrainingCommand(Command):
         checked_args(self.training, evaluates=False)
 
     @property
+    def training_arguments(self) -> SFTConfig:
+        """The training arguments with TRL's model flags: revision, attention kernel, dtype."""
+        training, model = self.training, self.model
+        if training.assistant_only_loss:
+            warnings.warn(
+                "assistant_only_loss need not be given: the loss is always that of the response tokens "
+                "alone, with every template",
+                stacklevel=2,
+            )
+            training.assistant_only_loss = False
+        training.model_init_kwargs = {
+            "revision": model.model_revision,
+            "attn_implementation": model.attn_implementation,
+            "dtype": model.dtype,
+        }
+        return training
+
+    @property
     def trainer_arguments(self) -> dict[str, Any]:
         """The arguments that our trainers share."""
         return {
-            "args": with_model_options(self.model, self.training),
+            "args": self.training_arguments,
             "peft_config": get_peft_config(self.model),
             "quantization_config": get_quantization_config(self.model),
             "processing_class": self.prompt.processor_name_or_path,
@@ -121,36 +139,12 @@ def given_flags(flags: Any, kind: Any = None) -> dict[str, Any]:
     return {name: getattr(flags, name) for name in plain if getattr(flags, name) != plain[name]}
 
 
-def with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:
-    """The training arguments with TRL's model flags: revision, attention kernel, dtype."""
-    if training.assistant_only_loss:
-        warnings.warn(
-            "assistant_only_loss need not be given: the loss is always that of the response tokens alone, "
-            "with every template",
-            stacklevel=2,
-        )
-        training.assistant_only_loss = False
-    training.model_init_kwargs = {
-        "revision": model.model_revision,
-        "attn_implementation": model.attn_implementation,
-        "dtype": model.dtype,
-    }
-    return training
-
-
 def parse_budget(text: Any) -> int | float:
-    """A budget from a flag: '1200' is rows; '0.15', '1.0' and '15%' are shares.
-
-    Raises:
-        BudgetError: for fewer than one row, or a share that is not in (0, 1].
-        UsageError: if it is not a number.
-    """
+    """A budget from a flag: '1200' is rows; '0.15', '1.0' and '15%' are shares."""
     text = str(text).strip()
     try:
-        if text.endswith("%"):
-            budget: int | float = float(text[:-1]) / 100
-        else:
-            budget = int(text) if text.lstrip("+-").isdigit() else float(text)
+        percent, whole = text.endswith("%"), text.lstrip("+-").isdigit()
+        budget = float(text[:-1]) / 100 if percent else int(text) if whole else float(text)
     except ValueError:
         raise UsageError(f"budget: expected rows (1200) or a share (0.15, 15%), got {text!r}") from None
     budget_rows(budget, sys.maxsize)
@@ -158,11 +152,7 @@ def parse_budget(text: Any) -> int | float:
 
 
 def read_object(flag: str, text: str, names: Mapping[str, type[Any]]) -> Any:
-    """The object that a flag gives as text, such as `NeighborPenalty(gamma=0.5)`.
-
-    Raises:
-        UsageError: as `read_call` does, naming the flag.
-    """
+    """The object that a flag gives as text, such as `NeighborPenalty(gamma=0.5)`; errors name the flag."""
     try:
         return read_call(text, names)
     except UsageError as error:

@@ -45,7 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", "`gradient_checkpointing` is deprecated", FutureWarning)
     usual, warnings.formatwarning = warnings.formatwarning, partial(_format_warning, name)
     try:
-        _do(name, flags)
+        from hf_vitselect.cli.parse import parse_flags
+        from hf_vitselect.scoring.ranks import Rank
+
+        command = parse_flags(name, flags)
+        command.check()
+        summary = command.execute()
+        if Rank.here().number == 0:
+            print(summary)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise
@@ -57,17 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         warnings.formatwarning = usual
     return 0
-
-
-def _do(name: str, flags: Sequence[str]) -> None:
-    from hf_vitselect.cli.parse import parse_flags
-    from hf_vitselect.scoring.ranks import Rank
-
-    command = parse_flags(name, flags)
-    command.check()
-    summary = command.execute()
-    if Rank.here().number == 0:
-        print(summary)
 
 
 def _take_debug(flags: list[str]) -> bool:

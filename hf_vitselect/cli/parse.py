@@ -17,11 +17,7 @@ from hf_vitselect.errors import UsageError, nearest, nearest_path
 
 
 def parse_flags(command: str, flags: Sequence[str]) -> Command:
-    """The command with its flags, `--config file.yaml` included.
-
-    Raises:
-        UsageError: for a flag, or a key of the YAML file, that the command does not have or cannot read.
-    """
+    """The command with its flags, `--config file.yaml` included."""
     flags = [
         part for flag in flags for part in (flag.split("=", 1) if flag.startswith("--config=") else [flag])
     ]
@@ -41,12 +37,7 @@ def parse_flags(command: str, flags: Sequence[str]) -> Command:
 
 
 def parse_section(command: str, section: Mapping[str, Any]) -> Command:
-    """The command with its flags from a mapping.
-
-    Raises:
-        UsageError: for a key that the command does not have, a required one that is missing, or a value of
-            the wrong type.
-    """
+    """The command with its flags from a mapping."""
     if "hub_token" in section:
         # A run keeps its sections on disk.
         raise UsageError(f"section {command}: expected no hub_token; log in with `hf auth login` instead")
@@ -54,11 +45,7 @@ def parse_section(command: str, section: Mapping[str, Any]) -> Command:
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """A YAML file with a mapping.
-
-    Raises:
-        UsageError: if it does not exist, is not valid YAML, or holds something else.
-    """
+    """The flags and values, or sections, of a YAML file."""
     try:
         config = yaml.safe_load(Path(path).expanduser().read_text("utf-8"))
     except FileNotFoundError:

@@ -21,14 +21,10 @@ class Report(SelectionFlags, Command):
         """Write the card."""
         selection = load_selection(self.selection)
         page = write_report(selection, self.output_dir, run=self.run_dir)
-        return Summary(
-            {
-                "rows": f"{len(selection):,} picked of {selection.recipe.rows:,}",
-                "refused": str(dropped(selection.recipe)) or "none",
-                "page": page,
-            },
-            [
-                command_line("push", selection=self.selection, repo_id="OWNER/NAME"),
-                train_line(self.selection),
-            ],
-        )
+        facts = {
+            "rows": f"{len(selection):,} picked of {selection.recipe.rows:,}",
+            "refused": str(dropped(selection.recipe)) or "none",
+            "page": page,
+        }
+        push_line = command_line("push", selection=self.selection, repo_id="OWNER/NAME")
+        return Summary(facts, [push_line, train_line(self.selection)])

@@ -53,19 +53,18 @@ def run(
         config: as in `plan`.
         folder: the run's folder; the same call resumes where it stopped.
         say: called with what each stage did.
-
-    Raises:
-        StaleRunError: if the folder holds a stage made with other settings, another pool or other weights.
-        ValueError: for an unknown section or key, or a missing one.
     """
     refuse_unwritable(os.fspath(folder))
     here = Run(folder)
     stages = plan(config, here.folder)
     for stage in stages:
         stage.parsed.check()
-    columns: dict[str, list[str]] = {}
+    columns: dict[str, list[str]] = {}  # of the pools that stages will have made, by name
     for stage in stages:
-        _check_inputs(stage, columns)
+        known = _columns(stage.parsed, columns)
+        stage.parsed.check_inputs(known)
+        if known is not None and (added := stage.parsed.added_columns()):
+            columns[f"{stage.flags['output_dir']}/scored"] = [*known, *added]
     settings = {stage.name: _recorded_settings(stage) for stage in stages}
     here.refuse_stale(settings)
     write_atomically(
@@ -94,19 +93,6 @@ def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
         {"stages": seconds, "saved to": here.folder},
         [command_line("report", selection=folder, **report) for folder in chosen[-1:] if not reported],
     )
-
-
-def _check_inputs(stage: Stage, columns: dict[str, list[str]]) -> None:
-    """Refuse a stage's rows and columns before any stage starts.
-
-    Args:
-        stage: to check.
-        columns: of the pools that earlier stages will have made, by name; this stage's pool is added.
-    """
-    known = _columns(stage.parsed, columns)
-    stage.parsed.check_inputs(known)
-    if known is not None and (added := stage.parsed.added_columns()):
-        columns[f"{stage.flags['output_dir']}/scored"] = [*known, *added]
 
 
 def _columns(command: Command, columns: Mapping[str, list[str]]) -> list[str] | None:

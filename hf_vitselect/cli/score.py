@@ -71,11 +71,7 @@ class Score(PoolFlags, ModelCommand):
     )
 
     def make_scorers(self) -> list[Scorer | Fit]:
-        """The scorers that the flags name; one that is fitted to a pool waits for it.
-
-        Raises:
-            UsageError: for an unknown name, or two scorers of the same column.
-        """
+        """The scorers that the flags name; one that is fitted to a pool waits for it."""
         made = list[Scorer | Fit]()
         if unknown := [signal for signal in self.signals if signal not in SIGNALS]:
             near = nearest(unknown[0], SIGNALS)

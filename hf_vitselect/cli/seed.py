@@ -31,13 +31,11 @@ class Seed(PoolFlags, TrainingCommand):
             seed=self.training.seed,
             **arguments,
         )
+        facts = {
+            "rows": f"{selection.recipe.rows:,}",
+            "trained on": f"{len(selection):,}, drawn at random",
+            "refused": refused_fact(dropped(selection.recipe)),
+            "saved to": folder,
+        }
         pool = given_flags(self, PoolFlags)
-        return Summary(
-            {
-                "rows": f"{selection.recipe.rows:,}",
-                "trained on": f"{len(selection):,}, drawn at random",
-                "refused": refused_fact(dropped(selection.recipe)),
-                "saved to": folder,
-            },
-            [command_line("score", **pool, model_name_or_path=folder, output_dir="scored")],
-        )
+        return Summary(facts, [command_line("score", **pool, model_name_or_path=folder, output_dir="scored")])

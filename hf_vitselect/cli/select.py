@@ -16,7 +16,7 @@ from hf_vitselect.report.statistics import duplicates
 from hf_vitselect.rules import RULES, Rule
 from hf_vitselect.selection.candidates import refuse_missing_columns
 from hf_vitselect.selection.select_diverse import select_diverse
-from hf_vitselect.selection.selection import Selection, refuse_other_contents
+from hf_vitselect.selection.selection import refuse_other_contents
 
 
 @dataclass(kw_only=True)
@@ -63,9 +63,8 @@ class Select(PoolFlags, Command):
     def check_inputs(self, columns: Sequence[str] | None) -> None:
         """Refuse a pool without the columns that the rule or the balance reads."""
         if columns is not None:
-            balance = [self.balance] if self.balance else []
             refuse_missing_columns(columns, self.make_rule(), self.by, self.over)
-            refuse_missing(balance, columns, "balance: expected a column")
+            refuse_missing([self.balance] if self.balance else [], columns, "balance: expected a column")
 
     def run(self) -> Summary:
         """Select and save."""
@@ -83,9 +82,6 @@ class Select(PoolFlags, Command):
             balance_quota=self.balance_quota,
         )
         selection.save_to_disk(self.output_dir)
-        return self._summary(selection)
-
-    def _summary(self, selection: Selection) -> Summary:
         recipe, folder = selection.recipe, self.output_dir
         repeated = duplicates(selection)["subset"]
         return Summary(

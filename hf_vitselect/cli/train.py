@@ -23,23 +23,20 @@ class Train(SelectionFlags, TrainingCommand):
         trainer.create_model_card()
         pushed = trainer.push_to_hub() if self.training.push_to_hub else None
         losses = [entry["train_loss"] for entry in trainer.state.log_history if "train_loss" in entry]
-        return Summary(
-            {
-                "rows": f"{len(selection):,} of a pool of {selection.recipe.rows:,}",
-                "steps": f"{trainer.state.global_step:,}",
-                "mean loss": f"{losses[0]:.3f} nats per token" if losses else None,
-                "saved to": self.training.output_dir,
-                "pushed to": pushed,
-            },
-            [
-                command_line(
-                    "compare",
-                    dataset_name="SCORED_POOL",
-                    eval_dataset_name="HELD_OUT",
-                    selections=self.selection,
-                    model_name_or_path=model,
-                    output_dir="compare",
-                    use_cpu="true" if self.training.use_cpu else None,
-                )
-            ],
+        facts = {
+            "rows": f"{len(selection):,} of a pool of {selection.recipe.rows:,}",
+            "steps": f"{trainer.state.global_step:,}",
+            "mean loss": f"{losses[0]:.3f} nats per token" if losses else None,
+            "saved to": self.training.output_dir,
+            "pushed to": pushed,
+        }
+        next_line = command_line(
+            "compare",
+            dataset_name="SCORED_POOL",
+            eval_dataset_name="HELD_OUT",
+            selections=self.selection,
+            model_name_or_path=model,
+            output_dir="compare",
+            use_cpu="true" if self.training.use_cpu else None,
         )
+        return Summary(facts, [next_line])
