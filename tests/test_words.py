@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import hf_vitselect
+from hf_vitselect.cli.command import COMMANDS
+from hf_vitselect.cli.main import main
 
 ROOT = Path(hf_vitselect.__file__).parents[1]
 FILES = sorted(
@@ -172,6 +174,14 @@ def _summaries(tree):
 @pytest.mark.parametrize("name", FILES)
 def test_words_of_the_field(name):
     assert not list(findings(name))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_words_of_the_help(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    words = {match[0].lower() for match in TEXT.finditer(capsys.readouterr().out)}
+    assert words <= {"pack", "packing"}  # TRL's own flags
 
 
 def test_modules_have_usual_names():

@@ -15,8 +15,12 @@ class Demo(Command):
 
     output_dir: str = flag("Where everything goes; the same command resumes.", "demo")
     seeds: int = flag("Fine-tunes of each subset, for the spread.", 3)
-    push_to_hub: str | None = flag("Whose name to push subset and model under; nothing is if not set.", None)
-    compare: bool = flag("Whether to compare with the highest scores and with rows of like lengths.", False)
+    push_to_hub: str | None = flag(
+        "The Hub user or organization to push to; nothing is pushed if not set.", None
+    )
+    compare: bool = flag(
+        "Whether to compare with the highest scores and with random rows of the same response lengths.", False
+    )
     example = "--output_dir demo --seeds 1"
 
     def run(self) -> Summary:

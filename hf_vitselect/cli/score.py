@@ -49,7 +49,7 @@ class Score(PoolFlags, ModelCommand):
 
     output_dir: str = flag("Where the shards go, and the scored pool, into its folder 'scored'.", "scored")
     model_name_or_path: str | None = flag("The seed model, for the columns of 'signals'.", None)
-    signals: list[str] = flag(f"Columns from the seed model, among {', '.join(SIGNALS)}.", ["necessity"])
+    signals: list[str] = flag(f"Columns from the seed model: {', '.join(SIGNALS)}.", ["necessity"])
     suffix: str = flag("Appended to the names of the seed model's columns.", "")
     clip_name_or_path: str | None = flag("A CLIP model, for the column 'embedding'.", None)
     clip_score: bool = flag("Whether the CLIP model also gives the column 'clip_score'.", False)
@@ -57,12 +57,12 @@ class Score(PoolFlags, ModelCommand):
     judge: str | None = flag("The name of a chat model, for the column 'judge'.", None)
     judge_base_url: str | None = flag("The judge's OpenAI-compatible endpoint; the Hub's if not set.", None)
     scorers: list[str] = flag(
-        "Further scorers with their arguments, such as 'GraNdScorer(model=\"seed\")', among "
+        "Further scorers with their arguments, such as 'GraNdScorer(model=\"seed\")', of "
         f"{', '.join(SCORERS)}.",
         [],
     )
     shard_size: int = flag("Rows per shard; a crash loses at most the unfinished shards.", 500)
-    workers: int | None = flag("Worker processes; one per GPU, if there are several, if not set.", None)
+    workers: int | None = flag("Worker processes; by default one per GPU if there are several.", None)
     engine: Literal["local", "ray"] = flag("'local', or 'ray' for workers on a Ray cluster.", "local")
     dataset_streaming: bool = flag("Whether to read the pool as a stream, in constant memory.", False)
     example = (

@@ -28,7 +28,7 @@ class Select(PoolFlags, Command):
     by: str = flag("The score column.", "necessity")
     over: str = flag("The embedding column.", "embedding")
     rule: str = flag(
-        f"The rule with its arguments, such as 'NeighborPenalty(gamma=0.5)', among {', '.join(RULES)}.",
+        f"The rule with its arguments, such as 'NeighborPenalty(gamma=0.5)': one of {', '.join(RULES)}.",
         "NeighborPenalty",
     )
     seed: int = flag("Seed of the rule's random numbers.", 0)
