@@ -61,7 +61,7 @@ def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | No
             f"expected an adapter that names its base model, got base_model_name_or_path={base!r} in "
             f"adapter_config.json of {model}; write the base model's Hub id or folder there"
         )
-    # transformers would apply it to the whole model.
+    # transformers would apply the adapter to the whole model.
     if folder and Path(model, "config.json").exists():
         raise ModelError(
             f"expected a whole model or an adapter, got both in {model}; move "
