@@ -7,10 +7,11 @@ demo: $(READY)
 	$(BIN)/hf-vitselect demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
-test-all: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+# The slow ones kill and time processes, so they run one after the other.
+test-all: test
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -41,7 +41,7 @@ class Call:
             near = _nearest(unknown[0], parameters)
             raise UsageError(f"{self.name}: expected {known}, got {unknown[0]!r}{near}")
         try:
-            in_order = sorted(parameters.values(), key=lambda it: it.kind)
+            in_order = sorted(parameters.values(), key=lambda parameter: parameter.kind)
             given = inspect.Signature(in_order).bind(*self.arguments, **self.keywords).arguments
             for name, value in given.items():
                 given[name] = _checked(name, _made(value, names), parameters[name].annotation)
@@ -51,7 +51,7 @@ class Call:
 
 
 def read_call(text: str, names: Mapping[str, type[Any]]) -> Any:
-    """Reads an object from its text.
+    """Read an object from its text.
 
     Args:
         text: such as `NeighborPenalty(gamma=0.5)`.
@@ -73,7 +73,7 @@ def read_call(text: str, names: Mapping[str, type[Any]]) -> Any:
 
 
 def parse_call(text: str) -> Call:
-    """Parses a call and makes nothing of it yet.
+    """Parse a call without making the object yet.
 
     Raises:
         UsageError: if the text is not one call.
@@ -91,7 +91,7 @@ def parse_call(text: str) -> Call:
 
 
 def write_call(value: Any) -> str:
-    """Writes an object as text that `read_call` reads.
+    """Write an object as text that `read_call` reads.
 
     Args:
         value: an object whose constructor's parameters are public attributes; arguments that are the defaults
@@ -109,7 +109,7 @@ def write_call(value: Any) -> str:
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value).replace("inf", "1e999")
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{write_call(key)}: {write_call(it)}' for key, it in value.items())}}}"
+        return f"{{{', '.join(f'{write_call(key)}: {write_call(item)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
         items = ", ".join(map(write_call, value))
         return f"[{items}]" if isinstance(value, list) else f"({items}{',' * (len(value) == 1)})"
@@ -131,7 +131,7 @@ def fits(value: Any, hint: Any) -> bool:
     if not isinstance(value, kind or ((int, float) if hint is float else hint)):
         return False
     if isinstance(value, Mapping):
-        return not inner or all(fits(key, inner[0]) and fits(it, inner[1]) for key, it in value.items())
+        return not inner or all(fits(key, inner[0]) and fits(item, inner[1]) for key, item in value.items())
     if kind is not None and isinstance(value, Sequence):
         return not isinstance(value, str) and all(fits(item, inner[0]) for item in value)
     return hint is bool or not isinstance(value, bool)
@@ -161,12 +161,14 @@ def _value(node: ast.expr) -> Any:
         case ast.List(items) | ast.Tuple(items):
             return (list if isinstance(node, ast.List) else tuple)(map(_value, items))
         case ast.Dict(keys, values) if all(keys):
-            return {_value(key): _value(it) for key, it in zip(keys, values, strict=True) if key}
+            return {_value(key): _value(item) for key, item in zip(keys, values, strict=True) if key}
         case ast.Name(name):
             return Call(name, (), {})
         case ast.Call(ast.Name(name), arguments, keywords) if all(keyword.arg for keyword in keywords):
             return Call(
-                name, tuple(map(_value, arguments)), {str(it.arg): _value(it.value) for it in keywords}
+                name,
+                tuple(map(_value, arguments)),
+                {str(keyword.arg): _value(keyword.value) for keyword in keywords},
             )
     raise ValueError(f"{ast.unparse(node)} is not a name, a number, a quoted text, a list, a tuple or a dict")
 
@@ -179,8 +181,8 @@ def _made(value: Any, names: Mapping[str, type[Any]]) -> Any:
             raise UsageError(f"expected a value, got {value.name}{near or '; quote it if it is a text'}")
         return value.make(names)
     if isinstance(value, dict):
-        return {_made(key, names): _made(it, names) for key, it in value.items()}
-    return type(value)(_made(it, names) for it in value) if isinstance(value, list | tuple) else value
+        return {_made(key, names): _made(item, names) for key, item in value.items()}
+    return type(value)(_made(item, names) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _checked(what: str, value: Any, hint: Any) -> Any:
@@ -199,26 +201,26 @@ def _checked(what: str, value: Any, hint: Any) -> Any:
 def _parameters(make: Any) -> dict[str, inspect.Parameter]:
     """The parameters of a class, or of its `fit` after the data, whose `**options` are the constructor's."""
     own = list(inspect.signature(make).parameters.values())[inspect.ismethod(make) :]
-    if any(it.kind is it.VAR_KEYWORD for it in own):
-        taken, options = {it.name for it in own}, inspect.signature(make.__self__).parameters.values()
-        own += [it for it in options if it.default is not it.empty and it.name not in taken]
-    return {it.name: it for it in own if it.kind is not it.VAR_KEYWORD}
+    if any(item.kind is item.VAR_KEYWORD for item in own):
+        taken, options = {item.name for item in own}, inspect.signature(make.__self__).parameters.values()
+        own += [item for item in options if item.default is not item.empty and item.name not in taken]
+    return {item.name: item for item in own if item.kind is not item.VAR_KEYWORD}
 
 
 def _differing(value: Any) -> dict[str, Any]:
     """The arguments of an object that differ from what the constructor makes of its defaults."""
     parameters = _parameters(type(value))
     given = {name: getattr(value, name) for name in parameters}
-    required = {name: given[name] for name, it in parameters.items() if it.default is it.empty}
+    required = {name: given[name] for name, item in parameters.items() if item.default is item.empty}
     plain = type(value)(**required)
-    return {name: it for name, it in given.items() if name in required or it != getattr(plain, name)}
+    return {name: item for name, item in given.items() if name in required or item != getattr(plain, name)}
 
 
 def _written(kind: type[Any], arguments: Mapping[str, Any]) -> str:
-    return f"{kind.__name__}({', '.join(f'{name}={write_call(it)}' for name, it in arguments.items())})"
+    return f"{kind.__name__}({', '.join(f'{name}={write_call(item)}' for name, item in arguments.items())})"
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
     """The nearest name, whatever its case."""
-    spelled = {it.lower(): it for it in names}
+    spelled = {name.lower(): name for name in names}
     return nearest(name.lower(), spelled, spelled.__getitem__)

@@ -1,4 +1,4 @@
-"""What a command is, and the table of all commands."""
+"""The base class of a command, and the table of all commands."""
 
 import os
 import time
@@ -30,25 +30,18 @@ COMMANDS = {
 
 
 class Command(ABC):
-    """One command: a dataclass whose fields are its flags.
+    """One command: a dataclass whose fields are its flags."""
 
-    Attributes:
-        example: flags that work next to the demo's folder.
-        part_types: by name, further dataclasses of flags. Their objects become attributes when the command is
-            parsed.
-    """
-
-    example: ClassVar[str]
-    part_types: ClassVar[Mapping[str, type]] = {}
+    example: ClassVar[str]  # flags that work next to the demo's folder
+    part_types: ClassVar[Mapping[str, type]] = {}  # further dataclasses of flags; parsing sets their objects
 
     def check(self) -> None:  # noqa: B027
-        """Refuses flags that cannot be followed, before any work."""
+        """Refuse flags that cannot be followed, before any work."""
 
     def check_inputs(self, columns: Sequence[str] | None) -> None:  # noqa: B027
-        """Refuses rows and columns that cannot be used, as `run` will, before other stages of a run start.
+        """Refuse rows and columns that cannot be used, as `run` will, before other stages of a run start.
 
-        Args:
-            columns: of the pool as the command will find it; None if they are not known.
+        The columns are those of the pool as the command will find it; None if they are not known.
         """
 
     def added_columns(self) -> list[str]:
@@ -60,7 +53,7 @@ class Command(ABC):
         """Does the work."""
 
     def execute(self) -> "Summary":
-        """Runs the command once its output folder is known to be writable, and takes the time."""
+        """Run the command once its output folder is known to be writable, and time it."""
         start = time.perf_counter()
         for part in (self, *(getattr(self, name) for name in self.part_types)):
             if folder := getattr(part, "output_dir", None):
@@ -72,16 +65,12 @@ class Command(ABC):
 def find_command(name: str) -> type[Command]:
     """The command of this name, one of `COMMANDS`."""
     module = import_module(f"hf_vitselect.cli.{name}")
-    own = [it for it in vars(module).values() if isinstance(it, type) and it.__module__ == module.__name__]
-    return next(it for it in own if issubclass(it, Command))
+    types = [kind for kind in vars(module).values() if isinstance(kind, type)]
+    return next(kind for kind in types if issubclass(kind, Command) and kind.__module__ == module.__name__)
 
 
 def refuse_unwritable(folder: str) -> None:
-    """Refuses an output folder that cannot be made or written to.
-
-    Raises:
-        UsageError: naming what is in the way.
-    """
+    """Refuse an output folder that cannot be made or written to."""
     place = Path(folder)
     while not os.path.lexists(place):
         place = place.parent

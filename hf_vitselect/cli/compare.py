@@ -1,4 +1,4 @@
-"""`compare`: fine-tunes on selections and on random rows, evaluates, and reports which is better."""
+"""`compare`: fine-tune on selections and on random rows, evaluate, and report which is better."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,7 @@ from datasets import Dataset
 from trl import get_peft_config
 
 from hf_vitselect.call_text import write_call
-from hf_vitselect.cli.flags import (
-    PoolFlags,
-    TrainingCommand,
-    flag,
-    given_flags,
-    parse_budget,
-    with_model_options,
-)
+from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag, given_flags, parse_budget
 from hf_vitselect.cli.pool import load_pool
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import refuse_missing
@@ -34,7 +27,7 @@ from hf_vitselect.selection.selection import Selection
 
 @dataclass(kw_only=True)
 class Compare(PoolFlags, TrainingCommand):
-    """Compares selections with random rows."""
+    """Compare selections with random rows."""
 
     selections: list[str] = flag(
         "Rules, such as 'TopScore', 'easy=TopScore(lowest=True)' or, with columns, "
@@ -43,9 +36,7 @@ class Compare(PoolFlags, TrainingCommand):
     )
     eval_dataset_name: str = flag("The held-out rows, as dataset_name.")
     eval_dataset_config: str | None = flag("Their configuration.", None)
-    eval_split: str | None = flag(
-        "Their split; test if not set, or all rows where there are no splits.", None
-    )
+    eval_split: str | None = flag("Their split; test if not set, or all rows if they have no splits.", None)
     evaluations: list[str] = flag(
         "exact_match, log_likelihood, multiple_choice, token_f1, or 'package.module:function', your own "
         "function of a model's folder.",
@@ -67,23 +58,17 @@ class Compare(PoolFlags, TrainingCommand):
     )
 
     def check(self) -> None:
-        """Refuses rules, budgets and options of the training that cannot be followed."""
+        """Refuse rules, budgets and options of the training that cannot be followed."""
         super().check()
         self._planned()
         for budget in self.budgets:
             parse_budget(budget)
 
     def check_inputs(self, columns: Sequence[str] | None) -> None:
-        """Refuses held-out rows that cannot be evaluated, and a pool without the columns that are read.
-
-        Raises:
-            ColumnError: naming the first column that is missing.
-            RowError: if a held-out row cannot be evaluated.
-            ValueError: if an evaluation does not exist.
-        """
+        """Refuse held-out rows that cannot be evaluated, and a pool without the columns that are read."""
         setup = Setup(
             str(self.model.model_name_or_path),
-            with_model_options(self.model, self.training),
+            self.training_arguments,
             get_peft_config(self.model),
             self._evaluations(self._load_held_out()),
             self.prompt.processor_name_or_path,
@@ -97,13 +82,9 @@ class Compare(PoolFlags, TrainingCommand):
                     refuse_missing_columns(columns, method.rule, method.by, method.over)
 
     def run(self) -> Summary:
-        """Fine-tunes, evaluates and compares."""
+        """Fine-tune, evaluate and compare."""
         folder = Path(self.training.output_dir)
-        methods, pool, held_out = (
-            _methods(self.selections, self.by),
-            load_pool(self),
-            self._load_held_out(),
-        )
+        methods, pool, held_out = _methods(self.selections, self.by), load_pool(self), self._load_held_out()
         comparison = compare(
             pool,
             methods,
@@ -112,7 +93,7 @@ class Compare(PoolFlags, TrainingCommand):
             folder,
             budgets=[parse_budget(budget) for budget in self.budgets],
             seeds=self.seeds,
-            args=with_model_options(self.model, self.training),
+            args=self.training_arguments,
             peft_config=get_peft_config(self.model),
             processor=self.prompt.processor_name_or_path,
             end_of_turn=self.prompt.end_of_turn,

@@ -1,4 +1,4 @@
-"""`demo`: runs the whole chain on a pool that it renders itself."""
+"""`demo`: run the whole chain on a pool that it renders itself."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from hf_vitselect.demo.chain import demo
 
 @dataclass(kw_only=True)
 class Demo(Command):
-    """Runs the chain and prints its table."""
+    """Run the chain and print its table."""
 
     output_dir: str = flag("Where everything goes; the same command resumes.", "demo")
     seeds: int = flag("Fine-tunes of each subset, for the spread.", 3)
@@ -20,7 +20,7 @@ class Demo(Command):
     example = "--output_dir demo --seeds 1"
 
     def run(self) -> Summary:
-        """Runs the chain."""
+        """Run the chain."""
         table = demo(self.output_dir, seeds=self.seeds, owner=self.push_to_hub, compared=self.compare)
         selection = Path(self.output_dir, "selection")
         next_line = command_line("report", selection=selection, output_dir="report")

@@ -10,10 +10,11 @@ from hf_vitselect.errors import VitSelectError
 _MOST_LINES = 3
 _WIDEST = 600
 _PACKAGE = Path(__file__).parents[1]
+_MORE = "(--debug shows where it comes from)"
+_UNEXPECTED = "this is unexpected: run the command again with --debug for the traceback, and please report it"
 _RESUMED = {
     "score": "finished shards are kept: the same command resumes",
-    "run": "finished stages are kept: the same command resumes",
-    "demo": "finished stages are kept: the same command resumes",
+    **dict.fromkeys(("run", "demo"), "finished stages are kept: the same command resumes"),
     "compare": "finished trials are kept: the same command resumes",
     **dict.fromkeys(
         ("seed", "train", "score_net"),
@@ -23,43 +24,33 @@ _RESUMED = {
 
 
 def describe_error(error: BaseException, command: str) -> tuple[str, int]:
-    """The message and exit status for an error.
+    """Describe the error that a command ended with, in at most three lines, and give the exit status.
 
-    Args:
-        error: any.
-        command: the command that ended with it.
-
-    Returns:
-        At most three lines; and 2 for what the user can act on, 1 for an unexpected error, 130 for an
-        interrupt.
+    The status is 2 for what the user can act on, 1 for an unexpected error, 130 for an interrupt.
     """
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted; {_RESUMED.get(command, 'nothing was written')}", 130
     causes = list(_causes(error))
     if ours := next((cause for cause in causes if isinstance(cause, VitSelectError)), None):
         return _lines(str(ours)), 2
-    if any(isinstance(it, MemoryError) or type(it).__name__ == "OutOfMemoryError" for it in causes):
+    if any(isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError" for cause in causes):
         return f"out of memory: {_line(error)}\n{_less_memory(command)}", 2
     if full := next((cause for cause in causes if _is_of_full_disk(cause)), None):
         return f"no space left on the disk: {_line(full)}\nmake room, or give another --output_dir", 2
     if any(type(cause).__module__.startswith(("httpx", "httpcore")) for cause in causes):
         return f"no connection: {_line(error)}\ncheck the network, or name local files and folders", 2
     if isinstance(error, (ValueError, OSError, ImportError)) or "pip install" in str(error):
-        shown = _lines(str(error) or type(error).__name__)
-        return (shown if _is_raised_here(error) else f"{_lines(shown, _MOST_LINES - 1)}\n{_MORE}"), 2
+        shown, frames = _lines(str(error) or type(error).__name__), traceback.extract_tb(error.__traceback__)
+        if frames and _PACKAGE in Path(frames[-1].filename).parents:  # the message is ours, for the user
+            return shown, 2
+        return f"{_lines(shown, _MOST_LINES - 1)}\n{_MORE}", 2
     return f"{_lines(_line(error), 1)}\n{_UNEXPECTED}", 1
 
 
-_MORE = "(--debug shows where it comes from)"
-_UNEXPECTED = "this is unexpected: run the command again with --debug for the traceback, and please report it"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and its causes."""
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        found = found.__cause__
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _is_of_full_disk(error: BaseException) -> bool:
@@ -70,12 +61,6 @@ def _less_memory(command: str) -> str:
     if command in ("score", "run"):
         return "lower --batch_size or --batch_tokens, or --dtype bfloat16; finished shards are kept"
     return "lower --per_device_train_batch_size, or train an adapter with --use_peft"
-
-
-def _is_raised_here(error: BaseException) -> bool:
-    """Whether this package raised it, with a message for the user."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and _PACKAGE in Path(frames[-1].filename).parents
 
 
 def _line(error: BaseException) -> str:

@@ -25,7 +25,7 @@ def flag(help: str, default: Any = MISSING) -> Any:
 
 @dataclass(kw_only=True)
 class PoolFlags:
-    """Which pool: the flags of TRL's scripts."""
+    """Flags that name the pool, as in TRL's scripts."""
 
     dataset_name: str = flag("The pool: a data set on the Hub, or a local file or folder.")
     dataset_config: str | None = flag("The pool's configuration.", None)
@@ -34,7 +34,7 @@ class PoolFlags:
 
 @dataclass(kw_only=True)
 class SelectionFlags:
-    """Which selection."""
+    """The flag that names a selection."""
 
     selection: str = flag("The selection: a folder that `select` wrote.")
 
@@ -45,7 +45,7 @@ _RENAMED = {"revision": "model_revision", "processor": "processor_name_or_path"}
 
 def _model_flags(name: str, options: Sequence[str]) -> Any:
     """A dataclass of flags for some options of a model."""
-    known = {it.name: it for it in fields(ModelOptions)}
+    known = {item.name: item for item in fields(ModelOptions)}
     return make_dataclass(
         name,
         [
@@ -60,7 +60,7 @@ def _model_flags(name: str, options: Sequence[str]) -> Any:
     )
 
 
-ModelFlags = _model_flags("ModelFlags", [it.name for it in fields(ModelOptions)])
+ModelFlags = _model_flags("ModelFlags", [option.name for option in fields(ModelOptions)])
 PromptFlags = _model_flags("PromptFlags", ["processor", "end_of_turn"])
 
 
@@ -73,7 +73,7 @@ class ModelCommand(Command):
     @property
     def model_options(self) -> dict[str, Any]:
         """The arguments of `ModelOptions`."""
-        names = [it.name for it in fields(ModelOptions)]
+        names = [option.name for option in fields(ModelOptions)]
         return {name: getattr(self.model_flags, _RENAMED.get(name, name)) for name in names}
 
 
@@ -97,14 +97,32 @@ class TrainingCommand(Command):
     }
 
     def check(self) -> None:
-        """Refuses options of the training that cannot be followed."""
+        """Refuse options of the training that cannot be followed."""
         checked_args(self.training, evaluates=False)
+
+    @property
+    def training_arguments(self) -> SFTConfig:
+        """The training arguments with TRL's model flags: revision, attention kernel, dtype."""
+        training, model = self.training, self.model
+        if training.assistant_only_loss:
+            warnings.warn(
+                "assistant_only_loss need not be given: the loss is always that of the response tokens "
+                "alone, with every template",
+                stacklevel=2,
+            )
+            training.assistant_only_loss = False
+        training.model_init_kwargs = {
+            "revision": model.model_revision,
+            "attn_implementation": model.attn_implementation,
+            "dtype": model.dtype,
+        }
+        return training
 
     @property
     def trainer_arguments(self) -> dict[str, Any]:
         """The arguments that our trainers share."""
         return {
-            "args": with_model_options(self.model, self.training),
+            "args": self.training_arguments,
             "peft_config": get_peft_config(self.model),
             "quantization_config": get_quantization_config(self.model),
             "processing_class": self.prompt.processor_name_or_path,
@@ -115,42 +133,18 @@ class TrainingCommand(Command):
 def given_flags(flags: Any, kind: Any = None) -> dict[str, Any]:
     """The flags that are not at their defaults: all, or those of one base class."""
     plain = {
-        it.name: it.default if it.default_factory is MISSING else it.default_factory()
-        for it in fields(kind or flags)
+        item.name: item.default if item.default_factory is MISSING else item.default_factory()
+        for item in fields(kind or flags)
     }
     return {name: getattr(flags, name) for name in plain if getattr(flags, name) != plain[name]}
 
 
-def with_model_options(model: ModelConfig, training: SFTConfig) -> SFTConfig:
-    """The training arguments with TRL's model flags: revision, attention kernel, dtype."""
-    if training.assistant_only_loss:
-        warnings.warn(
-            "assistant_only_loss need not be given: the loss is always that of the response tokens alone, "
-            "with every template",
-            stacklevel=2,
-        )
-        training.assistant_only_loss = False
-    training.model_init_kwargs = {
-        "revision": model.model_revision,
-        "attn_implementation": model.attn_implementation,
-        "dtype": model.dtype,
-    }
-    return training
-
-
 def parse_budget(text: Any) -> int | float:
-    """A budget from a flag: '1200' is rows; '0.15', '1.0' and '15%' are shares.
-
-    Raises:
-        BudgetError: for fewer than one row, or a share that is not in (0, 1].
-        UsageError: if it is not a number.
-    """
+    """A budget from a flag: '1200' is rows; '0.15', '1.0' and '15%' are shares."""
     text = str(text).strip()
     try:
-        if text.endswith("%"):
-            budget: int | float = float(text[:-1]) / 100
-        else:
-            budget = int(text) if text.lstrip("+-").isdigit() else float(text)
+        percent, whole = text.endswith("%"), text.lstrip("+-").isdigit()
+        budget = float(text[:-1]) / 100 if percent else int(text) if whole else float(text)
     except ValueError:
         raise UsageError(f"budget: expected rows (1200) or a share (0.15, 15%), got {text!r}") from None
     budget_rows(budget, sys.maxsize)
@@ -158,11 +152,7 @@ def parse_budget(text: Any) -> int | float:
 
 
 def read_object(flag: str, text: str, names: Mapping[str, type[Any]]) -> Any:
-    """The object that a flag gives as text, such as `NeighborPenalty(gamma=0.5)`.
-
-    Raises:
-        UsageError: as `read_call` does, naming the flag.
-    """
+    """The object that a flag gives as text, such as `NeighborPenalty(gamma=0.5)`; errors name the flag."""
     try:
         return read_call(text, names)
     except UsageError as error:

@@ -25,7 +25,7 @@ Example, which leaves a folder that the examples of the other commands use:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
     Returns:
         The exit status: 2 for what the user can act on, 1 for an unexpected error, 130 for an interrupt.
@@ -45,7 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", "`gradient_checkpointing` is deprecated", FutureWarning)
     usual, warnings.formatwarning = warnings.formatwarning, partial(_format_warning, name)
     try:
-        _do(name, flags)
+        from hf_vitselect.cli.parse import parse_flags
+        from hf_vitselect.scoring.ranks import Rank
+
+        command = parse_flags(name, flags)
+        command.check()
+        summary = command.execute()
+        if Rank.here().number == 0:
+            print(summary)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise
@@ -59,19 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _do(name: str, flags: Sequence[str]) -> None:
-    from hf_vitselect.cli.parse import parse_flags
-    from hf_vitselect.scoring.ranks import Rank
-
-    command = parse_flags(name, flags)
-    command.check()
-    summary = command.execute()
-    if Rank.here().number == 0:
-        print(summary)
-
-
 def _take_debug(flags: list[str]) -> bool:
-    """Whether `--debug` is there, which is taken out. With a value it is a flag of the Trainer's own."""
+    """Take `--debug` out; return whether it was given. With a value it is a flag of the Trainer's own."""
     for place, flag in enumerate(flags):
         if flag == "--debug" and (
             place == 0 or flags[place + 1 : place + 2] == [] or flags[place + 1][:1] == "-"

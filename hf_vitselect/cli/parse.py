@@ -1,4 +1,4 @@
-"""From flags, or the keys of a YAML file, to a command."""
+"""Parse flags, or the keys of a YAML file, to a command."""
 
 import os
 from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
@@ -17,11 +17,7 @@ from hf_vitselect.errors import UsageError, nearest, nearest_path
 
 
 def parse_flags(command: str, flags: Sequence[str]) -> Command:
-    """The command with its flags, `--config file.yaml` included.
-
-    Raises:
-        UsageError: for a flag, or a key of the YAML file, that the command does not have or cannot read.
-    """
+    """The command with its flags, `--config file.yaml` included."""
     flags = [
         part for flag in flags for part in (flag.split("=", 1) if flag.startswith("--config=") else [flag])
     ]
@@ -41,12 +37,7 @@ def parse_flags(command: str, flags: Sequence[str]) -> Command:
 
 
 def parse_section(command: str, section: Mapping[str, Any]) -> Command:
-    """The command with its flags from a mapping.
-
-    Raises:
-        UsageError: for a key that the command does not have, a required one that is missing, or a value of
-            the wrong type.
-    """
+    """The command with its flags from a mapping."""
     if "hub_token" in section:
         # A run keeps its sections on disk.
         raise UsageError(f"section {command}: expected no hub_token; log in with `hf auth login` instead")
@@ -54,11 +45,7 @@ def parse_section(command: str, section: Mapping[str, Any]) -> Command:
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """A YAML file with a mapping.
-
-    Raises:
-        UsageError: if it does not exist, is not valid YAML, or holds something else.
-    """
+    """The flags and values, or sections, of a YAML file."""
     try:
         config = yaml.safe_load(Path(path).expanduser().read_text("utf-8"))
     except FileNotFoundError:
@@ -78,7 +65,7 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 class _Formatter(RawDescriptionHelpFormatter):
-    """Keeps the lines of the example; shows which flags are required, and defaults that are not empty."""
+    """Keep the lines of the example; show which flags are required, and defaults that are not empty."""
 
     def _get_help_string(self, action: Action) -> str:
         if action.required:
@@ -91,12 +78,12 @@ class _Parser(HfArgumentParser):  # type: ignore[misc]
     """The parser of one command; raises where argparse prints a screen of usage."""
 
     def __init__(self, command: str) -> None:
-        found = find_command(command)
+        kind = find_command(command)
         config = "" if command == "run" else "The flags may also be in a YAML file: --config flags.yaml\n\n"
         super().__init__(
-            [found, *found.part_types.values()],
+            [kind, *kind.part_types.values()],
             usage=f"hf-vitselect {command} [flags]",
-            epilog=f"{config}Example, next to the demo's folder:\n  hf-vitselect {command} {found.example}",
+            epilog=f"{config}Example, next to the demo's folder:\n  hf-vitselect {command} {kind.example}",
             allow_abbrev=False,
             formatter_class=_Formatter,
         )
@@ -107,7 +94,7 @@ class _Parser(HfArgumentParser):  # type: ignore[misc]
         return f"{self._purpose}\n\n{super().format_help()}"
 
     def error(self, message: str) -> NoReturn:
-        """Raises what argparse would print."""
+        """Raise what argparse would print."""
         raise UsageError(message.replace("argument --", "--"))
 
 
@@ -158,7 +145,7 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
 
 
 def _refuse_adapter_flags(model: ModelConfig, where: str) -> None:
-    """Refuses an adapter's flags where no adapter is trained."""
+    """Refuse an adapter's flags where no adapter is trained."""
     for item in fields(model):
         value = getattr(model, item.name)
         of_adapter = item.name.startswith(("lora_", "use_rslora", "use_dora"))

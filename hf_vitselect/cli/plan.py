@@ -31,19 +31,12 @@ _FIRST_ROUND_ONLY = {
 
 @dataclass(frozen=True)
 class Stage:
-    """One command of a run.
+    """One command of a run."""
 
-    Attributes:
-        name: of the stage and its folder.
-        command: what it runs.
-        settings: the flags of the user's section, as the round sets them.
-        flags: all flags of the command: the settings, and the results of earlier stages.
-    """
-
-    name: str
+    name: str  # also of its folder
     command: str
-    settings: dict[str, Any]
-    flags: dict[str, Any]
+    settings: dict[str, Any]  # the flags of the user's section, as the round sets them
+    flags: dict[str, Any]  # all flags: the settings, and the results of earlier stages
 
     @cached_property
     def parsed(self) -> Any:
@@ -65,19 +58,13 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
     Args:
         config: a section of flags for each command of `CHAIN` to run; and `rounds`, 1 if not given.
         folder: the run's folder.
-
-    Raises:
-        ValueError: for an unknown section, one with an output_dir, or rounds that cannot be made.
     """
-    if wrong := [
-        name
-        for name, section in config.items()
-        if name != "rounds" and not isinstance(section or {}, Mapping)
-    ]:
+    given = {name: section or {} for name, section in config.items() if name != "rounds"}
+    if wrong := [name for name, section in given.items() if not isinstance(section, Mapping)]:
         raise ValueError(f"expected flags and their values in the sections {wrong}, got {config[wrong[0]]!r}")
-    sections = {name: dict(config[name] or {}) for name in CHAIN if name in config}
+    sections = {name: dict(given[name]) for name in CHAIN if name in given}
     rounds = config.get("rounds", 1)
-    if unknown := sorted(config.keys() - sections.keys() - {"rounds"}):
+    if unknown := sorted(given.keys() - sections.keys()):
         raise ValueError(f"unknown sections {unknown}; expected some of {[*CHAIN, 'rounds']}")
     if placed := [name for name, section in sections.items() if "output_dir" in section]:
         raise ValueError(f"expected no output_dir in the sections {placed}: a run's stages lie in its folder")
@@ -111,16 +98,14 @@ def _rows_of(name: Any, latest: Mapping[str, str]) -> str:
 
 
 def _refuse_rounds(sections: Mapping[str, Mapping[str, Any]], rounds: int) -> None:
-    """Refuses rounds that would fail late."""
+    """Refuse rounds that would fail late."""
     if not sections.keys() >= _ROUND_NEEDS or "score_net" in sections:
         raise ValueError(
             f"rounds: expected the sections {sorted(_ROUND_NEEDS)} and no score_net, got {list(sections)}; "
             "each round scores with the model that the one before has trained"
         )
-    by, signals = (
-        sections["select"].get("by", Select.by),
-        sections["score"].get("signals", ["necessity"]),
-    )
+    by = sections["select"].get("by", Select.by)
+    signals = sections["score"].get("signals", ["necessity"])
     if by not in signals or "suffix" in sections["score"]:
         raise ValueError(f"rounds: expected by= among the signals {signals} and no suffix, got {by!r}")
     budget = parse_budget(sections["select"].get("budget", Select.budget))
@@ -134,12 +119,10 @@ def _of_round(command: str, section: Mapping[str, Any], turn: int, rounds: int) 
     if command == "select" and rounds > 1:
         budget = parse_budget(section.get("budget", Select.budget))
         if turn < rounds:
-            settings["budget"] = (
-                budget * turn // rounds if isinstance(budget, int) else budget * turn / rounds
-            )
+            share = budget * turn / rounds
+            settings["budget"] = budget * turn // rounds if isinstance(budget, int) else share
         if turn > 1:
-            settings["by"] = f"{section.get('by', Select.by)}_{turn}"
-            settings["include"] = "select"
+            settings |= {"by": f"{section.get('by', Select.by)}_{turn}", "include": "select"}
     if command == "score" and turn > 1:
         settings = {name: value for name, value in section.items() if name not in _FIRST_ROUND_ONLY}
         settings["suffix"] = f"_{turn}"
@@ -152,20 +135,15 @@ def _from_before(
     command: str, latest: Mapping[str, str], sections: Mapping[str, Any], turn: int
 ) -> dict[str, Any]:
     """The flags that a command takes from the latest stages."""
-    flags: dict[str, Any] = {}
     if command == "score" and turn > 1:
-        flags = {"model_name_or_path": latest["train"], "dataset_name": f"{latest['score']}/scored"}
-    elif command == "score" and "seed" in latest:
-        flags = {name: sections["seed"][name] for name in _POOL_FLAGS if name in sections["seed"]}
-        flags["model_name_or_path"] = latest["seed"]
-    elif command == "score_net" and "score" in latest:
-        flags["dataset_name"] = f"{latest['score']}/scored"
-    elif command == "select" and "score_net" in latest:
-        flags = {"dataset_name": f"{latest['score_net']}/scored", "by": "score_net"}
-    elif command == "select" and "score" in latest:
-        flags["dataset_name"] = f"{latest['score']}/scored"
-    elif command == "compare" and "score" in latest:
-        flags["dataset_name"] = f"{latest.get('score_net', latest['score'])}/scored"
-    elif command in ("train", "push", "report") and "select" in latest:
-        flags["selection"] = latest["select"]
-    return flags
+        return {"model_name_or_path": latest["train"], "dataset_name": f"{latest['score']}/scored"}
+    if command == "score" and "seed" in latest:
+        pool = {name: sections["seed"][name] for name in _POOL_FLAGS if name in sections["seed"]}
+        return {**pool, "model_name_or_path": latest["seed"]}
+    if command == "select" and "score_net" in latest:
+        return {"dataset_name": f"{latest['score_net']}/scored", "by": "score_net"}
+    if command in ("score_net", "select", "compare") and "score" in latest:
+        return {"dataset_name": f"{latest.get('score_net', latest['score'])}/scored"}
+    if command in ("train", "push", "report") and "select" in latest:
+        return {"selection": latest["select"]}
+    return {}

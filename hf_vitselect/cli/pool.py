@@ -14,21 +14,12 @@ from hf_vitselect.training.seed import ROWS_FILE
 
 
 def load_pool(flags: PoolFlags) -> Dataset:
-    """The pool that the flags name.
-
-    Raises:
-        PoolError: if it does not exist or cannot be read.
-    """
+    """The pool that the flags name."""
     return open_pool(flags.dataset_name, flags.dataset_config, flags.dataset_train_split)
 
 
 def load_selection(folder: str) -> Selection:
-    """The selection in a folder.
-
-    Raises:
-        SelectionError: if it is damaged.
-        UsageError: if the folder holds no selection.
-    """
+    """The selection in a folder."""
     if not Path(folder, "recipe.json").exists():
         near = nearest_path(folder) if not Path(folder).exists() else ""
         raise UsageError(

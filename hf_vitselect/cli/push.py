@@ -1,4 +1,4 @@
-"""`push`: pushes a selection and its card to the Hub."""
+"""`push`: push a selection and its card to the Hub."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ from hf_vitselect.hub import check_target, push_to_hub
 
 @dataclass(kw_only=True)
 class Push(SelectionFlags, Command):
-    """Pushes a selection, and records in its folder where to."""
+    """Push a selection, and record the repository in its folder."""
 
     repo_id: str = flag("The data set repository, owner/name.")
     private: bool | None = flag("Whether a new repository is private.", None)
@@ -25,11 +25,11 @@ class Push(SelectionFlags, Command):
     example = "--selection demo/selection --repo_id me/vitselect-demo"
 
     def check(self) -> None:
-        """Refuses a repository id that the Hub does not allow."""
+        """Refuse a repository id that the Hub does not allow."""
         check_target(self.repo_id, self.publish)
 
     def run(self) -> Summary:
-        """Pushes."""
+        """Push the selection."""
         selection = load_selection(self.selection)
         address = push_to_hub(
             selection,

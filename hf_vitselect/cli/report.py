@@ -1,4 +1,4 @@
-"""`report`: writes a selection's card to a folder."""
+"""`report`: write a selection's card to a folder."""
 
 from dataclasses import dataclass
 
@@ -11,24 +11,20 @@ from hf_vitselect.report.html_page import write_report
 
 @dataclass(kw_only=True)
 class Report(SelectionFlags, Command):
-    """Writes a selection's card, without the Hub."""
+    """Write a selection's card, without the Hub."""
 
     output_dir: str = flag("Where README.md, index.html, the plots and the examples go.", "report")
     run_dir: str | None = flag("The run that made the selection; the card shows its settings and cost.", None)
     example = "--selection demo/selection --output_dir report"
 
     def run(self) -> Summary:
-        """Writes the card."""
+        """Write the card."""
         selection = load_selection(self.selection)
         page = write_report(selection, self.output_dir, run=self.run_dir)
-        return Summary(
-            {
-                "rows": f"{len(selection):,} picked of {selection.recipe.rows:,}",
-                "refused": str(dropped(selection.recipe)) or "none",
-                "page": page,
-            },
-            [
-                command_line("push", selection=self.selection, repo_id="OWNER/NAME"),
-                train_line(self.selection),
-            ],
-        )
+        facts = {
+            "rows": f"{len(selection):,} picked of {selection.recipe.rows:,}",
+            "refused": str(dropped(selection.recipe)) or "none",
+            "page": page,
+        }
+        push_line = command_line("push", selection=self.selection, repo_id="OWNER/NAME")
+        return Summary(facts, [push_line, train_line(self.selection)])

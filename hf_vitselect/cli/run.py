@@ -1,4 +1,4 @@
-"""`run`: runs a chain of commands, each a stage in a folder, and resumes it."""
+"""`run`: run a chain of commands, each a stage in a folder, and resume it."""
 
 import json
 import os
@@ -31,21 +31,21 @@ _MODELS = ("model_name_or_path", "processor_name_or_path", "clip_name_or_path", 
 
 @dataclass(kw_only=True)
 class RunChain(Command):
-    """Runs a chain of commands."""
+    """Run a chain of commands."""
 
     config: str = flag("A YAML file with a section for each command, as in examples/configs; and rounds.")
     output_dir: str = flag("The run's folder; the same command resumes it.")
     example = "--config examples/configs/demo.yaml --output_dir run"
 
     def run(self) -> Summary:
-        """Runs the chain, and prints what each stage did."""
+        """Run the chain, and print what each stage did."""
         return run(read_config(self.config), self.output_dir, say=print)
 
 
 def run(
     config: Mapping[str, Any], folder: str | os.PathLike[str], say: Callable[[str], None] = lambda text: None
 ) -> Summary:
-    """Runs a chain of commands, each a stage of a run, as `plan` orders them.
+    """Run a chain of commands, each a stage of a run, as `plan` orders them.
 
     All sections are checked before the first stage starts.
 
@@ -53,19 +53,18 @@ def run(
         config: as in `plan`.
         folder: the run's folder; the same call resumes where it stopped.
         say: called with what each stage did.
-
-    Raises:
-        StaleRunError: if the folder holds a stage made with other settings, another pool or other weights.
-        ValueError: for an unknown section or key, or a missing one.
     """
     refuse_unwritable(os.fspath(folder))
     here = Run(folder)
     stages = plan(config, here.folder)
     for stage in stages:
         stage.parsed.check()
-    columns: dict[str, list[str]] = {}
+    columns: dict[str, list[str]] = {}  # of the pools that stages will have made, by name
     for stage in stages:
-        _check_inputs(stage, columns)
+        known = _columns(stage.parsed, columns)
+        stage.parsed.check_inputs(known)
+        if known is not None and (added := stage.parsed.added_columns()):
+            columns[f"{stage.flags['output_dir']}/scored"] = [*known, *added]
     settings = {stage.name: _recorded_settings(stage) for stage in stages}
     here.refuse_stale(settings)
     write_atomically(
@@ -96,19 +95,6 @@ def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
     )
 
 
-def _check_inputs(stage: Stage, columns: dict[str, list[str]]) -> None:
-    """Refuses a stage's rows and columns before any stage starts.
-
-    Args:
-        stage: to check.
-        columns: of the pools that earlier stages will have made, by name; this stage's pool is added.
-    """
-    known = _columns(stage.parsed, columns)
-    stage.parsed.check_inputs(known)
-    if known is not None and (added := stage.parsed.added_columns()):
-        columns[f"{stage.flags['output_dir']}/scored"] = [*known, *added]
-
-
 def _columns(command: Command, columns: Mapping[str, list[str]]) -> list[str] | None:
     """The columns of a stage's pool, which an earlier stage may make; None if unknown."""
     if not isinstance(command, PoolFlags) or getattr(command, "dataset_streaming", False):
@@ -120,7 +106,7 @@ def _columns(command: Command, columns: Mapping[str, list[str]]) -> list[str] | 
 
 
 def _recorded_settings(stage: Stage) -> dict[str, Any]:
-    """What a stage's result depends on, without secrets."""
+    """Everything that a stage's result depends on, without secrets."""
     left_out = _WHERE if stage.command == "score" else set()
     settings = {name: value for name, value in stage.settings.items() if name not in left_out}
     return {**without_secrets(settings), "inputs": _inputs(stage)}
@@ -151,7 +137,7 @@ def _identities(stage: Stage) -> list[dict[str, Any]]:
         scorer = read_object("scorers", text, SCORERS)
         if not isinstance(scorer, ChatScorer):  # an endpoint does not say which weights it serves
             made.append(scorer.keywords if isinstance(scorer, partial) else vars(scorer))
-    models = [(it["model"], it.get("revision")) for it in made if it.get("model")]
+    models = [(identity["model"], identity.get("revision")) for identity in made if identity.get("model")]
     return [identify(model, revision) for model, revision in models if run_folder not in Path(model).parents]
 
 

@@ -1,4 +1,4 @@
-"""`score`: adds score and embedding columns to a pool."""
+"""`score`: add score and embedding columns to a pool."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,18 +71,16 @@ class Score(PoolFlags, ModelCommand):
     )
 
     def make_scorers(self) -> list[Scorer | Fit]:
-        """The scorers that the flags name; one that is fitted to a pool waits for it.
-
-        Raises:
-            UsageError: for an unknown name, or two scorers of the same column.
-        """
+        """The scorers that the flags name; one that is fitted to a pool waits for it."""
         made = list[Scorer | Fit]()
         if unknown := [signal for signal in self.signals if signal not in SIGNALS]:
             near = nearest(unknown[0], SIGNALS)
             raise UsageError(f"signals: expected some of {list(SIGNALS)}, got {unknown}{near}")
         if model := self.model_name_or_path:
             options = self.model_options
-            made += [SIGNALS[it](model, column=f"{it}{self.suffix}", **options) for it in self.signals]
+            made += [
+                SIGNALS[signal](model, column=f"{signal}{self.suffix}", **options) for signal in self.signals
+            ]
         if clip := self.clip_name_or_path:
             made += [ClipEmbedding(clip), *[ClipScore(clip)] * self.clip_score]
         if self.text_name_or_path:
@@ -96,7 +94,7 @@ class Score(PoolFlags, ModelCommand):
         return made
 
     def check(self) -> None:
-        """Refuses flags that no scorer can follow, before a pool is read."""
+        """Refuse flags that no scorer can follow, before a pool is read."""
         refuse_unknown_dtype(self.model_options["dtype"])
         scorers = self.make_scorers()
         given = given_flags(self) | given_flags(self.model_flags)
@@ -156,9 +154,11 @@ def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **s
     if Rank.here().number == 0:
         pool.save_to_disk(str(place))
     refusals = {column: Refusals.read(pool, column) for column in columns}
-    facts = {column: f"{it.rows - it.refused:,} scored" for column, it in refusals.items()}
+    facts = {column: f"{counts.rows - counts.refused:,} scored" for column, counts in refusals.items()}
     facts |= {
-        name: f"{facts[name]}, {it.refused:,} refused: {it}" for name, it in refusals.items() if it.refused
+        name: f"{facts[name]}, {counts.refused:,} refused: {counts}"
+        for name, counts in refusals.items()
+        if counts.refused
     }
     facts = {"rows": f"{len(pool):,}", **facts, "saved to": str(place)}
     return Summary(facts, [_select_line(pool, refusals, place)])
@@ -174,7 +174,7 @@ def _select_line(scored: Dataset, refusals: Mapping[str, Refusals], folder: Path
     rule: Rule | None = KCenter() if by is None else TopScore() if over is None else None
     if rule is None and any((value or 0) < 0 for value in read_column(scored, by or "").to_pylist()):
         rule = NeighborPenalty(rescale="minmax")
-    usable = min(it.rows - it.refused for name, it in refusals.items() if name in (by, over))
+    usable = min(counts.rows - counts.refused for name, counts in refusals.items() if name in (by, over))
     return command_line(
         "select",
         dataset_name=folder,

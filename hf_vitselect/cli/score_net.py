@@ -1,4 +1,4 @@
-"""`score_net`: trains a score net together with a model, and adds its difficulty to the pool."""
+"""`score_net`: train a score net together with a model, and add its difficulty to the pool."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from hf_vitselect.training import ScoreNetTrainer
 
 @dataclass(kw_only=True)
 class TrainScoreNet(PoolFlags, TrainingCommand):
-    """Trains score net and model, scores the pool and saves it to the folder `scored`."""
+    """Train score net and model, score the pool and save it to the folder `scored`."""
 
     columns: list[str] = flag(
         "What the net reads: one embedding column, or several score columns.", ["embedding"]
@@ -29,7 +29,7 @@ class TrainScoreNet(PoolFlags, TrainingCommand):
     )
 
     def check_inputs(self, columns: Sequence[str] | None) -> None:
-        """Refuses a pool without the columns that the net reads."""
+        """Refuse a pool without the columns that the net reads."""
         if columns is not None:
             refuse_missing(self.columns, columns, "columns: expected a column")
 
@@ -38,7 +38,7 @@ class TrainScoreNet(PoolFlags, TrainingCommand):
         return ["score_net", "score_net_status", "score_net_reason"]
 
     def run(self) -> Summary:
-        """Trains, then scores."""
+        """Train, then score."""
         pool, folder = load_pool(self), Path(self.training.output_dir)
         scorer = ScoreNetScorer(str(folder / "score_net"))
         refuse_overwrite(scorer, pool.column_names)

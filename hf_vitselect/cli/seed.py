@@ -1,4 +1,4 @@
-"""`seed`: fine-tunes a model on a random part of a pool."""
+"""`seed`: fine-tune a model on a random part of a pool."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ from hf_vitselect.training import train_seed_model
 
 @dataclass(kw_only=True)
 class Seed(PoolFlags, TrainingCommand):
-    """Fine-tunes the seed model and records the rows that it was trained on."""
+    """Fine-tune the seed model and record the rows that it was trained on."""
 
     budget: str = flag("The part to fine-tune on: rows (1200) or a share (0.1) of the pool.", "0.1")
     example = "--dataset_name demo/data/pool --model_name_or_path demo/base --output_dir seed --use_cpu true"
 
     def check(self) -> None:
-        """Refuses a budget or options of the training that cannot be followed."""
+        """Refuse a budget or options of the training that cannot be followed."""
         super().check()
         parse_budget(self.budget)
 
     def run(self) -> Summary:
-        """Fine-tunes on the random part."""
+        """Fine-tune on the random part."""
         arguments, folder = self.trainer_arguments, str(self.training.output_dir)
         selection = train_seed_model(
             load_pool(self),
@@ -31,13 +31,11 @@ class Seed(PoolFlags, TrainingCommand):
             seed=self.training.seed,
             **arguments,
         )
+        facts = {
+            "rows": f"{selection.recipe.rows:,}",
+            "trained on": f"{len(selection):,}, drawn at random",
+            "refused": refused_fact(dropped(selection.recipe)),
+            "saved to": folder,
+        }
         pool = given_flags(self, PoolFlags)
-        return Summary(
-            {
-                "rows": f"{selection.recipe.rows:,}",
-                "trained on": f"{len(selection):,}, drawn at random",
-                "refused": refused_fact(dropped(selection.recipe)),
-                "saved to": folder,
-            },
-            [command_line("score", **pool, model_name_or_path=folder, output_dir="scored")],
-        )
+        return Summary(facts, [command_line("score", **pool, model_name_or_path=folder, output_dir="scored")])

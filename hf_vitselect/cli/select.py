@@ -1,4 +1,4 @@
-"""`select`: selects a subset of a scored pool."""
+"""`select`: select a subset of a scored pool."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from hf_vitselect.report.statistics import duplicates
 from hf_vitselect.rules import RULES, Rule
 from hf_vitselect.selection.candidates import refuse_missing_columns
 from hf_vitselect.selection.select_diverse import select_diverse
-from hf_vitselect.selection.selection import Selection, refuse_other_contents
+from hf_vitselect.selection.selection import refuse_other_contents
 
 
 @dataclass(kw_only=True)
 class Select(PoolFlags, Command):
-    """Selects a subset and saves the selection."""
+    """Select a subset and save the selection."""
 
     output_dir: str = flag("Where the selection goes.", "selection")
     budget: str = flag("Rows (1200) or a share (0.15) of the pool.", "0.15")
@@ -47,7 +47,7 @@ class Select(PoolFlags, Command):
         return rule
 
     def check(self) -> None:
-        """Refuses a rule, a budget or an output folder that cannot be used."""
+        """Refuse a rule, a budget or an output folder that cannot be used."""
         folder, pool = Path(self.output_dir), Path(self.dataset_name).resolve()
         self.make_rule()
         parse_budget(self.budget)
@@ -61,14 +61,13 @@ class Select(PoolFlags, Command):
             )
 
     def check_inputs(self, columns: Sequence[str] | None) -> None:
-        """Refuses a pool without the columns that the rule or the balance reads."""
+        """Refuse a pool without the columns that the rule or the balance reads."""
         if columns is not None:
-            balance = [self.balance] if self.balance else []
             refuse_missing_columns(columns, self.make_rule(), self.by, self.over)
-            refuse_missing(balance, columns, "balance: expected a column")
+            refuse_missing([self.balance] if self.balance else [], columns, "balance: expected a column")
 
     def run(self) -> Summary:
-        """Selects and saves."""
+        """Select and save."""
         pool = load_pool(self)
         selection = select_diverse(
             pool,
@@ -83,9 +82,6 @@ class Select(PoolFlags, Command):
             balance_quota=self.balance_quota,
         )
         selection.save_to_disk(self.output_dir)
-        return self._summary(selection)
-
-    def _summary(self, selection: Selection) -> Summary:
         recipe, folder = selection.recipe, self.output_dir
         repeated = duplicates(selection)["subset"]
         return Summary(

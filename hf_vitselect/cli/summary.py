@@ -1,4 +1,4 @@
-"""What a command prints at its end: what it did, where the result is, what to run next."""
+"""The last lines of a command: what it did, where the result is, what to run next."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,17 +13,11 @@ from hf_vitselect.selection.recipe import Recipe
 
 @dataclass(frozen=True)
 class Summary:
-    """Named facts, one a line, then the next commands.
+    """Named facts, one a line, then the next commands."""
 
-    Attributes:
-        facts: by name, in order; empty ones are left out.
-        next: commands that can be run as they are; what only the user knows is in capitals.
-        text: printed first, such as the tables of a comparison.
-    """
-
-    facts: Mapping[str, Any]
-    next: Sequence[str] = ()
-    text: str = ""
+    facts: Mapping[str, Any]  # empty ones are left out
+    next: Sequence[str] = ()  # commands that can be run as they are; what only the user knows is in capitals
+    text: str = ""  # printed first, such as the tables of a comparison
 
     def __str__(self) -> str:
         """Aligned lines."""
@@ -42,10 +36,8 @@ def command_line(command: str, **flags: Any) -> str:
 
 def train_line(selection: str) -> str:
     """The command that trains on a selection, as it works on this machine."""
-    on_cpu = None if torch.accelerator.is_available() else "true"
-    return command_line(
-        "train", selection=selection, model_name_or_path="MODEL", output_dir="model", use_cpu=on_cpu
-    )
+    flags = {"selection": selection, "model_name_or_path": "MODEL", "output_dir": "model"}
+    return command_line("train", **flags, use_cpu=None if torch.accelerator.is_available() else "true")
 
 
 def dropped(recipe: Recipe) -> Refusals:
@@ -55,5 +47,5 @@ def dropped(recipe: Recipe) -> Refusals:
 
 
 def refused_fact(refusals: Refusals) -> str:
-    """How many rows were refused, and why."""
+    """Counts of the refused rows, with reasons."""
     return f"{refusals.refused:,}: {refusals}" if refusals.refused else "none"

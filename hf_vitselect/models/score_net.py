@@ -195,10 +195,10 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
         template = (files("hf_vitselect.hub_cards") / "score_net.md.jinja").read_text()
         weights = self.layers.weight[0].tolist() if isinstance(self.layers, nn.Linear) else None
         scaling = None if self.scaling is None else self.scaling.tolist()
-        shown = {"columns": self.columns, "scaling": scaling, "weights": weights, "width": self.width}
+        shown: dict[str, Any] = {"columns": self.columns, "scaling": scaling, "weights": weights}
         data = self._hub_mixin_info.model_card_data
         card: ModelCard = ModelCard.from_template(
-            card_data=data, template_str=template, linear=weights is not None, **shown
+            card_data=data, template_str=template, width=self.width, linear=weights is not None, **shown
         )
         return card
 

@@ -35,7 +35,7 @@ def test_only_given_flags_are_repeated():
     assert given_flags(PoolFlags(dataset_name="x", dataset_train_split="train")) == {"dataset_name": "x"}
 
 
-def test_an_object_is_named_by_its_flag():
+def test_flags_name_their_objects():
     assert read_object("rule", "NeighborPenalty(gamma=2)", RULES) == NeighborPenalty(gamma=2)
     with pytest.raises(UsageError, match=r"^rule: expected one of .*did you mean 'NeighborPenalty'"):
         read_object("rule", "NeighbourPenalty", RULES)

@@ -71,7 +71,7 @@ def test_flags_from_yaml(scored_pool, tmp_path):
     assert recipe.rule.arguments["gamma"] == 0.5
 
 
-def test_compare(tiny, scored_pool, tmp_path, capsys, monkeypatch):
+def test_compare_writes_its_table(tiny, scored_pool, tmp_path, capsys, monkeypatch):
     scored_pool.save_to_disk(tmp_path / "scored")
     mixed_pool(4, seed=900).save_to_disk(tmp_path / "held_out")
     data = ["--dataset_name", str(tmp_path / "scored"), "--eval_dataset_name", str(tmp_path / "held_out")]

@@ -21,6 +21,6 @@ def test_flags_override_the_file(tmp_path):
     assert command.model_flags.model_revision == "v1"
 
 
-def test_wrong_choices_in_a_file_are_refused():
+def test_wrong_choices_in_files_are_refused():
     with pytest.raises(UsageError, match="section push: publish: expected 'rows' or 'indices', got 'all'"):
         parse_section("push", {"selection": "x", "repo_id": "a/b", "publish": "all"})

@@ -62,7 +62,7 @@ def test_seed_rows_in_or_out():
     assert select.settings == config["select"]
 
 
-def test_each_round_scores_with_the_last_model():
+def test_rounds_score_with_last_model():
     stages = by_name(CHAIN | {"rounds": 3})
     assert list(stages) == [
         *("seed", "score", "select", "train"),

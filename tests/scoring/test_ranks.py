@@ -37,6 +37,7 @@ def test_two_ranks_share_the_shards(tmp_path, streamed):
     assert {word for rows in calls(tmp_path).values() for word in rows} == set(TEXTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "launcher",
     [
@@ -83,6 +84,7 @@ def test_missing_rank_is_not_awaited(tmp_path):
     assert seen[:12] == [word for i, word in enumerate(TEXTS) if i // 2 % 2 == 1]
 
 
+@pytest.mark.slow
 def test_killed_rank_is_not_awaited(tmp_path):
     slow = start(run, tmp_path, 0, False, 0.02)
     slow.join(0.3)

@@ -40,6 +40,7 @@ def test_workers_run_without_output_dir(tmp_path):
     assert sorted(word for rows in seen.values() for word in rows) == sorted(TEXTS)
 
 
+@pytest.mark.slow
 def test_killing_row_fails_alone(tmp_path):
     scored = score(words("a", "signal", "c"), Length(tmp_path), tmp_path / "run", shard_size=2, workers=2)
     expected = cells(score(words("a", "sane", "c"), Length(tmp_path)))
@@ -50,18 +51,21 @@ def test_killing_row_fails_alone(tmp_path):
     assert cells(scored) == expected
 
 
+@pytest.mark.slow
 def test_dead_worker_with_child_is_noticed(tmp_path):
     scored = score(words("a", "orphan"), Length(tmp_path), tmp_path / "run", shard_size=1, workers=1)
     assert scored["length_status"][:] == ["ok", "worker_died"]
     assert not (tmp_path / "orphan").exists()
 
 
+@pytest.mark.slow
 def test_row_breaking_gpu_fails_alone(tmp_path, capfd):
     scored = score(words("a", "gpu", "c"), Length(tmp_path), tmp_path / "run", workers=1)
     assert scored["length_status"][:] == ["ok", "worker_died", "ok"]
     assert "AcceleratorError: CUDA error: device-side assert" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_shard_of_dead_worker_is_retried(tmp_path):
     scored = score(words("a", "once", "b"), Length(tmp_path), tmp_path / "run", workers=1)
     assert scored["length_status"][:] == ["ok"] * 3
@@ -75,6 +79,7 @@ def test_scorer_error_ends_the_run(tmp_path):
     assert set(psutil.Process().children()) <= set(before)
 
 
+@pytest.mark.slow
 def test_workers_unable_to_load_end_run(tmp_path):
     with pytest.raises(WorkerError, match="died 3 times before its models were loaded"):
         score(words("a"), Unloadable(tmp_path), tmp_path / "run", workers=1)
@@ -133,6 +138,7 @@ def test_script_needs_no_guard(tmp_path):
     assert printed == "started\n3 False\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL], ids=lambda kill: kill.name)
 def test_workers_die_with_their_parent(tmp_path, kill):
     parent = script(tmp_path, 60)

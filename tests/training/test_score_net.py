@@ -138,6 +138,7 @@ if rank == 0:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["full", "lora"])
 def test_processes_average_their_own_softmaxes(how, tiny, tmp_path):
     pool = with_embedding(one_picture_pool(8))
