@@ -222,11 +222,9 @@ class Scorer(ABC):
         return identify(str(self.model), self.revision)
 
     def _device(self) -> str:
-        import torch
+        from hf_vitselect.models.worker_gpu import worker_device
 
-        if not torch.cuda.is_available():
-            return "cpu"
-        return f"cuda:{(self._rank or 0) % torch.cuda.device_count()}"
+        return worker_device(self._rank)
 
 
 def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
