@@ -108,7 +108,7 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], made: Sequence[Path]) -> None:
-    """Refuse results in these files and folders that were made with other settings."""
+    """Raise StaleRunError, naming the settings that differ, if results have other settings."""
     then, now = _flat(made_with), _flat(_plain(settings))
     changed = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
     if changed:

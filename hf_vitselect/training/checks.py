@@ -32,7 +32,7 @@ _REFUSED = {
 def check_rows(
     rows: Dataset, order: NDArray[np.int64], collator: ResponseCollator, max_length: int | None = None
 ) -> Iterator[tuple[int, RowError | None]]:
-    """Encode `undecoded_rows` in this order. Yield each index with the reason it is unusable, or None."""
+    """Encode undecoded rows as training does; yield each index with the error of its row, or None."""
 
     def reason(row: Mapping[str, Any]) -> RowError | None:
         try:
@@ -71,7 +71,7 @@ def refuse_long_rows(
 
 
 def checked_args(args: SFTConfig, evaluates: bool) -> SFTConfig:
-    """Return a copy of the arguments as the trainers need them. Raise ValueError for unsupported ones."""
+    """Copy the arguments as the trainers here need them. Raises ValueError for an unsupported option."""
     args = copy.copy(args)
     _check_numbers(args)
     for name, reason in _REFUSED.items():
