@@ -168,12 +168,7 @@ def counted(errors: Mapping[int, RowError]) -> dict[str, int]:
 
 
 def shown(errors: Mapping[int, RowError], ids: Sequence[str] | None = None) -> str:
-    """The first few rows with their reasons, for a message.
-
-    Args:
-        errors: the errors by row.
-        ids: the ids of all rows, if known.
-    """
+    """The first few rows with their reasons, and with their ids if known."""
     first = list(errors.items())[:_SHOWN]
     named = [f"row {i}{'' if ids is None else f' ({ids[i]})'}: {error}" for i, error in first]
     return "; ".join(named) + f"; and {len(errors) - _SHOWN} more" * (len(errors) > _SHOWN)
@@ -191,13 +186,7 @@ def nearest_path(path: str | os.PathLike[str]) -> str:
 
 
 def nearest(name: str, names: Iterable[str], whole: Callable[[str], str] = str) -> str:
-    """The most similar name, as a question to end a message with; empty if none is close.
-
-    Args:
-        name: the name that was typed.
-        names: the names that exist.
-        whole: how to show a name.
-    """
+    """The most similar name, as a question to end a message with; empty if none is close."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.7)
     return f"; did you mean {whole(close[0])!r}?" if close else ""
 

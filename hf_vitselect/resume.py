@@ -39,9 +39,6 @@ class Run:
     def refuse_stale(self, stages: Mapping[str, Mapping[str, Any]]) -> None:
         """Check all stages before the first one starts.
 
-        Args:
-            stages: the settings of every stage to come, in order.
-
         Raises:
             StaleRunError: as in `stage`.
         """
@@ -131,16 +128,7 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], made: Sequence[Path]) -> None:
-    """Refuse results made with other settings.
-
-    Args:
-        made_with: the settings of the results.
-        settings: the settings now.
-        made: the files and folders that hold the results.
-
-    Raises:
-        StaleRunError: naming the settings that differ.
-    """
+    """Raise StaleRunError, naming the settings that differ, if results have other settings."""
     then, now = _flat(made_with), _flat(_plain(settings))
     changed = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
     if changed:

@@ -220,16 +220,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
-    """Load the processor of the model to train, at the model's revision, or the given one.
-
-    Args:
-        model: a Hub id, a folder, or a loaded model.
-        args: holds the revision in `model_init_kwargs`.
-        processor: a processor, or its Hub id or folder.
-
-    Raises:
-        ModelError: if it cannot be loaded.
-    """
+    """Load the processor of the model to train, at the model's revision, or the given one."""
     if processor is not None and not isinstance(processor, (str, os.PathLike)):
         return processor
     revision = None

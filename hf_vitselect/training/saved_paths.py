@@ -18,10 +18,6 @@ def without_local_paths(folder: Path, base_model: str) -> Iterator[Path]:
     """Links a model's files into a temporary folder, except those that name folders of this machine.
 
     An adapter keeps only the last part of its base model's path.
-
-    Args:
-        folder: the trained model.
-        base_model: the model it was trained from, a Hub id or a folder.
     """
     private = [os.path.abspath(name).encode() for name in (folder, base_model) if os.path.isdir(name)]
     with TemporaryDirectory() as temporary:

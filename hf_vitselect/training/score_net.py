@@ -157,12 +157,7 @@ class ScoreNetTrainer(ResponseSFTTrainer):
 
 
 class ScoreNetCollator(ResponseCollator):
-    """Add the score net's inputs to the batches.
-
-    Args:
-        encoder: the encoder of the model to train.
-        score_net: the net whose columns to read.
-    """
+    """Add the score net's inputs to the batches."""
 
     def __init__(self, encoder: Encoder, score_net: ScoreNet) -> None:
         super().__init__(encoder)
