@@ -18,7 +18,6 @@ import numpy as np
 from hf_vitselect.errors import UsageError, nearest
 
 _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "True or False", type(None): "None"}
-_CONSTANTS = ("True", "False", "None")
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Call:
     keywords: dict[str, Any]
 
     def make(self, names: Mapping[str, type[Any]]) -> Any:
-        """Constructs the object, as `read_call` does."""
+        """Construct the object, as `read_call` does."""
         if self.name not in names:
             near = _nearest(self.name, names)
             raise UsageError(f"expected one of {sorted(names)}, got {self.name!r}{near}")
@@ -58,8 +57,7 @@ def read_call(text: str, names: Mapping[str, type[Any]]) -> Any:
         names: the classes that the text may name, also in nested calls.
 
     Returns:
-        The object. For a class with a class method `fit`, which makes it from data: that method with all its
-        arguments but the data.
+        The object; for a class with a class method `fit`, that method with all its arguments but the data.
 
     Raises:
         UsageError: for a wrong name, argument or value, naming the choices and the nearest one.
@@ -73,29 +71,24 @@ def read_call(text: str, names: Mapping[str, type[Any]]) -> Any:
 
 
 def parse_call(text: str) -> Call:
-    """Parse a call without making the object yet.
-
-    Raises:
-        UsageError: if the text is not one call.
-    """
+    """Parse a call without making the object yet."""
+    refusal = f"expected a name with arguments, such as Name(x=1), got {text!r}"
     try:
         read = _value(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         said = error.msg if isinstance(error, SyntaxError) else error
-        raise UsageError(
-            f"expected a name with arguments, such as Name(x=1), got {text!r}: {said}"
-        ) from error
+        raise UsageError(f"{refusal}: {said}") from error
     if not isinstance(read, Call):
-        raise UsageError(f"expected a name with arguments, such as Name(x=1), got {text!r}")
+        raise UsageError(refusal)
     return read
 
 
 def write_call(value: Any) -> str:
-    """Write an object as text that `read_call` reads.
+    """Write an object as text that `read_call` reads; arguments that are the defaults are left out.
 
     Args:
-        value: an object whose constructor's parameters are public attributes; arguments that are the defaults
-            are left out. Or what `read_call` returns for a class with `fit`, or a plain value.
+        value: an object whose constructor's parameters are public attributes, what `read_call` returns for a
+            class with `fit`, or a plain value.
 
     Example:
         >>> from hf_vitselect.rules import NeighborPenalty
@@ -113,10 +106,9 @@ def write_call(value: Any) -> str:
     if isinstance(value, list | tuple):
         items = ", ".join(map(write_call, value))
         return f"[{items}]" if isinstance(value, list) else f"({items}{',' * (len(value) == 1)})"
-    if isinstance(value, partial):
-        fit: Any = value.func
-        return _written(fit.__self__, value.keywords)
-    return _written(type(value), _differing(value))
+    fit: Any = value.func if isinstance(value, partial) else None
+    kind, arguments = (fit.__self__, value.keywords) if fit else (type(value), _differing(value))
+    return f"{kind.__name__}({', '.join(f'{name}={write_call(item)}' for name, item in arguments.items())})"
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -165,11 +157,8 @@ def _value(node: ast.expr) -> Any:
         case ast.Name(name):
             return Call(name, (), {})
         case ast.Call(ast.Name(name), arguments, keywords) if all(keyword.arg for keyword in keywords):
-            return Call(
-                name,
-                tuple(map(_value, arguments)),
-                {str(keyword.arg): _value(keyword.value) for keyword in keywords},
-            )
+            by_name = {str(keyword.arg): _value(keyword.value) for keyword in keywords}
+            return Call(name, tuple(map(_value, arguments)), by_name)
     raise ValueError(f"{ast.unparse(node)} is not a name, a number, a quoted text, a list, a tuple or a dict")
 
 
@@ -177,7 +166,7 @@ def _made(value: Any, names: Mapping[str, type[Any]]) -> Any:
     """An argument with its nested calls made."""
     if isinstance(value, Call):
         if value.name not in names and not value.arguments and not value.keywords:
-            near = _nearest(value.name, [*_CONSTANTS, *names])
+            near = _nearest(value.name, ["True", "False", "None", *names])
             raise UsageError(f"expected a value, got {value.name}{near or '; quote it if it is a text'}")
         return value.make(names)
     if isinstance(value, dict):
@@ -190,12 +179,9 @@ def _checked(what: str, value: Any, hint: Any) -> Any:
     for same in [value, tuple(value), list(value)] if isinstance(value, list | tuple) else [value]:
         if fits(same, hint):
             return same
-    choices = [
-        choice for kind in (hint, *get_args(hint)) if get_origin(kind) is Literal for choice in get_args(kind)
-    ]
-    raise UsageError(
-        f"{what}: expected {type_words(hint)}, got {value!r}{_nearest(str(value), map(str, choices))}"
-    )
+    literals = [kind for kind in (hint, *get_args(hint)) if get_origin(kind) is Literal]
+    near = _nearest(str(value), [str(choice) for kind in literals for choice in get_args(kind)])
+    raise UsageError(f"{what}: expected {type_words(hint)}, got {value!r}{near}")
 
 
 def _parameters(make: Any) -> dict[str, inspect.Parameter]:
@@ -214,10 +200,6 @@ def _differing(value: Any) -> dict[str, Any]:
     required = {name: given[name] for name, item in parameters.items() if item.default is item.empty}
     plain = type(value)(**required)
     return {name: item for name, item in given.items() if name in required or item != getattr(plain, name)}
-
-
-def _written(kind: type[Any], arguments: Mapping[str, Any]) -> str:
-    return f"{kind.__name__}({', '.join(f'{name}={write_call(item)}' for name, item in arguments.items())})"
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

@@ -1,7 +1,4 @@
-"""The errors of this package, the statuses of rows, and the words that messages share.
-
-Errors are a `VitSelectError` and, `RowError` aside, also a ValueError (`WorkerError`: a RuntimeError).
-"""
+"""The errors of this package, the statuses of rows, and the words that messages share."""
 
 import difflib
 import os
@@ -31,10 +28,7 @@ RowStatus = Literal[
 
 STATUSES: dict[RowStatus, tuple[str, str]] = {
     "ok": ("The row has its score.", ""),
-    "no_response": (
-        "No assistant turn has any text.",
-        "Leave the row out, or give it an answer.",
-    ),
+    "no_response": ("No assistant turn has any text.", "Leave the row out, or give it an answer."),
     "image_missing": (
         "A placeholder has no image: its cell is null, no file of that name exists, or a row of a pool "
         "from the Hub names a file of this machine.",
@@ -71,10 +65,7 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
         "The cells are not a known kind of conversation, or the processor or its template refuses them.",
         "Fix what the reason names.",
     ),
-    "non_finite": (
-        "The score is not a finite number.",
-        "Score in float32, or leave the row out.",
-    ),
+    "non_finite": ("The score is not a finite number.", "Score in float32, or leave the row out."),
     "worker_died": (
         "The worker process died each time it scored this row.",
         "Inspect the row: its image is often very large.",
@@ -84,7 +75,7 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
 
 
 class VitSelectError(Exception):
-    """The base of every error that this package raises on purpose."""
+    """The base of every error that this package raises on purpose. Most are also a ValueError."""
 
 
 class UsageError(VitSelectError, ValueError):
@@ -104,11 +95,7 @@ class ColumnError(VitSelectError, ValueError):
 
 
 class AllRefusedError(VitSelectError, ValueError):
-    """No row can be used.
-
-    Attributes:
-        scored: the scored pool with every row's status and reason; None where nothing was scored.
-    """
+    """No row can be used. `scored` is the pool with every row's status, or None if nothing was scored."""
 
     def __init__(self, message: str, scored: Any = None) -> None:
         super().__init__(message)
@@ -168,12 +155,7 @@ def counted(errors: Mapping[int, RowError]) -> dict[str, int]:
 
 
 def shown(errors: Mapping[int, RowError], ids: Sequence[str] | None = None) -> str:
-    """The first few rows with their reasons, for a message.
-
-    Args:
-        errors: the errors by row.
-        ids: the ids of all rows, if known.
-    """
+    """The first few rows with their reasons, and with their ids if known."""
     first = list(errors.items())[:_SHOWN]
     named = [f"row {i}{'' if ids is None else f' ({ids[i]})'}: {error}" for i, error in first]
     return "; ".join(named) + f"; and {len(errors) - _SHOWN} more" * (len(errors) > _SHOWN)
@@ -191,13 +173,7 @@ def nearest_path(path: str | os.PathLike[str]) -> str:
 
 
 def nearest(name: str, names: Iterable[str], whole: Callable[[str], str] = str) -> str:
-    """The most similar name, as a question to end a message with; empty if none is close.
-
-    Args:
-        name: the name that was typed.
-        names: the names that exist.
-        whole: how to show a name.
-    """
+    """The most similar name, as a question to end a message with; empty if none is close."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.7)
     return f"; did you mean {whole(close[0])!r}?" if close else ""
 

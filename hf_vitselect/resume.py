@@ -22,46 +22,26 @@ class Run:
     """A folder of stages, each with a record of the settings that made it.
 
     A stage depends on the settings of all stages before it, so a change upstream makes it stale.
-
-    Args:
-        folder: the run's folder, created if missing.
-
-    Attributes:
-        seconds: the duration of every stage so far, as measured when it ran.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}  # of every stage so far, as measured when it ran
         self._before: dict[str, Any] = {}
 
     def refuse_stale(self, stages: Mapping[str, Mapping[str, Any]]) -> None:
-        """Check all stages before the first one starts.
-
-        Args:
-            stages: the settings of every stage to come, in order.
-
-        Raises:
-            StaleRunError: as in `stage`.
-        """
+        """Check the settings of all stages, in order, before the first one starts."""
         before: dict[str, Any] = {}
         for name, settings in stages.items():
             self._state(name, _plain({**settings, "stages_before": before}))
             before[name] = settings
 
     def stage(self, name: str, settings: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
-        """Run a stage, unless it has finished with these settings.
+        """Run a stage, unless it has finished with these settings. Refuse one made with others.
 
-        Args:
-            name: the name of the stage and of its folder.
-            settings: everything the result depends on, as plain JSON.
-            work: writes the result into the folder it is given. After a crash it is called again and finds
-                what it had written.
-
-        Raises:
-            StaleRunError: if the stage was made with other settings, or its record is missing. Names the
-                settings that changed.
+        `settings` is everything the result depends on, as plain JSON. `work` writes into the folder it is
+        given; after a crash it is called again and finds its unfinished work there.
         """
         folder, record = self.folder / name, self.folder / f"{name}.json"
         current = _plain({**settings, "stages_before": self._before})
@@ -101,20 +81,17 @@ class Run:
 def without_secrets(settings: Any) -> Any:
     """Drop tokens, passwords and keys from plain settings, at any depth."""
     if isinstance(settings, Mapping):
-        return {
-            name: without_secrets(value) for name, value in settings.items() if not _SECRET.search(str(name))
-        }
+        kept = {name: value for name, value in settings.items() if not _SECRET.search(str(name))}
+        return {name: without_secrets(value) for name, value in kept.items()}
     if isinstance(settings, list):
         return [without_secrets(value) for value in settings]
     return settings
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest complete checkpoint of a training, or None.
-
-    A killed process leaves a broken checkpoint, which `transformers.trainer_utils.get_last_checkpoint`
-    accepts. The trainer writes `trainer_state.json` last.
-    """
+    """The newest complete checkpoint of a training, or None."""
+    # A killed process leaves a broken one, which `transformers.trainer_utils.get_last_checkpoint` accepts.
+    # The trainer writes `trainer_state.json` last.
     for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
         try:
             json.loads(Path(path, "trainer_state.json").read_text())
@@ -131,16 +108,7 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_changes(made_with: Mapping[str, Any], settings: Mapping[str, Any], made: Sequence[Path]) -> None:
-    """Refuse results made with other settings.
-
-    Args:
-        made_with: the settings of the results.
-        settings: the settings now.
-        made: the files and folders that hold the results.
-
-    Raises:
-        StaleRunError: naming the settings that differ.
-    """
+    """Raise StaleRunError, naming the settings that differ, if results have other settings."""
     then, now = _flat(made_with), _flat(_plain(settings))
     changed = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
     if changed:
@@ -190,11 +158,7 @@ def write_atomically(path: Path, content: bytes | pa.Buffer) -> None:
 
 
 def create_atomically(path: Path, content: bytes) -> None:
-    """Write a file as `write_atomically` does, but never replace one.
-
-    Raises:
-        FileExistsError: if the file exists, even if another process has just created it.
-    """
+    """Write a file as `write_atomically` does, but raise FileExistsError instead of replacing one."""
     temporary = _write_temporary(path, content)
     try:
         os.link(temporary, path)
@@ -208,8 +172,7 @@ def create_atomically(path: Path, content: bytes) -> None:
 
 def _write_temporary(path: Path, content: bytes | pa.Buffer) -> Path:
     """Write a temporary file in the same folder."""
-    # Not the process id: two machines may share a folder.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # two machines may share a folder
     with open(temporary, "wb") as file:
         file.write(content)
         file.flush()

@@ -154,14 +154,11 @@ def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **s
     if Rank.here().number == 0:
         pool.save_to_disk(str(place))
     refusals = {column: Refusals.read(pool, column) for column in columns}
-    facts = {column: f"{counts.rows - counts.refused:,} scored" for column, counts in refusals.items()}
-    facts |= {
-        name: f"{facts[name]}, {counts.refused:,} refused: {counts}"
-        for name, counts in refusals.items()
-        if counts.refused
-    }
-    facts = {"rows": f"{len(pool):,}", **facts, "saved to": str(place)}
-    return Summary(facts, [_select_line(pool, refusals, place)])
+    facts = {"rows": f"{len(pool):,}"}
+    for name, counts in refusals.items():
+        refused = f", {counts.refused:,} refused: {counts}" if counts.refused else ""
+        facts[name] = f"{counts.rows - counts.refused:,} scored{refused}"
+    return Summary({**facts, "saved to": str(place)}, [_select_line(pool, refusals, place)])
 
 
 def _select_line(scored: Dataset, refusals: Mapping[str, Refusals], folder: Path) -> str:

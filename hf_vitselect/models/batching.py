@@ -9,13 +9,7 @@ from hf_vitselect.models.prefix_sharing import RowSequence
 
 @dataclass(frozen=True)
 class BatchLimit:
-    """The largest forward.
-
-    Attributes:
-        rows: the largest number of rows, or None.
-        tokens: the largest number of tokens, padding included, or None. A longer sequence has a forward of
-            its own.
-    """
+    """The most rows and tokens (padding included) of a forward, or None; a longer sequence runs alone."""
 
     rows: int | None = None
     tokens: int | None = None
@@ -40,8 +34,7 @@ def batches(
 ) -> list[list[RowSequence]]:
     """Fill forwards with sequences of similar length, the longest first.
 
-    Rows with images and rows without never share a forward, so that the latter change nothing for the former,
-    not even the rounding.
+    Rows with images and rows without never share one, so that neither changes the other's rounding.
     """
     filled: list[list[RowSequence]] = []
     kinds: dict[frozenset[str], list[RowSequence]] = {}

@@ -35,18 +35,8 @@ _BROKEN = (json.JSONDecodeError, UnicodeDecodeError, AttributeError, IndexError,
 class ChatEndpoint:
     """A chat model of the Hub's inference providers, or of a server that speaks OpenAI's protocol.
 
-    Args:
-        model: the model's name as the endpoint knows it.
-        base_url: the server, such as `http://localhost:8000/v1`; the Hub's providers if None.
-        provider: one of the Hub's providers; the Hub chooses if None.
-        api_key_env: the environment variable that holds the key. If None the Hub's providers get the
-            token that `huggingface_hub` finds, and any other server gets no token.
-        options: sent with every request: temperature, seed, max_tokens.
-        timeout: seconds to wait for a reply.
-        retries: how often a request is repeated after a failure that may pass.
-
-    Raises:
-        ModelError: if the environment variable is not set.
+    Without `api_key_env`, the Hub's providers get the token that `huggingface_hub` finds, a server none.
+    `options` (temperature, seed, max_tokens) go with every request; `timeout` is in seconds.
     """
 
     def __init__(
@@ -78,18 +68,10 @@ class ChatEndpoint:
         )
 
     def ask(self, questions: Sequence[Question], concurrency: int) -> list[str | RowError]:
-        """Ask several questions at a time.
+        """Ask several questions at a time; each gets its reply, or a `RowError` if the endpoint refuses it.
 
-        Failures that may pass (no connection, a timeout, a broken reply, HTTP 408, 425, 429 and 5xx) are
-        retried after 1, 2, 4, ... 60 seconds, or after what Retry-After says.
-
-        Returns:
-            For each question the reply, or the endpoint's refusal of this question (HTTP 400, 413, 422):
-            `too_long` if it mentions the context, else `bad_row`.
-
-        Raises:
-            ModelError: if the endpoint cannot be used: any other 4xx, no reply to the last try, or even a
-                plain greeting is refused.
+        A failure that may pass is retried after 1, 2, 4, ... 60 seconds, or after what Retry-After says. An
+        endpoint that cannot be used, or refuses even a plain greeting, raises `ModelError`.
         """
         with ThreadPoolExecutor(concurrency) as threads:
             replies = list(threads.map(self._ask, questions))

@@ -21,22 +21,12 @@ _logger = logging.getLogger(__name__)
 class ChatTemplate:
     """A chat template that ends every response.
 
-    Args:
-        processor: a `transformers` processor with a chat template and a fast tokenizer.
-        end_of_turn: as in `ModelOptions`.
-
     Attributes:
-        inserted: the token inserted where the template writes no end of turn; empty if it always writes one,
-            or under `template`.
+        inserted: the token inserted where the template writes no end of turn; empty if it always writes one.
         placeholder: what the template writes for an image; None without images.
         image_token: what the processor expands it to; None without images.
         special: the texts of all special tokens, which no row may spell.
-        images_first: whether the processor takes one image and puts it first, as BLIP-2's does: its template
-            renders no placeholder.
-
-    Raises:
-        ModelError: if the template cannot render a question and its answer, or there is no EOS to insert.
-        ValueError: if `end_of_turn` is unknown.
+        images_first: whether the processor puts its one image first, without a placeholder, as BLIP-2's does.
     """
 
     def __init__(self, processor: Any, end_of_turn: EndOfTurn = "auto") -> None:
@@ -67,14 +57,7 @@ class ChatTemplate:
         self.inserted = "" if always else self._insert
 
     def render(self, turns: Sequence[Turn], tools: str | None = None) -> tuple[str, list[tuple[int, int]]]:
-        """Render a conversation.
-
-        Returns:
-            The text, and the characters `[start, end)` of every response in it, end of turn included.
-
-        Raises:
-            RowError: `bad_row` if the template refuses the turns or changes an answer.
-        """
+        """Render a conversation: its text, and characters `[start, end)` of every response, end included."""
         plain, answers = answer_spans(turns, partial(self._apply, tools=tools))
         refuse_dropped(turns, partial(self._apply, tools=tools))
         if tools and plain == self._apply(turns):

@@ -20,13 +20,10 @@ _PADS_TO_CONTEXT = {"siglip", "siglip2"}
 
 @dataclass(frozen=True)
 class ClipFeatures:
-    """The features of one row.
+    """The unit features of one row, each float32 of shape (projection,).
 
-    Attributes:
-        image: float32 of shape (projection,), the mean of the images' unit features made unit length; zero
-            for a row without image.
-        text: float32 of shape (projection,), the unit feature of the whole conversation as
-            `USER: ... ASSISTANT: ...` without placeholders, cut to the model's context.
+    `image` is the mean of the images' unit features made unit length, zero without image; `text` is that of
+    the whole conversation, cut to the model's context.
     """
 
     image: np.ndarray
@@ -34,11 +31,7 @@ class ClipFeatures:
 
 
 def feature_width(model: str, revision: str | None = None) -> int:
-    """The length of one feature of a CLIP model, from its configuration alone.
-
-    Raises:
-        ModelError: if it is not a model with an image and a text tower that end in one space.
-    """
+    """The length of one feature of a CLIP model, from its configuration alone."""
     with load_errors(model, what="a CLIP model"):
         config = AutoConfig.from_pretrained(model, revision=revision)
     kind = MODEL_MAPPING.get(type(config), None)
@@ -54,16 +47,7 @@ def feature_width(model: str, revision: str | None = None) -> int:
 
 
 class Clip:
-    """A CLIP or SigLIP model with its processor, loaded from the Hub or a folder.
-
-    Args:
-        model: a Hub id or a folder.
-        revision: a commit, branch or tag on the Hub.
-        device: a torch device.
-
-    Raises:
-        ModelError: if it is another kind of model, cannot be loaded, or a weight is missing.
-    """
+    """A CLIP or SigLIP model with its processor, loaded from the Hub or a folder."""
 
     def __init__(self, model: str, *, revision: str | None = None, device: str = "cpu") -> None:
         feature_width(model, revision)
@@ -81,12 +65,7 @@ class Clip:
     def features(
         self, rows: Sequence[Conversation | RowError], batch_size: int
     ) -> list[ClipFeatures | RowError]:
-        """The features of every row; the images of a batch in one forward, its texts in another.
-
-        Returns:
-            For each row its features or its error, which may be that of an image (`image_missing`,
-            `image_error`) or `non_finite`.
-        """
+        """The features or error of every row; the images of a batch in one forward, its texts in another."""
         results: list[ClipFeatures | RowError] = []
         for start in range(0, len(rows), batch_size):
             batch = [self._prepare(row) for row in rows[start : start + batch_size]]

@@ -32,8 +32,7 @@ class Encoded:
         inputs: the processor's tensors for a batch of one; `input_ids` is int64 of shape (1, L).
         response: bool of shape (1, L), the tokens that SFT supervises.
         prefix: the number of tokens up to the last image token; 0 without images.
-        prefix_digest: a digest of those tokens and of the images as the model gets them; empty without
-            images. Rows with the same one begin alike.
+        prefix_digest: of those tokens and of the images as the model gets them; empty without images.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -48,21 +47,7 @@ class Encoded:
 
 
 class Encoder:
-    """Encoder of conversations with one processor.
-
-    Args:
-        processor: a `transformers` processor with a chat template and a fast tokenizer.
-        context: the longest row in tokens, or None for no limit.
-        end_of_turn: as in `ModelOptions`.
-
-    Attributes:
-        template: the processor's chat template.
-
-    Raises:
-        ModelError: if the processor has no chat template, its tokenizer is slow, another part of the model
-            reads the text too, or there is no EOS to insert.
-        ValueError: if `end_of_turn` is unknown.
-    """
+    """Encoder of conversations with one processor; `context` is the longest row in tokens, or None."""
 
     def __init__(
         self, processor: Any, context: int | None = None, *, end_of_turn: EndOfTurn = "auto"
@@ -80,13 +65,7 @@ class Encoder:
         self._takes_images = hasattr(processor, "image_processor")
 
     def encode(self, row: Conversation) -> Encoded:
-        """Encode a row.
-
-        Raises:
-            RowError: `no_response`, `control_tokens`, `media_unsupported`, `image_missing`,
-                `image_error`, `placeholder_mismatch`, `too_long` or `bad_row`.
-            ModelError: if the processor does not say where it expands placeholders.
-        """
+        """Encode a row, or raise the `RowError` that says why it cannot be encoded."""
         self._refuse(row)
         images = [self._decode(image) for image in row.images]
         text, spans = self.template.render(row.turns, row.tools)
@@ -127,11 +106,7 @@ class Encoder:
         return rows
 
     def check(self) -> None:
-        """Encode the probes.
-
-        Raises:
-            ModelError: if the processor refuses one.
-        """
+        """Encode the probes, and refuse a processor that cannot."""
         for probe in self.probes:
             try:
                 self.encode(probe)
@@ -139,14 +114,10 @@ class Encoder:
                 refuse_failed_probe(self.processor, error)
 
     def collate(self, rows: Sequence[Encoded]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """Join rows into a batch, padded on the right.
+        """Join rows into a batch: inputs, and response mask, bool of shape (len(rows), longest row).
 
-        The tensors of tokens and images of every model family are padded in all dimensions but the first,
-        with zeros or the pad token, and then concatenated. Rows without images add nothing to the tensors
-        of images.
-
-        Returns:
-            The inputs, and the response mask, bool of shape (len(rows), longest row).
+        Every tensor of tokens or images is padded on the right in all dimensions but the first, with zeros or
+        the pad token, and then concatenated. Rows without images add nothing to the tensors of images.
         """
         keys = dict.fromkeys(key for row in rows for key in row.inputs)
         inputs = {

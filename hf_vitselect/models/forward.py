@@ -10,10 +10,8 @@ import torch
 class ForwardOutput(NamedTuple):
     """The results of one forward.
 
-    Attributes:
-        states: the output layer's input, shape (rows, L, hidden size).
-        raw: its output, for the picked positions.
-        logits: the model's output there, which may differ from `raw`.
+    `states` are the output layer's input, shape (rows, L, hidden size), and `raw` its output for the picked
+    positions; `logits` are the model's output there, which may differ from `raw`.
     """
 
     states: torch.Tensor
@@ -46,16 +44,11 @@ def run_forward(
     inputs: Mapping[str, torch.Tensor],
     pick: Callable[[torch.Tensor], torch.Tensor],
 ) -> ForwardOutput:
-    """Run a forward whose output layer sees only some positions.
+    """Run a forward of `model`, or one of its methods, whose output layer sees only some positions.
 
-    A hook before the output layer serves every architecture, and whatever the model does to its logits
-    afterwards (scaling, soft capping) still happens.
-
-    Args:
-        model: the owner of the output layer.
-        forward: the model or one of its methods.
-        inputs: its inputs, without labels.
-        pick: from states of shape (rows, L, hidden size) to the same with fewer positions.
+    `pick` takes these from states of shape (rows, L, hidden size). A hook before the output layer serves
+    every architecture, and whatever the model does to its logits afterwards (scaling, soft capping) still
+    happens.
     """
     seen: list[torch.Tensor] = []
 

@@ -38,9 +38,6 @@ def output_gradient_norm(vlm: "VLM", row: "Encoded") -> float:
     The gradient is the mean over tokens of an outer product: (probabilities - one-hot) times the layer's
     input. Its squared norm is a sum over pairs of tokens of products of two inner products, so the gradient
     itself, as large as the layer, is never built. The part of tied input embeddings is left out.
-
-    Raises:
-        ModelError: if the model changes its logits after the output layer (soft caps, scales).
     """
     inputs, keep, targets = _inputs(vlm, row)
     output = run_forward(vlm.model, vlm.model, inputs, lambda states: states[keep].unsqueeze(0))

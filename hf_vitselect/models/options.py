@@ -75,10 +75,6 @@ class ModelOptions:
 
 
 def refuse_end_of_turn(end_of_turn: str) -> None:
-    """Refuse an unknown way to end a response.
-
-    Raises:
-        ValueError: naming the choices.
-    """
+    """Refuse an unknown way to end a response."""
     if end_of_turn not in get_args(EndOfTurn):
         raise ValueError(f"end_of_turn: expected one of {list(get_args(EndOfTurn))}, got {end_of_turn!r}")

@@ -23,10 +23,7 @@ Layout = Callable[[Sequence[Encoded], Sequence[int], Callable[[int, int], bool]]
 class SafeForward:
     """Forwards as large as memory allows. A row that cannot run is its error.
 
-    Args:
-        forward: runs rows, laid out as sequences.
-        layout: lays rows out as sequences.
-        ceiling: the largest forward; lowered when memory runs out, for all later calls too.
+    `layout` lays rows out as sequences. `ceiling` falls when memory runs out, for all later calls too.
     """
 
     def __init__(self, forward: Forward, layout: Layout, ceiling: BatchLimit) -> None:
@@ -80,12 +77,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def refuse_broken_model(error: Exception) -> None:
-    """Raise an error for which no row is to blame: a broken device, or layers that cannot be compiled.
-
-    Raises:
-        torch.AcceleratorError: the error itself; nothing runs on that device any more.
-        ModelError: if compilation failed.
-    """
+    """Raise an error for which no row is to blame: a broken device, or layers that cannot be compiled."""
     if isinstance(error, torch.AcceleratorError):
         raise error
     if isinstance(error, torch._dynamo.exc.TorchDynamoException):

@@ -18,16 +18,10 @@ def prefetch(
 ) -> Iterator[list[tuple[int, Encoded | RowError]]]:
     """Encode rows a window at a time, always one window before the caller needs it.
 
-    Rows with the same images are moved together, to the place of their first. The first window has a
-    sixteenth of the rows and each has twice as many as the one before, so that the caller can start early.
-
-    Args:
-        encoder: encodes in threads.
-        rows: read by `hf_vitselect.data`.
-        window: the largest number of rows in a window. The images of two windows are in memory.
-
-    Yields:
-        The rows of a window with their indices; a row that cannot be encoded is its error.
+    Yields the rows of a window with their indices; a row that cannot be encoded is its error. Rows with the
+    same images are moved together, to the place of their first. The first window has a sixteenth of the rows
+    and each has twice as many as the one before, so that the caller can start early. The images of two
+    windows are in memory.
     """
     indices = iter(_same_images_together(rows))
     size = max(1, window // 16)

@@ -19,12 +19,9 @@ and a larger mask, and by then the prefix costs next to nothing."""
 
 @dataclass(frozen=True)
 class RowSequence:
-    """One or several rows as one sequence.
+    """One or several rows as one sequence of `length` tokens.
 
-    Attributes:
-        indices: of the rows, among all rows.
-        shared: the number of leading tokens that they share; 0 for a single row.
-        length: the number of tokens in the sequence.
+    `shared` is the number of leading tokens that the rows share; 0 for a single row.
     """
 
     indices: tuple[int, ...]
@@ -73,15 +70,10 @@ def branch(tensors: Sequence[torch.Tensor], shared: int) -> torch.Tensor:
 
 
 def token_owners(lengths: Sequence[Sequence[int]], shared: Sequence[int]) -> torch.Tensor:
-    """The row that each token belongs to.
+    """The row that each token belongs to, from the rows' lengths and the shared tokens of every sequence.
 
-    Args:
-        lengths: for every sequence, its rows' lengths.
-        shared: for every sequence, the number of tokens that its rows share.
-
-    Returns:
-        int64 of shape (sequences, L), L the longest sequence: 0 for shared tokens, 1, 2, ... for those of the
-        rows in order, -1 for padding.
+    int64 of shape (sequences, longest): 0 for shared tokens, 1, 2, ... for those of the rows in order, -1 for
+    padding.
     """
     tokens = [
         torch.tensor([0] * start + [i for i, n in enumerate(rows, 1) for _ in range(n - start)])
@@ -93,11 +85,7 @@ def token_owners(lengths: Sequence[Sequence[int]], shared: Sequence[int]) -> tor
 def attention_mask(owners: torch.Tensor) -> torch.Tensor:
     """The mask under which a token sees the shared tokens and those of its own row, up to itself.
 
-    Args:
-        owners: as `token_owners` returns them, shape (sequences, L).
-
-    Returns:
-        bool of shape (sequences, 1, L, L). No row sees padding.
+    From `token_owners` of shape (sequences, L) to bool of shape (sequences, 1, L, L). No row sees padding.
     """
     visible = (owners[:, None, :] == 0) | (owners[:, None, :] == owners[:, :, None])
     return visible.tril()[:, None]

@@ -20,12 +20,7 @@ Forward = Callable[[Sequence[Encoded], Sequence[RowSequence]], dict[int, Respons
 class PrefixTrial:
     """Sequences of rows that share prefixes, once a trial has shown that this changes no loss.
 
-    Args:
-        model: the model.
-        forward: runs it on rows, laid out as sequences.
-
-    Attributes:
-        no_sharing_reason: why rows share no prefix; None while nothing is known against it.
+    `no_sharing_reason` says why rows share no prefix; None while nothing is known against it.
     """
 
     def __init__(self, model: Any, forward: Forward) -> None:

@@ -26,12 +26,7 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class SavedProcessor:
-    """A processor as bytes, which can be pickled and hashes the same in every process.
-
-    Attributes:
-        kind: the processor's class.
-        files: name and content of every file that it saves.
-    """
+    """A processor as its class and files, which can be pickled and hashes the same in every process."""
 
     kind: type
     files: tuple[tuple[str, bytes], ...]
@@ -67,11 +62,7 @@ def load_processor(
     base_revision: str | None = None,
     trust_remote_code: bool = False,
 ) -> Any:
-    """Load a model's processor, or the base model's for an adapter saved without one.
-
-    Raises:
-        ModelError: if there is no processor that can be loaded.
-    """
+    """Load a model's processor, or the base model's for an adapter saved without one."""
     with load_errors(model, what="a model with its processor"):
         base = adapter_base(model, revision)
         if base is not None and not any(_has_file(model, file, revision) for file in _FILES):
@@ -80,12 +71,7 @@ def load_processor(
 
 
 def refuse_unusable(processor: Any) -> None:
-    """Refuse a processor that cannot show responses; give it its tokenizer's template if it has none.
-
-    Raises:
-        ModelError: if there is no chat template, the tokenizer is slow, or another part of the model than the
-            language model reads the text.
-    """
+    """Refuse a processor that cannot show responses; give it its tokenizer's template if it has none."""
     tokenizer = getattr(processor, "tokenizer", processor)
     if getattr(processor, "chat_template", None) is None:
         if getattr(tokenizer, "chat_template", None) is None:
@@ -108,11 +94,7 @@ def refuse_unusable(processor: Any) -> None:
 
 
 def refuse_failed_probe(processor: Any, error: RowError, model: Any = None) -> None:
-    """Refuse a processor, or its model, that failed on one of `Encoder.probes`.
-
-    Raises:
-        ModelError: saying what is missing, and how to set it.
-    """
+    """Refuse a processor, or its model, that failed on one of `Encoder.probes`."""
     # The limit is to blame for the first; a template that writes no images still serves texts.
     if error.status in ("too_long", "placeholder_mismatch"):
         return

@@ -23,12 +23,7 @@ CHUNK = 256
 
 
 class ResponseForward:
-    """The forward of a model over sequences of rows.
-
-    Args:
-        model: an `AutoModelForImageTextToText`, on its device.
-        encoder: collates rows.
-    """
+    """The forward of a model, on its device, over sequences of rows."""
 
     def __init__(self, model: Any, encoder: Encoder) -> None:
         self.model = model
@@ -36,11 +31,9 @@ class ResponseForward:
         self._output_is_last: bool | None = None  # not known before the first forward
 
     def inputs(self, rows: Sequence[Encoded]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """One batch on the model's device.
+        """One batch on the model's device, floating inputs in its precision.
 
-        Returns:
-            The inputs, floating ones in the model's precision, and bool of shape (len(rows), longest row):
-            the response tokens that have a prediction.
+        With it bool of shape (len(rows), longest row): the response tokens that have a prediction.
         """
         inputs, response = self.encoder.collate(rows)
         response[:, 0] = False

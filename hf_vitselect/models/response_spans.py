@@ -19,15 +19,10 @@ _THINKING = re.compile(
 def answer_spans(
     turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str]
 ) -> tuple[str, list[tuple[int, int]]]:
-    """Render a conversation and finds its answers in the text.
+    """Render a conversation: its text, and the characters `[start, end)` of every answer in it.
 
-    Returns:
-        The rendered text, and the characters `[start, end)` of every answer, with the outer white space that
-        the template keeps.
-
-    Raises:
-        RowError: `bad_row` if the template changes or drops an answer. It may drop the thinking before an
-            answer, as some do in all turns but the last, or change the white space around it.
+    The spans include the outer white space that the template keeps. A template may drop the thinking before
+    an answer, as some do in all turns but the last, or change the white space around it, but nothing else.
     """
     start, end = _unused_markers(turns)
     plain = render(turns)
@@ -51,9 +46,6 @@ def refuse_dropped(turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str
 
     Some templates know no system or tool turns, take a system turn only while the last turn is the user's,
     or read only the first part of a turn.
-
-    Raises:
-        RowError: `bad_row` if a text is left out.
     """
     marker, _ = _unused_markers(turns)
     marked = [_mark_texts(turn, marker) for turn in turns]

@@ -20,13 +20,9 @@ _CONFIGS = ("config.json", "processor_config.json", "preprocessor_config.json", 
 def identify(model: str, revision: str | None = None) -> dict[str, Any]:
     """Find the exact weights behind a name.
 
-    Returns:
-        `{"model": ..., "commit": ...}` for the Hub, `{"model": ..., "digest": ...}` for a folder: a sha256
-        over the names and contents of its files, except its card and training arguments. For a PEFT adapter
-        also `base`, the same of its base model.
-
-    Raises:
-        ModelError: if it is neither a folder nor known to the Hub or to the local cache.
+    `{"model": ..., "commit": ...}` for the Hub, `{"model": ..., "digest": ...}` for a folder: a sha256 over
+    the names and contents of its files, except its card and training arguments. For a PEFT adapter also
+    `base`, the same of its base model.
     """
     if os.path.isdir(model):
         refuse_revision(model, revision)
@@ -43,11 +39,7 @@ def identify(model: str, revision: str | None = None) -> dict[str, Any]:
 
 
 def refuse_revision(model: str, revision: str | None) -> None:
-    """Refuse a revision of a folder, where it would have no effect.
-
-    Raises:
-        ModelError: for any revision but TRL's default.
-    """
+    """Refuse a revision of a folder, where it would have no effect; TRL's default is fine."""
     if os.path.isdir(model) and revision not in (None, "main"):
         raise ModelError(
             f"revision: expected none for the folder {model}, got {revision!r}; give the folder with those "
@@ -56,12 +48,7 @@ def refuse_revision(model: str, revision: str | None) -> None:
 
 
 def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | None] | None:
-    """The base model of a PEFT adapter and its revision; None for a whole model.
-
-    Raises:
-        ModelError: if the adapter names no base model, or is in the folder of a whole model, to which
-            `transformers` would apply it.
-    """
+    """The base model of a PEFT adapter and its revision; None for a whole model."""
     folder = os.path.isdir(model)
     name = "adapter_config.json"
     file = Path(model, name) if folder else _hub_file(model, name, _commit(model, revision))
@@ -74,6 +61,7 @@ def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | No
             f"expected an adapter that names its base model, got base_model_name_or_path={base!r} in "
             f"adapter_config.json of {model}; write the base model's Hub id or folder there"
         )
+    # transformers would apply the adapter to the whole model.
     if folder and Path(model, "config.json").exists():
         raise ModelError(
             f"expected a whole model or an adapter, got both in {model}; move "
@@ -85,10 +73,8 @@ def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | No
 def remote_code(model: str, revision: str | None = None) -> list[dict[str, str]]:
     """The code of other repositories that a model's files name, which `trust_remote_code` runs.
 
-    Code next to the weights belongs to the model's own digest or commit.
-
-    Returns:
-        `{"model": repository, "commit": ...}` for each, in the order of their names.
+    `{"model": repository, "commit": ...}` for each, in the order of their names. Code next to the
+    weights belongs to the model's own digest or commit.
     """
     named: set[str] = set()
     for name in _CONFIGS:

@@ -35,14 +35,10 @@ class ResponseStats:
 
 
 def token_stats(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Loss, hit, entropy and error norm of every token. Needs two float32 tensors of the logits' shape.
+    """The loss, hit, entropy and error norm of every token, as in `ResponseStats`.
 
-    Args:
-        logits: shape (tokens, vocabulary), any floating dtype; computed on in float32.
-        targets: int64 of shape (tokens,), the actual tokens.
-
-    Returns:
-        `nll`, `hit`, `entropy`, `error_norm` as in `ResponseStats`.
+    From logits of shape (tokens, vocabulary), any floating dtype, and int64 targets of shape (tokens,).
+    Needs two float32 tensors of the logits' shape.
     """
     log_probs = logits.float().log_softmax(-1)
     nll = -log_probs.gather(-1, targets[:, None])[:, 0]

@@ -35,23 +35,14 @@ _WINDOW = 256
 
 @dataclass
 class ForwardStats:
-    """Counts of what a model has done so far.
-
-    Attributes:
-        rows: rows scored.
-        alone: their tokens, counted for each row by itself.
-        tokens: tokens that went through the model, shared prefixes once.
-        padded: the same with padding.
-        forward_seconds: wall time in forwards.
-        seconds: wall time in `VLM.score`; outside of forwards the model waits.
-    """
+    """Counts of what a model has done so far."""
 
     rows: int = 0
-    alone: int = 0
-    tokens: int = 0
-    padded: int = 0
+    alone: int = 0  # tokens, counted for each row by itself
+    tokens: int = 0  # tokens that went through the model, shared prefixes once
+    padded: int = 0  # the same with padding
     forward_seconds: float = 0.0
-    seconds: float = 0.0
+    seconds: float = 0.0  # wall time in `VLM.score`; outside of forwards the model waits
 
     def add(self, rows: Sequence[Encoded], sequences: Sequence[RowSequence], seconds: float) -> None:
         """Count one forward."""
@@ -78,18 +69,7 @@ def longest_row(config: Any, max_length: int | None = None) -> int | None:
 
 
 class VLM:
-    """A model with its encoder, ready to score.
-
-    Args:
-        model: an `AutoModelForImageTextToText`, on its device.
-        processor: its processor, with a chat template.
-        max_length: the longest row in tokens; the model's own context if None.
-        end_of_turn: as in `ModelOptions`.
-
-    Attributes:
-        stats: what the model has done so far.
-        forward: the forward over sequences of encoded rows.
-    """
+    """A model on its device with its encoder, ready to score; `stats` counts what it has done."""
 
     def __init__(
         self,
@@ -119,18 +99,11 @@ class VLM:
         identity: Mapping[str, Any] | None = None,
         device: str | None = None,
     ) -> "VLM":
-        """Load a model and its processor from the Hub or a folder.
+        """Load a model or a PEFT adapter, and its processor, from the Hub or a folder.
 
-        Args:
-            model: a Hub id or a folder, of a model or of a PEFT adapter.
-            options: how to load it; the defaults if None.
-            identity: the exact weights, as `hf_vitselect.models.revisions.identify` names them, with those of
-                a named `processor` and remote `code`. If None, those of `options.revision` at this time.
-            device: a torch device; the first GPU if there is one, else the CPU.
-
-        Raises:
-            ModelError: if model or processor cannot be loaded, a weight is missing, the processor has no chat
-                template or a slow tokenizer, or does not fit the model, or the layers cannot be compiled.
+        `identity` names the exact weights as `revisions.identify` does, with those of a named `processor` and
+        remote `code`; if None, they are those of `options.revision` at this time. Without a `device` it is
+        the first GPU, else the CPU.
         """
         options = options or ModelOptions()
         exact = identity or {"commit": options.revision}
@@ -179,16 +152,10 @@ class VLM:
     ) -> list[ResponseStats | RowError]:
         """The statistics of every row's response; a row that cannot be scored is its error.
 
-        Threads decode images and tokenize texts while the model runs. A forward that runs out of memory is
+        Threads decode images and tokenize texts while the model runs. Rows with the same images are scored
+        together. Rows are sorted by length within windows of 16 batches (256 rows under `batch_tokens` alone,
+        fewer at first); only the images of two windows are in memory. A forward that runs out of memory is
         repeated in halves, and later ones are no larger than these.
-
-        Args:
-            rows: read by `hf_vitselect.data`. Those with the same images are scored together. Rows are sorted
-                by length within windows of 16 batches (256 rows under `batch_tokens` alone; fewer at first).
-                Only the images of two windows are in memory.
-            batch_size: the largest number of rows in one forward, or None.
-            batch_tokens: the largest number of tokens in one forward, padding included, or None. On a CPU
-                never more than 2048, unless a single row has more.
         """
         start = time.perf_counter()
         limit = BatchLimit(batch_size, batch_tokens)

@@ -39,15 +39,8 @@ def load_whole(
 ) -> Any:
     """Load a model, or an adapter on its base model, with every weight from its files.
 
-    Args:
-        kind: the class whose `from_pretrained` loads it.
-        model: a Hub id or a folder.
-        revision: a commit, branch or tag on the Hub.
-        base_revision: that of an adapter's base model; the one that the adapter names if None.
-        **options: further arguments of `from_pretrained`.
-
-    Raises:
-        ModelError: if it cannot be loaded, or a weight is missing, misshapen, unknown or not finite.
+    `kind` is the class whose `from_pretrained` takes the `options`. If `base_revision` is None, it is the one
+    that the adapter names.
     """
     refuse_unknown_dtype(options.get("dtype"))
     with load_errors(model):
@@ -69,21 +62,13 @@ def load_whole(
 
 
 def refuse_missing_weights(kind: Any, model: str, *, used_as: str = "", **options: Any) -> None:
-    """Refuse a checkpoint that lacks weights, without loading any; `used_as` is a key of `MAY_BE_MISSING`.
-
-    Raises:
-        ModelError: naming the weights.
-    """
+    """Refuse a checkpoint that lacks weights, without loading any; `used_as` is a key of `MAY_BE_MISSING`."""
     with load_errors(model):
         _load(kind, model, options.pop("revision", None), {**options, "device_map": "meta"}, used_as)
 
 
 def refuse_unknown_dtype(dtype: Any) -> None:
-    """Refuse anything but a floating-point dtype or its name.
-
-    Raises:
-        ModelError: with examples of dtypes.
-    """
+    """Refuse anything but a floating-point dtype or its name."""
     known = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
     if dtype in (None, "auto") or (isinstance(known, torch.dtype) and known.is_floating_point):
         return
@@ -116,14 +101,7 @@ def refuse_missing(
 ) -> None:
     """Refuse a model whose files do not hold exactly its weights.
 
-    Args:
-        what: the model.
-        missing: names of weights that the files lack.
-        unknown: names in the files that are not weights of the model.
-        misshapen: weights with another shape in the files.
-
-    Raises:
-        ModelError: with some of the names, and their number.
+    The names are those of weights that the files lack, that the model lacks, and of another shape.
     """
     parts = {"missing": missing, "of another shape": misshapen, "that the model does not have": unknown}
     problems = [f"{len(names)} weights {kind}: {_some(names)}" for kind, names in parts.items() if names]
@@ -136,11 +114,7 @@ def refuse_missing(
 
 
 def refuse_non_finite(what: str, model: Any) -> None:
-    """Refuse NaN and infinite weights, which some attention kernels turn into finite scores.
-
-    Raises:
-        ModelError: with some of the names, and their number.
-    """
+    """Refuse NaN and infinite weights, which some attention kernels turn into finite scores."""
     broken = [
         name
         for name, weight in model.named_parameters()

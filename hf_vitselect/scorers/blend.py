@@ -16,13 +16,9 @@ from hf_vitselect.scorers.base.columns import ColumnScorer
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """The fraction of a pool's scores that are lower, 0 to 1; ties count half.
+    """The fraction of a pool's scores that are lower, 0 to 1; ties count half."""
 
-    Attributes:
-        values: float64 `[n]`, the pool's scores in ascending order.
-    """
-
-    values: NDArray[np.float64]
+    values: NDArray[np.float64]  # the pool's scores, ascending
 
     def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """The ranks, float64 of the same shape."""
@@ -54,10 +50,9 @@ class Standard:
 class Blend(ColumnScorer):
     """A weighted sum of normalized scores, or a product of their powers.
 
-    `Blend.fit` makes one, normalized over the pool that it will score. A row that lacks one of the scores has
-    no blend, and that score's status.
-
-    Adds `blend` (float32), `blend_status` and `blend_reason`. Costs nothing.
+    `Blend.fit` makes one, normalized over the pool to score. Adds `blend` (float32), `blend_status` and
+    `blend_reason`. A row that lacks one of the scores has no blend, and that score's status. Costs
+    nothing.
 
     Args:
         weights: the columns and their weights.
@@ -155,7 +150,6 @@ class Blend(ColumnScorer):
 
     def recipe(self) -> dict[str, Any]:
         """The recipe, with each scale's parameters or their digest."""
-        scales = {
-            name: {"scale": type(scale).__name__, **scale.recipe()} for name, scale in self.scales.items()
-        }
+        named = self.scales.items()
+        scales = {name: {"scale": type(scale).__name__, **scale.recipe()} for name, scale in named}
         return super().recipe() | {"scales": scales}

@@ -14,9 +14,7 @@ class EL2NScorer(ResponseScorer):
     in docs/papers.md. A baseline of Self-Filter and of most comparisons since.
 
     Adds `el2n` (float32, 0 to the square root of 2, higher = harder), `el2n_status` and `el2n_reason`. Costs
-    one forward per row.
-
-    Arguments and errors are those of `NecessityScorer`.
+    one forward per row. Arguments and errors are those of `NecessityScorer`.
 
     Example:
         >>> scored = pool.map(EL2NScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP

@@ -18,7 +18,6 @@ class ImageGain(ResponseScorer):
     near 0 = the text alone gives it away, negative = the images hurt), `image_gain_status` and
     `image_gain_reason`. A row without images is `image_missing` and costs nothing; a row whose response has
     another number of tokens without its images is `bad_row`. Costs two forwards per row.
-
     Arguments and errors are those of `NecessityScorer`.
 
     Example:

@@ -49,13 +49,11 @@ class JudgeScore(ChatScorer):
     `x_reason`. Costs one request per row.
 
     The rating is the first line of the reply, if that is one number from 0 to 10 and its dressing: `8`,
-    `8.5`, `8/10`, `8 out of 10`, `Score: 8.`, `**8**`. Any other reply gives null and `bad_row`, keeps the
-    reply, and is counted in a warning for each batch. To read them in the end:
-    `scored.filter(lambda rating, answer: rating is None and answer is not None, input_columns=["judge",
-    "judge_answer"])`.
-
-    A row without an answer is `no_response` and is not sent. A row that the endpoint refuses (HTTP 400,
-    413, 422) is `too_long` or `bad_row`, without a reply.
+    `8.5`, `8/10`, `8 out of 10`, `Score: 8.`, `**8**`. Any other reply is kept, gives null and `bad_row`, and
+    is counted in a warning for each batch. To read such replies in the end: `scored.filter(lambda rating,
+    answer: rating is None and answer is not None, input_columns=["judge", "judge_answer"])`. A row without an
+    answer is `no_response` and is not sent. A row that the endpoint refuses (HTTP 400, 413, 422) is
+    `too_long` or `bad_row`, without a reply.
 
     Args:
         model: the model's name as the endpoint knows it.

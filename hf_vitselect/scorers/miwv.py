@@ -21,23 +21,14 @@ from hf_vitselect.scorers.base.views import View, whole
 
 @dataclass(frozen=True, eq=False)
 class Neighbors:
-    """Each row's nearest other row.
+    """Each row's nearest other row."""
 
-    Attributes:
-        pool: the rows, with the columns of their conversations only.
-        nearest: int64 `[n]`, a row of the pool; -1 for a row without a usable embedding.
-    """
-
-    pool: Dataset
-    nearest: NDArray[np.int64]
+    pool: Dataset  # with the columns of the conversations only
+    nearest: NDArray[np.int64]  # -1 for a row without a usable embedding
     _indices: dict[str, int] = field(default_factory=dict, repr=False)
 
     def of(self, row: Conversation) -> Conversation:
-        """The row nearest to this one.
-
-        Raises:
-            RowError: `bad_row` if the row is not in the pool or has no embedding.
-        """
+        """The row nearest to this one. Raises RowError if the pool does not have it or its embedding."""
         if not self._indices:
             self._indices.update((content, i) for i, content in enumerate(row_contents(self.pool)))
         index = self._indices.get(content_hash(row), -1)

@@ -21,9 +21,7 @@ class QuestionGain(ResponseScorer):
     Adds `question_gain` (float32, a ratio from 0 up, 1 = the question changes nothing, above 1 = it helps),
     `question_gain_status` and `question_gain_reason`. A row with a loss of 0 given the question is
     `non_finite`; a row whose response has another number of tokens without its question is `bad_row`. Costs
-    two forwards per row.
-
-    Arguments and errors are those of `NecessityScorer`.
+    two forwards per row. Arguments and errors are those of `NecessityScorer`.
 
     Example:
         >>> scored = pool.map(QuestionGain("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP

@@ -20,7 +20,6 @@ class UPDScorer(ResponseScorer):
     then `KCenter` with `weighted=True`.
 
     Adds `upd` (float32, 0 to 1, higher = harder), `upd_status` and `upd_reason`. Costs one forward per row.
-
     Arguments and errors are those of `NecessityScorer`.
 
     Example:

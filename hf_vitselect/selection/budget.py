@@ -13,9 +13,6 @@ def budget_rows(budget: int | float, pool: int) -> int:
     Args:
         budget: A number of rows (int), or a share of the pool in (0, 1] (float): max(1, floor(share x pool)).
         pool: Rows of the pool.
-
-    Raises:
-        BudgetError: If the budget is neither.
     """
     advice = "give rows as an int from 1, or a share as a float in (0, 1], such as 0.15"
     if isinstance(budget, bool) or not isinstance(budget, (int, float, np.integer, np.floating)):

@@ -61,12 +61,7 @@ class Candidates:
 
 
 def refuse_missing_columns(columns: Sequence[str], rule: Rule, by: str, over: str) -> None:
-    """Refuse a pool without the columns that a rule uses.
-
-    Raises:
-        ColumnError: Naming the missing column and the nearest existing ones.
-        TypeError: If the rule is not a `Rule`.
-    """
+    """Refuse a pool without the columns that a rule uses."""
     if not isinstance(rule, Rule):
         raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
     used = [by] * rule.uses_scores + [over] * rule.uses_features

@@ -20,11 +20,7 @@ class JsonPart:
 
     @classmethod
     def from_json(cls, value: Any, name: str) -> Self:
-        """Read any JSON value; `name` says where it stands.
-
-        Raises:
-            SelectionError: If a field is missing or has the wrong type; the message names the field.
-        """
+        """Read any JSON value; `name` says where it stands. A SelectionError names the field at fault."""
         expect(isinstance(value, Mapping), name, "an object", value)
         kinds, own = get_type_hints(cls), _fields_by_key(cls)
         known = {

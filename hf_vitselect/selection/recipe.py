@@ -48,11 +48,7 @@ class RuleCall(JsonPart):
         return self.more
 
     def rule(self) -> Rule:
-        """Make the rule again.
-
-        Raises:
-            UsageError: If it is not one of `hf_vitselect.rules`.
-        """
+        """Make the rule again, if it is one of `hf_vitselect.rules`."""
         rule: Rule = Call(str(self.name), (), dict(self.arguments)).make(RULES)
         return rule
 
@@ -67,19 +63,12 @@ class Balance(JsonPart):
 
 @dataclass(frozen=True, kw_only=True)
 class RowSet(JsonPart):
-    """Rows that the user named.
-
-    Attributes:
-        rows: Their number.
-        digest: Of their ids.
-        recipe: Of their selection, if they are one.
-        left_out: Number of them that could not be picked, by status.
-    """
+    """Rows that the user named."""
 
     rows: int
-    digest: str
-    recipe: "Recipe | None" = None
-    left_out: Mapping[str, int] | None = None
+    digest: str  # of their ids
+    recipe: "Recipe | None" = None  # of their selection, if they are one
+    left_out: Mapping[str, int] | None = None  # number of them that could not be picked, by status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,11 +146,7 @@ class Recipe(JsonPart):
 
     @classmethod
     def from_json(cls, value: Any, name: str = "recipe") -> Self:
-        """Read a recipe of format 1 from any JSON value.
-
-        Raises:
-            SelectionError: If it is not one; the message names the field.
-        """
+        """Read a recipe of format 1 from any JSON value. A SelectionError names the field at fault."""
         version = value.get("format") if isinstance(value, Mapping) else value
         expect(version == 1, f"{name}.format", "1", version)
         recipe = super().from_json(value, name)

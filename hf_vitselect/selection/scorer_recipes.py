@@ -33,19 +33,12 @@ class Identity(JsonPart):
 
 @dataclass(frozen=True)
 class ScorerRecipe:
-    """The scorer of a column.
+    """The scorer of a column."""
 
-    Attributes:
-        column: Its main column.
-        scorer: Its class, which may be a user's own; None if unknown.
-        identity: Its weights.
-        settings: All of `Scorer.recipe`, including the above.
-    """
-
-    column: str
-    scorer: str | None
+    column: str  # its main column
+    scorer: str | None  # its class, which may be a user's own; None if unknown
     identity: Identity
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any]  # all of `Scorer.recipe`, including the above
 
     @classmethod
     def from_json(cls, value: Any, name: str) -> Self:

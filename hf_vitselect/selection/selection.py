@@ -59,11 +59,7 @@ class Selection:
         recipe: Recipe,
         excluded: NDArray[np.int64] = NO_ROWS,
     ) -> "Selection":
-        """Select rows of a pool with these row ids; `scores` marks the `excluded` rows, int64.
-
-        Raises:
-            ColumnError: If the pool has columns that `scores` adds.
-        """
+        """Select rows of a pool with these row ids; `scores` marks the `excluded` rows, int64."""
         refuse_reserved(pool.features)
         picked = pool.select(indices)
         # So that saved rows still say that they are from the Hub.
@@ -92,11 +88,9 @@ class Selection:
 
         The new pool, to which indices and recipe refer, has this selection's rows followed by the new rows.
         Except for ties and random draws, the picks are those of `select_diverse` over old pool and new rows
-        with the earlier picks included and the other earlier rows excluded. They differ from a fresh
-        selection: rows that were passed over are not considered again, and whatever a rule takes from the
-        whole pool, such as quantiles, clusters, ranges and quotas, it takes from the new pool.
-
-        Earlier picks that the rule cannot use, for instance without features, are left out and not replaced.
+        with the earlier picks included and the other earlier rows excluded. Unlike a fresh selection, rows
+        passed over are not considered again, and quantiles, clusters, ranges and quotas are those of the new
+        pool. Earlier picks that the rule cannot use, such as those without features, are not replaced.
 
         Args:
             new_rows: Rows with the same columns. The columns that the rule uses must be computed by the same
@@ -119,8 +113,7 @@ class Selection:
                 "score them with the same scorers"
             )
         by, over = self.recipe.by or "necessity", self.recipe.over or "embedding"
-        balance = self.recipe.balance
-        rule = rule or (self.recipe.rule or RuleCall(name=None)).rule()
+        balance, rule = self.recipe.balance, rule or (self.recipe.rule or RuleCall(name=None)).rule()
         refuse_missing_columns(self.dataset.column_names, rule, by, over)
         kept = Candidates.read(self.dataset, by, over if rule.uses_features else None).usable
         used = [by] * rule.uses_scores + [over] * rule.uses_features + [*rule.uses_columns]

@@ -32,17 +32,7 @@ _REFUSED = {
 def check_rows(
     rows: Dataset, order: NDArray[np.int64], collator: ResponseCollator, max_length: int | None = None
 ) -> Iterator[tuple[int, RowError | None]]:
-    """Encode rows as training does and find those it cannot use.
-
-    Args:
-        rows: the output of `undecoded_rows`.
-        order: int64 row indices, in the order to check.
-        collator: the collator of the training.
-        max_length: the longest allowed row, in tokens.
-
-    Yields:
-        The row's index, and the reason it cannot be trained on or None.
-    """
+    """Encode undecoded rows as training does; yield each index with the error of its row, or None."""
 
     def reason(row: Mapping[str, Any]) -> RowError | None:
         try:
@@ -60,16 +50,7 @@ def check_rows(
 
 
 def find_unusable(rows: Dataset, collator: ResponseCollator, args: SFTConfig) -> dict[int, RowError]:
-    """Check every row once. Processes that train together divide the rows among them.
-
-    Args:
-        rows: the output of `undecoded_rows`.
-        collator: the collator of the training.
-        args: the training's arguments, the same in all of its processes.
-
-    Returns:
-        The reason of each row that cannot be trained on, by row index, in row order.
-    """
+    """Find the rows that cannot be trained on, in row order. The training's processes share the work."""
     mine = np.arange(args.process_index, len(rows), args.world_size)
     checked = check_rows(rows, mine, collator, args.max_length)
     bar = tqdm(checked, total=len(mine), desc="Checking rows", unit="row", disable=args.disable_tqdm)
@@ -90,15 +71,7 @@ def refuse_long_rows(
 
 
 def checked_args(args: SFTConfig, evaluates: bool) -> SFTConfig:
-    """Return a copy of the arguments as the trainers here need them.
-
-    Args:
-        args: the user's arguments; not changed.
-        evaluates: whether the training has rows to evaluate on.
-
-    Raises:
-        ValueError: if an option is not supported, before a model is loaded.
-    """
+    """Copy the arguments as the trainers here need them. Raises ValueError for an unsupported option."""
     args = copy.copy(args)
     _check_numbers(args)
     for name, reason in _REFUSED.items():

@@ -17,11 +17,7 @@ IGNORED = -100
 
 
 class ResponseCollator:
-    """Encode rows and label the response tokens, the same ones that `NecessityScorer` counts.
-
-    Args:
-        encoder: the encoder of the model to train.
-    """
+    """Encode rows and label the response tokens, the same ones that `NecessityScorer` counts."""
 
     reads: tuple[str, ...] = ()
     """Columns it needs besides the conversation."""
@@ -30,11 +26,7 @@ class ResponseCollator:
         self.encoder = encoder
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """A batch with `labels`: int64 in the shape of `input_ids`, -100 outside the responses.
-
-        Raises:
-            RowError: if a row cannot be trained on.
-        """
+        """A batch with `labels`: int64 in the shape of `input_ids`, -100 outside the responses."""
         inputs, response = self.encoder.collate([self.encode(row) for row in rows])
         return inputs | {"labels": inputs["input_ids"].masked_fill(~response, IGNORED)}
 
@@ -44,15 +36,7 @@ class ResponseCollator:
 
 
 def undecoded_rows(dataset: Dataset, reads: Sequence[str] = ()) -> Dataset:
-    """Keep the conversation columns, images still encoded, so that training decodes as scoring does.
-
-    Args:
-        dataset: any conversation layout.
-        reads: further columns to keep.
-
-    Raises:
-        LayoutError: if the columns are not a known layout, or the data set has a transform.
-    """
+    """Keep the conversation columns, images still encoded, so that training decodes as scoring does."""
     refuse_transform(dataset)
     columns = [*find_layout(dataset.features).columns, *reads]
     roots = image_roots(dataset)

@@ -42,11 +42,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
     Differences from `trl.SFTTrainer`: the labels are the tokens the scorers count (every assistant turn and
     its end-of-turn token, with or without generation tags in the template); nothing is truncated; images go
     through the scorers' decoder; a checkpoint without all weights is refused; a resumed full fine-tune
-    continues from the checkpoint's weights; BLIP-2 trains.
-
-    Every row is encoded once before the model is loaded. Rows that cannot be trained on (a broken image, no
-    answer, text that spells a special token) are left out, counted in `dropped` and named in a warning, also
-    in `eval_dataset`.
+    continues from the checkpoint's weights; BLIP-2 trains. Every row is encoded once before the model is
+    loaded. Rows that cannot be trained on (a broken image, no answer, text that spells a special token) are
+    left out, counted in `dropped` and named in a warning, also in `eval_dataset`.
 
     Args:
         model: a Hub id, a folder, or a loaded model.
@@ -202,11 +200,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             super()._load_best_model()
 
     def _loads_raw_weights(self, model: Any = None) -> bool:
-        """Whether the plain Trainer would load a whole model's file by its raw tensor names.
-
-        `save_pretrained` writes legacy names for several architectures. Loaded raw, none of them fits, and
-        training resumes from the initial weights with only a warning.
-        """
+        """Whether the plain Trainer would load a whole model's file by its raw tensor names."""
+        # Several architectures are saved under legacy names. Loaded raw, none of them fits, and training
+        # resumes from the initial weights with only a warning.
         sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
         return model is None and not sharded and not hasattr(self.model, "peft_config")
 
@@ -220,16 +216,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
-    """Load the processor of the model to train, at the model's revision, or the given one.
-
-    Args:
-        model: a Hub id, a folder, or a loaded model.
-        args: holds the revision in `model_init_kwargs`.
-        processor: a processor, or its Hub id or folder.
-
-    Raises:
-        ModelError: if it cannot be loaded.
-    """
+    """Load the processor of the model to train, at the model's revision, or the given one."""
     if processor is not None and not isinstance(processor, (str, os.PathLike)):
         return processor
     revision = None
@@ -242,9 +229,8 @@ def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
 
 def _load_model(model: str, args: SFTConfig, quantization_config: Any) -> Any:
     """Load a model as TRL does and refuse missing weights."""
-    options = dict(args.model_init_kwargs or {})
-    options.setdefault("trust_remote_code", args.trust_remote_code)
-    options.setdefault("use_safetensors", None)
+    options: dict[str, Any] = {"trust_remote_code": args.trust_remote_code, "use_safetensors": None}
+    options |= args.model_init_kwargs or {}
     if quantization_config is not None:
         options["quantization_config"] = quantization_config
     # Each process holds the whole model on its own device.

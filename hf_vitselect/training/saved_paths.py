@@ -15,14 +15,7 @@ _PRIVATE = ("training_args.bin", "runs")
 
 @contextmanager
 def without_local_paths(folder: Path, base_model: str) -> Iterator[Path]:
-    """Links a model's files into a temporary folder, except those that name folders of this machine.
-
-    An adapter keeps only the last part of its base model's path.
-
-    Args:
-        folder: the trained model.
-        base_model: the model it was trained from, a Hub id or a folder.
-    """
+    """Link a model's files into a temporary folder, except those that name folders of this machine."""
     private = [os.path.abspath(name).encode() for name in (folder, base_model) if os.path.isdir(name)]
     with TemporaryDirectory() as temporary:
         for path in folder.rglob("*"):
@@ -37,13 +30,14 @@ def without_local_paths(folder: Path, base_model: str) -> Iterator[Path]:
             target = Path(temporary, inside)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(path.absolute())
-        _rename_base(Path(temporary, "adapter_config.json"))
+        adapter = Path(temporary, "adapter_config.json")
+        if adapter.exists():
+            _shorten_base(adapter)
         yield Path(temporary)
 
 
-def _rename_base(adapter: Path) -> None:
-    if not adapter.exists():
-        return
+def _shorten_base(adapter: Path) -> None:
+    """Keep only the last part of the base model's path."""
     config = json.loads(adapter.read_bytes())
     base = config.get("base_model_name_or_path")
     if base and os.path.isdir(base):

@@ -34,15 +34,13 @@ class ScoreNetTrainer(ResponseSFTTrainer):
     w = softmax(s), and the loss is `B * sum_i sum_t w_i * CE_(i,t) / (response tokens)`. With equal weights
     that is the usual loss; lowering it moves weight away from rows with a high loss. The softmax runs over
     the rows of one process and one forward (`per_device_train_batch_size`, 16 in the paper's code);
-    gradient accumulation and further processes average over such batches.
-
-    Rows that the net cannot read are left out like rows that the model cannot be trained on.
+    gradient accumulation and further processes average over such batches. Rows that the net cannot read are
+    left out like rows that the model cannot be trained on.
 
     Every log has `score_net/weight_std`, `_min` and `_max` (of B * w, whose mean is 1) and
-    `score_net/nll_q1` ... `_q4`, the mean loss of the rows in each quarter of weights, lowest first.
-
-    The net is saved in float32 to the folder `score_net` of every checkpoint and of `output_dir`, never in
-    the model's own files.
+    `score_net/nll_q1` ... `_q4`, the mean loss of the rows in each quarter of weights, lowest first. The net
+    is saved in float32 to the folder `score_net` of every checkpoint and of `output_dir`, never in the
+    model's own files.
 
     Args:
         model: a Hub id, a folder, or a loaded model.
@@ -76,7 +74,7 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         **options: Any,
     ) -> None:
         refuse_reserved(pool.features)
-        args = SFTConfig(max_length=None) if args is None else args
+        args = args or SFTConfig(max_length=None)
         if args.per_device_train_batch_size < 2:
             raise BudgetError(
                 "expected at least two rows in a batch for the score net to weigh against each other, "
@@ -127,7 +125,7 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         super().log(logs, start_time)
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
-        """Names the pool and says how the loss was weighted."""
+        """Name the pool and say how the loss was weighted."""
         card.data.datasets = [name for name in (dataset_name, self._source) if name] or None
         columns = ", ".join(f"`{name}`" for name in self.score_net.columns)
         card.text += (
@@ -157,12 +155,7 @@ class ScoreNetTrainer(ResponseSFTTrainer):
 
 
 class ScoreNetCollator(ResponseCollator):
-    """Add the score net's inputs to the batches.
-
-    Args:
-        encoder: the encoder of the model to train.
-        score_net: the net whose columns to read.
-    """
+    """Add the score net's inputs to the batches."""
 
     def __init__(self, encoder: Encoder, score_net: ScoreNet) -> None:
         super().__init__(encoder)
@@ -176,24 +169,13 @@ class ScoreNetCollator(ResponseCollator):
 
 
 def weighted_loss(nll: torch.Tensor, rows: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """`B * sum_i sum_t w_i * CE_(i,t) / T` with w = softmax(scores) (arXiv 2402.12501, stage 1).
-
-    Args:
-        nll: float32 of shape (T,), the cross-entropy of every response token, in nats.
-        rows: int64 of shape (T,), the batch row of each token.
-        scores: float32 of shape (B,), the score net's outputs.
-    """
+    """`B * sum_i sum_t w_i * CE_(i,t) / T` with w = softmax(scores), for T tokens of B rows, in nats."""
     weights = scores.softmax(dim=0)
     return len(scores) * (weights[rows] * nll).sum() / max(len(nll), 1)
 
 
 def weight_report(weights: np.ndarray, nll: np.ndarray) -> dict[str, float]:
-    """The spread of the weights, and the mean loss by quarter of weight, lowest first.
-
-    Args:
-        weights: float64 of shape (rows,), relative to a row's equal share.
-        nll: float64 of shape (rows,), each row's mean loss in nats per token.
-    """
+    """The spread of the rows' weights, and their mean loss by quarter of weight, lowest first."""
     quarters = np.array_split(nll[np.argsort(weights, kind="stable")], _QUANTILES)
     means = {f"score_net/nll_q{number}": float(part.mean()) for number, part in enumerate(quarters, 1)}
     spread = {"std": weights.std(), "min": weights.min(), "max": weights.max()}
@@ -211,11 +193,9 @@ def _unusable(pool: Dataset, collator: ScoreNetCollator, args: SFTConfig) -> dic
 
 
 def _attach(model: Any, score_net: ScoreNet) -> None:
-    """Make the net a part of the model that runs inside its forward.
-
-    There DDP, gradient clipping, zero_grad and the optimizer treat it like any other layer. Called outside
-    the forward it would miss or break DDP's gradient reduction.
-    """
+    """Make the net a part of the model that runs inside its forward."""
+    # There DDP, gradient clipping and the optimizer treat it like any other layer. Called outside the
+    # forward it would miss or break DDP's gradient reduction.
     model.add_module("score_net", score_net.requires_grad_(True))
     forward = model.forward
 

@@ -130,12 +130,7 @@ def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:
 
 
 def draw_seed_rows(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Selection:
-    """Draw uniformly random rows among those the encoder can encode.
-
-    Raises:
-        AllRefusedError: if it can encode none.
-        BudgetError: if it can encode fewer than the budget.
-    """
+    """Draw uniformly random rows among those the encoder can encode."""
     count = budget_rows(budget, len(pool))
     rows, collator = undecoded_rows(pool), ResponseCollator(encoder)
     drawn: list[int] = []

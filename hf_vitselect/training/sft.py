@@ -37,7 +37,7 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
         super().__init__(model, train_dataset=selection.dataset, row_ids=selection.row_ids, **options)
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
-        """Names the data sets and adds the section about the selection."""
+        """Name the data sets and add the section about the selection."""
         recipe = self.selection.recipe
         published = recipe.published and recipe.published.repo_id
         known = (dataset_name, published, recipe.source.repo_id)

@@ -110,7 +110,8 @@ def test_score_net_skips_unusable_rows(row, status, tiny, tmp_path, recwarn):
 
 
 def test_card_counts_unusable_rows(tiny, tmp_path):
-    _, trainer = trainer_of(tiny("llava"), with_one(UNUSABLE["broken image"][0]), short(tmp_path))
+    with pytest.warns(UserWarning, match="1 of 4 rows are left out"):
+        _, trainer = trainer_of(tiny("llava"), with_one(UNUSABLE["broken image"][0]), short(tmp_path))
     trainer.create_model_card()
     assert (
         "1 of 4 rows could not be trained on and were left out (image_error: 1)."

@@ -81,14 +81,7 @@ class ChatScorer(Scorer):
         )
 
     def ask(self, questions: "Sequence[Question | RowError]") -> list[str | RowError]:
-        """Ask several questions at a time.
-
-        Args:
-            questions: one per row, or the error of a row that is not sent.
-
-        Returns:
-            For each row the model's reply, its own error, or the endpoint's refusal.
-        """
+        """Ask several questions at a time; a row's error is not sent and stays in the result."""
         sent = [question for question in questions if not isinstance(question, RowError)]
         replies = iter(self.loaded.ask(sent, self.concurrency))
         return [question if isinstance(question, RowError) else next(replies) for question in questions]

@@ -14,16 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, eq=False)
 class ClipFeatureScorer(SharedForwardScorer):
-    """A scorer of the unit features of a row's images and of its text.
-
-    `score` runs both towers once for all subclasses with the same model and settings.
-
-    Args:
-        model: a CLIP model, a Hub id or a folder.
-        column: name of the main column.
-        revision: a commit, branch or tag on the Hub.
-        batch_size: rows per forward.
-    """
+    """A scorer of the unit features of a row's images and of its text."""
 
     batch_size: int = 64
 

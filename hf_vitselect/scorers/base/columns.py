@@ -57,13 +57,7 @@ class ColumnScorer(Scorer):
     def values_or_errors(
         self, rows: Dataset, values: Sequence[float], statuses: NDArray[np.object_]
     ) -> list[tuple[Any, ...] | RowError]:
-        """The return value of `score_rows` for rows of one value each.
-
-        Args:
-            rows: as in `score_rows`.
-            values: one for each row; ignored unless the row's status is `ok`.
-            statuses: those of the inputs, of shape (rows,).
-        """
+        """The result of `score_rows` for rows of one value each, used where the inputs' status is `ok`."""
         scored: list[tuple[Any, ...] | RowError] = []
         reasons = read_reasons(rows, self.inputs, statuses)
         for value, status, reason in zip(values, statuses, reasons, strict=True):

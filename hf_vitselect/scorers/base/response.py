@@ -28,8 +28,7 @@ class ResponseScorer(VLMScorer):
     """One number per row from the losses of its response tokens, under one or several views of the row.
 
     Response tokens are what SFT supervises: the text of every assistant turn and its end-of-turn token. A
-    subclass gives `column` a default and defines its `views` and their `value`. `score` runs the forward of a
-    view once for all scorers with the same model and options.
+    subclass gives `column` a default and defines its `views` and their `value`.
     """
 
     cost = "1 forward"
@@ -41,13 +40,9 @@ class ResponseScorer(VLMScorer):
 
     @abstractmethod
     def value(self, stats: ViewStats) -> float:
-        """The row's number.
+        """The row's number, from the finite losses of the same response tokens under each of `views`.
 
-        Args:
-            stats: one for each of `views`, over the same response tokens, at least one, with finite means.
-
-        Raises:
-            ArithmeticError: if the row has no number: its status is `non_finite`, as for infinity and NaN.
+        Infinity, NaN and an ArithmeticError give the row the status `non_finite`.
         """
 
     def forward(self, rows: Sequence[Conversation | RowError]) -> list["ResponseStats | RowError"]:

@@ -228,18 +228,13 @@ class Scorer(ABC):
 
 
 def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
-    """Refuse to score a pool that already has one of the scorer's columns, or a reserved name.
-
-    Raises:
-        ColumnError: naming the columns.
-    """
+    """Refuse to score a pool that already has one of the scorer's columns, or a reserved name."""
     refuse_reserved(dict.fromkeys(columns))
     if reserved := [name for name in scorer.features if name in RESERVED]:
         raise ColumnError(
             f"{type(scorer).__name__} would add {reserved}, which Selection.scores adds; give it other names"
         )
-    taken = [name for name in scorer.features if name in columns]
-    if taken:
+    if taken := [name for name in scorer.features if name in columns]:
         raise ColumnError(
             f"{type(scorer).__name__} would overwrite {taken}; "
             f"remove them with dataset.remove_columns({taken}), or give the scorer another column= (--suffix)"

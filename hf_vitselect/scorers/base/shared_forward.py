@@ -36,28 +36,15 @@ class SharedForwardScorer(Scorer):
 
     @abstractmethod
     def forward(self, rows: Sequence[Conversation | RowError]) -> list[Any]:
-        """Run the model on one view of the rows.
+        """Run the model on one view of the rows; for each give its result or the error that explains it.
 
         Must not read the configuration named in `not_in_forward`: scorers that are otherwise equal share
         the results.
-
-        Args:
-            rows: a view of every row, or the error of a row to skip.
-
-        Returns:
-            For each row its result, or the error that explains why it has none.
         """
 
     @abstractmethod
     def row_values(self, results: Mapping[View, Any]) -> tuple[Any, ...]:
-        """A row's values, in the order of `values`.
-
-        Args:
-            results: one for each of `views`.
-
-        Raises:
-            RowError: if the row has no values.
-        """
+        """A row's values in the order of `values`, from its results. Raises RowError if it has none."""
 
     def score_rows(self, rows: Sequence[Conversation | RowError]) -> list[tuple[Any, ...] | RowError]:
         """Run the model for this scorer alone."""
@@ -78,11 +65,7 @@ class SharedForwardScorer(Scorer):
 
 
 class ScorerGroup(Scorer):
-    """Several scorers that share their forward, as one: the same columns for fewer forwards.
-
-    Args:
-        scorers: two or more; the first one's model is the one that runs.
-    """
+    """Several scorers that share the first one's forward: the same columns for fewer forwards."""
 
     def __init__(self, scorers: Sequence[SharedForwardScorer]) -> None:
         super().__init__(column=scorers[0].column)

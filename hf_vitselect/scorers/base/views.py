@@ -18,11 +18,7 @@ def whole(row: Conversation) -> Conversation:
 
 
 def without_images(row: Conversation) -> Conversation:
-    """The row's text alone, without images and their placeholders.
-
-    Raises:
-        RowError: `image_missing` if the row has no image.
-    """
+    """The row's text alone, without images and their placeholders."""
     if not row.images:
         raise RowError("image_missing", "a row without image has nothing to leave out")
     turns = (Turn(turn.role, tuple(part for part in turn.parts if part is not None)) for turn in row.turns)
@@ -30,11 +26,9 @@ def without_images(row: Conversation) -> Conversation:
 
 
 def without_questions(row: Conversation) -> Conversation:
-    """The row with blank user turns; their images stay.
-
-    System and tool turns stay too: they ask nothing, and many chat templates write a system turn of their own
-    that could not be left out.
-    """
+    """The row with blank user turns; their images stay."""
+    # System and tool turns stay too: they ask nothing, and many chat templates write a system turn of their
+    # own that could not be left out.
     turns = tuple(_blank(turn) if turn.role == "user" else turn for turn in row.turns)
     return replace(row, turns=turns)
 

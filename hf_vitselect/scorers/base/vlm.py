@@ -15,16 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, eq=False)
 class VLMScorer(ModelOptions, SharedForwardScorer):
-    """A scorer that reads rows with a vision-language model and its chat template.
-
-    Args:
-        model: a Hub id or a folder.
-        column: name of the main column.
-        **options: as in `ModelOptions`.
-
-    Raises:
-        ValueError: if an option has no such value.
-    """
+    """A scorer that reads rows with a vision-language model and its chat template."""
 
     needs = "a vision-language model"
     version = 2  # the end of turn is supervised also where the template writes none
