@@ -105,8 +105,9 @@ class Worker:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for text in self._process.stdout:
-            self._lines.put(text)
+        with self._process.stdout as lines:
+            for text in lines:
+                self._lines.put(text)
         self._lines.put(None)
 
 

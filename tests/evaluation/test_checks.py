@@ -25,6 +25,8 @@ from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.rules import KCenter, Random, TopScore
 from hf_vitselect.selection.selection import Selection
 
+pytestmark = pytest.mark.filterwarnings("ignore:1 of . (picked )?rows are left out")
+
 
 @pytest.fixture
 def untrained(monkeypatch):

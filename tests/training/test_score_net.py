@@ -238,6 +238,7 @@ def test_model_generates_without_score_inputs(tiny, tmp_path):
     assert trainer.model.generate(**asked).shape[1] > inputs["input_ids"].shape[1]
 
 
+@pytest.mark.filterwarnings("ignore:3 of 6 rows are left out")
 def test_unusable_rows_are_counted(tiny, tmp_path):
     rows = mixed_pool(6).with_format("arrow")[:].to_pylist()
     rows[0]["images"] = [{"bytes": b"", "path": None}]
