@@ -55,9 +55,9 @@ def nodes_of(path):
     return list(ast.walk(ast.parse(path.read_text())))
 
 
-def imports_of(path, at_import=False):
-    """The dotted names that a file imports: everywhere, or only at its own import."""
-    for node in ast.parse(path.read_text()).body if at_import else nodes_of(path):
+def imports_of(path):
+    """The dotted names that a file imports from anywhere in it, also inside functions and for typing only."""
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -93,7 +93,7 @@ def test_imports_point_downwards(path):
 
 
 def test_no_files_import_in_circles():
-    graph = {path: {*map(file_of, imports_of(path, at_import=True))} - {None} for path in MODULES}
+    graph = {path: {*map(file_of, imports_of(path))} - {None} for path in MODULES}
     TopologicalSorter(graph).prepare()
 
 

@@ -1,26 +1,20 @@
 """The selection of rows from a scored pool."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
 from datasets import Dataset
-from numpy.typing import NDArray
 
-from hf_vitselect.data.columns import read_values, refuse_missing, refuse_reserved
-from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
-from hf_vitselect.data.row_ids import pool_digest, row_ids
-from hf_vitselect.errors import BudgetError, LayoutError, RowSetError
+from hf_vitselect.data.columns import refuse_missing, refuse_reserved
+from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.errors import LayoutError
 from hf_vitselect.rules import NeighborPenalty
-from hf_vitselect.rules.balance import Balanced
 from hf_vitselect.rules.base import Rule
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
-from hf_vitselect.selection.diversity import diversity
-from hf_vitselect.selection.recipe import Balance, Recipe, RowSet, RuleCall
+from hf_vitselect.selection.candidates import refuse_missing_columns
+from hf_vitselect.selection.pick import NamedRows, pick
+from hf_vitselect.selection.recipe import Balance
 from hf_vitselect.selection.scorer_recipes import scorer_recipes
 from hf_vitselect.selection.selection import Selection
 
@@ -88,92 +82,26 @@ def select_diverse(
     if balance is not None:
         refuse_missing([balance], dataset.column_names, "balance: expected a column, got")
     refuse_missing_columns(dataset.column_names, rule, by, over)
-    rows = budget_rows(budget, len(dataset))
-    pool = Candidates.read(dataset, by, over if rule.uses_features else None)
-    refusals = Refusals.of(zip(pool.statuses, read_reasons(dataset, [by, over], pool.statuses), strict=True))
-    refuse_if_none_left(
-        refusals, "cannot be picked", "score the pool again, or give other columns as by=, over="
-    )
-    warn_if_most_are_refused(refusals, "cannot be picked", "the picks are among the others")
-    ids = row_ids(dataset)
-    first, never = _NamedRows.find(include, ids, "include"), _NamedRows.find(exclude, ids, "exclude")
-    if both := np.intersect1d(first.positions, never.positions).tolist():
-        raise RowSetError(f"expected rows either included or excluded, got {len(both)} rows that are both")
-    pool = pool.exclude(never.positions)
-    statuses, usable = pool.statuses, pool.usable
-    kept = statuses[first.positions] == "ok"
-    _refuse_budget(rows, statuses, int(np.count_nonzero(kept)), refusals)
-    pool = pool.take(usable)
-    picker = rule if balance is None else Balanced(rule=rule, column=balance, quota=balance_quota)
-    columns = {name: read_values(dataset, name)[usable] for name in picker.uses_columns}
-    picked = np.searchsorted(usable, first.positions[kept])
-    rng = np.random.default_rng(seed)
-    more, gains = picker(pool.scores, pool.features, rows - len(picked), rng, columns, picked)
-    picked = np.concatenate([picked, more])
-    left_out = _count(statuses[first.positions[~kept]])
-    recipe = replace(
-        Recipe.about(dataset, ids, usable[picked]),
-        budget=budget.item() if isinstance(budget, np.generic) else budget,
-        dropped=_count(statuses[statuses != "ok"]),
-        dropped_reasons=dict(refusals.reasons),
-        included=first.record and replace(first.record, left_out=left_out),
-        excluded=never.record,
-        by=by if rule.uses_scores else None,
-        over=over if rule.uses_features else None,
-        balance=None if balance is None else Balance(column=balance, quota=balance_quota),
-        rule=RuleCall.of(rule),
-        rule_notes=rule.notes(pool.scores, pool.features, rows, np.random.default_rng(seed)),
+    ids, rows = row_ids(dataset), budget_rows(budget, len(dataset))
+    first, never = _find(include, ids, "include"), _find(exclude, ids, "exclude")
+    positions, gains, recipe = pick(
+        dataset,
+        ids,
+        budget,
+        rows,
+        by=by,
+        over=over,
+        rule=rule,
         seed=seed,
+        first=first,
+        never=never,
+        balance=None if balance is None else Balance(column=balance, quota=balance_quota),
         scorers=scorer_recipes(dataset, given),
-        diversity={} if pool.features is None else diversity(pool.features, picked, seed),
     )
-    gains = np.concatenate([first.gains[kept], gains])
-    return Selection.of(dataset, ids, usable[picked], gains, recipe, never.positions)
+    return Selection.of(dataset, ids, positions, gains, recipe, never.positions)
 
 
-@dataclass(frozen=True)
-class _NamedRows:
-    """Rows to include or exclude: their positions in the pool, their gains, and their part of the recipe."""
-
-    positions: NDArray[np.int64]
-    gains: NDArray[np.float64]
-    record: RowSet | None
-
-    @classmethod
-    def find(cls, rows: Selection | Sequence[str], ids: Sequence[str], argument: str) -> "_NamedRows":
-        """Find a selection's rows, or rows with these ids, in a pool with `ids`."""
-        named = rows.row_ids if isinstance(rows, Selection) else list(dict.fromkeys(rows))
-        positions, missing = find_rows(named, ids)
-        if missing:
-            raise RowSetError(
-                f"expected rows of this pool in {argument}, got {len(missing)} of {len(named)} row ids that "
-                f"are not in it, the first: {missing[0]!r}; give rows of the same pool, or leave these out"
-            )
-        record = RowSet(rows=len(named), digest=pool_digest(named)) if named else None
-        if record is None or not isinstance(rows, Selection):
-            return cls(positions, np.zeros(len(named)), record)
-        return cls(positions, rows.gains, replace(record, recipe=rows.recipe))
-
-
-def find_rows(named: Sequence[str], ids: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
-    """Find the int64 positions of ids in a pool, in the order of `named`, and the missing ids."""
-    indices = {row_id: i for i, row_id in enumerate(ids)} if named else {}
-    known = [indices[row_id] for row_id in named if row_id in indices]
-    return np.array(known, dtype=np.int64), [row_id for row_id in named if row_id not in indices]
-
-
-def _count(statuses: NDArray[np.object_]) -> dict[str, int]:
-    return dict(sorted(Counter(statuses).items()))
-
-
-def _refuse_budget(rows: int, statuses: NDArray[np.object_], included: int, refusals: Refusals) -> None:
-    usable, excluded = (int(np.count_nonzero(statuses == name)) for name in ("ok", "excluded"))
-    if rows > usable:
-        reasons = [str(refusals)] * (refusals.refused > 0) + [f"{excluded:,} excluded"] * (excluded > 0)
-        because = f" ({', '.join(reasons)})" if reasons else ""
-        raise BudgetError(
-            f"asked for {rows} rows, but only {usable} of the pool's {len(statuses)} can be picked"
-            f"{because}; ask for at most {usable}"
-        )
-    if rows <= included:
-        raise BudgetError(f"asked for {rows} rows, but {included} are included; ask for more")
+def _find(rows: Selection | Sequence[str], ids: Sequence[str], argument: str) -> NamedRows:
+    if isinstance(rows, Selection):
+        return NamedRows.find(rows.row_ids, ids, argument, rows.gains, rows.recipe)
+    return NamedRows.find(list(dict.fromkeys(rows)), ids, argument)

@@ -21,6 +21,7 @@ from hf_vitselect.rules.base import NO_ROWS, Rule
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
 from hf_vitselect.selection.json_part import expect
+from hf_vitselect.selection.pick import NamedRows, pick
 from hf_vitselect.selection.recipe import Recipe, RuleCall
 from hf_vitselect.selection.score_table import score_table
 from hf_vitselect.selection.scorer_recipes import refuse_other_scorers, scorer_recipes
@@ -103,8 +104,6 @@ class Selection:
             ColumnError: If the new rows have other columns, or another scorer computed them.
             UsageError: If no rule is given and the recipe's is not one of `hf_vitselect.rules`.
         """
-        from hf_vitselect.selection.select_diverse import select_diverse  # which imports this module
-
         if new_rows.features != self.dataset.features:
             ours, theirs = self.dataset.features, new_rows.features
             other = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
@@ -120,18 +119,22 @@ class Selection:
         used += [balance.column] if balance else []
         refuse_other_scorers(used, self.recipe.scorers, scorer_recipes(new_rows))
         pool = concatenate_datasets([self.dataset, new_rows])
-        ids = Dataset.from_dict({"row_id": row_ids(pool)[: len(self)]})
-        return select_diverse(
+        ids, rows = row_ids(pool), len(kept) + budget_rows(budget, len(new_rows))
+        positions, gains, recipe = pick(
             pool,
-            len(kept) + budget_rows(budget, len(new_rows)),
+            ids,
+            rows,
+            rows,
             by=by,
             over=over,
             rule=rule,
             seed=self.recipe.seed or 0,
-            include=replace(self, indices=np.arange(len(self)), scores=ids),
-            balance=balance.column if balance else None,
-            balance_quota=balance.quota if balance else "proportional",
+            first=NamedRows.find(ids[: len(self)], ids, "include", self.gains, self.recipe),
+            never=NamedRows.find([], ids, "exclude"),
+            balance=balance,
+            scorers=scorer_recipes(pool, [by, over]),
         )
+        return Selection.of(pool, ids, positions, gains, recipe)
 
     def save_to_disk(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a folder, whole or not at all; an older selection there is replaced.

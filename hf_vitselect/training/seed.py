@@ -27,8 +27,8 @@ from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.report.recipe_facts import published_recipe
 from hf_vitselect.resume import write_atomically
 from hf_vitselect.selection.budget import budget_rows
+from hf_vitselect.selection.pick import find_rows
 from hf_vitselect.selection.recipe import Recipe, RuleCall
-from hf_vitselect.selection.select_diverse import find_rows
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training.checks import check_rows, checked_args
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
