@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from hf_vitselect.errors import nearest_path
+from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.report.recipe_facts import without_paths
 from hf_vitselect.resume import without_secrets
 
@@ -40,7 +40,7 @@ class RunRecord:
         record = cls(
             published_config(config.read_text("utf-8")) if config.exists() else None,
             _cost(folder),
-            json.loads(comparison.read_text("utf-8"))["card"] if comparison.exists() else [],
+            _comparison(comparison) if comparison.exists() else [],
         )
         if record == cls():
             raise FileNotFoundError(
@@ -53,6 +53,15 @@ def published_config(text: str) -> str:
     """A run's YAML without secrets, and with folders by their last name only."""
     settings = without_paths(without_secrets(yaml.safe_load(text)))
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+
+
+def _comparison(file: Path) -> list[dict[str, Any]]:
+    """Read the rows that `compare` rendered for the card."""
+    record = json.loads(file.read_text("utf-8"))
+    if not isinstance(record, dict) or "card" not in record:
+        raise UsageError(f"expected a comparison with rows for a card, got {file} without; run compare again")
+    rows: list[dict[str, Any]] = record["card"]
+    return rows
 
 
 def _cost(folder: Path) -> list[dict[str, Any]]:

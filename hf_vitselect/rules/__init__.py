@@ -1,4 +1,7 @@
-"""Selection rules: arrays in, picked rows and their gains out."""
+"""Selection rules: arrays in, picked rows and their gains out.
+
+A rule that is imported and listed here is also one of the command line, by its name.
+"""
 
 from hf_vitselect.rules.base import Rule
 from hf_vitselect.rules.coincide import Coincide

@@ -1,7 +1,7 @@
 """Workers that share the shards of a run. A dead worker is replaced, and its shard retried as in `retry`.
 
 When memory runs out, the system or Ray kills the worker, which is a death like any other. When GPU memory
-runs out, no worker dies: the model halves its batch, see `hf_vitselect.models.batching`.
+runs out, no worker dies: the model halves its batch, see `hf_vitselect.models.out_of_memory`.
 """
 
 import logging

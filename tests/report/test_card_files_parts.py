@@ -10,6 +10,7 @@ from PIL import Image
 from pools import assistant, encode, pool, stripes, user
 from recipes import with_recipe
 
+from hf_vitselect.errors import UsageError
 from hf_vitselect.report.example_rows import examples
 from hf_vitselect.report.license import hub_license, license_names, license_warnings
 from hf_vitselect.report.run_record import RunRecord, published_config
@@ -96,6 +97,13 @@ def test_comparison_shows_as_saved(tmp_path: Path) -> None:
     (tmp_path / "compare").mkdir()
     (tmp_path / "compare" / "comparison.json").write_text(json.dumps({"card": rows}))
     assert RunRecord.read(tmp_path).comparison == rows
+
+
+def test_comparison_without_rows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "compare").mkdir()
+    (tmp_path / "compare" / "comparison.json").write_text(json.dumps({"lines": []}))
+    with pytest.raises(UsageError, match="run compare again"):
+        RunRecord.read(tmp_path)
 
 
 def test_folder_without_run_is_refused(tmp_path: Path) -> None:
