@@ -194,7 +194,7 @@ MAKERS = {
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 @pytest.mark.parametrize("name", [*TAKEN, "x_status", "x_reason", "", 3])
 def test_scorer_column_cannot_be_reserved(make, name):
-    with pytest.raises(ColumnError, match="column: expected a (new )?name"):
+    with pytest.raises(ColumnError, match=r"column: expected a (new )?name"):
         make(name)
 
 
