@@ -45,7 +45,7 @@ class Call:
             for name, value in given.items():
                 given[name] = _checked(name, _made(value, names), parameters[name].annotation)
             return partial(make, **given) if inspect.ismethod(make) else make(**given)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise UsageError(f"{self.name}: {error}") from error
 
 
@@ -75,7 +75,7 @@ def parse_call(text: str) -> Call:
     refusal = f"expected a name with arguments, such as Name(x=1), got {text!r}"
     try:
         read = _value(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError) as error:
         said = error.msg if isinstance(error, SyntaxError) else error
         raise UsageError(f"{refusal}: {said}") from error
     if not isinstance(read, Call):
@@ -153,13 +153,21 @@ def _value(node: ast.expr) -> Any:
         case ast.List(items) | ast.Tuple(items):
             return (list if isinstance(node, ast.List) else tuple)(map(_value, items))
         case ast.Dict(keys, values) if all(keys):
-            return {_value(key): _value(item) for key, item in zip(keys, values, strict=True) if key}
+            return _once([(_value(key), _value(item)) for key, item in zip(keys, values, strict=True) if key])
         case ast.Name(name):
             return Call(name, (), {})
         case ast.Call(ast.Name(name), arguments, keywords) if all(keyword.arg for keyword in keywords):
-            by_name = {str(keyword.arg): _value(keyword.value) for keyword in keywords}
-            return Call(name, tuple(map(_value, arguments)), by_name)
+            by_name = [(str(keyword.arg), _value(keyword.value)) for keyword in keywords]
+            return Call(name, tuple(map(_value, arguments)), _once(by_name))
     raise ValueError(f"{ast.unparse(node)} is not a name, a number, a quoted text, a list, a tuple or a dict")
+
+
+def _once(items: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+    """The items as a dict, each key once."""
+    keys = [key for key, _ in items]
+    if repeated := [key for key in dict(items) if keys.count(key) > 1]:
+        raise ValueError(f"{repeated[0]!r} is given more than once")
+    return dict(items)
 
 
 def _made(value: Any, names: Mapping[str, type[Any]]) -> Any:

@@ -148,6 +148,9 @@ def test_fit_takes_constructor_options():
             "expected one of ['Fitted', 'Part', 'Whole'], got '__import__'",
         ),
         ("(" * 500 + ")" * 500, "such as Name(x=1)"),
+        ("Part(size=1, size=2)", "'size' is given more than once"),
+        ("Part({1: 2, 1: 3})", "1 is given more than once"),
+        ("Part({[1]: 2})", "unhashable"),
     ],
 )
 def test_a_mistake_is_one_short_message(text, message):
@@ -155,6 +158,11 @@ def test_a_mistake_is_one_short_message(text, message):
         read_call(text, NAMES)
     assert message in str(error.value)
     assert len(str(error.value).splitlines()) <= 3
+
+
+def test_a_huge_number_is_one_message():
+    with pytest.raises(UsageError, match="NeighborPenalty: int too large"):
+        read_call(f"NeighborPenalty(gamma=1{'0' * 400})", RULES)
 
 
 def test_parsing_makes_nothing():

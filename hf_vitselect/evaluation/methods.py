@@ -94,6 +94,8 @@ def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
     try:
         call = parse_call(given)
         columns = {"by": by} | {key: call.keywords.pop(key) for key in ("by", "over") if key in call.keywords}
+        if wrong := [key for key, column in columns.items() if not isinstance(column, str)]:
+            raise UsageError(f'{wrong[0]}: expected a quoted column, such as {wrong[0]}="score"')
         return name, Method(call.make(RULES), **columns)
     except UsageError as error:
         raise UsageError(

@@ -30,7 +30,8 @@ def test_methods_are_read_from_text(text, name, method):
 
 
 @pytest.mark.parametrize(
-    "text", ["Best", "TopScore(high=1)", "TopScore(", "no/folder", "Rule", "TopScore(lowest=x)"]
+    "text",
+    ["Best", "TopScore(high=1)", "TopScore(", "no/folder", "Rule", "TopScore(lowest=x)", "Random(by=x)"],
 )
 def test_invalid_method_text_is_refused(text):
     with pytest.raises(ValueError, match="expected a rule such as"):
