@@ -53,6 +53,7 @@ def test_image_paths_reach_actors(tiny, tmp_path, monkeypatch, strings):
     assert scored["necessity_status"][:] == ["ok", "image_missing", "ok"][: len(rows)]
 
 
+@pytest.mark.filterwarnings("ignore")  # Ray Data warns of settings of its own
 def test_scorer_takes_ray_data_batches(tiny, tmp_path):
     class Scoring:
         def __init__(self, model):
