@@ -4,8 +4,6 @@ import itertools
 
 import tiny as tiny_models
 from pools import png
-from transformers import LlavaProcessor
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage
@@ -43,16 +41,7 @@ def masked_text(encoder, row):
 
 def llava_processor(template, words=None):
     words = words or tiny_models.tokenizer("<image>", "<|im_start|>", "<|im_end|>")
-    pictures = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-    return LlavaProcessor(
-        pictures,
-        words,
-        patch_size=8,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        image_token="<image>",
-        chat_template=template,
-    )
+    return tiny_models.llava_processor(words, template)
 
 
 def bytewise_llava(template, monkeypatch, end_of_turn="auto"):

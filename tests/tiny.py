@@ -127,16 +127,20 @@ def llava() -> tuple[Any, Any]:
         image_seq_length=4,
         vision_feature_layer=-2,
     )
-    processor = LlavaProcessor(
+    return LlavaForConditionalGeneration(config), llava_processor(words)
+
+
+def llava_processor(words: Any, template: str = VICUNA) -> LlavaProcessor:
+    """LLaVA's processor with this tokenizer and chat template."""
+    return LlavaProcessor(
         CLIPImageProcessorPil(size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE}),
         words,
         patch_size=8,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
         image_token="<image>",
-        chat_template=VICUNA,
+        chat_template=template,
     )
-    return LlavaForConditionalGeneration(config), processor
 
 
 def idefics3() -> tuple[Any, Any]:

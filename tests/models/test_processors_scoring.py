@@ -1,7 +1,6 @@
 """A processor is the model's own, its base model's or one that is named, and fits, or that is one error."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
 POOL = mixed_pool(4)
 ARGUMENTS = {"max_length": None, "use_cpu": True, "bf16": False, "report_to": "none", "max_steps": 1}
-
-
-@pytest.fixture
-def llava(tiny, tmp_path):
-    folder = tmp_path / "llava"
-    shutil.copytree(tiny("llava").folder, folder)
-    return folder
 
 
 @pytest.fixture

@@ -61,13 +61,6 @@ def refusal(load):
 
 
 @pytest.fixture
-def llava(tiny, tmp_path):
-    folder = tmp_path / "llava"
-    shutil.copytree(tiny("llava").folder, folder)
-    return folder
-
-
-@pytest.fixture
 def adapter(llava, tmp_path, request):
     model, options = AutoModelForImageTextToText.from_pretrained(llava), getattr(request, "param", {})
     config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False, **options)

@@ -2,18 +2,12 @@
 
 import numpy as np
 import pytest
+from all_cosines import cosines_of
 
 from hf_vitselect.rules.neighbors.nearest_rows import nearest_rows
 
 rng = np.random.default_rng(0)
 FEATURES = rng.standard_normal((70, 4)).astype(np.float32)
-
-
-def cosines_of(features):
-    exact = features.astype(np.float64)
-    lengths = np.linalg.norm(exact, axis=1)
-    lengths[lengths == 0] = np.inf
-    return (exact @ exact.T / np.outer(lengths, lengths)).astype(np.float32)
 
 
 @pytest.mark.parametrize("features", [FEATURES, np.round(FEATURES), FEATURES[rng.integers(0, 9, 70)]])
