@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from hf_vitselect.cli.command import Command, refuse_unwritable
-from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag, read_object
+from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag
 from hf_vitselect.cli.parse import read_config
 from hf_vitselect.cli.plan import Stage, plan
 from hf_vitselect.cli.pool import load_pool
@@ -19,7 +19,6 @@ from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.row_ids import pool_digest
 from hf_vitselect.models.revisions import identify
 from hf_vitselect.resume import Run, last_whole_checkpoint, without_secrets, write_atomically
-from hf_vitselect.scorers import SCORERS
 from hf_vitselect.scorers.base.chat import ChatScorer
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training.seed import ROWS_FILE
@@ -132,11 +131,12 @@ def _inputs(stage: Stage) -> dict[str, Any]:
 
 def _identities(stage: Stage) -> list[dict[str, Any]]:
     """The exact weights of scorers given as text, except for models that the run itself makes."""
-    made, run_folder = [], Path(stage.flags["output_dir"]).parent
-    for text in stage.parsed.scorers:
-        scorer = read_object("scorers", text, SCORERS)
-        if not isinstance(scorer, ChatScorer):  # an endpoint does not say which weights it serves
-            made.append(scorer.keywords if isinstance(scorer, partial) else vars(scorer))
+    run_folder = Path(stage.flags["output_dir"]).parent
+    made = [
+        scorer.keywords if isinstance(scorer, partial) else vars(scorer)
+        for scorer in stage.parsed.named_scorers
+        if not isinstance(scorer, ChatScorer)  # an endpoint does not say which weights it serves
+    ]
     models = [(identity["model"], identity.get("revision")) for identity in made if identity.get("model")]
     return [identify(model, revision) for model, revision in models if run_folder not in Path(model).parents]
 

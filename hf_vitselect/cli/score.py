@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
@@ -45,7 +45,7 @@ _BUDGET = 0.15
 
 @dataclass(kw_only=True)
 class Score(PoolFlags, ModelCommand):
-    """Scores a pool and saves it, with the new columns, to the folder `scored`."""
+    """Score a pool and save it, with the new columns, to the folder `scored`."""
 
     output_dir: str = flag("Where the shards go, and the scored pool, into its folder 'scored'.", "scored")
     model_name_or_path: str | None = flag("The seed model, for the columns of 'signals'.", None)
@@ -70,8 +70,14 @@ class Score(PoolFlags, ModelCommand):
         "--clip_name_or_path demo/clip --output_dir scored"
     )
 
-    def make_scorers(self) -> list[Scorer | Fit]:
-        """The scorers that the flags name; one that is fitted to a pool waits for it."""
+    @cached_property
+    def named_scorers(self) -> list[Scorer | Fit]:
+        """The scorers given as text, read once."""
+        return [read_object("scorers", text, SCORERS) for text in self.scorers]
+
+    @cached_property
+    def all_scorers(self) -> list[Scorer | Fit]:
+        """The scorers that the flags name, made once; one that is fitted to a pool waits for it."""
         made = list[Scorer | Fit]()
         if unknown := [signal for signal in self.signals if signal not in SIGNALS]:
             near = nearest(unknown[0], SIGNALS)
@@ -87,7 +93,7 @@ class Score(PoolFlags, ModelCommand):
             made.append(TextEmbedding(self.text_name_or_path))
         if self.judge:
             made.append(JudgeScore(self.judge, base_url=self.judge_base_url))
-        made += [read_object("scorers", text, SCORERS) for text in self.scorers]
+        made += self.named_scorers
         columns = [main_column(scorer) for scorer in made]
         if twice := [column for column in columns if columns.count(column) > 1]:
             raise UsageError(f"expected one scorer for the column {twice[0]!r}, got more: give it once")
@@ -96,7 +102,7 @@ class Score(PoolFlags, ModelCommand):
     def check(self) -> None:
         """Refuse flags that no scorer can follow, before a pool is read."""
         refuse_unknown_dtype(self.model_options["dtype"])
-        scorers = self.make_scorers()
+        scorers = self.all_scorers
         given = given_flags(self) | given_flags(self.model_flags)
         needs = {"model_name_or_path": ["signals", "suffix", *vars(self.model_flags)], **_ONLY_WITH}
         for needed, names in needs.items():
@@ -111,7 +117,7 @@ class Score(PoolFlags, ModelCommand):
     def added_columns(self) -> list[str]:
         """The columns of the scorers; no model is loaded."""
         names: list[str] = []
-        for scorer in self.make_scorers():
+        for scorer in self.all_scorers:
             names += [f"{main_column(scorer)}{end}" for end in ("", "_status", "_reason")]
             # An embedding has no further columns, and its width is known to its model alone.
             if isinstance(scorer, Scorer) and not isinstance(scorer, ClipEmbedding | TextEmbedding):
@@ -119,11 +125,11 @@ class Score(PoolFlags, ModelCommand):
         return list(dict.fromkeys(names))
 
     def run(self) -> Summary:
-        """Scores and saves."""
+        """Score and save."""
         load = open_stream if self.dataset_streaming else open_pool
         pool = load(self.dataset_name, self.dataset_config, self.dataset_train_split)
         settings = {"shard_size": self.shard_size, "workers": self.workers, "engine": self.engine}
-        return score_and_save(pool, self.make_scorers(), Path(self.output_dir), **settings)
+        return score_and_save(pool, self.all_scorers, Path(self.output_dir), **settings)
 
 
 def main_column(scorer: Scorer | Fit) -> str:
@@ -135,7 +141,7 @@ def main_column(scorer: Scorer | Fit) -> str:
 
 
 def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **settings: Any) -> Summary:
-    """Scores a pool, saves it to the folder `scored`, and says what came out.
+    """Score a pool, save it to the folder `scored`, and say what came out.
 
     Scorers that are fitted to the pool come last, so that they find the other ones' columns in it. A pool of
     which every row was refused is saved too: it holds the reasons.

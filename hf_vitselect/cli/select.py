@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -41,15 +42,16 @@ class Select(PoolFlags, Command):
         "--output_dir selection"
     )
 
-    def make_rule(self) -> Rule:
-        """The rule that the flags name."""
+    @cached_property
+    def chosen_rule(self) -> Rule:
+        """The rule that the flags name, read once."""
         rule: Rule = read_object("rule", self.rule, RULES)
         return rule
 
     def check(self) -> None:
         """Refuse a rule, a budget or an output folder that cannot be used."""
         folder, pool = Path(self.output_dir), Path(self.dataset_name).resolve()
-        self.make_rule()
+        _ = self.chosen_rule  # refuses a wrong one
         parse_budget(self.budget)
         if self.balance is None and self.balance_quota != Select.balance_quota:
             raise UsageError(f"balance_quota: expected balance with it, got {self.balance_quota!r} alone")
@@ -63,7 +65,7 @@ class Select(PoolFlags, Command):
     def check_inputs(self, columns: Sequence[str] | None) -> None:
         """Refuse a pool without the columns that the rule or the balance reads."""
         if columns is not None:
-            refuse_missing_columns(columns, self.make_rule(), self.by, self.over)
+            refuse_missing_columns(columns, self.chosen_rule, self.by, self.over)
             refuse_missing([self.balance] if self.balance else [], columns, "balance: expected a column")
 
     def run(self) -> Summary:
@@ -74,7 +76,7 @@ class Select(PoolFlags, Command):
             parse_budget(self.budget),
             by=self.by,
             over=self.over,
-            rule=self.make_rule(),
+            rule=self.chosen_rule,
             seed=self.seed,
             include=load_rows(pool, self.include),
             exclude=load_rows(pool, self.exclude),
@@ -88,7 +90,7 @@ class Select(PoolFlags, Command):
             {
                 "rows": f"{recipe.rows:,}",
                 "picked": f"{len(selection):,} (budget {recipe.budget})",
-                "rule": write_call(self.make_rule()),
+                "rule": write_call(self.chosen_rule),
                 "by": recipe.by,
                 "over": recipe.over,
                 "refused": refused_fact(dropped(recipe)),

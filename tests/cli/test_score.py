@@ -93,7 +93,7 @@ def test_signals_are_losses_of_one_model():
 def test_short_flags_are_the_same_scorers():
     flags = {"dataset_name": "x", "model_name_or_path": "m", "signals": ["upd"], "suffix": "_2"}
     short = parse_section("score", {**flags, "clip_name_or_path": "c", "model_revision": "v1"})
-    upd, clip = short.make_scorers()
+    upd, clip = short.all_scorers
     assert write_call(upd) == 'UPDScorer(model="m", column="upd_2", revision="v1")'
     assert isinstance(short, Score)
     assert isinstance(clip, ClipEmbedding)
