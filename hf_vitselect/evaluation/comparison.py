@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hf_vitselect.evaluation.methods import FULL
 from hf_vitselect.evaluation.plot import draw
 from hf_vitselect.evaluation.statistics import LEVEL
-from hf_vitselect.evaluation.subset_overlap import composition, overlap
+from hf_vitselect.evaluation.subset_overlap import composition_rows, overlap
 from hf_vitselect.evaluation.trials import Trial
 from hf_vitselect.evaluation.verdicts import Key, Line, compare_scores
 from hf_vitselect.report.tables import table
@@ -63,7 +63,7 @@ class Comparison:
             lines,
             by_rows,
             {rows: overlap(drawn) for rows, drawn in subsets.items()},
-            {rows: composition(pool, lengths, columns, drawn) for rows, drawn in subsets.items()},
+            {rows: composition_rows(pool, lengths, columns, drawn) for rows, drawn in subsets.items()},
         )
 
     def __str__(self) -> str:

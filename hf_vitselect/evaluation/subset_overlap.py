@@ -39,7 +39,7 @@ def jaccard(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
     return both / (len(one) + len(other) - both)
 
 
-def composition(
+def composition_rows(
     pool: Dataset, lengths: str, columns: Sequence[str], subsets: Subsets
 ) -> list[dict[str, Any]]:
     """Shares and lengths in the pool and in each method's subsets, mean over seeds, as rows of a table.

@@ -16,7 +16,7 @@ from torch import nn
 from hf_vitselect.data import columns as pool_columns
 from hf_vitselect.data.columns import read_features, read_scores
 from hf_vitselect.errors import ColumnError, ModelError
-from hf_vitselect.models.weights import load_errors, refuse_missing
+from hf_vitselect.models.weights import load_errors, refuse_unmatched_weights
 
 _NOT_GRADED = ("image_missing", "bad_row")
 
@@ -180,7 +180,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
             held = load_file(model_file, device=map_location)
         shared = own.keys() & held.keys()
         misshapen = [name for name in shared if own[name].shape != held[name].shape]
-        refuse_missing(
+        refuse_unmatched_weights(
             f"the score net of {model.columns}", own.keys() - shared, held.keys() - shared, misshapen
         )
         model.load_state_dict(held)

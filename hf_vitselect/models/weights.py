@@ -93,7 +93,7 @@ def load_errors(model: str, what: str = "a model that can be loaded") -> Iterato
             logger.removeFilter(_is_no_load_report)
 
 
-def refuse_missing(
+def refuse_unmatched_weights(
     what: str,
     missing: Collection[str],
     unknown: Collection[str] = (),
@@ -168,7 +168,7 @@ def _refuse_incomplete(
     # With more layers in the files than in the configuration, the model would silently end early.
     own = {_numberless(name) for name in model.state_dict()} if extra else set()
     layers = [name for name in extra if _numberless(name) in own]
-    refuse_missing(what, missing, extra if adapter or missing else layers, misshapen)
+    refuse_unmatched_weights(what, missing, extra if adapter or missing else layers, misshapen)
     if extra:
         _logger.warning(
             "%d weights in the files of %s are not the model's and are not used: %s",

@@ -18,7 +18,7 @@ Shares = dict[str, dict[str, float]]
 """By value: `pool` and `subset` in rows, `pool_share` and `subset_share` from 0 to 1. A null is `(none)`."""
 
 
-def composition(pool: Dataset, selection: Selection, column: str) -> Shares:
+def column_shares(pool: Dataset, selection: Selection, column: str) -> Shares:
     """Count how often each value of a column occurs in the pool and in the subset.
 
     Args:
@@ -34,7 +34,7 @@ def composition(pool: Dataset, selection: Selection, column: str) -> Shares:
         LayoutError: if the pool does not have the rows of the selection's pool.
 
     Example:
-        >>> composition(pool, selection, "kind")["caption"]["subset_share"]  # doctest: +SKIP
+        >>> column_shares(pool, selection, "kind")["caption"]["subset_share"]  # doctest: +SKIP
         0.25
     """
     if len(pool) != selection.recipe.rows:
@@ -49,7 +49,7 @@ def composition(pool: Dataset, selection: Selection, column: str) -> Shares:
     return _shares((count.value, count.pool, count.subset) for count in counts)
 
 
-def compositions(selection: Selection) -> dict[str, Shares]:
+def recorded_shares(selection: Selection) -> dict[str, Shares]:
     """The compositions that the selection itself records, and that of its answers' lengths."""
     recorded = {
         name: _shares((count.value, count.pool, count.subset) for count in counts)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from hf_vitselect.data.row_ids import pool_digest
-from hf_vitselect.report.composition import composition_table, compositions
+from hf_vitselect.report.composition import composition_table, recorded_shares
 from hf_vitselect.report.example_rows import Example
 from hf_vitselect.report.license import hub_license, license_names, license_warnings
 from hf_vitselect.report.markdown import Markdown, code, escaped_table, md, render
@@ -54,7 +54,7 @@ def dataset_card(
     """
     known, run = facts(selection), run or RunRecord()
     names = [known["rule"]["name"], *(scorer["name"] for scorer in known["scorers"])]
-    shares = compositions(selection)
+    shares = recorded_shares(selection)
     return render(
         "dataset_card.md.jinja",
         **known,

@@ -8,7 +8,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.errors import ColumnError
-from hf_vitselect.report.composition import composition, compositions
+from hf_vitselect.report.composition import column_shares, recorded_shares
 from hf_vitselect.report.figures import INK, POOL, SUBSET, canvas, png, rgb, short_label
 from hf_vitselect.report.statistics import score_columns, score_values
 from hf_vitselect.selection.selection import Selection
@@ -36,13 +36,13 @@ def plots(selection: Selection, pool: Dataset | None = None, column: str | None 
         if len(pool_scores):
             drawn["scores.png"] = _histogram(columns[0], pool_scores, subset_scores)
     recorded = {
-        name: shares for name, shares in compositions(selection).items() if name != selection.length_column
+        name: shares for name, shares in recorded_shares(selection).items() if name != selection.length_column
     }
     column = column if column is not None else next(iter(recorded), None)
     if column is not None:
         if column not in recorded and pool is None:
             raise ColumnError(f"expected the pool that has the column {column!r}, got none; pass pool=")
-        shares = recorded.get(column) if pool is None else composition(pool, selection, column)
+        shares = recorded.get(column) if pool is None else column_shares(pool, selection, column)
         drawn["composition.png"] = _bars(column, shares or {})
     if (name := selection.length_column) is not None:
         pool_lengths, subset_lengths = score_values(selection, name)

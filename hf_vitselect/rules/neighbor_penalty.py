@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hf_vitselect.rules.base import Features, Picks, Pool, Rule, Scores
-from hf_vitselect.rules.neighbors.remaining import Candidates, RemainingNeighbors, row_norms
+from hf_vitselect.rules.neighbors.remaining import CandidateSource, RemainingNeighbors, row_norms
 from hf_vitselect.rules.top_score import TopScore
 
 _OVERLAP_ROWS = 20_000
@@ -85,7 +85,7 @@ class NeighborPenalty(Rule):
             return TopScore().pick(pool, budget, rng)
 
         norms = row_norms(pool.features)
-        candidates: Candidates
+        candidates: CandidateSource
         # Imported here, so that importing the rules loads neither faiss nor torch.
         if self.approximate:
             from hf_vitselect.rules.neighbors.faiss_index import FaissIndex

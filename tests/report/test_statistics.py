@@ -9,7 +9,7 @@ from PIL import Image
 from recipes import with_recipe
 
 from hf_vitselect.errors import ColumnError, LayoutError
-from hf_vitselect.report.composition import composition, compositions
+from hf_vitselect.report.composition import column_shares, recorded_shares
 from hf_vitselect.report.plots import plots
 from hf_vitselect.report.statistics import duplicates, score_columns, score_values, statistics
 from hf_vitselect.report.tables import table
@@ -56,7 +56,7 @@ def test_scores_of_every_number_type(selection: Selection, kind: str, values: li
 
 
 def test_composition_counts_and_shares(selection: Selection, scored_pool: Dataset) -> None:
-    kinds = composition(scored_pool, selection, "kind")
+    kinds = column_shares(scored_pool, selection, "kind")
     assert list(kinds) == ["caption", "count", "colour"]
     assert sum(kind["pool"] for kind in kinds.values()) == 40
     for name, kind in kinds.items():
@@ -65,20 +65,20 @@ def test_composition_counts_and_shares(selection: Selection, scored_pool: Datase
 
 
 def test_composition_of_nulls(selection: Selection, scored_pool: Dataset) -> None:
-    assert composition(scored_pool, selection, "necessity")["(none)"]["pool"] == 2
+    assert column_shares(scored_pool, selection, "necessity")["(none)"]["pool"] == 2
 
 
 def test_composition_of_uncountable_columns(selection: Selection, scored_pool: Dataset) -> None:
     for column in ("embedding", "missing"):
         with pytest.raises(ColumnError, match=r"choose one of .*'kind'"):
-            composition(scored_pool, selection, column)
+            column_shares(scored_pool, selection, column)
     with pytest.raises(LayoutError, match=r"40 rows .* got 39"):
-        composition(scored_pool.select(range(39)), selection, "kind")
+        column_shares(scored_pool.select(range(39)), selection, "kind")
 
 
 def test_selection_remembers_its_composition(selection: Selection, scored_pool: Dataset) -> None:
-    remembered = compositions(selection)
-    assert remembered["kind"] == composition(scored_pool, selection, "kind")
+    remembered = recorded_shares(selection)
+    assert remembered["kind"] == column_shares(scored_pool, selection, "kind")
     lengths = remembered["answer_characters"]
     answers = [sum(len(t["content"][0]["text"]) for t in m[1::2]) for m in scored_pool["messages"]]
     assert sum(quarter["pool"] for quarter in lengths.values()) == 40

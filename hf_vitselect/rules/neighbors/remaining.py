@@ -13,7 +13,7 @@ _LIST_ENTRIES = 2**23  # neighbors in all lists together, 12 bytes each
 _PROSPECT_BLOCKS = 16  # blocks to plan for at once
 
 
-class Candidates(Protocol):
+class CandidateSource(Protocol):
     """A source of likely neighbors: `Products` with a proof, `FaissIndex` without."""
 
     @property
@@ -68,7 +68,7 @@ class RemainingNeighbors:
         self,
         features: NDArray[np.float32],
         norms: NDArray[np.float64],
-        candidates: Candidates,
+        candidates: CandidateSource,
         neighbors: int,
         *,
         pops: int,
