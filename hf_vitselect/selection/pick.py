@@ -53,7 +53,6 @@ class NamedRows:
 def pick(
     dataset: Dataset,
     ids: list[str],
-    budget: int | float,
     rows: int,
     *,
     by: str,
@@ -65,7 +64,7 @@ def pick(
     balance: Balance | None,
     scorers: tuple[ScorerRecipe, ...],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], Recipe]:
-    """Pick `rows` rows of a pool; `budget` is what the recipe says about their number.
+    """Pick `rows` rows of a pool.
 
     Returns:
         The positions and gains of the picked rows, in pick order, and their recipe.
@@ -92,7 +91,7 @@ def pick(
     left_out = _count(statuses[first.positions[~kept]])
     recipe = replace(
         Recipe.about(dataset, ids, usable[picked]),
-        budget=budget.item() if isinstance(budget, np.generic) else budget,
+        budget=rows,
         dropped=_count(statuses[statuses != "ok"]),
         dropped_reasons=dict(refusals.reasons),
         included=first.record and replace(first.record, left_out=left_out),

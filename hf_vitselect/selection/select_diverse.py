@@ -1,8 +1,10 @@
 """The selection of rows from a scored pool."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 from datasets import Dataset
 
 from hf_vitselect.data.columns import refuse_missing, refuse_reserved
@@ -87,7 +89,6 @@ def select_diverse(
     positions, gains, recipe = pick(
         dataset,
         ids,
-        budget,
         rows,
         by=by,
         over=over,
@@ -98,6 +99,7 @@ def select_diverse(
         balance=None if balance is None else Balance(column=balance, quota=balance_quota),
         scorers=scorer_recipes(dataset, given),
     )
+    recipe = replace(recipe, budget=budget.item() if isinstance(budget, np.generic) else budget)
     return Selection.of(dataset, ids, positions, gains, recipe, never.positions)
 
 

@@ -124,7 +124,6 @@ class Selection:
             pool,
             ids,
             rows,
-            rows,
             by=by,
             over=over,
             rule=rule,
