@@ -50,7 +50,7 @@ class Command(ABC):
 
     @abstractmethod
     def run(self) -> "Summary":
-        """Does the work."""
+        """Do the work."""
 
     def execute(self) -> "Summary":
         """Run the command once its output folder is known to be writable, and time it."""

@@ -126,7 +126,7 @@ class Compare(PoolFlags, TrainingCommand):
             return open_pool(name, config)
 
     def _next_line(self, methods: Mapping[str, Method | Selection], folder: Path) -> str:
-        """Reports a saved selection with the comparison, or selects as the first method does."""
+        """Report a saved selection with the comparison, or select as the first method does."""
         folders = [name for text in self.selections for name in (text, text.partition("=")[2])]
         saved = next((name for name in folders if name and Path(name, "recipe.json").exists()), None)
         first = next(iter(methods.values()))

@@ -154,7 +154,7 @@ def _refuse_adapter_flags(model: ModelConfig, where: str) -> None:
 
 
 def _settle_types(flags: Any, where: str) -> None:
-    """Turns numbers from YAML into text and single texts into lists, and refuses other wrong types."""
+    """Turn numbers from YAML into text and single texts into lists, and refuse other wrong types."""
     hints = get_type_hints(type(flags))
     for name, hint in [(item.name, hints[item.name]) for item in fields(flags)]:
         value = getattr(flags, name)

@@ -45,7 +45,7 @@ class Stage:
 
 
 def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
-    """Plans the stages in their order.
+    """Plan the stages in their order.
 
     Each stage's result is the default of the next: the seed model scores the pool, `select` reads the scored
     pool, `push` and `train` take the selection. `push` comes first, so that the model's card can name the

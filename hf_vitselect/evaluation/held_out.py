@@ -90,7 +90,7 @@ class ExactMatch(HeldOut):
     """
 
     def __call__(self, model: str) -> list[float]:
-        """Scores each row; raises RowError if one cannot be read."""
+        """Score each row; raise RowError if one cannot be read."""
         losses = response_losses(self.load(model), self.rows, self.batch_size)
         return [float(loss.hit.all()) for loss in losses]
 
@@ -100,7 +100,7 @@ class LogLikelihood(HeldOut):
     """Mean log-likelihood of a row's response tokens, in nats, at most 0: finer than right or wrong."""
 
     def __call__(self, model: str) -> list[float]:
-        """Scores each row; raises RowError if one cannot be read."""
+        """Score each row; raise RowError if one cannot be read."""
         return [-loss.mean for loss in response_losses(self.load(model), self.rows, self.batch_size)]
 
 
@@ -122,7 +122,7 @@ class MultipleChoice(HeldOut):
     options: str = "options"
 
     def __call__(self, model: str) -> list[float]:
-        """Scores each row; raises ColumnError for bad options, RowError if a row cannot be read."""
+        """Score each row; raise ColumnError for bad options, RowError if a row cannot be read."""
         rows = read_answered(self.rows)
         prompts = _without_errors([row for _, row in self.prompts()])
         losses = iter(_without_errors(self.load(model).score(prompts, self.batch_size)))

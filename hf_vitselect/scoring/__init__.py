@@ -1,4 +1,4 @@
-"""Scores a pool at scale: shards on disk, workers, resume.
+"""Score a pool at scale: shards on disk, workers, resume.
 
 `score` is the entry. A task maps a table of rows to a table of new columns; an engine runs it on every shard,
 in this process, in worker processes or in Ray actors, and the ledger keeps the finished shards. A killed

@@ -14,7 +14,7 @@ def score_with_retries(
     failed_rows: Callable[[int], pa.Table],
     tries: int = 2,
 ) -> pa.Table:
-    """Scores rows, some of which may kill the worker; one in a shard of 500 costs about a dozen workers.
+    """Score rows, some of which may kill the worker; one in a shard of 500 costs about a dozen workers.
 
     Args:
         table: the rows.

@@ -1,4 +1,4 @@
-"""Scores a pool shard by shard, so that a killed run resumes."""
+"""Score a pool shard by shard, so that a killed run resumes."""
 
 import os
 import warnings
@@ -140,7 +140,7 @@ def _checked(
 
 
 def _map(dataset: Dataset, scorers: Sequence[Scorer], batch_size: int) -> Dataset:
-    """Scores in this process and keeps nothing but the cache of `datasets`."""
+    """Score in this process and keep nothing but the cache of `datasets`."""
     task = Task(scorers)
     names = [*dataset.column_names, *task.features]
     for scorer in group_by_forward(scorers):
@@ -159,7 +159,7 @@ def _score_shards(
     *,
     in_memory: bool,
 ) -> Dataset:
-    """Scores a pool shard by shard and returns only the new columns."""
+    """Score a pool shard by shard and return only the new columns."""
     ids = row_ids(dataset)
     shard_ids = [ids[start : start + shard_size] for start in range(0, len(ids), shard_size)]
     digests = [pool_digest(rows) for rows in shard_ids]
@@ -217,7 +217,7 @@ def _score_stream(
     shard_size: int,
     engine: Engine,
 ) -> Dataset:
-    """Scores a stream shard by shard and returns its rows with the new columns.
+    """Score a stream shard by shard and return its rows with the new columns.
 
     A stream has no length and no fingerprint. A resumed run reads it from the start, and checks that each
     finished shard was made from the same rows.
@@ -261,7 +261,7 @@ def _score_stream(
 
 
 def _warn_early(columns: pa.Table, scorers: Sequence[Scorer]) -> None:
-    """Warns after the first shard, not after hours, if no row has a score."""
+    """Warn after the first shard, not after hours, if no row has a score."""
     for scorer in scorers:
         refusals = Refusals.read(Dataset(columns), scorer.column)
         if refusals.refused == refusals.rows:
@@ -274,7 +274,7 @@ def _warn_early(columns: pa.Table, scorers: Sequence[Scorer]) -> None:
 def _report_refusals(
     scored: Dataset, scorers: Sequence[Scorer], output_dir: str | os.PathLike[str] | None
 ) -> None:
-    """Warns of a column without most rows' scores; refuses a pool in which no scorer has scored any row."""
+    """Warn of a column without most rows' scores; refuse a pool in which no scorer has scored any row."""
     refusals_of = {scorer.column: Refusals.read(scored, scorer.column) for scorer in scorers}
     if all(refusals.refused == refusals.rows for refusals in refusals_of.values()):
         column, refusals = next(iter(refusals_of.items()))

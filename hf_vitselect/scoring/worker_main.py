@@ -13,7 +13,7 @@ from hf_vitselect.scoring.worker_process import from_bytes, to_bytes
 
 
 def main() -> None:
-    """Scores tables until the parent kills this process or is gone itself."""
+    """Score tables until the parent kills this process or is gone itself."""
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is not a reply
     inbox: SimpleQueue[Any] = SimpleQueue()

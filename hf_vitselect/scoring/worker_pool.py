@@ -65,7 +65,7 @@ class WorkerPool:
         self._deaths, self._scored = 0, False
 
     def run(self, shards: Iterable[Shard], keep: Keep) -> None:
-        """Scores all shards; every worker is stopped when it returns or raises.
+        """Score all shards; every worker is stopped when it returns or raises.
 
         Args:
             shards: read one at a time, when a slot is free.

@@ -182,7 +182,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             self._push, self.args.output_dir = None, folder
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Does nothing: checkpoints name folders of this machine, and the final model is pushed."""
+        """Do nothing: checkpoints name folders of this machine, and the final model is pushed."""
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
         """Add what a subclass says of its data to the card."""
