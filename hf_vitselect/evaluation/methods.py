@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from hf_vitselect.data.row_ids import column_digest, pool_digest
 from hf_vitselect.data.rows import answer_characters
 from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.rules import RULES, LengthMatchedRandom, Rule
+from hf_vitselect.selection.recipe import RuleCall
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import Selection
 
@@ -48,8 +49,12 @@ class Method:
         if self.rule.uses_features:
             reads += [self.over, f"{self.over}_status"]
         digests = {name: column_digest(pool, name) for name in reads if name in pool.column_names}
-        rule = {"rule": type(self.rule).__name__, **asdict(self.rule)}  # type: ignore[call-overload]
-        return {"rule": rule, "by": self.by, "over": self.over, "columns": digests}
+        return {
+            "rule": RuleCall.of(self.rule).to_json(),
+            "by": self.by,
+            "over": self.over,
+            "columns": digests,
+        }
 
     def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
         """Select this number of rows."""
