@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,16 +25,18 @@ import pyarrow as pa
 import torch
 from datasets import Dataset, Features, List, Value, disable_progress_bars, load_from_disk
 from selection.features import clip_like, difficulties
-from selection.measure import load, measured, peak_growth, table
+from selection.measure import load, measured, peak_growth
 
 from hf_vitselect import Scorer, score, select_diverse
 from hf_vitselect.data import row_ids
+from hf_vitselect.report.tables import table
 
 DIMENSIONS = 384
 STAGES = ("row_ids", "score", "score again", "score a stream", "stream again", "select_diverse")
 
 
-class Looked(Scorer):
+@dataclass(kw_only=True, eq=False)
+class LookUp(Scorer):
     """Scores and vectors that were made before: all that remains is what score() itself costs.
 
     Args:
@@ -41,10 +44,9 @@ class Looked(Scorer):
         seconds: that a row takes, as a forward would.
     """
 
-    def __init__(self, folder: Path, seconds: float = 0.0) -> None:
-        super().__init__(column="necessity")
-        self.folder = str(folder)
-        self.seconds = seconds
+    column: str = "necessity"
+    folder: str
+    seconds: float = 0.0
 
     @property
     def values(self) -> Features:
@@ -85,7 +87,7 @@ def stage(name: str, folder: Path, budget: float) -> None:
     """One stage, as a line of JSON."""
     torch.set_num_threads(1)
     disable_progress_bars()
-    pool, scorer = load_from_disk(folder / "pool"), Looked(folder)
+    pool, scorer = load_from_disk(folder / "pool"), LookUp(folder=str(folder))
     if name == "select_diverse":
         pool = score(pool, scorer, folder / "run")
     do = {
@@ -136,7 +138,7 @@ def timed(folder: Path, run: str, seconds: float) -> None:
     pool = load_from_disk(folder / "pool")
     print("started", flush=True)
     start = time.perf_counter()
-    score(pool, Looked(folder, seconds), folder / run, shard_size=20)
+    score(pool, LookUp(folder=str(folder), seconds=seconds), folder / run, shard_size=20)
     print(time.perf_counter() - start)
 
 
