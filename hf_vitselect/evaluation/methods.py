@@ -88,7 +88,7 @@ def parse_method(text: str, by: str) -> tuple[str, Method | Selection]:
         ('easy', Method(rule=TopScore(lowest=True), by='necessity', over='embedding'))
     """
     named = re.fullmatch(r"([^=()]+)=(.+)", text)
-    name, given = named.groups() if named else (text, text)
+    name, given = (part.strip() for part in (named.groups() if named else (text, text)))
     if os.path.isdir(given):
         return name if named else os.path.basename(os.path.normpath(given)), Selection.load_from_disk(given)
     if os.sep in given.partition("(")[0]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hf_vitselect.data.columns import LENGTHS, refuse_reserved
 from hf_vitselect.data.provenance import read_record, with_record
 from hf_vitselect.data.row_ids import pool_digest, row_ids
-from hf_vitselect.errors import ColumnError
+from hf_vitselect.errors import ColumnError, UsageError
 from hf_vitselect.resume import write_atomically
 from hf_vitselect.rules.base import NO_ROWS, Rule
 from hf_vitselect.selection.budget import budget_rows
@@ -112,7 +112,7 @@ class Selection:
                 "score them with the same scorers"
             )
         by, over = self.recipe.by or "necessity", self.recipe.over or "embedding"
-        balance, rule = self.recipe.balance, rule or (self.recipe.rule or RuleCall(name=None)).rule()
+        balance, rule = self.recipe.balance, rule or _recorded_rule(self.recipe)
         refuse_missing_columns(self.dataset.column_names, rule, by, over)
         kept = Candidates.read(self.dataset, by, over if rule.uses_features else None).usable
         used = [by] * rule.uses_scores + [over] * rule.uses_features + [*rule.uses_columns]
@@ -178,6 +178,13 @@ class Selection:
         dataset, scores = (load_from_disk(str(folder / name)) for name in ("dataset", "scores"))
         check_selection(recipe, indices, gains, scores)
         return cls(dataset, indices, gains, scores, recipe)
+
+
+def _recorded_rule(recipe: Recipe) -> Rule:
+    try:
+        return (recipe.rule or RuleCall(name=None)).rule()
+    except UsageError as error:
+        raise UsageError(f"the recipe's rule cannot be made again: {error}; pass rule=") from error
 
 
 def refuse_other_contents(folder: Path) -> None:
