@@ -104,27 +104,15 @@ class Rule(ABC):
 
         Raises:
             ValueError: If an array that the rule uses is missing, has the wrong shape or type or is not
-                finite, or if the budget or a picked row is out of range.
+                finite, or if the budget, a picked row or `rng` has the wrong type or is out of range.
         """
-        arrays = {"scores": scores, "features": features}
-        arrays |= {f"column {name!r}": values for name, values in columns.items()}
-        given = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
-        needed = ["scores"] * self.uses_scores + ["features"] * self.uses_features
-        for name in [*needed, *(f"column {name!r}" for name in self.uses_columns)]:
-            if name not in given:
-                got = ", ".join(given) or "no arrays"
-                raise ValueError(f"{type(self).__name__} expected {name}, got {got}; add that column")
-        lengths = {name: len(array) for name, array in given.items()}
-        if len(set(lengths.values())) != 1:
-            raise ValueError(
-                f"expected arrays of one length, got {lengths or 'none'}; pass at least one array with an "
-                "entry for each row, for instance columns={'row': np.arange(n)}"
-            )
-        rows, picked = max(lengths.values()), np.asarray(picked, dtype=np.int64)
-        if len(np.unique(picked)) != len(picked) or not ((picked >= 0) & (picked < rows)).all():
-            raise ValueError(f"picked: expected distinct rows from 0 to {rows - 1}, got {picked}")
-        if not 1 <= budget <= rows - len(picked):
-            raise ValueError(f"expected a budget of 1 to {rows - len(picked)} rows, got {budget}")
+        given = self._given(scores, features, columns)
+        rows = _common_length(given)
+        picked = _distinct_rows(picked, rows)
+        if not _is_whole(budget) or not 1 <= budget <= rows - len(picked):
+            raise ValueError(f"expected a budget of 1 to {rows - len(picked)} rows, got {budget!r}")
+        if not isinstance(rng, np.random.Generator):
+            raise ValueError(f"rng: expected a numpy Generator, got {rng!r}; use np.random.default_rng(0)")
         no_scores, no_features = np.full(rows, np.nan), np.empty((rows, 0), dtype=np.float32)
         pool = Pool(
             scores=_finite("scores", given["scores"], no_scores) if self.uses_scores else no_scores,
@@ -134,7 +122,47 @@ class Rule(ABC):
             columns={name: given[f"column {name!r}"] for name in self.uses_columns},
             picked=picked,
         )
-        return self.pick(pool, budget, rng)
+        return self.pick(pool, int(budget), rng)
+
+    def _given(
+        self, scores: Scores | None, features: Features | None, columns: Mapping[str, NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
+        """Return the arrays that are not None by what messages call them; those the rule uses are there."""
+        if not isinstance(columns, Mapping):
+            raise ValueError(
+                f"columns: expected a dict of arrays by name, got {columns!r}; pass {{}} for none"
+            )
+        arrays = {"scores": scores, "features": features}
+        arrays |= {f"column {name!r}": values for name, values in columns.items()}
+        given = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
+        needed = ["scores"] * self.uses_scores + ["features"] * self.uses_features
+        for name in [*needed, *(f"column {name!r}" for name in self.uses_columns)]:
+            if name not in given:
+                got = ", ".join(given) or "no arrays"
+                raise ValueError(f"{type(self).__name__} expected {name}, got {got}; add that column")
+        return given
+
+
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
+
+
+def _common_length(given: Mapping[str, NDArray[Any]]) -> int:
+    lengths = {name: len(array) if array.ndim else "no length" for name, array in given.items()}
+    if len(set(lengths.values())) != 1 or "no length" in lengths.values():
+        raise ValueError(
+            f"expected arrays of one length, got {lengths or 'none'}; pass at least one array with an "
+            "entry for each row, for instance columns={'row': np.arange(n)}"
+        )
+    return len(next(iter(given.values())))
+
+
+def _distinct_rows(picked: Any, rows: int) -> NDArray[np.int64]:
+    array = np.asarray(picked)
+    whole = array.ndim == 1 and (array.dtype.kind in "iu" or not array.size)
+    if not whole or len(np.unique(array)) != len(array) or not ((array >= 0) & (array < rows)).all():
+        raise ValueError(f"picked: expected distinct rows from 0 to {rows - 1}, got {picked!r}")
+    return array.astype(np.int64)
 
 
 def _finite(name: str, array: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:

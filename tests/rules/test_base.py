@@ -153,12 +153,29 @@ def test_missing_arrays_raise_an_error(rule):
         ({"picked": np.array([3, 3])}, "picked: expected distinct rows from 0 to 299"),
         ({"picked": np.array([ROWS])}, "picked: expected distinct rows from 0 to 299"),
         ({"picked": np.array([-1])}, "picked: expected distinct rows from 0 to 299"),
+        ({"picked": [1.5]}, r"picked: expected distinct rows from 0 to 299, got \[1\.5\]"),
+        ({"picked": [True]}, "picked: expected distinct rows from 0 to 299"),
+        ({"picked": 3}, "picked: expected distinct rows from 0 to 299, got 3"),
+        ({"picked": None}, "picked: expected distinct rows from 0 to 299, got None"),
+        ({"budget": 1.5}, "expected a budget of 1 to 300 rows, got 1.5"),
+        ({"budget": "2"}, "expected a budget of 1 to 300 rows, got '2'"),
+        ({"budget": True}, "expected a budget of 1 to 300 rows, got True"),
+        ({"columns": None}, "columns: expected a dict of arrays by name, got None; pass {} for none"),
+        ({"scores": 3.0}, "expected arrays of one length, got {'scores': 'no length'"),
+        ({"rng": 0}, r"rng: expected a numpy Generator, got 0; use np\.random\.default_rng"),
     ],
 )
 def test_invalid_arguments_raise_an_error(change, message):
-    arguments = {"scores": SCORES, "features": FEATURES, "budget": 5, "columns": {}} | change
+    arguments = {"scores": SCORES, "features": FEATURES, "budget": 5, "columns": {}}
+    arguments["rng"] = np.random.default_rng(0)
     with pytest.raises(ValueError, match=message):
-        NeighborPenalty()(**arguments, rng=np.random.default_rng(0))
+        NeighborPenalty()(**arguments | change)
+
+
+def test_numpy_budget_and_lists_work():
+    rows, _ = Columns()(None, None, np.int64(2), np.random.default_rng(0), {"row": [*range(ROWS)]}, [0, 2])
+    assert rows.tolist() == [1, 3]
+    assert Columns()(None, None, 1, np.random.default_rng(0), {"row": range(ROWS)}, [])[0].tolist() == [0]
 
 
 @dataclass(frozen=True)

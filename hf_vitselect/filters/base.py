@@ -1,0 +1,100 @@
+"""The base class of all filters, and the rows they look at."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.errors import RowError
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The n rows of a pool that could be picked, as a filter sees them.
+
+    Attributes:
+        scores: float64 `[n]`, finite: the method's score, a loss unless the user chose another one.
+        columns: The columns that the filter uses, `[n]` each; NaN or None where a row has no usable value.
+        kinds: int64 `[n]`, each row's kind, from 0; all 0 unless the method has kinds.
+        kind_names: The name of each kind.
+        answers: Texts, `[n]`: each row's first answer, normalized; empty for a row that cannot be read.
+        image_features: float32 `[n, d]`, the image half of CLIP embeddings, all zeros for a row without
+            image; None if the pool has none.
+        conversations: Reads the rows anew, in order, with the error of a row that cannot be read.
+        left: bool `[n]`, whether no earlier filter has dropped the row.
+        picked: int64 `[m]`, rows that are already in the subset and are never dropped.
+        budget: Rows to be left at least, those of `picked` included.
+    """
+
+    scores: NDArray[np.float64]
+    columns: Mapping[str, NDArray[Any]]
+    kinds: NDArray[np.int64]
+    kind_names: Sequence[str]
+    answers: NDArray[np.object_]
+    image_features: NDArray[np.float32] | None
+    conversations: Callable[[], Iterator[Conversation | RowError]]
+    left: NDArray[np.bool_]
+    picked: NDArray[np.int64]
+    budget: int
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Drops:
+    """The rows that a filter drops.
+
+    Attributes:
+        rows: int64 `[k]`, distinct, the most certain first: where too few rows are left, the last ones stay.
+        reasons: The reason and its evidence for each, one short line.
+        repeats: int64 `[k]`, the row that each repeats, or -1.
+        thresholds: What `Filter.find_more` needs to treat new rows alike, as plain JSON.
+    """
+
+    rows: NDArray[np.int64]
+    reasons: Sequence[str]
+    repeats: NDArray[np.int64] | None = None
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+
+
+class NothingToGoByError(ValueError):
+    """The rows hold nothing that the filter could decide by, such as constant scores; it is skipped."""
+
+
+class Filter(ABC):
+    """A reason to leave rows out.
+
+    A filter is a frozen dataclass of keyword arguments; a value out of its range raises `ValueError`. Its
+    fields are plain JSON values. Subclasses say what they use, and define `find`.
+    """
+
+    uses_kinds: ClassVar[bool] = False
+    """Whether the filter needs kinds."""
+
+    uses_answers: ClassVar[bool] = False
+    """Whether the filter needs the rows' first answers."""
+
+    uses_image_features: ClassVar[bool] = False
+    """Whether the filter uses image features if there are any."""
+
+    @property
+    def uses_columns(self) -> tuple[str, ...]:
+        """Names of the other columns that the filter needs."""
+        return ()
+
+    @abstractmethod
+    def find(self, rows: Rows) -> Drops:
+        """Find the rows to drop among those left and not picked.
+
+        Raises:
+            NothingToGoByError: If the rows hold nothing to decide by.
+        """
+
+    def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:
+        """Find the rows to drop among new ones, by the thresholds of an earlier `find`."""
+        return self.find(rows)
