@@ -11,6 +11,7 @@ from hf_vitselect.data.columns import read_features
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.data.rows import read_rows
+from hf_vitselect.data.text import normalized
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.rules.blocks import blocks
 from hf_vitselect.rules.clusters import unit_rows
@@ -83,14 +84,10 @@ def _images(row: Conversation | None) -> set[str]:
 def _texts(row: Conversation | None) -> set[str]:
     if row is None:
         return set()
-    texts = {_normalized(row.transcript)}
+    texts = {normalized(row.transcript)}
     if not row.images:  # a question about an image identifies nothing by itself
-        texts |= {_normalized(turn.text) for turn in row.turns if turn.role == "user"}
+        texts |= {normalized(turn.text) for turn in row.turns if turn.role == "user"}
     return texts - {""}
-
-
-def _normalized(text: str) -> str:
-    return " ".join(text.lower().split())
 
 
 def _near(pool: Dataset, evaluation: Dataset, over: str, threshold: float) -> NDArray[np.int64]:
