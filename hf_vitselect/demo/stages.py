@@ -8,8 +8,21 @@ from typing import Any, TypedDict
 
 import torch
 from datasets import Dataset, load_from_disk
+from transformers import CLIPModel
 from trl import SFTConfig
 
+from hf_vitselect.demo.models import (
+    DemoSettings,
+    build_clip,
+    build_clip_processor,
+    build_llava,
+    build_processor,
+    save,
+    train_clip,
+    world_tokenizer,
+)
+from hf_vitselect.demo.pool import SEEN
+from hf_vitselect.demo.world import World
 from hf_vitselect.evaluation.held_out import response_losses
 from hf_vitselect.models.vlm import VLM
 from hf_vitselect.resume import Run
@@ -104,6 +117,36 @@ def align(model: Any, processor: Any, captions: Dataset, args: SFTConfig) -> Non
     """Train a model with fresh language weights on captions and saves it."""
     everything = select_diverse(captions, 1.0, rule=Random())
     _train(SelectionSFTTrainer(model, selection=everything, args=args, processing_class=processor))
+
+
+def build_base_clip(settings: DemoSettings, captions: Dataset, out: Path, *, world: World = SEEN) -> None:
+    """Train a CLIP that knows the words of a world on captions, and save it."""
+    processor = build_clip_processor(world_tokenizer(world, ends_texts=True))
+    clip = build_clip(processor)
+    train_clip(
+        clip,
+        processor,
+        captions,
+        epochs=settings.clip_epochs,
+        batch_size=settings.clip_batch_size,
+        learning_rate=settings.clip_learning_rate,
+    )
+    save(clip, processor, out)
+
+
+def build_base(
+    settings: DemoSettings, captions: Dataset, clip: Path, out: Path, *, world: World = SEEN
+) -> None:
+    """Align a LLaVA that looks through this CLIP on captions, and save it: the model to fine-tune."""
+    processor = build_processor(world_tokenizer(world, ends_texts=False))
+    model = build_llava(processor, clip=CLIPModel.from_pretrained(clip))
+    args = small_training(
+        out,
+        epochs=settings.align_epochs,
+        batch_size=settings.align_batch_size,
+        learning_rate=settings.align_learning_rate,
+    )
+    align(model, processor, captions, args)
 
 
 def _train(trainer: SelectionSFTTrainer) -> None:
