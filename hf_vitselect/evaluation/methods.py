@@ -83,7 +83,7 @@ def parse_method(text: str, by: str | None = None) -> tuple[str, Method | Select
         return name, read_method(given, by)
     except UsageError as error:
         raise UsageError(
-            f"expected a method such as CleanBalanced or easy=TopScore(lowest=True), or a selection's folder, "
+            "expected a method such as CleanBalanced or easy=TopScore(lowest=True), or a selection's folder, "
             f"got {text!r}: {error}{nearest_path(given)}"
         ) from error
 

@@ -86,9 +86,7 @@ def run_filters(
         restored = min(missing, len(drops.rows))
         missing -= restored
         count = len(drops.rows) - restored
-        made.append(
-            FilterRecord(filter=call, dropped=count, restored=restored, thresholds=drops.thresholds)
-        )
+        made.append(FilterRecord(filter=call, dropped=count, restored=restored, thresholds=drops.thresholds))
         kept.append((type(each).__name__, drops, count))
     kept.reverse()
     nowhere = np.empty(0, dtype=np.int64)

@@ -75,7 +75,8 @@ def kind_shares(
     if method.need:
         if (means[counts > 0] <= 0).any():
             raise ValueError(
-                f"need: expected scores above 0 in {method.by!r}, got a mean of {means[counts > 0].min():.3g}; "
+                f"need: expected scores above 0 in {method.by!r}, got a kind's mean of "
+                f"{means[counts > 0].min():.3g}; "
                 "give another score as by=, or need=0"
             )
         weights[counts > 0] *= means[counts > 0] ** method.need

@@ -1,12 +1,12 @@
 """How a subset is chosen: one object, and the ones that have a name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hf_vitselect.call_text import Call, parse_call
 from hf_vitselect.errors import UsageError
-from hf_vitselect.filters import FILTERS, LossTail, NearDuplicates, UnusedImage
+from hf_vitselect.filters import FILTERS
 from hf_vitselect.filters.base import Filter
 from hf_vitselect.rules import (
     RULES,
@@ -82,7 +82,7 @@ class Method:
     def required_columns(self) -> dict[str, str]:
         """The columns without which nothing can be picked, each with what uses it."""
         rule = type(self.rule).__name__
-        required = {name: f"{rule} uses" for name in self.rule.uses_columns}
+        required = dict.fromkeys(self.rule.uses_columns, f"{rule} uses")
         if isinstance(self.kinds, str):
             required[self.kinds] = "kinds are the values of"
         if self.uses_scores:
@@ -126,7 +126,8 @@ class Method:
             if scorer is None:
                 advice = "train a ScoreNet" if name == "score_net" else "add it to the pool yourself"
                 raise UsageError(
-                    f"expected columns that a scorer of the seed model or of CLIP adds, got {name!r}; {advice}"
+                    "expected columns that a scorer of the seed model or of CLIP adds, got "
+                    f"{name!r}; {advice}"
                 )
             made[scorer.column] = scorer
         return list(made.values())
@@ -151,7 +152,6 @@ class CleanBalanced(Method):
     docs/evidence.md.
     """
 
-    filters: tuple[Filter, ...] = (UnusedImage(), NearDuplicates(), LossTail())
     kinds: QuestionKinds | str | None = QuestionKinds()
     need: float = 0.5
 
@@ -203,6 +203,28 @@ NAMED: dict[str, type[Method]] = {
 
 METHOD_NAMES: Mapping[str, type[Any]] = {**NAMED, **FILTERS, **RULES, "QuestionKinds": QuestionKinds}
 """What the text of a method may name."""
+
+
+def method_of(
+    method: Method | None,
+    rule: Rule | None,
+    columns: Mapping[str, str | None],
+    balance: str | None,
+    balance_quota: Literal["proportional", "uniform"],
+) -> Method:
+    """Return the method that the short forms stand for; `columns` has `by` and `over`, None if not given."""
+    if method is not None and rule is not None:
+        raise TypeError("expected method= or rule=, got both; give method=Method(rule=..., ...)")
+    if not isinstance(method, Method | None):
+        raise TypeError(f"method: expected a Method such as CleanBalanced(), got {method!r}")
+    if method is None:
+        method = CleanBalanced() if rule is None else Method(rule=rule)
+    changed: dict[str, Any] = {name: column for name, column in columns.items() if column is not None}
+    if balance is not None:
+        changed |= {"kinds": balance, "quota": balance_quota}
+    elif balance_quota != "proportional":
+        raise ValueError(f"balance_quota: expected a column to balance with it, got {balance_quota!r} alone")
+    return replace(method, **changed)
 
 
 def read_method(text: str | None, by: str | None = None) -> Method:

@@ -14,8 +14,8 @@ from hf_vitselect.data.columns import is_numeric, read_features, read_scores, re
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import pool_digest
 from hf_vitselect.data.rows import read_rows
-from hf_vitselect.data.text import first_answer
-from hf_vitselect.errors import BudgetError, RowError, RowSetError
+from hf_vitselect.data.text import first_answers
+from hf_vitselect.errors import BudgetError, RowSetError
 from hf_vitselect.filters.base import Rows
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import Picks, Pool, Rule
@@ -165,10 +165,8 @@ def filter_rows(
     budget: int,
 ) -> Rows:
     """Gather what the method's filters look at; `dataset` holds the n rows that could be picked."""
-    filters, rows = method.filters, len(dataset)
-    answers = np.full(rows, "", dtype=object)
-    if any(each.uses_answers for each in filters):
-        answers[:] = ["" if isinstance(row, RowError) else first_answer(row) for row in read_rows(dataset)]
+    rows = len(dataset)
+    asks = any(each.uses_answers for each in method.filters)
     return Rows(
         scores=scores,
         columns={
@@ -178,7 +176,7 @@ def filter_rows(
         },
         kinds=np.zeros(rows, dtype=np.int64) if groups is None else groups.labels,
         kind_names=("all rows",) if groups is None else groups.names,
-        answers=answers,
+        answers=first_answers(read_rows(dataset)) if asks else np.full(rows, "", dtype=object),
         image_features=_image_features(dataset, method.over, scorers) if method.uses_image_features else None,
         conversations=lambda: read_rows(dataset),
         left=np.ones(rows, dtype=np.bool_),

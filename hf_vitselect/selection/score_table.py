@@ -41,7 +41,7 @@ def score_table(
 
 
 def _dropped_columns(ids: list[str], dropped: Dropped) -> dict[str, pa.Array]:
-    """For each row the filter that dropped it, and its reason with the row it repeats; null for the others."""
+    """Name the filter that dropped each row, with its reason and the row it repeats; null for others."""
     by, reasons = (np.full(len(ids), None, dtype=object) for _ in range(2))
     for row, name, reason, repeated in zip(
         dropped.rows.tolist(), dropped.filters, dropped.reasons, dropped.repeats.tolist(), strict=True

@@ -1,8 +1,7 @@
 """The selection of rows from a scored pool."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from datasets import Dataset
@@ -14,7 +13,7 @@ from hf_vitselect.rules.base import Rule
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import refuse_missing_columns
-from hf_vitselect.selection.method import CleanBalanced, Method
+from hf_vitselect.selection.method import Method, method_of
 from hf_vitselect.selection.pick import NamedRows, pick
 from hf_vitselect.selection.scorer_recipes import scorer_recipes
 from hf_vitselect.selection.selection import Selection
@@ -75,7 +74,14 @@ def select_diverse(
         >>> selection = select_diverse(scored, 0.15)  # doctest: +SKIP
         >>> selection = select_diverse(scored, 0.15, rule=NeighborPenalty(gamma=1.0))  # doctest: +SKIP
     """
-    method = _method(method, rule, by, over, balance, balance_quota)
+    names = {"by": by, "over": over}
+    method = method_of(
+        method,
+        rule,
+        {name: column.column if isinstance(column, Scorer) else column for name, column in names.items()},
+        balance,
+        balance_quota,
+    )
     if seed < 0:
         raise ValueError(f"seed: expected 0 or more, got {seed}")
     if not isinstance(dataset, Dataset):
@@ -99,34 +105,6 @@ def select_diverse(
     )
     given = budget.item() if isinstance(budget, np.generic) else budget
     return Selection.of(dataset, ids, picked.with_budget(given), never.positions)
-
-
-def _method(
-    method: Method | None,
-    rule: Rule | None,
-    by: str | Scorer | None,
-    over: str | Scorer | None,
-    balance: str | None,
-    balance_quota: Literal["proportional", "uniform"],
-) -> Method:
-    """The method that the short forms stand for."""
-    if method is not None and rule is not None:
-        raise TypeError("expected method= or rule=, got both; give method=Method(rule=..., ...)")
-    if not isinstance(method, Method | None):
-        raise TypeError(f"method: expected a Method such as CleanBalanced(), got {method!r}")
-    if method is None:
-        method = CleanBalanced() if rule is None else Method(rule=rule)
-    columns = {"by": by, "over": over}
-    changed: dict[str, Any] = {
-        name: column.column if isinstance(column, Scorer) else column
-        for name, column in columns.items()
-        if column is not None
-    }
-    if balance is not None:
-        changed |= {"kinds": balance, "quota": balance_quota}
-    elif balance_quota != "proportional":
-        raise ValueError(f"balance_quota: expected a column to balance with it, got {balance_quota!r} alone")
-    return replace(method, **changed)
 
 
 def _find(rows: Selection | Sequence[str], ids: Sequence[str], argument: str) -> NamedRows:

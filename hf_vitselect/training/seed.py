@@ -10,6 +10,7 @@ import numpy as np
 from datasets import Dataset
 from trl import SFTConfig
 
+from hf_vitselect.call_text import write_call
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.refusals import Refusals, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import row_ids
@@ -26,8 +27,10 @@ from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.report.recipe_facts import published_recipe
 from hf_vitselect.resume import write_atomically
+from hf_vitselect.rules import Random
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.selection.pick import find_rows
+from hf_vitselect.selection.method import Method
+from hf_vitselect.selection.pick import Picked, find_rows
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training.checks import check_rows, checked_args

@@ -11,7 +11,6 @@ from hf_vitselect import NecessityScorer, score, select_diverse
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import ColumnError
 from hf_vitselect.rules import NeighborPenalty, Random, TopScore
-from hf_vitselect.selection.recipe import Balance
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def test_extending_equals_one_batch(scored, rule):
 
 
 def test_extending_checks_columns(scored):
-    first = select_diverse(scored.select(range(20)), 5)
+    first = select_diverse(scored.select(range(20)), 5, rule=NeighborPenalty())
     assert len(first.extend(scored.select(range(20)), 20)) == 25
     with pytest.raises(ColumnError, match=r"got others in \['embedding'\]"):
         first.extend(scored.remove_columns("embedding"), 2)
@@ -51,9 +50,11 @@ def test_extending_checks_columns(scored):
 
 def test_extending_keeps_balance(scored):
     kind = scored.add_column("kind", ["a", "a", "a", "b"] * (ROWS // 4))
-    first = select_diverse(kind.select(range(20)), 6, balance="kind", balance_quota="uniform")
+    first = select_diverse(
+        kind.select(range(20)), 6, balance="kind", balance_quota="uniform", rule=NeighborPenalty()
+    )
     more = first.extend(kind.select(range(20, ROWS)), 4)
-    assert more.recipe.balance == Balance(column="kind", quota="uniform")
+    assert more.recipe.method == first.recipe.method
     assert [more.dataset["kind"][:].count(value) for value in "ab"] == [5, 5]
 
 
