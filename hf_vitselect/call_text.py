@@ -7,8 +7,13 @@ list, a tuple, a dict, or another such call. A name alone is a call without argu
 import ast
 import inspect
 import json
+<<<<<<< HEAD
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+=======
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+>>>>>>> main
 from functools import partial
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -40,13 +45,20 @@ class Call:
             near = _nearest(unknown[0], parameters)
             raise UsageError(f"{self.name}: expected {known}, got {unknown[0]!r}{near}")
         try:
-            in_order = sorted(parameters.values(), key=lambda parameter: parameter.kind)
-            given = inspect.Signature(in_order).bind(*self.arguments, **self.keywords).arguments
+            given = self._bind(parameters)
             for name, value in given.items():
                 given[name] = _checked(name, _made(value, names), parameters[name].annotation)
             return partial(make, **given) if inspect.ismethod(make) else make(**given)
         except (TypeError, ValueError, ArithmeticError) as error:
             raise UsageError(f"{self.name}: {error}") from error
+
+    def _bind(self, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+        in_order = sorted(parameters.values(), key=lambda parameter: parameter.kind)
+        try:
+            return inspect.Signature(in_order).bind(*self.arguments, **self.keywords).arguments
+        except TypeError as error:
+            advice = f"by name they are {list(parameters)}" if parameters else "it takes no arguments"
+            raise TypeError(f"{error}; {advice}") from error
 
 
 def read_call(text: str, names: Mapping[str, type[Any]]) -> Any:
@@ -118,6 +130,7 @@ def write_call(value: Any, *, whole: bool = False) -> str:
 
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value has an annotated type: a union, literal, container or class; an int is a float."""
+    hint = type(None) if hint is None else hint
     kind, inner = get_origin(hint), get_args(hint)
     if hint is Any or isinstance(hint, str):  # a type that is not imported here: the constructor checks it
         return True
@@ -132,6 +145,22 @@ def fits(value: Any, hint: Any) -> bool:
     if kind is not None and isinstance(value, Sequence):
         return not isinstance(value, str) and all(fits(item, inner[0]) for item in value)
     return hint is bool or not isinstance(value, bool)
+
+
+def check_fields(owner: Any, kind: type[Any], **least: float) -> None:
+    """Refuse wrong values among the fields that a dataclass `kind` gives to `owner`.
+
+    Raises:
+        ValueError: for a value that does not fit its annotation, or is below the field's `least` one.
+    """
+    for item in fields(kind):
+        value = getattr(owner, item.name)
+        if not fits(value, item.type):
+            raise ValueError(f"{item.name}: expected {type_words(item.type)}, got {value!r}")
+    for name, minimum in least.items():
+        value = getattr(owner, name)
+        if value is not None and value < minimum:
+            raise ValueError(f"{name}: expected {minimum} or more, got {value}")
 
 
 def type_words(hint: Any) -> str:

@@ -26,8 +26,9 @@ class GroupedSampling(Rule):
     Unofficial re-implementation; differences in docs/papers.md.
 
     Args:
-        groups: A number, 1 or more: that many quantiles of the score, of equal size, or clusters if
-            `cluster` is set. A name: the column whose values are the groups, such as the source or task.
+        groups: A number, 1 or more, of which at most the number of rows are made: quantiles of the score, of
+            equal size, or clusters if `cluster` is set. A name: the column whose values are the groups, such
+            as the source or task.
         cluster: Whether the groups are k-means clusters of the unit features.
         quota: `"uniform"`, the same for each group; `"proportional"` to its rows; or `"rising"`,
             proportional to its rows times its rank by mean score, 1 for the lowest.
@@ -86,7 +87,8 @@ class GroupedSampling(Rule):
         if self.cluster:
             return kmeans(unit_rows(pool.features), self.groups, rng)[0]
         labels = np.empty(len(pool), dtype=np.int64)
-        for group, rows in enumerate(np.array_split(np.argsort(pool.scores, kind="stable"), self.groups)):
+        order, groups = np.argsort(pool.scores, kind="stable"), min(self.groups, len(pool))
+        for group, rows in enumerate(np.array_split(order, groups)):
             labels[rows] = group
         return labels
 

@@ -7,7 +7,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_values
-from hf_vitselect.data.rows import read_rows
+from hf_vitselect.data.rows import read_texts
 from hf_vitselect.selection.kinds import Kinds
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.recipe import KindShare, Recipe
@@ -39,9 +39,9 @@ def group_rows(dataset: Dataset, method: Method, earlier: Recipe | None = None) 
         return Groups(np.array([numbers[value] for value in values], dtype=np.int64), tuple(numbers))
     if earlier is not None and earlier.kinds is not None:
         kinds = earlier.kinds
-        labels = kinds.assign(read_rows(dataset))
+        labels = kinds.assign(read_texts(dataset))
     else:
-        labels, kinds = method.kinds.find(read_rows(dataset))
+        labels, kinds = method.kinds.find(read_texts(dataset))
     names = kinds.names
     if (labels < 0).any():
         labels, names = np.where(labels < 0, len(names), labels), (*names, "no readable question")

@@ -13,7 +13,7 @@ from hf_vitselect.call_text import write_call
 from hf_vitselect.data.columns import is_numeric, read_features, read_scores, read_values
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import pool_digest
-from hf_vitselect.data.rows import read_rows
+from hf_vitselect.data.rows import read_rows, read_texts
 from hf_vitselect.data.text import first_answers
 from hf_vitselect.errors import BudgetError, RowSetError
 from hf_vitselect.filters.base import Rows
@@ -176,7 +176,7 @@ def filter_rows(
         },
         kinds=np.zeros(rows, dtype=np.int64) if groups is None else groups.labels,
         kind_names=("all rows",) if groups is None else groups.names,
-        answers=first_answers(read_rows(dataset)) if asks else np.full(rows, "", dtype=object),
+        answers=first_answers(read_texts(dataset)) if asks else np.full(rows, "", dtype=object),
         image_features=_image_features(dataset, method.over, scorers) if method.uses_image_features else None,
         conversations=lambda: read_rows(dataset),
         left=np.ones(rows, dtype=np.bool_),

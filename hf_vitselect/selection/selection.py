@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hf_vitselect.data.columns import LENGTHS, refuse_reserved
 from hf_vitselect.data.provenance import read_record, with_record
 from hf_vitselect.data.row_ids import pool_digest, row_ids
-from hf_vitselect.errors import ColumnError
+from hf_vitselect.errors import ColumnError, UsageError
 from hf_vitselect.resume import write_atomically
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.selection.budget import budget_rows
@@ -111,6 +111,7 @@ class Selection:
                 f"expected new rows with the selection's columns and types, got others in {other}; "
                 "score them with the same scorers"
             )
+<<<<<<< HEAD
         earlier = self.recipe if method is None else None
         method = method or read_method(self.recipe.method)
         refuse_missing_columns(self.dataset.column_names, method)
@@ -119,6 +120,15 @@ class Selection:
         refuse_other_scorers(
             [*method.required_columns, *method.filter_columns], self.recipe.scorers, scorer_recipes(new_rows)
         )
+=======
+        by, over = self.recipe.by or "necessity", self.recipe.over or "embedding"
+        balance, rule = self.recipe.balance, rule or _recorded_rule(self.recipe)
+        refuse_missing_columns(self.dataset.column_names, rule, by, over)
+        kept = Candidates.read(self.dataset, by, over if rule.uses_features else None).usable
+        used = [by] * rule.uses_scores + [over] * rule.uses_features + [*rule.uses_columns]
+        used += [balance.column] if balance else []
+        refuse_other_scorers(used, self.recipe.scorers, scorer_recipes(new_rows))
+>>>>>>> main
         pool = concatenate_datasets([self.dataset, new_rows])
         ids, rows = row_ids(pool), len(kept) + budget_rows(budget, len(new_rows))
         picked = pick(
@@ -177,6 +187,13 @@ class Selection:
         dataset, scores = (load_from_disk(str(folder / name)) for name in ("dataset", "scores"))
         check_selection(recipe, indices, gains, scores)
         return cls(dataset, indices, gains, scores, recipe)
+
+
+def _recorded_rule(recipe: Recipe) -> Rule:
+    try:
+        return (recipe.rule or RuleCall(name=None)).rule()
+    except UsageError as error:
+        raise UsageError(f"the recipe's rule cannot be made again: {error}; pass rule=") from error
 
 
 def refuse_other_contents(folder: Path) -> None:

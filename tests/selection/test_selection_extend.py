@@ -1,6 +1,7 @@
 """Selection.extend picks from new rows."""
 
 import shutil
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -9,8 +10,14 @@ from random_pool import ROWS, WIDTH, random_pool
 
 from hf_vitselect import NecessityScorer, score, select_diverse
 from hf_vitselect.data.row_ids import row_ids
+<<<<<<< HEAD
 from hf_vitselect.errors import ColumnError
 from hf_vitselect.rules import NeighborPenalty, Random, TopScore
+=======
+from hf_vitselect.errors import ColumnError, UsageError
+from hf_vitselect.rules import NeighborPenalty, Random, Rule, TopScore
+from hf_vitselect.selection.recipe import Balance
+>>>>>>> main
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +53,22 @@ def test_extending_checks_columns(scored):
     assert len(first.extend(scored.select(range(20)), 20)) == 25
     with pytest.raises(ColumnError, match=r"got others in \['embedding'\]"):
         first.extend(scored.remove_columns("embedding"), 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class First(Rule):
+    """A rule of the user's own: the first rows."""
+
+    def pick(self, pool, budget, rng):
+        return pool.unpicked(np.arange(len(pool)))[:budget], np.zeros(budget)
+
+
+def test_own_rule_is_passed_again(scored):
+    old, new = scored.select(range(20)), scored.select(range(20, ROWS))
+    first = select_diverse(old, 5, rule=First())
+    assert first.extend(new, 3, rule=First()).row_ids == first.row_ids + row_ids(new)[:3]
+    with pytest.raises(UsageError, match=r"rule cannot be made again: .*'First'.*; pass rule="):
+        first.extend(new, 3)
 
 
 def test_extending_keeps_balance(scored):
