@@ -7,13 +7,8 @@ list, a tuple, a dict, or another such call. A name alone is a call without argu
 import ast
 import inspect
 import json
-<<<<<<< HEAD
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-=======
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
->>>>>>> main
 from functools import partial
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin

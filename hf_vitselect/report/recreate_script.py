@@ -60,7 +60,7 @@ def script(recipe: Recipe) -> Markdown:
 def _method(recipe: Recipe) -> Method | None:
     """The method, if all its parts are of this package."""
     try:
-        return read_method(recipe.method)
+        return None if recipe.method is None else read_method(recipe.method)
     except UsageError:
         return None
 

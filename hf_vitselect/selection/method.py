@@ -227,7 +227,7 @@ def method_of(
     return replace(method, **changed)
 
 
-def read_method(text: str | None, by: str | None = None) -> Method:
+def read_method(text: str, by: str | None = None) -> Method:
     """Read a method from its text, such as `CleanBalanced(need=1.0)`; a rule alone is a method too.
 
     Args:
@@ -237,9 +237,6 @@ def read_method(text: str | None, by: str | None = None) -> Method:
     Raises:
         UsageError: If it is no method, or names a class that is not one of this package.
     """
-    advice = "pass method= if the subset was chosen by classes of your own"
-    if text is None:
-        raise UsageError(f"expected the text of a method, got none; {advice}")
     call = parse_call(text)
     if call.name in RULES:  # its columns may stand among its arguments
         columns = {name: call.keywords.pop(name) for name in ("by", "over") if name in call.keywords}
@@ -248,5 +245,5 @@ def read_method(text: str | None, by: str | None = None) -> Method:
         call.keywords.setdefault("by", by)
     method = call.make(METHOD_NAMES)
     if not isinstance(method, Method):
-        raise UsageError(f"expected a method such as CleanBalanced(), got {text!r}; {advice}")
+        raise UsageError(f"expected a method such as CleanBalanced(), got {text!r}")
     return method

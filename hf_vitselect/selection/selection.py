@@ -111,24 +111,14 @@ class Selection:
                 f"expected new rows with the selection's columns and types, got others in {other}; "
                 "score them with the same scorers"
             )
-<<<<<<< HEAD
         earlier = self.recipe if method is None else None
-        method = method or read_method(self.recipe.method)
+        method = method or _recorded_method(self.recipe)
         refuse_missing_columns(self.dataset.column_names, method)
         over = method.over if method.rule.uses_features else None
         kept = Candidates.read(self.dataset, method.by, over).usable
         refuse_other_scorers(
             [*method.required_columns, *method.filter_columns], self.recipe.scorers, scorer_recipes(new_rows)
         )
-=======
-        by, over = self.recipe.by or "necessity", self.recipe.over or "embedding"
-        balance, rule = self.recipe.balance, rule or _recorded_rule(self.recipe)
-        refuse_missing_columns(self.dataset.column_names, rule, by, over)
-        kept = Candidates.read(self.dataset, by, over if rule.uses_features else None).usable
-        used = [by] * rule.uses_scores + [over] * rule.uses_features + [*rule.uses_columns]
-        used += [balance.column] if balance else []
-        refuse_other_scorers(used, self.recipe.scorers, scorer_recipes(new_rows))
->>>>>>> main
         pool = concatenate_datasets([self.dataset, new_rows])
         ids, rows = row_ids(pool), len(kept) + budget_rows(budget, len(new_rows))
         picked = pick(
@@ -189,11 +179,11 @@ class Selection:
         return cls(dataset, indices, gains, scores, recipe)
 
 
-def _recorded_rule(recipe: Recipe) -> Rule:
+def _recorded_method(recipe: Recipe) -> Method:
     try:
-        return (recipe.rule or RuleCall(name=None)).rule()
+        return read_method(recipe.method or "an unknown method")
     except UsageError as error:
-        raise UsageError(f"the recipe's rule cannot be made again: {error}; pass rule=") from error
+        raise UsageError(f"the recipe's method cannot be made again: {error}; pass method=") from error
 
 
 def refuse_other_contents(folder: Path) -> None:

@@ -13,7 +13,6 @@ from hf_vitselect.cli.command import COMMANDS
 from hf_vitselect.cli.main import main
 from hf_vitselect.cli.parse import parse_flags
 from hf_vitselect.errors import PoolError
-from hf_vitselect.rules import TopScore
 from hf_vitselect.selection.selection import Selection
 
 CPU = [

@@ -5,7 +5,7 @@ import pytest
 from datasets import Dataset, Value
 from pools import mixed_pool
 
-from hf_vitselect.rules import Random, TopScore
+from hf_vitselect.rules import NeighborPenalty, Random, TopScore
 from hf_vitselect.selection.random_baselines import random_baselines
 from hf_vitselect.selection.select_diverse import select_diverse
 

@@ -12,6 +12,7 @@ from random_pool import ROWS, WIDTH, random_pool
 from hf_vitselect import select_diverse
 from hf_vitselect.errors import AllRefusedError, BudgetError, ColumnError
 from hf_vitselect.rules import GroupedSampling, NeighborPenalty, Random, Rule, TopScore
+from hf_vitselect.selection.method import read_method
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,9 @@ from random_pool import ROWS, WIDTH, random_pool
 
 from hf_vitselect import NecessityScorer, score, select_diverse
 from hf_vitselect.data.row_ids import row_ids
-<<<<<<< HEAD
-from hf_vitselect.errors import ColumnError
-from hf_vitselect.rules import NeighborPenalty, Random, TopScore
-=======
 from hf_vitselect.errors import ColumnError, UsageError
 from hf_vitselect.rules import NeighborPenalty, Random, Rule, TopScore
-from hf_vitselect.selection.recipe import Balance
->>>>>>> main
+from hf_vitselect.selection.method import Method
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +40,7 @@ def test_extending_equals_one_batch(scored, rule):
     assert more.row_ids == batch.row_ids
     np.testing.assert_array_equal(more.gains, batch.gains)
     assert more.recipe.included.recipe == first.recipe
-    assert more.recipe.rule == first.recipe.rule
+    assert more.recipe.method == first.recipe.method
 
 
 def test_extending_checks_columns(scored):
@@ -66,8 +61,8 @@ class First(Rule):
 def test_own_rule_is_passed_again(scored):
     old, new = scored.select(range(20)), scored.select(range(20, ROWS))
     first = select_diverse(old, 5, rule=First())
-    assert first.extend(new, 3, rule=First()).row_ids == first.row_ids + row_ids(new)[:3]
-    with pytest.raises(UsageError, match=r"rule cannot be made again: .*'First'.*; pass rule="):
+    assert first.extend(new, 3, method=Method(rule=First())).row_ids == first.row_ids + row_ids(new)[:3]
+    with pytest.raises(UsageError, match=r"method cannot be made again: .*First.*; pass method="):
         first.extend(new, 3)
 
 
@@ -85,7 +80,7 @@ def test_extending_budget_counts_new_rows():
     vectors = [None if i in (0, 2) else [float(i)] * WIDTH for i in range(ROWS)]
     dataset = random_pool(scores=[float(-i) for i in range(ROWS)], vectors=vectors)
     first = select_diverse(dataset.select(range(20)), 6, rule=TopScore())
-    more = first.extend(dataset.select(range(20, ROWS)), 3, rule=NeighborPenalty())
+    more = first.extend(dataset.select(range(20, ROWS)), 3, method=Method(rule=NeighborPenalty()))
     assert more.recipe.included.left_out == {"bad_row": 2}
     assert [sum(more.indices < 6), sum(more.indices >= 6)] == [4, 3]
 
