@@ -7,7 +7,7 @@ list, a tuple, a dict, or another such call. A name alone is a call without argu
 import ast
 import inspect
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from types import UnionType
@@ -90,32 +90,37 @@ def parse_call(text: str) -> Call:
     return read
 
 
-def write_call(value: Any) -> str:
-    """Write an object as text that `read_call` reads; arguments that are the defaults are left out.
+def write_call(value: Any, *, whole: bool = False) -> str:
+    """Write an object as text that `read_call` reads.
 
     Args:
         value: an object whose constructor's parameters are public attributes, what `read_call` returns for a
             class with `fit`, or a plain value.
+        whole: whether to write arguments that are the defaults too.
 
     Example:
         >>> from hf_vitselect.rules import NeighborPenalty
         >>> write_call(NeighborPenalty(gamma=0.5))
         'NeighborPenalty(gamma=0.5)'
     """
+    write = partial(write_call, whole=whole)
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, Call):
+        arguments = [*map(write, value.arguments), *_written(value.keywords, write)]
+        return f"{value.name}({', '.join(arguments)})"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # in double quotes: the shell takes the single ones
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value).replace("inf", "1e999")
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{write_call(key)}: {write_call(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{write(key)}: {write(item)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
-        items = ", ".join(map(write_call, value))
+        items = ", ".join(map(write, value))
         return f"[{items}]" if isinstance(value, list) else f"({items}{',' * (len(value) == 1)})"
     fit: Any = value.func if isinstance(value, partial) else None
-    kind, arguments = (fit.__self__, value.keywords) if fit else (type(value), _differing(value))
-    return f"{kind.__name__}({', '.join(f'{name}={write_call(item)}' for name, item in arguments.items())})"
+    kind, arguments = (fit.__self__, value.keywords) if fit else (type(value), _arguments(value, whole))
+    return f"{kind.__name__}({', '.join(_written(arguments, write))})"
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -225,10 +230,16 @@ def _parameters(make: Any) -> dict[str, inspect.Parameter]:
     return {item.name: item for item in own if item.kind is not item.VAR_KEYWORD}
 
 
-def _differing(value: Any) -> dict[str, Any]:
-    """The arguments of an object that differ from what the constructor makes of its defaults."""
+def _written(arguments: Mapping[str, Any], write: Callable[[Any], str]) -> list[str]:
+    return [f"{name}={write(item)}" for name, item in arguments.items()]
+
+
+def _arguments(value: Any, whole: bool) -> dict[str, Any]:
+    """The arguments of an object, or those that differ from what the constructor makes of its defaults."""
     parameters = _parameters(type(value))
     given = {name: getattr(value, name) for name in parameters}
+    if whole:
+        return given
     required = {name: given[name] for name, item in parameters.items() if item.default is item.empty}
     plain = type(value)(**required)
     return {name: item for name, item in given.items() if name in required or item != getattr(plain, name)}

@@ -71,7 +71,7 @@ def _comparison(file: Path) -> list[dict[str, Any]]:
         record = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
         raise UsageError(f"expected JSON in {file}, got {first_line(error)}; run compare again") from error
-    rows = record.get("card") if isinstance(record, dict) else record
+    rows: Any = record.get("card") if isinstance(record, dict) else record
     if not isinstance(record, dict) or not fits(rows, list[dict[str, str | float | bool | None]]):
         raise UsageError(
             f"expected a comparison with rows for a card in {file}, got {repr(rows)[:100]}; run compare again"

@@ -16,13 +16,12 @@ class GroupedSampling(Rule):
     """A quota of rows from each group of the pool: MLLM-Selector's second stage (arXiv 2503.20502).
 
     By default rows are cut into ten quantiles of necessity, quantiles of higher necessity give more rows, and
-    rows inside a quantile are drawn at random. Quotas are rounded by largest remainder. A group with fewer
+    rows inside a quantile are drawn at random. Quotas are rounded as by `quotas`. A group with fewer
     rows than its quota gives all of them, and the others share the rest. Groups are picked from in turn, in
     step with their quotas. Gains are the scores.
 
-    The order of rows inside a group depends on the seed, not on the budget. So a smaller subset lies inside a
-    larger one wherever no quota shrinks, as is the case if the larger budget is at least twice the smaller
-    and the smaller gives each group at least one row.
+    Neither the order of rows inside a group nor the groups depend on the budget, so a smaller subset lies
+    inside a larger one.
 
     Unofficial re-implementation; differences in docs/papers.md.
 
@@ -75,8 +74,7 @@ class GroupedSampling(Rule):
 
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
         """Pick each group's quota."""
-        # Drawn before anything depends on the budget.
-        priority = rng.permutation(len(pool)) if self.within == "random" else -pool.scores
+        priority = pool.keys if self.within == "random" else -pool.scores
         labels = self._labels(pool, rng)
         quotas = group_quotas(labels, self._weights(pool.scores, labels), pool, budget)
         picks = take_in_turn(labels, quotas, priority, -pool.scores, pool.picked)

@@ -12,7 +12,7 @@ from random_pool import ROWS, random_pool
 from hf_vitselect import Selection, select_diverse
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import SelectionError
-from hf_vitselect.rules import TopScore
+from hf_vitselect.rules import NeighborPenalty, TopScore
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def scored():
 
 
 def test_scores_hold_rows_without_media(scored):
-    selection = select_diverse(scored, 4)
+    selection = select_diverse(scored, 4, rule=NeighborPenalty())
     names = ["row_id", "necessity", "necessity_status", "answer_characters", "selected", "rank"]
     assert selection.scores.column_names == names
     assert selection.scores["row_id"][:] == row_ids(scored)
@@ -47,7 +47,7 @@ def test_saved_selection_loads_unchanged(tmp_path):
 
 
 def test_loaded_selection_overwrites_itself(scored, tmp_path):
-    select_diverse(scored, 4).save_to_disk(tmp_path / "selection")
+    select_diverse(scored, 4, rule=NeighborPenalty()).save_to_disk(tmp_path / "selection")
     again = Selection.load_from_disk(tmp_path / "selection")
     again.save_to_disk(tmp_path / "selection")
     assert Selection.load_from_disk(tmp_path / "selection").dataset[:] == again.dataset[:]
@@ -57,10 +57,10 @@ def test_loaded_selection_overwrites_itself(scored, tmp_path):
 def test_saving_keeps_other_folders(scored, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(FileExistsError, match="no selection"):
-        select_diverse(scored, 4).save_to_disk(tmp_path)
+        select_diverse(scored, 4, rule=NeighborPenalty()).save_to_disk(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
     (tmp_path / "empty").mkdir()
-    select_diverse(scored, 4).save_to_disk(tmp_path / "empty")
+    select_diverse(scored, 4, rule=NeighborPenalty()).save_to_disk(tmp_path / "empty")
 
 
 def test_loading_other_folder_fails(tmp_path):
@@ -123,7 +123,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize(("part", "damage", "message"), DAMAGE.values(), ids=DAMAGE)
 def test_damaged_selection_names_the_part(scored, tmp_path, part, damage, message):
-    select_diverse(scored, 4).save_to_disk(tmp_path / "selection")
+    select_diverse(scored, 4, rule=TopScore()).save_to_disk(tmp_path / "selection")
     damage(tmp_path / "selection" / part)
     with pytest.raises(SelectionError, match=message):
         Selection.load_from_disk(tmp_path / "selection")
@@ -131,7 +131,7 @@ def test_damaged_selection_names_the_part(scored, tmp_path, part, damage, messag
 
 @pytest.mark.parametrize("part", ["recipe.json", "picks.npz"])
 def test_folder_without_part_fails(scored, tmp_path, part):
-    select_diverse(scored, 4).save_to_disk(tmp_path)
+    select_diverse(scored, 4, rule=TopScore()).save_to_disk(tmp_path)
     (tmp_path / part).unlink()
     with pytest.raises(FileNotFoundError, match=r"expected a folder that Selection\.save_to_disk wrote"):
         Selection.load_from_disk(tmp_path)
@@ -139,4 +139,4 @@ def test_folder_without_part_fails(scored, tmp_path, part):
 
 def test_selection_is_frozen(scored):
     with pytest.raises(FrozenInstanceError):
-        select_diverse(scored, 1).recipe = {}
+        select_diverse(scored, 1, rule=NeighborPenalty()).recipe = {}
