@@ -1,6 +1,8 @@
 """The demo: a rendered pool, tiny models, and the whole chain on them."""
 
 from hf_vitselect.demo.models import (
+    SETTINGS,
+    DemoSettings,
     ModelSizes,
     build_clip,
     build_clip_processor,
@@ -10,18 +12,40 @@ from hf_vitselect.demo.models import (
     save,
     train_clip,
 )
-from hf_vitselect.demo.stages import Grades, align, grade, select_and_fine_tune, small_training
+from hf_vitselect.demo.pool import Composition, render_captions, render_held_out, render_pool
+from hf_vitselect.demo.shapes import Shapes
+from hf_vitselect.demo.stages import (
+    Grades,
+    align,
+    build_base,
+    build_base_clip,
+    grade,
+    select_and_fine_tune,
+    small_training,
+)
+from hf_vitselect.demo.world import Question, World
 
 __all__ = [
+    "SETTINGS",
+    "Composition",
+    "DemoSettings",
     "Grades",
     "ModelSizes",
+    "Question",
+    "Shapes",
+    "World",
     "align",
+    "build_base",
+    "build_base_clip",
     "build_clip",
     "build_clip_processor",
     "build_llava",
     "build_processor",
     "build_tokenizer",
     "grade",
+    "render_captions",
+    "render_held_out",
+    "render_pool",
     "save",
     "select_and_fine_tune",
     "small_training",

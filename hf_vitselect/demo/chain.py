@@ -10,21 +10,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset, load_from_disk
-from transformers import CLIPModel
 from trl import SFTConfig
 
-from hf_vitselect.demo.models import (
-    SETTINGS,
-    DemoSettings,
-    build_clip,
-    build_clip_processor,
-    build_llava,
-    build_processor,
-    save,
-    train_clip,
-)
+from hf_vitselect.demo.models import SETTINGS, DemoSettings
 from hf_vitselect.demo.pool import render_captions, render_held_out, render_pool
-from hf_vitselect.demo.stages import Grades, Training, align, grade, select_and_fine_tune, small_training
+from hf_vitselect.demo.stages import (
+    Grades,
+    Training,
+    build_base,
+    build_base_clip,
+    grade,
+    select_and_fine_tune,
+    small_training,
+)
 from hf_vitselect.evaluation import Comparison, ExactMatch, LogLikelihood, compare
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.report.card_files import card_files
@@ -64,8 +62,8 @@ def demo(
     run = Run(folder)
     data = run.stage("data", asdict(settings), partial(_render, settings))
     pool, held_out, captions = (load_from_disk(str(data / name)) for name in ("pool", "held_out", "captions"))
-    clip = run.stage("clip", {}, partial(_train_clip, settings, captions))
-    base = run.stage("base", {}, partial(_align, settings, captions, clip))
+    clip = run.stage("clip", {}, partial(build_base_clip, settings, captions))
+    base = run.stage("base", {}, partial(build_base, settings, captions, clip))
     tuning = partial(
         small_training,
         epochs=settings.tune_epochs,
@@ -101,32 +99,6 @@ def _render(settings: DemoSettings, out: Path) -> None:
     render_pool(settings.pool_rows).save_to_disk(str(out / "pool"))
     render_held_out(settings.held_out_rows, seed=1).save_to_disk(str(out / "held_out"))
     render_captions(settings.caption_rows, seed=2).save_to_disk(str(out / "captions"))
-
-
-def _train_clip(settings: DemoSettings, captions: Dataset, out: Path) -> None:
-    processor = build_clip_processor()
-    clip = build_clip(processor)
-    train_clip(
-        clip,
-        processor,
-        captions,
-        epochs=settings.clip_epochs,
-        batch_size=settings.clip_batch_size,
-        learning_rate=settings.clip_learning_rate,
-    )
-    save(clip, processor, out)
-
-
-def _align(settings: DemoSettings, captions: Dataset, clip: Path, out: Path) -> None:
-    processor = build_processor()
-    model = build_llava(processor, clip=CLIPModel.from_pretrained(clip))
-    args = small_training(
-        out,
-        epochs=settings.align_epochs,
-        batch_size=settings.align_batch_size,
-        learning_rate=settings.align_learning_rate,
-    )
-    align(model, processor, captions, args)
 
 
 def _write_card(selection: Selection, pool: Dataset, out: Path) -> None:

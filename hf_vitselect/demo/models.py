@@ -28,7 +28,9 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from hf_vitselect.demo.pool import IMAGE_SIZE, sample_texts
+from hf_vitselect.demo.pool import SEEN, sample_texts
+from hf_vitselect.demo.shapes import IMAGE_SIZE
+from hf_vitselect.demo.world import World
 
 PATCH_SIZE = 16  # a cell of the demo's grid; 8 is some two points better and takes 1.5 times as long
 WIDTH = 128
@@ -94,7 +96,7 @@ def build_processor(
     """The LLaVA's processor: its tokenizer, its image processor and its chat template."""
     return LlavaProcessor(
         image_processor=_build_image_processor(sizes),
-        tokenizer=tokenizer or _demo_tokenizer(ends_texts=False),
+        tokenizer=tokenizer or world_tokenizer(ends_texts=False),
         patch_size=PATCH_SIZE,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,  # the CLS token, which "default" removes again
@@ -144,7 +146,7 @@ def build_clip_processor(
     """The CLIP's processor; a tokenizer of its own must be built with `ends_texts`."""
     return CLIPProcessor(
         image_processor=_build_image_processor(sizes),
-        tokenizer=tokenizer or _demo_tokenizer(ends_texts=True),
+        tokenizer=tokenizer or world_tokenizer(ends_texts=True),
     )
 
 
@@ -264,10 +266,10 @@ def _special_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     return {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
 
 
-def _demo_tokenizer(ends_texts: bool) -> PreTrainedTokenizerFast:
-    """A tokenizer with one token for each word of the demo's world; it can spell any other text."""
+def world_tokenizer(world: World = SEEN, *, ends_texts: bool) -> PreTrainedTokenizerFast:
+    """A tokenizer with one token for each word of a world; it can spell any other text."""
     turn = "USER: \n{0} ASSISTANT: {0}"  # texts follow a line break, or a space
-    texts = [turn.format(text) for text in sample_texts(3000)]
+    texts = [turn.format(text) for text in sample_texts(3000, world=world)]
     return build_tokenizer(
         texts, vocab_size=640, min_frequency=20, context=SIZES.context, ends_texts=ends_texts
     )
