@@ -118,12 +118,12 @@ WRONG = {
     "no function": ({"evaluations": {"half": 0.5}}, ValueError, "as the evaluation 'half'"),
     "no rows": ({"evaluations": {"e": ExactMatch(mixed_pool(2).select([]))}}, ValueError, "got none"),
     "no such score": (
-        {"selections": {"top": TopScore(), "net": Method(TopScore(), by="necesity")}},
+        {"selections": {"top": TopScore(), "net": Method(rule=TopScore(), by="necesity")}},
         ColumnError,
         "did you mean 'necessity'",
     ),
     "no such features": (
-        {"selections": {"top": TopScore(), "far": Method(KCenter(), over="clip")}},
+        {"selections": {"top": TopScore(), "far": Method(rule=KCenter(), over="clip")}},
         ColumnError,
         "'clip'",
     ),

@@ -153,7 +153,7 @@ def test_full_data_has_its_own_line(scored_pool, tiny, tmp_path):
         scored_pool,
         tiny,
         tmp_path,
-        {"net": Method(TopScore(), by="necessity")},
+        {"net": Method(rule=TopScore(), by="necessity")},
         full=True,
         seeds=1,
     ).lines["log-likelihood"]

@@ -32,7 +32,7 @@ def result(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("planted")
     return compare(
         made,
-        {"wrong": TopScore(), "chance": Method(GroupedSampling(groups=1, within="random"), by="wrong")},
+        {"wrong": TopScore(), "chance": Method(rule=GroupedSampling(groups=1, within="random"), by="wrong")},
         tiny("llava").folder,
         {
             "exact match": ExactMatch(held_out),
