@@ -246,7 +246,7 @@ def _hash_images(rows: Rows, texts: TextGroups) -> dict[int, NDArray[np.bool_]]:
 
 
 def _reason(text: float, image: float, has_image: bool, hashed: bool) -> str:
-    """What is the same, and how nearly."""
+    """Say what is the same, and how nearly."""
     texts = "the same text" if text == 1 else f"a text of similarity {text:.2f}"
     if not has_image:
         return texts

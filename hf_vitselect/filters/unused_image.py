@@ -178,7 +178,7 @@ def _most_even_drops(before: NDArray[np.int64], drops: NDArray[np.int64], skew: 
 def _moved_answers(
     cells: Cells, kind: int, before: NDArray[np.int64], after: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """How far a kind's answers moved, and the shares before and after of the five that moved most."""
+    """Describe how far a kind's answers moved, with the shares of the five that moved most."""
     of_kind = np.flatnonzero(cells.kinds == kind)
     shares = [counts[of_kind] / max(1, counts[of_kind].sum()) for counts in (before, after)]
     most = np.argsort(-np.abs(shares[1] - shares[0]), kind="stable")[:5]

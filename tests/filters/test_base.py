@@ -183,9 +183,9 @@ def test_thresholds_apply_to_new_rows(each):
 
 
 @pytest.mark.parametrize("each", BY_NUMBERS, ids=repr)
-def test_constant_numbers_are_nothing_to_go_by(each):
+def test_constant_numbers_decide_nothing(each):
     columns = {name: np.full(ROWS, 0.5) for name in POOL.columns}
-    with pytest.raises(NothingToGoByError, match="expected .*, got"):
+    with pytest.raises(NothingToGoByError, match=r"expected .*, got"):
         each.find(replace(POOL, scores=np.full(ROWS, 0.5), columns=columns))
 
 
