@@ -239,8 +239,10 @@ def read_method(text: str, by: str | None = None) -> Method:
     """
     call = parse_call(text)
     if call.name in RULES:  # its columns may stand among its arguments
-        columns = {name: call.keywords.pop(name) for name in ("by", "over") if name in call.keywords}
-        call = Call("Method", (), {"rule": call, **columns})
+        columns: dict[str, Any] = {
+            key: call.keywords.pop(key) for key in ("by", "over") if key in call.keywords
+        }
+        call = Call("Method", (), {"rule": call} | columns)
     if by is not None:
         call.keywords.setdefault("by", by)
     method = call.make(METHOD_NAMES)
