@@ -14,7 +14,6 @@ from hf_vitselect.evaluation import (
     ExactMatch,
     Generated,
     LogLikelihood,
-    Method,
     MultipleChoice,
     compare,
     trials,
@@ -23,6 +22,7 @@ from hf_vitselect.report.dataset_card import dataset_card
 from hf_vitselect.report.html_page import write_report
 from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.rules import KCenter, Random, TopScore
+from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.selection import Selection
 
 pytestmark = pytest.mark.filterwarnings("ignore:1 of . (picked )?rows are left out")

@@ -9,8 +9,9 @@ from trainings import models, training
 
 from hf_vitselect import select_diverse
 from hf_vitselect.errors import LayoutError, StaleRunError
-from hf_vitselect.evaluation import ExactMatch, LogLikelihood, Method, compare
+from hf_vitselect.evaluation import ExactMatch, LogLikelihood, compare
 from hf_vitselect.rules import Random, TopScore
+from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.selection import Selection
 
 ROWS = 8

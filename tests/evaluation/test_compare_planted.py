@@ -5,8 +5,9 @@ import pytest
 from pools import assistant, png, pool, user
 
 from hf_vitselect.demo.stages import small_training
-from hf_vitselect.evaluation import ExactMatch, Generated, LogLikelihood, Method, compare
+from hf_vitselect.evaluation import ExactMatch, Generated, LogLikelihood, compare
 from hf_vitselect.rules import GroupedSampling, TopScore
+from hf_vitselect.selection.method import Method
 
 pytestmark = pytest.mark.slow
 
