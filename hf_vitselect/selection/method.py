@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from hf_vitselect.call_text import Call, parse_call
 from hf_vitselect.errors import UsageError
-from hf_vitselect.filters import FILTERS
+from hf_vitselect.filters import FILTERS, LossTail, NearDuplicates, UnusedImage
 from hf_vitselect.filters.base import Filter
 from hf_vitselect.rules import (
     RULES,
@@ -134,6 +134,7 @@ class CleanBalanced(Method):
     docs/evidence.md.
     """
 
+    filters: tuple[Filter, ...] = (UnusedImage(), NearDuplicates(), LossTail())
     kinds: QuestionKinds | str | None = QuestionKinds()
     need: float = 0.5
 
