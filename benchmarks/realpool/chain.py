@@ -1,7 +1,7 @@
 """The whole chain on the real pool, by the package's functions, and one table of its results."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,13 +9,22 @@ import numpy as np
 from datasets import Dataset, load_from_disk
 
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding
-from hf_vitselect.demo import Grades, align, grade, select_and_fine_tune, small_training
+from hf_vitselect.call_text import write_call
+from hf_vitselect.demo import align, seed_and_score, select_and_save, small_training
+from hf_vitselect.evaluation import ExactMatch, LogLikelihood
 from hf_vitselect.report import table
 from hf_vitselect.resume import Run
+from hf_vitselect.rules import NeighborPenalty, Random
+from hf_vitselect.selection import Method
+from hf_vitselect.training import SelectionSFTTrainer
 from realpool.model import build_base, captions, train_tower
 
 BUDGET = 0.15
 SEED_SHARE = 0.125
+BATCH_SIZE = 64
+METHODS = {"selection": Method(rule=NeighborPenalty()), "random": Method(rule=Random())}
+Grades = dict[str, list[dict[str, list[float]]]]
+"""By model name and fine-tune: `right`, 1 or 0 for each held-out row, and `likelihood`, in nats a token."""
 CHANCE = {"choice": 0.25, "category": 0.25, "yesno": 0.5}
 
 _aligning = partial(small_training, epochs=1, batch_size=8, learning_rate=1e-3)
@@ -41,21 +50,43 @@ def run_chain(
     """
     tower = run.stage("tower", {"pool": digest}, partial(train_tower, train, size))
     base = run.stage("base", {}, partial(_align, train, tower))
-    subsets, models = select_and_fine_tune(
+    scored = seed_and_score(
         run,
         train,
         base,
-        lambda seed: [NecessityScorer(seed, batch_size=64), TextEmbedding(str(embedder))],
+        lambda seed: [NecessityScorer(seed, batch_size=BATCH_SIZE), TextEmbedding(str(embedder))],
         _tuning,
         seed_share=SEED_SHARE,
-        budget=BUDGET,
-        seeds=seeds,
     )
-    grades = grade(run, models, held_out, batch_size=64)
-    scored = load_from_disk(run.folder / "score" / "scored")
-    report = _report(grades, held_out, scored, subsets, run.seconds)
+    subsets: dict[str, Selection] = {}
+    models = {"aligned, not fine-tuned": [base], "seed model": [run.folder / "seed"]}
+    for name, method in METHODS.items():
+        settings = {"method": write_call(method, whole=True), "budget": BUDGET}
+        picked = run.stage(name, settings, partial(select_and_save, scored, method, BUDGET))
+        subsets[name] = Selection.load_from_disk(picked)
+        models[f"fine-tuned on {name}"] = [
+            run.stage(f"model_{name}_{number}", {}, partial(_tune, base, subsets[name], number))
+            for number in range(seeds)
+        ]
+    grades = grade(models, held_out)
+    report = _report(grades, held_out, load_from_disk(scored), subsets, run.seconds)
     (run.folder / "report.md").write_text(report)
     return report
+
+
+def grade(models: Mapping[str, Sequence[Path]], held_out: Dataset) -> Grades:
+    """Grade models on the held-out rows; several folders of one name are its seeds."""
+    right, likelihood = ExactMatch(held_out, BATCH_SIZE), LogLikelihood(held_out, BATCH_SIZE)
+    return {
+        name: [{"right": right(str(folder)), "likelihood": likelihood(str(folder))} for folder in folders]
+        for name, folders in models.items()
+    }
+
+
+def _tune(base: Path, subset: Selection, seed: int, out: Path) -> None:
+    trainer = SelectionSFTTrainer(str(base), selection=subset, args=_tuning(out, seed=seed))
+    trainer.train()
+    trainer.save_model()
 
 
 def _align(train: Dataset, tower: Path, out: Path) -> None:
@@ -64,7 +95,7 @@ def _align(train: Dataset, tower: Path, out: Path) -> None:
 
 
 def _report(
-    grades: Mapping[str, list[Grades]],
+    grades: Grades,
     held_out: Dataset,
     scored: Dataset,
     subsets: Mapping[str, Selection],
@@ -83,7 +114,7 @@ def _report(
     return "\n\n".join([accuracy(grades, held_out), table(shares), table(stages)])
 
 
-def accuracy(grades: Mapping[str, list[Grades]], held_out: Dataset) -> str:
+def accuracy(grades: Grades, held_out: Dataset) -> str:
     """The share of held-out rows that each model answers, by kind of question, as a table."""
     kinds = np.array(held_out["kind"])
     counts = {kind: int((kinds == kind).sum()) for kind in CHANCE}
@@ -95,7 +126,9 @@ def accuracy(grades: Mapping[str, list[Grades]], held_out: Dataset) -> str:
         right = np.array([run["right"] for run in runs])
         row = {"model": name, "all three": _mean(right[:, answerable])}
         row |= {f"{kind} ({counts[kind]})": _mean(right[:, kinds == kind]) for kind in CHANCE}
-        rows.append(row | {f"nats a token ({len(kinds)})": _mean(np.array([run["nll"] for run in runs]))})
+        rows.append(
+            row | {f"nats a token ({len(kinds)})": _mean(-np.array([run["likelihood"] for run in runs]))}
+        )
     return table(rows)
 
 

@@ -15,12 +15,11 @@ from hf_vitselect.demo.models import (
 from hf_vitselect.demo.pool import Composition, render_captions, render_held_out, render_pool
 from hf_vitselect.demo.shapes import Shapes
 from hf_vitselect.demo.stages import (
-    Grades,
     align,
     build_base,
     build_base_clip,
-    grade,
-    select_and_fine_tune,
+    seed_and_score,
+    select_and_save,
     small_training,
 )
 from hf_vitselect.demo.world import Question, World
@@ -29,7 +28,6 @@ __all__ = [
     "SETTINGS",
     "Composition",
     "DemoSettings",
-    "Grades",
     "ModelSizes",
     "Question",
     "Shapes",
@@ -42,12 +40,12 @@ __all__ = [
     "build_llava",
     "build_processor",
     "build_tokenizer",
-    "grade",
     "render_captions",
     "render_held_out",
     "render_pool",
     "save",
-    "select_and_fine_tune",
+    "seed_and_score",
+    "select_and_save",
     "small_training",
     "train_clip",
 ]
