@@ -23,6 +23,7 @@ from hf_vitselect.scorers import (
     GraNdScorer,
     ImageGain,
     NecessityScorer,
+    OtherAnswer,
     PerplexityScorer,
     QuestionGain,
 )
@@ -140,6 +141,7 @@ _SEED_MODEL_SCORERS: tuple[type[Scorer], ...] = (
     QuestionGain,
     EL2NScorer,
     GraNdScorer,
+    OtherAnswer,
 )
 
 
