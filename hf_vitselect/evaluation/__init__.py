@@ -9,7 +9,6 @@ from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.generate import Generated, token_f1
 from hf_vitselect.evaluation.held_out import Evaluation, ExactMatch, HeldOut, LogLikelihood, MultipleChoice
-from hf_vitselect.evaluation.methods import Method
 from hf_vitselect.evaluation.statistics import difference
 
 __all__ = [
@@ -19,7 +18,6 @@ __all__ = [
     "Generated",
     "HeldOut",
     "LogLikelihood",
-    "Method",
     "MultipleChoice",
     "compare",
     "difference",
