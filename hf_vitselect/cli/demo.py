@@ -1,7 +1,9 @@
 """`demo`: run the whole chain on a pool that it renders itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from hf_vitselect.cli.command import Command
 from hf_vitselect.cli.flags import flag
@@ -18,6 +20,7 @@ class Demo(Command):
     push_to_hub: str | None = flag(
         "The Hub user or organization to push to; nothing is pushed if not set.", None
     )
+    least: ClassVar[Mapping[str, int]] = {"seeds": 1}
     example = "--output_dir demo --seeds 1"
 
     def run(self) -> Summary:
