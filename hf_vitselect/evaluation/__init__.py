@@ -9,11 +9,12 @@ from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.generate import Generated, token_f1
 from hf_vitselect.evaluation.held_out import Evaluation, ExactMatch, HeldOut, LogLikelihood, MultipleChoice
-from hf_vitselect.evaluation.methods import Method
-from hf_vitselect.evaluation.statistics import difference
+from hf_vitselect.evaluation.methods import Method, parse_method
+from hf_vitselect.evaluation.statistics import Difference, difference
 
 __all__ = [
     "Comparison",
+    "Difference",
     "Evaluation",
     "ExactMatch",
     "Generated",
@@ -23,5 +24,6 @@ __all__ = [
     "MultipleChoice",
     "compare",
     "difference",
+    "parse_method",
     "token_f1",
 ]
