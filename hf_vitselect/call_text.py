@@ -7,8 +7,8 @@ list, a tuple, a dict, or another such call. A name alone is a call without argu
 import ast
 import inspect
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -40,13 +40,20 @@ class Call:
             near = _nearest(unknown[0], parameters)
             raise UsageError(f"{self.name}: expected {known}, got {unknown[0]!r}{near}")
         try:
-            in_order = sorted(parameters.values(), key=lambda parameter: parameter.kind)
-            given = inspect.Signature(in_order).bind(*self.arguments, **self.keywords).arguments
+            given = self._bind(parameters)
             for name, value in given.items():
                 given[name] = _checked(name, _made(value, names), parameters[name].annotation)
             return partial(make, **given) if inspect.ismethod(make) else make(**given)
         except (TypeError, ValueError, ArithmeticError) as error:
             raise UsageError(f"{self.name}: {error}") from error
+
+    def _bind(self, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+        in_order = sorted(parameters.values(), key=lambda parameter: parameter.kind)
+        try:
+            return inspect.Signature(in_order).bind(*self.arguments, **self.keywords).arguments
+        except TypeError as error:
+            advice = f"by name they are {list(parameters)}" if parameters else "it takes no arguments"
+            raise TypeError(f"{error}; {advice}") from error
 
 
 def read_call(text: str, names: Mapping[str, type[Any]]) -> Any:
@@ -83,36 +90,42 @@ def parse_call(text: str) -> Call:
     return read
 
 
-def write_call(value: Any) -> str:
-    """Write an object as text that `read_call` reads; arguments that are the defaults are left out.
+def write_call(value: Any, *, whole: bool = False) -> str:
+    """Write an object as text that `read_call` reads.
 
     Args:
         value: an object whose constructor's parameters are public attributes, what `read_call` returns for a
             class with `fit`, or a plain value.
+        whole: whether to write arguments that are the defaults too.
 
     Example:
         >>> from hf_vitselect.rules import NeighborPenalty
         >>> write_call(NeighborPenalty(gamma=0.5))
         'NeighborPenalty(gamma=0.5)'
     """
+    write = partial(write_call, whole=whole)
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, Call):
+        arguments = [*map(write, value.arguments), *_written(value.keywords, write)]
+        return f"{value.name}({', '.join(arguments)})"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # in double quotes: the shell takes the single ones
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value).replace("inf", "1e999")
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{write_call(key)}: {write_call(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{write(key)}: {write(item)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
-        items = ", ".join(map(write_call, value))
+        items = ", ".join(map(write, value))
         return f"[{items}]" if isinstance(value, list) else f"({items}{',' * (len(value) == 1)})"
     fit: Any = value.func if isinstance(value, partial) else None
-    kind, arguments = (fit.__self__, value.keywords) if fit else (type(value), _differing(value))
-    return f"{kind.__name__}({', '.join(f'{name}={write_call(item)}' for name, item in arguments.items())})"
+    kind, arguments = (fit.__self__, value.keywords) if fit else (type(value), _arguments(value, whole))
+    return f"{kind.__name__}({', '.join(_written(arguments, write))})"
 
 
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value has an annotated type: a union, literal, container or class; an int is a float."""
+    hint = type(None) if hint is None else hint
     kind, inner = get_origin(hint), get_args(hint)
     if hint is Any or isinstance(hint, str):  # a type that is not imported here: the constructor checks it
         return True
@@ -127,6 +140,22 @@ def fits(value: Any, hint: Any) -> bool:
     if kind is not None and isinstance(value, Sequence):
         return not isinstance(value, str) and all(fits(item, inner[0]) for item in value)
     return hint is bool or not isinstance(value, bool)
+
+
+def check_fields(owner: Any, kind: type[Any], **least: float) -> None:
+    """Refuse wrong values among the fields that a dataclass `kind` gives to `owner`.
+
+    Raises:
+        ValueError: for a value that does not fit its annotation, or is below the field's `least` one.
+    """
+    for item in fields(kind):
+        value = getattr(owner, item.name)
+        if not fits(value, item.type):
+            raise ValueError(f"{item.name}: expected {type_words(item.type)}, got {value!r}")
+    for name, minimum in least.items():
+        value = getattr(owner, name)
+        if value is not None and value < minimum:
+            raise ValueError(f"{name}: expected {minimum} or more, got {value}")
 
 
 def type_words(hint: Any) -> str:
@@ -201,10 +230,16 @@ def _parameters(make: Any) -> dict[str, inspect.Parameter]:
     return {item.name: item for item in own if item.kind is not item.VAR_KEYWORD}
 
 
-def _differing(value: Any) -> dict[str, Any]:
-    """The arguments of an object that differ from what the constructor makes of its defaults."""
+def _written(arguments: Mapping[str, Any], write: Callable[[Any], str]) -> list[str]:
+    return [f"{name}={write(item)}" for name, item in arguments.items()]
+
+
+def _arguments(value: Any, whole: bool) -> dict[str, Any]:
+    """The arguments of an object, or those that differ from what the constructor makes of its defaults."""
     parameters = _parameters(type(value))
     given = {name: getattr(value, name) for name in parameters}
+    if whole:
+        return given
     required = {name: given[name] for name, item in parameters.items() if item.default is item.empty}
     plain = type(value)(**required)
     return {name: item for name, item in given.items() if name in required or item != getattr(plain, name)}

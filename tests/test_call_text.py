@@ -109,12 +109,13 @@ def test_fit_takes_constructor_options():
     [
         ("part", "expected one of ['Fitted', 'Part', 'Whole'], got 'part'; did you mean 'Part'?"),
         ("Part(siz=1)", "Part: expected one of the arguments ['size'], got 'siz'; did you mean 'size'?"),
-        ("Part(1, 2)", "Part: too many positional arguments"),
-        ("Part(1, size=2)", "Part: multiple values for argument 'size'"),
+        ("Part(1, 2)", "Part: too many positional arguments; by name they are ['size']"),
+        ("Whole(Part)", "Whole: too many positional arguments; by name they are ['part', 'parts', "),
+        ("Part(1, size=2)", "Part: multiple values for argument 'size'; by name they are ['size']"),
         ("Part(size='1')", "Part: size: expected a number, got '1'"),
         ("Part(size=True)", "Part: size: expected a number, got True"),
         ("Part(size=[1])", "Part: size: expected a number, got [1]"),
-        ("Whole", "Whole: missing a required argument: 'part'"),
+        ("Whole", "Whole: missing a required argument: 'part'; by name they are ['part', 'parts', "),
         ("Whole(part=1)", "Whole: part: expected Part, got 1"),
         ("Whole(part=Prt)", "Whole: expected a value, got Prt; did you mean 'Part'?"),
         (
@@ -174,6 +175,8 @@ def test_rules_are_read_by_name():
     assert read_call("NeighborPenalty(gamma=0.5)", RULES) == NeighborPenalty(gamma=0.5)
     with pytest.raises(UsageError, match="did you mean 'TopScore'"):
         read_call("topscor", RULES)
+    with pytest.raises(UsageError, match="Random: too many positional arguments; it takes no arguments"):
+        read_call("Random(1)", RULES)
     assert write_call(TopScore(lowest=True)) == "TopScore(lowest=True)"
 
 
@@ -189,6 +192,8 @@ def test_rules_are_read_by_name():
         (["a", 1], list[str], False),
         ({}, dict, True),
         (None, int | None, True),
+        (None, None, True),
+        (1, None, False),
     ],
 )
 def test_types_are_compared_with_values(value, hint, fitting):

@@ -19,9 +19,10 @@ from hf_vitselect.evaluation.by_name import find_evaluation
 from hf_vitselect.evaluation.checks import refuse_unable
 from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.evaluation.held_out import Evaluation
-from hf_vitselect.evaluation.methods import Method, parse_method
+from hf_vitselect.evaluation.methods import parse_method
 from hf_vitselect.evaluation.trials import Setup
 from hf_vitselect.selection.candidates import refuse_missing_columns
+from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.selection import Selection
 
 
@@ -30,9 +31,9 @@ class Compare(PoolFlags, TrainingCommand):
     """Compare selections with random rows."""
 
     selections: list[str] = flag(
-        "Rules, such as 'TopScore', 'easy=TopScore(lowest=True)' or, with columns, "
+        "Methods, such as CleanBalanced or 'more=CleanBalanced(need=1.0)'; rules alone, such as "
         "'net=TopScore(by=\"score_net\")'; or folders that `select` wrote.",
-        ["NeighborPenalty"],
+        ["CleanBalanced"],
     )
     eval_dataset_name: str = flag("The held-out rows, as dataset_name.")
     eval_dataset_config: str | None = flag("Their configuration.", None)
@@ -79,7 +80,7 @@ class Compare(PoolFlags, TrainingCommand):
             refuse_missing(self.columns, columns, "columns: expected a column")
             for method in self._planned().values():
                 if isinstance(method, Method):
-                    refuse_missing_columns(columns, method.rule, method.by, method.over)
+                    refuse_missing_columns(columns, method)
 
     def run(self) -> Summary:
         """Fine-tune, evaluate and compare."""
@@ -137,9 +138,7 @@ class Compare(PoolFlags, TrainingCommand):
             "select",
             **given_flags(self, PoolFlags),
             budget=self.budgets[0],
-            rule=write_call(first.rule),
-            by=first.by if first.by != "necessity" else None,
-            over=first.over if first.over != "embedding" else None,
+            method=write_call(first),
             output_dir="selection",
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 from hf_vitselect.cli.flags import PoolFlags, parse_budget
 from hf_vitselect.cli.parse import parse_section
 from hf_vitselect.cli.select import Select
+from hf_vitselect.selection.method import Method
 
 CHAIN = ("seed", "score", "score_net", "select", "push", "train", "compare", "report")
 """The commands that a run may have a section for, in their order."""
@@ -104,7 +105,7 @@ def _refuse_rounds(sections: Mapping[str, Mapping[str, Any]], rounds: int) -> No
             f"rounds: expected the sections {sorted(_ROUND_NEEDS)} and no score_net, got {list(sections)}; "
             "each round scores with the model that the one before has trained"
         )
-    by = sections["select"].get("by", Select.by)
+    by = sections["select"].get("by", Method.by)
     signals = sections["score"].get("signals", ["necessity"])
     if by not in signals or "suffix" in sections["score"]:
         raise ValueError(f"rounds: expected by= among the signals {signals} and no suffix, got {by!r}")
@@ -122,7 +123,7 @@ def _of_round(command: str, section: Mapping[str, Any], turn: int, rounds: int) 
             share = budget * turn / rounds
             settings["budget"] = budget * turn // rounds if isinstance(budget, int) else share
         if turn > 1:
-            settings |= {"by": f"{section.get('by', Select.by)}_{turn}", "include": "select"}
+            settings |= {"by": f"{section.get('by', Method.by)}_{turn}", "include": "select"}
     if command == "score" and turn > 1:
         settings = {name: value for name, value in section.items() if name not in _FIRST_ROUND_ONLY}
         settings["suffix"] = f"_{turn}"
@@ -141,7 +142,8 @@ def _from_before(
         pool = {name: sections["seed"][name] for name in _POOL_FLAGS if name in sections["seed"]}
         return {**pool, "model_name_or_path": latest["seed"]}
     if command == "select" and "score_net" in latest:
-        return {"dataset_name": f"{latest['score_net']}/scored", "by": "score_net"}
+        chosen = {} if sections["select"].keys() & {"method", "rule"} else {"method": "SelfFilter()"}
+        return {"dataset_name": f"{latest['score_net']}/scored", "by": "score_net", **chosen}
     if command in ("score_net", "select", "compare") and "score" in latest:
         return {"dataset_name": f"{latest.get('score_net', latest['score'])}/scored"}
     if command in ("train", "push", "report") and "select" in latest:

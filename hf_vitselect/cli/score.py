@@ -12,17 +12,17 @@ from datasets import Dataset, Value
 from hf_vitselect.call_text import write_call
 from hf_vitselect.cli.flags import ModelCommand, PoolFlags, flag, given_flags, read_object
 from hf_vitselect.cli.summary import Summary, command_line
-from hf_vitselect.data.columns import read_column
 from hf_vitselect.data.pools import open_pool, open_stream
 from hf_vitselect.data.refusals import Refusals
 from hf_vitselect.errors import AllRefusedError, UsageError, nearest
 from hf_vitselect.models.weights import refuse_unknown_dtype
-from hf_vitselect.rules import KCenter, NeighborPenalty, Rule, TopScore
+from hf_vitselect.rules import KCenter, Rule, TopScore
 from hf_vitselect.scorers import SCORERS, ClipEmbedding, ClipScore, JudgeScore, TextEmbedding
 from hf_vitselect.scorers.base.response import ResponseScorer
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scoring.ranks import Rank
 from hf_vitselect.scoring.score import score
+from hf_vitselect.selection.method import Method
 
 
 def _default_column(kind: Any) -> str:
@@ -168,22 +168,20 @@ def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **s
 
 
 def _select_line(scored: Dataset, refusals: Mapping[str, Refusals], folder: Path) -> str:
-    """A selection that this pool allows: by its first score, spread out where it has vectors."""
+    """A selection that this pool allows: the default by necessity, or the highest other scores."""
     kinds = scored.features
     numbers = [c for c in refusals if isinstance(kinds[c], Value) and kinds[c].dtype != "string"]
     vectors = [c for c in refusals if not isinstance(kinds[c], Value)]
     vectors += ["embedding"] * (not vectors and "embedding" in kinds)
     by, over = (names[0] if names else None for names in (numbers, vectors))
-    rule: Rule | None = KCenter() if by is None else TopScore() if over is None else None
-    if rule is None and any((value or 0) < 0 for value in read_column(scored, by or "").to_pylist()):
-        rule = NeighborPenalty(rescale="minmax")
+    rule: Rule | None = KCenter() if by is None else None if by == Method.by else TopScore()
     usable = min(counts.rows - counts.refused for name, counts in refusals.items() if name in (by, over))
     return command_line(
         "select",
         dataset_name=folder,
         budget=_BUDGET if usable > _BUDGET * len(scored) else max(1, usable // 2),
-        by=by if by != "necessity" else None,
-        over=over if over != "embedding" else None,
+        by=by if by != Method.by else None,
+        over=over if over != Method.over else None,
         rule=rule and write_call(rule),
         output_dir="selection",
     )

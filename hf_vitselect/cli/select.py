@@ -10,12 +10,12 @@ from hf_vitselect.call_text import write_call
 from hf_vitselect.cli.command import Command
 from hf_vitselect.cli.flags import PoolFlags, flag, parse_budget, read_object
 from hf_vitselect.cli.pool import load_pool, load_rows
-from hf_vitselect.cli.summary import Summary, command_line, dropped, refused_fact, train_line
-from hf_vitselect.data.columns import refuse_missing
+from hf_vitselect.cli.summary import Summary, command_line, dropped, dropped_fact, refused_fact, train_line
 from hf_vitselect.errors import UsageError
 from hf_vitselect.report.statistics import duplicates
-from hf_vitselect.rules import RULES, Rule
+from hf_vitselect.rules import RULES
 from hf_vitselect.selection.candidates import refuse_missing_columns
+from hf_vitselect.selection.method import NAMED, Method, method_of, read_method
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import refuse_other_contents
 
@@ -26,12 +26,17 @@ class Select(PoolFlags, Command):
 
     output_dir: str = flag("Where the selection goes.", "selection")
     budget: str = flag("Rows (1200) or a share (0.15) of the pool.", "0.15")
-    by: str = flag("The score column.", "necessity")
-    over: str = flag("The embedding column.", "embedding")
-    rule: str = flag(
-        f"The rule with its arguments, such as 'NeighborPenalty(gamma=0.5)': one of {', '.join(RULES)}.",
-        "NeighborPenalty",
+    method: str | None = flag(
+        f"How rows are picked, such as 'CleanBalanced(need=1.0)', the default: one of {', '.join(NAMED)}.",
+        None,
     )
+    rule: str | None = flag(
+        "Short for a method of a rule alone, such as 'NeighborPenalty(gamma=0.5)': one of "
+        f"{', '.join(RULES)}.",
+        None,
+    )
+    by: str | None = flag("The score column, in place of the method's.", None)
+    over: str | None = flag("The embedding column, in place of the method's.", None)
     seed: int = flag("Seed of the rule's random numbers.", 0)
     include: str | None = flag("Rows to keep: those of a selection, or of a seed model.", None)
     exclude: str | None = flag("Rows to leave out: those of a selection, or of a seed model.", None)
@@ -43,18 +48,22 @@ class Select(PoolFlags, Command):
     )
 
     @cached_property
-    def chosen_rule(self) -> Rule:
-        """The rule that the flags name, read once."""
-        rule: Rule = read_object("rule", self.rule, RULES)
-        return rule
-
-    def check(self) -> None:
-        """Refuse a rule, a budget or an output folder that cannot be used."""
-        folder, pool = Path(self.output_dir), Path(self.dataset_name).resolve()
-        _ = self.chosen_rule  # refuses a wrong one
-        parse_budget(self.budget)
+    def chosen_method(self) -> Method:
+        """The method that the flags name, read once."""
+        if self.method is not None and self.rule is not None:
+            raise UsageError("expected --method or --rule, got both; a method has its rule inside")
         if self.balance is None and self.balance_quota != Select.balance_quota:
             raise UsageError(f"balance_quota: expected balance with it, got {self.balance_quota!r} alone")
+        rule = None if self.rule is None else read_object("rule", self.rule, RULES)
+        method = None if self.method is None else read_method(self.method)
+        columns = {"by": self.by, "over": self.over}
+        return method_of(method, rule, columns, self.balance, self.balance_quota)
+
+    def check(self) -> None:
+        """Refuse a method, a budget or an output folder that cannot be used."""
+        folder, pool = Path(self.output_dir), Path(self.dataset_name).resolve()
+        _ = self.chosen_method  # refuses a wrong one
+        parse_budget(self.budget)
         refuse_other_contents(folder)
         if folder.resolve() in (pool, *pool.parents):
             raise UsageError(
@@ -63,10 +72,9 @@ class Select(PoolFlags, Command):
             )
 
     def check_inputs(self, columns: Sequence[str] | None) -> None:
-        """Refuse a pool without the columns that the rule or the balance reads."""
+        """Refuse a pool without the columns that the method requires."""
         if columns is not None:
-            refuse_missing_columns(columns, self.chosen_rule, self.by, self.over)
-            refuse_missing([self.balance] if self.balance else [], columns, "balance: expected a column")
+            refuse_missing_columns(columns, self.chosen_method)
 
     def run(self) -> Summary:
         """Select and save."""
@@ -74,14 +82,10 @@ class Select(PoolFlags, Command):
         selection = select_diverse(
             pool,
             parse_budget(self.budget),
-            by=self.by,
-            over=self.over,
-            rule=self.chosen_rule,
+            method=self.chosen_method,
             seed=self.seed,
             include=load_rows(pool, self.include),
             exclude=load_rows(pool, self.exclude),
-            balance=self.balance,
-            balance_quota=self.balance_quota,
         )
         selection.save_to_disk(self.output_dir)
         recipe, folder = selection.recipe, self.output_dir
@@ -90,9 +94,10 @@ class Select(PoolFlags, Command):
             {
                 "rows": f"{recipe.rows:,}",
                 "picked": f"{len(selection):,} (budget {recipe.budget})",
-                "rule": write_call(self.chosen_rule),
+                "method": write_call(self.chosen_method),
                 "by": recipe.by,
                 "over": recipe.over,
+                "dropped": dropped_fact(recipe),
                 "refused": refused_fact(dropped(recipe)),
                 "included": recipe.included and f"{recipe.included.rows:,} rows",
                 "excluded": recipe.excluded and f"{recipe.excluded.rows:,} rows",

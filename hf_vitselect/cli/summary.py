@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from hf_vitselect.call_text import parse_call
 from hf_vitselect.data.refusals import Refusals
 from hf_vitselect.selection.recipe import Recipe
 
@@ -44,6 +45,15 @@ def dropped(recipe: Recipe) -> Refusals:
     """The rows that a recipe counts as dropped, without those that the user excluded."""
     counts = {name: count for name, count in recipe.dropped.items() if name != "excluded"}
     return Refusals(recipe.rows, counts, recipe.dropped_reasons)
+
+
+def dropped_fact(recipe: Recipe) -> str:
+    """The number of rows that each filter dropped, or why it was skipped."""
+    return "; ".join(
+        f"{parse_call(record.filter).name} "
+        + (f"skipped ({record.skipped})" if record.skipped else f"{record.dropped:,}")
+        for record in recipe.filters
+    )
 
 
 def refused_fact(refusals: Refusals) -> str:

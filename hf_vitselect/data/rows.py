@@ -1,6 +1,7 @@
 """Rows as conversations, from a dataset, a stream, an Arrow table or a mapping: the only way in."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -9,7 +10,8 @@ from datasets import Dataset, Features
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.dataset_layout import Layout, find_layout
 from hf_vitselect.data.image_roots import ROOTS, image_roots, mark_roots, marked_roots
-from hf_vitselect.data.stored import UNSTORED, is_record_of_lists, plain_rows
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.stored import UNSTORED, is_record_of_lists, plain_rows, without_bytes
 from hf_vitselect.data.turns import messages_from_text
 from hf_vitselect.errors import LayoutError, RowError
 
@@ -26,6 +28,20 @@ def read_rows(dataset: Any) -> Iterator[Conversation | RowError]:
     """Every row of a dataset or stream; for a row that cannot be read, its error."""
     for table in undecoded(dataset):
         yield from read_table(table)
+
+
+def read_texts(dataset: Any) -> Iterator[Conversation | RowError]:
+    """Every row as `read_rows` reads it, but each image is empty: no image's bytes are loaded or copied."""
+    refuse_transform(dataset)
+    light = dataset.select_columns(list(find_layout(dataset.features or dataset.column_names).columns))
+    if isinstance(light, Dataset):  # At once: gathering the rows of a shuffled dataset would copy the bytes.
+        light = Dataset(without_bytes(light.data.table), indices_table=light._indices)
+    for table in light.with_format("arrow").iter(1000):
+        for row in read_table(without_bytes(table)):
+            if isinstance(row, RowError):
+                yield row
+            else:
+                yield replace(row, images=(RowImage(),) * len(row.images))
 
 
 def read_table(table: pa.Table) -> list[Conversation | RowError]:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Audio, Dataset, Features, Image, IterableDataset, Json, LargeList, List, Value, Video
 
 UNSTORED = "__hf_vitselect_unstored"
@@ -24,6 +25,15 @@ def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = table.to_pylist()
     fields = _decoders(table.schema)
     return [row | _decoded_fields(row, fields) for row in rows] if fields else rows
+
+
+def without_bytes(table: pa.Table) -> pa.Table:
+    """A table whose binary values that are not null are all empty, without reading them."""
+    for number, field in enumerate(table.schema):
+        if "binary" in str(field.type):
+            chunks = [_emptied(chunk) for chunk in table.column(number).chunks]
+            table = table.set_column(number, field, pa.chunked_array(chunks, field.type))
+    return table
 
 
 def with_plain_rows(dataset: Dataset, **more: Any) -> Dataset:
@@ -121,6 +131,23 @@ def _encode_row(row: Mapping[str, list[Any]], features: Features) -> pa.Table:
 
 def _encode(batch: Mapping[str, list[Any]], features: Features) -> pa.Table:
     return Dataset.from_dict(dict(batch), features=features).with_format("arrow")[:].combine_chunks()
+
+
+def _emptied(array: pa.Array) -> pa.Array:
+    """The same values, nested as they are, but all binary ones empty."""
+    kind = array.type
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return pc.if_else(array.is_valid(), pa.scalar(b"", kind), pa.scalar(None, kind))
+    if pa.types.is_struct(kind):
+        return pa.StructArray.from_arrays(
+            [_emptied(values) for values in array.flatten()], fields=list(kind), mask=array.is_null()
+        )
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        first, last = array.offsets[0].as_py(), array.offsets[-1].as_py()
+        values = _emptied(array.values.slice(first, last - first))
+        offsets = pc.subtract(array.offsets, array.offsets[0])
+        return type(array).from_arrays(offsets, values, type=kind, mask=array.is_null())
+    return array  # no bytes, or in a form that hardly any pool has
 
 
 def _undecoded(kind: Any) -> Any:

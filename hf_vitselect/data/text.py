@@ -2,10 +2,14 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
+import numpy as np
 import regex
+from numpy.typing import NDArray
 
 from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.errors import RowError
 
 NUMBER = "0"
 """The word that stands for every number."""
@@ -24,10 +28,13 @@ def normalized(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def first_answer(row: Conversation) -> str:
-    """A row's first answer, normalized, without punctuation at its end; empty if the row has none."""
-    answer = next((normalized(turn.text) for turn in row.turns if turn.role == "assistant"), "")
-    return answer.rstrip(".!?,;:。！？ ") or answer
+def first_answers(rows: Iterable[Conversation | RowError]) -> NDArray[np.object_]:
+    """Each row's first answer, normalized and without punctuation at its end.
+
+    Returns:
+        Texts, `[n]`; empty for a row that has no answer or cannot be read.
+    """
+    return np.array([_first_answer(row) for row in rows], dtype=object)
 
 
 def words(text: str) -> list[str]:
@@ -38,7 +45,13 @@ def words(text: str) -> list[str]:
         ['is', 'it', '0', 'or', '0', 'cm']
     """
     if text.isascii():
-        found = _ASCII_WORD.findall(text.lower())
+        runs = _ASCII_WORD.findall(text.lower())
     else:
-        found = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-    return [NUMBER if word[0].isdecimal() else word for word in found]
+        runs = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return [NUMBER if run[0].isdecimal() else run for run in runs]
+
+
+def _first_answer(row: Conversation | RowError) -> str:
+    turns = () if isinstance(row, RowError) else row.turns
+    answer = next((normalized(turn.text) for turn in turns if turn.role == "assistant"), "")
+    return answer.rstrip(".!?,;:。！？ ") or answer

@@ -11,6 +11,7 @@ from datasets import Dataset, load_from_disk
 from transformers import CLIPModel
 from trl import SFTConfig
 
+from hf_vitselect.call_text import write_call
 from hf_vitselect.demo.models import (
     DemoSettings,
     build_clip,
@@ -26,9 +27,10 @@ from hf_vitselect.demo.world import World
 from hf_vitselect.evaluation.held_out import response_losses
 from hf_vitselect.models.vlm import VLM
 from hf_vitselect.resume import Run
-from hf_vitselect.rules import NeighborPenalty, Random, Rule
+from hf_vitselect.rules import Random
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scoring.score import score
+from hf_vitselect.selection.method import CleanBalanced, Method
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
@@ -73,9 +75,9 @@ def select_and_fine_tune(
     scored = run.stage("score", {}, partial(_score, pool, make_scorers, str(seed)))
     subsets: dict[str, Selection] = {}
     models = {"aligned, not fine-tuned": [base], "seed model": [seed]}
-    for name, rule in (("selection", NeighborPenalty()), ("random", Random())):
-        settings = {"rule": repr(rule), "budget": budget}
-        picked = run.stage(name, settings, partial(_select, scored / "scored", rule, budget))
+    for name, method in (("selection", CleanBalanced()), ("random", Method(rule=Random()))):
+        settings = {"method": write_call(method, whole=True), "budget": budget}
+        picked = run.stage(name, settings, partial(_select, scored / "scored", method, budget))
         subsets[name] = Selection.load_from_disk(picked)
         models[f"fine-tuned on {name}"] = [
             run.stage(f"model_{name}_{number}", {}, partial(_tune, base, subsets[name], training, number))
@@ -169,8 +171,8 @@ def _score(pool: Dataset, make_scorers: Callable[[str], Sequence[Scorer]], seed:
     score(pool, make_scorers(seed), out / "shards").save_to_disk(str(out / "scored"))
 
 
-def _select(scored: Path, rule: Rule, budget: float, out: Path) -> None:
-    select_diverse(load_from_disk(str(scored)), budget, rule=rule).save_to_disk(out)
+def _select(scored: Path, method: Method, budget: float, out: Path) -> None:
+    select_diverse(load_from_disk(str(scored)), budget, method=method).save_to_disk(out)
 
 
 def _tune(base: Path, subset: Selection, training: Training, seed: int, out: Path) -> None:

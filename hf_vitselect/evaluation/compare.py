@@ -13,13 +13,14 @@ from hf_vitselect.errors import LayoutError
 from hf_vitselect.evaluation.checks import find_unusable_rows, refuse_names, refuse_pool, refuse_unable
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.held_out import Evaluation
-from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM, Fixed, Method, length_matched, with_lengths
+from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM, Chosen, Fixed, length_matched, with_lengths
 from hf_vitselect.evaluation.processes import finish, processes_or_gpus
 from hf_vitselect.evaluation.trials import Setup, Trial, slug
 from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.rules import Random, Rule
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
+from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.selection import Selection
 
 
@@ -53,8 +54,8 @@ def compare(
 
     Args:
         pool: scored, with the columns that the rules use.
-        selections: by name: a rule of `hf_vitselect.rules`, with the default columns; a `Method`; or a
-            `Selection` of this pool, which is compared at its own size.
+        selections: by name: a `Method`; a rule of `hf_vitselect.rules` alone; or a `Selection` of this pool,
+            which is compared at its own size.
         model: Hub id or folder of the model to fine-tune.
         evaluations: by name, functions from a model's folder to a score per held-out row, or a single one;
             higher is better. The first is plotted. See `hf_vitselect.evaluation`.
@@ -83,8 +84,8 @@ def compare(
 
     Example:
         >>> from hf_vitselect.evaluation import ExactMatch
-        >>> from hf_vitselect.rules import NeighborPenalty
-        >>> selections, evaluations = {"mine": NeighborPenalty()}, {"exact match": ExactMatch(held_out)}
+        >>> from hf_vitselect.selection import CleanBalanced
+        >>> selections, evaluations = {"default": CleanBalanced()}, {"exact match": ExactMatch(held_out)}
         >>> comparison = compare(scored, selections, "base", evaluations, "compare")  # doctest: +SKIP
         >>> print(comparison)  # doctest: +SKIP
     """
@@ -102,21 +103,21 @@ def compare(
     digest = pool_digest(row_ids(pool))
     methods = {name: _method(name, given, by, digest) for name, given in selections.items()}
     for method in methods.values():
-        if isinstance(method, Method):
-            refuse_missing_columns(pool.column_names, method.rule, method.by, method.over)
+        if isinstance(method, Chosen):
+            refuse_missing_columns(pool.column_names, method.method)
     pool, lengths = with_lengths(pool)
     names_of: dict[int, list[str]] = {}
     for name, method in methods.items():
         for rows in [len(method.selection)] if isinstance(method, Fixed) else sizes:
             names_of.setdefault(rows, []).append(name)
 
-    def add(name: str, rows: int, seed: int, method: Method | Fixed, pool: Dataset) -> Trial:
+    def add(name: str, rows: int, seed: int, method: Chosen | Fixed, pool: Dataset) -> Trial:
         place = folder / "trials" / slug(name) / f"{rows}_rows" / f"seed_{seed}"
         trials.append(Trial(name, rows, seed, place, {"pool": digest, "rows": rows, **method.settings(pool)}))
         trials[-1].select(lambda: method.select(pool, rows, seed))
         return trials[-1]
 
-    uniform = Method(Random(), by)
+    uniform = Chosen(Method(rule=Random(), by=by))
     for seed in range(args.seed, args.seed + seeds):
         if full:
             add(FULL, len(Candidates.read(pool, by, None).usable), seed, uniform, pool)
@@ -132,7 +133,7 @@ def compare(
     return comparison
 
 
-def _method(name: str, given: Rule | Method | Selection, by: str, digest: str) -> Method | Fixed:
+def _method(name: str, given: Rule | Method | Selection, by: str, digest: str) -> Chosen | Fixed:
     if isinstance(given, Selection):
         if given.recipe.fingerprint != digest:
             raise LayoutError(
@@ -140,4 +141,4 @@ def _method(name: str, given: Rule | Method | Selection, by: str, digest: str) -
                 " order; give the pool that it was made from, or rebuild it with apply_selection"
             )
         return Fixed(given)
-    return Method(given, by) if isinstance(given, Rule) else given
+    return Chosen(Method(rule=given, by=by) if isinstance(given, Rule) else given)

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from hf_vitselect.call_text import check_fields
+
 EndOfTurn = Literal["auto", "template"]
 """What ends a response, as in `ModelOptions`."""
 
@@ -38,7 +40,7 @@ class ModelOptions:
             at the first rows, and on a CPU needs a C++ compiler.
 
     Raises:
-        ValueError: if a size is below 1 or `end_of_turn` is unknown.
+        ValueError: if an option has the wrong type, a size is below 1, or `end_of_turn` is unknown.
     """
 
     revision: str | None = option(None, "The model's commit, branch or tag on the Hub.")
@@ -60,17 +62,19 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         refuse_end_of_turn(self.end_of_turn)
-        for name in ("batch_size", "batch_tokens", "max_length"):
-            size = getattr(self, name)
-            if size is not None and size < 1:
-                raise ValueError(f"{name}: expected 1 or more, got {size}")
-        self.dtype = str(self.dtype).removeprefix("torch.")
+        if str(self.dtype).startswith("torch."):
+            self.dtype = str(self.dtype).removeprefix("torch.")
+        check_fields(self, ModelOptions, batch_size=1, batch_tokens=1, max_length=1)
         if isinstance(self.processor, os.PathLike):
             self.processor = str(self.processor)
         elif self.processor is not None and not isinstance(self.processor, str):
             from hf_vitselect.models.processors import SavedProcessor
 
             if not isinstance(self.processor, SavedProcessor):
+                if not hasattr(self.processor, "save_pretrained"):
+                    raise ValueError(
+                        f"processor: expected a processor, or its Hub id or folder, got {self.processor!r}"
+                    )
                 self.processor = SavedProcessor.of(self.processor)
 
 

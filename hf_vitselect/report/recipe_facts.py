@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from hf_vitselect.call_text import write_call
+from hf_vitselect.call_text import Call, write_call
 from hf_vitselect.data.provenance import folder_name, without_folders
 from hf_vitselect.report.license import license_names
 from hf_vitselect.report.markdown import link
@@ -40,20 +40,22 @@ def without_paths(value: Any) -> Any:
 def facts(selection: Selection) -> dict[str, Any]:
     """The values that the templates of both cards share."""
     recipe, published = published_recipe(selection), selection.recipe.published
-    rule = recipe.rule.name if recipe.rule else None
-    arguments = recipe.rule.arguments.items() if recipe.rule else ()
-    call = f"{rule}({', '.join(f'{name}={write_call(value)}' for name, value in arguments)})"
+    method, rule = recipe.method_call, recipe.rule_call
     more = {"rule_notes": recipe.rule_notes, "end_of_turn": recipe.end_of_turn, **recipe.more}
     return {
         "recipe": recipe,
         "selected": len(selection),
         "source": link(recipe.source.repo_id) if recipe.source.repo_id else "a pool without a Hub address",
         "licenses": license_names(recipe.source.license),
+        "method": {
+            "name": _name(method),
+            "call": "an unknown method" if method is None else write_call(method),
+            "summary": summary(method and method.name),
+        },
         "rule": {
-            "name": rule or "an unknown rule",
-            "call": call if rule else "an unknown rule",
-            "summary": summary(rule),
-            "formula": formula(rule),
+            "name": "an unknown rule" if rule is None else rule.name,
+            "summary": summary(rule and rule.name),
+            "formula": formula(rule and rule.name),
         },
         "included": _row_set(recipe.included),
         "excluded": _row_set(recipe.excluded),
@@ -71,8 +73,16 @@ def _row_set(rows: RowSet | None) -> dict[str, Any] | None:
     if recipe is not None and recipe.row_ids:
         origin = "those of the seed model"
     elif recipe is not None:
-        origin = f"an earlier selection by {recipe.rule and recipe.rule.name}"
+        origin = f"an earlier selection by {_name(recipe.method_call)}"
     return {"rows": rows.rows - sum((rows.left_out or {}).values()), "digest": rows.digest, "origin": origin}
+
+
+def _name(method: Call | None) -> str:
+    """The name of a method, or of its rule if the method has no name of its own."""
+    if method is None:
+        return "an unknown method"
+    rule: Call = method.keywords["rule"]
+    return rule.name if method.name == "Method" else method.name
 
 
 def _scorer(scorer: ScorerRecipe) -> dict[str, Any]:

@@ -4,14 +4,20 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from hf_vitselect import rules, scorers
+from hf_vitselect import scorers
+from hf_vitselect.call_text import write_call
+from hf_vitselect.errors import UsageError
+from hf_vitselect.filters import FILTERS
 from hf_vitselect.report.markdown import Markdown, py
+from hf_vitselect.rules import RULES
+from hf_vitselect.selection.kinds import QuestionKinds
+from hf_vitselect.selection.method import NAMED, Method, read_method
 from hf_vitselect.selection.recipe import Recipe
 
 
 def script(recipe: Recipe) -> Markdown:
     """The Python script that recreates the selection."""
-    source, rule, from_hub = recipe.source, recipe.rule, recipe.source.repo_id
+    source, from_hub = recipe.source, recipe.source.repo_id
     makers = {
         # The exact commit instead of a branch; a folder has none.
         made.column: made.scorer
@@ -19,14 +25,12 @@ def script(recipe: Recipe) -> Markdown:
         for made in recipe.scorers
     }
     known = [call for call in makers.values() if call]
-    rule_call = _call(rules, rule.name, rule.arguments) if rule and rule.name else None
+    method = _method(recipe)
 
     lines = ["from datasets import load_dataset"] if from_hub else []
     names = sorted({call.partition("(")[0] for call in known})
     lines.append(f"from hf_vitselect import {', '.join([*names, 'score', 'select_diverse'])}")
-    if rule_call:
-        lines.append(f"from hf_vitselect.rules import {rule_call.partition('(')[0]}")
-    lines.append("")
+    lines += [*(_imports(method) if method else []), ""]
     if from_hub:
         config = [py(source.config)] if source.config else []
         revision = [f"revision={py(source.commit)}"] if source.commit else []
@@ -45,16 +49,29 @@ def script(recipe: Recipe) -> Markdown:
         lines += ["scorers = [", *(f"    {call}," for call in known), "]"]
         lines.append('scored = score(pool, scorers, output_dir="scores")')
     budget = recipe.selected if recipe.budget is None else recipe.budget
-    columns = {"by": recipe.by, "over": recipe.over}
     arguments = ["scored" if known else "pool", str(py(budget))]
-    arguments += [f"{name}={py(column)}" for name, column in columns.items() if column]
-    arguments += [f"rule={rule_call or '...'}", f"seed={py(recipe.seed or 0)}"]
+    arguments += [f"method={write_call(method) if method else '...'}", f"seed={py(recipe.seed or 0)}"]
     arguments += [f"{name.removesuffix('d')}={name}" for name in sets]
-    if recipe.balance:
-        arguments += [f"balance={py(recipe.balance.column)}", f"balance_quota={py(recipe.balance.quota)}"]
     return Markdown(
         "\n".join([*lines, "selection = select_diverse(", *(f"    {a}," for a in arguments), ")"])
     )
+
+
+def _method(recipe: Recipe) -> Method | None:
+    """The method, if all its parts are of this package."""
+    try:
+        return None if recipe.method is None else read_method(recipe.method)
+    except UsageError:
+        return None
+
+
+def _imports(method: Method) -> list[str]:
+    """The lines that import what the method's text names."""
+    text = write_call(method)
+    rooms = {"hf_vitselect.filters": FILTERS, "hf_vitselect.rules": RULES}
+    rooms["hf_vitselect.selection"] = {**NAMED, "QuestionKinds": QuestionKinds}
+    used = {room: sorted(name for name in names if f"{name}(" in text) for room, names in rooms.items()}
+    return [f"from {room} import {', '.join(names)}" for room, names in used.items() if names]
 
 
 def _call(module: Any, name: str, values: Mapping[str, Any]) -> str | None:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,15 +28,24 @@ class Pool:
         columns: The columns that the rule uses, `[n]` each.
         picked: Rows that are already in the subset, int64 `[m]`, distinct, in pick order. They count as the
             rule's own first picks, no matter who picked them.
+        keys: A random number for each row, `[n]`: the order in which rows are drawn at random.
     """
 
     scores: Scores
     features: Features
     columns: Mapping[str, NDArray[Any]]
     picked: NDArray[np.int64]
+    keys: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def take(self, rows: NDArray[np.int64]) -> "Pool":
+        """Keep some rows, int64, ascending, and the picks among them."""
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        earlier = self.picked[np.isin(self.picked, rows)]
+        picked = np.searchsorted(rows, earlier)
+        return Pool(self.scores[rows], self.features[rows], columns, picked, self.keys[rows])
 
     def unpicked(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         """Remove the rows that are already picked from an order of rows, int64 `[k]`."""
@@ -85,6 +94,7 @@ class Rule(ABC):
         rng: np.random.Generator,
         columns: Mapping[str, NDArray[Any]],
         picked: NDArray[np.int64] = NO_ROWS,
+        keys: NDArray[Any] | None = None,
     ) -> Picks:
         """Check the arrays and pick `budget` rows.
 
@@ -97,6 +107,7 @@ class Rule(ABC):
             rng: The only source of randomness.
             columns: Other columns, `[n]` each.
             picked: Rows that are already in the subset, int64 `[m]`, distinct; see `Pool`.
+            keys: A random number for each row, `[n]`, see `random_keys`; a random order by `rng` if None.
 
         Returns:
             The newly picked rows, int64 `[budget]`, distinct, in pick order, and their gains, float64
@@ -106,23 +117,37 @@ class Rule(ABC):
             ValueError: If an array that the rule uses is missing, has the wrong shape or type or is not
                 finite, or if the budget, a picked row or `rng` has the wrong type or is out of range.
         """
-        given = self._given(scores, features, columns)
-        rows = _common_length(given)
-        picked = _distinct_rows(picked, rows)
-        if not _is_whole(budget) or not 1 <= budget <= rows - len(picked):
-            raise ValueError(f"expected a budget of 1 to {rows - len(picked)} rows, got {budget!r}")
         if not isinstance(rng, np.random.Generator):
             raise ValueError(f"rng: expected a numpy Generator, got {rng!r}; use np.random.default_rng(0)")
+        pool = self.checked_pool(scores, features, columns, picked, keys)
+        most = len(pool) - len(pool.picked)
+        if not _is_whole(budget) or not 1 <= budget <= most:
+            raise ValueError(f"expected a budget of 1 to {most} rows, got {budget!r}")
+        if keys is None:
+            pool = replace(pool, keys=rng.permutation(len(pool)))
+        return self.pick(pool, int(budget), rng)
+
+    def checked_pool(
+        self,
+        scores: Scores | None,
+        features: Features | None,
+        columns: Mapping[str, NDArray[Any]],
+        picked: NDArray[np.int64] = NO_ROWS,
+        keys: NDArray[Any] | None = None,
+    ) -> Pool:
+        """Check the arrays; arguments and errors are those of `__call__`. No keys are in row order."""
+        given = self._given(scores, features, columns)
+        rows = _common_length(given)
         no_scores, no_features = np.full(rows, np.nan), np.empty((rows, 0), dtype=np.float32)
-        pool = Pool(
+        return Pool(
             scores=_finite("scores", given["scores"], no_scores) if self.uses_scores else no_scores,
             features=_finite("features", given["features"], no_features)
             if self.uses_features
             else no_features,
             columns={name: given[f"column {name!r}"] for name in self.uses_columns},
-            picked=picked,
+            picked=_distinct_rows(picked, rows),
+            keys=np.arange(rows) if keys is None else np.asarray(keys),
         )
-        return self.pick(pool, int(budget), rng)
 
     def _given(
         self, scores: Scores | None, features: Features | None, columns: Mapping[str, NDArray[Any]]

@@ -16,19 +16,19 @@ class GroupedSampling(Rule):
     """A quota of rows from each group of the pool: MLLM-Selector's second stage (arXiv 2503.20502).
 
     By default rows are cut into ten quantiles of necessity, quantiles of higher necessity give more rows, and
-    rows inside a quantile are drawn at random. Quotas are rounded by largest remainder. A group with fewer
+    rows inside a quantile are drawn at random. Quotas are rounded as by `quotas`. A group with fewer
     rows than its quota gives all of them, and the others share the rest. Groups are picked from in turn, in
     step with their quotas. Gains are the scores.
 
-    The order of rows inside a group depends on the seed, not on the budget. So a smaller subset lies inside a
-    larger one wherever no quota shrinks, as is the case if the larger budget is at least twice the smaller
-    and the smaller gives each group at least one row.
+    Neither the order of rows inside a group nor the groups depend on the budget, so a smaller subset lies
+    inside a larger one.
 
     Unofficial re-implementation; differences in docs/papers.md.
 
     Args:
-        groups: A number, 1 or more: that many quantiles of the score, of equal size, or clusters if
-            `cluster` is set. A name: the column whose values are the groups, such as the source or task.
+        groups: A number, 1 or more, of which at most the number of rows are made: quantiles of the score, of
+            equal size, or clusters if `cluster` is set. A name: the column whose values are the groups, such
+            as the source or task.
         cluster: Whether the groups are k-means clusters of the unit features.
         quota: `"uniform"`, the same for each group; `"proportional"` to its rows; or `"rising"`,
             proportional to its rows times its rank by mean score, 1 for the lowest.
@@ -74,8 +74,7 @@ class GroupedSampling(Rule):
 
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
         """Pick each group's quota."""
-        # Drawn before anything depends on the budget.
-        priority = rng.permutation(len(pool)) if self.within == "random" else -pool.scores
+        priority = pool.keys if self.within == "random" else -pool.scores
         labels = self._labels(pool, rng)
         quotas = group_quotas(labels, self._weights(pool.scores, labels), pool, budget)
         picks = take_in_turn(labels, quotas, priority, -pool.scores, pool.picked)
@@ -88,7 +87,8 @@ class GroupedSampling(Rule):
         if self.cluster:
             return kmeans(unit_rows(pool.features), self.groups, rng)[0]
         labels = np.empty(len(pool), dtype=np.int64)
-        for group, rows in enumerate(np.array_split(np.argsort(pool.scores, kind="stable"), self.groups)):
+        order, groups = np.argsort(pool.scores, kind="stable"), min(self.groups, len(pool))
+        for group, rows in enumerate(np.array_split(order, groups)):
             labels[rows] = group
         return labels
 

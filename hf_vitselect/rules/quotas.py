@@ -1,7 +1,5 @@
 """Quotas of a budget for groups of rows, and the rows that fill them."""
 
-from bisect import bisect_left
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,27 +32,16 @@ def quotas(
         minimums: int64 `[groups]`, rows of each group that are already in the subset.
 
     Returns:
-        int64 `[groups]` with the sum `budget`: largest remainder, ties to the first group.
+        int64 `[groups]` with the sum `budget`, by Sainte-Laguë's method: the pick that comes next goes to the
+        group with the lowest (picks + 1/2) / weight, ties to the first group. So no quota shrinks as the
+        budget grows, and smaller subsets lie inside larger ones.
     """
-    result = np.zeros(len(sizes), dtype=np.int64)
-    filled = sizes > 0
-    most, weight = sizes[filled], weights[filled]
-    least = np.broadcast_to(minimums, sizes.shape)[filled]
-    # Water filling. At a level, each group gets level * weight rows, clipped to its bounds, so the total
-    # rises with the level. It is linear between the levels at which a group meets a bound: find the two such
-    # levels around the budget, and solve for the groups that are free between them.
-    levels = np.unique(np.concatenate([[0.0], least / weight, most / weight]))
-    upper = max(1, bisect_left(levels, budget, key=lambda level: np.clip(level * weight, least, most).sum()))
-    upper = min(upper, len(levels) - 1)
-    exact = np.where(least / weight >= levels[upper], least, most).astype(np.float64)
-    free = (least / weight < levels[upper]) & (most / weight > levels[upper - 1])
-    exact[free] = (budget - exact[~free].sum()) * weight[free] / weight[free].sum()
-    whole = np.floor(exact).astype(np.int64)
-    # Bounds are whole numbers, so only free groups have remainders and can take one more row.
-    remainders = np.where(free, exact - whole, -1.0)
-    whole[np.argsort(-remainders, kind="stable")[: budget - int(whole.sum())]] += 1
-    result[filled] = whole
-    return result
+    minimums = np.broadcast_to(minimums, sizes.shape)
+    free = sizes - minimums
+    groups = np.repeat(np.arange(len(sizes)), free)
+    rank = np.arange(len(groups)) - np.repeat(np.cumsum(free) - free, free) + minimums[groups]
+    first = np.argsort((rank + 0.5) / weights[groups], kind="stable")[: budget - int(minimums.sum())]
+    return minimums + np.bincount(groups[first], minlength=len(sizes))
 
 
 def take_in_turn(

@@ -11,7 +11,8 @@ from hf_vitselect.rules.base import Picks, Pool, Rule
 class Random(Rule):
     """Rows drawn uniformly at random, without replacement.
 
-    All gains are 0. With the same random state, a smaller subset is the start of a larger one.
+    Rows are picked in the order of their random keys, so a smaller subset is the start of a larger one, and
+    in a pool with other rows, or the same in another order, the rows keep their order. All gains are 0.
 
     Example:
         >>> rows, gains = Random()(None, None, 2, np.random.default_rng(0), {"row": np.arange(4)})
@@ -20,5 +21,5 @@ class Random(Rule):
     """
 
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
-        """Draw rows that are not picked yet."""
-        return pool.unpicked(rng.permutation(len(pool)))[:budget], np.zeros(budget)
+        """Take the lowest keys that are not picked yet."""
+        return pool.unpicked(np.argsort(pool.keys, kind="stable"))[:budget], np.zeros(budget)

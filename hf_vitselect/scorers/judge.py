@@ -8,6 +8,7 @@ from typing import Any
 
 from datasets import Features, Value
 
+from hf_vitselect.call_text import check_fields
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
 from hf_vitselect.scorers.base.chat import ChatScorer
@@ -76,6 +77,7 @@ class JudgeScore(ChatScorer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_fields(self, JudgeScore)
         if CONVERSATION not in self.prompt:
             raise ValueError(f"expected a prompt with {CONVERSATION} for the row's text, got {self.prompt!r}")
 

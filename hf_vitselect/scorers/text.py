@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from datasets import Features, List, Value
 
+from hf_vitselect.call_text import check_fields
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
 from hf_vitselect.scorers.base.scorer import Scorer
@@ -39,6 +40,10 @@ class TextEmbedding(Scorer):
 
     cost = "1 forward of the sentence encoder"
     needs = "a sentence encoder"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, TextEmbedding, batch_size=1)
 
     @property
     def values(self) -> Features:

@@ -1,7 +1,29 @@
-"""Selections: chosen subsets of scored pools, with the recipes that rebuild them."""
+"""Selections: chosen subsets of scored pools, how they are chosen, and the recipes that rebuild them."""
 
+from hf_vitselect.selection.kinds import QuestionKinds
+from hf_vitselect.selection.method import (
+    CleanBalanced,
+    EasyFirst,
+    HardFirst,
+    Method,
+    MLLMSelector,
+    MostDiverse,
+    SelfFilter,
+)
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import Selection
 
-__all__ = ["Recipe", "Selection", "select_diverse"]
+__all__ = [
+    "CleanBalanced",
+    "EasyFirst",
+    "HardFirst",
+    "MLLMSelector",
+    "Method",
+    "MostDiverse",
+    "QuestionKinds",
+    "Recipe",
+    "Selection",
+    "SelfFilter",
+    "select_diverse",
+]

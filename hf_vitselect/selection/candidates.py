@@ -8,7 +8,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import keep_rows, read_features, read_scores, read_statuses, refuse_missing
-from hf_vitselect.rules.base import Rule
+from hf_vitselect.selection.method import Method
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,7 @@ class Candidates:
         return replace(self, statuses=statuses)
 
 
-def refuse_missing_columns(columns: Sequence[str], rule: Rule, by: str, over: str) -> None:
-    """Refuse a pool without the columns that a rule uses."""
-    if not isinstance(rule, Rule):
-        raise TypeError(f"expected a rule such as NeighborPenalty(), got {rule!r}; see hf_vitselect.rules")
-    used = [by] * rule.uses_scores + [over] * rule.uses_features
-    refuse_missing(used, columns, "expected a column", "score the pool first")
-    refuse_missing(rule.uses_columns, columns, f"{type(rule).__name__} uses the column")
+def refuse_missing_columns(columns: Sequence[str], method: Method) -> None:
+    """Refuse a pool without the columns that a method requires."""
+    for name, use in method.required_columns.items():
+        refuse_missing([name], columns, f"{use} the column", "score the pool first")

@@ -1,7 +1,7 @@
 """Frozen dataclasses that are read from untrusted JSON, field by field."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
@@ -11,7 +11,7 @@ from hf_vitselect.errors import SelectionError
 
 @dataclass(frozen=True, kw_only=True)
 class JsonPart:
-    """A JSON object with the fields of a subclass, named by their `metadata["key"]` or their own name.
+    """A JSON object with the fields of a subclass.
 
     A field whose default is None is written only if it is set. Unknown fields are kept in `more`.
     """
@@ -22,9 +22,9 @@ class JsonPart:
     def from_json(cls, value: Any, name: str) -> Self:
         """Read any JSON value; `name` says where it stands. A SelectionError names the field at fault."""
         expect(isinstance(value, Mapping), name, "an object", value)
-        kinds, own = get_type_hints(cls), _fields_by_key(cls)
+        kinds, own = get_type_hints(cls), {each.name: each for each in fields(cls) if each.name != "more"}
         known = {
-            each.name: read(kinds[each.name], value.get(key), f"{name}.{key}")
+            key: read(kinds[key], value.get(key), f"{name}.{key}")
             for key, each in own.items()
             if key in value or each.default is each.default_factory is MISSING
         }
@@ -33,15 +33,11 @@ class JsonPart:
     def to_json(self) -> dict[str, Any]:
         """Write what `from_json` reads."""
         written = {
-            key: plain(getattr(self, each.name))
-            for key, each in _fields_by_key(type(self)).items()
-            if each.default is not None or getattr(self, each.name) is not None
+            each.name: plain(getattr(self, each.name))
+            for each in fields(self)
+            if each.name != "more" and (each.default is not None or getattr(self, each.name) is not None)
         }
         return {**written, **plain(self.more)}
-
-
-def _fields_by_key(kind: type[JsonPart]) -> dict[str, Field[Any]]:
-    return {each.metadata.get("key", each.name): each for each in fields(kind) if each.name != "more"}
 
 
 def read(kind: Any, value: Any, name: str) -> Any:

@@ -1,22 +1,31 @@
-"""The core of a selection: the rows of a scored pool that a rule picks, and their recipe."""
+"""The core of a selection: the rows of a scored pool that a method picks, and their recipe."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from hf_vitselect.data.columns import read_values
+from hf_vitselect.call_text import write_call
+from hf_vitselect.data.columns import is_numeric, read_features, read_scores, read_values
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import pool_digest
+from hf_vitselect.data.rows import read_rows, read_texts
+from hf_vitselect.data.text import first_answers
 from hf_vitselect.errors import BudgetError, RowSetError
-from hf_vitselect.rules.balance import Balanced
-from hf_vitselect.rules.base import Rule
+from hf_vitselect.filters.base import Rows
+from hf_vitselect.rules.balance import pick_in_groups
+from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.diversity import diversity
-from hf_vitselect.selection.recipe import Balance, Recipe, RowSet, RuleCall
+from hf_vitselect.selection.filtering import NOTHING_DROPPED, Dropped, run_filters
+from hf_vitselect.selection.groups import Groups, group_rows, kind_shares
+from hf_vitselect.selection.method import Method
+from hf_vitselect.selection.recipe import KindShare, Recipe, RowSet
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
 
@@ -50,25 +59,53 @@ class NamedRows:
         return cls(positions, np.zeros(len(named)) if gains is None else gains, record)
 
 
+@dataclass(frozen=True, eq=False)
+class Picked:
+    """The outcome of `pick`.
+
+    Attributes:
+        positions: int64 `[picked]`, rows of the pool in pick order.
+        gains: float64 `[picked]`, each row's score when it was picked.
+        recipe: How the rows were picked.
+        dropped: What the filters dropped; its rows are those of the pool.
+    """
+
+    positions: NDArray[np.int64]
+    gains: NDArray[np.float64]
+    recipe: Recipe
+    dropped: Dropped = NOTHING_DROPPED
+
+    def with_budget(self, budget: int | float) -> "Picked":
+        """Record the budget as it was given."""
+        return replace(self, recipe=replace(self.recipe, budget=budget))
+
+
 def pick(
     dataset: Dataset,
     ids: list[str],
     rows: int,
     *,
-    by: str,
-    over: str,
-    rule: Rule,
+    method: Method,
     seed: int,
     first: NamedRows,
     never: NamedRows,
-    balance: Balance | None,
     scorers: tuple[ScorerRecipe, ...],
-) -> tuple[NDArray[np.int64], NDArray[np.float64], Recipe]:
+    earlier: Recipe | None = None,
+) -> Picked:
     """Pick `rows` rows of a pool.
 
-    Returns:
-        The positions and gains of the picked rows, in pick order, and their recipe.
+    Args:
+        dataset: The pool.
+        ids: Its row ids.
+        rows: The size of the subset.
+        method: How to pick.
+        seed: Of all random choices.
+        first: Rows in the subset from the start.
+        never: Rows that are left out.
+        scorers: Those of the pool's columns.
+        earlier: A recipe whose kinds, thresholds and weights are applied as they are.
     """
+    rule, by, over = method.rule, method.by, method.over
     pool = Candidates.read(dataset, by, over if rule.uses_features else None)
     refusals = Refusals.of(zip(pool.statuses, read_reasons(dataset, [by, over], pool.statuses), strict=True))
     refuse_if_none_left(
@@ -82,12 +119,19 @@ def pick(
     kept = statuses[first.positions] == "ok"
     _refuse_budget(rows, statuses, int(np.count_nonzero(kept)), refusals)
     pool = pool.take(usable)
-    picker = rule if balance is None else Balanced(rule=rule, column=balance.column, quota=balance.quota)
-    columns = {name: read_values(dataset, name)[usable] for name in picker.uses_columns}
+    part = dataset if len(usable) == len(dataset) else dataset.select(usable)
     picked = np.searchsorted(usable, first.positions[kept])
-    rng = np.random.default_rng(seed)
-    more, gains = picker(pool.scores, pool.features, rows - len(picked), rng, columns, picked)
-    picked = np.concatenate([picked, more])
+    groups = group_rows(part, method, earlier)
+    seen = filter_rows(part, pool.scores, method, groups, scorers, picked, rows)
+    dropped = run_filters(method.filters, seen, earlier and earlier.filters)
+    left = np.ones(len(usable), dtype=np.bool_)
+    left[dropped.rows] = False
+    shares = [] if groups is None else kind_shares(groups, pool.scores, left, method, earlier)
+    keys = random_keys((ids[i] for i in usable), seed)
+    columns = {name: read_values(part, name) for name in rule.uses_columns}
+    arrays = rule.checked_pool(pool.scores, pool.features, columns, picked, keys).take(np.flatnonzero(left))
+    more, gains = _pick(rule, arrays, groups, shares, left, rows - len(picked), seed)
+    picked = np.concatenate([picked, np.flatnonzero(left)[more]])
     left_out = _count(statuses[first.positions[~kept]])
     recipe = replace(
         Recipe.about(dataset, ids, usable[picked]),
@@ -96,17 +140,95 @@ def pick(
         dropped_reasons=dict(refusals.reasons),
         included=first.record and replace(first.record, left_out=left_out),
         excluded=never.record,
-        by=by if rule.uses_scores else None,
+        by=by if method.uses_scores or method.filters else None,
         over=over if rule.uses_features else None,
-        balance=balance,
-        rule=RuleCall.of(rule),
+        method=write_call(method, whole=True),
+        filters=dropped.records,
+        kinds=groups and groups.kinds,
+        shares=() if groups is None else _with_picks(shares, groups.labels[picked]),
         rule_notes=rule.notes(pool.scores, pool.features, rows, np.random.default_rng(seed)),
         seed=seed,
         scorers=scorers,
         diversity={} if pool.features is None else diversity(pool.features, picked, seed),
     )
     gains = np.concatenate([first.gains[kept], gains])
-    return usable[picked], gains, recipe
+    return Picked(usable[picked], gains, recipe, _in_pool(dropped, usable))
+
+
+def filter_rows(
+    dataset: Dataset,
+    scores: NDArray[np.float64],
+    method: Method,
+    groups: Groups | None,
+    scorers: Sequence[ScorerRecipe],
+    picked: NDArray[np.int64],
+    budget: int,
+) -> Rows:
+    """Gather what the method's filters look at; `dataset` holds the n rows that could be picked."""
+    rows = len(dataset)
+    asks = any(each.uses_answers for each in method.filters)
+    return Rows(
+        scores=scores,
+        columns={
+            name: _filter_column(dataset, name)
+            for name in method.filter_columns
+            if name in dataset.column_names
+        },
+        kinds=np.zeros(rows, dtype=np.int64) if groups is None else groups.labels,
+        kind_names=("all rows",) if groups is None else groups.names,
+        answers=first_answers(read_texts(dataset)) if asks else np.full(rows, "", dtype=object),
+        image_features=_image_features(dataset, method.over, scorers) if method.uses_image_features else None,
+        conversations=lambda: read_rows(dataset),
+        left=np.ones(rows, dtype=np.bool_),
+        picked=picked,
+        budget=budget,
+    )
+
+
+def _filter_column(dataset: Dataset, name: str) -> NDArray[Any]:
+    """A column with NaN or None where a row has no usable value."""
+    if not is_numeric(dataset.features[name]):
+        return read_values(dataset, name)
+    values, statuses = read_scores(dataset, name)
+    return np.where(statuses == "ok", values, np.nan)
+
+
+def _image_features(
+    dataset: Dataset, over: str, scorers: Sequence[ScorerRecipe]
+) -> NDArray[np.float32] | None:
+    """The image half of CLIP embeddings; None if the column is missing or another scorer's."""
+    made_by_clip = any(each.column == over and each.scorer == "ClipEmbedding" for each in scorers)
+    if over not in dataset.column_names or not made_by_clip:
+        return None
+    features, _ = read_features(dataset, over)
+    return features[:, : features.shape[1] // 2]
+
+
+def _pick(
+    rule: Rule,
+    pool: Pool,
+    groups: Groups | None,
+    shares: Sequence[KindShare],
+    left: NDArray[np.bool_],
+    budget: int,
+    seed: int,
+) -> Picks:
+    rng = np.random.default_rng(seed)
+    if groups is None:
+        return rule.pick(pool, budget, rng)
+    # A kind of weight 0, of which an earlier recipe had no rows left, gives rows last.
+    weights = np.maximum([share.weight for share in shares], 1e-100)
+    return pick_in_groups(rule, pool, groups.labels[left], weights, budget, rng)
+
+
+def _with_picks(shares: Sequence[KindShare], labels: NDArray[np.int64]) -> tuple[KindShare, ...]:
+    picked = np.bincount(labels, minlength=len(shares)).tolist()
+    return tuple(replace(share, picked=count) for share, count in zip(shares, picked, strict=True))
+
+
+def _in_pool(dropped: Dropped, usable: NDArray[np.int64]) -> Dropped:
+    repeats = np.where(dropped.repeats < 0, -1, usable[dropped.repeats])
+    return replace(dropped, rows=usable[dropped.rows], repeats=repeats)
 
 
 def find_rows(named: Sequence[str], ids: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:

@@ -1,20 +1,21 @@
-"""The recipe of a selection: its pool, its rule, and the scorers of its columns."""
+"""The recipe of a selection: its pool, its method, and the scorers of its columns."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, Self
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from hf_vitselect.call_text import Call
+from hf_vitselect.call_text import Call, parse_call, write_call
 from hf_vitselect.data.provenance import recorded_source, versions
 from hf_vitselect.data.row_ids import pool_digest
-from hf_vitselect.rules import RULES
-from hf_vitselect.rules.base import Rule
+from hf_vitselect.errors import UsageError
 from hf_vitselect.selection.composition import ValueCount, composition
-from hf_vitselect.selection.json_part import JsonPart, expect, plain
+from hf_vitselect.selection.filtering import FilterRecord
+from hf_vitselect.selection.json_part import JsonPart, expect, read
+from hf_vitselect.selection.kinds import Kinds
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
 
@@ -32,36 +33,6 @@ class Source(JsonPart):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RuleCall(JsonPart):
-    """A rule's class, which may be a user's own, with its arguments."""
-
-    name: str | None = field(metadata={"key": "rule"})
-
-    @classmethod
-    def of(cls, rule: Rule) -> Self:
-        """Record a rule."""
-        return cls(name=type(rule).__name__, more=plain(asdict(rule)))  # type: ignore[call-overload]
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """The arguments by name, as plain JSON."""
-        return self.more
-
-    def rule(self) -> Rule:
-        """Make the rule again, if it is one of `hf_vitselect.rules`."""
-        rule: Rule = Call(str(self.name), (), dict(self.arguments)).make(RULES)
-        return rule
-
-
-@dataclass(frozen=True, kw_only=True)
-class Balance(JsonPart):
-    """The column whose values have quotas of their own, and how these are set."""
-
-    column: str
-    quota: Literal["proportional", "uniform"]
-
-
-@dataclass(frozen=True, kw_only=True)
 class RowSet(JsonPart):
     """Rows that the user named."""
 
@@ -69,6 +40,27 @@ class RowSet(JsonPart):
     digest: str  # of their ids
     recipe: "Recipe | None" = None  # of their selection, if they are one
     left_out: Mapping[str, int] | None = None  # number of them that could not be picked, by status
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindShare(JsonPart):
+    """A kind of row in a selection.
+
+    Attributes:
+        name: The kind.
+        rows: Rows of the pool that could be picked.
+        left: Those that the filters left.
+        picked: Picked rows.
+        score: Mean score of the rows left, None if there are none.
+        weight: Its share of the budget, relative to the other kinds' weights.
+    """
+
+    name: str
+    rows: int
+    left: int
+    picked: int
+    score: float | None
+    weight: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,20 +81,24 @@ class Recipe(JsonPart):
         selected: Number of picked rows.
         included: Rows that were in the subset from the start.
         excluded: Rows that were never picked.
-        by: The score column, if the rule uses scores.
+        by: The score column, if the rule or the quotas use scores.
         over: The feature column, if the rule uses features.
         diversity: Figures by name, see `diversity`.
         composition: Counts of values, see `composition`.
         budget: Rows (int) or a share (float), as it was given.
         dropped: Number of rows that could not be picked, by status.
         dropped_reasons: The first reason of each status.
+        method: The method with all its arguments, as `write_call` writes it; None if unknown.
+        filters: What each of its filters did.
+        kinds: The kinds of question, if the method has them.
+        shares: What each kind gives to the subset, if the method has kinds.
         rule_notes: What the rule says about its picks.
         end_of_turn: Of a seed model: the token after each response.
         row_ids: Of a seed model: the file with the ids of its rows.
         versions: Of packages, by name.
     """
 
-    format: int = 1
+    format: int = 2
     source: Source
     fingerprint: str
     rows: int
@@ -113,14 +109,14 @@ class Recipe(JsonPart):
     over: str | None
     scorers: tuple[ScorerRecipe, ...]
     diversity: Mapping[str, float] = field(default_factory=dict)
-    composition: Mapping[str, tuple[ValueCount, ...]] = field(
-        default_factory=dict, metadata={"key": "make_up"}
-    )
+    composition: Mapping[str, tuple[ValueCount, ...]] = field(default_factory=dict)
     budget: float | None
     dropped: Mapping[str, int] = field(default_factory=dict)
     dropped_reasons: Mapping[str, str] = field(default_factory=dict)
-    balance: Balance | None
-    rule: RuleCall | None
+    method: str | None
+    filters: tuple[FilterRecord, ...] = ()
+    kinds: Kinds | None = None
+    shares: tuple[KindShare, ...] = ()
     rule_notes: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None
     end_of_turn: str | None = None
@@ -131,7 +127,7 @@ class Recipe(JsonPart):
     @classmethod
     def about(cls, pool: Dataset, ids: list[str], indices: NDArray[np.int64]) -> Self:
         """Record which rows of a pool with these row ids were picked; `dataclasses.replace` adds how."""
-        unset = ("included", "excluded", "by", "over", "budget", "balance", "rule", "seed")
+        unset = ("included", "excluded", "by", "over", "budget", "method", "seed")
         how: dict[str, Any] = dict.fromkeys(unset)
         return cls(
             source=Source.from_json(recorded_source(pool), "source"),
@@ -146,32 +142,26 @@ class Recipe(JsonPart):
 
     @classmethod
     def from_json(cls, value: Any, name: str = "recipe") -> Self:
-        """Read a recipe of format 1 from any JSON value. A SelectionError names the field at fault."""
+        """Read a recipe of format 1 or 2 from any JSON value. A SelectionError names the field at fault."""
         version = value.get("format") if isinstance(value, Mapping) else value
-        expect(version == 1, f"{name}.format", "1", version)
-        recipe = super().from_json(value, name)
+        expect(version in (1, 2), f"{name}.format", "1 or 2", version)
+        recipe = super().from_json(_from_format_1(value, name) if version == 1 else value, name)
         in_pool = 0 <= recipe.selected <= recipe.rows
         expect(in_pool, f"{name}.selected", f"0 to {recipe.rows}", recipe.selected)
+        expect(_names_rule(recipe.method), f"{name}.method", "a method with its rule", recipe.method)
         return recipe
 
-    def to_json(self) -> dict[str, Any]:
-        """Write format 1. The recipe of a seed model's rows has an order and fewer fields of its own."""
-        written = super().to_json()
-        if self.row_ids is None:
-            return written
-        last = (
-            "rule",
-            "seed",
-            "end_of_turn",
-            "dropped",
-            "dropped_reasons",
-            "row_ids",
-            "versions",
-            "published",
-        )
-        moved = {name: written.pop(name) for name in last if name in written}
-        del written["balance"], written["rule_notes"]
-        return {**written, **moved}
+    @property
+    def method_call(self) -> Call | None:
+        """The method as a call; its class, filters and rule may be the user's own."""
+        return None if self.method is None else parse_call(self.method)
+
+    @property
+    def rule_call(self) -> Call | None:
+        """The method's rule as a call."""
+        call = self.method_call
+        rule: Call | None = call and call.keywords["rule"]
+        return rule
 
     def unpublished(self) -> Self:
         """Drop `published`, also from the recipes of included and excluded rows."""
@@ -181,3 +171,27 @@ class Recipe(JsonPart):
             if rows and rows.recipe
         }
         return replace(self, published=None, **named)
+
+
+def _names_rule(method: str | None) -> bool:
+    try:
+        return method is None or isinstance(parse_call(method).keywords.get("rule"), Call)
+    except UsageError:
+        return False
+
+
+def _from_format_1(value: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The recipe in format 2: format 1 had a rule and a column to balance in place of a method."""
+    changed = {**value, "format": 2, "method": None, "composition": value.get("make_up", {})}
+    rule, balance = changed.pop("rule", None), changed.pop("balance", None)
+    changed.pop("make_up", None)
+    expect(rule is None or isinstance(rule, Mapping), f"{name}.rule", "an object or null", rule)
+    expect(balance is None or isinstance(balance, Mapping), f"{name}.balance", "an object or null", balance)
+    if rule:
+        arguments = {key: item for key, item in rule.items() if key != "rule"}
+        method: dict[str, Any] = {"rule": Call(read(str, rule.get("rule"), f"{name}.rule"), (), arguments)}
+        method |= {key: value[key] for key in ("by", "over") if value.get(key) is not None}
+        for key, part in (("kinds", "column"), ("quota", "quota")) if balance else ():
+            method[key] = read(str, balance.get(part), f"{name}.balance.{part}")
+        changed["method"] = write_call(Call("Method", (), method))
+    return changed

@@ -8,10 +8,15 @@ from numpy.typing import NDArray
 from hf_vitselect.data.columns import LENGTHS, holds_statuses, is_numeric, read_column
 from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.rows import answer_characters
+from hf_vitselect.selection.filtering import Dropped
 
 
 def score_table(
-    pool: Dataset, ids: list[str], indices: NDArray[np.int64], excluded: NDArray[np.int64]
+    pool: Dataset,
+    ids: list[str],
+    indices: NDArray[np.int64],
+    excluded: NDArray[np.int64],
+    dropped: Dropped,
 ) -> Dataset:
     """Build `Selection.scores`; see `Selection.of`."""
     conversation = find_layout(pool.column_names).columns
@@ -29,5 +34,18 @@ def score_table(
         columns["answer_characters"] = pa.array(answer_characters(pool), pa.int64())
     if len(excluded):
         columns["excluded"] = pa.array(np.isin(np.arange(len(pool)), excluded))
+    if dropped.records:
+        columns |= _dropped_columns(ids, dropped)
     columns |= {"selected": pa.array(rank >= 0), "rank": pa.array(rank, mask=rank < 0)}
     return Dataset(pa.table(columns))
+
+
+def _dropped_columns(ids: list[str], dropped: Dropped) -> dict[str, pa.Array]:
+    """Name the filter that dropped each row, with its reason and the row it repeats; null for others."""
+    by, reasons = (np.full(len(ids), None, dtype=object) for _ in range(2))
+    for row, name, reason, repeated in zip(
+        dropped.rows.tolist(), dropped.filters, dropped.reasons, dropped.repeats.tolist(), strict=True
+    ):
+        by[row] = name
+        reasons[row] = reason if repeated < 0 else f"{reason}, repeats {ids[repeated]}"
+    return {"dropped_by": pa.array(by, pa.string()), "dropped_reason": pa.array(reasons, pa.string())}

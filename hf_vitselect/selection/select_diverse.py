@@ -1,22 +1,20 @@
 """The selection of rows from a scored pool."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from datasets import Dataset
 
-from hf_vitselect.data.columns import refuse_missing, refuse_reserved
+from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import LayoutError
-from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.rules.base import Rule
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import refuse_missing_columns
+from hf_vitselect.selection.method import Method, method_of
 from hf_vitselect.selection.pick import NamedRows, pick
-from hf_vitselect.selection.recipe import Balance
 from hf_vitselect.selection.scorer_recipes import scorer_recipes
 from hf_vitselect.selection.selection import Selection
 
@@ -25,9 +23,10 @@ def select_diverse(
     dataset: Dataset,
     budget: int | float,
     *,
-    by: str | Scorer = "necessity",
-    over: str | Scorer = "embedding",
-    rule: Rule = NeighborPenalty(),
+    method: Method | None = None,
+    rule: Rule | None = None,
+    by: str | Scorer | None = None,
+    over: str | Scorer | None = None,
     seed: int = 0,
     include: "Selection | Sequence[str]" = (),
     exclude: "Selection | Sequence[str]" = (),
@@ -38,7 +37,8 @@ def select_diverse(
 
     Rows without a usable score (a status other than `ok`, a null, a NaN) are never picked, nor are rows
     without usable features if the rule uses features. The recipe counts them by status. A warning gives the
-    first reasons if more than half of the rows cannot be picked.
+    first reasons if more than half of the rows cannot be picked. `Selection.scores` says of every row that a
+    filter left out which one did, and why.
 
     Features of a memory-mapped dataset stay on disk (see `read_features`): memory grows by what the rule
     states, about 100 MiB, and 1 KB a row.
@@ -46,33 +46,42 @@ def select_diverse(
     Args:
         dataset: The pool with its score columns.
         budget: A number of rows (int), or a share of the pool in (0, 1] (float): max(1, floor(share x rows)).
-        by: The score: a numeric column or its scorer.
-        over: The features: a column of fixed-length vectors or its scorer.
-        rule: From `hf_vitselect.rules`; Self-Filter's `NeighborPenalty` (arXiv 2402.12501) by default.
-        seed: Of the rule's random numbers.
+        method: How to pick; `CleanBalanced()` by default, of which only the column `necessity` is required.
+        rule: Short for `method=Method(rule=rule)`: a rule of `hf_vitselect.rules`, no filters, no kinds.
+        by: The score, in place of the method's: a numeric column or its scorer.
+        over: The features, in place of the method's: a column of fixed-length vectors or its scorer.
+        seed: Of all random choices. Random rows are drawn by a hash of seed and row id, so a smaller budget
+            gives a part of a larger one's rows where the filters leave the same, the pool's order does not
+            matter, and a changed row changes no other row's draw.
         include: Rows that are in the subset from the start, as a selection or row ids; an earlier round's for
             instance. They are part of the budget, and the rule counts them as its own first picks. Those that
             could not be picked are left out.
         exclude: Rows that are never picked, likewise, such as those of `find_contamination`.
-        balance: A column, such as a task, source or language. The rule then picks inside the groups of its
-            values, each with a quota of the budget.
-        balance_quota: `"proportional"` to the usable rows of a group, or `"uniform"`.
+        balance: Short for the method's `kinds`: a column, such as a task, source or language, whose values
+            each have a quota of the budget.
+        balance_quota: Short for the method's `quota`.
 
     Raises:
         AllRefusedError: If no row can be picked.
         BudgetError: If the budget is invalid, or not between the included and the usable rows.
-        ColumnError: If a column that the rule uses is missing or has the wrong type, or the pool has a column
-            that `Selection.scores` adds (`columns.RESERVED`).
+        ColumnError: If a column that the method requires is missing or has the wrong type, or the pool has a
+            column that `Selection.scores` adds (`columns.RESERVED`).
         LayoutError: If `dataset` is not a `datasets.Dataset`.
         RowSetError: If a row to include or exclude is not in the pool, or is in both.
+        TypeError: If both a method and a rule are given.
 
     Example:
+        >>> selection = select_diverse(scored, 0.15)  # doctest: +SKIP
         >>> selection = select_diverse(scored, 0.15, rule=NeighborPenalty(gamma=1.0))  # doctest: +SKIP
     """
-    given = [by, over]
-    by, over = (column.column if isinstance(column, Scorer) else column for column in given)
-    if balance_quota not in ("proportional", "uniform"):
-        raise ValueError(f"balance_quota: expected 'proportional' or 'uniform', got {balance_quota!r}")
+    names = {"by": by, "over": over}
+    method = method_of(
+        method,
+        rule,
+        {name: column.column if isinstance(column, Scorer) else column for name, column in names.items()},
+        balance,
+        balance_quota,
+    )
     if seed < 0:
         raise ValueError(f"seed: expected 0 or more, got {seed}")
     if not isinstance(dataset, Dataset):
@@ -81,26 +90,21 @@ def select_diverse(
             "one split, of a stream the dataset that score() returned"
         )
     refuse_reserved(dataset.features)
-    if balance is not None:
-        refuse_missing([balance], dataset.column_names, "balance: expected a column, got")
-    refuse_missing_columns(dataset.column_names, rule, by, over)
+    refuse_missing_columns(dataset.column_names, method)
     ids, rows = row_ids(dataset), budget_rows(budget, len(dataset))
-    first, never = _find(include, ids, "include"), _find(exclude, ids, "exclude")
-    positions, gains, recipe = pick(
+    never = _find(exclude, ids, "exclude")
+    picked = pick(
         dataset,
         ids,
         rows,
-        by=by,
-        over=over,
-        rule=rule,
+        method=method,
         seed=seed,
-        first=first,
+        first=_find(include, ids, "include"),
         never=never,
-        balance=None if balance is None else Balance(column=balance, quota=balance_quota),
-        scorers=scorer_recipes(dataset, given),
+        scorers=scorer_recipes(dataset, [by or method.by, over or method.over]),
     )
-    recipe = replace(recipe, budget=budget.item() if isinstance(budget, np.generic) else budget)
-    return Selection.of(dataset, ids, positions, gains, recipe, never.positions)
+    given = budget.item() if isinstance(budget, np.generic) else budget
+    return Selection.of(dataset, ids, picked.with_budget(given), never.positions)
 
 
 def _find(rows: Selection | Sequence[str], ids: Sequence[str], argument: str) -> NamedRows:

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from hf_vitselect.data.columns import LENGTHS, refuse_reserved
 from hf_vitselect.data.provenance import read_record, with_record
 from hf_vitselect.data.row_ids import pool_digest, row_ids
-from hf_vitselect.errors import ColumnError
+from hf_vitselect.errors import ColumnError, UsageError
 from hf_vitselect.resume import write_atomically
-from hf_vitselect.rules.base import NO_ROWS, Rule
+from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
 from hf_vitselect.selection.json_part import expect
-from hf_vitselect.selection.pick import NamedRows, pick
-from hf_vitselect.selection.recipe import Recipe, RuleCall
+from hf_vitselect.selection.method import Method, read_method
+from hf_vitselect.selection.pick import NamedRows, Picked, pick
+from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.score_table import score_table
 from hf_vitselect.selection.scorer_recipes import refuse_other_scorers, scorer_recipes
 
@@ -55,18 +56,17 @@ class Selection:
         cls,
         pool: Dataset,
         ids: list[str],
-        indices: NDArray[np.int64],
-        gains: NDArray[np.float64],
-        recipe: Recipe,
+        picked: Picked,
         excluded: NDArray[np.int64] = NO_ROWS,
     ) -> "Selection":
         """Select rows of a pool with these row ids; `scores` marks the `excluded` rows, int64."""
         refuse_reserved(pool.features)
-        picked = pool.select(indices)
+        subset, recipe = pool.select(picked.positions), picked.recipe
         # So that saved rows still say that they are from the Hub.
         record = {**read_record(pool), "source": recipe.source.to_json()}
-        picked.info.description = with_record(pool.info.description, record)
-        return cls(picked, indices, gains, score_table(pool, ids, indices, excluded), recipe)
+        subset.info.description = with_record(pool.info.description, record)
+        scores = score_table(pool, ids, picked.positions, excluded, picked.dropped)
+        return cls(subset, picked.positions, picked.gains, scores, recipe)
 
     def __len__(self) -> int:
         """Count the picked rows."""
@@ -84,25 +84,25 @@ class Selection:
         names = (LENGTHS, "answer_characters")
         return next((name for name in names if name in self.scores.column_names), None)
 
-    def extend(self, new_rows: Dataset, budget: int | float, *, rule: Rule | None = None) -> "Selection":
+    def extend(self, new_rows: Dataset, budget: int | float, *, method: Method | None = None) -> "Selection":
         """Pick more rows from new ones, given the earlier picks; nothing is scored again.
 
         The new pool, to which indices and recipe refer, has this selection's rows followed by the new rows.
-        Except for ties and random draws, the picks are those of `select_diverse` over old pool and new rows
-        with the earlier picks included and the other earlier rows excluded. Unlike a fresh selection, rows
-        passed over are not considered again, and quantiles, clusters, ranges and quotas are those of the new
-        pool. Earlier picks that the rule cannot use, such as those without features, are not replaced.
+        The recipe's kinds, quotas and thresholds are applied to the new rows as they are. What a rule
+        computes itself, such as quantiles or clusters, is that of the new pool. Unlike in a fresh selection,
+        rows passed over are not considered again. Earlier picks that the rule cannot use, such as those
+        without features, are not replaced.
 
         Args:
-            new_rows: Rows with the same columns. The columns that the rule uses must be computed by the same
-                scorers: weights, settings and code version. A column of unknown origin is accepted.
+            new_rows: Rows with the same columns. The columns that the method uses must be computed by the
+                same scorers: weights, settings and code version. A column of unknown origin is accepted.
             budget: How many of the new rows to pick; see `select_diverse`.
-            rule: The recipe's rule if None.
+            method: The recipe's if None. Another one starts with kinds and thresholds of its own.
 
         Raises:
             BudgetError: If the budget cannot be met.
             ColumnError: If the new rows have other columns, or another scorer computed them.
-            UsageError: If no rule is given and the recipe's is not one of `hf_vitselect.rules`.
+            UsageError: If no method is given and the recipe's has parts that are not of this package.
         """
         if new_rows.features != self.dataset.features:
             ours, theirs = self.dataset.features, new_rows.features
@@ -111,29 +111,28 @@ class Selection:
                 f"expected new rows with the selection's columns and types, got others in {other}; "
                 "score them with the same scorers"
             )
-        by, over = self.recipe.by or "necessity", self.recipe.over or "embedding"
-        balance, rule = self.recipe.balance, rule or (self.recipe.rule or RuleCall(name=None)).rule()
-        refuse_missing_columns(self.dataset.column_names, rule, by, over)
-        kept = Candidates.read(self.dataset, by, over if rule.uses_features else None).usable
-        used = [by] * rule.uses_scores + [over] * rule.uses_features + [*rule.uses_columns]
-        used += [balance.column] if balance else []
-        refuse_other_scorers(used, self.recipe.scorers, scorer_recipes(new_rows))
+        earlier = self.recipe if method is None else None
+        method = method or _recorded_method(self.recipe)
+        refuse_missing_columns(self.dataset.column_names, method)
+        over = method.over if method.rule.uses_features else None
+        kept = Candidates.read(self.dataset, method.by, over).usable
+        refuse_other_scorers(
+            [*method.required_columns, *method.filter_columns], self.recipe.scorers, scorer_recipes(new_rows)
+        )
         pool = concatenate_datasets([self.dataset, new_rows])
         ids, rows = row_ids(pool), len(kept) + budget_rows(budget, len(new_rows))
-        positions, gains, recipe = pick(
+        picked = pick(
             pool,
             ids,
             rows,
-            by=by,
-            over=over,
-            rule=rule,
+            method=method,
             seed=self.recipe.seed or 0,
             first=NamedRows.find(ids[: len(self)], ids, "include", self.gains, self.recipe),
             never=NamedRows.find([], ids, "exclude"),
-            balance=balance,
-            scorers=scorer_recipes(pool, [by, over]),
+            scorers=scorer_recipes(pool, [method.by, method.over]),
+            earlier=earlier,
         )
-        return Selection.of(pool, ids, positions, gains, recipe)
+        return Selection.of(pool, ids, picked)
 
     def save_to_disk(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a folder, whole or not at all; an older selection there is replaced.
@@ -178,6 +177,13 @@ class Selection:
         dataset, scores = (load_from_disk(str(folder / name)) for name in ("dataset", "scores"))
         check_selection(recipe, indices, gains, scores)
         return cls(dataset, indices, gains, scores, recipe)
+
+
+def _recorded_method(recipe: Recipe) -> Method:
+    try:
+        return read_method(recipe.method or "an unknown method")
+    except UsageError as error:
+        raise UsageError(f"the recipe's method cannot be made again: {error}; pass method=") from error
 
 
 def refuse_other_contents(folder: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from datasets import Dataset
 from trl import SFTConfig
 
+from hf_vitselect.call_text import write_call
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.refusals import Refusals, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import row_ids
@@ -26,9 +27,11 @@ from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.report.recipe_facts import published_recipe
 from hf_vitselect.resume import write_atomically
+from hf_vitselect.rules import Random
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.selection.pick import find_rows
-from hf_vitselect.selection.recipe import Recipe, RuleCall
+from hf_vitselect.selection.method import Method
+from hf_vitselect.selection.pick import Picked, find_rows
+from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training.checks import check_rows, checked_args
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
@@ -126,7 +129,7 @@ def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:
             f"{len(record['row_ids'])} rows, the first: {missing[0]}"
         )
     recipe = Recipe.from_json(record["recipe"])
-    return Selection.of(pool, ids, indices, np.zeros(len(indices)), recipe)
+    return Selection.of(pool, ids, Picked(indices, np.zeros(len(indices)), recipe))
 
 
 def draw_seed_rows(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Selection:
@@ -153,11 +156,11 @@ def draw_seed_rows(pool: Dataset, budget: int | float, encoder: Encoder, seed: i
     recipe = replace(
         Recipe.about(pool, ids, indices),
         budget=budget,
-        rule=RuleCall(name="Random"),
+        method=write_call(Method(rule=Random()), whole=True),
         seed=seed,
         end_of_turn=encoder.template.inserted or "template",
         dropped=counted(passed),
         dropped_reasons=refusals.reasons,
         row_ids=ROWS_FILE,
     )
-    return Selection.of(pool, ids, indices, np.zeros(len(drawn)), recipe)
+    return Selection.of(pool, ids, Picked(indices, np.zeros(len(drawn)), recipe))

@@ -13,8 +13,6 @@ from hf_vitselect.cli.command import COMMANDS
 from hf_vitselect.cli.main import main
 from hf_vitselect.cli.parse import parse_flags
 from hf_vitselect.errors import PoolError
-from hf_vitselect.rules import TopScore
-from hf_vitselect.selection.recipe import RuleCall
 from hf_vitselect.selection.selection import Selection
 
 CPU = [
@@ -86,7 +84,7 @@ def test_compare_writes_its_table(tiny, scored_pool, tmp_path, capsys, monkeypat
     monkeypatch.chdir(tmp_path)
     assert "rows      40 in the pool, 4 held out" in printed
     assert main(shlex.split(printed.rpartition("next")[2])[1:]) == 0
-    assert Selection.load_from_disk("selection").recipe.rule == RuleCall.of(TopScore(lowest=True))
+    assert Selection.load_from_disk("selection").recipe.rule_call.keywords == {"lowest": True}
 
 
 def test_compare_refuses_unknown_rules(tmp_path, scored_pool, capsys):

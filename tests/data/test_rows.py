@@ -14,9 +14,10 @@ from stored_rows import LAYOUTS
 
 from hf_vitselect import NecessityScorer, score, select_diverse
 from hf_vitselect.data.image_files import with_image_bytes
+from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.row_ids import row_contents, row_ids
-from hf_vitselect.data.rows import read_rows, read_table, undecoded
-from hf_vitselect.errors import LayoutError
+from hf_vitselect.data.rows import read_rows, read_table, read_texts, undecoded
+from hf_vitselect.errors import LayoutError, RowError
 from hf_vitselect.evaluation.held_out import response_losses
 from hf_vitselect.rules import TopScore
 from hf_vitselect.scoring.worker_process import from_bytes, to_bytes
@@ -286,9 +287,34 @@ def test_ray_actors_get_file_images(stored):
     assert read == list(read_rows(rows)) or all(picture.data for row in read for picture in row.images)
 
 
+@pytest.mark.parametrize("form", ["dataset", "reversed", "stream"])
+def test_texts_are_those_of_rows(stored, form):
+    rows, _ = stored
+    if form == "reversed":
+        rows = rows.select(range(len(rows)))
+        rows = rows.select([1, 0])
+    expected = list(read_rows(rows))
+    texts = list(read_texts(rows.to_iterable_dataset() if form == "stream" else rows))
+    assert [row.turns for row in texts] == [row.turns for row in expected]
+    assert [row.images for row in texts] == [(RowImage(),) * len(row.images) for row in expected]
+
+
+def test_texts_refuse_the_same_rows():
+    two, none = [user("what?", 2), assistant("red")], [user("what?"), assistant("red")]
+    rows = pool([(two, [png()]), (two, [png(), None]), (none, []), (two, [png(), png(1)])])
+    rows = rows.add_column("video", [None, None, "clip.mp4", None])
+    for some in (rows, rows.select([3, 2, 1, 0]), rows.select([1, 2]), rows.to_iterable_dataset()):
+        pairs = list(zip(read_rows(some), read_texts(some), strict=True))
+        assert [type(row) for row, _ in pairs] == [type(text) for _, text in pairs]
+        errors = [(str(row), str(text)) for row, text in pairs if isinstance(row, RowError)]
+        assert errors
+        assert all(of_row == of_text for of_row, of_text in errors)
+
+
 TRANSFORMED = {
     "score": lambda rows, scorer: score(rows, scorer),
     "row ids": lambda rows, scorer: row_ids(rows),
+    "texts": lambda rows, scorer: list(read_texts(rows)),
     "select": lambda rows, scorer: select_diverse(rows, 1, by="n", rule=TopScore()),
     "train": lambda rows, scorer: undecoded_rows(rows),
     "map": lambda rows, scorer: rows.map(scorer),

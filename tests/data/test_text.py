@@ -3,7 +3,8 @@
 import pytest
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.text import first_answer, normalized, words
+from hf_vitselect.data.text import first_answers, normalized, words
+from hf_vitselect.errors import RowError
 
 
 def answered(*answers):
@@ -30,7 +31,12 @@ def test_case_and_space_are_ignored():
     ],
 )
 def test_first_answers_lose_their_end(answers, first):
-    assert first_answer(answered(*answers)) == first
+    assert first_answers([answered(*answers)]).tolist() == [first]
+
+
+def test_unreadable_rows_have_no_answer():
+    rows = [RowError("bad_row", "no turns"), answered("Yes"), answered("No")]
+    assert first_answers(rows).tolist() == ["", "yes", "no"]
 
 
 @pytest.mark.parametrize(

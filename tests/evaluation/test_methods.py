@@ -12,6 +12,7 @@ from hf_vitselect.rules import NeighborPenalty, Random, TopScore
     [
         ("TopScore", "TopScore", Method(TopScore(), by="x")),
         ("easy=TopScore(lowest=True)", "easy", Method(TopScore(lowest=True), by="x")),
+        (" easy = TopScore(lowest=True) ", "easy", Method(TopScore(lowest=True), by="x")),
         (
             "NeighborPenalty(gamma=0.5)",
             "NeighborPenalty(gamma=0.5)",
@@ -23,7 +24,7 @@ from hf_vitselect.rules import NeighborPenalty, Random, TopScore
             Method(NeighborPenalty(), by="net", over="clip"),
         ),
     ],
-    ids=["bare", "named", "arguments", "columns"],
+    ids=["bare", "named", "spaces", "arguments", "columns"],
 )
 def test_methods_are_read_from_text(text, name, method):
     assert parse_method(text, "x") == (name, method)

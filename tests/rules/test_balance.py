@@ -3,7 +3,7 @@
 import numpy as np
 
 from hf_vitselect.rules import NeighborPenalty, TopScore
-from hf_vitselect.rules.balance import Balanced
+from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import NO_ROWS
 
 rng = np.random.default_rng(0)
@@ -13,9 +13,9 @@ LABELS = np.repeat([0, 1, 2], [20, 16, 4])
 
 
 def pick(rule, budget, quota="proportional", picked=NO_ROWS):
-    balanced = Balanced(rule=rule, column="task", quota=quota)
-    state = np.random.default_rng(0)
-    return balanced(SCORES, FEATURES, budget, state, {"task": LABELS}, picked)
+    pool = rule.checked_pool(SCORES, FEATURES, {}, picked)
+    weights = np.bincount(LABELS).astype(float) if quota == "proportional" else np.ones(3)
+    return pick_in_groups(rule, pool, LABELS, weights, budget, np.random.default_rng(0))
 
 
 def test_quotas_follow_weights_and_group_sizes():

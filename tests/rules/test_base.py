@@ -94,6 +94,20 @@ def test_same_seed_gives_same_picks(rule):
         np.testing.assert_array_equal(first, second)
 
 
+COUNTS = [
+    (type(rule), item.name)
+    for rule in {type(rule): rule for rule in RULES}.values()
+    for item in fields(rule)
+    if type(getattr(type(rule), item.name)) is int
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), COUNTS)
+def test_huge_count_is_every_row(kind, name):
+    huge, every = (picks_of(kind(**{name: count}), 20) for count in (10**30, ROWS))
+    np.testing.assert_array_equal(huge[0], every[0])
+
+
 # Quotas, and the lengths to match, depend on the budget.
 BY_QUOTA = (GroupedSampling, LengthMatchedRandom, PreSel, Coincide, MMSSR)
 greedy = [rule for rule in RULES if not isinstance(rule, BY_QUOTA)]

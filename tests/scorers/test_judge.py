@@ -430,6 +430,16 @@ WRONG = {
     "a key in the query": ({"base_url": "http://host/v1?key=sk-secret"}, "api_key_env"),
     "a prompt without its row": ({"prompt": "Rate this."}, r"\{conversation\}"),
     "two endpoints": ({"base_url": "http://host/v1", "provider": "groq"}, "base_url or provider"),
+    "negative timeout": ({"timeout": -1}, "timeout: expected seconds above 0, got -1"),
+    "no time": ({"timeout": 0.0}, "timeout: expected seconds above 0, got 0.0"),
+    "endless timeout": ({"timeout": float("inf")}, "timeout: expected seconds above 0, got inf"),
+    "unclear timeout": ({"timeout": float("nan")}, "timeout: expected seconds above 0, got nan"),
+    "timeout as text": ({"timeout": "60"}, "timeout: expected a number, got '60'"),
+    "negative retries": ({"retries": -1}, "retries: expected 0 or more, got -1"),
+    "no request": ({"concurrency": 0}, "concurrency: expected 1 or more, got 0"),
+    "no reply": ({"max_tokens": 0}, "max_tokens: expected 1 or more, got 0"),
+    "seed as text": ({"seed": "1"}, "seed: expected a whole number or None, got '1'"),
+    "prompt of a number": ({"prompt": 3}, "prompt: expected a text, got 3"),
 }
 
 

@@ -16,10 +16,11 @@ from datasets import Dataset, load_from_disk
 from hub_server import HubServer, run_client
 
 from hf_vitselect import Selection, select_diverse
-from hf_vitselect.errors import SelectionError
+from hf_vitselect.errors import SelectionError, UsageError
 from hf_vitselect.rules import NeighborPenalty, TopScore
 from hf_vitselect.selection.composition import ValueCount
-from hf_vitselect.selection.recipe import Balance, Recipe, RuleCall
+from hf_vitselect.selection.method import Method, read_method
+from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.training import load_seed_rows
 
 FORMAT_1 = Path(__file__).parent / "format_1"
@@ -73,8 +74,8 @@ def test_every_field_is_read(selection: Selection) -> None:
     assert recipe.composition["kind"][0] == ValueCount(value="caption", pool=5, subset=2)
     assert recipe.dropped == {"excluded": 1, "no_response": 1}
     assert recipe.dropped_reasons == {"no_response": "no assistant turn with any text"}
-    assert recipe.balance == Balance(column="kind", quota="uniform")
-    assert recipe.rule == RuleCall.of(NeighborPenalty(gamma=0.5, rescale="minmax"))
+    rule = NeighborPenalty(gamma=0.5, rescale="minmax")
+    assert read_method(recipe.method) == Method(rule=rule, kinds="kind", quota="uniform")
     assert recipe.rule.rule() == NeighborPenalty(gamma=0.5, rescale="minmax")
     assert recipe.versions["datasets"] == "5.2.0"
     assert recipe.published is recipe.end_of_turn is recipe.row_ids is None
@@ -156,7 +157,7 @@ def test_optional_fields_may_be_missing(selection: Selection) -> None:
     needed = ("format", "source", "fingerprint", "rows", "selected", "scorers", "versions")
     written = selection.recipe.to_json()
     recipe = Recipe.from_json({name: written[name] for name in needed})
-    assert recipe.rule is recipe.by is recipe.seed is recipe.included is None
+    assert recipe.method is recipe.by is recipe.seed is recipe.included is None
     assert recipe.dropped == recipe.diversity == recipe.composition == {}
     for name in needed:
         with pytest.raises(SelectionError, match=f"recipe.{name}: expected .*, got None"):
@@ -165,7 +166,7 @@ def test_optional_fields_may_be_missing(selection: Selection) -> None:
 
 @pytest.mark.parametrize("value", [None, [], "recipe", 3, {}], ids=repr)
 def test_other_json_is_refused(value: Any) -> None:
-    with pytest.raises(SelectionError, match=r"recipe\.format: expected 1, got"):
+    with pytest.raises(SelectionError, match=r"recipe\.format: expected 1 or 2, got"):
         Recipe.from_json(value)
 
 
@@ -177,7 +178,8 @@ def test_a_recipe_is_frozen(selection: Selection) -> None:
 
 
 def test_own_rule_is_only_named() -> None:
-    call = RuleCall.from_json({"rule": "Mine", "strength": [1, 2]}, "rule")
-    assert (call.name, call.arguments) == ("Mine", {"strength": [1, 2]})
-    with pytest.raises(ValueError, match=r"expected one of .*got 'Mine'"):
-        call.rule()
+    written = {**json.loads((FORMAT_1 / FILES[0]).read_text()), "rule": {"rule": "Mine", "strength": [1, 2]}}
+    recipe = Recipe.from_json(written)
+    assert (recipe.rule_call.name, recipe.rule_call.keywords) == ("Mine", {"strength": [1, 2]})
+    with pytest.raises(UsageError, match=r"expected one of .*got 'Mine'"):
+        read_method(recipe.method)

@@ -32,7 +32,7 @@ def test_recipe_records_overlap_with_exact(scored):
 
 
 def test_recipe_is_plain_and_reproducible(scored):
-    one, two = (select_diverse(scored, 0.2) for _ in range(2))
+    one, two = (select_diverse(scored, 0.2, rule=NeighborPenalty()) for _ in range(2))
     assert one.recipe == two.recipe == Recipe.from_json(json.loads(json.dumps(one.recipe.to_json())))
     assert one.recipe.by == "necessity"
     assert one.recipe.over == "embedding"
@@ -41,8 +41,10 @@ def test_recipe_is_plain_and_reproducible(scored):
 
 
 def test_fingerprint_follows_pool_content(scored):
-    recipe = select_diverse(scored, 3).recipe
+    recipe = select_diverse(scored, 3, rule=NeighborPenalty()).recipe
     renamed = scored.rename_column("necessity", "need").add_column("more", [0] * ROWS)
-    assert select_diverse(renamed, 3, by="need").recipe.fingerprint == recipe.fingerprint
+    assert (
+        select_diverse(renamed, 3, by="need", rule=NeighborPenalty()).recipe.fingerprint == recipe.fingerprint
+    )
     backwards = scored.select(range(ROWS - 1, -1, -1))
-    assert select_diverse(backwards, 3).recipe.fingerprint != recipe.fingerprint
+    assert select_diverse(backwards, 3, rule=NeighborPenalty()).recipe.fingerprint != recipe.fingerprint

@@ -4,7 +4,7 @@ from datasets import Features, Value, load_from_disk
 from pools import mixed_pool
 
 from hf_vitselect import NecessityScorer, TextEmbedding, score, select_diverse
-from hf_vitselect.rules import Random, TopScore
+from hf_vitselect.rules import NeighborPenalty, Random, TopScore
 
 
 def test_scorer_object_enters_recipe(tiny):
@@ -40,7 +40,7 @@ def test_scorer_objects_name_mapped_columns(tiny, tmp_path_factory):
     need = NecessityScorer(tiny("llava").folder)
     meaning = TextEmbedding(save_sentence_transformer(tmp_path_factory.mktemp("text")), column="meaning")
     dataset = mixed_pool(8).map(need, batched=True).map(meaning, batched=True)
-    selection = select_diverse(dataset, 4, by=need, over=meaning)
+    selection = select_diverse(dataset, 4, by=need, over=meaning, rule=NeighborPenalty())
     assert [recipe.scorer for recipe in selection.recipe.scorers] == [
         "NecessityScorer",
         "TextEmbedding",

@@ -12,7 +12,7 @@ from random_pool import ROWS, WIDTH, random_pool
 from hf_vitselect import select_diverse
 from hf_vitselect.errors import AllRefusedError, BudgetError, ColumnError
 from hf_vitselect.rules import GroupedSampling, NeighborPenalty, Random, Rule, TopScore
-from hf_vitselect.selection.recipe import Balance
+from hf_vitselect.selection.method import read_method
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ BUDGETS = {
 
 @pytest.mark.parametrize(("budget", "rows"), BUDGETS.values(), ids=BUDGETS)
 def test_budget_is_rows_or_share(scored, budget, rows):
-    selection = select_diverse(scored, budget)
+    selection = select_diverse(scored, budget, rule=NeighborPenalty())
     assert len(selection) == len(selection.dataset) == rows == selection.recipe.selected
     assert len(set(selection.indices.tolist())) == rows
     assert json.loads(json.dumps(selection.recipe.to_json()))["budget"] == budget
@@ -47,14 +47,14 @@ BAD_BUDGETS = [0, -1, 0.0, -0.5, 1.5, math.nan, math.inf, True, False, "7", None
 @pytest.mark.parametrize("budget", BAD_BUDGETS, ids=repr)
 def test_invalid_budget_names_valid_ones(scored, budget):
     with pytest.raises(BudgetError, match=r"an int from 1, or a share|ask for at most 40"):
-        select_diverse(scored, budget)
+        select_diverse(scored, budget, rule=NeighborPenalty())
 
 
 def test_too_large_budget_names_usable_rows():
     statuses = ["ok"] * 30 + ["image_error"] * 10
     with pytest.raises(BudgetError, match=r"asked for 40 rows, but only 30 of the pool's 40"):
-        select_diverse(random_pool(statuses=statuses), 1.0)
-    assert len(select_diverse(random_pool(statuses=statuses), 30)) == 30
+        select_diverse(random_pool(statuses=statuses), 1.0, rule=NeighborPenalty())
+    assert len(select_diverse(random_pool(statuses=statuses), 30, rule=NeighborPenalty())) == 30
 
 
 UNKNOWN = {
@@ -70,7 +70,7 @@ UNKNOWN = {
 @pytest.mark.parametrize(("options", "message"), UNKNOWN.values(), ids=UNKNOWN)
 def test_unsuitable_column_is_an_error(scored, options, message):
     with pytest.raises(ColumnError, match=message):
-        select_diverse(scored, 3, **options)
+        select_diverse(scored, 3, **options, rule=NeighborPenalty())
 
 
 def test_unused_columns_may_be_missing(scored):
@@ -80,7 +80,7 @@ def test_unused_columns_may_be_missing(scored):
     assert len(selection) == 3
     assert (selection.recipe.by, selection.recipe.over) == (None, None)
     with pytest.raises(ColumnError, match="embedding"):
-        select_diverse(scored.remove_columns("embedding"), 3)
+        select_diverse(scored.remove_columns("embedding"), 3, rule=NeighborPenalty())
 
 
 UNUSABLE = {
@@ -111,7 +111,7 @@ def test_unusable_features_are_dropped_if_used():
     vectors = np.random.default_rng(0).standard_normal((ROWS, WIDTH)).tolist()
     vectors[2], vectors[5][0] = None, float("nan")
     dataset = random_pool(vectors=vectors)
-    selection = select_diverse(dataset, ROWS - 2)
+    selection = select_diverse(dataset, ROWS - 2, rule=NeighborPenalty())
     assert not {2, 5} & set(selection.indices.tolist())
     assert selection.recipe.dropped == {"bad_row": 1, "non_finite": 1}
     assert select_diverse(dataset, ROWS, rule=TopScore()).recipe.dropped == {}
@@ -119,7 +119,9 @@ def test_unusable_features_are_dropped_if_used():
 
 def test_unusable_pool_is_an_error():
     with pytest.raises(AllRefusedError, match="all 40 rows cannot be picked: 40 too_long"):
-        select_diverse(random_pool([None] * ROWS, ["too_long"] * ROWS, vectors=[None] * ROWS), 1)
+        select_diverse(
+            random_pool([None] * ROWS, ["too_long"] * ROWS, vectors=[None] * ROWS), 1, rule=NeighborPenalty()
+        )
 
 
 KINDS = {
@@ -134,15 +136,15 @@ KINDS = {
 def test_vector_types_give_same_picks(kind):
     vectors = np.random.default_rng(0).integers(-9, 9, (ROWS, WIDTH)).tolist()
     vectors[4] = None
-    one = select_diverse(random_pool(vectors=vectors), 10)
-    other = select_diverse(random_pool(vectors=vectors, kind=kind), 10)
+    one = select_diverse(random_pool(vectors=vectors), 10, rule=NeighborPenalty())
+    other = select_diverse(random_pool(vectors=vectors, kind=kind), 10, rule=NeighborPenalty())
     assert one.indices.tolist() == other.indices.tolist()
 
 
 def test_mixed_vector_lengths_are_an_error():
     vectors = [[1.0] * (3 + i % 2) for i in range(ROWS)]
     with pytest.raises(ColumnError, match=r"one length in 'embedding', got lengths \[3, 4\]"):
-        select_diverse(random_pool(vectors=vectors, kind=List(Value("float32"))), 3)
+        select_diverse(random_pool(vectors=vectors, kind=List(Value("float32"))), 3, rule=NeighborPenalty())
 
 
 @pytest.mark.parametrize("kind", ["int64", "float64", "uint8", "bool"])
@@ -157,11 +159,11 @@ def test_ties_go_to_lowest_row():
     dataset = random_pool(scores=[1.0] * ROWS)
     assert select_diverse(dataset, 4, rule=TopScore()).indices.tolist() == [0, 1, 2, 3]
     assert select_diverse(dataset, 4, rule=TopScore(lowest=True)).indices.tolist() == [0, 1, 2, 3]
-    assert select_diverse(dataset, 1).indices.tolist() == [0]
+    assert select_diverse(dataset, 1, rule=NeighborPenalty()).indices.tolist() == [0]
 
 
 def test_default_rule_is_neighbor_penalty(scored):
-    default = select_diverse(scored, 9)
+    default = select_diverse(scored, 9, rule=NeighborPenalty())
     named = select_diverse(scored, 9, rule=NeighborPenalty(gamma=1.0, neighbors=10))
     assert default.indices.tolist() == named.indices.tolist()
     assert default.recipe.rule.to_json() == {
@@ -193,7 +195,7 @@ def test_seed_changes_random_picks(scored):
 def test_diversity_is_mean_nearest_cosine():
     angles = np.linspace(0, 1.5, ROWS) ** 2
     vectors = np.pad(np.stack([np.cos(angles), np.sin(angles)], axis=1), ((0, 0), (0, WIDTH - 2)))
-    selection = select_diverse(random_pool(vectors=vectors.tolist()), 7)
+    selection = select_diverse(random_pool(vectors=vectors.tolist()), 7, rule=NeighborPenalty())
     cosines = vectors[selection.indices] @ vectors[selection.indices].T
     np.fill_diagonal(cosines, -1)
     assert selection.recipe.diversity["mean_nearest_cosine"] == pytest.approx(cosines.max(1).mean(), abs=1e-5)
@@ -227,11 +229,12 @@ def test_rule_may_use_more_columns():
 @pytest.mark.parametrize(("quota", "counts"), [("proportional", [7, 3]), ("uniform", [5, 5])])
 def test_balance_sets_group_quotas(scored, quota, counts):
     kind = scored.add_column("kind", ["a"] * 28 + ["b"] * 12)
-    selection = select_diverse(kind, 10, balance="kind", balance_quota=quota)
+    selection = select_diverse(kind, 10, balance="kind", balance_quota=quota, rule=NeighborPenalty())
     assert [selection.dataset["kind"][:].count(value) for value in "ab"] == counts
-    assert selection.recipe.balance == Balance(column="kind", quota=quota)
-    with pytest.raises(ColumnError, match="balance: expected a column, got 'mind'"):
-        select_diverse(kind, 10, balance="mind")
+    method = read_method(selection.recipe.method)
+    assert (method.kinds, method.quota) == ("kind", quota)
+    with pytest.raises(ColumnError, match="kinds are the values of the column 'mind'"):
+        select_diverse(kind, 10, balance="mind", rule=NeighborPenalty())
 
 
 @pytest.mark.parametrize("values", [[1, None], [1.5, math.nan], ["a", None], [True, None]], ids=repr)

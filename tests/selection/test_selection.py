@@ -9,7 +9,7 @@ from random_pool import ROWS, random_pool
 
 from hf_vitselect import Selection, select_diverse
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.rules import TopScore
+from hf_vitselect.rules import NeighborPenalty, TopScore
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def scored():
 
 
 def test_scores_hold_rows_without_media(scored):
-    selection = select_diverse(scored, 4)
+    selection = select_diverse(scored, 4, rule=NeighborPenalty())
     names = ["row_id", "necessity", "necessity_status", "answer_characters", "selected", "rank"]
     assert selection.scores.column_names == names
     assert selection.scores["row_id"][:] == row_ids(scored)
@@ -44,7 +44,7 @@ def test_saved_selection_loads_unchanged(tmp_path):
 
 
 def test_loaded_selection_overwrites_itself(scored, tmp_path):
-    select_diverse(scored, 4).save_to_disk(tmp_path / "selection")
+    select_diverse(scored, 4, rule=NeighborPenalty()).save_to_disk(tmp_path / "selection")
     again = Selection.load_from_disk(tmp_path / "selection")
     again.save_to_disk(tmp_path / "selection")
     assert Selection.load_from_disk(tmp_path / "selection").dataset[:] == again.dataset[:]
@@ -54,10 +54,10 @@ def test_loaded_selection_overwrites_itself(scored, tmp_path):
 def test_saving_keeps_other_folders(scored, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(FileExistsError, match="no selection"):
-        select_diverse(scored, 4).save_to_disk(tmp_path)
+        select_diverse(scored, 4, rule=NeighborPenalty()).save_to_disk(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
     (tmp_path / "empty").mkdir()
-    select_diverse(scored, 4).save_to_disk(tmp_path / "empty")
+    select_diverse(scored, 4, rule=NeighborPenalty()).save_to_disk(tmp_path / "empty")
 
 
 def test_loading_other_folder_fails(tmp_path):
@@ -67,4 +67,4 @@ def test_loading_other_folder_fails(tmp_path):
 
 def test_selection_is_frozen(scored):
     with pytest.raises(FrozenInstanceError):
-        select_diverse(scored, 1).recipe = {}
+        select_diverse(scored, 1, rule=NeighborPenalty()).recipe = {}

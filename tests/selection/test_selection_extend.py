@@ -1,6 +1,7 @@
 """Selection.extend picks from new rows."""
 
 import shutil
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from random_pool import ROWS, WIDTH, random_pool
 
 from hf_vitselect import NecessityScorer, score, select_diverse
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.errors import ColumnError
-from hf_vitselect.rules import NeighborPenalty, Random, TopScore
-from hf_vitselect.selection.recipe import Balance
+from hf_vitselect.errors import ColumnError, UsageError
+from hf_vitselect.rules import NeighborPenalty, Random, Rule, TopScore
+from hf_vitselect.selection.method import Method
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +40,39 @@ def test_extending_equals_one_batch(scored, rule):
     assert more.row_ids == batch.row_ids
     np.testing.assert_array_equal(more.gains, batch.gains)
     assert more.recipe.included.recipe == first.recipe
-    assert more.recipe.rule == first.recipe.rule
+    assert more.recipe.method == first.recipe.method
 
 
 def test_extending_checks_columns(scored):
-    first = select_diverse(scored.select(range(20)), 5)
+    first = select_diverse(scored.select(range(20)), 5, rule=NeighborPenalty())
     assert len(first.extend(scored.select(range(20)), 20)) == 25
     with pytest.raises(ColumnError, match=r"got others in \['embedding'\]"):
         first.extend(scored.remove_columns("embedding"), 2)
 
 
+@dataclass(frozen=True, kw_only=True)
+class First(Rule):
+    """A rule of the user's own: the first rows."""
+
+    def pick(self, pool, budget, rng):
+        return pool.unpicked(np.arange(len(pool)))[:budget], np.zeros(budget)
+
+
+def test_own_rule_is_passed_again(scored):
+    old, new = scored.select(range(20)), scored.select(range(20, ROWS))
+    first = select_diverse(old, 5, rule=First())
+    assert first.extend(new, 3, method=Method(rule=First())).row_ids == first.row_ids + row_ids(new)[:3]
+    with pytest.raises(UsageError, match=r"method cannot be made again: .*First.*; pass method="):
+        first.extend(new, 3)
+
+
 def test_extending_keeps_balance(scored):
     kind = scored.add_column("kind", ["a", "a", "a", "b"] * (ROWS // 4))
-    first = select_diverse(kind.select(range(20)), 6, balance="kind", balance_quota="uniform")
+    first = select_diverse(
+        kind.select(range(20)), 6, balance="kind", balance_quota="uniform", rule=NeighborPenalty()
+    )
     more = first.extend(kind.select(range(20, ROWS)), 4)
-    assert more.recipe.balance == Balance(column="kind", quota="uniform")
+    assert more.recipe.method == first.recipe.method
     assert [more.dataset["kind"][:].count(value) for value in "ab"] == [5, 5]
 
 
@@ -61,7 +80,7 @@ def test_extending_budget_counts_new_rows():
     vectors = [None if i in (0, 2) else [float(i)] * WIDTH for i in range(ROWS)]
     dataset = random_pool(scores=[float(-i) for i in range(ROWS)], vectors=vectors)
     first = select_diverse(dataset.select(range(20)), 6, rule=TopScore())
-    more = first.extend(dataset.select(range(20, ROWS)), 3, rule=NeighborPenalty())
+    more = first.extend(dataset.select(range(20, ROWS)), 3, method=Method(rule=NeighborPenalty()))
     assert more.recipe.included.left_out == {"bad_row": 2}
     assert [sum(more.indices < 6), sum(more.indices >= 6)] == [4, 3]
 

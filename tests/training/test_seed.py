@@ -7,7 +7,6 @@ from pools import mixed_pool
 from trainings import config
 
 from hf_vitselect.errors import BudgetError
-from hf_vitselect.selection.recipe import RuleCall
 from hf_vitselect.training import load_seed_rows, train_seed_model
 
 
@@ -18,7 +17,7 @@ def test_seed_model_records_usable_rows(tiny, tmp_path):
     pool = type(pool).from_list(rows, features=pool.features)
     drawn = train_seed_model(pool, tiny("llava").folder, 6, config(tmp_path, max_steps=1), seed=1)
     assert sorted(drawn.indices) == [4, 5, 6, 7, 8, 9]
-    assert drawn.recipe.rule == RuleCall(name="Random")
+    assert drawn.recipe.rule_call.name == "Random"
     assert (tmp_path / "model.safetensors").exists()
     again = load_seed_rows(pool.select(range(9, -1, -1)), tmp_path)
     assert again.row_ids == drawn.row_ids

@@ -1,10 +1,12 @@
 """Scorers that ask a chat model."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from hf_vitselect.call_text import check_fields
 from hf_vitselect.errors import RowError
 from hf_vitselect.scorers.base.scorer import Scorer
 
@@ -28,15 +30,16 @@ class ChatScorer(Scorer):
             scorer. If None the Hub's providers get the token of `huggingface_hub`, and a `base_url` none.
         seed: sent with every request; not sent if None.
         max_tokens: the longest reply; a model that thinks aloud needs more.
-        timeout: seconds to wait for a reply.
+        timeout: seconds to wait for a reply, above 0.
         retries: how often a request is repeated after a failure that may pass: no connection, a timeout, a
             broken reply, HTTP 408, 425, 429 and 5xx. The pauses are 1, 2, 4, ... 60 seconds, or what
             Retry-After says.
         concurrency: simultaneous requests of each process.
 
     Raises:
-        ValueError: if both `base_url` and `provider` are given, or `base_url` is not an http address or
-            contains a key: it is published with the recipe.
+        ValueError: if an argument has the wrong type, a number is out of range, both `base_url` and
+            `provider` are given, or `base_url` is not an http address or contains a key: it is published with
+            the recipe.
         ModelError: while scoring, if the endpoint cannot be used or does not reply to the last try. `score`
             with an `output_dir` keeps finished shards, and the same call resumes; under `map` the replies
             are lost.
@@ -59,6 +62,9 @@ class ChatScorer(Scorer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_fields(self, ChatScorer, max_tokens=1, retries=0, concurrency=1)
+        if not 0 < self.timeout < math.inf:
+            raise ValueError(f"timeout: expected seconds above 0, got {self.timeout}")
         if self.base_url is not None and self.provider is not None:
             raise ValueError(
                 f"expected base_url or provider, got both: {self.base_url!r} and {self.provider!r}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hf_vitselect.call_text import check_fields
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
 from hf_vitselect.scorers.base.shared_forward import SharedForwardScorer
@@ -20,6 +21,10 @@ class ClipFeatureScorer(SharedForwardScorer):
 
     cost = "1 forward of both CLIP towers"
     needs = "a CLIP model"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, ClipFeatureScorer, batch_size=1)
 
     def forward(self, rows: Sequence[Conversation | RowError]) -> list["ClipFeatures | RowError"]:
         """The features of every row."""

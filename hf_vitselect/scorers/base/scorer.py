@@ -5,6 +5,7 @@ configuration. What it loads is in attributes that start with an underscore and 
 fingerprint is the same before and after a call and in every process.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from datasets import Dataset, Features, Value
 
+from hf_vitselect.call_text import check_fields
 from hf_vitselect.data.columns import LENGTHS, RESERVED, refuse_reserved
 from hf_vitselect.data.dataset_layout import is_conversation_column
 from hf_vitselect.data.image_files import mapped_files_digest
@@ -36,7 +38,8 @@ class Scorer(ABC):
         revision: a commit, branch or tag on the Hub.
 
     Raises:
-        ColumnError: if the column's name already has a meaning in a pool.
+        ColumnError: if the column's name already has a meaning in a pool, or could not name a folder.
+        ValueError: if an argument has the wrong type.
     """
 
     column: str
@@ -53,9 +56,10 @@ class Scorer(ABC):
     """Part of the cache fingerprint. Increment it when the same configuration gives other numbers."""
 
     def __post_init__(self) -> None:
-        _refuse_name(self.column)
-        if self.model is not None:
+        refuse_name(self.column)
+        if isinstance(self.model, os.PathLike):
             self.model = str(self.model)
+        check_fields(self, Scorer)
         self._start_empty()
 
     def _start_empty(self, commit: dict[str, Any] | None = None) -> None:
@@ -241,9 +245,12 @@ def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
         )
 
 
-def _refuse_name(column: Any) -> None:
+def refuse_name(column: Any) -> None:
+    """Refuse what cannot be the name of a scorer's column, which also names folders."""
     if not isinstance(column, str) or not column:
         raise ColumnError(f"column: expected a name, got {column!r}")
+    if any(sign in column for sign in "/\\\0"):
+        raise ColumnError(f"column: expected a name without slashes, got {column!r}; give another one")
     ours = column in (*RESERVED, LENGTHS) or is_conversation_column(column)
     if ours or column.endswith(("_status", "_reason")):
         raise ColumnError(

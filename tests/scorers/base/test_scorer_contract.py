@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,19 @@ def make(name, settings):
         return SCORERS[name](**(settings[name] | options))
 
     return make
+
+
+def test_wrong_types_name_the_argument(name, settings):
+    for field in fields(SCORERS[name]):
+        if field.init and (field.name == "column" or name != "blend"):
+            with pytest.raises(ValueError, match=rf"^{field.name}: expected .*, got <object object"):
+                SCORERS[name](**settings[name] | {field.name: object()})
+
+
+@pytest.mark.parametrize("column", ["../../x", "a/b", "a\\b", "a\0b"])
+def test_column_that_names_no_folder(make, column):
+    with pytest.raises(ColumnError, match="column: expected a name without slashes"):
+        make(column=column)
 
 
 def statuses(scorer):

@@ -1,0 +1,98 @@
+"""The kinds of a pool's rows, and what each kind gives to the subset."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_vitselect.data.columns import read_values
+from hf_vitselect.data.rows import read_texts
+from hf_vitselect.selection.kinds import Kinds
+from hf_vitselect.selection.method import Method
+from hf_vitselect.selection.recipe import KindShare, Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The kinds of n rows.
+
+    Attributes:
+        labels: int64 `[n]`, each row's kind.
+        names: The kinds' names.
+        kinds: The kinds of question, if that is what they are.
+    """
+
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+    kinds: Kinds | None = None
+
+
+def group_rows(dataset: Dataset, method: Method, earlier: Recipe | None = None) -> Groups | None:
+    """Group the rows by the method's kinds, or by those of an earlier recipe; None without kinds."""
+    if method.kinds is None:
+        return None
+    if isinstance(method.kinds, str):
+        values = [_name(value) for value in read_values(dataset, method.kinds).tolist()]
+        names = [share.name for share in earlier.shares] if earlier else []
+        numbers = {name: number for number, name in enumerate(dict.fromkeys([*names, *sorted(set(values))]))}
+        return Groups(np.array([numbers[value] for value in values], dtype=np.int64), tuple(numbers))
+    if earlier is not None and earlier.kinds is not None:
+        kinds = earlier.kinds
+        labels = kinds.assign(read_texts(dataset))
+    else:
+        labels, kinds = method.kinds.find(read_texts(dataset))
+    names = kinds.names
+    if (labels < 0).any():
+        labels, names = np.where(labels < 0, len(names), labels), (*names, "no readable question")
+    return Groups(labels, tuple(names), kinds)
+
+
+def kind_shares(
+    groups: Groups,
+    scores: NDArray[np.float64],
+    left: NDArray[np.bool_],
+    method: Method,
+    earlier: Recipe | None = None,
+) -> list[KindShare]:
+    """Weigh every kind by its rows left and their need; the kinds of an earlier recipe keep their weights.
+
+    Args:
+        groups: The kinds of n rows.
+        scores: float64 `[n]`.
+        left: bool `[n]`, the rows that filters left.
+        method: Says how kinds are weighed.
+        earlier: A recipe whose weights are kept.
+
+    Raises:
+        ValueError: If need counts and a mean score is not above 0.
+    """
+    size = len(groups.names)
+    rows, counts = (np.bincount(some, minlength=size) for some in (groups.labels, groups.labels[left]))
+    sums = np.bincount(groups.labels[left], weights=scores[left], minlength=size)
+    means = sums / np.maximum(counts, 1)
+    weights = counts.astype(np.float64) if method.quota == "proportional" else np.ones(size)
+    if method.need:
+        if (means[counts > 0] <= 0).any():
+            raise ValueError(
+                f"need: expected scores above 0 in {method.by!r}, got a kind's mean of "
+                f"{means[counts > 0].min():.3g}; "
+                "give another score as by=, or need=0"
+            )
+        weights[counts > 0] *= means[counts > 0] ** method.need
+    known = {share.name: share.weight for share in earlier.shares} if earlier else {}
+    return [
+        KindShare(
+            name=name,
+            rows=int(rows[i]),
+            left=int(counts[i]),
+            picked=0,
+            score=float(means[i]) if counts[i] else None,
+            weight=known.get(name, float(weights[i])),
+        )
+        for i, name in enumerate(groups.names)
+    ]
+
+
+def _name(value: object) -> str:
+    return "null" if value is None or value != value else str(value)

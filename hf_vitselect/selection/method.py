@@ -1,0 +1,249 @@
+"""How a subset is chosen: one object, and the ones that have a name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from hf_vitselect.call_text import Call, parse_call
+from hf_vitselect.errors import UsageError
+from hf_vitselect.filters import FILTERS
+from hf_vitselect.filters.base import Filter
+from hf_vitselect.rules import (
+    RULES,
+    FacilityLocation,
+    GroupedSampling,
+    NeighborPenalty,
+    Random,
+    Rule,
+    TopScore,
+)
+from hf_vitselect.scorers import (
+    ClipEmbedding,
+    EL2NScorer,
+    GraNdScorer,
+    ImageGain,
+    NecessityScorer,
+    PerplexityScorer,
+    QuestionGain,
+)
+from hf_vitselect.scorers.base.scorer import Scorer
+from hf_vitselect.selection.kinds import QuestionKinds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """How a subset is chosen: rows are filtered, each kind of row gets a quota, and a rule picks inside.
+
+    Args:
+        filters: From `hf_vitselect.filters`, in order. Where they leave fewer rows than the budget, the last
+            one is relaxed first.
+        kinds: Groups of rows with a quota each: `QuestionKinds()`, or a column such as a task or source; one
+            group if None.
+        quota: A kind's share of the budget before `need`: `"proportional"` to its rows that the filters
+            leave, or `"uniform"`.
+        need: Weighs the quotas by the mean score of a kind's rows to this power, 0 or more. Needs scores
+            above 0.
+        rule: From `hf_vitselect.rules`; picks inside each kind.
+        by: The score, a numeric column. Filters take it for the loss under the seed model.
+        over: The features, a column of vectors.
+
+    Example:
+        >>> from hf_vitselect.filters import NearDuplicates
+        >>> Method(filters=(NearDuplicates(),), kinds="source").rule
+        Random()
+    """
+
+    filters: tuple[Filter, ...] = ()
+    kinds: QuestionKinds | str | None = None
+    quota: Literal["proportional", "uniform"] = "proportional"
+    need: float = 0.0
+    rule: Rule = Random()
+    by: str = "necessity"
+    over: str = "embedding"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "filters", tuple(self.filters))
+        for each in self.filters:
+            if not isinstance(each, Filter):
+                raise TypeError(f"filters: expected filters such as NearDuplicates(), got {each!r}")
+        if not isinstance(self.rule, Rule):
+            raise TypeError(f"rule: expected a rule such as Random(), got {self.rule!r}")
+        if self.quota not in ("proportional", "uniform"):
+            raise ValueError(f"quota: expected 'proportional' or 'uniform', got {self.quota!r}")
+        if not 0 <= self.need < float("inf"):
+            raise ValueError(f"need: expected 0 or more, got {self.need}")
+
+    @property
+    def uses_scores(self) -> bool:
+        """Whether the rule or the quotas need scores."""
+        return self.rule.uses_scores or self.need > 0
+
+    @property
+    def required_columns(self) -> dict[str, str]:
+        """The columns without which nothing can be picked, each with what uses it."""
+        rule = type(self.rule).__name__
+        required = dict.fromkeys(self.rule.uses_columns, f"{rule} uses")
+        if isinstance(self.kinds, str):
+            required[self.kinds] = "kinds are the values of"
+        if self.uses_scores:
+            required[self.by] = "the score is"
+        if self.rule.uses_features:
+            required[self.over] = "the features are"
+        return required
+
+    @property
+    def filter_columns(self) -> tuple[str, ...]:
+        """The columns that only filters use; a filter without its column is skipped."""
+        return tuple(dict.fromkeys(name for each in self.filters for name in each.uses_columns))
+
+    @property
+    def uses_image_features(self) -> bool:
+        """Whether a filter uses the image half of CLIP embeddings, if there are any."""
+        return any(each.uses_image_features for each in self.filters)
+
+    def scorers(self, model: str, clip: str | None = None, **options: Any) -> list[Scorer]:
+        """List the scorers of the columns that the method uses, for `score` or one `map` each.
+
+        Args:
+            model: The seed model, a Hub id or a folder.
+            clip: A CLIP model; needed if the method uses features.
+            **options: Of every scorer of the seed model, as in `ModelOptions`.
+
+        Raises:
+            UsageError: If a column is not one that a scorer adds by itself, such as a score net's.
+        """
+        asked = [kind(model=model, **options) for kind in _SEED_MODEL_SCORERS]
+        embeds = self.rule.uses_features or self.uses_image_features
+        used = [self.by] * (self.uses_scores or bool(self.filters)) + [self.over] * embeds
+        made: dict[str, Scorer] = {}
+        for name in [*used, *self.filter_columns, *self.rule.uses_columns]:
+            if name == "embedding":
+                if clip is None:
+                    raise UsageError("expected a CLIP model for the column 'embedding', got none; pass clip=")
+                made[name] = ClipEmbedding(model=clip)
+                continue
+            scorer = next((scorer for scorer in asked if name in scorer.features), None)
+            if scorer is None:
+                advice = "train a ScoreNet" if name == "score_net" else "add it to the pool yourself"
+                raise UsageError(
+                    "expected columns that a scorer of the seed model or of CLIP adds, got "
+                    f"{name!r}; {advice}"
+                )
+            made[scorer.column] = scorer
+        return list(made.values())
+
+
+_SEED_MODEL_SCORERS: tuple[type[Scorer], ...] = (
+    NecessityScorer,
+    ImageGain,
+    PerplexityScorer,
+    QuestionGain,
+    EL2NScorer,
+    GraNdScorer,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanBalanced(Method):
+    """Clean, without near-copies, each kind of question by its need, at random inside: the default.
+
+    Rows whose image is not used, near-copies and the highest losses among equal answers are left out. What is
+    left keeps its shares of kinds, weighed by how much the seed model still has to learn in each. Measured in
+    docs/evidence.md.
+    """
+
+    kinds: QuestionKinds | str | None = QuestionKinds()
+    need: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLLMSelector(Method):
+    """Necessity-based grouped sampling: MLLM-Selector (arXiv 2503.20502); differences in docs/papers.md."""
+
+    rule: Rule = GroupedSampling()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfFilter(Method):
+    """The hardest rows by a score net, similar ones penalized: Self-Filter (arXiv 2402.12501).
+
+    Differences in docs/papers.md.
+    """
+
+    rule: Rule = NeighborPenalty()
+    by: str = "score_net"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardFirst(Method):
+    """The highest scores. It lost to random rows wherever it was measured, see docs/evidence.md."""
+
+    rule: Rule = TopScore()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EasyFirst(Method):
+    """The lowest scores."""
+
+    rule: Rule = TopScore(lowest=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MostDiverse(Method):
+    """Rows that cover the embeddings best."""
+
+    rule: Rule = FacilityLocation()
+
+
+NAMED: dict[str, type[Method]] = {
+    kind.__name__: kind
+    for kind in (CleanBalanced, SelfFilter, MLLMSelector, HardFirst, EasyFirst, MostDiverse, Method)
+}
+"""Every method by its name."""
+
+METHOD_NAMES: Mapping[str, type[Any]] = {**NAMED, **FILTERS, **RULES, "QuestionKinds": QuestionKinds}
+"""What the text of a method may name."""
+
+
+def method_of(
+    method: Method | None,
+    rule: Rule | None,
+    columns: Mapping[str, str | None],
+    balance: str | None,
+    balance_quota: Literal["proportional", "uniform"],
+) -> Method:
+    """Return the method that the short forms stand for; `columns` has `by` and `over`, None if not given."""
+    if method is not None and rule is not None:
+        raise TypeError("expected method= or rule=, got both; give method=Method(rule=..., ...)")
+    if not isinstance(method, Method | None):
+        raise TypeError(f"method: expected a Method such as CleanBalanced(), got {method!r}")
+    if method is None:
+        method = CleanBalanced() if rule is None else Method(rule=rule)
+    changed: dict[str, Any] = {name: column for name, column in columns.items() if column is not None}
+    if balance is not None:
+        changed |= {"kinds": balance, "quota": balance_quota}
+    elif balance_quota != "proportional":
+        raise ValueError(f"balance_quota: expected a column to balance with it, got {balance_quota!r} alone")
+    return replace(method, **changed)
+
+
+def read_method(text: str, by: str | None = None) -> Method:
+    """Read a method from its text, such as `CleanBalanced(need=1.0)`; a rule alone is a method too.
+
+    Args:
+        text: As on the command line or in a recipe.
+        by: The score column if the text names none.
+
+    Raises:
+        UsageError: If it is no method, or names a class that is not one of this package.
+    """
+    call = parse_call(text)
+    if call.name in RULES:  # its columns may stand among its arguments
+        columns = {name: call.keywords.pop(name) for name in ("by", "over") if name in call.keywords}
+        call = Call("Method", (), {"rule": call, **columns})
+    if by is not None:
+        call.keywords.setdefault("by", by)
+    method = call.make(METHOD_NAMES)
+    if not isinstance(method, Method):
+        raise UsageError(f"expected a method such as CleanBalanced(), got {text!r}")
+    return method
