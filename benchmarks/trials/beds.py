@@ -1,8 +1,8 @@
 """The pools that methods are tried on: rendered, scored by a seed model of their own, kept in a folder.
 
-    <folder>/<bed>/captions, clip, base                       once a bed
-    <folder>/<bed>/<variant>/pool<seed>/data, seed, scored    once a pool
-    <folder>/<bed>/<variant>/pool<seed>/<part><seed>/rows     its held-out rows
+    <folder>/<testbed>/captions, clip, base                       once a testbed
+    <folder>/<testbed>/<variant>/pool<seed>/data, seed, scored    once a pool
+    <folder>/<testbed>/<variant>/pool<seed>/<part><seed>/rows     its held-out rows
 
 Every stage resumes and refuses what was made with other settings (`hf_vitselect.resume`).
 """
@@ -38,7 +38,7 @@ TRUTH = ("kind", "flaw", "scene", "group")
 """Columns that say what a row is; no method may read them."""
 
 HELD_OUT_ROWS = {"validation": 4000, "test": 10_000}
-TINY = DemoSettings(pool_rows=160, caption_rows=64, clip_epochs=1, tune_epochs=2)
+TINY = DemoSettings(pool_rows=80, caption_rows=32, clip_epochs=1, tune_epochs=2, clip_batch_size=16)
 
 FLAWED = Composition()
 FLAWLESS = Composition(duplicates=0, wrong=0, blind=0)
@@ -106,7 +106,7 @@ class Pool:
         """The scored pool, truth included.
 
         Args:
-            folder: of all beds.
+            folder: of all testbeds.
             score_net: whether to add Self-Filter's difficulty, which costs one more training.
         """
         clip, base = self.bed.models(folder)
@@ -130,7 +130,7 @@ class Pool:
         return load_from_disk(str(run.stage("rows", {"rows": rows}, render)))
 
     def folder(self, folder: Path) -> Path:
-        """The pool's own folder, in that of all beds."""
+        """The pool's own folder, in that of all testbeds."""
         return folder / self.bed.name / self.variant / f"pool{self.seed}"
 
     def _render(self, out: Path) -> None:
@@ -164,8 +164,8 @@ def _add_difficulty(scored: Path, net: Path, out: Path) -> None:
 
 
 def known_beds(fashion: Path | None, tiny: bool = False) -> dict[str, Bed]:
-    """The demo's testbed and, with the folder of Fashion-MNIST's files, the garments; tiny ones teach nothing."""
-    settings, rows = (TINY, {"validation": 40, "test": 60}) if tiny else (SETTINGS, HELD_OUT_ROWS)
+    """The demo's testbed and, with the folder of Fashion-MNIST's files, the garments."""
+    settings, rows = (TINY, {"validation": 30, "test": 40}) if tiny else (SETTINGS, HELD_OUT_ROWS)
     variants = {"flawed": FLAWED, "clean": FLAWLESS, "wrong 20%": replace(FLAWED, wrong=0.2)}
     variants["no duplicates"] = replace(FLAWED, duplicates=0)
     beds = [Bed("demo", settings, variants, _shapes, rows)]

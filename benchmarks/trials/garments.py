@@ -69,7 +69,19 @@ class Garments(World):
         part: one of PARTS.
     """
 
-    kinds = ("what", "where", "count", "yes_no", "sort", "choice", "relation", "same")
+    kinds = (
+        "what",
+        "where",
+        "count",
+        "yes_no",
+        "sort",
+        "choice",
+        "relation",
+        "same",
+        "check",
+        "empty",
+        "row",
+    )
 
     def __init__(self, folder: str | Path, part: str) -> None:
         file, rows = PARTS[part]
@@ -211,6 +223,27 @@ def _ask_same(scene: Scene, rng: random.Random) -> Question | None:
     return _question("are all things of one kind?", "yes" if same else "no", ("yes", "no"))
 
 
+def _ask_check(scene: Scene, rng: random.Random) -> Question | None:
+    if not (sorted_out := [garment for garment in scene if garment.sort != "other"]):
+        return None
+    garment, sort = rng.choice(sorted_out), rng.choice(("top", "shoe"))
+    answer = "yes" if sort == garment.sort else "no"
+    return _question(f"is the thing at the {CELLS[garment.cell]} a {sort}?", answer, ("yes", "no"))
+
+
+def _ask_empty(scene: Scene, rng: random.Random) -> Question | None:
+    taken, answer = {garment.cell for garment in scene}, rng.choice(("yes", "no"))
+    cell = rng.choice([cell for cell in range(len(CELLS)) if (cell in taken) == (answer == "yes")])
+    return _question(f"is anything at the {CELLS[cell]}?", answer, ("yes", "no"))
+
+
+def _ask_row(scene: Scene, rng: random.Random) -> Question | None:
+    if not (alone := _alone(scene)):
+        return None
+    garment = rng.choice(alone)
+    return _question(f"in which row is the {garment.name}?", ROWS[garment.cell // 3], ROWS)
+
+
 _ASKERS: dict[str, Callable[[Scene, random.Random], Question | None]] = {
     "what": _ask_what,
     "where": _ask_where,
@@ -220,4 +253,7 @@ _ASKERS: dict[str, Callable[[Scene, random.Random], Question | None]] = {
     "choice": _ask_choice,
     "relation": _ask_relation,
     "same": _ask_same,
+    "check": _ask_check,
+    "empty": _ask_empty,
+    "row": _ask_row,
 }

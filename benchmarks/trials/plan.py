@@ -192,9 +192,9 @@ def validation_trials(
 ) -> list[Trial]:
     """Trials on the pools and held-out rows that no verdict uses, seed by seed."""
     return [
-        Trial(Pool(bed, variant, 0), "validation", method, budget, seed)
+        Trial(Pool(bed, variant, 0), "validation", method, budget, seed, name=name)
         for seed in range(seeds)
         for bed in beds.values()
         for budget in budgets
-        for method in methods.values()
+        for name, method in methods.items()
     ]

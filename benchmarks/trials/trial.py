@@ -9,8 +9,9 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from datasets import Dataset, disable_progress_bars
 from numpy.typing import NDArray
 
 from hf_vitselect import Selection, select_diverse
+from hf_vitselect.call_text import write_call
 from hf_vitselect.demo import answers
 from hf_vitselect.evaluation import parse_method
 from hf_vitselect.rules import Random
+from hf_vitselect.selection import Method
 from hf_vitselect.training import SelectionSFTTrainer
 from trials.beds import TRUTH, Pool
 
@@ -47,6 +50,7 @@ class Trial:
         method: as text, such as `TopScore(lowest=True)`; ORACLE, or UNTRAINED for the base model itself.
         budget: share of the pool.
         seed: of the rows, of their order and of the fine-tune.
+        name: of the method, for the reader; no result depends on it.
         epochs: of the fine-tune; the bed's own if None.
     """
 
@@ -56,12 +60,13 @@ class Trial:
     budget: float
     seed: int
     epochs: int | None = None
+    name: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything the result depends on, as plain JSON."""
         return {
-            "bed": self.pool.bed.name,
+            "testbed": self.pool.bed.name,
             "settings": asdict(self.pool.bed.settings),
             "variant": self.pool.variant,
             "composition": self.pool.composition,
@@ -71,7 +76,7 @@ class Trial:
                 "seed": PARTS[self.part] + self.pool.seed,
                 "rows": self.pool.bed.held_out_rows[self.part],
             },
-            "method": self.method,
+            "method": canonical(self.method),
             "budget": self.budget,
             "seed": self.seed,
             "epochs": self.pool.bed.settings.tune_epochs if self.epochs is None else self.epochs,
@@ -93,7 +98,7 @@ class Trial:
     @property
     def needs_score_net(self) -> bool:
         """Whether the method reads Self-Filter's difficulty."""
-        return "score_net" in self.method or "SelfFilter" in self.method
+        return "score_net" in canonical(self.method)
 
     def prepare(self, folder: Path) -> tuple[Dataset, Dataset]:
         """The scored pool and the held-out rows, made unless they exist."""
@@ -106,23 +111,24 @@ class Trial:
         disable_progress_bars()
         scored, rows = self.prepare(folder)
         _, base = self.pool.bed.models(folder)
-        start = time.perf_counter()
+        start = time.process_time()
         chosen: list[int] = []
         with tempfile.TemporaryDirectory(dir=folder) as out:
             model, selected = base, start
             if self.method != UNTRAINED:
                 selection, chosen = choose(scored, self.method, self.budget, self.seed)
-                selected = time.perf_counter()
+                selected = time.process_time()
                 model = self._train(base, selection, Path(out))
-            trained = time.perf_counter()
+            trained = time.process_time()
             grades = answers(model, rows, self.pool.bed.settings.scoring_batch_size)
         seconds = {"select": selected - start, "train": trained - selected}
-        seconds["evaluate"] = time.perf_counter() - trained
+        seconds["evaluate"] = time.process_time() - trained
         right, nll = np.array(grades["right"]), np.array(grades["nll"], dtype=np.float32)
         (folder / "answers").mkdir(exist_ok=True)
         np.savez_compressed(folder / "answers" / f"{self.key}.npz", right=right, nll=nll)
         return {
             "key": self.key,
+            "name": self.name or self.method,
             **{
                 name: value
                 for name, value in self.identity.items()
@@ -145,11 +151,26 @@ class Trial:
         return out
 
 
+@cache
+def read_method(text: str) -> Method:
+    """Read a method, as a plain one: a name of its own changes nothing."""
+    method = parse_method(text)[1]
+    if not isinstance(method, Method):
+        raise TypeError(f"expected a method such as CleanBalanced(), got {text!r}")
+    return Method(**{field.name: getattr(method, field.name) for field in fields(Method)})
+
+
+@cache
+def canonical(text: str) -> str:
+    """A method's text with every argument, so that a changed default is another method."""
+    return text if text in (ORACLE, UNTRAINED) else write_call(read_method(text), whole=True)
+
+
 def choose(scored: Dataset, method: str, budget: float, seed: int) -> tuple[Selection, list[int]]:
     """The subset of a method and its rows' indices; only the oracle sees the truth."""
     blind = scored.remove_columns(TRUTH)
     if method != ORACLE:
-        selection = _select(blind, budget, method, seed)
+        selection = select_diverse(blind, budget, method=read_method(method), seed=seed)
         return selection, selection.indices.tolist()
     sound = np.flatnonzero(np.array(scored["flaw"]) == "none")  # near-duplicates have a flaw of their own
     count = max(1, int(budget * len(scored)))
@@ -157,11 +178,6 @@ def choose(scored: Dataset, method: str, budget: float, seed: int) -> tuple[Sele
         raise ValueError(f"expected {count} sound and distinct rows, got {len(sound)}; lower the budget")
     picked = np.random.default_rng(seed).permutation(sound)[:count]
     return select_diverse(blind.select(picked), 1.0, rule=Random(), seed=seed), picked.tolist()
-
-
-def _select(pool: Dataset, budget: float, method: str, seed: int) -> Selection:
-    chosen = parse_method(method, "necessity")[1]
-    return select_diverse(pool, budget, rule=chosen.rule, by=chosen.by, over=chosen.over, seed=seed)
 
 
 def measured(rows: Dataset, right: NDArray[np.bool_], nll: NDArray[np.float32]) -> dict[str, Any]:
