@@ -107,8 +107,8 @@ def write_call(value: Any, *, whole: bool = False) -> str:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, Call):
-        arguments = [*map(write, value.arguments), *_written(value.keywords, write)]
-        return f"{value.name}({', '.join(arguments)})"
+        written = [*map(write, value.arguments), *_written(value.keywords, write)]
+        return f"{value.name}({', '.join(written)})"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # in double quotes: the shell takes the single ones
     if value is None or isinstance(value, (bool, int, float)):

@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 from hf_vitselect import Selection, select_diverse
 from hf_vitselect.call_text import write_call
 from hf_vitselect.demo import answers
-from hf_vitselect.evaluation import parse_method
 from hf_vitselect.rules import Random
-from hf_vitselect.selection import Method
+from hf_vitselect.selection import Method, read_method
 from hf_vitselect.training import SelectionSFTTrainer
 from trials.beds import TRUTH, Pool
 
@@ -152,25 +151,23 @@ class Trial:
 
 
 @cache
-def read_method(text: str) -> Method:
+def plain_method(text: str) -> Method:
     """Read a method, as a plain one: a name of its own changes nothing."""
-    method = parse_method(text)[1]
-    if not isinstance(method, Method):
-        raise TypeError(f"expected a method such as CleanBalanced(), got {text!r}")
+    method = read_method(text)
     return Method(**{field.name: getattr(method, field.name) for field in fields(Method)})
 
 
 @cache
 def canonical(text: str) -> str:
     """A method's text with every argument, so that a changed default is another method."""
-    return text if text in (ORACLE, UNTRAINED) else write_call(read_method(text), whole=True)
+    return text if text in (ORACLE, UNTRAINED) else write_call(plain_method(text), whole=True)
 
 
 def choose(scored: Dataset, method: str, budget: float, seed: int) -> tuple[Selection, list[int]]:
     """The subset of a method and its rows' indices; only the oracle sees the truth."""
     blind = scored.remove_columns(TRUTH)
     if method != ORACLE:
-        selection = select_diverse(blind, budget, method=read_method(method), seed=seed)
+        selection = select_diverse(blind, budget, method=plain_method(method), seed=seed)
         return selection, selection.indices.tolist()
     sound = np.flatnonzero(np.array(scored["flaw"]) == "none")  # near-duplicates have a flaw of their own
     count = max(1, int(budget * len(scored)))

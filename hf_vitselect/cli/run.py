@@ -1,6 +1,5 @@
 """`run`: run a chain of commands, each a stage in a folder, and resume it."""
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from hf_vitselect.models.revisions import identify
 from hf_vitselect.resume import Run, last_whole_checkpoint, without_secrets, write_atomically
 from hf_vitselect.scorers.base.chat import ChatScorer
 from hf_vitselect.selection.selection import Selection
-from hf_vitselect.training.seed import ROWS_FILE
+from hf_vitselect.training.seed import ROWS_FILE, read_seed_rows
 
 # Flags of score that do not change its result.
 _WHERE = {"workers", "engine", "batch_size", "batch_tokens"}
@@ -144,5 +143,5 @@ def _identities(stage: Stage) -> list[dict[str, Any]]:
 def _digest_of_rows(folder: str) -> str:
     record = Path(folder, ROWS_FILE)
     if record.exists():
-        return pool_digest(json.loads(record.read_text())["row_ids"])
+        return pool_digest(read_seed_rows(record)[0])
     return pool_digest(Selection.load_from_disk(folder).row_ids)

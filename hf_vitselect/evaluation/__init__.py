@@ -9,7 +9,6 @@ from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.generate import Generated, token_f1
 from hf_vitselect.evaluation.held_out import Evaluation, ExactMatch, HeldOut, LogLikelihood, MultipleChoice
-from hf_vitselect.evaluation.methods import Method, parse_method
 from hf_vitselect.evaluation.statistics import Difference, difference
 
 __all__ = [
@@ -20,10 +19,8 @@ __all__ = [
     "Generated",
     "HeldOut",
     "LogLikelihood",
-    "Method",
     "MultipleChoice",
     "compare",
     "difference",
-    "parse_method",
     "token_f1",
 ]

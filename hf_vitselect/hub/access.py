@@ -1,6 +1,5 @@
 """Reading from the Hub, with its refusals turned into errors that say what to do."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +11,9 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub import DatasetCard, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RemoteEntryNotFoundError
 
-from hf_vitselect.errors import HubError
+from hf_vitselect.errors import HubError, SelectionError
 from hf_vitselect.report.merge_readme import read_card
+from hf_vitselect.selection.json_part import parse_json
 
 _AGAIN = "call again; what arrived before stays, and the card comes last"
 
@@ -84,6 +84,6 @@ def read_json(api: HfApi, repo_id: str, commit: str, name: str) -> Any:
             "give the id of a dataset that push_to_hub has completed"
         )
     try:
-        return json.loads(content)
-    except ValueError as error:
-        raise HubError(f"expected JSON in {name} of {repo_id} at {commit}, got {error}") from error
+        return parse_json(content, name)
+    except SelectionError as error:
+        raise HubError(f"the selection in {repo_id} at {commit} is not valid: {error}") from error

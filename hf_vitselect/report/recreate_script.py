@@ -1,7 +1,7 @@
 """The Python script that recreates a selection from its recipe."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hf_vitselect import scorers
@@ -10,7 +10,6 @@ from hf_vitselect.errors import UsageError
 from hf_vitselect.filters import FILTERS
 from hf_vitselect.report.markdown import Markdown, py
 from hf_vitselect.rules import RULES
-from hf_vitselect.selection.kinds import QuestionKinds
 from hf_vitselect.selection.method import NAMED, Method, read_method
 from hf_vitselect.selection.recipe import Recipe
 
@@ -68,8 +67,11 @@ def _method(recipe: Recipe) -> Method | None:
 def _imports(method: Method) -> list[str]:
     """The lines that import what the method's text names."""
     text = write_call(method)
-    rooms = {"hf_vitselect.filters": FILTERS, "hf_vitselect.rules": RULES}
-    rooms["hf_vitselect.selection"] = {**NAMED, "QuestionKinds": QuestionKinds}
+    rooms: dict[str, Iterable[str]] = {
+        "hf_vitselect.filters": FILTERS,
+        "hf_vitselect.rules": RULES,
+        "hf_vitselect.selection": [*NAMED, "QuestionKinds"],
+    }
     used = {room: sorted(name for name in names if f"{name}(" in text) for room, names in rooms.items()}
     return [f"from {room} import {', '.join(names)}" for room, names in used.items() if names]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from hf_vitselect.errors import UsageError, nearest_path
+from hf_vitselect.call_text import fits
+from hf_vitselect.errors import UsageError, first_line, nearest_path
 from hf_vitselect.report.recipe_facts import without_paths
 from hf_vitselect.resume import without_secrets
 
@@ -38,7 +39,7 @@ class RunRecord:
             )
         config, comparison = folder / "run.yaml", folder / "compare" / "comparison.json"
         record = cls(
-            published_config(config.read_text("utf-8")) if config.exists() else None,
+            _config(config) if config.exists() else None,
             _cost(folder),
             _comparison(comparison) if comparison.exists() else [],
         )
@@ -55,13 +56,27 @@ def published_config(text: str) -> str:
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
+def _config(file: Path) -> str:
+    try:
+        return published_config(file.read_text("utf-8"))
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"expected the YAML of a run in {file}, got {first_line(error)}; restore it, or run again"
+        ) from error
+
+
 def _comparison(file: Path) -> list[dict[str, Any]]:
     """Read the rows that `compare` rendered for the card."""
-    record = json.loads(file.read_text("utf-8"))
-    if not isinstance(record, dict) or "card" not in record:
-        raise UsageError(f"expected a comparison with rows for a card, got {file} without; run compare again")
-    rows: list[dict[str, Any]] = record["card"]
-    return rows
+    try:
+        record = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"expected JSON in {file}, got {first_line(error)}; run compare again") from error
+    rows: Any = record.get("card") if isinstance(record, dict) else record
+    if not isinstance(record, dict) or not fits(rows, list[dict[str, str | float | bool | None]]):
+        raise UsageError(
+            f"expected a comparison with rows for a card in {file}, got {repr(rows)[:100]}; run compare again"
+        )
+    return list(rows)
 
 
 def _cost(folder: Path) -> list[dict[str, Any]]:
@@ -69,9 +84,9 @@ def _cost(folder: Path) -> list[dict[str, Any]]:
     for file in sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns):
         try:
             record = json.loads(file.read_text("utf-8"))
-        except ValueError:  # not ours
+        except (ValueError, RecursionError):  # not ours
             continue
-        if isinstance(record, dict) and "seconds" in record and "settings" in record:
+        if isinstance(record, dict) and fits(record.get("seconds"), float) and "settings" in record:
             known = {name: record[name] for name in ("tokens", "device") if name in record}
             stages.append({"stage": file.stem, "seconds": record["seconds"], **known})
     return stages

@@ -34,8 +34,8 @@ def group_rows(dataset: Dataset, method: Method, earlier: Recipe | None = None) 
         return None
     if isinstance(method.kinds, str):
         values = [_name(value) for value in read_values(dataset, method.kinds).tolist()]
-        names = [share.name for share in earlier.shares] if earlier else []
-        numbers = {name: number for number, name in enumerate(dict.fromkeys([*names, *sorted(set(values))]))}
+        known = [share.name for share in earlier.shares] if earlier else []
+        numbers = {name: number for number, name in enumerate(dict.fromkeys([*known, *sorted(set(values))]))}
         return Groups(np.array([numbers[value] for value in values], dtype=np.int64), tuple(numbers))
     if earlier is not None and earlier.kinds is not None:
         kinds = earlier.kinds
@@ -45,7 +45,7 @@ def group_rows(dataset: Dataset, method: Method, earlier: Recipe | None = None) 
     names = kinds.names
     if (labels < 0).any():
         labels, names = np.where(labels < 0, len(names), labels), (*names, "no readable question")
-    return Groups(labels, tuple(names), kinds)
+    return Groups(labels, names, kinds)
 
 
 def kind_shares(

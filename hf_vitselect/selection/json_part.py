@@ -1,5 +1,6 @@
 """Frozen dataclasses that are read from untrusted JSON, field by field."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from types import UnionType
@@ -7,6 +8,8 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from hf_vitselect.call_text import fits, type_words
 from hf_vitselect.errors import SelectionError
+
+_ADVICE = "the selection is damaged, or something else made it: make it again, or download it again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,13 @@ class JsonPart:
     @classmethod
     def from_json(cls, value: Any, name: str) -> Self:
         """Read any JSON value; `name` says where it stands. A SelectionError names the field at fault."""
+        try:
+            return cls._from_json(value, name)
+        except RecursionError:
+            raise _too_deep(name.partition(".")[0]) from None  # the whole name may be as deep
+
+    @classmethod
+    def _from_json(cls, value: Any, name: str) -> Self:
         expect(isinstance(value, Mapping), name, "an object", value)
         kinds, own = get_type_hints(cls), {each.name: each for each in fields(cls) if each.name != "more"}
         known = {
@@ -68,10 +78,21 @@ def plain(value: Any) -> Any:
     return value.to_json() if hasattr(value, "to_json") else value
 
 
+def parse_json(text: bytes, name: str) -> Any:
+    """Parse an untrusted file, or raise a SelectionError that names it."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SelectionError(f"{name}: expected JSON, got {error}; {_ADVICE}") from error
+    except RecursionError:
+        raise _too_deep(name) from None
+
+
+def _too_deep(name: str) -> SelectionError:
+    return SelectionError(f"{name}: expected a few levels of values, got too many to read; {_ADVICE}")
+
+
 def expect(fulfilled: bool, name: str, expected: str, got: Any) -> None:
     """Raise a SelectionError about the part of a selection with this name unless `fulfilled`."""
     if not fulfilled:
-        raise SelectionError(
-            f"{name}: expected {expected}, got {repr(got)[:200]}; the selection is damaged, or something "
-            "else made it: make it again, or download it again"
-        )
+        raise SelectionError(f"{name}: expected {expected}, got {repr(got)[:200]}; {_ADVICE}")

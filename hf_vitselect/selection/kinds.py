@@ -52,7 +52,7 @@ class Kind(JsonPart):
 
     @property
     def name(self) -> str:
-        """What is asked, and what else sets the kind apart."""
+        """The kind's question, and what else sets the kind apart; no two kinds of a pool share it."""
         several = self.several_turns and self.question != SEVERAL_TURNS
         return f"{self.question}{' + several turns' * several}{' + no image' * (not self.image)}"
 
@@ -132,8 +132,8 @@ class QuestionKinds:
             rows: Conversations, whose images are only counted; an error for a row that cannot be read.
 
         Returns:
-            Each row's kind as an index, int64 `[n]`, -1 for a row that cannot be read; and the kinds. Neither
-            depends on the order of rows.
+            Each row's kind as an index, int64 `[n]`, -1 for a row that cannot be read; and the kinds. The
+            order of rows changes neither.
         """
         answer_words: set[str] = set()
         asked = _read(rows, answer_words)
@@ -155,7 +155,7 @@ class QuestionKinds:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What n rows ask.
+    """The questions of n rows.
 
     Attributes:
         texts: The distinct questions in normalized words, sorted.

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from hf_vitselect.call_text import Call, parse_call
 from hf_vitselect.errors import UsageError
-from hf_vitselect.filters import FILTERS
+from hf_vitselect.filters import FILTERS, LossTail, NearDuplicates, UnusedImage
 from hf_vitselect.filters.base import Filter
 from hf_vitselect.rules import (
     RULES,
@@ -152,6 +152,7 @@ class CleanBalanced(Method):
     docs/evidence.md.
     """
 
+    filters: tuple[Filter, ...] = (UnusedImage(), NearDuplicates(), LossTail())
     kinds: QuestionKinds | str | None = QuestionKinds()
     need: float = 0.5
 
@@ -239,8 +240,10 @@ def read_method(text: str, by: str | None = None) -> Method:
     """
     call = parse_call(text)
     if call.name in RULES:  # its columns may stand among its arguments
-        columns = {name: call.keywords.pop(name) for name in ("by", "over") if name in call.keywords}
-        call = Call("Method", (), {"rule": call, **columns})
+        columns: dict[str, Any] = {
+            key: call.keywords.pop(key) for key in ("by", "over") if key in call.keywords
+        }
+        call = Call("Method", (), {"rule": call} | columns)
     if by is not None:
         call.keywords.setdefault("by", by)
     method = call.make(METHOD_NAMES)

@@ -123,7 +123,7 @@ def pick(
     picked = np.searchsorted(usable, first.positions[kept])
     groups = group_rows(part, method, earlier)
     seen = filter_rows(part, pool.scores, method, groups, scorers, picked, rows)
-    dropped = run_filters(method.filters, seen, earlier and earlier.filters)
+    dropped = run_filters(method.filters, seen, earlier.filters if earlier else None)
     left = np.ones(len(usable), dtype=np.bool_)
     left[dropped.rows] = False
     shares = [] if groups is None else kind_shares(groups, pool.scores, left, method, earlier)
@@ -144,7 +144,7 @@ def pick(
         over=over if rule.uses_features else None,
         method=write_call(method, whole=True),
         filters=dropped.records,
-        kinds=groups and groups.kinds,
+        kinds=groups.kinds if groups else None,
         shares=() if groups is None else _with_picks(shares, groups.labels[picked]),
         rule_notes=rule.notes(pool.scores, pool.features, rows, np.random.default_rng(seed)),
         seed=seed,

@@ -4,9 +4,10 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from datasets import Dataset, concatenate_datasets, load_from_disk
@@ -15,18 +16,19 @@ from numpy.typing import NDArray
 from hf_vitselect.data.columns import LENGTHS, refuse_reserved
 from hf_vitselect.data.provenance import read_record, with_record
 from hf_vitselect.data.row_ids import pool_digest, row_ids
-from hf_vitselect.errors import ColumnError, UsageError
+from hf_vitselect.errors import ColumnError, SelectionError, UsageError, first_line
 from hf_vitselect.resume import write_atomically
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
-from hf_vitselect.selection.json_part import expect
+from hf_vitselect.selection.json_part import expect, parse_json
 from hf_vitselect.selection.method import Method, read_method
 from hf_vitselect.selection.pick import NamedRows, Picked, pick
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.score_table import score_table
 from hf_vitselect.selection.scorer_recipes import refuse_other_scorers, scorer_recipes
 
+T = TypeVar("T")
 _ROW_ID = re.compile(r"[0-9a-f]{64}-\d+")
 
 
@@ -166,17 +168,40 @@ class Selection:
 
         Raises:
             FileNotFoundError: If there is no selection.
-            SelectionError: If its recipe is invalid or its parts do not fit together.
+            SelectionError: If a part of it is damaged or does not fit the others.
         """
         folder = Path(path)
-        if not (folder / "picks.npz").exists():
+        if not all((folder / name).exists() for name in ("picks.npz", "recipe.json")):
             raise FileNotFoundError(f"expected a folder that Selection.save_to_disk wrote, got {folder}")
-        with np.load(folder / "picks.npz", allow_pickle=False) as picks:
-            indices, gains = picks["indices"], picks["gains"]
-        recipe = Recipe.from_json(json.loads((folder / "recipe.json").read_text()))
-        dataset, scores = (load_from_disk(str(folder / name)) for name in ("dataset", "scores"))
+        recipe_file = folder / "recipe.json"
+        recipe = Recipe.from_json(parse_json(recipe_file.read_bytes(), str(recipe_file)))
+        indices, gains = _read_part(_read_picks, folder / "picks.npz")
+        dataset, scores = (_read_part(_read_rows, folder / name) for name in ("dataset", "scores"))
         check_selection(recipe, indices, gains, scores)
         return cls(dataset, indices, gains, scores, recipe)
+
+
+def _read_picks(file: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    with np.load(file, allow_pickle=False) as picks:
+        return picks["indices"], picks["gains"]
+
+
+def _read_rows(folder: Path) -> Dataset:
+    rows = load_from_disk(str(folder))
+    if not isinstance(rows, Dataset):
+        raise TypeError(f"expected one data set, got {type(rows).__name__}")
+    return rows
+
+
+def _read_part(read: Callable[[Path], T], part: Path) -> T:
+    """Read a part of a saved selection; of a damaged one the libraries raise nearly anything."""
+    try:
+        return read(part)
+    except Exception as error:
+        raise SelectionError(
+            f"{part}: expected a part of a selection, got {first_line(error)}; it is damaged, or something "
+            "else wrote it: make the selection again"
+        ) from error
 
 
 def _recorded_method(recipe: Recipe) -> Method:

@@ -10,7 +10,7 @@ import numpy as np
 from datasets import Dataset
 from trl import SFTConfig
 
-from hf_vitselect.call_text import write_call
+from hf_vitselect.call_text import fits, write_call
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.refusals import Refusals, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import row_ids
@@ -29,6 +29,7 @@ from hf_vitselect.report.recipe_facts import published_recipe
 from hf_vitselect.resume import write_atomically
 from hf_vitselect.rules import Random
 from hf_vitselect.selection.budget import budget_rows
+from hf_vitselect.selection.json_part import expect, parse_json
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.pick import Picked, find_rows
 from hf_vitselect.selection.recipe import Recipe
@@ -114,22 +115,31 @@ def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:
 
     Raises:
         ModelError: if the folder has no record of rows.
+        SelectionError: if the record is damaged.
         RowSetError: if some of them are not in the pool.
     """
     refuse_reserved(pool.features)
     path = Path(model, ROWS_FILE)
     if not path.exists():
         raise ModelError(f"expected the folder of a seed model with {ROWS_FILE}, got {model}")
-    record = json.loads(path.read_text())
+    named, recipe = read_seed_rows(path)
     ids = row_ids(pool)
-    indices, missing = find_rows(record["row_ids"], ids)
+    indices, missing = find_rows(named, ids)
     if missing:
         raise RowSetError(
             f"expected the pool of the seed model {model}, got one without {len(missing)} of its "
-            f"{len(record['row_ids'])} rows, the first: {missing[0]}"
+            f"{len(named)} rows, the first: {missing[0]}"
         )
-    recipe = Recipe.from_json(record["recipe"])
     return Selection.of(pool, ids, Picked(indices, np.zeros(len(indices)), recipe))
+
+
+def read_seed_rows(file: Path) -> tuple[list[str], Recipe]:
+    """Read the row ids and the recipe that `train_seed_model` recorded in `ROWS_FILE`."""
+    record, name = parse_json(file.read_bytes(), str(file)), str(file)
+    expect(isinstance(record, dict), name, "an object", record)
+    ids = record.get("row_ids")
+    expect(fits(ids, list[str]), f"{name}: row_ids", "a list of row ids", ids)
+    return ids, Recipe.from_json(record.get("recipe"))
 
 
 def draw_seed_rows(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Selection:

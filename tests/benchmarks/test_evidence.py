@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from hf_vitselect.demo import Composition, render_captions, render_held_out, render_pool
+from hf_vitselect.filters import LossTail, NearDuplicates
 from hf_vitselect.selection import CleanBalanced
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -124,11 +125,9 @@ def test_floor_is_the_majority_answer(world):
 
 
 def test_each_part_of_a_method_goes():
-    from hf_vitselect.filters import Contamination
-
-    method = CleanBalanced(filters=(Contamination(),), need=0.5)
+    method = CleanBalanced(filters=(NearDuplicates(), LossTail()), need=0.5)
     removed = module("evidence").parts_removed(method)
-    assert removed["without Contamination"] == replace(method, filters=())
+    assert removed["without NearDuplicates"] == replace(method, filters=(LossTail(),))
     assert removed["without quotas by need"] == replace(method, need=0.0)
     assert removed["without kinds"] == replace(method, kinds=None, need=0.0)
 

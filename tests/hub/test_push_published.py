@@ -260,7 +260,7 @@ def test_other_pool_is_described(saw: dict[str, Any]) -> None:
         ("fingerprint", "expected row ids with the digest 000"),
         ("picks", "scores.rank: expected the picked rows in pick order"),
         ("types", "recipe.scorers: expected a list, got 'all'"),
-        ("pickle", "expected JSON in recipe.json"),
+        ("pickle", "recipe.json: expected JSON, got"),
         ("list", "expected row ids of its pool and gains in picks.json"),
     ],
 )

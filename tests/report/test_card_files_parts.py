@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -99,11 +100,43 @@ def test_comparison_shows_as_saved(tmp_path: Path) -> None:
     assert RunRecord.read(tmp_path).comparison == rows
 
 
-def test_comparison_without_rows_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"lines": []}',
+        '{"card": null}',
+        '{"card": 3}',
+        '{"card": {"a": 1}}',
+        '{"card": [1]}',
+        '{"card": [{"a": [1]}]}',
+        "[]",
+        "null",
+        "{",
+        "",
+        "\xff",
+        "[" * 10**5,
+    ],
+    ids=lambda content: content[:12],
+)
+def test_damaged_comparison_names_the_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "compare").mkdir()
-    (tmp_path / "compare" / "comparison.json").write_text(json.dumps({"lines": []}))
-    with pytest.raises(UsageError, match="run compare again"):
+    (tmp_path / "compare" / "comparison.json").write_text(content, "latin-1")
+    with pytest.raises(UsageError, match=r"expected .* in .*comparison\.json, got .*; run compare again"):
         RunRecord.read(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["a: [", "a: \xff", "[" * 10**4], ids=["open", "latin", "deep"])
+def test_damaged_config_names_the_file(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.yaml").write_text(content, "latin-1")
+    with pytest.raises(UsageError, match=r"expected the YAML of a run in .*run\.yaml, got .*; restore it"):
+        RunRecord.read(tmp_path)
+
+
+@pytest.mark.parametrize("seconds", [None, "3", [], {}])
+def test_record_without_seconds_costs_nothing(tmp_path: Path, seconds: Any) -> None:
+    (tmp_path / "score.json").write_text(json.dumps({"settings": {}, "seconds": seconds}))
+    (tmp_path / "select.json").write_text(json.dumps({"settings": {}, "seconds": 1.5}))
+    assert RunRecord.read(tmp_path).cost == [{"stage": "select", "seconds": 1.5}]
 
 
 def test_folder_without_run_is_refused(tmp_path: Path) -> None:

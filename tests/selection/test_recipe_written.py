@@ -17,7 +17,7 @@ def scored():
 
 def test_recipe_records_rescaling(scored):
     raw, rescaled = (select_diverse(scored, 9, rule=NeighborPenalty(rescale=how)) for how in (None, "minmax"))
-    assert (raw.recipe.rule.arguments["rescale"], rescaled.recipe.rule.arguments["rescale"]) == (
+    assert (raw.recipe.rule_call.keywords["rescale"], rescaled.recipe.rule_call.keywords["rescale"]) == (
         None,
         "minmax",
     )
@@ -27,7 +27,7 @@ def test_recipe_records_rescaling(scored):
 def test_recipe_records_overlap_with_exact(scored):
     one, two = (select_diverse(scored, 9, rule=NeighborPenalty(approximate=True)) for _ in range(2))
     assert one.recipe == two.recipe == Recipe.from_json(json.loads(json.dumps(one.recipe.to_json())))
-    assert one.recipe.rule.arguments["approximate"] is True
+    assert one.recipe.rule_call.keywords["approximate"] is True
     assert one.recipe.rule_notes == {"overlap_with_exact": 1.0, "overlap_rows": ROWS}
 
 

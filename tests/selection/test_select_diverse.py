@@ -12,7 +12,7 @@ from random_pool import ROWS, WIDTH, random_pool
 from hf_vitselect import select_diverse
 from hf_vitselect.errors import AllRefusedError, BudgetError, ColumnError
 from hf_vitselect.rules import GroupedSampling, NeighborPenalty, Random, Rule, TopScore
-from hf_vitselect.selection.method import read_method
+from hf_vitselect.selection.method import CleanBalanced, Method, read_method
 
 
 @pytest.fixture(scope="module")
@@ -162,18 +162,24 @@ def test_ties_go_to_lowest_row():
     assert select_diverse(dataset, 1, rule=NeighborPenalty()).indices.tolist() == [0]
 
 
-def test_default_rule_is_neighbor_penalty(scored):
-    default = select_diverse(scored, 9, rule=NeighborPenalty())
-    named = select_diverse(scored, 9, rule=NeighborPenalty(gamma=1.0, neighbors=10))
-    assert default.indices.tolist() == named.indices.tolist()
-    assert default.recipe.rule.to_json() == {
-        "rule": "NeighborPenalty",
-        "gamma": 1.0,
-        "neighbors": 10,
-        "rescale": None,
-        "approximate": False,
-    }
-    assert default.recipe.rule_notes == {}
+def test_short_forms_are_methods(scored):
+    scored = scored.add_column("kind", ["a", "a", "a", "b"] * (ROWS // 4))
+    short = select_diverse(scored, 9, rule=NeighborPenalty(gamma=0.5), by="necessity", balance="kind")
+    method = Method(rule=NeighborPenalty(gamma=0.5), kinds="kind")
+    whole = select_diverse(scored, 9, method=method)
+    assert short.indices.tolist() == whole.indices.tolist()
+    assert short.recipe == whole.recipe
+    assert read_method(whole.recipe.method) == method
+    with pytest.raises(TypeError, match="expected method= or rule=, got both"):
+        select_diverse(scored, 9, method=method, rule=NeighborPenalty())
+
+
+@pytest.mark.filterwarnings("ignore:.* is skipped")
+def test_default_needs_necessity_only(scored):
+    selection = select_diverse(scored.select_columns(["messages", "necessity"]), 9)
+    assert read_method(selection.recipe.method) == CleanBalanced()
+    with pytest.raises(ColumnError, match="the score is the column 'necessity'"):
+        select_diverse(scored.select_columns(["messages"]), 9)
 
 
 def test_results_are_in_pick_order(scored):

@@ -1,14 +1,17 @@
 """Selection: its scores, and the way to disk and back."""
 
+import shutil
 from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
+from datasets import Dataset, DatasetDict
 from pools import mixed_pool, raw_images
 from random_pool import ROWS, random_pool
 
 from hf_vitselect import Selection, select_diverse
 from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.errors import SelectionError
 from hf_vitselect.rules import NeighborPenalty, TopScore
 
 
@@ -62,6 +65,75 @@ def test_saving_keeps_other_folders(scored, tmp_path):
 
 def test_loading_other_folder_fails(tmp_path):
     with pytest.raises(FileNotFoundError):
+        Selection.load_from_disk(tmp_path)
+
+
+def change_picks(**changes):
+    def change(file):
+        with np.load(file) as picks:
+            arrays = {**picks, **changes}
+        np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
+
+    return change
+
+
+DAMAGE = {
+    "no JSON": ("recipe.json", lambda file: file.write_text("{"), "recipe.json: expected JSON"),
+    "no text": ("recipe.json", lambda file: file.write_bytes(b"\xff\x00"), "recipe.json: expected JSON"),
+    "empty recipe": ("recipe.json", lambda file: file.write_text(""), "recipe.json: expected JSON"),
+    "deep JSON": ("recipe.json", lambda file: file.write_text("[" * 10**5), "too many to read"),
+    "deep field": (
+        "recipe.json",
+        lambda file: file.write_text(
+            file.read_text().rstrip()[:-1] + ', "x": ' + "[" * 600 + "]" * 600 + "}"
+        ),
+        "^recipe: expected a few levels of values, got too many to read",
+    ),
+    "list as recipe": ("recipe.json", lambda file: file.write_text("[]"), "recipe.format: expected 1"),
+    "truncated picks": (
+        "picks.npz",
+        lambda file: file.write_bytes(file.read_bytes()[:100]),
+        "picks.npz: expected a part of a selection, got BadZipFile",
+    ),
+    "empty picks": ("picks.npz", lambda file: file.write_bytes(b""), "picks.npz: expected"),
+    "array as picks": (
+        "picks.npz",
+        lambda file: np.save(file.open("wb"), np.arange(3)),
+        "picks.npz: expected a part of a selection, got TypeError",
+    ),
+    "text as picks": ("picks.npz", lambda file: file.write_text("picks"), "picks.npz: expected"),
+    "pickle in picks": ("picks.npz", change_picks(gains=np.array([{}] * 4)), "picks.npz: expected"),
+    "no gains": ("picks.npz", change_picks(gains=None), "picks.npz: expected .*gains"),
+    "other gains": ("picks.npz", change_picks(gains=np.zeros(3)), "picks: expected 4 picks and gains"),
+    "folders of rows": ("dataset", shutil.rmtree, "dataset: expected a part of a selection"),
+    "truncated rows": (
+        "scores",
+        lambda folder: [file.write_bytes(b"ARROW1") for file in folder.glob("*.arrow")],
+        "scores: expected a part of a selection, got Arrow",
+    ),
+    "rows of others": (
+        "scores",
+        lambda folder: (
+            shutil.rmtree(folder) or DatasetDict(a=Dataset.from_dict({"x": [1]})).save_to_disk(str(folder))
+        ),
+        "scores: expected a part of a selection, got TypeError: expected one data set",
+    ),
+}
+
+
+@pytest.mark.parametrize(("part", "damage", "message"), DAMAGE.values(), ids=DAMAGE)
+def test_damaged_selection_names_the_part(scored, tmp_path, part, damage, message):
+    select_diverse(scored, 4, rule=TopScore()).save_to_disk(tmp_path / "selection")
+    damage(tmp_path / "selection" / part)
+    with pytest.raises(SelectionError, match=message):
+        Selection.load_from_disk(tmp_path / "selection")
+
+
+@pytest.mark.parametrize("part", ["recipe.json", "picks.npz"])
+def test_folder_without_part_fails(scored, tmp_path, part):
+    select_diverse(scored, 4, rule=TopScore()).save_to_disk(tmp_path)
+    (tmp_path / part).unlink()
+    with pytest.raises(FileNotFoundError, match=r"expected a folder that Selection\.save_to_disk wrote"):
         Selection.load_from_disk(tmp_path)
 
 

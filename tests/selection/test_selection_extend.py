@@ -94,5 +94,5 @@ def test_extending_needs_same_weights(tiny, tmp_path):
     others = score(new, NecessityScorer(theirs))
     with pytest.raises(ColumnError, match=r"'necessity' by the selection's scorer, got .*\['identity'\]"):
         first.extend(others, 2)
-    assert len(first.extend(others, 2, rule=Random())) == 5
+    assert len(first.extend(others, 2, method=Method(rule=Random()))) == 5
     assert len(first.extend(new.map(NecessityScorer(theirs), batched=True), 2)) == 5

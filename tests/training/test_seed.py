@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 from pools import mixed_pool
 from trainings import config
 
-from hf_vitselect.errors import BudgetError
+from hf_vitselect.errors import BudgetError, SelectionError
+from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.training import load_seed_rows, train_seed_model
 
 
@@ -48,8 +50,24 @@ def test_seed_card_names_its_rows(tiny, tmp_path):
 @pytest.mark.parametrize("rows", [None, 5], ids=["no-record", "another-pool"])
 def test_missing_seed_rows_are_refused(rows, tiny, tmp_path):
     if rows:
-        (tmp_path / "seed_rows.json").write_text(json.dumps({"recipe": {}, "row_ids": ["a", "b"]}))
+        recipe = Recipe.about(mixed_pool(2), ["a", "b"], np.arange(2)).to_json()
+        (tmp_path / "seed_rows.json").write_text(json.dumps({"recipe": recipe, "row_ids": ["a", "b"]}))
     with pytest.raises(ValueError, match="without 2 of its 2 rows" if rows else "with seed_rows.json"):
+        load_seed_rows(mixed_pool(5), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "seed_rows.json: expected JSON"),
+        ("[]", "seed_rows.json: expected an object"),
+        ('{"row_ids": 3}', "seed_rows.json: row_ids: expected a list of row ids, got 3"),
+        ('{"row_ids": []}', "recipe.format: expected 1"),
+    ],
+)
+def test_damaged_seed_rows_are_refused(tmp_path, content, message):
+    (tmp_path / "seed_rows.json").write_text(content)
+    with pytest.raises(SelectionError, match=message):
         load_seed_rows(mixed_pool(5), tmp_path)
 
 

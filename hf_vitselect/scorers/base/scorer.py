@@ -57,8 +57,8 @@ class Scorer(ABC):
 
     def __post_init__(self) -> None:
         refuse_name(self.column)
-        if isinstance(self.model, os.PathLike):
-            self.model = str(self.model)
+        model: Any = self.model
+        self.model = str(model) if isinstance(model, os.PathLike) else model
         check_fields(self, Scorer)
         self._start_empty()
 
