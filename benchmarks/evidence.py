@@ -22,7 +22,7 @@ from pathlib import Path
 
 from trials.beds import known_beds
 from trials.costs import Costs
-from trials.page import page, validation_table
+from trials.page import page, trials_table
 from trials.plan import POOL_SEEDS, RANDOM, Plan, validation_trials
 from trials.queue import run_trials
 from trials.trial import ORACLE, Trial, choose, composition, read_lines
@@ -107,7 +107,7 @@ def validate(args: argparse.Namespace) -> None:
     trials = validation_trials(args.beds, methods, args.budgets, args.seeds, args.variant)
     run(args, [trial for trial in trials if trial.key not in lines], time.monotonic() + 60 * args.minutes)
     keys = {trial.key for trial in trials}
-    print(validation_table({key: line for key, line in read_lines(args.results).items() if key in keys}))
+    print(trials_table({key: line for key, line in read_lines(args.results).items() if key in keys}))
 
 
 def run(args: argparse.Namespace, trials: list[Trial], deadline: float) -> int:

@@ -38,7 +38,13 @@ and other held-out rows of these pools. Constants were chosen on pool 0 and its 
 def page(lines: Lines, plan: Plan) -> str:
     """The whole page, as Markdown."""
     parts = [_head(plan), *_primary(lines, plan), *_guards(lines, plan), *_second(lines, plan)]
-    parts += [*_curve(lines, plan), *_kinds(lines, plan), *_validation(lines), *_provenance(lines)]
+    parts += [
+        *_curve(lines, plan),
+        *_kinds(lines, plan),
+        *_validation(lines),
+        *_earlier(lines, plan),
+        *_provenance(lines),
+    ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -157,10 +163,20 @@ def _kinds(lines: Lines, plan: Plan) -> Iterator[str]:
 def _validation(lines: Lines) -> Iterator[str]:
     yield "## Validation"
     yield "Every trial on pool 0: what constants were chosen by. No verdict follows from this table."
-    yield validation_table({key: line for key, line in lines.items() if line["part"] == "validation"})
+    yield trials_table({key: line for key, line in lines.items() if line["part"] == "validation"})
 
 
-def validation_table(lines: Lines) -> str:
+def _earlier(lines: Lines, plan: Plan) -> Iterator[str]:
+    """Test trials that no table above has, because the plan or the default has changed since."""
+    planned = {trial.key for trial in plan.trials(lines)}
+    old = {key: line for key, line in lines.items() if line["part"] == "test" and key not in planned}
+    if old:
+        yield "## Earlier plans"
+        yield "Test trials that belong to no table above, over all their pools."
+        yield trials_table(old)
+
+
+def trials_table(lines: Lines) -> str:
     """Trials of one method in one row."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for line in lines.values():
@@ -285,4 +301,7 @@ def _rows_needed(arm: Arm, curve: Mapping[float, Arm], lines: Lines) -> str | No
         return f"< {budgets[0] / arm.budget:.2g} x"
     if reached > accuracies[-1]:
         return f"> {budgets[-1] / arm.budget:.2g} x"
-    return f"{np.interp(reached, accuracies, budgets) / arm.budget:.1f} x"
+    end = int(np.argmax(accuracies >= reached))  # the fewest rows that reach it
+    start = max(0, end - 1)
+    rows = np.interp(reached, accuracies[[start, end]], budgets[[start, end]]) if end else budgets[0]
+    return f"{rows / arm.budget:.1f} x"

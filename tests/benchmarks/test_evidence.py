@@ -181,11 +181,12 @@ def test_seeds_are_added_until_narrow(monkeypatch):
 
 
 def made_lines(trials, right_of):
-    """Lines of trials whose models answer as many rows right as `right_of` says, in tens."""
+    """Lines of trials whose models answer 1 + `right_of(trial)` quarters of the rows right."""
     base64, trial_module = module("base64"), module("trials.trial")
     lines = {}
     for trial in trials:
-        right = np.arange(40) < 10 + 10 * right_of(trial)
+        rows = trial.identity["held_out"]["rows"]
+        right = np.arange(rows) < rows * (1 + right_of(trial)) / 4
         lines[trial.key] = {
             "key": trial.key,
             **trial.identity,
@@ -214,12 +215,15 @@ def test_page_shows_every_trial(tmp_path):
         trials, lambda trial: 2 if "TopScore" in trial.method else 3 if "sound" in trial.method else 1
     )
     text = page_module.page(lines, plan)
-    assert "| demo, 15%       | 0.500 sd 0.000 (4 pools x 3) | 0.750 sd 0.000 (4 pools x 3) | 1.000" in text
+    assert "| demo, 15%     | 0.500 sd 0.000 (4 pools x 3) | 0.750 sd 0.000 (4 pools x 3) | 1.000" in text
     assert "+0.250" in text
     assert "better" in text
     assert "over both testbeds: 50%" in text
     assert f"{len(plan.trials({}))} test trials and 2 validation trials" in text
     assert "| demo, flawed, 15% | mine" in text
+    assert "## Earlier plans" not in text
+    later = plan_module.Plan.of(beds, "TopScore(lowest=True)", {})
+    assert "## Earlier plans" in page_module.page(lines, later)
 
 
 def test_page_of_no_trials(tmp_path):
@@ -238,9 +242,9 @@ def test_rows_needed_follow_the_curve():
         lambda trial: 1 if trial.budget > 0.4 else 0,
     )
     arm = next(versus.default for versus in plan.versus if versus.primary)
-    at = {0: "0.7 x", 1: "3.0 x", 2: "> 6.7 x"}  # at .25 the least rows are as good; at .5 it takes 45%
-    for tens, text in at.items():
-        lines = rising | made_lines(arm.trials(1), lambda trial, tens=tens: tens)
+    expected = {0: "0.7 x", 1: "3.0 x", 2: "> 6.7 x"}  # at .25 the least rows are as good; at .5 it takes 45%
+    for more, text in expected.items():
+        lines = rising | made_lines(arm.trials(1), lambda trial, more=more: more)
         assert page_module._rows_needed(arm, curve, lines) == text
 
 
