@@ -30,7 +30,7 @@ SORTS = {
     **dict.fromkeys(("trousers", "dress", "bag"), "other"),
 }
 CELLS = ("top left", "top", "top right", "left", "center", "right", "bottom left", "bottom", "bottom right")
-COLUMNS, ROWS = ("left", "middle", "right"), ("top", "middle", "bottom")
+ROWS, SIDES = ("top", "middle", "bottom"), ("left", "middle", "right")
 NUMBERS = ("one", "two", "three", "four")
 REPEATS = 0.3  # how often a garment has the class of the one before, besides by chance
 CELL = 16  # pixels, as a patch of the demo's models
@@ -127,7 +127,7 @@ class Garments(World):
 
     def ask_fact(self, rng: random.Random) -> Question:
         """A question about words alone, which no image helps to answer."""
-        garment, number, side = rng.choice(NAMES), rng.choice(NUMBERS), rng.choice(COLUMNS)
+        garment, number, side = rng.choice(NAMES), rng.choice(NUMBERS), rng.choice(SIDES)
         words = [garment, number, side]
         rng.shuffle(words)
         named = (("a garment", garment), ("a number", number), ("a side", side))
@@ -177,10 +177,11 @@ def _ask_count(scene: Scene, rng: random.Random) -> Question | None:
 
 
 def _ask_yes_no(scene: Scene, rng: random.Random) -> Question | None:
-    names = {garment.name for garment in scene}
-    answer = rng.choice(("yes", "no"))
-    name = rng.choice([name for name in NAMES if (name in names) == (answer == "yes")])
-    return _question(f"is there a {name}?", answer, ("yes", "no"))
+    if not (tops_and_shoes := [garment for garment in scene if garment.sort != "other"]):
+        return None
+    garment, sort = rng.choice(tops_and_shoes), rng.choice(("top", "shoe"))
+    answer = "yes" if sort == garment.sort else "no"
+    return _question(f"is the thing at the {CELLS[garment.cell]} a {sort}?", answer, ("yes", "no"))
 
 
 def _ask_sort(scene: Scene, rng: random.Random) -> Question | None:
@@ -199,19 +200,6 @@ def _ask_choice(scene: Scene, rng: random.Random) -> Question | None:
     )
 
 
-def _ask_relation(scene: Scene, rng: random.Random) -> Question | None:
-    if len(alone := _alone(scene)) < 2:
-        return None
-    one, other = rng.sample(alone, 2)
-    if rng.random() < 0.5:
-        text, here, there, words = "left or right of", one.cell % 3, other.cell % 3, ("left", "right")
-    else:
-        text, here, there, words = "above or below", one.cell // 3, other.cell // 3, ("above", "below")
-    if here == there:
-        return None
-    return _question(f"is the {one.name} {text} the {other.name}?", words[here > there], words)
-
-
 def _ask_same(scene: Scene, rng: random.Random) -> Question | None:
     if len(scene) < 2:
         return None
@@ -223,20 +211,6 @@ def _ask_same(scene: Scene, rng: random.Random) -> Question | None:
     return _question("are all things of one kind?", "yes" if same else "no", ("yes", "no"))
 
 
-def _ask_check(scene: Scene, rng: random.Random) -> Question | None:
-    if not (sorted_out := [garment for garment in scene if garment.sort != "other"]):
-        return None
-    garment, sort = rng.choice(sorted_out), rng.choice(("top", "shoe"))
-    answer = "yes" if sort == garment.sort else "no"
-    return _question(f"is the thing at the {CELLS[garment.cell]} a {sort}?", answer, ("yes", "no"))
-
-
-def _ask_empty(scene: Scene, rng: random.Random) -> Question | None:
-    taken, answer = {garment.cell for garment in scene}, rng.choice(("yes", "no"))
-    cell = rng.choice([cell for cell in range(len(CELLS)) if (cell in taken) == (answer == "yes")])
-    return _question(f"is anything at the {CELLS[cell]}?", answer, ("yes", "no"))
-
-
 def _ask_row(scene: Scene, rng: random.Random) -> Question | None:
     if not (alone := _alone(scene)):
         return None
@@ -244,6 +218,8 @@ def _ask_row(scene: Scene, rng: random.Random) -> Question | None:
     return _question(f"in which row is the {garment.name}?", ROWS[garment.cell // 3], ROWS)
 
 
+# Every kind is learned beyond its majority answer by a model of 4,000 flawless rows. Others were tried and were
+# not: "is there a bag?", "is the bag left of the coat?" and "is anything at the left?" stayed near one half.
 _ASKERS: dict[str, Callable[[Scene, random.Random], Question | None]] = {
     "what": _ask_what,
     "where": _ask_where,
@@ -251,9 +227,6 @@ _ASKERS: dict[str, Callable[[Scene, random.Random], Question | None]] = {
     "yes_no": _ask_yes_no,
     "sort": _ask_sort,
     "choice": _ask_choice,
-    "relation": _ask_relation,
     "same": _ask_same,
-    "check": _ask_check,
-    "empty": _ask_empty,
     "row": _ask_row,
 }
