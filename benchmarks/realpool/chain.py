@@ -10,8 +10,7 @@ from datasets import Dataset, load_from_disk
 
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding
 from hf_vitselect.call_text import write_call
-from hf_vitselect.demo import align, seed_and_score, select_and_save, small_training
-from hf_vitselect.evaluation import ExactMatch, LogLikelihood
+from hf_vitselect.demo import Grades, align, answers, seed_and_score, select_and_save, small_training
 from hf_vitselect.report import table
 from hf_vitselect.resume import Run
 from hf_vitselect.rules import NeighborPenalty, Random
@@ -23,8 +22,6 @@ BUDGET = 0.15
 SEED_SHARE = 0.125
 BATCH_SIZE = 64
 METHODS = {"selection": Method(rule=NeighborPenalty()), "random": Method(rule=Random())}
-Grades = dict[str, list[dict[str, list[float]]]]
-"""By model name and fine-tune: `right`, 1 or 0 for each held-out row, and `likelihood`, in nats a token."""
 CHANCE = {"choice": 0.25, "category": 0.25, "yesno": 0.5}
 
 _aligning = partial(small_training, epochs=1, batch_size=8, learning_rate=1e-3)
@@ -74,11 +71,10 @@ def run_chain(
     return report
 
 
-def grade(models: Mapping[str, Sequence[Path]], held_out: Dataset) -> Grades:
+def grade(models: Mapping[str, Sequence[Path]], held_out: Dataset) -> dict[str, list[Grades]]:
     """Grade models on the held-out rows; several folders of one name are its seeds."""
-    right, likelihood = ExactMatch(held_out, BATCH_SIZE), LogLikelihood(held_out, BATCH_SIZE)
     return {
-        name: [{"right": right(str(folder)), "likelihood": likelihood(str(folder))} for folder in folders]
+        name: [answers(folder, held_out, BATCH_SIZE) for folder in folders]
         for name, folders in models.items()
     }
 
@@ -95,7 +91,7 @@ def _align(train: Dataset, tower: Path, out: Path) -> None:
 
 
 def _report(
-    grades: Grades,
+    grades: Mapping[str, list[Grades]],
     held_out: Dataset,
     scored: Dataset,
     subsets: Mapping[str, Selection],
@@ -114,7 +110,7 @@ def _report(
     return "\n\n".join([accuracy(grades, held_out), table(shares), table(stages)])
 
 
-def accuracy(grades: Grades, held_out: Dataset) -> str:
+def accuracy(grades: Mapping[str, list[Grades]], held_out: Dataset) -> str:
     """The share of held-out rows that each model answers, by kind of question, as a table."""
     kinds = np.array(held_out["kind"])
     counts = {kind: int((kinds == kind).sum()) for kind in CHANCE}
@@ -126,9 +122,7 @@ def accuracy(grades: Grades, held_out: Dataset) -> str:
         right = np.array([run["right"] for run in runs])
         row = {"model": name, "all three": _mean(right[:, answerable])}
         row |= {f"{kind} ({counts[kind]})": _mean(right[:, kinds == kind]) for kind in CHANCE}
-        rows.append(
-            row | {f"nats a token ({len(kinds)})": _mean(-np.array([run["likelihood"] for run in runs]))}
-        )
+        rows.append(row | {f"nats a token ({len(kinds)})": _mean(np.array([run["nll"] for run in runs]))})
     return table(rows)
 
 

@@ -15,7 +15,9 @@ from hf_vitselect.demo.models import (
 from hf_vitselect.demo.pool import Composition, render_captions, render_held_out, render_pool
 from hf_vitselect.demo.shapes import Shapes
 from hf_vitselect.demo.stages import (
+    Grades,
     align,
+    answers,
     build_base,
     build_base_clip,
     seed_and_score,
@@ -28,11 +30,13 @@ __all__ = [
     "SETTINGS",
     "Composition",
     "DemoSettings",
+    "Grades",
     "ModelSizes",
     "Question",
     "Shapes",
     "World",
     "align",
+    "answers",
     "build_base",
     "build_base_clip",
     "build_clip",

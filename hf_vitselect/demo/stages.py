@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from datasets import Dataset, load_from_disk
@@ -22,6 +22,8 @@ from hf_vitselect.demo.models import (
 )
 from hf_vitselect.demo.pool import SEEN
 from hf_vitselect.demo.world import World
+from hf_vitselect.evaluation.held_out import response_losses
+from hf_vitselect.models.vlm import VLM
 from hf_vitselect.resume import Run
 from hf_vitselect.rules import Random
 from hf_vitselect.scorers.base.scorer import Scorer
@@ -31,6 +33,13 @@ from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
 Training = Callable[..., SFTConfig]
+
+
+class Grades(TypedDict):
+    """One model's answers to held-out rows."""
+
+    right: list[bool]  # every response token is the first choice, as in greedy decoding
+    nll: list[float]  # mean negative log-likelihood of the response tokens, in nats
 
 
 def seed_and_score(
@@ -64,6 +73,12 @@ def seed_and_score(
 def select_and_save(scored: Path, method: Method, budget: float, out: Path) -> None:
     """Select a share of a scored pool, and save the selection."""
     select_diverse(load_from_disk(str(scored)), budget, method=method).save_to_disk(out)
+
+
+def answers(model: Path, rows: Dataset, batch_size: int) -> Grades:
+    """Grade one model on held-out rows, in one pass."""
+    losses = response_losses(VLM.load(str(model)), rows, batch_size)
+    return Grades(right=[bool(loss.hit.all()) for loss in losses], nll=[loss.mean for loss in losses])
 
 
 def small_training(
