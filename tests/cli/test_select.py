@@ -60,15 +60,14 @@ def test_every_rule_runs_by_its_text(name, saved, tmp_path, capsys):
 
 def test_skipped_filters_are_named_once(saved, tmp_path, capsys):
     flags = ["--dataset_name", saved, "--budget", "5", "--output_dir", str(tmp_path / "out")]
-    assert main(["select", *flags]) == 0
-    said = capsys.readouterr()
-    [warning] = [line for line in said.err.splitlines() if "UnusedImage" in line]
-    assert (
-        warning == "hf-vitselect select: warning: UnusedImage is skipped: the pool has no column 'image_gain'"
-    )
-    [dropped] = [line for line in said.out.splitlines() if line.startswith("dropped")]
+    with pytest.warns(UserWarning) as warned:
+        assert main(["select", *flags]) == 0
+    [message] = [str(one.message) for one in warned if "UnusedImage" in str(one.message)]
+    assert message == "UnusedImage is skipped: the pool has no column 'image_gain'"
+    said = capsys.readouterr().out
+    [dropped] = [line for line in said.splitlines() if line.startswith("dropped")]
     assert "UnusedImage skipped (the pool has no column 'image_gain'); NearDuplicates " in dropped
-    assert "method    CleanBalanced()\n" in said.out
+    assert "method    CleanBalanced()\n" in said
 
 
 def test_methods_are_read_from_flags(saved, tmp_path, capsys):
