@@ -103,9 +103,9 @@ class QuestionKinds:
     """Groups of rows by what is asked.
 
     The kind of a row is its first question without every word that occurs in an answer of the pool, with
-    image or without. Where too few rows share that, it loses its rarest words. Where no word is left, or still
-    too few rows share it, rows are pooled. Rows of several turns are one kind, unless most rows have several
-    turns: then their first question counts, too.
+    image or without. Where too few rows share that, it loses its rarest words. Where no word is left, or
+    still too few rows share it, rows are pooled. Rows of several turns are one kind, unless most rows have
+    several turns: then their first question counts, too.
 
     Where answers are whole sentences they contain nearly every word. If more than half of the questions are
     pooled or lose their first word, similar questions are clustered instead.
