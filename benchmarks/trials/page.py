@@ -35,9 +35,15 @@ and other held-out rows of these pools. Constants were chosen on pool 0 and its 
 """
 
 
-def page(lines: Lines, plan: Plan) -> str:
-    """The whole page, as Markdown."""
-    parts = [_head(plan), *_primary(lines, plan), *_guards(lines, plan), *_second(lines, plan)]
+def page(lines: Lines, plan: Plan, image: str = "evidence.png") -> str:
+    """The whole page, as Markdown, with the plot at this path."""
+    parts = [
+        _head(plan),
+        f"![accuracy by rows]({image})",
+        *_primary(lines, plan),
+        *_guards(lines, plan),
+        *_second(lines, plan),
+    ]
     parts += [
         *_curve(lines, plan),
         *_kinds(lines, plan),
@@ -86,18 +92,20 @@ def _versus_row(versus: Versus, lines: Lines) -> dict[str, Any]:
     for name, arm in (("random", versus.random), ("default", versus.default), ("oracle", versus.oracle)):
         if arm is not None:
             row[name] = _spread(arm, lines, "accuracy")
-    return row | _interval(versus.difference(lines))
+    row |= _interval(versus.difference(lines))
+    for name, arm in (("random", versus.random), ("default", versus.default), ("oracle", versus.oracle)):
+        if arm is not None:
+            row[f"NLL, {name}"] = _mean(arm, lines, "nll")
+    return row
 
 
 def _way_row(versus: Versus, lines: Lines, plan: Plan) -> dict[str, Any]:
-    """What else there is to see: likelihood, rows with image, the way to the oracle, random's price."""
+    """What else there is to see: rows with image, the way to the oracle, the rows that random needs."""
     row: dict[str, Any] = {"testbed, rows": versus.title}
     arms = {"random": versus.random, "default": versus.default, "oracle": versus.oracle}
-    for figure in ("nll", "accuracy_image"):
-        for name, arm in arms.items():
-            if arm is not None:
-                label = {"nll": "NLL", "accuracy_image": "with image"}[figure]
-                row[f"{label}, {name}"] = _mean(arm, lines, figure)
+    for name, arm in arms.items():
+        if arm is not None:
+            row[f"with image, {name}"] = _mean(arm, lines, "accuracy_image")
     way = _way(versus, lines)
     row["of the way to the oracle"] = None if way is None else f"{way:.0%}"
     bed = versus.default.pools[0].bed.name
