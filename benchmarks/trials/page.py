@@ -163,7 +163,7 @@ def _kinds(lines: Lines, plan: Plan) -> Iterator[str]:
             continue
         arms = {"random": versus.random, "default": versus.default, "oracle": versus.oracle}
         means = {name: _by_kind(arm, lines) for name, arm in arms.items() if arm is not None}
-        kinds = sorted({kind for found in means.values() for kind in found})
+        kinds = sorted({kind for finished in means.values() for kind in finished})
         yield f"### {versus.title}"
         yield table([{"kind": kind} | {name: means[name].get(kind) for name in means} for kind in kinds])
 
@@ -226,11 +226,11 @@ def _provenance(lines: Lines) -> Iterator[str]:
     yield f"Versions: {', '.join(sorted(versions))}."
 
 
-def _interval(found: Difference | None) -> dict[str, Any]:
-    if found is None:
+def _interval(gain: Difference | None) -> dict[str, Any]:
+    if gain is None:
         return {"difference": None, "interval": None, "verdict": None}
-    interval = f"{found.low:+.3f} to {found.high:+.3f}"
-    return {"difference": f"{found.mean:+.3f}", "interval": interval, "verdict": found.verdict}
+    interval = f"{gain.low:+.3f} to {gain.high:+.3f}"
+    return {"difference": f"{gain.mean:+.3f}", "interval": interval, "verdict": gain.verdict}
 
 
 def _spread(arm: Arm, lines: Lines, figure: str) -> str | None:
@@ -255,19 +255,22 @@ def _mean(arm: Arm, lines: Lines, figure: str, digits: int = 3) -> str | None:
 
 def _flaws(arm: Arm, lines: Lines) -> str | None:
     """Share of wrong and blind rows among the picked ones, and of near-copies."""
-    found = [line for seed in arm.lines(lines) for line in seed]
-    if not found:
+    finished = [line for seed in arm.lines(lines) for line in seed]
+    if not finished:
         return None
     shares = {
-        flaw: np.mean([line["flaws"].get(flaw, 0.0) for line in found])
+        flaw: np.mean([line["flaws"].get(flaw, 0.0) for line in finished])
         for flaw in ("wrong", "blind", "duplicate")
     }
     return ", ".join(f"{share:.1%} {flaw}" for flaw, share in shares.items())
 
 
 def _by_kind(arm: Arm, lines: Lines) -> dict[str, str]:
-    found = [line["by_kind"] for seed in arm.lines(lines) for line in seed]
-    return {kind: f"{np.mean([line[kind] for line in found]):.3f}" for kind in (found[0] if found else ())}
+    finished = [line["by_kind"] for seed in arm.lines(lines) for line in seed]
+    return {
+        kind: f"{np.mean([line[kind] for line in finished]):.3f}"
+        for kind in (finished[0] if finished else ())
+    }
 
 
 def _way(versus: Versus, lines: Lines) -> float | None:
