@@ -1,10 +1,12 @@
-"""The methods page: all scorers and rules in two tables, from their code."""
+"""The methods page: all scorers, filters and rules in three tables, from their code."""
 
 import inspect
 import re
+from dataclasses import MISSING, fields
 from typing import Any
 
 from hf_vitselect import scorers
+from hf_vitselect.filters import FILTERS, Filter
 from hf_vitselect.rules import RULES, Rule
 from hf_vitselect.scorers.base.scorer import Scorer
 
@@ -16,6 +18,7 @@ Costs are per row; scorers that need the same forwards of a model share them whe
 [papers.md](papers.md) describes the papers and how these implementations differ from them.
 
 The command line takes each as in Python: `hf-vitselect score --scorers 'GraNdScorer(model="me/seed")'`,
+`hf-vitselect filter --filters 'NearDuplicates(cosine=0.9)'`,
 `hf-vitselect select --rule 'NeighborPenalty(gamma=0.5)'`.
 """
 
@@ -30,6 +33,9 @@ def methods_page() -> str:
             "## Scorers\n",
             *_head("scorer", "column", "what", "paper", "cost", "needs"),
             *(_scorer(kind) for kind in kinds),
+            "\n## Filters\n",
+            *_head("filter", "what", "needs besides the score"),
+            *(_filter(FILTERS[name]) for name in sorted(FILTERS, key=str.lower)),
             "\n## Rules\n",
             *_head("rule", "what", "paper", "needs"),
             *(_rule(kind) for kind in rules),
@@ -41,6 +47,14 @@ def methods_page() -> str:
 def _scorer(kind: type[Scorer]) -> str:
     column = inspect.signature(kind).parameters["column"].default
     return _row(f"`{kind.__name__}`", f"`{column}`", _what(kind), _papers(kind), kind.cost, kind.needs)
+
+
+def _filter(kind: type[Filter]) -> str:
+    required = {each.name: each.name for each in fields(kind) if each.default is MISSING}
+    names = [f"`{name}`" for name in kind(**required).uses_columns]
+    names += ["kinds"] * kind.uses_kinds + ["answers"] * kind.uses_answers
+    names += ["CLIP embeddings if there are any"] * kind.uses_image_features
+    return _row(f"`{kind.__name__}`", _what(kind), ", ".join(names))
 
 
 def _rule(kind: type[Rule]) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hf_vitselect import rules, scorers
+from hf_vitselect.filters import FILTERS
 from hf_vitselect.report.methods_page import methods_page
 
 METHODS = Path(__file__).parents[2] / "docs" / "methods.md"
@@ -16,7 +17,9 @@ def test_page_matches_the_code():
     )
 
 
-@pytest.mark.parametrize("name", [*scorers.__all__, *(name for name in rules.__all__ if name != "Rule")])
+@pytest.mark.parametrize(
+    "name", [*scorers.__all__, *FILTERS, *(name for name in rules.__all__ if name != "Rule")]
+)
 def test_every_method_has_full_cells(name):
     line = next(line for line in methods_page().splitlines() if line.startswith(f"| `{name}` |"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
