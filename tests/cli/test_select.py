@@ -60,7 +60,7 @@ def test_every_rule_runs_by_its_text(name, saved, tmp_path, capsys):
 
 def test_skipped_filters_are_named_once(saved, tmp_path, capsys):
     flags = ["--dataset_name", saved, "--budget", "5", "--output_dir", str(tmp_path / "out")]
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="is skipped") as warned:
         assert main(["select", *flags]) == 0
     [message] = [str(one.message) for one in warned if "UnusedImage" in str(one.message)]
     assert message == "UnusedImage is skipped: the pool has no column 'image_gain'"
