@@ -50,7 +50,7 @@ class UnusedImage(Filter):
     most: float = 0.3
     smallest: int = 20
     rows: bool = True
-    skew: float = 0.1
+    skew: float = 0.05
     column: str = "image_gain"
     loss: str = "necessity"
 
