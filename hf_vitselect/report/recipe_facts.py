@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
-from hf_vitselect.call_text import Call, read_call, write_call
+from hf_vitselect.call_text import Call, parse_call, read_call, write_call
 from hf_vitselect.data.provenance import folder_name, without_folders
 from hf_vitselect.errors import UsageError
 from hf_vitselect.report.license import license_names
@@ -25,7 +25,30 @@ def published_recipe(selection: Selection, publish: Publish = "rows") -> Recipe:
     """The recipe without folders of this machine and without earlier publications."""
     recipe = selection.recipe.unpublished()
     recipe = recipe.without_texts() if publish == "indices" else recipe
-    return Recipe.from_json(without_paths(recipe.to_json()))
+    written = without_paths(recipe.to_json())
+    if recipe.method:
+        written["method"] = _call_without_paths(recipe.method)
+    for record, plain in zip(recipe.filters, written["filters"], strict=True):
+        plain["filter"] = _call_without_paths(record.filter)
+    return Recipe.from_json(written)
+
+
+def _call_without_paths(text: str) -> str:
+    """A call whose texts are cut one by one: its escaped characters look like folders."""
+    try:
+        return write_call(_cut_texts(parse_call(text)))
+    except UsageError:
+        return str(without_paths(text))
+
+
+def _cut_texts(value: Any) -> Any:
+    if isinstance(value, Call):
+        return Call(value.name, _cut_texts(value.arguments), _cut_texts(value.keywords))
+    if isinstance(value, Mapping):
+        return {name: _cut_texts(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_cut_texts, value))
+    return without_paths(value)
 
 
 def without_paths(value: Any) -> Any:
