@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from datasets import Dataset
@@ -61,7 +62,7 @@ class Compare(PoolFlags, TrainingCommand):
     def check(self) -> None:
         """Refuse rules, budgets and options of the training that cannot be followed."""
         super().check()
-        self._planned()
+        _ = self.planned  # refuses wrong ones
         for budget in self.budgets:
             parse_budget(budget)
 
@@ -78,7 +79,7 @@ class Compare(PoolFlags, TrainingCommand):
         refuse_unable(setup)
         if columns is not None:
             refuse_missing(self.columns, columns, "columns: expected a column")
-            for method in self._planned().values():
+            for method in self.planned.values():
                 if isinstance(method, Method):
                     refuse_missing_columns(columns, method)
 
@@ -108,7 +109,8 @@ class Compare(PoolFlags, TrainingCommand):
         rows = f"{len(pool):,} in the pool, {len(held_out):,} held out"
         return Summary({"rows": rows, "saved to": files}, [self._next_line(methods, folder)], str(comparison))
 
-    def _planned(self) -> dict[str, Method | Selection]:
+    @cached_property
+    def planned(self) -> dict[str, Method | Selection]:
         """The methods without folders, which may be those of selections that a run has yet to make."""
         return _methods([text for text in self.selections if os.sep not in text], self.by)
 

@@ -17,8 +17,7 @@ from hf_vitselect.data.refusals import Refusals
 from hf_vitselect.errors import AllRefusedError, UsageError, nearest
 from hf_vitselect.models.weights import refuse_unknown_dtype
 from hf_vitselect.rules import KCenter, Rule, TopScore
-from hf_vitselect.scorers import SCORERS, ClipEmbedding, ClipScore, JudgeScore, TextEmbedding
-from hf_vitselect.scorers.base.response import ResponseScorer
+from hf_vitselect.scorers import SCORERS, SIGNALS, ClipEmbedding, ClipScore, JudgeScore, TextEmbedding
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scoring.ranks import Rank
 from hf_vitselect.scoring.score import score
@@ -29,12 +28,6 @@ def _default_column(kind: Any) -> str:
     return str(signature(kind).parameters["column"].default)
 
 
-SIGNALS: dict[str, Any] = {
-    _default_column(kind): kind
-    for kind in SCORERS.values()
-    if issubclass(kind, ResponseScorer) and not hasattr(kind, "fit")
-}
-"""The scorers of a seed model's losses, by their columns."""
 Fit = partial[Scorer]
 """What `fit` of a scorer's class needs but for the pool, as `read_call` gives it."""
 
@@ -74,6 +67,11 @@ class Score(PoolFlags, ModelCommand):
     def named_scorers(self) -> list[Scorer | Fit]:
         """The scorers given as text, read once."""
         return [read_object("scorers", text, SCORERS) for text in self.scorers]
+
+    @property
+    def named_columns(self) -> list[str]:
+        """The main columns of the scorers given as text."""
+        return [main_column(scorer) for scorer in self.named_scorers]
 
     @cached_property
     def all_scorers(self) -> list[Scorer | Fit]:

@@ -1,5 +1,6 @@
 """Scorers: one signal, one paper, one file."""
 
+from hf_vitselect.scorers.base.response import ResponseScorer
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scorers.blend import Blend
 from hf_vitselect.scorers.capability import CapabilityScorer
@@ -37,3 +38,10 @@ __all__ = [
 
 SCORERS: dict[str, type[Scorer]] = {name: globals()[name] for name in __all__}
 """Every scorer by its name."""
+
+SIGNALS: dict[str, type[ResponseScorer]] = {
+    kind.column: kind
+    for kind in SCORERS.values()
+    if issubclass(kind, ResponseScorer) and not hasattr(kind, "fit")
+}
+"""The scorers of a seed model's losses, by their columns."""

@@ -7,6 +7,7 @@ from hf_vitselect.call_text import read_call, write_call
 from hf_vitselect.cli.main import main
 from hf_vitselect.rules import RULES
 from hf_vitselect.rules.mmssr import CAPABILITIES
+from hf_vitselect.selection.method import read_method
 from hf_vitselect.selection.selection import Selection
 
 TEXTS = {
@@ -52,5 +53,6 @@ def test_rules_are_read_and_written(name):
 def test_every_rule_runs_by_its_text(name, saved, tmp_path, capsys):
     flags = ["--dataset_name", saved, "--budget", "5", "--output_dir", str(tmp_path / "out")]
     assert main(["select", *flags, "--rule", TEXTS[name]]) == 0, capsys.readouterr().err
-    assert f"rule      {TEXTS[name]}\n" in capsys.readouterr().out
+    recorded = Selection.load_from_disk(tmp_path / "out").recipe.method
+    assert read_method(recorded).rule == read_call(TEXTS[name], RULES)
     assert len(Selection.load_from_disk(tmp_path / "out")) == 5

@@ -9,8 +9,9 @@ from trainings import models, training
 
 from hf_vitselect import select_diverse
 from hf_vitselect.errors import LayoutError, StaleRunError
-from hf_vitselect.evaluation import ExactMatch, LogLikelihood, Method, compare
+from hf_vitselect.evaluation import ExactMatch, LogLikelihood, compare
 from hf_vitselect.rules import Random, TopScore
+from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.selection import Selection
 
 ROWS = 8
@@ -153,7 +154,7 @@ def test_full_data_has_its_own_line(scored_pool, tiny, tmp_path):
         scored_pool,
         tiny,
         tmp_path,
-        {"net": Method(TopScore(), by="necessity")},
+        {"net": Method(rule=TopScore(), by="necessity")},
         full=True,
         seeds=1,
     ).lines["log-likelihood"]

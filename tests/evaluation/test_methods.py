@@ -3,25 +3,26 @@
 import pytest
 
 from hf_vitselect import select_diverse
-from hf_vitselect.evaluation.methods import Method, parse_method
+from hf_vitselect.evaluation.methods import parse_method
 from hf_vitselect.rules import NeighborPenalty, Random, TopScore
+from hf_vitselect.selection import Method
 
 
 @pytest.mark.parametrize(
     ("text", "name", "method"),
     [
-        ("TopScore", "TopScore", Method(TopScore(), by="x")),
-        ("easy=TopScore(lowest=True)", "easy", Method(TopScore(lowest=True), by="x")),
-        (" easy = TopScore(lowest=True) ", "easy", Method(TopScore(lowest=True), by="x")),
+        ("TopScore", "TopScore", Method(rule=TopScore(), by="x")),
+        ("easy=TopScore(lowest=True)", "easy", Method(rule=TopScore(lowest=True), by="x")),
+        (" easy = TopScore(lowest=True) ", "easy", Method(rule=TopScore(lowest=True), by="x")),
         (
             "NeighborPenalty(gamma=0.5)",
             "NeighborPenalty(gamma=0.5)",
-            Method(NeighborPenalty(gamma=0.5), by="x"),
+            Method(rule=NeighborPenalty(gamma=0.5), by="x"),
         ),
         (
             "net=NeighborPenalty(by='net', over='clip')",
             "net",
-            Method(NeighborPenalty(), by="net", over="clip"),
+            Method(rule=NeighborPenalty(), by="net", over="clip"),
         ),
     ],
     ids=["bare", "named", "spaces", "arguments", "columns"],
@@ -35,7 +36,7 @@ def test_methods_are_read_from_text(text, name, method):
     ["Best", "TopScore(high=1)", "TopScore(", "no/folder", "Rule", "TopScore(lowest=x)", "Random(by=x)"],
 )
 def test_invalid_method_text_is_refused(text):
-    with pytest.raises(ValueError, match="expected a rule such as"):
+    with pytest.raises(ValueError, match="expected a method such as"):
         parse_method(text, "x")
 
 
