@@ -36,7 +36,9 @@ def filter_notes(recipe: Recipe) -> list[Markdown]:
         name = code(record.filter.partition("(")[0])
         cut = record.thresholds.get("cut")
         if isinstance(cut, int | float):
-            notes.append(Markdown(f"{name} dropped rows with a loss above {cut:.1%} of their kind and answer."))
+            notes.append(
+                Markdown(f"{name} dropped rows with a loss above {cut:.1%} of their kind and answer.")
+            )
         for key, words in (
             ("kinds", "dropped whole kinds"),
             ("too_large", "kept kinds, because they are too large a part of the pool"),

@@ -22,8 +22,7 @@ def script(recipe: Recipe) -> Markdown:
     source, from_hub = recipe.source, recipe.source.repo_id
     makers = {
         # The exact commit instead of a branch; a folder has none.
-        made.column: made.scorer
-        and _call(made.scorer, {**made.settings, "revision": made.identity.commit})
+        made.column: made.scorer and _call(made.scorer, {**made.settings, "revision": made.identity.commit})
         for made in recipe.scorers
     }
     known = [call for call in makers.values() if call]

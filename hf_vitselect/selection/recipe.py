@@ -176,16 +176,18 @@ class Recipe(JsonPart):
         versions. The kinds get numbers as names, unless they are values that `composition` counts.
         """
         column = self.method_call and self.method_call.keywords.get("kinds")
-        named = isinstance(column, str) and column in self.composition
+        counted = self.composition.get(column, ()) if isinstance(column, str) else ()
+        public = {str(count.value) for count in counted}
         removed = replace(
             self,
             more={},
             dropped_reasons={},
             filters=tuple(map(_without_texts, self.filters)),
             kinds=None,
-            shares=self.shares
-            if named
-            else tuple(replace(share, name=f"kind {i}") for i, share in enumerate(self.shares, start=1)),
+            shares=tuple(
+                share if share.name in public else replace(share, name=f"kind {i}")
+                for i, share in enumerate(self.shares, start=1)
+            ),
             **self._named(lambda recipe: recipe.without_texts()),
         )
         return self if removed == self else replace(removed, texts_removed=True)
