@@ -1,7 +1,9 @@
 """`demo`: run the whole chain on a pool that it renders itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from hf_vitselect.cli.command import Command
 from hf_vitselect.cli.flags import flag
@@ -21,6 +23,7 @@ class Demo(Command):
     compare: bool = flag(
         "Whether to compare with the highest scores and with random rows of the same response lengths.", False
     )
+    least: ClassVar[Mapping[str, int]] = {"seeds": 1}
     example = "--output_dir demo --seeds 1"
 
     def run(self) -> Summary:

@@ -17,6 +17,7 @@ from hf_vitselect.demo.shapes import Shapes
 from hf_vitselect.demo.stages import (
     Grades,
     align,
+    answers,
     build_base,
     build_base_clip,
     grade,
@@ -35,6 +36,7 @@ __all__ = [
     "Shapes",
     "World",
     "align",
+    "answers",
     "build_base",
     "build_base_clip",
     "build_clip",

@@ -95,6 +95,12 @@ def grade(
     return grades
 
 
+def answers(model: Path, rows: Dataset, batch_size: int) -> Grades:
+    """Grade one model on held-out rows, in one pass."""
+    losses = response_losses(VLM.load(str(model)), rows, batch_size)
+    return Grades(right=[bool(loss.hit.all()) for loss in losses], nll=[loss.mean for loss in losses])
+
+
 def small_training(
     out: Path, *, epochs: int, batch_size: int, learning_rate: float, seed: int = 0
 ) -> SFTConfig:
@@ -175,13 +181,8 @@ def _tune(base: Path, subset: Selection, training: Training, seed: int, out: Pat
 
 def _grade(models: Mapping[str, Sequence[Path]], held_out: Dataset, batch_size: int, out: Path) -> None:
     grades = {
-        name: [_answers(VLM.load(str(folder)), held_out, batch_size) for folder in folders]
+        name: [answers(folder, held_out, batch_size) for folder in folders]
         for name, folders in models.items()
     }
     out.mkdir(exist_ok=True)
     (out / "grades.json").write_text(json.dumps(grades))
-
-
-def _answers(vlm: VLM, rows: Dataset, batch_size: int) -> Grades:
-    losses = response_losses(vlm, rows, batch_size)
-    return Grades(right=[bool(loss.hit.all()) for loss in losses], nll=[loss.mean for loss in losses])

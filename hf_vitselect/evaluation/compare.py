@@ -10,7 +10,13 @@ from trl import SFTConfig
 
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import LayoutError
-from hf_vitselect.evaluation.checks import find_unusable_rows, refuse_names, refuse_pool, refuse_unable
+from hf_vitselect.evaluation.checks import (
+    find_unusable_rows,
+    refuse_names,
+    refuse_pool,
+    refuse_unable,
+    refuse_uncallable,
+)
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.held_out import Evaluation
 from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM, Chosen, Fixed, length_matched, with_lengths
@@ -90,6 +96,7 @@ def compare(
         >>> print(comparison)  # doctest: +SKIP
     """
     refuse_names(selections, evaluations, matched)
+    refuse_uncallable(evaluations)
     refuse_pool(pool, columns)
     args = SFTConfig(max_length=None) if args is None else args
     sizes = sorted({budget_rows(budget, len(pool)) for budget in budgets})

@@ -4,11 +4,23 @@ A filter that is imported and listed here is also one of the command line, by it
 """
 
 from hf_vitselect.filters.base import Drops, Filter, NothingToGoByError, Rows
+from hf_vitselect.filters.contamination import Contamination
 from hf_vitselect.filters.loss_tail import LossTail
 from hf_vitselect.filters.near_duplicates import NearDuplicates
+from hf_vitselect.filters.prefers_other_answer import PrefersOtherAnswer
 from hf_vitselect.filters.unused_image import UnusedImage
 
-__all__ = ["Drops", "Filter", "LossTail", "NearDuplicates", "NothingToGoByError", "Rows", "UnusedImage"]
+__all__ = [
+    "Contamination",
+    "Drops",
+    "Filter",
+    "LossTail",
+    "NearDuplicates",
+    "NothingToGoByError",
+    "PrefersOtherAnswer",
+    "Rows",
+    "UnusedImage",
+]
 
 _NOT_FILTERS = {"Drops", "Filter", "NothingToGoByError", "Rows"}
 

@@ -15,6 +15,7 @@ _FORMULAS = {
     "PerplexityScorer": "perplexity = exp(-(1/T) · Σ_t log p(y_t | images, question, y_<t))",
     "ImageGain": "image_gain = loss(answer | question) - loss(answer | images, question)",
     "QuestionGain": "question_gain = loss(answer | images) / loss(answer | images, question)",
+    "OtherAnswer": "other_answer_odds = max_t [max_v log p(v | images, question, y_<t) - log p(y_t | ...)]",
     "ClipScore": "clip_score = cos(image, text)",
     "ClipEmbedding": "embedding = [image / |image|, text / |text|]",
     "ScoreNetScorer": "score_net = -net(row)",

@@ -12,6 +12,7 @@ from hf_vitselect.scorers.image_gain import ImageGain
 from hf_vitselect.scorers.judge import JudgeScore
 from hf_vitselect.scorers.miwv import MIWVScorer
 from hf_vitselect.scorers.necessity import NecessityScorer
+from hf_vitselect.scorers.other_answer import OtherAnswer
 from hf_vitselect.scorers.perplexity import PerplexityScorer
 from hf_vitselect.scorers.question_gain import QuestionGain
 from hf_vitselect.scorers.score_net import ScoreNetScorer
@@ -29,6 +30,7 @@ __all__ = [
     "JudgeScore",
     "MIWVScorer",
     "NecessityScorer",
+    "OtherAnswer",
     "PerplexityScorer",
     "QuestionGain",
     "ScoreNetScorer",

@@ -9,6 +9,7 @@ from hf_vitselect.selection.method import (
     MLLMSelector,
     MostDiverse,
     SelfFilter,
+    read_method,
 )
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.select_diverse import select_diverse
@@ -25,5 +26,6 @@ __all__ = [
     "Recipe",
     "Selection",
     "SelfFilter",
+    "read_method",
     "select_diverse",
 ]

@@ -27,6 +27,7 @@ TEXTS = {
     "JudgeScore": 'JudgeScore(model="any", column="taste", base_url="{url}")',
     "MIWVScorer": 'MIWVScorer(model="{vlm}", over="embedding")',
     "NecessityScorer": 'NecessityScorer(model="{vlm}", batch_size=2)',
+    "OtherAnswer": 'OtherAnswer(model="{vlm}")',
     "PerplexityScorer": 'PerplexityScorer(model="{vlm}", end_of_turn="template")',
     "QuestionGain": 'QuestionGain(model="{vlm}")',
     "ScoreNetScorer": 'ScoreNetScorer(model="{net}")',

@@ -8,6 +8,8 @@ from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import numpy as np
 import pytest
+from pools import assistant, user, with_vectors
+from pools import pool as make_pool
 
 import hf_vitselect.filters
 from hf_vitselect.call_text import read_call, write_call
@@ -16,10 +18,12 @@ from hf_vitselect.data.images import RowImage
 from hf_vitselect.errors import RowError
 from hf_vitselect.filters import (
     FILTERS,
+    Contamination,
     Filter,
     LossTail,
     NearDuplicates,
     NothingToGoByError,
+    PrefersOtherAnswer,
     Rows,
     UnusedImage,
 )
@@ -33,8 +37,11 @@ EVERY_FILTER = [
     LossTail(),
     LossTail(cut=0.4, smallest=5, spare=2),
     LossTail(min_skill=-10.0),
+    PrefersOtherAnswer(log_odds=1.0),
+    Contamination(evaluation="benchmark"),
+    Contamination(evaluation="benchmark", over="embedding", threshold=0.9),
 ]
-BY_NUMBERS = [each for each in EVERY_FILTER if isinstance(each, LossTail | UnusedImage)]
+BY_NUMBERS = [each for each in EVERY_FILTER if isinstance(each, LossTail | UnusedImage | PrefersOtherAnswer)]
 every_filter = pytest.mark.parametrize("each", EVERY_FILTER, ids=repr)
 
 ROWS = 400
@@ -80,9 +87,11 @@ class Conversations:
         self.texts, self.answers, self.has_image = np.array(texts), answers, has_image
 
     def __call__(self):
-        for text, answer, has_image in zip(self.texts, self.answers, self.has_image, strict=True):
-            turns = (Turn("user", (str(text),)), Turn("assistant", (str(answer),)))
-            yield Conversation(turns, (RowImage(data=b"encoded"),) * int(has_image))
+        for text, answer, has_image in zip(
+            self.texts.tolist(), self.answers.tolist(), self.has_image, strict=True
+        ):
+            turns = (Turn("user", (text,)), Turn("assistant", (answer,)))
+            yield Conversation(turns, (RowImage(data=text.encode()),) * int(has_image))
 
     def take(self, order):
         return Conversations(self.texts[order], self.answers[order], self.has_image[order])
@@ -105,6 +114,16 @@ def take(rows, order):
 
 
 POOL = make_rows()
+
+
+@pytest.fixture(autouse=True)
+def benchmark(monkeypatch):
+    """An evaluation set of the texts of some rows, and images of others."""
+    texts, answers = POOL.conversations.texts, POOL.conversations.answers
+    turns = [([user(str(texts[i])), assistant(str(answers[i]))], []) for i in range(200, 240)]
+    images = POOL.image_features[300:340]
+    dataset = with_vectors(make_pool(turns), np.hstack([images, np.ones_like(images)]))
+    monkeypatch.setattr("hf_vitselect.filters.contamination.open_pool", lambda *_: dataset)
 
 
 def test_contract_covers_every_exported_filter():

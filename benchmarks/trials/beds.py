@@ -1,0 +1,180 @@
+"""The pools that methods are tried on: rendered, scored by a seed model of their own, kept in a folder.
+
+    <folder>/<testbed>/captions, clip, base                       once a testbed
+    <folder>/<testbed>/<variant>/pool<seed>/data, seed, scored    once a pool
+    <folder>/<testbed>/<variant>/pool<seed>/<part><seed>/rows     its held-out rows
+
+Every stage resumes and refuses what was made with other settings (`hf_vitselect.resume`).
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, load_from_disk
+from trl import SFTConfig
+
+from hf_vitselect import ClipEmbedding, ImageGain, NecessityScorer, ScoreNet, ScoreNetScorer, score
+from hf_vitselect.demo import (
+    SETTINGS,
+    Composition,
+    DemoSettings,
+    Shapes,
+    World,
+    build_base,
+    build_base_clip,
+    render_captions,
+    render_held_out,
+    render_pool,
+    small_training,
+)
+from hf_vitselect.resume import Run
+from hf_vitselect.training import ScoreNetTrainer, train_seed_model
+from trials.garments import Garments
+
+TRUTH = ("kind", "flaw", "scene", "group")
+"""Columns that say what a row is; no method may read them."""
+
+HELD_OUT_ROWS = {"validation": 4000, "test": 10_000}
+TINY = DemoSettings(pool_rows=80, caption_rows=32, clip_epochs=1, tune_epochs=2, clip_batch_size=16)
+
+FLAWED = Composition()
+FLAWLESS = Composition(duplicates=0, wrong=0, blind=0)
+
+
+@dataclass(frozen=True)
+class Bed:
+    """A world with its models and the variants of its pool.
+
+    Attributes:
+        settings: sizes and training settings.
+        variants: compositions of the pool by name.
+        held_out_rows: of each part.
+        worlds: from a part (`captions`, `pool`, `validation` or `test`) to the world that it is drawn from.
+    """
+
+    name: str
+    settings: DemoSettings
+    variants: dict[str, Composition]
+    worlds: Callable[[str], World]
+    held_out_rows: dict[str, int]
+
+    def captions(self, run: Run) -> Dataset:
+        """The rows that CLIP and base model learn from."""
+        world = self.worlds("captions")
+
+        def render(out: Path) -> None:
+            render_captions(self.settings.caption_rows, 2, world=world).save_to_disk(str(out))
+
+        return load_from_disk(str(run.stage("captions", asdict(self.settings), render)))
+
+    def models(self, folder: Path) -> tuple[Path, Path]:
+        """The folders of the CLIP and of the base model, built unless they exist."""
+        run, world = Run(folder / self.name), self.worlds("captions")
+        captions = self.captions(run)
+        clip = run.stage("clip", {}, partial(build_base_clip, self.settings, captions, world=world))
+        base = run.stage("base", {}, partial(build_base, self.settings, captions, clip, world=world))
+        return clip, base
+
+    def training(self, out: Path, seed: int = 0, epochs: int | None = None) -> SFTConfig:
+        """The settings of a fine-tune."""
+        return small_training(
+            out,
+            epochs=self.settings.tune_epochs if epochs is None else epochs,
+            batch_size=self.settings.tune_batch_size,
+            learning_rate=self.settings.tune_learning_rate,
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One pool of a bed: a variant and a seed."""
+
+    bed: Bed
+    variant: str
+    seed: int
+
+    @property
+    def composition(self) -> dict[str, Any]:
+        """What the pool consists of, as plain JSON."""
+        return asdict(self.bed.variants[self.variant])
+
+    def scored(self, folder: Path, score_net: bool = False) -> Dataset:
+        """The scored pool, truth included.
+
+        Args:
+            folder: of all testbeds.
+            score_net: whether to add Self-Filter's difficulty, which costs one more training.
+        """
+        clip, base = self.bed.models(folder)
+        run, settings = Run(self.folder(folder)), self.bed.settings
+        data = run.stage("data", {"rows": settings.pool_rows, **self.composition}, self._render)
+        seed = run.stage("seed", asdict(settings), partial(self._train_seed, data, base))
+        scored = run.stage("scored", {}, partial(self._score, data, seed, clip))
+        if score_net:
+            run = Run(run.folder / "score_net")
+            net = run.stage("net", asdict(settings), partial(self._train_score_net, scored, base))
+            scored = run.stage("scored", {}, partial(_add_difficulty, scored, net))
+        return load_from_disk(str(scored))
+
+    def held_out(self, folder: Path, part: str, seed: int, rows: int) -> Dataset:
+        """Held-out rows for this pool's trials; their kinds are even in all variants."""
+        run, world = Run(self.folder(folder) / f"{part}{seed}"), self.bed.worlds(part)
+
+        def render(out: Path) -> None:
+            render_held_out(rows, seed, world=world).save_to_disk(str(out))
+
+        return load_from_disk(str(run.stage("rows", {"rows": rows}, render)))
+
+    def folder(self, folder: Path) -> Path:
+        """The pool's own folder, in that of all testbeds."""
+        return folder / self.bed.name / self.variant / f"pool{self.seed}"
+
+    def _render(self, out: Path) -> None:
+        world, composition = self.bed.worlds("pool"), self.bed.variants[self.variant]
+        rows = self.bed.settings.pool_rows
+        render_pool(rows, self.seed, world=world, composition=composition).save_to_disk(str(out))
+
+    def _train_seed(self, data: Path, base: Path, out: Path) -> None:
+        pool = load_from_disk(str(data)).remove_columns(TRUTH)
+        train_seed_model(pool, str(base), self.bed.settings.seed_share, self.bed.training(out))
+
+    def _score(self, data: Path, seed: Path, clip: Path, out: Path) -> None:
+        size = self.bed.settings.scoring_batch_size
+        necessity, gain = (kind(str(seed), batch_size=size) for kind in (NecessityScorer, ImageGain))
+        pool = load_from_disk(str(data))
+        score(pool, [necessity, gain, ClipEmbedding(str(clip))]).save_to_disk(str(out))
+
+    def _train_score_net(self, scored: Path, base: Path, out: Path) -> None:
+        """Self-Filter's stage 1, on the embedding, with the paper's batch and epochs."""
+        pool = load_from_disk(str(scored))
+        args = replace(self.bed.training(out, epochs=3), per_device_train_batch_size=16)
+        net = ScoreNet.fit(pool, ["embedding"])
+        trainer = ScoreNetTrainer(str(base), pool=pool, score_net=net, args=args)
+        trainer.train()
+        trainer.save_model()
+
+
+def _add_difficulty(scored: Path, net: Path, out: Path) -> None:
+    pool = load_from_disk(str(scored))
+    score(pool, ScoreNetScorer(str(net / "score_net"))).save_to_disk(str(out))
+
+
+def known_beds(fashion: Path | None, tiny: bool = False) -> dict[str, Bed]:
+    """The demo's testbed and, with the folder of Fashion-MNIST's files, the garments."""
+    settings, rows = (TINY, {"validation": 30, "test": 40}) if tiny else (SETTINGS, HELD_OUT_ROWS)
+    variants = {"flawed": FLAWED, "clean": FLAWLESS, "wrong 20%": replace(FLAWED, wrong=0.2)}
+    variants["no duplicates"] = replace(FLAWED, duplicates=0)
+    beds = [Bed("demo", settings, variants, _shapes, rows)]
+    if fashion is not None:
+        variants = variants | {"long-tailed": replace(FLAWED, rare=("where", "count", "sort"))}
+        settings = replace(settings, caption_rows=2 * settings.caption_rows, clip_epochs=3)
+        beds.append(Bed("garments", settings, variants, partial(Garments, fashion), rows))
+    return {bed.name: bed for bed in beds}
+
+
+def _shapes(part: str) -> World:
+    return Shapes(held_out=part in ("validation", "test"))
