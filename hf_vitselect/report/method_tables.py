@@ -27,7 +27,7 @@ def filter_table(recipe: Recipe) -> Markdown:
 
 
 def filter_notes(recipe: Recipe) -> list[Markdown]:
-    """What the filters went by, in words.
+    """Sentences about what the filters went by.
 
     The thresholds may be any JSON; those that are not understood are left out.
     """
@@ -52,9 +52,9 @@ def filter_notes(recipe: Recipe) -> list[Markdown]:
 
 
 def kind_table(recipe: Recipe) -> Markdown:
-    """The kinds with an example question each, their rows, and their mean scores; the largest come first."""
+    """The kinds with an example question each, their rows, and their mean scores, the largest first."""
     asked = {kind.name: kind.examples for kind in recipe.kinds.kinds} if recipe.kinds else {}
-    shares = sorted((share for share in recipe.shares if share.rows), key=lambda share: -share.rows)
+    shares = sorted((share for share in recipe.shares if share.rows), key=lambda kind: -kind.rows)
     lines = [(code(share.name), next(iter(asked.get(share.name, ())), ""), share) for share in shares]
     if rest := shares[_MOST_LINES:]:
         lines[_MOST_LINES:] = [(Markdown(f"{len(rest):,} others"), "", _together(rest))]
@@ -73,7 +73,7 @@ def kind_table(recipe: Recipe) -> Markdown:
 
 
 def answer_table(recipe: Recipe) -> Markdown:
-    """How far the filters moved the shares of the answers inside kinds, the most moved kind first."""
+    """The shares of the answers inside kinds before and after the filters, the most moved kind first."""
     moved = [
         (kind, change["moved"], change["shares"])
         for record in recipe.filters

@@ -78,8 +78,8 @@ def _imports(method: Method) -> list[str]:
         "hf_vitselect.rules": RULES,
         "hf_vitselect.selection": [*NAMED, "QuestionKinds"],
     }
-    found = {room: sorted(used.intersection(names)) for room, names in rooms.items()}
-    return [f"from {room} import {', '.join(names)}" for room, names in found.items() if names]
+    named = {room: sorted(used.intersection(names)) for room, names in rooms.items()}
+    return [f"from {room} import {', '.join(names)}" for room, names in named.items() if names]
 
 
 def _names(value: Any) -> Iterator[str]:

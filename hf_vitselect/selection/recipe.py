@@ -51,7 +51,7 @@ class KindShare(JsonPart):
         rows: Rows of the pool that could be picked.
         left: Those that the filters left.
         picked: Picked rows.
-        score: Mean score of the rows left, None if there are none.
+        score: Mean score of the rows left, None without any.
         weight: Its share of the budget, relative to the other kinds' weights.
     """
 

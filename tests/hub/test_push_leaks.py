@@ -140,11 +140,13 @@ def push_private_texts() -> dict[str, Any]:
 
     from hf_vitselect import Selection, apply_selection, push_to_hub, select_diverse
     from hf_vitselect.errors import UsageError
-    from hf_vitselect.selection import Method
+    from hf_vitselect.filters import LossTail, PrefersOtherAnswer
+    from hf_vitselect.selection import Method, QuestionKinds
 
     pool = load_from_disk(str(Path(os.environ["HF_HOME"]) / "texts"))
     first = select_diverse(pool, 20)
-    second = select_diverse(pool, 60, include=first)
+    cleaned = Method(filters=(PrefersOtherAnswer(log_odds=6.0), LossTail()), kinds=QuestionKinds(smallest=5))
+    second = select_diverse(pool, 60, method=cleaned, include=first)
     by_column = select_diverse(pool, 60, method=Method(kinds="note"), exclude=second)
     seen: dict[str, Any] = {"recipe": first.recipe.to_json(), "scores": first.scores.column_names}
     for name, selection in (("first", first), ("second", second), ("by_column", by_column)):
@@ -176,6 +178,9 @@ def texts(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     made = made.add_column("necessity_status", ["bad_row" if i == 7 else "ok" for i in range(160)])
     made = made.add_column("necessity_reason", ["private words" if i == 7 else None for i in range(160)])
     made = made.add_column("image_gain", [(i * 53 % 160) / 80 - 0.5 for i in range(160)])
+    made = made.add_column("other_answer_odds", [float(i % 9) for i in range(160)])
+    made = made.add_column("other_answer_odds_status", ["ok"] * 160)
+    made = made.add_column("other_answer", [f"private answer {i % 3}" for i in range(160)])
     made.add_column("note", [f"private note {i % 60}" for i in range(160)]).save_to_disk(folder / "texts")
     return run_client(push_private_texts, hub.url, folder)
 
