@@ -74,7 +74,7 @@ def plan(args: argparse.Namespace) -> None:
     rows = []
     for bed in args.beds:
         own = [trial for trial in missing if trial.pool.bed.name == bed]
-        pools = {(trial.pool.variant, trial.pool.seed, trial.needs_score_net) for trial in own}
+        pools = {(trial.pool.variant, trial.pool.seed, trial.more_columns) for trial in own}
         seconds = sum(map(costs.of, own)) + costs.pool * len(pools) + costs.models * bool(own)
         done = sum(trial.key in lines for trial in trials if trial.pool.bed.name == bed)
         rows.append(

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, concatenate_datasets, load_from_disk
 from trl import SFTConfig
 
 from hf_vitselect import ClipEmbedding, ImageGain, NecessityScorer, ScoreNet, ScoreNetScorer, score
@@ -31,6 +31,8 @@ from hf_vitselect.demo import (
     small_training,
 )
 from hf_vitselect.resume import Run
+from hf_vitselect.scorers import Scorer
+from hf_vitselect.selection import Method
 from hf_vitselect.training import ScoreNetTrainer, train_seed_model
 from trials.garments import Garments
 
@@ -102,23 +104,30 @@ class Pool:
         """What the pool consists of, as plain JSON."""
         return asdict(self.bed.variants[self.variant])
 
-    def scored(self, folder: Path, score_net: bool = False) -> Dataset:
+    def scored(self, folder: Path, method: Method | None = None) -> Dataset:
         """The scored pool, truth included.
 
         Args:
             folder: of all testbeds.
-            score_net: whether to add Self-Filter's difficulty, which costs one more training.
+            method: adds the scores that it needs besides necessity, image gain and embedding.
         """
         clip, base = self.bed.models(folder)
         run, settings = Run(self.folder(folder)), self.bed.settings
         data = run.stage("data", {"rows": settings.pool_rows, **self.composition}, self._render)
         seed = run.stage("seed", asdict(settings), partial(self._train_seed, data, base))
         scored = run.stage("scored", {}, partial(self._score, data, seed, clip))
-        if score_net:
-            run = Run(run.folder / "score_net")
+        parts = [load_from_disk(str(scored))]
+        for scorer in more_scorers(method, seed, settings.scoring_batch_size):
+            run = Run(self.folder(folder) / scorer.column)
+            added = run.stage("scored", {}, partial(_add_columns, scored, scorer))
+            parts.append(load_from_disk(str(added)))
+        if uses_score_net(method):
+            run = Run(self.folder(folder) / "score_net")
             net = run.stage("net", asdict(settings), partial(self._train_score_net, scored, base))
-            scored = run.stage("scored", {}, partial(_add_difficulty, scored, net))
-        return load_from_disk(str(scored))
+            scorer = ScoreNetScorer(str(net / "score_net"))
+            added = run.stage("scored", {}, partial(_add_columns, scored, scorer))
+            parts.append(load_from_disk(str(added)))
+        return concatenate_datasets(parts, axis=1) if len(parts) > 1 else parts[0]
 
     def held_out(self, folder: Path, part: str, seed: int, rows: int) -> Dataset:
         """Held-out rows for this pool's trials; their kinds are even in all variants."""
@@ -158,9 +167,26 @@ class Pool:
         trainer.save_model()
 
 
-def _add_difficulty(scored: Path, net: Path, out: Path) -> None:
+def uses_score_net(method: Method | None) -> bool:
+    """Whether the method reads Self-Filter's difficulty."""
+    return method is not None and method.by == "score_net"
+
+
+def more_scorers(method: Method | None, seed: Path, batch_size: int = 8) -> list[Scorer]:
+    """The scorers of the seed model that a method needs and pools do not have anyway."""
+    if method is None:
+        return []
+    plain = replace(method, by="necessity") if uses_score_net(method) else method
+    scorers = plain.scorers(str(seed), clip="of the pool", batch_size=batch_size)
+    return [scorer for scorer in scorers if scorer.column not in ("necessity", "image_gain", "embedding")]
+
+
+def _add_columns(scored: Path, scorer: Scorer, out: Path) -> None:
     pool = load_from_disk(str(scored))
-    score(pool, ScoreNetScorer(str(net / "score_net"))).save_to_disk(str(out))
+    added = score(pool, scorer)
+    added.select_columns([name for name in added.column_names if name not in pool.column_names]).save_to_disk(
+        str(out)
+    )
 
 
 def known_beds(fashion: Path | None, tiny: bool = False) -> dict[str, Bed]:

@@ -8,6 +8,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from trials.costs import Costs
 from trials.trial import Trial, append_line
 
@@ -20,10 +22,11 @@ class Job:
     seconds: float  # expected
     work: Literal["models", "pool", "trial"]
     trial: Trial
-    needs: str = ""  # name of the job to finish first
+    needs: tuple[str, ...] = ()  # names of jobs to finish first
 
     def __call__(self, folder: Path) -> dict[str, Any] | None:
         """Do it; a trial returns its line."""
+        torch.set_num_threads(1)  # the models are so small that threads cost more than they gain
         if self.work == "trial":
             return self.trial.run(folder)
         _ = self.trial.pool.bed.models(folder) if self.work == "models" else self.trial.prepare(folder)
@@ -36,7 +39,10 @@ class Inline(Executor):
     def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Return a future that is done."""
         future: Future[Any] = Future()
-        future.set_result(work(*args, **kwargs))
+        try:
+            future.set_result(work(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
         return future
 
 
@@ -55,10 +61,13 @@ def run_trials(
 
     Returns:
         The number of trials that are still to run.
+
+    Raises:
+        Exception: what the first failed job raised, after all others that could run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     left, running = list(_jobs(trials, costs)), dict[Future[Any], Job]()
-    total, done = len(trials), 0
+    total, done, failed = len(trials), 0, list[BaseException]()
     executor = Inline() if processes == 1 else ProcessPoolExecutor(processes, get_context("spawn"))
     with executor:
         while left or running:
@@ -68,18 +77,25 @@ def run_trials(
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                job, line = running.pop(future), future.result()
-                if line is not None:
+                job, error = running.pop(future), future.exception()
+                if error is not None:
+                    print(f"{job.name}: {type(error).__name__}: {error}", flush=True)
+                    failed.append(error)
+                    left = [other for other in left if job.name not in other.needs]
+                    continue
+                if (line := future.result()) is not None:
                     append_line(results, line)
                     done += 1
                 print(_report(job, line, done, total), flush=True)
+    if failed:
+        raise failed[0]
     return total - done
 
 
 def _next_job(left: Sequence[Job], running: dict[Future[Any], Job], deadline: float) -> Job | None:
     """The first job whose needs are met and that ends in time."""
     unfinished = {job.name for job in (*left, *running.values())}
-    ready = (job for job in left if job.needs not in unfinished)
+    ready = (job for job in left if unfinished.isdisjoint(job.needs))
     return next((job for job in ready if time.monotonic() + job.seconds < deadline), None)
 
 
@@ -89,15 +105,14 @@ def _jobs(trials: Sequence[Trial], costs: Costs) -> Iterator[Job]:
     for trial in trials:
         bed, variant, seed = trial.pool.bed.name, trial.pool.variant, trial.pool.seed
         pool = f"{bed}, {variant}, pool {seed}"
-        needs = [(bed, "", "models", costs.models), (pool, bed, "pool", costs.pool)]
-        if trial.needs_score_net:
-            needs.append((f"{pool} with score net", pool, "pool", costs.pool))
+        needs = [(bed, (), "models", costs.models), (pool, (bed,), "pool", costs.pool)]
+        needs += [(f"{pool} with {name}", (pool,), "pool", costs.pool) for name in trial.more_columns]
         for name, first, work, seconds in needs:
             if name not in known:
                 yield Job(name, seconds, work, trial, first)
             known.add(name)
         name = f"{pool}, {trial.budget:.0%}, {trial.method}, seed {trial.seed}"
-        yield Job(name, costs.of(trial), "trial", trial, needs=needs[-1][0])
+        yield Job(name, costs.of(trial), "trial", trial, tuple(name for name, *_ in needs))
 
 
 def _report(job: Job, line: dict[str, Any] | None, done: int, total: int) -> str:

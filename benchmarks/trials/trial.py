@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset, disable_progress_bars
 from numpy.typing import NDArray
 
@@ -27,7 +26,7 @@ from hf_vitselect.demo import answers
 from hf_vitselect.rules import Random
 from hf_vitselect.selection import Method, read_method
 from hf_vitselect.training import SelectionSFTTrainer
-from trials.beds import TRUTH, Pool
+from trials.beds import TRUTH, Pool, more_scorers, uses_score_net
 
 # Raise a number when a change of its code changes results: the trials that depend on it run again.
 # `evidence.py check` says which lines no longer have the rows that the code picks today.
@@ -95,18 +94,26 @@ class Trial:
         return self.budget * self.pool.bed.settings.pool_rows * int(self.identity["epochs"])
 
     @property
-    def needs_score_net(self) -> bool:
-        """Whether the method reads Self-Filter's difficulty."""
-        return "score_net" in canonical(self.method)
+    def plain_method(self) -> Method | None:
+        """The method, None if there is none to read."""
+        return None if self.method in (ORACLE, UNTRAINED) else plain_method(self.method)
+
+    @property
+    def more_columns(self) -> tuple[str, ...]:
+        """Scores that the method needs and pools do not have anyway."""
+        method = self.plain_method
+        return (
+            *(scorer.column for scorer in more_scorers(method, Path("seed"))),
+            *(["score_net"] * uses_score_net(method)),
+        )
 
     def prepare(self, folder: Path) -> tuple[Dataset, Dataset]:
         """The scored pool and the held-out rows, made unless they exist."""
-        scored = self.pool.scored(folder, self.needs_score_net)
+        scored = self.pool.scored(folder, self.plain_method)
         return scored, self.pool.held_out(folder, self.part, **self.identity["held_out"])
 
     def run(self, folder: Path) -> dict[str, Any]:
         """Select, fine-tune and evaluate."""
-        torch.set_num_threads(1)  # the models are so small that threads cost more than they gain
         disable_progress_bars()
         scored, rows = self.prepare(folder)
         _, base = self.pool.bed.models(folder)

@@ -20,8 +20,8 @@ from hf_vitselect.demo.stages import (
     answers,
     build_base,
     build_base_clip,
-    grade,
-    select_and_fine_tune,
+    seed_and_score,
+    select_and_save,
     small_training,
 )
 from hf_vitselect.demo.world import Question, World
@@ -44,12 +44,12 @@ __all__ = [
     "build_llava",
     "build_processor",
     "build_tokenizer",
-    "grade",
     "render_captions",
     "render_held_out",
     "render_pool",
     "save",
-    "select_and_fine_tune",
+    "seed_and_score",
+    "select_and_save",
     "small_training",
     "train_clip",
 ]

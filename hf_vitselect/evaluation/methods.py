@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -32,13 +32,14 @@ class Chosen:
     method: Method
 
     def settings(self, pool: Dataset) -> dict[str, Any]:
-        """The method and digests of the columns that it reads, as plain JSON."""
+        """The parts of the method and digests of the columns that it reads, as plain JSON."""
         method = self.method
         named = [*method.required_columns, method.by, *method.filter_columns]
         named += [method.over] * method.uses_image_features
         reads = [column for name in dict.fromkeys(named) for column in (name, f"{name}_status")]
         digests = {name: column_digest(pool, name) for name in reads if name in pool.column_names}
-        return {"method": write_call(method, whole=True), "columns": digests}
+        parts = {item.name: write_call(getattr(method, item.name), whole=True) for item in fields(method)}
+        return {"method": parts, "columns": digests}
 
     def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
         """Select this number of rows."""
@@ -65,7 +66,7 @@ def parse_method(text: str, by: str | None = None) -> tuple[str, Method | Select
 
     Args:
         text: a method such as `CleanBalanced()`, a rule alone, or a selection's folder.
-        by: the score column of rules, and of methods whose text names none.
+        by: the score column of a rule alone whose text names none.
 
     Example:
         >>> parse_method("easy=TopScore(lowest=True)")

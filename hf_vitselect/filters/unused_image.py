@@ -170,7 +170,7 @@ def _most_even_drops(before: NDArray[np.int64], drops: NDArray[np.int64], skew: 
     """Lower the highest shares of answers' rows that go until the answers' shares move by at most `skew`."""
     for rate in np.linspace((drops / np.maximum(before, 1)).max(), 0, 101):
         allowed: NDArray[np.int64] = np.minimum(drops, np.floor(rate * before + 1e-9).astype(np.int64))
-        if _shifted(before, before - allowed) <= skew:
+        if _shifted(before, before - allowed) <= skew + 1e-9:
             break
     return allowed
 

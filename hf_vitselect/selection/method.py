@@ -215,19 +215,16 @@ def read_method(text: str, by: str | None = None) -> Method:
 
     Args:
         text: As on the command line or in a recipe.
-        by: The score column if the text names none.
+        by: The score column of a rule alone, if the text names none.
 
     Raises:
         UsageError: If it is no method, or names a class that is not one of this package.
     """
     call = parse_call(text)
     if call.name in RULES:  # its columns may stand among its arguments
-        columns: dict[str, Any] = {
-            key: call.keywords.pop(key) for key in ("by", "over") if key in call.keywords
-        }
+        columns: dict[str, Any] = {} if by is None else {"by": by}
+        columns |= {key: call.keywords.pop(key) for key in ("by", "over") if key in call.keywords}
         call = Call("Method", (), {"rule": call} | columns)
-    if by is not None:
-        call.keywords.setdefault("by", by)
     method = call.make(METHOD_NAMES)
     if not isinstance(method, Method):
         raise UsageError(f"expected a method such as CleanBalanced(), got {text!r}")

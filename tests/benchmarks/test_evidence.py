@@ -294,6 +294,38 @@ def test_tiny_results_stay_apart(monkeypatch, capsys):
     assert "--tiny: expected --results, too" in capsys.readouterr().err
 
 
+def test_failed_trials_stop_no_others(tmp_path, monkeypatch, capsys):
+    beds = module("trials.beds").known_beds(None, tiny=True)
+    trials = module("trials.plan").validation_trials(beds, {"a": "Random()", "b": "TopScore()"}, [0.1], 2)
+    trial_module, queue = module("trials.trial"), module("trials.queue")
+
+    def run(self, folder):
+        if self.method == "Random()":
+            raise ValueError("too few rows")
+        return {"key": self.key, "accuracy": 0.5, "nll": 1.0, "seconds": {"train": 1.0}}
+
+    monkeypatch.setattr(trial_module.Trial, "run", run)
+    monkeypatch.setattr(trial_module.Trial, "prepare", lambda self, folder: None)
+    monkeypatch.setattr(module("trials.beds").Bed, "models", lambda self, folder: None)
+    results, costs = tmp_path / "results.jsonl", module("trials.costs").Costs()
+    with pytest.raises(ValueError, match="too few rows"):
+        queue.run_trials(trials, results, tmp_path, costs, time.monotonic() + 3600, 1)
+    assert set(trial_module.read_lines(results)) == {each.key for each in trials if each.name == "b"}
+    assert "Random(), seed 0: ValueError: too few rows" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_methods_get_their_scores(tmp_path):
+    results = tmp_path / "results.jsonl"
+    command = [sys.executable, SCRIPT, "validate", "--tiny", "--results", results, "--seeds", "1"]
+    command += ["--folder", tmp_path / "run", "--budgets", "0.2", "--worlds", "demo", "--methods"]
+    command += ["SelfFilter()", 'EL2N=TopScore(by="el2n")', "CleanBalanced()"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [line["name"] for line in lines] == ["SelfFilter()", "EL2N", "CleanBalanced()"]
+    assert [line["rows"] for line in lines] == [16, 16, 16]
+
+
 @pytest.mark.slow
 def test_killed_processes_leave_whole_lines(tmp_path):
     results = tmp_path / "results.jsonl"

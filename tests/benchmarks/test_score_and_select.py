@@ -29,8 +29,9 @@ TINY = {
 }
 # All of a script's commands in one process: importing torch takes longer than most of them.
 RUN = """
-import runpy, sys
+import os, runpy, sys
 path, *commands = sys.argv[1:]
+sys.path.append(os.path.dirname(path))
 for command in commands:
     sys.argv = [path, *command.split()]
     print("==", command, flush=True)

@@ -125,13 +125,15 @@ def test_killed_comparison_resumes(scored_pool, tiny, tmp_path):
     ("changes", "message"),
     [
         ({"args": {"learning_rate": 0.5}}, r"args.learning_rate: 0.01 then, 0.5 now"),
-        ({"selections": {"top": TopScore(lowest=True)}}, r"rule.lowest: False then, True now"),
+        ({"selections": {"top": TopScore(lowest=True)}}, r"rule: 'TopScore\(lowest=False\)' then"),
+        ({"selections": {"top": Method(rule=TopScore(), by="loss")}}, r"method.by: '\"necessity\"' then"),
+        ({"selections": {"top": Method(rule=TopScore(), over="clip")}}, r"method.over: '\"embedding\"' then"),
         ({"scores": True}, r"columns.necessity"),
     ],
-    ids=["training", "rule", "scores"],
+    ids=["training", "rule", "by", "over", "scores"],
 )
 def test_changed_settings_are_refused_by_name(changes, message, finished, scored_pool, tiny):
-    folder, pool = finished[1], scored_pool
+    folder, pool = finished[1], scored_pool.add_column("loss", scored_pool["necessity"][:])
     if changes.pop("scores", None):
         pool = pool.remove_columns("necessity").add_column("necessity", np.arange(40.0).tolist())
     if "args" in changes:

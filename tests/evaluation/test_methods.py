@@ -3,9 +3,10 @@
 import pytest
 
 from hf_vitselect import select_diverse
-from hf_vitselect.evaluation.methods import parse_method
+from hf_vitselect.evaluation.methods import Chosen, parse_method
+from hf_vitselect.filters import LossTail
 from hf_vitselect.rules import NeighborPenalty, Random, TopScore
-from hf_vitselect.selection import Method
+from hf_vitselect.selection import CleanBalanced, Method
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,20 @@ from hf_vitselect.selection import Method
 )
 def test_methods_are_read_from_text(text, name, method):
     assert parse_method(text, "x") == (name, method)
+
+
+def test_methods_have_names_or_are_their_own():
+    text = 'CleanBalanced(filters=(LossTail(),), kinds="task")'
+    method = CleanBalanced(filters=(LossTail(),), kinds="task")
+    assert parse_method(text) == (text, method)
+    assert parse_method(f"mine={text}") == ("mine", method)
+    assert parse_method("SelfFilter", "x")[1].by == "score_net"
+
+
+def test_each_seed_draws_its_own_rows(scored_pool):
+    chosen = Chosen(CleanBalanced(filters=(), kinds="kind", need=0.0))
+    first, same, other = (set(chosen.select(scored_pool, 8, seed).row_ids) for seed in (0, 0, 1))
+    assert first == same != other
 
 
 @pytest.mark.parametrize(
