@@ -24,6 +24,7 @@ from trials.beds import known_beds
 from trials.costs import Costs
 from trials.page import page, trials_table
 from trials.plan import POOL_SEEDS, RANDOM, Plan, validation_trials
+from trials.plot import plot
 from trials.queue import run_trials
 from trials.trial import ORACLE, Trial, choose, composition, read_lines
 
@@ -139,8 +140,10 @@ def check(args: argparse.Namespace) -> None:
 
 
 def write_page(args: argparse.Namespace) -> None:
-    """Write the page."""
-    args.page.write_text(page(read_lines(args.results), make_plan(args)))
+    """Write the page and its plot."""
+    lines, planned = read_lines(args.results), make_plan(args)
+    args.page.write_text(page(lines, planned, args.page.with_suffix(".png").name))
+    args.page.with_suffix(".png").write_bytes(plot(lines, planned))
     print(args.page)
 
 

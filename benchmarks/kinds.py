@@ -18,6 +18,7 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
+import pyarrow as pa
 from datasets import Dataset, Features, Image, List, Value, disable_progress_bars, load_from_disk
 from selection.measure import load, measured, peak_growth
 
@@ -69,21 +70,19 @@ def ask(pool: str, rng: random.Random) -> tuple[str, str]:
 
 def make(pool: str, rows: int, folder: str) -> None:
     """Writes a pool whose images nobody could decode."""
+    rng, tables, image = random.Random(pool), [], [{"bytes": b"no image", "path": None}]
+    for start in range(0, rows, 50_000):
+        messages = [turns(pool, rng) for _ in range(min(50_000, rows - start))]
+        columns = {"messages": messages, "images": [image] * len(messages)}
+        tables.append(pa.table(columns, schema=FEATURES.arrow_schema))
+    Dataset(pa.concat_tables(tables)).save_to_disk(folder)
 
-    def each(shards):  # the rows' numbers
-        for shard in shards:
-            rng = random.Random(f"{pool} {shard}")
-            for _ in range(shard, rows, 8):
-                turns = []
-                for question, answer in (ask(pool, rng) for _ in range(3 if rng.random() < 0.1 else 1)):
-                    turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-                yield {"messages": turns, "images": [{"bytes": b"no image", "path": None}]}
 
-    with tempfile.TemporaryDirectory(dir=Path(folder).parent) as cache:
-        made = Dataset.from_generator(
-            each, features=FEATURES, gen_kwargs={"shards": list(range(8))}, cache_dir=cache
-        )
-        made.save_to_disk(folder)
+def turns(pool: str, rng: random.Random) -> list[dict[str, str]]:
+    """Makes one turn, in a tenth of the rows three."""
+    asked = [ask(pool, rng) for _ in range(3 if rng.random() < 0.1 else 1)]
+    roles = ("user", "assistant")
+    return [{"role": role, "content": text} for pair in asked for role, text in zip(roles, pair, strict=True)]
 
 
 def stage(folder: str) -> None:

@@ -113,6 +113,7 @@ ALLOWED = [
         "content of a measured pool",
     ),
     ("benchmarks/realpool/fetch.py", r'"npm", "pack"', "a command of npm"),
+    ("benchmarks/trials/garments.py", r"are there|is there", "the garments' conversations"),
     ("benchmarks/realpool/*", r"[Pp]ictures?", "emoji and clip art, which are drawings"),
     ("benchmarks/real_pool.py", r"emoji pictures", "emoji and clip art, which are drawings"),
     ("benchmarks/on_gpu/*", r"map beside the bare model", "a key of the raw results"),

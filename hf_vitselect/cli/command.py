@@ -20,6 +20,7 @@ COMMANDS = {
     "seed": "Fine-tune a model on a random part of a pool: the seed model, which then scores the pool.",
     "score": "Add score and embedding columns to a pool.",
     "score_net": "Train a score net together with a model, and add its difficulty to the pool.",
+    "filter": "Drop rows of a scored pool: copies, unused images, doubtful answers.",
     "select": "Select a subset of a scored pool.",
     "train": "Fine-tune a model on a selection.",
     "push": "Push a selection and its card to the Hub.",

@@ -8,6 +8,7 @@ are `nearest` to a few central ones.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, combinations
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +24,7 @@ from hf_vitselect.selection.json_part import JsonPart, expect
 # Normalized questions hold no parentheses.
 OTHERS, SEVERAL_TURNS, NO_QUESTION = "(others)", "(several turns)", "(no question)"
 
+_MOST_KINDS = 1000
 _QUESTION_WORDS = 32  # at the start of a question, and as many at its end: between them stands context
 _EXAMPLES = 5  # of each kind
 _EXAMPLE_CHARACTERS = 400
@@ -101,15 +103,15 @@ class QuestionKinds:
     """Groups of rows by what is asked.
 
     The kind of a row is its first question without every word that occurs in an answer of the pool, with
-    image or without. A kind that is too small loses its rarest words. If it stays too small, or if no word is
-    left, its rows are pooled. Rows of several turns are one kind, unless most rows have several turns: then
-    their first question counts, too.
+    image or without. Where too few rows share that, it loses its rarest words. Where no word is left, or
+    still too few rows share it, rows are pooled. Rows of several turns are one kind, unless most rows have
+    several turns: then their first question counts, too.
 
     Where answers are whole sentences they contain nearly every word. If more than half of the questions are
     pooled or lose their first word, similar questions are clustered instead.
 
     Args:
-        smallest: Rows of the smallest kind, 1 or more.
+        smallest: Rows of the smallest kind, 1 or more; in a large pool a thousandth of its rows.
         clusters: Number of clusters at most, 1 or more.
 
     Example:
@@ -139,19 +141,22 @@ class QuestionKinds:
         """
         answer_words: set[str] = set()
         asked = _read(rows, answer_words)
-        merged = bool(2 * asked.several_turns.sum() <= (asked.question >= 0).sum())
+        readable = int((asked.question >= 0).sum())
+        smallest = max(self.smallest, readable // _MOST_KINDS)
+        merged = bool(2 * asked.several_turns.sum() <= readable)
         counted = asked.whose(lambda text: text != "") & ~(asked.several_turns & merged)
-        templates = dict.fromkeys(_templates(asked, counted, answer_words, self.smallest), ())
-        kinds = _settle("template", templates, merged, asked, self.smallest)
         # A first word, such as "what", that answers contain is the mark of open answers. Other words may be
-        # left even so, of an instruction at the end of all questions.
-        pooled = _assign(kinds, asked) == len(kinds.kinds) - 1
-        pooled |= asked.whose(lambda text: text.partition(" ")[0] in answer_words)
-        if 2 * (pooled & counted).sum() > counted.sum():
+        # left even then, of an instruction at the end of all questions.
+        lost = asked.whose(lambda text: text.partition(" ")[0] in answer_words)
+        if 2 * (lost & counted).sum() <= counted.sum():
+            templates = dict.fromkeys(_templates(asked, counted, answer_words, smallest), ())
+            kinds = _settle("template", templates, merged, asked, smallest)
+            lost |= _assign(kinds, asked) == len(kinds.kinds) - 1
+        if 2 * (lost & counted).sum() > counted.sum():
             # In a small pool so few clusters that most of them are large enough.
-            clusters = max(1, min(self.clusters, int(counted.sum()) // (3 * self.smallest)))
+            clusters = max(1, min(self.clusters, int(counted.sum()) // (3 * smallest)))
             central = _central_questions(asked, counted, clusters)
-            kinds = _settle("nearest", central, merged, asked, self.smallest)
+            kinds = _settle("nearest", central, merged, asked, smallest)
         labels = _assign(kinds, asked)
         return labels, _described(kinds, asked, labels)
 
@@ -335,11 +340,15 @@ def _assign(kinds: Kinds, asked: _Asked) -> NDArray[np.int64]:
 
 
 def _same_template(kinds: Kinds, templates: Sequence[str], texts: Sequence[str]) -> NDArray[np.int64]:
-    """The template that is left of each question without the words of no template; -1 if none is."""
-    index = {template: i for i, template in enumerate(templates)}
+    """The template left of each question without the words of no template, and without one more; or -1."""
     known = {word for template in templates for word in template.split()}
-    left = (" ".join(word for word in text.split() if word in known) for text in texts)
-    return np.array([index.get(template, -1) for template in left], dtype=np.int64)
+    index = {tuple(template.split()): i for i, template in enumerate(templates)}
+    match = []
+    for text in texts:
+        left = tuple(word for word in text.split() if word in known)
+        ways = chain([left], combinations(left, max(len(left) - 1, 0)))
+        match.append(next((index[way] for way in ways if way in index), -1))
+    return np.array(match, dtype=np.int64)
 
 
 def _nearest(kinds: Kinds, questions: Sequence[str], texts: Sequence[str]) -> NDArray[np.int64]:

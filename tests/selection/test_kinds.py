@@ -107,6 +107,12 @@ def test_small_kinds_are_pooled(smallest, pooled):
     assert sizes(closed() + [row("Which size?", "big")] * 20, smallest=smallest)["(others)"] == pooled
 
 
+def test_large_pools_have_large_kinds():
+    """No kind has less than a thousandth of the rows, so that a recipe stays small."""
+    rows = [row("Which size?", "big")] * 22_000 + [row("How old?", "new")] * 21 + [row("Why so?", "no")] * 22
+    assert sizes(rows) == {"which size": 22_000, "why so": 22, "(others)": 21}
+
+
 def test_rare_words_split_no_kind():
     """A word outside all answers, in a few questions only, does not take them out of their kind."""
     rare = [row(f"What color is the {name}?", "red") for name in ("zebra", "quay", "yurt")]
@@ -230,6 +236,13 @@ def test_kinds_from_json_assign_alike(rows):
     assert again.assign([rows[-1]]).tolist() == [labels[-1]]  # whatever stands next to it
 
 
+def test_one_odd_word_is_forgiven():
+    """A question that has one word too many, known from another kind, still has its template."""
+    _, kinds = QuestionKinds().find([*closed(), *([row("How large?", "red")] * 20)])
+    new = [row("What large shape is red?", "ring"), row("How what large shape is red?", "ring")]
+    assert [kinds.names[label] for label in kinds.assign(new)] == ["what shape is", "(others)"]
+
+
 def test_new_templates_are_others():
     _, kinds = QuestionKinds().find(closed())
     new = [row("What color is the zebra?", "red"), row("Why?", "red"), row("What?", "red", "Why?", "red")]
@@ -303,6 +316,7 @@ def found():
     return [(labels.tolist(), kinds.to_json()) for labels, kinds in map(QuestionKinds().find, POOLS.values())]
 
 
+@pytest.mark.slow
 def test_hash_seeds_change_nothing():
     script = HASHED.format(path=[str(Path(__file__).parent), *sys.path])
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
