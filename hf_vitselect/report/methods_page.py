@@ -23,7 +23,8 @@ inside; scorers add the columns that it uses. `CleanBalanced()` is the default; 
 [papers.md](papers.md) describes the papers and how these implementations differ from them.
 
 The command line takes each as in Python: `hf-vitselect score --scorers 'GraNdScorer(model="me/seed")'`,
-`hf-vitselect filter --filters 'NearDuplicates(cosine=0.9)'`, `hf-vitselect select --rule 'NeighborPenalty(gamma=0.5)'`,
+`hf-vitselect filter --filters 'NearDuplicates(cosine=0.9)'`,
+`hf-vitselect select --rule 'NeighborPenalty(gamma=0.5)'`,
 `hf-vitselect select --method 'CleanBalanced(filters=[NearDuplicates(cosine=0.9)], kinds="source")'`.
 """
 
