@@ -17,13 +17,16 @@ Which trials there are, and what they are for, is benchmarks/trials/plan.py.
 
 import argparse
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from trials.beds import known_beds
 from trials.costs import Costs
 from trials.page import page, trials_table
 from trials.plan import POOL_SEEDS, RANDOM, Plan, validation_trials
+from trials.plot import plot
 from trials.queue import run_trials
 from trials.trial import ORACLE, Trial, choose, composition, read_lines
 
@@ -106,8 +109,15 @@ def validate(args: argparse.Namespace) -> None:
     lines = read_lines(args.results)
     trials = validation_trials(args.beds, methods, args.budgets, args.seeds, args.variant)
     run(args, [trial for trial in trials if trial.key not in lines], time.monotonic() + 60 * args.minutes)
-    keys = {trial.key for trial in trials}
-    print(trials_table({key: line for key, line in read_lines(args.results).items() if key in keys}))
+    print(
+        trials_table({key: line for key, line in read_lines(args.results).items() if _is_asked(line, args)})
+    )
+
+
+def _is_asked(line: Mapping[str, Any], args: argparse.Namespace) -> bool:
+    """Whether a line is one to print next to what `validate` ran: also other methods, for comparison."""
+    asked = line["testbed"] in args.beds and line["variant"] == args.variant
+    return bool(line["part"] == "validation" and asked and line["budget"] in args.budgets)
 
 
 def run(args: argparse.Namespace, trials: list[Trial], deadline: float) -> int:
@@ -139,8 +149,10 @@ def check(args: argparse.Namespace) -> None:
 
 
 def write_page(args: argparse.Namespace) -> None:
-    """Write the page."""
-    args.page.write_text(page(read_lines(args.results), make_plan(args)))
+    """Write the page and its plot."""
+    lines, planned = read_lines(args.results), make_plan(args)
+    args.page.write_text(page(lines, planned, args.page.with_suffix(".png").name))
+    args.page.with_suffix(".png").write_bytes(plot(lines, planned))
     print(args.page)
 
 

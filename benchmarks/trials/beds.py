@@ -9,7 +9,7 @@ Every stage resumes and refuses what was made with other settings (`hf_vitselect
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -198,8 +198,13 @@ def known_beds(fashion: Path | None, tiny: bool = False) -> dict[str, Bed]:
     if fashion is not None:
         variants = variants | {"long-tailed": replace(FLAWED, rare=("where", "count", "sort"))}
         settings = replace(settings, caption_rows=2 * settings.caption_rows, clip_epochs=3)
-        beds.append(Bed("garments", settings, variants, partial(Garments, fashion), rows))
+        beds.append(Bed("garments", settings, variants, partial(_garments, fashion), rows))
     return {bed.name: bed for bed in beds}
+
+
+@cache
+def _garments(fashion: Path, part: str) -> World:
+    return Garments(fashion, part)
 
 
 def _shapes(part: str) -> World:
