@@ -207,7 +207,7 @@ def _ask_row(scene: Scene, rng: random.Random) -> Question | None:
 
 
 # A model of 4,000 flawless rows learns every kind beyond its majority answer. It does not learn others, which
-# stay near one half: "do you see a bag?", "is the bag left of the coat?", "is anything at the left?".
+# stay near one half: "is there a bag?", "is the bag left of the coat?", "is anything at the left?".
 _ASKERS: dict[str, Callable[[Scene, random.Random], Question | None]] = {
     "what": _ask_what,
     "where": _ask_where,

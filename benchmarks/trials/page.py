@@ -191,7 +191,10 @@ def trials_table(lines: Lines) -> str:
         alike = (line["testbed"], line["variant"], line["budget"], line["method"], line["epochs"])
         groups[alike].append(line)
     rows = []
-    for (bed, variant, budget, method, epochs), alike in sorted(groups.items(), key=lambda item: item[0]):
+    by_accuracy = sorted(groups, key=lambda alike: -np.mean([line["accuracy"] for line in groups[alike]]))
+    for group in sorted(by_accuracy, key=lambda alike: alike[:3]):
+        bed, variant, budget, method, epochs = group
+        alike = groups[group]
         means = {figure: np.mean([line[figure] for line in alike]) for figure in ("accuracy_image", "nll")}
         rows.append(
             {

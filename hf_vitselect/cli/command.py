@@ -32,7 +32,7 @@ COMMANDS = {
 
 @dataclass(frozen=True)
 class PoolFacts:
-    """What is known of a pool before any stage of a run has started, also of one that a stage will make."""
+    """Facts of a pool, known before any stage of a run has started, also if a stage will make it."""
 
     columns: tuple[str, ...]
     rows: int

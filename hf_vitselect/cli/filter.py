@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from hf_vitselect.call_text import parse_call, write_call
+from hf_vitselect.call_text import parse_call, read_call, write_call
 from hf_vitselect.cli.command import Command, PoolFacts
 from hf_vitselect.cli.flags import PoolFlags, flag, read_object
 from hf_vitselect.cli.pool import load_pool
@@ -93,7 +93,8 @@ def _text(filtered: FilteredPool) -> str:
         if record.skipped is not None:
             lines.append(f"{name}: skipped, {record.skipped}")
             continue
-        lines.append(f"{name}: {record.dropped:,} rows")
+        basis = read_call(record.filter, FILTERS).describe(record.thresholds)
+        lines.append(f"{name}: {record.dropped:,} rows" + (f", by {basis}" if basis else ""))
         shown = filtered.dropped.select_columns(["dropped_reason"])[
             start : start + min(_SHOWN, record.dropped)
         ]
