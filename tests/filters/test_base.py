@@ -188,6 +188,7 @@ def test_repeated_rows_stay(each):
 def test_thresholds_find_the_same_rows(each):
     drops = each.find(POOL)
     thresholds = json.loads(json.dumps(dict(drops.thresholds), allow_nan=False))
+    assert thresholds == drops.thresholds
     more = each.find_more(POOL, thresholds)
     assert sorted(more.rows.tolist()) == sorted(drops.rows.tolist())
     assert len(more.reasons) == len(more.rows)
