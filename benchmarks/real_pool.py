@@ -18,18 +18,16 @@ picks, several seeds each (realpool/comparison.py).
 """
 
 import argparse
-import tempfile
 import time
 from pathlib import Path
 
 import torch
 from datasets import load_from_disk
 from realpool.build import build_pool, composition, digest, save_pool
-from realpool.chain import accuracy, run_chain
+from realpool.chain import accuracy, grade, run_chain
 from realpool.comparison import run_comparison
 from realpool.fetch import fetch
 
-from hf_vitselect.demo import grade
 from hf_vitselect.resume import Run
 
 DATA = Path(__file__).parent / "data"
@@ -88,8 +86,7 @@ def grade_models(args: argparse.Namespace) -> None:
         name, _, folder = model.rpartition("=")
         models.setdefault(name or folder, []).append(Path(folder))
     held_out = load_from_disk(args.pool)["held_out"]
-    with tempfile.TemporaryDirectory() as folder:
-        print(accuracy(grade(Run(folder), models, held_out, batch_size=64), held_out))
+    print(accuracy(grade(models, held_out), held_out))
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from selection.measure import load, measured, peak_growth
 
 from hf_vitselect import Scorer, score, select_diverse
 from hf_vitselect.data import row_ids
-from hf_vitselect.report.tables import table
+from hf_vitselect.report import table
 
 DIMENSIONS = 384
 STAGES = ("row_ids", "score", "score again", "score a stream", "stream again", "select_diverse")

@@ -1,4 +1,4 @@
-"""The page of all files: each module with the first line of its docstring.
+"""The page of all files: each module and template with the first line of its documentation.
 
 python docs/files.py > docs/files.md
 """
@@ -20,7 +20,8 @@ def page() -> str:
     rooms = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
     lines += ["", "| file | |", "|---|---|", *_rows(sorted(PACKAGE.glob("*.py")))]
     for room in rooms:
-        inside = (path for path in sorted(room.rglob("*.py")) if path != room / "__init__.py")
+        files = sorted([*room.rglob("*.py"), *room.rglob("*.jinja")])
+        inside = (path for path in files if path != room / "__init__.py")
         lines += ["", f"## {room.name}/", "", _summary(room / "__init__.py"), "", "| file | |", "|---|---|"]
         lines += _rows(inside)
     return "\n".join([*lines, ""])
@@ -32,7 +33,9 @@ def _rows(paths: Iterable[Path]) -> Iterator[str]:
 
 
 def _summary(path: Path) -> str:
-    """The first paragraph of a module's docstring."""
+    """The first paragraph of a module's docstring, or a template's comment in its first line."""
+    if path.suffix == ".jinja":
+        return path.read_text().partition("\n")[0].strip("{#- }")
     documentation = ast.get_docstring(ast.parse(path.read_text())) or ""
     return " ".join(documentation.split("\n\n")[0].split())
 

@@ -13,6 +13,7 @@ from .scorers import ImageGain as ImageGain
 from .scorers import JudgeScore as JudgeScore
 from .scorers import MIWVScorer as MIWVScorer
 from .scorers import NecessityScorer as NecessityScorer
+from .scorers import OtherAnswer as OtherAnswer
 from .scorers import PerplexityScorer as PerplexityScorer
 from .scorers import QuestionGain as QuestionGain
 from .scorers import ScoreNetScorer as ScoreNetScorer

@@ -64,6 +64,12 @@ def mixed_pool(rows: int = 12, seed: int = 0) -> Dataset:
     return pool(made)
 
 
+def with_vectors(dataset: Dataset, vectors: Any) -> Dataset:
+    """A data set with the column `embedding`, from an array of one vector a row."""
+    kind = List(Value("float32"), length=vectors.shape[1])
+    return dataset.add_column("embedding", vectors.tolist(), feature=kind)
+
+
 def raw_images(dataset: Dataset, column: str = "images") -> list[Any]:
     """The image cells as they are encoded."""
     return dataset.select_columns([column]).with_format("arrow")[:].column(0).to_pylist()

@@ -1,7 +1,7 @@
 """The whole chain on the real pool, by the package's functions, and one table of its results."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,13 +9,19 @@ import numpy as np
 from datasets import Dataset, load_from_disk
 
 from hf_vitselect import NecessityScorer, Selection, TextEmbedding
-from hf_vitselect.demo import Grades, align, grade, select_and_fine_tune, small_training
+from hf_vitselect.call_text import write_call
+from hf_vitselect.demo import Grades, align, answers, seed_and_score, select_and_save, small_training
 from hf_vitselect.report import table
 from hf_vitselect.resume import Run
+from hf_vitselect.rules import NeighborPenalty, Random
+from hf_vitselect.selection import Method
+from hf_vitselect.training import SelectionSFTTrainer
 from realpool.model import build_base, captions, train_tower
 
 BUDGET = 0.15
 SEED_SHARE = 0.125
+BATCH_SIZE = 64
+METHODS = {"selection": Method(rule=NeighborPenalty()), "random": Method(rule=Random())}
 CHANCE = {"choice": 0.25, "category": 0.25, "yesno": 0.5}
 
 _aligning = partial(small_training, epochs=1, batch_size=8, learning_rate=1e-3)
@@ -41,21 +47,42 @@ def run_chain(
     """
     tower = run.stage("tower", {"pool": digest}, partial(train_tower, train, size))
     base = run.stage("base", {}, partial(_align, train, tower))
-    subsets, models = select_and_fine_tune(
+    scored = seed_and_score(
         run,
         train,
         base,
-        lambda seed: [NecessityScorer(seed, batch_size=64), TextEmbedding(str(embedder))],
+        lambda seed: [NecessityScorer(seed, batch_size=BATCH_SIZE), TextEmbedding(str(embedder))],
         _tuning,
         seed_share=SEED_SHARE,
-        budget=BUDGET,
-        seeds=seeds,
     )
-    grades = grade(run, models, held_out, batch_size=64)
-    scored = load_from_disk(run.folder / "score" / "scored")
-    report = _report(grades, held_out, scored, subsets, run.seconds)
+    subsets: dict[str, Selection] = {}
+    models = {"aligned, not fine-tuned": [base], "seed model": [run.folder / "seed"]}
+    for name, method in METHODS.items():
+        settings = {"method": write_call(method, whole=True), "budget": BUDGET}
+        picked = run.stage(name, settings, partial(select_and_save, scored, method, BUDGET))
+        subsets[name] = Selection.load_from_disk(picked)
+        models[f"fine-tuned on {name}"] = [
+            run.stage(f"model_{name}_{number}", {}, partial(_tune, base, subsets[name], number))
+            for number in range(seeds)
+        ]
+    grades = grade(models, held_out)
+    report = _report(grades, held_out, load_from_disk(scored), subsets, run.seconds)
     (run.folder / "report.md").write_text(report)
     return report
+
+
+def grade(models: Mapping[str, Sequence[Path]], held_out: Dataset) -> dict[str, list[Grades]]:
+    """Grade models on the held-out rows; several folders of one name are its seeds."""
+    return {
+        name: [answers(folder, held_out, BATCH_SIZE) for folder in folders]
+        for name, folders in models.items()
+    }
+
+
+def _tune(base: Path, subset: Selection, seed: int, out: Path) -> None:
+    trainer = SelectionSFTTrainer(str(base), selection=subset, args=_tuning(out, seed=seed))
+    trainer.train()
+    trainer.save_model()
 
 
 def _align(train: Dataset, tower: Path, out: Path) -> None:

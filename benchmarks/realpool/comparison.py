@@ -15,12 +15,12 @@ from hf_vitselect.evaluation import (
     Comparison,
     ExactMatch,
     LogLikelihood,
-    Method,
     MultipleChoice,
     compare,
 )
 from hf_vitselect.rules import NeighborPenalty, Rule, TopScore
 from hf_vitselect.scorers import EL2NScorer
+from hf_vitselect.selection import Method
 from realpool.chain import BUDGET, CHANCE
 
 # As in docs/self_filter.md: a quarter of the steps of `run_chain`, because there are many fine-tunes.
@@ -29,7 +29,7 @@ SELECTIONS: dict[str, Rule | Method] = {
     "TopScore": TopScore(),  # also NeighborPenalty's gamma=0: hard rows, however alike
     "NeighborPenalty": NeighborPenalty(),
     "easy first": TopScore(lowest=True),
-    "EL2N": Method(TopScore(), by="el2n"),
+    "EL2N": Method(rule=TopScore(), by="el2n"),
 }
 
 
@@ -52,7 +52,7 @@ def run_comparison(
     for number, (name, folder) in enumerate(self_filter.items()):
         column = f"score_net_{number + 1}" if number else "score_net"
         scored = _with_difficulty(scored, folder, column)
-        difficulty = Method(NeighborPenalty(rescale="minmax"), by=column, over="clip")
+        difficulty = Method(rule=NeighborPenalty(rescale="minmax"), by=column, over="clip")
         selections = {**selections, name: difficulty}
     asked = held_out.select(np.flatnonzero(np.isin(held_out["kind"], list(CHANCE))))
     return compare(

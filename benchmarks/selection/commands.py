@@ -186,7 +186,8 @@ def _approximate(size: int, args: argparse.Namespace) -> dict[str, str]:
     near, whole, again = timed(budget, approximate=True), timed(budget), timed(budget, approximate=True)
     quick = (near.cpu + again.cpu) / 2
     # In float32 picks cost the same each, so a part of them is enough: the start is counted once.
-    few, part = 100, min(budget, args.part)
+    part = min(budget, args.part)
+    few = min(100, part // 2)
     start, more = timed(few, "float32"), timed(part, "float32")
     float32 = start.cpu + (more.cpu - start.cpu) / (part - few) * (budget - few)
     notes = NeighborPenalty(approximate=True).notes(scores, features, budget, np.random.default_rng(0))
@@ -316,6 +317,8 @@ def main(description: str) -> None:
             command.add_argument("--approximate", action="store_true", help="use the faiss index")
         command.set_defaults(do=do)
     args = parser.parse_args()
+    if args.do in (memory, large) and not getattr(args, "one", None) and args.picks > args.rows:
+        parser.error(f"--picks: expected at most --rows, {args.rows}, got {args.picks}; give fewer picks")
     torch.set_num_threads(args.threads)
     faiss.omp_set_num_threads(args.threads)
     start = time.perf_counter()

@@ -3,8 +3,8 @@
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -20,6 +20,7 @@ COMMANDS = {
     "seed": "Fine-tune a model on a random part of a pool: the seed model, which then scores the pool.",
     "score": "Add score and embedding columns to a pool.",
     "score_net": "Train a score net together with a model, and add its difficulty to the pool.",
+    "filter": "Drop rows of a scored pool: copies, unused images, doubtful answers.",
     "select": "Select a subset of a scored pool.",
     "train": "Fine-tune a model on a selection.",
     "push": "Push a selection and its card to the Hub.",
@@ -29,19 +30,28 @@ COMMANDS = {
 """What every command is for. Each is a class in a module of its name, imported when it is needed."""
 
 
+@dataclass(frozen=True)
+class PoolFacts:
+    """Facts of a pool, known before any stage of a run has started, also if a stage will make it."""
+
+    columns: tuple[str, ...]
+    rows: int
+
+
 class Command(ABC):
     """One command: a dataclass whose fields are its flags."""
 
     example: ClassVar[str]  # flags that work next to the demo's folder
+    least: ClassVar[Mapping[str, int]] = {}  # the lowest numbers of flags that have one
     part_types: ClassVar[Mapping[str, type]] = {}  # further dataclasses of flags; parsing sets their objects
 
     def check(self) -> None:  # noqa: B027
         """Refuse flags that cannot be followed, before any work."""
 
-    def check_inputs(self, columns: Sequence[str] | None) -> None:  # noqa: B027
+    def check_inputs(self, pool: PoolFacts | None) -> None:  # noqa: B027
         """Refuse rows and columns that cannot be used, as `run` will, before other stages of a run start.
 
-        The columns are those of the pool as the command will find it; None if they are not known.
+        The pool is as the command will find it; None if nothing is known of it.
         """
 
     def added_columns(self) -> list[str]:

@@ -3,23 +3,33 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from datasets import Dataset
 from trl import get_peft_config
 
 from hf_vitselect.call_text import write_call
-from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag, given_flags, parse_budget
+from hf_vitselect.cli.command import PoolFacts
+from hf_vitselect.cli.flags import (
+    PoolFlags,
+    TrainingCommand,
+    flag,
+    given_flags,
+    parse_budget,
+    refuse_large_budget,
+)
 from hf_vitselect.cli.pool import load_pool
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.data.pools import SplitError, open_pool
 from hf_vitselect.errors import UsageError
 from hf_vitselect.evaluation.by_name import find_evaluation
-from hf_vitselect.evaluation.checks import refuse_unable
+from hf_vitselect.evaluation.checks import refuse_names, refuse_unable
 from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.evaluation.held_out import Evaluation
-from hf_vitselect.evaluation.methods import parse_method
+from hf_vitselect.evaluation.methods import method_name, parse_method
 from hf_vitselect.evaluation.trials import Setup
 from hf_vitselect.selection.candidates import refuse_missing_columns
 from hf_vitselect.selection.method import Method
@@ -52,6 +62,7 @@ class Compare(PoolFlags, TrainingCommand):
     full: bool = flag("Whether to fine-tune on all usable rows too.", False)
     columns: list[str] = flag("Columns, such as source, whose composition is reported.", [])
     processes: int | None = flag("Fine-tunes at a time; one per GPU if not set.", None)
+    least: ClassVar[Mapping[str, int]] = {"seeds": 1, "processes": 1}
     example = (
         "--dataset_name demo/score/scored --eval_dataset_name demo/data/held_out "
         "--selections 'TopScore(lowest=True)' demo/selection --model_name_or_path demo/base "
@@ -61,12 +72,18 @@ class Compare(PoolFlags, TrainingCommand):
     def check(self) -> None:
         """Refuse rules, budgets and options of the training that cannot be followed."""
         super().check()
-        self._planned()
+        _ = self.planned  # refuses wrong ones
+        names = [method_name(text) for text in self.selections]
+        if len(set(names)) < len(names):
+            raise UsageError(f"selections: expected different names, got {names}")
+        refuse_names(names, self.evaluations, self.matched)
+        if not self.budgets:
+            raise UsageError("budgets: expected at least one, got none")
         for budget in self.budgets:
             parse_budget(budget)
 
-    def check_inputs(self, columns: Sequence[str] | None) -> None:
-        """Refuse held-out rows that cannot be evaluated, and a pool without the columns that are read."""
+    def check_inputs(self, pool: PoolFacts | None) -> None:
+        """Refuse held-out rows that cannot be evaluated, and a pool without what is read of it."""
         setup = Setup(
             str(self.model.model_name_or_path),
             self.training_arguments,
@@ -76,11 +93,13 @@ class Compare(PoolFlags, TrainingCommand):
             self.prompt.end_of_turn,
         )
         refuse_unable(setup)
-        if columns is not None:
-            refuse_missing(self.columns, columns, "columns: expected a column")
-            for method in self._planned().values():
+        if pool is not None:
+            for budget in self.budgets:
+                refuse_large_budget(budget, pool.rows)
+            refuse_missing(self.columns, pool.columns, "columns: expected a column")
+            for method in self.planned.values():
                 if isinstance(method, Method):
-                    refuse_missing_columns(columns, method)
+                    refuse_missing_columns(pool.columns, method)
 
     def run(self) -> Summary:
         """Fine-tune, evaluate and compare."""
@@ -108,7 +127,8 @@ class Compare(PoolFlags, TrainingCommand):
         rows = f"{len(pool):,} in the pool, {len(held_out):,} held out"
         return Summary({"rows": rows, "saved to": files}, [self._next_line(methods, folder)], str(comparison))
 
-    def _planned(self) -> dict[str, Method | Selection]:
+    @cached_property
+    def planned(self) -> dict[str, Method | Selection]:
         """The methods without folders, which may be those of selections that a run has yet to make."""
         return _methods([text for text in self.selections if os.sep not in text], self.by)
 
@@ -144,7 +164,4 @@ class Compare(PoolFlags, TrainingCommand):
 
 
 def _methods(texts: Sequence[str], by: str) -> dict[str, Method | Selection]:
-    methods = [parse_method(text, by) for text in texts]
-    if len(methods) > len(dict(methods)):
-        raise UsageError(f"selections: expected different names, got {[name for name, _ in methods]}")
-    return dict(methods)
+    return dict(parse_method(text, by) for text in texts)

@@ -151,6 +151,12 @@ def parse_budget(text: Any) -> int | float:
     return budget
 
 
+def refuse_large_budget(budget: str, rows: int) -> None:
+    """Refuse a budget of more rows than a pool has."""
+    if (asked := budget_rows(parse_budget(budget), rows)) > rows:
+        raise UsageError(f"budget: expected at most the pool's {rows:,} rows, got {asked:,}; give fewer")
+
+
 def read_object(flag: str, text: str, names: Mapping[str, type[Any]]) -> Any:
     """The object that a flag gives as text, such as `NeighborPenalty(gamma=0.5)`; errors name the flag."""
     try:

@@ -156,6 +156,7 @@ def _refuse_adapter_flags(model: ModelConfig, where: str) -> None:
 def _settle_types(flags: Any, where: str) -> None:
     """Turn numbers from YAML into text and single texts into lists, and refuse other wrong types."""
     hints = get_type_hints(type(flags))
+    least_of = flags.least if isinstance(flags, Command) else {}
     for name, hint in [(item.name, hints[item.name]) for item in fields(flags)]:
         value = getattr(flags, name)
         if value is not None and any(get_origin(one) is list for one in (hint, *get_args(hint))):
@@ -164,6 +165,8 @@ def _settle_types(flags: Any, where: str) -> None:
             value = _as_text(value)
         if not fits(value, hint):
             raise UsageError(f"{where}{name}: expected {type_words(hint)}, got {value!r}")
+        if value is not None and name in least_of and value < least_of[name]:
+            raise UsageError(f"{where}{name}: expected {least_of[name]} or more, got {value}")
         setattr(flags, name, value)
 
 

@@ -1,7 +1,7 @@
 """The stages of a run: the sections of its configuration, in rounds, each fed by earlier ones."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from hf_vitselect.cli.flags import PoolFlags, parse_budget
 from hf_vitselect.cli.parse import parse_section
 from hf_vitselect.cli.select import Select
+from hf_vitselect.scorers import SIGNALS
 from hf_vitselect.selection.method import Method
 
 CHAIN = ("seed", "score", "score_net", "select", "push", "train", "compare", "report")
@@ -50,7 +51,8 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
 
     Each stage's result is the default of the next: the seed model scores the pool, `select` reads the scored
     pool, `push` and `train` take the selection. `push` comes first, so that the model's card can name the
-    subset. In the section select, `include: seed` or `exclude: seed` means the seed model's rows.
+    subset. The `signals` of `score` are by default those that the methods of `select` and `compare` use. In
+    the section select, `include: seed` or `exclude: seed` means the seed model's rows.
 
     With `rounds: 3` the budget is reached in three equal steps. Each further round scores the pool with the
     last round's model, into columns of its own (`necessity_2`), keeps the rows selected so far and selects
@@ -88,7 +90,40 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
             if command in ("push", "report"):
                 flags["run_dir"] = str(folder)
             stages.append(Stage(name, command, settings, flags))
-    return stages
+    return _with_signals(stages)
+
+
+def _with_signals(stages: list[Stage]) -> list[Stage]:
+    """Let `score` add what the methods use; later rounds, which have the other columns, the score alone."""
+    methods = [method for stage in stages for method in _methods(stage)]
+    used = {name for method in methods for name in method.signals}
+    scores = {method.by for method in methods}
+    planned = []
+    for stage in stages:
+        if stage.command == "score" and "model_name_or_path" in stage.flags:
+            left_out = set(stage.parsed.named_columns) if stage.name == "score" else SIGNALS.keys() - scores
+            signals = [name for name in SIGNALS if name in used - left_out]
+            if signals and "signals" not in stage.settings:
+                # Among the settings: the columns of another method make the stage stale.
+                added = {"signals": signals}
+                stage = replace(stage, settings=stage.settings | added, flags=stage.flags | added)
+        planned.append(stage)
+    return planned
+
+
+def _methods(stage: Stage) -> list[Method]:
+    """The methods by which a stage selects."""
+    if stage.command == "select":
+        return [stage.parsed.chosen_method]
+    if stage.command == "compare":
+        return [method for method in stage.parsed.planned.values() if isinstance(method, Method)]
+    return []
+
+
+def _score_of(section: Mapping[str, Any]) -> str:
+    """The score column by which a section selects."""
+    method: Method = parse_section("select", {"dataset_name": "", **section}).chosen_method
+    return method.by
 
 
 def _rows_of(name: Any, latest: Mapping[str, str]) -> str:
@@ -105,8 +140,8 @@ def _refuse_rounds(sections: Mapping[str, Mapping[str, Any]], rounds: int) -> No
             f"rounds: expected the sections {sorted(_ROUND_NEEDS)} and no score_net, got {list(sections)}; "
             "each round scores with the model that the one before has trained"
         )
-    by = sections["select"].get("by", Method.by)
-    signals = sections["score"].get("signals", ["necessity"])
+    by = _score_of(sections["select"])
+    signals = sections["score"].get("signals", list(SIGNALS))
     if by not in signals or "suffix" in sections["score"]:
         raise ValueError(f"rounds: expected by= among the signals {signals} and no suffix, got {by!r}")
     budget = parse_budget(sections["select"].get("budget", Select.budget))
@@ -123,7 +158,7 @@ def _of_round(command: str, section: Mapping[str, Any], turn: int, rounds: int) 
             share = budget * turn / rounds
             settings["budget"] = budget * turn // rounds if isinstance(budget, int) else share
         if turn > 1:
-            settings |= {"by": f"{section.get('by', Method.by)}_{turn}", "include": "select"}
+            settings |= {"by": f"{_score_of(section)}_{turn}", "include": "select"}
     if command == "score" and turn > 1:
         settings = {name: value for name, value in section.items() if name not in _FIRST_ROUND_ONLY}
         settings["suffix"] = f"_{turn}"
@@ -142,8 +177,11 @@ def _from_before(
         pool = {name: sections["seed"][name] for name in _POOL_FLAGS if name in sections["seed"]}
         return {**pool, "model_name_or_path": latest["seed"]}
     if command == "select" and "score_net" in latest:
-        chosen = {} if sections["select"].keys() & {"method", "rule"} else {"method": "SelfFilter()"}
-        return {"dataset_name": f"{latest['score_net']}/scored", "by": "score_net", **chosen}
+        scored = {"dataset_name": f"{latest['score_net']}/scored"}
+        given = sections["select"]
+        if "method" in given:  # which names its score itself
+            return scored
+        return scored | ({"by": "score_net"} if "rule" in given else {"method": "SelfFilter()"})
     if command in ("score_net", "select", "compare") and "score" in latest:
         return {"dataset_name": f"{latest.get('score_net', latest['score'])}/scored"}
     if command in ("train", "push", "report") and "select" in latest:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from hf_vitselect.cli.command import Command, refuse_unwritable
+from hf_vitselect.cli.command import Command, PoolFacts, refuse_unwritable
 from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag
 from hf_vitselect.cli.parse import read_config
 from hf_vitselect.cli.plan import Stage, plan
@@ -57,12 +57,12 @@ def run(
     stages = plan(config, here.folder)
     for stage in stages:
         stage.parsed.check()
-    columns: dict[str, list[str]] = {}  # of the pools that stages will have made, by name
+    pools: dict[str, PoolFacts] = {}  # that stages will have made, by name
     for stage in stages:
-        known = _columns(stage.parsed, columns)
+        known = _pool_facts(stage.parsed, pools)
         stage.parsed.check_inputs(known)
         if known is not None and (added := stage.parsed.added_columns()):
-            columns[f"{stage.flags['output_dir']}/scored"] = [*known, *added]
+            pools[f"{stage.flags['output_dir']}/scored"] = PoolFacts((*known.columns, *added), known.rows)
     settings = {stage.name: _recorded_settings(stage) for stage in stages}
     here.refuse_stale(settings)
     write_atomically(
@@ -93,14 +93,16 @@ def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
     )
 
 
-def _columns(command: Command, columns: Mapping[str, list[str]]) -> list[str] | None:
-    """The columns of a stage's pool, which an earlier stage may make; None if unknown."""
+def _pool_facts(command: Command, pools: Mapping[str, PoolFacts]) -> PoolFacts | None:
+    """The facts of a stage's pool, which an earlier stage may make; None if unknown."""
     if not isinstance(command, PoolFlags) or getattr(command, "dataset_streaming", False):
         return None
-    if command.dataset_name in columns:
-        return columns[command.dataset_name]
-    made_by_stage = command.dataset_name.endswith("/scored") and not Path(command.dataset_name).exists()
-    return None if made_by_stage else list(load_pool(command).column_names)
+    if command.dataset_name in pools:
+        return pools[command.dataset_name]
+    if command.dataset_name.endswith("/scored") and not Path(command.dataset_name).exists():
+        return None  # a stage makes it
+    pool = load_pool(command)
+    return PoolFacts(tuple(pool.column_names), len(pool))
 
 
 def _recorded_settings(stage: Stage) -> dict[str, Any]:

@@ -5,21 +5,23 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from datasets import Dataset, Value
 
 from hf_vitselect.call_text import write_call
+from hf_vitselect.cli.command import PoolFacts
 from hf_vitselect.cli.flags import ModelCommand, PoolFlags, flag, given_flags, read_object
 from hf_vitselect.cli.summary import Summary, command_line
+from hf_vitselect.data.columns import refuse_reserved
+from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.pools import open_pool, open_stream
 from hf_vitselect.data.refusals import Refusals
 from hf_vitselect.errors import AllRefusedError, UsageError, nearest
 from hf_vitselect.models.weights import refuse_unknown_dtype
 from hf_vitselect.rules import KCenter, Rule, TopScore
-from hf_vitselect.scorers import SCORERS, ClipEmbedding, ClipScore, JudgeScore, TextEmbedding
-from hf_vitselect.scorers.base.response import ResponseScorer
-from hf_vitselect.scorers.base.scorer import Scorer
+from hf_vitselect.scorers import SCORERS, SIGNALS, ClipEmbedding, ClipScore, JudgeScore, TextEmbedding
+from hf_vitselect.scorers.base.scorer import Scorer, refuse_taken
 from hf_vitselect.scoring.ranks import Rank
 from hf_vitselect.scoring.score import score
 from hf_vitselect.selection.method import Method
@@ -29,12 +31,6 @@ def _default_column(kind: Any) -> str:
     return str(signature(kind).parameters["column"].default)
 
 
-SIGNALS: dict[str, Any] = {
-    _default_column(kind): kind
-    for kind in SCORERS.values()
-    if issubclass(kind, ResponseScorer) and not hasattr(kind, "fit")
-}
-"""The scorers of a seed model's losses, by their columns."""
 Fit = partial[Scorer]
 """What `fit` of a scorer's class needs but for the pool, as `read_call` gives it."""
 
@@ -65,6 +61,7 @@ class Score(PoolFlags, ModelCommand):
     workers: int | None = flag("Worker processes; by default one per GPU if there are several.", None)
     engine: Literal["local", "ray"] = flag("'local', or 'ray' for workers on a Ray cluster.", "local")
     dataset_streaming: bool = flag("Whether to read the pool as a stream, in constant memory.", False)
+    least: ClassVar[Mapping[str, int]] = {"shard_size": 1, "workers": 1}
     example = (
         "--dataset_name demo/data/pool --model_name_or_path demo/seed --batch_size 64 "
         "--clip_name_or_path demo/clip --output_dir scored"
@@ -74,6 +71,11 @@ class Score(PoolFlags, ModelCommand):
     def named_scorers(self) -> list[Scorer | Fit]:
         """The scorers given as text, read once."""
         return [read_object("scorers", text, SCORERS) for text in self.scorers]
+
+    @property
+    def named_columns(self) -> list[str]:
+        """The main columns of the scorers given as text."""
+        return [main_column(scorer) for scorer in self.named_scorers]
 
     @cached_property
     def all_scorers(self) -> list[Scorer | Fit]:
@@ -103,6 +105,11 @@ class Score(PoolFlags, ModelCommand):
         """Refuse flags that no scorer can follow, before a pool is read."""
         refuse_unknown_dtype(self.model_options["dtype"])
         scorers = self.all_scorers
+        for text, scorer in zip(self.scorers, self.named_scorers, strict=True):
+            try:
+                refuse_unknown_dtype(getattr(_unfitted(scorer), "dtype", "auto"))
+            except ValueError as error:
+                raise UsageError(f"scorers: {text}: {error}") from error
         given = given_flags(self) | given_flags(self.model_flags)
         needs = {"model_name_or_path": ["signals", "suffix", *vars(self.model_flags)], **_ONLY_WITH}
         for needed, names in needs.items():
@@ -114,14 +121,21 @@ class Score(PoolFlags, ModelCommand):
         if self.dataset_streaming and not any(isinstance(scorer, Scorer) for scorer in scorers):
             raise UsageError("dataset_streaming: expected a scorer that needs no fit to the pool, got none")
 
+    def check_inputs(self, pool: PoolFacts | None) -> None:
+        """Refuse a pool that is not of conversations, has a scorer's columns, or lacks those of a fit."""
+        if pool is None:
+            return
+        refuse_reserved(dict.fromkeys(pool.columns))
+        find_layout(pool.columns)
+        columns = list(pool.columns)
+        for scorer in sorted(self.all_scorers, key=_waits_for_pool):
+            unfitted = _unfitted(scorer, columns)
+            refuse_taken(type(unfitted).__name__, _columns_of(unfitted), columns)
+            columns += _columns_of(unfitted)
+
     def added_columns(self) -> list[str]:
         """The columns of the scorers; no model is loaded."""
-        names: list[str] = []
-        for scorer in self.all_scorers:
-            names += [f"{main_column(scorer)}{end}" for end in ("", "_status", "_reason")]
-            # An embedding has no further columns, and its width is known to its model alone.
-            if isinstance(scorer, Scorer) and not isinstance(scorer, ClipEmbedding | TextEmbedding):
-                names += scorer.values
+        names = [name for scorer in self.all_scorers for name in _columns_of(_unfitted(scorer))]
         return list(dict.fromkeys(names))
 
     def run(self) -> Summary:
@@ -138,6 +152,27 @@ def main_column(scorer: Scorer | Fit) -> str:
         return scorer.column
     fit: Any = scorer.func
     return str(scorer.keywords.get("column", _default_column(fit.__self__)))
+
+
+def _waits_for_pool(scorer: Scorer | Fit) -> bool:
+    return not isinstance(scorer, Scorer)
+
+
+def _unfitted(scorer: Scorer | Fit, columns: Sequence[str] | None = None) -> Scorer:
+    """The scorer, of one that waits for its pool without what it learns there; its arguments are checked."""
+    if isinstance(scorer, Scorer):
+        return scorer
+    fit: Any = scorer.func
+    unfitted: Scorer = fit.__self__.check_fit(columns, **scorer.keywords)
+    return unfitted
+
+
+def _columns_of(scorer: Scorer) -> list[str]:
+    """All columns that the scorer adds; no model is loaded."""
+    # An embedding has no further columns, and its width is known to its model alone.
+    embeds = isinstance(scorer, ClipEmbedding | TextEmbedding)
+    values = [scorer.column] if embeds else list(scorer.values)
+    return [*values, scorer.status_column, scorer.reason_column]
 
 
 def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **settings: Any) -> Summary:

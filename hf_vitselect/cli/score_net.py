@@ -1,9 +1,11 @@
 """`score_net`: train a score net together with a model, and add its difficulty to the pool."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+from hf_vitselect.cli.command import PoolFacts
 from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag
 from hf_vitselect.cli.pool import load_pool
 from hf_vitselect.cli.score import score_and_save
@@ -11,7 +13,7 @@ from hf_vitselect.cli.summary import Summary
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.scorers import ScoreNetScorer
-from hf_vitselect.scorers.base.scorer import refuse_overwrite
+from hf_vitselect.scorers.base.scorer import refuse_overwrite, refuse_taken
 from hf_vitselect.training import ScoreNetTrainer
 
 
@@ -23,15 +25,17 @@ class TrainScoreNet(PoolFlags, TrainingCommand):
         "What the net reads: one embedding column, or several score columns.", ["embedding"]
     )
     hidden: int | None = flag("Units of one hidden layer; the net is linear if not set.", None)
+    least: ClassVar[Mapping[str, int]] = {"hidden": 1}
     example = (
         "--dataset_name demo/score/scored --columns embedding --model_name_or_path demo/base "
         "--output_dir score_net --use_cpu true"
     )
 
-    def check_inputs(self, columns: Sequence[str] | None) -> None:
-        """Refuse a pool without the columns that the net reads."""
-        if columns is not None:
-            refuse_missing(self.columns, columns, "columns: expected a column")
+    def check_inputs(self, pool: PoolFacts | None) -> None:
+        """Refuse a pool without the columns that the net reads, or that has a difficulty already."""
+        if pool is not None:
+            refuse_missing(self.columns, pool.columns, "columns: expected a column")
+            refuse_taken("ScoreNetScorer", self.added_columns(), pool.columns)
 
     def added_columns(self) -> list[str]:
         """The difficulty, its status and its reason."""

@@ -2,7 +2,15 @@
 
 from dataclasses import dataclass
 
-from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag, given_flags, parse_budget
+from hf_vitselect.cli.command import PoolFacts
+from hf_vitselect.cli.flags import (
+    PoolFlags,
+    TrainingCommand,
+    flag,
+    given_flags,
+    parse_budget,
+    refuse_large_budget,
+)
 from hf_vitselect.cli.pool import load_pool
 from hf_vitselect.cli.summary import Summary, command_line, dropped, refused_fact
 from hf_vitselect.training import train_seed_model
@@ -19,6 +27,11 @@ class Seed(PoolFlags, TrainingCommand):
         """Refuse a budget or options of the training that cannot be followed."""
         super().check()
         parse_budget(self.budget)
+
+    def check_inputs(self, pool: PoolFacts | None) -> None:
+        """Refuse a pool with too few rows."""
+        if pool is not None:
+            refuse_large_budget(self.budget, pool.rows)
 
     def run(self) -> Summary:
         """Fine-tune on the random part."""

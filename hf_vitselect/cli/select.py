@@ -1,14 +1,14 @@
 """`select`: select a subset of a scored pool."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from hf_vitselect.call_text import write_call
-from hf_vitselect.cli.command import Command
-from hf_vitselect.cli.flags import PoolFlags, flag, parse_budget, read_object
+from hf_vitselect.cli.command import Command, PoolFacts
+from hf_vitselect.cli.flags import PoolFlags, flag, parse_budget, read_object, refuse_large_budget
 from hf_vitselect.cli.pool import load_pool, load_rows
 from hf_vitselect.cli.summary import Summary, command_line, dropped, dropped_fact, refused_fact, train_line
 from hf_vitselect.errors import UsageError
@@ -42,6 +42,7 @@ class Select(PoolFlags, Command):
     exclude: str | None = flag("Rows to leave out: those of a selection, or of a seed model.", None)
     balance: str | None = flag("A column; the rule selects within the groups of its values.", None)
     balance_quota: Literal["proportional", "uniform"] = flag("The groups' shares.", "proportional")
+    least: ClassVar[Mapping[str, int]] = {"seed": 0}
     example = (
         "--dataset_name demo/score/scored --budget 0.15 --rule 'NeighborPenalty(gamma=0.5)' "
         "--output_dir selection"
@@ -71,10 +72,11 @@ class Select(PoolFlags, Command):
                 "replaced"
             )
 
-    def check_inputs(self, columns: Sequence[str] | None) -> None:
-        """Refuse a pool without the columns that the method requires."""
-        if columns is not None:
-            refuse_missing_columns(columns, self.chosen_method)
+    def check_inputs(self, pool: PoolFacts | None) -> None:
+        """Refuse a pool without the columns that the method requires, or with too few rows."""
+        if pool is not None:
+            refuse_missing_columns(pool.columns, self.chosen_method)
+            refuse_large_budget(self.budget, pool.rows)
 
     def run(self) -> Summary:
         """Select and save."""

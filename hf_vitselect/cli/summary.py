@@ -19,11 +19,13 @@ class Summary:
     facts: Mapping[str, Any]  # empty ones are left out
     next: Sequence[str] = ()  # commands that can be run as they are; what only the user knows is in capitals
     text: str = ""  # printed first, such as the tables of a comparison
+    plot: Any = None  # the file of a plot, named last
 
     def __str__(self) -> str:
         """Aligned lines."""
         lines = [(name, str(fact)) for name, fact in self.facts.items() if fact not in (None, "")]
         lines += [("next" if i == 0 else "or", command) for i, command in enumerate(self.next)]
+        lines += [("plot", str(self.plot))] if self.plot else []
         width = max(len(name) for name, _ in lines)
         aligned = "\n".join(f"{name:<{width}}  {fact}" for name, fact in lines)
         return f"{self.text}\n\n{aligned}" if self.text else aligned

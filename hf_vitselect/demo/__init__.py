@@ -17,10 +17,11 @@ from hf_vitselect.demo.shapes import Shapes
 from hf_vitselect.demo.stages import (
     Grades,
     align,
+    answers,
     build_base,
     build_base_clip,
-    grade,
-    select_and_fine_tune,
+    seed_and_score,
+    select_and_save,
     small_training,
 )
 from hf_vitselect.demo.world import Question, World
@@ -35,6 +36,7 @@ __all__ = [
     "Shapes",
     "World",
     "align",
+    "answers",
     "build_base",
     "build_base_clip",
     "build_clip",
@@ -42,12 +44,12 @@ __all__ = [
     "build_llava",
     "build_processor",
     "build_tokenizer",
-    "grade",
     "render_captions",
     "render_held_out",
     "render_pool",
     "save",
-    "select_and_fine_tune",
+    "seed_and_score",
+    "select_and_save",
     "small_training",
     "train_clip",
 ]

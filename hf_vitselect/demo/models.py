@@ -54,7 +54,7 @@ class DemoSettings:
     """Sizes and training settings of the demo."""
 
     pool_rows: int = 8000
-    held_out_rows: int = 1000
+    held_out_rows: int = 4000
     caption_rows: int = 8000
     budget: float = 0.15  # the selected share of the pool: Self-Filter's
     seed_share: float = 0.125  # the random share of the pool that the seed model sees

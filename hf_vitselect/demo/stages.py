@@ -1,7 +1,6 @@
-"""The stages from an aligned model to held-out answers, shared with the real-pool benchmark."""
+"""The stages up to a scored pool and a selection, shared with the real-pool benchmark."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
@@ -11,7 +10,6 @@ from datasets import Dataset, load_from_disk
 from transformers import CLIPModel
 from trl import SFTConfig
 
-from hf_vitselect.call_text import write_call
 from hf_vitselect.demo.models import (
     DemoSettings,
     build_clip,
@@ -30,22 +28,21 @@ from hf_vitselect.resume import Run
 from hf_vitselect.rules import Random
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scoring.score import score
-from hf_vitselect.selection.method import CleanBalanced, Method
+from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.select_diverse import select_diverse
-from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
 Training = Callable[..., SFTConfig]
 
 
 class Grades(TypedDict):
-    """One model's answers to the held-out rows."""
+    """One model's answers to held-out rows."""
 
     right: list[bool]  # every response token is the first choice, as in greedy decoding
     nll: list[float]  # mean negative log-likelihood of the response tokens, in nats
 
 
-def select_and_fine_tune(
+def seed_and_score(
     run: Run,
     pool: Dataset,
     base: Path,
@@ -53,46 +50,35 @@ def select_and_fine_tune(
     training: Training,
     *,
     seed_share: float,
-    budget: float,
-    seeds: int,
-) -> tuple[dict[str, Selection], dict[str, list[Path]]]:
-    """Train a seed model, score, select, and fine-tune the base model on the subset and on random rows.
+) -> Path:
+    """Fine-tune the base model on a random part of a pool, and score the pool with this seed model.
 
     Args:
         run: the run to which the stages belong.
         pool: any conversation layout.
         base: folder of the aligned model.
-        make_scorers: from the seed model's folder to the scorers of `necessity` and `embedding`.
+        make_scorers: from the seed model's folder to the scorers.
         training: from an output folder and `seed=` to the settings of a fine-tune.
         seed_share: the share of the pool that the seed model is trained on.
-        budget: the share that is selected.
-        seeds: fine-tunes of each subset.
 
     Returns:
-        The subsets `selection` and `random`; and by model name the folders of its fine-tunes, one per seed.
+        The folder of the scored pool.
     """
     seed = run.stage("seed", {"share": seed_share}, partial(_train_seed, pool, base, training, seed_share))
-    scored = run.stage("score", {}, partial(_score, pool, make_scorers, str(seed)))
-    subsets: dict[str, Selection] = {}
-    models = {"aligned, not fine-tuned": [base], "seed model": [seed]}
-    for name, method in (("selection", CleanBalanced()), ("random", Method(rule=Random()))):
-        settings = {"method": write_call(method, whole=True), "budget": budget}
-        picked = run.stage(name, settings, partial(_select, scored / "scored", method, budget))
-        subsets[name] = Selection.load_from_disk(picked)
-        models[f"fine-tuned on {name}"] = [
-            run.stage(f"model_{name}_{number}", {}, partial(_tune, base, subsets[name], training, number))
-            for number in range(seeds)
-        ]
-    return subsets, models
+    scorers = make_scorers(str(seed))
+    columns = {"columns": [scorer.column for scorer in scorers]}
+    return run.stage("score", columns, partial(_score, pool, scorers)) / "scored"
 
 
-def grade(
-    run: Run, models: Mapping[str, Sequence[Path]], held_out: Dataset, batch_size: int
-) -> dict[str, list[Grades]]:
-    """Grade every model on the held-out rows."""
-    folder = run.stage("grades", {}, partial(_grade, models, held_out, batch_size))
-    grades: dict[str, list[Grades]] = json.loads((folder / "grades.json").read_text())
-    return grades
+def select_and_save(scored: Path, method: Method, budget: float, out: Path) -> None:
+    """Select a share of a scored pool, and save the selection."""
+    select_diverse(load_from_disk(str(scored)), budget, method=method).save_to_disk(out)
+
+
+def answers(model: Path, rows: Dataset, batch_size: int) -> Grades:
+    """Grade one model on held-out rows, in one pass."""
+    losses = response_losses(VLM.load(str(model)), rows, batch_size)
+    return Grades(right=[bool(loss.hit.all()) for loss in losses], nll=[loss.mean for loss in losses])
 
 
 def small_training(
@@ -161,27 +147,5 @@ def _train_seed(pool: Dataset, base: Path, training: Training, budget: float, ou
     train_seed_model(pool, str(base), budget, training(out, seed=0))
 
 
-def _score(pool: Dataset, make_scorers: Callable[[str], Sequence[Scorer]], seed: str, out: Path) -> None:
-    score(pool, make_scorers(seed), out / "shards").save_to_disk(str(out / "scored"))
-
-
-def _select(scored: Path, method: Method, budget: float, out: Path) -> None:
-    select_diverse(load_from_disk(str(scored)), budget, method=method).save_to_disk(out)
-
-
-def _tune(base: Path, subset: Selection, training: Training, seed: int, out: Path) -> None:
-    _train(SelectionSFTTrainer(str(base), selection=subset, args=training(out, seed=seed)))
-
-
-def _grade(models: Mapping[str, Sequence[Path]], held_out: Dataset, batch_size: int, out: Path) -> None:
-    grades = {
-        name: [_answers(VLM.load(str(folder)), held_out, batch_size) for folder in folders]
-        for name, folders in models.items()
-    }
-    out.mkdir(exist_ok=True)
-    (out / "grades.json").write_text(json.dumps(grades))
-
-
-def _answers(vlm: VLM, rows: Dataset, batch_size: int) -> Grades:
-    losses = response_losses(vlm, rows, batch_size)
-    return Grades(right=[bool(loss.hit.all()) for loss in losses], nll=[loss.mean for loss in losses])
+def _score(pool: Dataset, scorers: Sequence[Scorer], out: Path) -> None:
+    score(pool, scorers, out / "shards").save_to_disk(str(out / "scored"))

@@ -9,10 +9,11 @@ from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.generate import Generated, token_f1
 from hf_vitselect.evaluation.held_out import Evaluation, ExactMatch, HeldOut, LogLikelihood, MultipleChoice
-from hf_vitselect.evaluation.statistics import difference
+from hf_vitselect.evaluation.statistics import Difference, difference
 
 __all__ = [
     "Comparison",
+    "Difference",
     "Evaluation",
     "ExactMatch",
     "Generated",

@@ -34,24 +34,28 @@ def refuse_pool(pool: Dataset, columns: Sequence[str]) -> None:
 
 
 def refuse_names(
-    selections: Mapping[str, Any], evaluations: Mapping[str, Any], matched: Collection[str] | None
+    selections: Collection[str], evaluations: Collection[str], matched: Collection[str] | None
 ) -> None:
     """Refuse names that are missing, unknown, reserved, or whose folders would be the same."""
     if not selections or not evaluations:
         raise ValueError("expected at least one selection and one evaluation, each by its name")
-    if unknown := sorted(set(matched or ()) - selections.keys()):
+    if unknown := sorted(set(matched or ()) - set(selections)):
         raise ValueError(f"matched: expected some of {list(selections)}, got {unknown}")
-    for name, evaluation in evaluations.items():
-        if not callable(evaluation):
-            raise ValueError(
-                f"expected a function of a model's folder as the evaluation {name!r}, got {evaluation!r}"
-            )
     lengths = [MATCHED.format(name) for name in (selections if matched is None else matched)]
     for names in ([RANDOM, FULL, *_TABLE, *lengths, *selections], list(evaluations)):
         folders = Counter(map(slug, names))
         if taken := sorted({name for name in names if folders[slug(name)] > 1 or not slug(name).strip(".")}):
             raise ValueError(
                 f"expected other names for some of {taken}: they are reserved, or would share a folder"
+            )
+
+
+def refuse_uncallable(evaluations: Mapping[str, Any]) -> None:
+    """Refuse evaluations that are not functions."""
+    for name, evaluation in evaluations.items():
+        if not callable(evaluation):
+            raise ValueError(
+                f"expected a function of a model's folder as the evaluation {name!r}, got {evaluation!r}"
             )
 
 

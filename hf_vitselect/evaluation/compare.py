@@ -10,12 +10,18 @@ from trl import SFTConfig
 
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import LayoutError
-from hf_vitselect.evaluation.checks import find_unusable_rows, refuse_names, refuse_pool, refuse_unable
+from hf_vitselect.evaluation.checks import (
+    find_unusable_rows,
+    refuse_names,
+    refuse_pool,
+    refuse_unable,
+    refuse_uncallable,
+)
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.held_out import Evaluation
 from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM, Chosen, Fixed, length_matched, with_lengths
 from hf_vitselect.evaluation.processes import finish, processes_or_gpus
-from hf_vitselect.evaluation.trials import Setup, Trial, slug
+from hf_vitselect.evaluation.trials import Setup, Trial, trial_folder
 from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.rules import Random, Rule
 from hf_vitselect.selection.budget import budget_rows
@@ -90,6 +96,7 @@ def compare(
         >>> print(comparison)  # doctest: +SKIP
     """
     refuse_names(selections, evaluations, matched)
+    refuse_uncallable(evaluations)
     refuse_pool(pool, columns)
     args = SFTConfig(max_length=None) if args is None else args
     sizes = sorted({budget_rows(budget, len(pool)) for budget in budgets})
@@ -112,7 +119,7 @@ def compare(
             names_of.setdefault(rows, []).append(name)
 
     def add(name: str, rows: int, seed: int, method: Chosen | Fixed, pool: Dataset) -> Trial:
-        place = folder / "trials" / slug(name) / f"{rows}_rows" / f"seed_{seed}"
+        place = trial_folder(folder, name, rows, seed)
         trials.append(Trial(name, rows, seed, place, {"pool": digest, "rows": rows, **method.settings(pool)}))
         trials[-1].select(lambda: method.select(pool, rows, seed))
         return trials[-1]

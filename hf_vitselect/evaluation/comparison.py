@@ -66,12 +66,18 @@ class Comparison:
             {rows: composition_rows(pool, lengths, columns, drawn) for rows, drawn in subsets.items()},
         )
 
-    def __str__(self) -> str:
-        """All of it as Markdown."""
+    @property
+    def results(self) -> str:
+        """A table and the verdicts for each evaluation, as Markdown."""
         parts = []
         for name, lines in self.lines.items():
             parts += [f"## {name}", table([line.table_row() for line in lines]), self._footnote(name)]
             parts.append("\n".join(f"- {line.verdict}" for line in lines if line.verdict))
+        return "\n\n".join(parts)
+
+    def __str__(self) -> str:
+        """All of it as Markdown."""
+        parts = [self.results]
         for rows, drawn in self.composition.items():
             parts += [f"## What was picked, {rows:,} rows", table(drawn)]
             parts += ["Overlap (Jaccard), the mean over seeds:", table(self.overlap[rows])]

@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from hf_vitselect.selection.selection import Selection
 RANDOM, MATCHED, FULL = "random", "random, lengths of {}", "full data"
 CHARACTERS, MARKS = "response_characters", "resembled"
 """Columns that a comparison adds to the pool."""
+_NAMED = re.compile(r"([^=()]+)=(.+)")
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,14 @@ class Chosen:
     method: Method
 
     def settings(self, pool: Dataset) -> dict[str, Any]:
-        """The method and digests of the columns that it reads, as plain JSON."""
+        """The parts of the method and digests of the columns that it reads, as plain JSON."""
         method = self.method
         named = [*method.required_columns, method.by, *method.filter_columns]
         named += [method.over] * method.uses_image_features
         reads = [column for name in dict.fromkeys(named) for column in (name, f"{name}_status")]
         digests = {name: column_digest(pool, name) for name in reads if name in pool.column_names}
-        return {"method": write_call(method, whole=True), "columns": digests}
+        parts = {item.name: write_call(getattr(method, item.name), whole=True) for item in fields(method)}
+        return {"method": parts, "columns": digests}
 
     def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
         """Select this number of rows."""
@@ -64,16 +66,15 @@ def parse_method(text: str, by: str | None = None) -> tuple[str, Method | Select
 
     Args:
         text: a method such as `CleanBalanced()`, a rule alone, or a selection's folder.
-        by: the score column of rules, and of methods whose text names none.
+        by: the score column of a rule alone whose text names none.
 
     Example:
         >>> parse_method("easy=TopScore(lowest=True)")
         ('easy', Method(filters=(), kinds=None, ..., rule=TopScore(lowest=True), ...))
     """
-    named = re.fullmatch(r"([^=()]+)=(.+)", text)
-    name, given = (part.strip() for part in (named.groups() if named else (text, text)))
+    name, given = method_name(text), _after_name(text)
     if os.path.isdir(given):
-        return name if named else os.path.basename(os.path.normpath(given)), Selection.load_from_disk(given)
+        return name, Selection.load_from_disk(given)
     if os.sep in given.partition("(")[0]:
         raise UsageError(
             f"expected a method such as CleanBalanced, or a selection's folder, got {given!r}, which is not "
@@ -86,6 +87,20 @@ def parse_method(text: str, by: str | None = None) -> tuple[str, Method | Select
             "expected a method such as CleanBalanced or easy=TopScore(lowest=True), or a selection's folder, "
             f"got {text!r}: {error}{nearest_path(given)}"
         ) from error
+
+
+def method_name(text: str) -> str:
+    """Return the name in a method's text: what stands before the first `=`, a folder's name, or the text."""
+    given = _after_name(text)
+    if _NAMED.fullmatch(text):
+        return text.partition("=")[0].strip()
+    folder = os.path.isdir(given) or os.sep in given.partition("(")[0]
+    return os.path.basename(os.path.normpath(given)) if folder else given
+
+
+def _after_name(text: str) -> str:
+    named = _NAMED.fullmatch(text)
+    return (named[2] if named else text).strip()
 
 
 def with_lengths(pool: Dataset) -> tuple[Dataset, str]:

@@ -1,5 +1,6 @@
 """One trial: a subset, a fine-tune on it and its evaluations, in a folder where a killed run resumes."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -23,6 +24,8 @@ from hf_vitselect.training import SelectionSFTTrainer
 _NO_SETTING = re.compile(
     r"output_dir|run_name|seed|hub_|push_to_hub|report_to|logging|disable_tqdm|log_level"
 )
+
+_LONGEST = 120  # bytes of a folder's name; file systems allow 255
 
 
 @dataclass
@@ -162,9 +165,18 @@ def finite(scores: ArrayLike, evaluation: str) -> NDArray[np.float64]:
     return values
 
 
+def trial_folder(folder: Path, name: str, rows: int, seed: int) -> Path:
+    """The folder of a method's trial in a comparison's folder."""
+    return folder / "trials" / slug(name) / f"{rows}_rows" / f"seed_{seed}"
+
+
 def slug(name: str) -> str:
-    """A name as the name of a folder."""
-    return re.sub(r"[^\w.=-]+", "_", name)
+    """A name as the name of a folder; of a long one, such as a whole method, the start and a digest."""
+    plain = re.sub(r"[^\w.=-]+", "_", name)
+    if len(plain.encode()) <= _LONGEST:
+        return plain
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{plain.encode()[: _LONGEST - 17].decode(errors='ignore')}-{digest}"
 
 
 def _evaluation(name: str) -> str:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,8 +42,37 @@ class Rows:
     picked: NDArray[np.int64]
     budget: int
 
+    @classmethod
+    def of(cls, scores: NDArray[np.float64], **others: Any) -> "Rows":
+        """Make rows of scores alone, such as for one filter by hand; any attribute may be given by name.
+
+        Without others, all rows are of one kind, have one unknown answer, no image features and no
+        conversation that can be read, and are all left; the budget is 1.
+        """
+        n = len(scores)
+        missing = RowError("bad_row", "no conversations were given")
+        given: dict[str, Any] = {
+            "columns": {},
+            "kinds": np.zeros(n, dtype=np.int64),
+            "kind_names": ["all"],
+            "answers": np.full(n, "", dtype=object),
+            "image_features": None,
+            "conversations": lambda: repeat(missing, n),
+            "left": np.ones(n, dtype=np.bool_),
+            "picked": np.empty(0, dtype=np.int64),
+            "budget": 1,
+        }
+        return cls(scores=scores, **given | others)
+
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def droppable(self) -> NDArray[np.bool_]:
+        """Whether a filter may drop each row, bool `[n]`: it is left, and not picked."""
+        droppable = self.left.copy()
+        droppable[self.picked] = False
+        return droppable
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,3 +128,7 @@ class Filter(ABC):
     def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:
         """Find the rows to drop among new ones, by the thresholds of an earlier `find`."""
         return self.find(rows)
+
+    def describe(self, thresholds: Mapping[str, Any]) -> str:
+        """Describe the thresholds of an earlier `find` in one line, for a card; empty without any."""
+        return ""

@@ -57,11 +57,19 @@ class ResponseForward:
         if any(shared):
             inputs |= self._sharing_inputs(members, shared)
         stats, hidden = self._response_tokens(inputs, response)
-        counts = [int(row.response[0, 1:].sum()) for them in members for row in them]
+        positions = [row.response[0, 1:].nonzero()[:, 0] + 1 for them in members for row in them]
+        counts = [len(of_row) for of_row in positions]
         pooled = torch.stack([states.float().mean(0) for states in torch.split(hidden, counts)]).cpu()
-        results = zip(*(torch.split(values.cpu(), counts) for values in stats), pooled, strict=True)
+        *of_tokens, tokens = (
+            torch.split(values.cpu(), counts) for values in (*stats, inputs["input_ids"][response])
+        )
+        results = zip(*of_tokens, pooled, tokens, positions, strict=True)
         indices = [index for sequence in sequences for index in sequence.indices]
-        made = partial(ResponseStats, vocabulary=self.model.config.get_text_config().vocab_size)
+        made = partial(
+            ResponseStats,
+            vocabulary=self.model.config.get_text_config().vocab_size,
+            tokenizer=self.encoder.tokenizer,
+        )
         return {index: made(*result) for index, result in zip(indices, results, strict=True)}
 
     def _sharing_inputs(

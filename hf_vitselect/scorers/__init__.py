@@ -1,5 +1,6 @@
 """Scorers: one signal, one paper, one file."""
 
+from hf_vitselect.scorers.base.response import ResponseScorer
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scorers.blend import Blend
 from hf_vitselect.scorers.capability import CapabilityScorer
@@ -11,6 +12,7 @@ from hf_vitselect.scorers.image_gain import ImageGain
 from hf_vitselect.scorers.judge import JudgeScore
 from hf_vitselect.scorers.miwv import MIWVScorer
 from hf_vitselect.scorers.necessity import NecessityScorer
+from hf_vitselect.scorers.other_answer import OtherAnswer
 from hf_vitselect.scorers.perplexity import PerplexityScorer
 from hf_vitselect.scorers.question_gain import QuestionGain
 from hf_vitselect.scorers.score_net import ScoreNetScorer
@@ -28,6 +30,7 @@ __all__ = [
     "JudgeScore",
     "MIWVScorer",
     "NecessityScorer",
+    "OtherAnswer",
     "PerplexityScorer",
     "QuestionGain",
     "ScoreNetScorer",
@@ -37,3 +40,10 @@ __all__ = [
 
 SCORERS: dict[str, type[Scorer]] = {name: globals()[name] for name in __all__}
 """Every scorer by its name."""
+
+SIGNALS: dict[str, type[ResponseScorer]] = {
+    kind.column: kind
+    for kind in SCORERS.values()
+    if issubclass(kind, ResponseScorer) and not hasattr(kind, "fit")
+}
+"""The scorers of a seed model's losses, by their columns."""

@@ -1,7 +1,7 @@
 """Several scores as one."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -106,11 +106,7 @@ class Blend(ColumnScorer):
             ColumnError: if a column is missing, is not numeric or has no score.
             ValueError: if no column is given, or `normalize` is unknown.
         """
-        if not weights:
-            raise ValueError("expected columns with weights, got none")
-        if normalize not in ("rank", "z", None):
-            raise ValueError(f"normalize: expected 'rank', 'z' or None, got {normalize!r}")
-        refuse_missing(weights, pool.column_names, "expected a column", "score the pool first")
+        cls.check_fit(pool.column_names, weights, normalize=normalize, product=product, column=column)
         scales: dict[str, Ranks | Standard] = {}
         for name in weights:
             scores, statuses = read_scores(pool, name)
@@ -122,6 +118,25 @@ class Blend(ColumnScorer):
             elif normalize == "z":
                 scales[name] = Standard(float(usable.mean()), float(usable.std()))
         return cls(weights, scales, product=product, column=column)
+
+    @classmethod
+    def check_fit(
+        cls,
+        columns: Sequence[str] | None,
+        weights: Mapping[str, float],
+        *,
+        normalize: Literal["rank", "z"] | None = "rank",
+        product: bool = False,
+        column: str = "blend",
+    ) -> "Blend":
+        """Check the arguments of `fit`, and the pool's columns if known; make a blend without scales."""
+        if not weights:
+            raise ValueError("expected columns with weights, got none")
+        if normalize not in ("rank", "z", None):
+            raise ValueError(f"normalize: expected 'rank', 'z' or None, got {normalize!r}")
+        if columns is not None:
+            refuse_missing(weights, columns, "expected a column", "score the pool first")
+        return cls(weights, product=product, column=column)
 
     @property
     def values(self) -> Features:

@@ -1,6 +1,6 @@
 """Whether a similar row helps with the answer (MIWV, arXiv 2511.07074)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -91,8 +91,7 @@ class MIWVScorer(ResponseScorer):
         Raises:
             ColumnError: if the column is missing, is not of vectors, or fewer than two rows have one.
         """
-        if over not in pool.column_names:
-            raise ColumnError(f"expected the column {over!r}, got {pool.column_names}; embed the pool first")
+        cls.check_fit(pool.column_names, model, over=over, **options)
         features, statuses = read_features(pool, over)
         usable = np.flatnonzero(statuses == "ok")
         if len(usable) < 2:
@@ -103,6 +102,16 @@ class MIWVScorer(ResponseScorer):
         columns = list(find_layout(pool.features).columns)
         neighbors = Neighbors(pool.with_format(None).select_columns(columns), nearest)
         return cls(model, neighbors=neighbors, **options)
+
+    @classmethod
+    def check_fit(
+        cls, columns: Sequence[str] | None, model: str, *, over: str = "embedding", **options: Any
+    ) -> "MIWVScorer":
+        """Check the arguments of `fit`, and the pool's columns if known; make a scorer of no rows."""
+        if columns is not None and over not in columns:
+            raise ColumnError(f"expected the column {over!r}, got {list(columns)}; embed the pool first")
+        none = Neighbors(Dataset.from_dict({}), np.empty(0, dtype=np.int64))
+        return cls(model, neighbors=none, **options)
 
     @property
     def views(self) -> tuple[View, ...]:

@@ -6,8 +6,9 @@ are `nearest` to a few central ones.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, combinations
 from typing import Any, Self
 
 import numpy as np
@@ -23,10 +24,11 @@ from hf_vitselect.selection.json_part import JsonPart, expect
 # Normalized questions hold no parentheses.
 OTHERS, SEVERAL_TURNS, NO_QUESTION = "(others)", "(several turns)", "(no question)"
 
+_MOST_KINDS = 1000
 _QUESTION_WORDS = 32  # at the start of a question, and as many at its end: between them stands context
 _EXAMPLES = 5  # of each kind
 _EXAMPLE_CHARACTERS = 400
-_TERMS = 2048  # that clustering looks at, the most frequent ones
+_TERMS = 512  # that clustering looks at, the most frequent ones
 _ROWS_PER_CLUSTER = 256  # that clustering looks at
 
 
@@ -101,13 +103,15 @@ class QuestionKinds:
     """Groups of rows by what is asked.
 
     The kind of a row is its first question without every word that occurs in an answer of the pool, with
-    image or without. Rows of several turns are one kind, unless most rows have several turns: then their
-    first question counts, too. Kinds that are too small are pooled, and so are questions without a word left.
-    If that would pool more than half of the questions, as where answers are whole sentences, similar
-    questions are clustered instead.
+    image or without. Where too few rows share that, it loses its rarest words. Where no word is left, or
+    still too few rows share it, rows are pooled. Rows of several turns are one kind, unless most rows have
+    several turns: then their first question counts, too.
+
+    Where answers are whole sentences they contain nearly every word. If more than half of the questions are
+    pooled or lose their first word, similar questions are clustered instead.
 
     Args:
-        smallest: Rows of the smallest kind, 1 or more.
+        smallest: Rows of the smallest kind, 1 or more; in a large pool a thousandth of its rows.
         clusters: Number of clusters at most, 1 or more.
 
     Example:
@@ -137,18 +141,22 @@ class QuestionKinds:
         """
         answer_words: set[str] = set()
         asked = _read(rows, answer_words)
-        merged = bool(2 * asked.several_turns.sum() <= asked.read.sum())
-        counted = asked.read & ~(asked.several_turns & merged)
-        counted &= np.array([*(text != "" for text in asked.texts), False])[asked.question]
-        templates = dict.fromkeys(_templates(asked, counted, answer_words, self.smallest), ())
-        kinds = _settle("template", templates, merged, asked, self.smallest)
-        pooled = counted & (_assign(kinds, asked) == len(kinds.kinds) - 1)
-        if 2 * pooled.sum() > counted.sum():
+        readable = int((asked.question >= 0).sum())
+        smallest = max(self.smallest, readable // _MOST_KINDS)
+        merged = bool(2 * asked.several_turns.sum() <= readable)
+        counted = asked.whose(lambda text: text != "") & ~(asked.several_turns & merged)
+        # A first word, such as "what", that answers contain is the mark of open answers. Other words may be
+        # left even then, of an instruction at the end of all questions.
+        lost = asked.whose(lambda text: text.partition(" ")[0] in answer_words)
+        if 2 * (lost & counted).sum() <= counted.sum():
+            templates = dict.fromkeys(_templates(asked, counted, answer_words, smallest), ())
+            kinds = _settle("template", templates, merged, asked, smallest)
+            lost |= _assign(kinds, asked) == len(kinds.kinds) - 1
+        if 2 * (lost & counted).sum() > counted.sum():
             # In a small pool so few clusters that most of them are large enough.
-            clusters = max(1, min(self.clusters, int(counted.sum()) // (3 * self.smallest)))
-            kinds = _settle(
-                "nearest", _central_questions(asked, counted, clusters), merged, asked, self.smallest
-            )
+            clusters = max(1, min(self.clusters, int(counted.sum()) // (3 * smallest)))
+            central = _central_questions(asked, counted, clusters)
+            kinds = _settle("nearest", central, merged, asked, smallest)
         labels = _assign(kinds, asked)
         return labels, _described(kinds, asked, labels)
 
@@ -171,10 +179,9 @@ class _Asked:
     several_turns: NDArray[np.bool_]
     image: NDArray[np.bool_]
 
-    @property
-    def read(self) -> NDArray[np.bool_]:
-        """Whether each row can be read, bool `[n]`."""
-        return self.question >= 0
+    def whose(self, test: Callable[[str], bool]) -> NDArray[np.bool_]:
+        """Whether each row's question passes a test, bool `[n]`; False for a row that cannot be read."""
+        return np.array([*map(test, self.texts), False])[self.question]
 
 
 def _read(rows: Iterable[Conversation | RowError], answer_words: set[str]) -> _Asked:
@@ -230,12 +237,20 @@ def _normalized(question: str) -> str:
 
 
 def _templates(asked: _Asked, counted: NDArray[np.bool_], answer_words: set[str], smallest: int) -> list[str]:
-    """The templates of at least `smallest` rows."""
-    rows: Counter[str] = Counter()
+    """The templates of at least `smallest` rows, after rarer ones have lost their rarest words."""
     sizes = np.bincount(asked.question[counted], minlength=len(asked.texts)).tolist()
+    rows: Counter[str] = Counter()  # with each word
+    by_length = [Counter[tuple[str, ...]]() for _ in range(2 * _QUESTION_WORDS + 1)]
     for text, size in zip(asked.texts, sizes, strict=True):
-        rows[" ".join(word for word in text.split() if word not in answer_words)] += size
-    return [template for template, size in rows.items() if template and size >= smallest]
+        template = tuple(word for word in text.split() if word not in answer_words)
+        by_length[len(template)][template] += size
+        rows.update(dict.fromkeys(template, size))
+    for templates in by_length[:0:-1]:  # the longest first: later ones gain rows
+        for template in [template for template, size in templates.items() if size < smallest]:
+            rarest = min(template, key=lambda word: (rows[word], word))
+            shorter = tuple(word for word in template if word != rarest)
+            by_length[len(shorter)][shorter] += templates.pop(template)
+    return [" ".join(template) for templates in by_length[1:] for template in templates]
 
 
 def _central_questions(
@@ -321,22 +336,23 @@ def _assign(kinds: Kinds, asked: _Asked) -> NDArray[np.int64]:
         row = slice(None) if kind.question == SEVERAL_TURNS else rows[kind.question]
         label_of[row, int(kind.several_turns), int(kind.image)] = label
     labels = label_of[np.append(match, -1)[asked.question], asked.several_turns * 1, asked.image * 1]
-    return np.where(asked.read, labels, -1)
+    return np.where(asked.question >= 0, labels, -1)
 
 
 def _same_template(kinds: Kinds, templates: Sequence[str], texts: Sequence[str]) -> NDArray[np.int64]:
-    """The template that is left of each question without the words of no template; -1 if none is."""
-    index = {template: i for i, template in enumerate(templates)}
+    """The template left of each question without the words of no template, and without one more; or -1."""
     known = {word for template in templates for word in template.split()}
-    left = (" ".join(word for word in text.split() if word in known) for text in texts)
-    return np.array([index.get(template, -1) for template in left], dtype=np.int64)
+    index = {tuple(template.split()): i for i, template in enumerate(templates)}
+    match = []
+    for text in texts:
+        left = tuple(word for word in text.split() if word in known)
+        ways = chain([left], combinations(left, max(len(left) - 1, 0)))
+        match.append(next((index[way] for way in ways if way in index), -1))
+    return np.array(match, dtype=np.int64)
 
 
 def _nearest(kinds: Kinds, questions: Sequence[str], texts: Sequence[str]) -> NDArray[np.int64]:
-    """The kind's question nearest to each question; -1 if they share no term.
-
-    Each is the mean of its kind's examples. What a term weighs is computed from the examples alone.
-    """
+    """The kind's question nearest to each question, the mean of its examples; -1 if they share no term."""
     examples = {kind.question: list(map(_normalized, kind.examples)) for kind in kinds.kinds}
     vectorizer = _vectorizer().fit([text for question in questions for text in examples[question]])
     means = [vectorizer.transform(examples[question]).toarray().mean(axis=0) for question in questions]
@@ -349,10 +365,13 @@ def _nearest(kinds: Kinds, questions: Sequence[str], texts: Sequence[str]) -> ND
 
 
 def _vectorizer(**options: Any) -> Any:
-    """TF-IDF of words and pairs of neighboring words."""
+    """Unit vectors of words and pairs of neighboring words, all terms with one weight.
+
+    Inverse document frequencies would group questions by the things that they ask about.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    return TfidfVectorizer(analyzer=_terms, sublinear_tf=True, **options)
+    return TfidfVectorizer(analyzer=_terms, sublinear_tf=True, use_idf=False, **options)
 
 
 def _terms(text: str) -> list[str]:

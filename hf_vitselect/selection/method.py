@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from hf_vitselect.call_text import Call, parse_call
 from hf_vitselect.errors import UsageError
-from hf_vitselect.filters import FILTERS
+from hf_vitselect.filters import FILTERS, LossTail, NearDuplicates, UnusedImage
 from hf_vitselect.filters.base import Filter
 from hf_vitselect.rules import (
     RULES,
@@ -17,22 +17,14 @@ from hf_vitselect.rules import (
     Rule,
     TopScore,
 )
-from hf_vitselect.scorers import (
-    ClipEmbedding,
-    EL2NScorer,
-    GraNdScorer,
-    ImageGain,
-    NecessityScorer,
-    PerplexityScorer,
-    QuestionGain,
-)
+from hf_vitselect.scorers import SIGNALS, ClipEmbedding
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.kinds import QuestionKinds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """How a subset is chosen: rows are filtered, each kind of row gets a quota, and a rule picks inside.
+    """A way to choose a subset: rows are filtered, each kind of row gets a quota, and a rule picks inside.
 
     Args:
         filters: From `hf_vitselect.filters`, in order. Where they leave fewer rows than the budget, the last
@@ -101,46 +93,36 @@ class Method:
         """Whether a filter uses the image half of CLIP embeddings, if there are any."""
         return any(each.uses_image_features for each in self.filters)
 
+    @property
+    def signals(self) -> list[str]:
+        """The columns of a seed model's losses that the method uses, as `score` calls them."""
+        by = [self.by] * (self.uses_scores or bool(self.filters))
+        used = {*by, *self.filter_columns, *self.rule.uses_columns}
+        return [name for name, kind in SIGNALS.items() if used & kind(model="any").features.keys()]
+
     def scorers(self, model: str, clip: str | None = None, **options: Any) -> list[Scorer]:
         """List the scorers of the columns that the method uses, for `score` or one `map` each.
 
+        Columns that only filters or kinds use are left out where none of these scorers adds them.
+
         Args:
             model: The seed model, a Hub id or a folder.
-            clip: A CLIP model; needed if the method uses features.
+            clip: A CLIP model; needed only if the rule uses features. Filters do without.
             **options: Of every scorer of the seed model, as in `ModelOptions`.
 
         Raises:
-            UsageError: If a column is not one that a scorer adds by itself, such as a score net's.
+            UsageError: If no scorer of the seed model adds the score, such as a score net's, or
+                the rule uses features and there is no CLIP model.
         """
-        asked = [kind(model=model, **options) for kind in _SEED_MODEL_SCORERS]
-        embeds = self.rule.uses_features or self.uses_image_features
-        used = [self.by] * (self.uses_scores or bool(self.filters)) + [self.over] * embeds
-        made: dict[str, Scorer] = {}
-        for name in [*used, *self.filter_columns, *self.rule.uses_columns]:
-            if name == "embedding":
-                if clip is None:
-                    raise UsageError("expected a CLIP model for the column 'embedding', got none; pass clip=")
-                made[name] = ClipEmbedding(model=clip)
-                continue
-            scorer = next((scorer for scorer in asked if name in scorer.features), None)
-            if scorer is None:
-                advice = "train a ScoreNet" if name == "score_net" else "add it to the pool yourself"
-                raise UsageError(
-                    "expected columns that a scorer of the seed model or of CLIP adds, got "
-                    f"{name!r}; {advice}"
-                )
-            made[scorer.column] = scorer
-        return list(made.values())
-
-
-_SEED_MODEL_SCORERS: tuple[type[Scorer], ...] = (
-    NecessityScorer,
-    ImageGain,
-    PerplexityScorer,
-    QuestionGain,
-    EL2NScorer,
-    GraNdScorer,
-)
+        made: list[Scorer] = [SIGNALS[name](model=model, **options) for name in self.signals]
+        if self.uses_scores and not any(self.by in scorer.features for scorer in made):
+            advice = "train a ScoreNet" if self.by == "score_net" else "add it to the pool yourself"
+            raise UsageError(f"expected a score among {list(SIGNALS)}, got {self.by!r}; {advice}")
+        if clip is not None and (self.rule.uses_features or self.uses_image_features):
+            made.append(ClipEmbedding(model=clip, column=self.over))
+        elif self.rule.uses_features:
+            raise UsageError(f"expected a CLIP model for the column {self.over!r}, got none; pass clip=")
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +134,7 @@ class CleanBalanced(Method):
     docs/evidence.md.
     """
 
+    filters: tuple[Filter, ...] = (UnusedImage(), NearDuplicates(), LossTail())
     kinds: QuestionKinds | str | None = QuestionKinds()
     need: float = 0.5
 
@@ -232,19 +215,16 @@ def read_method(text: str, by: str | None = None) -> Method:
 
     Args:
         text: As on the command line or in a recipe.
-        by: The score column if the text names none.
+        by: The score column of a rule alone, if the text names none.
 
     Raises:
         UsageError: If it is no method, or names a class that is not one of this package.
     """
     call = parse_call(text)
     if call.name in RULES:  # its columns may stand among its arguments
-        columns: dict[str, Any] = {
-            key: call.keywords.pop(key) for key in ("by", "over") if key in call.keywords
-        }
+        columns: dict[str, Any] = {} if by is None else {"by": by}
+        columns |= {key: call.keywords.pop(key) for key in ("by", "over") if key in call.keywords}
         call = Call("Method", (), {"rule": call} | columns)
-    if by is not None:
-        call.keywords.setdefault("by", by)
     method = call.make(METHOD_NAMES)
     if not isinstance(method, Method):
         raise UsageError(f"expected a method such as CleanBalanced(), got {text!r}")

@@ -66,7 +66,7 @@ def test_flags_from_yaml(scored_pool, tmp_path):
     assert main(["select", "--config", str(tmp_path / "select.yaml")]) == 0
     recipe = Selection.load_from_disk(tmp_path / "out").recipe
     assert recipe.selected == 10
-    assert recipe.rule.arguments["gamma"] == 0.5
+    assert recipe.rule_call.keywords["gamma"] == 0.5
 
 
 def test_compare_writes_its_table(tiny, scored_pool, tmp_path, capsys, monkeypatch):
@@ -92,7 +92,7 @@ def test_compare_refuses_unknown_rules(tmp_path, scored_pool, capsys):
     data = ["--dataset_name", str(tmp_path / "scored"), "--eval_dataset_name", str(tmp_path / "scored")]
     out = ["--model_name_or_path", "x", "--output_dir", str(tmp_path / "out")]
     assert main(["compare", *data, "--selections", "Best", *out, *CPU]) == 2
-    assert "expected a rule such as TopScore" in capsys.readouterr().err
+    assert "expected a method such as CleanBalanced" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_compare_refuses_unknown_rules(tmp_path, scored_pool, capsys):
     [
         (["--budget", "0"], "expected at least 1 row, got 0"),
         (["--budget", "many"], "budget: expected rows (1200) or a share (0.15, 15%), got 'many'"),
-        (["--by", "nope"], "expected a column 'nope'"),
+        (["--by", "nope"], "the score is the column 'nope'"),
         (
             ["--rule", "TopScore(gamma=1)"],
             "rule: TopScore: expected one of the arguments ['lowest']",

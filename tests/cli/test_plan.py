@@ -7,6 +7,8 @@ import yaml
 
 from hf_vitselect.cli.parse import parse_section
 from hf_vitselect.cli.plan import plan
+from hf_vitselect.rules import TopScore
+from hf_vitselect.selection.method import SelfFilter
 
 CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
 RUNS = sorted(file.name for file in CONFIGS.glob("*.yaml") if file.name != "select.yaml")
@@ -36,6 +38,14 @@ CHAIN = {
     "seed": {"dataset_name": "pool", "model_name_or_path": "base"},
 }
 
+COMPARE = {
+    "eval_dataset_name": "held_out",
+    "model_name_or_path": "base",
+    "selections": ["TopScore(by='perplexity')", "run/select", "easy=EasyFirst(by='el2n')"],
+    "use_cpu": True,
+    "bf16": False,
+}
+
 
 def test_stages_feed_later_stages():
     stages = by_name(CHAIN)
@@ -51,7 +61,36 @@ def test_difficulty_is_the_score_column():
     stages = by_name({name: {} for name in ("score", "score_net", "select")})
     assert stages["score_net"].flags["dataset_name"] == "run/score/scored"
     assert stages["select"].flags["dataset_name"] == "run/score_net/scored"
-    assert stages["select"].flags["by"] == "score_net"
+    assert stages["select"].parsed.chosen_method == SelfFilter()
+    for section in ({"rule": "TopScore"}, {"method": 'HardFirst(by="score_net")'}):
+        named = by_name({"score": {}, "score_net": {}, "select": section})["select"].parsed.chosen_method
+        assert (named.by, named.rule) == ("score_net", TopScore())
+
+
+SIGNALS = {
+    "default": ({}, ["image_gain", "necessity"]),
+    "rule": ({"select": {"rule": "TopScore", "by": "upd"}}, ["upd"]),
+    "method": ({"select": {"method": 'EasyFirst(by="el2n")'}}, ["el2n"]),
+    "compared": ({"select": {"rule": "KCenter"}, "compare": COMPARE}, ["el2n", "perplexity"]),
+    "given": ({"score": {"signals": ["necessity"]}}, ["necessity"]),
+    "none needed": ({"select": {"rule": "Random"}}, None),
+    "own scorer": ({"score": {"scorers": ['ImageGain(model="other")']}}, ["necessity"]),
+}
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_methods_say_what_is_scored(name):
+    sections, signals = SIGNALS[name]
+    stage = by_name(CHAIN | {"select": {}} | sections)["score"]
+    assert stage.flags.get("signals") == stage.settings.get("signals") == signals
+
+
+def test_later_rounds_score_anew():
+    stages = by_name(CHAIN | {"rounds": 2, "select": {"method": "CleanBalanced(need=1.0)"}})
+    assert stages["score"].flags["signals"] == ["image_gain", "necessity"]
+    assert stages["score_2"].flags["signals"] == ["necessity"]
+    method = stages["select_2"].parsed.chosen_method
+    assert (method.by, method.need) == ("necessity_2", 1.0)
 
 
 def test_seed_rows_in_or_out():

@@ -11,7 +11,7 @@ from pools import assistant, mixed_pool, pool, user
 from tiny_embedders import save_clip
 
 from hf_vitselect.cli.run import run
-from hf_vitselect.errors import ColumnError, RowError, StaleRunError
+from hf_vitselect.errors import ColumnError, LayoutError, RowError, StaleRunError, UsageError
 from hf_vitselect.resume import Run
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection.select_diverse import select_diverse
@@ -127,6 +127,18 @@ def test_chain_from_seed_to_model(tiny, tmp_path):
 
     run(config, tmp_path / "run")
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
+
+
+def test_run_scores_what_the_method_needs(tiny, tmp_path):
+    mixed_pool(16).save_to_disk(tmp_path / "pool")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
+    run({"score": score, "select": {"budget": 4, "method": "CleanBalanced(need=1.0)"}}, tmp_path / "run")
+    recipe = Selection.load_from_disk(tmp_path / "run" / "select").recipe
+    assert [scorer.column for scorer in recipe.scorers] == ["image_gain", "necessity"]
+    assert not [record.filter for record in recipe.filters if "no column" in (record.skipped or "")]
+    with pytest.raises(ColumnError, match="the features are the column 'embedding'"):
+        run({"score": score, "select": {"method": "MostDiverse"}}, tmp_path / "other")
+    assert not (tmp_path / "other" / "score").exists()
 
 
 def test_chain_with_a_score_net(tiny, tmp_path):
@@ -262,6 +274,124 @@ def test_training_options_are_checked_first(section, tmp_path):
         flags["dataset_name"] = "nowhere"
     with pytest.raises(ValueError, match="packing: expected it to be left out"):
         run({section: flags}, tmp_path)
+
+
+SCORERS_WITH_FIT = {
+    "batch": ('MIWVScorer(model="m", batch_size=0)', "batch_size: expected 1 or more, got 0"),
+    "dtype": ('MIWVScorer(model="m", dtype="float31")', "expected a dtype .*, got 'float31'"),
+    "end of turn": ('MIWVScorer(model="m", end_of_turn="no")', "end_of_turn: expected 'auto' or 'template'"),
+    "column": ('MIWVScorer(model="m", column="../x")', "column: expected a name without slashes"),
+    "meaning": ('Blend(weights={"a": 1}, column="messages")', "which already has a meaning in a pool"),
+    "weights": ("Blend(weights={})", "expected columns with weights, got none"),
+    "plain dtype": ('GraNdScorer(model="m", dtype="float31")', "expected a dtype .*, got 'float31'"),
+    "timeout": ('JudgeScore(model="m", timeout=-1)', "timeout: expected seconds above 0, got -1"),
+}
+
+
+@pytest.mark.parametrize(("scorer", "message"), SCORERS_WITH_FIT.values(), ids=SCORERS_WITH_FIT)
+def test_scorer_arguments_are_checked_first(scorer, message, tmp_path):
+    with pytest.raises(UsageError, match=rf"(?s)scorers: .*{message}"):
+        run({"score": {"dataset_name": "nowhere", "scorers": scorer}}, tmp_path)
+
+
+NUMBERS = {
+    "shard_size": ("score", {"model_name_or_path": "m", "shard_size": 0}, 1),
+    "workers": ("score", {"model_name_or_path": "m", "workers": 0}, 1),
+    "seeds": ("compare", {**TRAINING, "model_name_or_path": "m", "eval_dataset_name": "x", "seeds": 0}, 1),
+    "processes": (
+        "compare",
+        {**TRAINING, "model_name_or_path": "m", "eval_dataset_name": "x", "processes": 0},
+        1,
+    ),
+    "hidden": ("score_net", {**TRAINING, "model_name_or_path": "m", "hidden": 0}, 1),
+    "seed": ("select", {"seed": -1}, 0),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_low_numbers_are_found_first(name, tmp_path):
+    section, flags, least = NUMBERS[name]
+    with pytest.raises(
+        UsageError, match=f"section {section}: {name}: expected {least} or more, got {least - 1}"
+    ):
+        run({section: {"dataset_name": "nowhere", **flags}}, tmp_path)
+
+
+COMPARISONS = {
+    "reserved": ({"selections": ["random=TopScore"]}, "expected other names for some of .*'random'"),
+    "spaces": ({"selections": [" random = TopScore"]}, "expected other names for some of .*'random'"),
+    "folder": ({"selections": ["runs/random"]}, "expected other names for some of .*'random'"),
+    "twice": ({"selections": ["a=TopScore", "a=Random"]}, "selections: expected different names"),
+    "matched": ({"selections": ["a=TopScore"], "matched": ["b"]}, r"matched: expected some of \['a'\], got"),
+    "no selection": ({"selections": []}, "expected at least one selection"),
+    "no evaluation": ({"evaluations": []}, "expected at least one selection and one evaluation"),
+    "no budget": ({"budgets": []}, "budgets: expected at least one"),
+}
+
+
+@pytest.mark.parametrize(("flags", "message"), COMPARISONS.values(), ids=COMPARISONS)
+def test_names_are_checked_first(flags, message, tmp_path):
+    needed = {"dataset_name": "nowhere", "eval_dataset_name": "nowhere", "model_name_or_path": "nowhere"}
+    with pytest.raises(ValueError, match=message):
+        run({"compare": {**TRAINING, **needed, **flags}}, tmp_path)
+
+
+POOLS = {
+    "overwritten": ({}, {"necessity": 0.5}, ColumnError, r"NecessityScorer would overwrite \['necessity'\]"),
+    "status": ({}, {"necessity_status": "ok"}, ColumnError, "NecessityScorer would overwrite"),
+    "embedding": (
+        {"clip_name_or_path": "m"},
+        {"embedding": 0.5},
+        ColumnError,
+        r"ClipEmbedding would overwrite \['embedding'\]",
+    ),
+    "fit": (
+        {"scorers": 'Blend(weights={"necessity": 1})'},
+        {"blend": 0.5},
+        ColumnError,
+        r"Blend would overwrite \['blend'\]",
+    ),
+    "reserved": ({}, {"rank": 1}, ColumnError, r"reserved names, got \['rank'\]"),
+    "layouts": ({}, {"conversations": "x"}, LayoutError, "expected one conversation layout"),
+    "weights": ({"scorers": 'Blend(weights={"necesity": 1})'}, {}, ColumnError, "did you mean 'necessity'"),
+    "over": ({"scorers": 'MIWVScorer(model="m")'}, {}, ColumnError, "expected the column 'embedding'"),
+}
+
+
+@pytest.mark.parametrize(("flags", "column", "error", "message"), POOLS.values(), ids=POOLS)
+def test_pools_are_checked_first(flags, column, error, message, tmp_path):
+    rows = mixed_pool(4)
+    for name, value in column.items():
+        rows = rows.add_column(name, [value] * 4)
+    rows.save_to_disk(tmp_path / "pool")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": "m", **flags}
+    with pytest.raises(error, match=message):
+        run({"score": score}, tmp_path / "run")
+    assert not (tmp_path / "run" / "score").exists()
+
+
+@pytest.mark.parametrize("section", ["seed", "select", "compare"])
+def test_large_budgets_are_found_first(section, tiny, tmp_path):
+    mixed_pool(4).save_to_disk(tmp_path / "pool")
+    mixed_pool(2).save_to_disk(tmp_path / "held_out")
+    named = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
+    held_out = {"eval_dataset_name": str(tmp_path / "held_out"), "selections": ["TopScore"]}
+    chain = {
+        "seed": {"seed": {**TRAINING, **named, "budget": 5}},
+        "select": {"score": named, "select": {"rule": "TopScore", "budget": 5}},
+        "compare": {
+            "score": named,
+            "compare": {
+                **TRAINING,
+                **held_out,
+                "model_name_or_path": tiny("llava").folder,
+                "budgets": [0.5, 5],
+            },
+        },
+    }[section]
+    with pytest.raises(UsageError, match="budget: expected at most the pool's 4 rows, got 5; give fewer"):
+        run(chain, tmp_path / "run")
+    assert not any(path.is_dir() for path in (tmp_path / "run").iterdir())
 
 
 def test_held_out_rows_are_checked_first(tiny, tmp_path):

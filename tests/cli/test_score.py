@@ -11,10 +11,10 @@ from tiny_embedders import save_clip, save_sentence_transformer
 from hf_vitselect.call_text import read_call, write_call
 from hf_vitselect.cli.main import main
 from hf_vitselect.cli.parse import parse_section
-from hf_vitselect.cli.score import SIGNALS, Score, main_column
+from hf_vitselect.cli.score import Score, main_column
 from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.rules.mmssr import CAPABILITIES
-from hf_vitselect.scorers import SCORERS, ClipEmbedding
+from hf_vitselect.scorers import SCORERS, SIGNALS, ClipEmbedding
 
 TEXTS = {
     "Blend": 'Blend(weights={"necessity": 1.0, "el2n": -0.5}, normalize="z")',
@@ -27,6 +27,7 @@ TEXTS = {
     "JudgeScore": 'JudgeScore(model="any", column="taste", base_url="{url}")',
     "MIWVScorer": 'MIWVScorer(model="{vlm}", over="embedding")',
     "NecessityScorer": 'NecessityScorer(model="{vlm}", batch_size=2)',
+    "OtherAnswer": 'OtherAnswer(model="{vlm}")',
     "PerplexityScorer": 'PerplexityScorer(model="{vlm}", end_of_turn="template")',
     "QuestionGain": 'QuestionGain(model="{vlm}")',
     "ScoreNetScorer": 'ScoreNetScorer(model="{net}")',

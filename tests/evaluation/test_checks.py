@@ -14,7 +14,6 @@ from hf_vitselect.evaluation import (
     ExactMatch,
     Generated,
     LogLikelihood,
-    Method,
     MultipleChoice,
     compare,
     trials,
@@ -23,6 +22,7 @@ from hf_vitselect.report.dataset_card import dataset_card
 from hf_vitselect.report.html_page import write_report
 from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.rules import KCenter, Random, TopScore
+from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.selection import Selection
 
 pytestmark = pytest.mark.filterwarnings("ignore:1 of . (picked )?rows are left out")
@@ -118,12 +118,12 @@ WRONG = {
     "no function": ({"evaluations": {"half": 0.5}}, ValueError, "as the evaluation 'half'"),
     "no rows": ({"evaluations": {"e": ExactMatch(mixed_pool(2).select([]))}}, ValueError, "got none"),
     "no such score": (
-        {"selections": {"top": TopScore(), "net": Method(TopScore(), by="necesity")}},
+        {"selections": {"top": TopScore(), "net": Method(rule=TopScore(), by="necesity")}},
         ColumnError,
         "did you mean 'necessity'",
     ),
     "no such features": (
-        {"selections": {"top": TopScore(), "far": Method(KCenter(), over="clip")}},
+        {"selections": {"top": TopScore(), "far": Method(rule=KCenter(), over="clip")}},
         ColumnError,
         "'clip'",
     ),

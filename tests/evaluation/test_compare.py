@@ -9,8 +9,9 @@ from trainings import models, training
 
 from hf_vitselect import select_diverse
 from hf_vitselect.errors import LayoutError, StaleRunError
-from hf_vitselect.evaluation import ExactMatch, LogLikelihood, Method, compare
+from hf_vitselect.evaluation import ExactMatch, LogLikelihood, compare
 from hf_vitselect.rules import Random, TopScore
+from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.selection import Selection
 
 ROWS = 8
@@ -124,13 +125,15 @@ def test_killed_comparison_resumes(scored_pool, tiny, tmp_path):
     ("changes", "message"),
     [
         ({"args": {"learning_rate": 0.5}}, r"args.learning_rate: 0.01 then, 0.5 now"),
-        ({"selections": {"top": TopScore(lowest=True)}}, r"rule.lowest: False then, True now"),
+        ({"selections": {"top": TopScore(lowest=True)}}, r"rule: 'TopScore\(lowest=False\)' then"),
+        ({"selections": {"top": Method(rule=TopScore(), by="loss")}}, r"method.by: '\"necessity\"' then"),
+        ({"selections": {"top": Method(rule=TopScore(), over="clip")}}, r"method.over: '\"embedding\"' then"),
         ({"scores": True}, r"columns.necessity"),
     ],
-    ids=["training", "rule", "scores"],
+    ids=["training", "rule", "by", "over", "scores"],
 )
 def test_changed_settings_are_refused_by_name(changes, message, finished, scored_pool, tiny):
-    folder, pool = finished[1], scored_pool
+    folder, pool = finished[1], scored_pool.add_column("loss", scored_pool["necessity"][:])
     if changes.pop("scores", None):
         pool = pool.remove_columns("necessity").add_column("necessity", np.arange(40.0).tolist())
     if "args" in changes:
@@ -153,7 +156,7 @@ def test_full_data_has_its_own_line(scored_pool, tiny, tmp_path):
         scored_pool,
         tiny,
         tmp_path,
-        {"net": Method(TopScore(), by="necessity")},
+        {"net": Method(rule=TopScore(), by="necessity")},
         full=True,
         seeds=1,
     ).lines["log-likelihood"]

@@ -5,8 +5,9 @@ import pytest
 from pools import assistant, png, pool, user
 
 from hf_vitselect.demo.stages import small_training
-from hf_vitselect.evaluation import ExactMatch, Generated, LogLikelihood, Method, compare
+from hf_vitselect.evaluation import ExactMatch, Generated, LogLikelihood, compare
 from hf_vitselect.rules import GroupedSampling, TopScore
+from hf_vitselect.selection.method import Method
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +33,7 @@ def result(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("planted")
     return compare(
         made,
-        {"wrong": TopScore(), "chance": Method(GroupedSampling(groups=1, within="random"), by="wrong")},
+        {"wrong": TopScore(), "chance": Method(rule=GroupedSampling(groups=1, within="random"), by="wrong")},
         tiny("llava").folder,
         {
             "exact match": ExactMatch(held_out),

@@ -3,25 +3,27 @@
 import pytest
 
 from hf_vitselect import select_diverse
-from hf_vitselect.evaluation.methods import Method, parse_method
+from hf_vitselect.evaluation.methods import Chosen, parse_method
+from hf_vitselect.filters import LossTail
 from hf_vitselect.rules import NeighborPenalty, Random, TopScore
+from hf_vitselect.selection import CleanBalanced, Method
 
 
 @pytest.mark.parametrize(
     ("text", "name", "method"),
     [
-        ("TopScore", "TopScore", Method(TopScore(), by="x")),
-        ("easy=TopScore(lowest=True)", "easy", Method(TopScore(lowest=True), by="x")),
-        (" easy = TopScore(lowest=True) ", "easy", Method(TopScore(lowest=True), by="x")),
+        ("TopScore", "TopScore", Method(rule=TopScore(), by="x")),
+        ("easy=TopScore(lowest=True)", "easy", Method(rule=TopScore(lowest=True), by="x")),
+        (" easy = TopScore(lowest=True) ", "easy", Method(rule=TopScore(lowest=True), by="x")),
         (
             "NeighborPenalty(gamma=0.5)",
             "NeighborPenalty(gamma=0.5)",
-            Method(NeighborPenalty(gamma=0.5), by="x"),
+            Method(rule=NeighborPenalty(gamma=0.5), by="x"),
         ),
         (
             "net=NeighborPenalty(by='net', over='clip')",
             "net",
-            Method(NeighborPenalty(), by="net", over="clip"),
+            Method(rule=NeighborPenalty(), by="net", over="clip"),
         ),
     ],
     ids=["bare", "named", "spaces", "arguments", "columns"],
@@ -30,12 +32,26 @@ def test_methods_are_read_from_text(text, name, method):
     assert parse_method(text, "x") == (name, method)
 
 
+def test_methods_have_names_or_are_their_own():
+    text = 'CleanBalanced(filters=(LossTail(),), kinds="task")'
+    method = CleanBalanced(filters=(LossTail(),), kinds="task")
+    assert parse_method(text) == (text, method)
+    assert parse_method(f"mine={text}") == ("mine", method)
+    assert parse_method("SelfFilter", "x")[1].by == "score_net"
+
+
+def test_each_seed_draws_its_own_rows(scored_pool):
+    chosen = Chosen(CleanBalanced(filters=(), kinds="kind", need=0.0))
+    first, same, other = (set(chosen.select(scored_pool, 8, seed).row_ids) for seed in (0, 0, 1))
+    assert first == same != other
+
+
 @pytest.mark.parametrize(
     "text",
     ["Best", "TopScore(high=1)", "TopScore(", "no/folder", "Rule", "TopScore(lowest=x)", "Random(by=x)"],
 )
 def test_invalid_method_text_is_refused(text):
-    with pytest.raises(ValueError, match="expected a rule such as"):
+    with pytest.raises(ValueError, match="expected a method such as"):
         parse_method(text, "x")
 
 

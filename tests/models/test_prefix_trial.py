@@ -46,7 +46,8 @@ def test_sharing_changes_no_statistic(vlm, eager):
     alone = [stats for row in rows() for stats in vlm.score([row])]
     for result, right in zip(vlm.score(rows(), batch_size=5), alone, strict=True):
         for name, values in vars(right).items():
-            torch.testing.assert_close(getattr(result, name), values, atol=1e-5, rtol=1e-5)
+            if name != "tokenizer":
+                torch.testing.assert_close(getattr(result, name), values, atol=1e-5, rtol=1e-5)
 
 
 def test_shared_tokens_run_once(vlm, eager):

@@ -14,7 +14,7 @@ import pytest
 from hf_vitselect.call_text import read_call, write_call
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.data.rows import read_texts
+from hf_vitselect.data.rows import read_rows, read_texts
 from hf_vitselect.demo.pool import render_pool
 from hf_vitselect.errors import RowError, SelectionError
 from hf_vitselect.selection.kinds import Kinds, QuestionKinds
@@ -107,10 +107,32 @@ def test_small_kinds_are_pooled(smallest, pooled):
     assert sizes(closed() + [row("Which size?", "big")] * 20, smallest=smallest)["(others)"] == pooled
 
 
+def test_large_pools_have_large_kinds():
+    """No kind has less than a thousandth of the rows, so that a recipe stays small."""
+    rows = [row("Which size?", "big")] * 22_000 + [row("How old?", "new")] * 21 + [row("Why so?", "no")] * 22
+    assert sizes(rows) == {"which size": 22_000, "why so": 22, "(others)": 21}
+
+
 def test_rare_words_split_no_kind():
     """A word outside all answers, in a few questions only, does not take them out of their kind."""
     rare = [row(f"What color is the {name}?", "red") for name in ("zebra", "quay", "yurt")]
     assert sizes(closed() + rare)["what color is the"] == 53
+
+
+def test_rarest_words_are_dropped_first():
+    """Kinds that are too small give up the words that set them apart, one by one."""
+    rows = [
+        row(f"How many {name}s do you see {word}?", "red") for name in "abcdefgh" for word in ("up", "down")
+    ]
+    assert sizes(closed() + rows + rows[:4], smallest=10) == {
+        "what color is the": 50,
+        "what shape is": 50,
+        "what shape is + no image": 50,
+        "how many do you see down": 10,
+        "how many do you see up": 10,
+        "(others)": 0,
+    }
+    assert sizes(closed() + rows + rows[:4])["how many do you see"] == 20
 
 
 def test_numbers_count_as_one_word():
@@ -153,10 +175,39 @@ def test_open_answers_cluster_questions():
         assert all(example.split()[0] in of_kind for example in kind.examples)
 
 
+def test_shared_suffix_hides_no_openness():
+    """Words that only an instruction at the end keeps in the question are no reason for a template."""
+    rows = [
+        row(f"{question.text} Answer using a phrase.", answer.text)
+        for question, answer in (each.turns for each in opened())
+    ]
+    _, kinds = QuestionKinds(clusters=8).find(rows)
+    assert kinds.form == "nearest"
+    assert len(kinds.names) > 4
+
+
+def test_scripts_without_spaces_have_kinds():
+    things = ("汽车", "猫", "狗", "树", "房子")
+    rows = [row(f"图中的{thing}是什么颜色?", color) for thing in things for color in ("红色", "蓝色")] * 3
+    rows += [row(f"图中有几{other}?", thing) for thing in things for other in things] * 2
+    assert sizes(rows) == {"图 中 有 几": 50, "图 中 的 是 什 么 颜": 30, "(others)": 0}
+
+
+def test_long_questions_keep_both_ends():
+    """The context between is not looked at."""
+    rng = random.Random(0)
+    rows = []
+    for _ in range(40):
+        context = " ".join(f"w{rng.random()}"[:6] for _ in range(200))
+        rows.append(row(f"Read {'this ' * 31}{context}{' and' * 31} answer.", "red"))
+    assert [kind.rows for kind in QuestionKinds().find(rows)[1].kinds] == [40, 0]
+
+
 def test_half_of_questions_decides_form():
     """Where exactly half would be pooled the templates stay."""
-    lone = [row(f"{name} {i}", f"{name}") for i in range(5) for name in ("a", "b", "c", "d", "e")]
-    assert QuestionKinds().find(closed(5)[:25] + lone)[1].form == "template"
+    kept, lost = [row("Which size?", "big")] * 30, [row("Is it?", "It is.")] * 31
+    assert QuestionKinds().find(kept + lost[:30])[1].form == "template"
+    assert QuestionKinds().find(kept + lost)[1].form == "nearest"
 
 
 def test_others_share_no_word():
@@ -183,6 +234,13 @@ def test_kinds_from_json_assign_alike(rows):
     assert again == kinds
     assert (again.assign(rows) == labels).all()
     assert again.assign([rows[-1]]).tolist() == [labels[-1]]  # whatever stands next to it
+
+
+def test_one_odd_word_is_forgiven():
+    """A question that has one word too many, known from another kind, still has its template."""
+    _, kinds = QuestionKinds().find([*closed(), *([row("How large?", "red")] * 20)])
+    new = [row("What large shape is red?", "ring"), row("How what large shape is red?", "ring")]
+    assert [kinds.names[label] for label in kinds.assign(new)] == ["what shape is", "(others)"]
 
 
 def test_new_templates_are_others():
@@ -229,6 +287,16 @@ def test_kinds_are_written_as_text():
         assert read_call(write_call(kinds), {"QuestionKinds": QuestionKinds}) == kinds
 
 
+def test_images_are_not_needed():
+    """The kinds of a pool are those of its texts, whatever its images are."""
+    pool = render_pool(300, seed=1)
+    broken = pool.map(lambda each: {"images": [{"bytes": b"", "path": None}] * len(each["images"])})
+    labels, kinds = QuestionKinds().find(read_rows(pool))
+    other_labels, other = QuestionKinds().find(read_texts(broken))
+    assert (labels == other_labels).all()
+    assert kinds == other
+
+
 def test_demo_kinds_are_the_true_ones():
     pool = render_pool(2000, seed=5)
     labels, kinds = QuestionKinds().find(read_texts(pool))
@@ -248,6 +316,7 @@ def found():
     return [(labels.tolist(), kinds.to_json()) for labels, kinds in map(QuestionKinds().find, POOLS.values())]
 
 
+@pytest.mark.slow
 def test_hash_seeds_change_nothing():
     script = HASHED.format(path=[str(Path(__file__).parent), *sys.path])
     environment = {**os.environ, "PYTHONHASHSEED": "7"}

@@ -238,9 +238,14 @@ def refuse_overwrite(scorer: Scorer, columns: Sequence[str]) -> None:
         raise ColumnError(
             f"{type(scorer).__name__} would add {reserved}, which Selection.scores adds; give it other names"
         )
-    if taken := [name for name in scorer.features if name in columns]:
+    refuse_taken(type(scorer).__name__, list(scorer.features), columns)
+
+
+def refuse_taken(scorer: str, added: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuse to add columns that a pool already has."""
+    if taken := [name for name in added if name in columns]:
         raise ColumnError(
-            f"{type(scorer).__name__} would overwrite {taken}; "
+            f"{scorer} would overwrite {taken}; "
             f"remove them with dataset.remove_columns({taken}), or give the scorer another column= (--suffix)"
         )
 

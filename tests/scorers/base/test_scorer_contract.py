@@ -30,6 +30,7 @@ from hf_vitselect import (
     JudgeScore,
     MIWVScorer,
     NecessityScorer,
+    OtherAnswer,
     PerplexityScorer,
     QuestionGain,
     ScoreNet,
@@ -43,6 +44,7 @@ from hf_vitselect.errors import ColumnError, LayoutError, ModelError
 SCORERS = {
     "necessity": NecessityScorer,
     "perplexity": PerplexityScorer,
+    "other_answer": OtherAnswer,
     "image_gain": ImageGain,
     "question_gain": QuestionGain,
     "clip": ClipEmbedding,
@@ -76,6 +78,7 @@ def settings(tiny, tmp_path_factory):
         yield {
             "necessity": vlm,
             "perplexity": vlm,
+            "other_answer": vlm,
             "image_gain": vlm,
             "el2n": vlm,
             "upd": vlm,

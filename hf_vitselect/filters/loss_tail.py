@@ -1,0 +1,169 @@
+"""Rows whose loss is among the highest of their kind and answer."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_vitselect.filters.base import Drops, Filter, NothingToGoByError, Rows
+from hf_vitselect.filters.cells import Cells, bounds_of_rows
+from hf_vitselect.rules.clusters import integer_labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossTail(Filter):
+    """Rows whose loss is among the highest of the rows with the same kind and first answer.
+
+    A high loss marks wrong answers first, but also rare ones: a cut across answers, or across kinds, changes
+    their shares. So the loss is ranked inside each cell, the rows of one kind and one first answer, whether
+    earlier filters have dropped them or not. A row's quantile is the share of its cell with a lower loss.
+    Rows from the quantile `cut` up are dropped.
+
+    Where too few rows would be left for the budget, the cut rises in all cells alike. Where the seed model
+    has no skill in a kind, a low loss only means an answer that is easy to guess; `min_skill` spares these
+    kinds.
+
+    Args:
+        cut: Lowest quantile to drop, above 0, at most 1.
+        smallest: Least rows of an answer with a cell of its own; a kind's other answers share one.
+        spare: Rows to leave, as a multiple of the budget, 1 or more.
+        min_skill: Least skill of the seed model in a kind whose rows are dropped, at most 1; None drops rows
+            of all kinds. The skill is 1 less the mean loss of a whole response divided by the entropy of the
+            kind's first answers, both in nats: 0 for a model that knows only how frequent each answer is, 1
+            for one that knows every answer. It is underestimated for rows of several turns. Needs the scores
+            to be losses, and the column `response_tokens`.
+
+    Example:
+        >>> from hf_vitselect.filters.base import Rows
+        >>> scores = np.array([0.1, 0.2, 0.3, 0.4, 9.0])
+        >>> rows = Rows.of(scores, budget=3)
+        >>> LossTail(cut=0.8).find(rows).rows
+        array([4])
+    """
+
+    uses_kinds = True
+    uses_answers = True
+
+    cut: float = 0.85
+    smallest: int = 20
+    spare: float = 1.25
+    min_skill: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.cut <= 1:
+            raise ValueError(f"cut: expected above 0, at most 1, got {self.cut!r}")
+        if self.smallest < 1:
+            raise ValueError(f"smallest: expected 1 or more, got {self.smallest!r}")
+        if not 1 <= self.spare < math.inf:
+            raise ValueError(f"spare: expected 1 or more, got {self.spare!r}")
+        if self.min_skill is not None and not -math.inf < self.min_skill <= 1:
+            raise ValueError(f"min_skill: expected at most 1, got {self.min_skill!r}")
+
+    @property
+    def uses_columns(self) -> tuple[str, ...]:
+        """The number of response tokens, if the skill matters."""
+        return () if self.min_skill is None else ("response_tokens",)
+
+    def find(self, rows: Rows) -> Drops:
+        """Find the rows above the cut of their cell, the highest quantile first."""
+        cells = Cells.of(rows, self.smallest)
+        quantiles = _quantiles(cells.labels, rows.scores)
+        if not quantiles.any():
+            raise NothingToGoByError("expected scores that differ inside a kind and answer, got equal ones")
+        thresholds: dict[str, Any] = {}
+        if self.min_skill is not None:
+            skills = _skills(rows)
+            thresholds["skills"] = {
+                name: round(float(skill), 3)
+                for name, skill in sorted(zip(rows.kind_names, skills, strict=True))
+                if np.isfinite(skill)
+            }
+            quantiles[skills[rows.kinds] < self.min_skill] = 0.0
+        droppable = rows.droppable
+        cut = self._cut_for_budget(quantiles[droppable], int(np.count_nonzero(rows.left)), rows.budget)
+        highest = np.full(len(cells), -np.inf)  # of the rows of a cell that are not cut
+        np.maximum.at(highest, cells.labels[quantiles < cut], rows.scores[quantiles < cut])
+        highest[cells.count(quantiles >= cut) == 0] = np.nan
+        thresholds = {"cut": cut, **thresholds, "cells": cells.bounds(highest)}
+        dropped = np.flatnonzero(droppable & (quantiles >= cut))
+        dropped = dropped[np.lexsort((dropped, -rows.scores[dropped], -quantiles[dropped]))]
+        reasons = [
+            f"a loss of {rows.scores[row]:.3f} is above {quantiles[row]:.1%} of {_described(name)}"
+            for row in dropped
+            for name in [cells.names[cells.labels[row]]]
+        ]
+        return Drops(rows=dropped, reasons=reasons, thresholds=thresholds)
+
+    def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:
+        """Find the rows above the loss up to which their cell was kept, the furthest above it first."""
+        highest = bounds_of_rows(rows, thresholds["cells"], np.inf)
+        dropped = np.flatnonzero(rows.droppable & (rows.scores > highest))
+        dropped = dropped[np.lexsort((dropped, -(rows.scores - highest)[dropped]))]
+        reasons = [
+            f"a loss of {rows.scores[row]:.3f} is above {highest[row]:.3f}, the highest kept of kind "
+            f"{rows.kind_names[rows.kinds[row]]!r} with such an answer"
+            for row in dropped
+        ]
+        return Drops(rows=dropped, reasons=reasons, thresholds=thresholds)
+
+    def describe(self, thresholds: Mapping[str, Any]) -> str:
+        """Name the quantile, and the kinds without skill."""
+        cells = thresholds["cells"]
+        line = f"losses from quantile {thresholds['cut']:.3g} up of {len(cells)} kinds and answers"
+        skills, least = thresholds.get("skills", {}), self.min_skill
+        spared = [kind for kind, skill in skills.items() if least is not None and skill < least]
+        reason = "where the seed model has too little skill"
+        return f"{line}; none of {_listed(spared)}, {reason}" if spared else line
+
+    def _cut_for_budget(self, quantiles: NDArray[np.float64], left: int, budget: int) -> float:
+        """The lowest quantile to drop such that enough rows are left; rows of equal quantiles go together."""
+        most = max(0, left - math.ceil(self.spare * budget))
+        tail = np.sort(quantiles[quantiles >= self.cut])[::-1]
+        if len(tail) <= most:
+            return self.cut
+        return float(np.min(tail[tail > tail[most]], initial=1.0))
+
+
+def _quantiles(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of each row's cell with a lower score, float64 `[n]`, 0 to less than 1."""
+    order = np.lexsort((scores, labels))
+    labels, scores = labels[order], scores[order]
+    new_cell = np.append(True, labels[1:] != labels[:-1])
+    new_score = new_cell | np.append(True, scores[1:] != scores[:-1])
+    positions = np.arange(len(scores))
+    starts = np.maximum.accumulate(np.where(new_cell, positions, 0))
+    lower = np.maximum.accumulate(np.where(new_score, positions, 0)) - starts
+    quantiles = np.empty(len(scores))
+    quantiles[order] = lower / np.bincount(labels)[labels]
+    return quantiles
+
+
+def _skills(rows: Rows) -> NDArray[np.float64]:
+    """The seed model's skill in each kind, as `LossTail.min_skill` says; -inf where all answers are equal."""
+    losses = rows.columns["response_tokens"].astype(np.float64) * rows.scores
+    known = np.isfinite(losses)
+    kinds = rows.kinds[known]
+    sizes = np.bincount(kinds, minlength=len(rows.kind_names))
+    answers = integer_labels(rows.answers[known])
+    pairs, counts = np.unique(kinds * (answers.max(initial=0) + 1) + answers, return_counts=True)
+    of_pair = pairs // (answers.max(initial=0) + 1)
+    shares = counts / sizes[of_pair]
+    entropy = np.bincount(of_pair, -shares * np.log(shares), minlength=len(sizes))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.bincount(kinds, losses[known], minlength=len(sizes)) / sizes
+        return np.where(entropy > 0, 1 - mean / entropy, -np.inf)
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
+
+
+def _described(cell: tuple[str, str | None]) -> str:
+    kind, answer = cell
+    answers = "a rare answer" if answer is None else f"the answer {answer!r}"
+    return f"the rows of kind {kind!r} with {answers}"

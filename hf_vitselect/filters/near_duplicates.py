@@ -1,0 +1,257 @@
+"""Rows that repeat another row: the same text about nearly the same images."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from hf_vitselect.errors import RowError
+from hf_vitselect.filters.base import Drops, Filter, Rows
+from hf_vitselect.filters.image_hash import HASH_BITS, image_hash
+from hf_vitselect.filters.min_hash import BAND, SIGNATURE, similarities
+from hf_vitselect.filters.same_text import TextGroups
+from hf_vitselect.rules.blocks import blocks
+from hf_vitselect.rules.clusters import kmeans, rows_by_label, unit_rows
+
+_LARGEST = 4096  # rows of a group that are compared with each other; larger groups are divided
+_PER_CLUSTER = 1000
+_BLOCK = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearDuplicates(Filter):
+    """Rows with the same text and nearly the same images as another row, which stays.
+
+    Texts are the same if all turns are, whatever their case and whitespace. Turns of at least `long` words
+    may differ a little: the Jaccard similarity of their shingles of five words, estimated by MinHash, must be
+    at least `jaccard`. Images are the same if the cosine of the rows' image features (several images
+    averaged) is at least `cosine`. In a pool without features, at most `bits` of the 384 bits of an image's
+    hash may differ (`image_hash`), for each of several images in order. Rows must have the same number of
+    images; rows without image are compared by text alone. Rows that cannot be read, or whose image cannot be
+    decoded, repeat nothing.
+
+    Of rows that repeat each other the one with the lowest score stays, a loss as a rule; a row that is picked
+    already stays anyway. Every dropped row repeats a row that stays. The most similar are dropped first.
+
+    Rows are grouped by their texts' hashes, and only rows of a group are compared. A group of more than 4,096
+    rows is divided by k-means of its images, as `SemDeDup` does; copies that fall into different clusters are
+    not found.
+
+    Args:
+        cosine: Least cosine of the image features, above 0, at most 1.
+        bits: Most bits of 384 in which the hashes of two images may differ.
+        jaccard: Least similarity of long turns, above 0, at most 1.
+        long: Least words of a long turn, 5 or more.
+
+    Example:
+        >>> from hf_vitselect.filters.base import Rows
+        >>> from hf_vitselect.data.conversation import Conversation, Turn
+        >>> def ask(text):
+        ...     return Conversation((Turn("user", (text,)), Turn("assistant", ("two",))))
+        >>> texts = [ask("How many legs?"), ask("how many wings?"), ask("how  many legs?")]
+        >>> rows = Rows.of(np.array([0.3, 0.1, 0.2]), conversations=lambda: iter(texts))
+        >>> drops = NearDuplicates().find(rows)
+        >>> drops.rows, drops.repeats
+        (array([0]), array([2]))
+    """
+
+    uses_image_features: ClassVar[bool] = True
+
+    cosine: float = 0.95
+    bits: int = 19
+    jaccard: float = 0.9
+    long: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("cosine", "jaccard"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected above 0, at most 1, got {getattr(self, name)!r}")
+        if not 0 <= self.bits < HASH_BITS:
+            raise ValueError(f"bits: expected 0 to {HASH_BITS - 1}, got {self.bits!r}")
+        if self.long < 5:
+            raise ValueError(f"long: expected 5 or more, got {self.long!r}")
+
+    def find(self, rows: Rows) -> Drops:
+        """Find the rows that repeat a row that stays, the most similar first."""
+        texts = TextGroups.read(rows, self.long)
+        hashes = _hash_images(rows, texts) if rows.image_features is None else None
+        picked = np.isin(np.arange(len(rows)), rows.picked)
+        repeats = np.full(len(rows), -1, dtype=np.int64)
+        alike = np.ones((2, len(rows)), dtype=np.float32)  # of texts, of images
+        with threadpool_limits(1):  # with several threads sums could differ
+            for group in texts.groups:
+                group, members = _members(rows, group, texts, hashes)
+                order = np.lexsort((members.content(), rows.scores[group], ~picked[group]))
+                for part in members.take(order).divide():
+                    at = group[order[part]]
+                    compared = members.take(order[part])
+                    kept = self._find_repeats(compared, int(np.count_nonzero(picked[at])))
+                    again = np.flatnonzero(kept >= 0)
+                    repeats[at[again]] = at[kept[again]]
+                    alike[:, at[again]] = compared.compare_pairs(again, kept[again])
+        dropped = np.flatnonzero(repeats >= 0)
+        dropped = dropped[np.lexsort((dropped, -rows.scores[dropped], -alike[:, dropped].min(axis=0)))]
+        reasons = [
+            _reason(text, image, texts.images[row] > 0, hashes is not None)
+            for row, (text, image) in zip(dropped, alike[:, dropped].T.tolist(), strict=True)
+        ]
+        return Drops(rows=dropped, reasons=reasons, repeats=repeats[dropped])
+
+    def _find_repeats(self, members: "_Members", picked: int) -> NDArray[np.int64]:
+        """The most similar row before each that is kept, int64 `[m]`; -1 for a row to keep.
+
+        The first `picked` rows are kept in any case.
+        """
+        least = 1 - 2 * self.bits / HASH_BITS if members.hashed else self.cosine
+
+        def alike(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float32]:
+            texts, images = members.compare(rows, others)
+            return np.where((texts >= self.jaccard) & (images >= least), np.minimum(texts, images), -1)
+
+        repeats = np.full(len(members), -1, dtype=np.int64)
+        kept = np.arange(picked)
+        for block in blocks(len(members) - picked, _BLOCK):
+            rows = np.arange(block.start, block.stop) + picked
+            if len(kept):
+                to_kept = alike(rows, kept)
+                again = to_kept.max(axis=1) >= 0
+                repeats[rows[again]] = kept[to_kept[again].argmax(axis=1)]
+                rows = rows[~again]
+            among = alike(rows, rows)
+            new: list[int] = []
+            for i in range(len(rows)):
+                earlier = among[i, new]
+                if earlier.max(initial=-1) >= 0:
+                    repeats[rows[i]] = rows[new[earlier.argmax()]]
+                else:
+                    new.append(i)
+            kept = np.concatenate([kept, rows[new]])
+        return repeats
+
+
+@dataclass(frozen=True, eq=False)
+class _Members:
+    """Rows of a group.
+
+    Attributes:
+        images: float32 `[m, images, d]`; one vector for all images of a row if they are averaged.
+        signatures: uint32 `[m, 128]` of long texts; `[m, 0]` of short ones, which are all the same.
+        hashed: Whether the vectors are image hashes, 1 and -1.
+    """
+
+    images: NDArray[np.float32]
+    signatures: NDArray[np.uint32]
+    hashed: bool
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: NDArray[np.int64]) -> "_Members":
+        return replace(self, images=self.images[rows], signatures=self.signatures[rows])
+
+    def content(self) -> NDArray[np.float64]:
+        """A number for each row that only its content decides, to order rows of equal scores."""
+        images = np.einsum("mkd,kd->m", self.images, _weights(self.images.shape[1:]), dtype=np.float64)
+        texts = np.einsum("md,d->m", self.signatures / 2**32, _weights(self.signatures.shape[1:]))
+        content: NDArray[np.float64] = images + texts
+        return content
+
+    def divide(self) -> list[NDArray[np.int64]]:
+        """Divide rows into parts of about 4,096 at most, by a band of their texts, then by their images."""
+        parts = [np.arange(len(self))]
+        for labels in (_Members._bands, _Members._clusters):
+            large = [len(part) > _LARGEST for part in parts]
+            parts = [
+                part[rows]
+                for part, divided in zip(parts, large, strict=True)
+                for rows in (rows_by_label(labels(self.take(part))) if divided else [np.arange(len(part))])
+            ]
+        return parts
+
+    def compare(
+        self, rows: NDArray[np.int64], others: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The similarities of texts and of images, float32 `[rows, others]` each.
+
+        Both are 1 if nothing can differ; that of several images is their lowest.
+        """
+        texts = similarities(self.signatures[rows], self.signatures[others])
+        images = np.ones(texts.shape, dtype=np.float32)
+        for i in range(self.images.shape[1]):
+            cosines = self._units[rows, i] @ self._units[others, i].T
+            images = np.minimum(images, cosines.astype(np.float32))  # digits that depend on the order go
+        return texts, images
+
+    def compare_pairs(
+        self, rows: NDArray[np.int64], others: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The same of pairs, float32 `[rows]` each."""
+        equal = np.count_nonzero(self.signatures[rows] == self.signatures[others], axis=1)
+        texts = equal / SIGNATURE if self.signatures.shape[1] else np.ones(len(rows))
+        cosines = np.einsum("mkd,mkd->mk", self._units[rows], self._units[others]).astype(np.float32)
+        return texts.astype(np.float32), cosines.min(axis=1, initial=1.0)
+
+    @cached_property
+    def _units(self) -> NDArray[np.float64]:
+        exact = self.images.astype(np.float64)
+        lengths = np.linalg.norm(exact, axis=2, keepdims=True)
+        return exact / np.where(lengths > 0, lengths, 1.0)
+
+    def _bands(self) -> NDArray[np.int64]:
+        return np.unique(self.signatures[:, :BAND], axis=0, return_inverse=True)[1]
+
+    def _clusters(self) -> NDArray[np.int64]:
+        units = unit_rows(self.images.reshape(len(self), -1))
+        if not units.shape[1]:
+            return np.zeros(len(self), dtype=np.int64)
+        return kmeans(units, len(self) // _PER_CLUSTER, np.random.default_rng(0))[0]
+
+
+@cache
+def _weights(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    return np.random.default_rng(0).standard_normal(shape)
+
+
+def _members(
+    rows: Rows, group: NDArray[np.int64], texts: TextGroups, hashes: Mapping[int, NDArray[np.bool_]] | None
+) -> tuple[NDArray[np.int64], _Members]:
+    """The rows of a group whose images can be compared, and what they are compared by."""
+    if hashes is not None:
+        group = np.array([row for row in group.tolist() if row in hashes], dtype=np.int64)
+        vectors = np.array([hashes[row] for row in group.tolist()], dtype=np.float32) * 2 - 1
+    elif rows.image_features is not None and texts.images[group[0]]:
+        vectors = rows.image_features[group][:, None]
+    else:
+        vectors = np.empty((len(group), 0, 1), dtype=np.float32)
+    return group, _Members(vectors, texts.signatures_of(group), hashes is not None)
+
+
+def _hash_images(rows: Rows, texts: TextGroups) -> dict[int, NDArray[np.bool_]]:
+    """The hashes of the images of rows in groups, bool `[images, 384]`, by row, if all of them have one."""
+    compared = np.isin(np.arange(len(rows)), np.concatenate([*texts.groups, np.empty(0, np.int64)]))
+    hashes = {}
+    for i, row in enumerate(rows.conversations()):
+        if compared[i] and not isinstance(row, RowError):
+            with suppress(RowError):
+                of_row = [image_hash(image.decode()) for image in row.images]
+                known = [one for one in of_row if one is not None]
+                if len(known) == len(of_row):
+                    hashes[i] = np.array(known, dtype=np.bool_).reshape(-1, HASH_BITS)
+    return hashes
+
+
+def _reason(text: float, image: float, has_image: bool, hashed: bool) -> str:
+    """Say what is the same, and how nearly."""
+    texts = "the same text" if text == 1 else f"a text of similarity {text:.2f}"
+    if not has_image:
+        return texts
+    if hashed:
+        return (
+            f"{texts}, images whose hashes differ in {round((1 - image) * HASH_BITS / 2)} of {HASH_BITS} bits"
+        )
+    return f"{texts}, images of cosine {image:.3f}"

@@ -1,0 +1,212 @@
+"""Rows whose image hardly helps with the answer."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_vitselect.filters.base import Drops, Filter, NothingToGoByError, Rows
+from hf_vitselect.filters.cells import Cells, bounds_of_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnusedImage(Filter):
+    """Rows whose image saves the seed model little or nothing of the loss.
+
+    First come whole kinds, the one with the least use of images first: kinds in which the images save less
+    than `gain_share` of the mean loss without them. A kind that would bring the drops above `most` of the
+    pool stays. Then come single rows of other kinds whose loss the image does not lower, the one whose loss
+    it raises most first, up to the same limit. Rows without an image have no gain and are never dropped.
+
+    Single rows without gain may have some answers, such as "no", more often than others. Their drops may move
+    the answers of a kind by at most `skew`: the total variation between the answers' shares before and after,
+    which is half the sum of the absolute differences. Where they would move more, fewer rows of the answers
+    that lose the largest shares are dropped.
+
+    Args:
+        gain_share: Least share of the loss that a kind's images must save, 0 to 1.
+        most: Most rows to drop, as a share of the pool, 0 to 1.
+        smallest: Least rows with image of a kind to judge it; also of an answer to watch its share.
+        rows: Whether to drop single rows too.
+        skew: Most that the shares of a kind's answers may move by single rows, 0 to 1.
+        column: The loss that the image saves, as `ImageGain` gives it.
+        loss: The loss with the image, in the same unit, as `NecessityScorer` gives it.
+
+    Example:
+        >>> from hf_vitselect.filters.base import Rows
+        >>> loss, gain = np.array([1.0, 2.0, 1.0, 1.5]), np.array([2.0, 0.5, np.nan, -0.5])
+        >>> rows = Rows.of(loss, columns={"necessity": loss, "image_gain": gain})
+        >>> UnusedImage().find(rows).rows
+        array([3])
+    """
+
+    uses_kinds = True
+    uses_answers = True
+
+    gain_share: float = 0.1
+    most: float = 0.3
+    smallest: int = 20
+    rows: bool = True
+    skew: float = 0.05
+    column: str = "image_gain"
+    loss: str = "necessity"
+
+    def __post_init__(self) -> None:
+        for name in ("gain_share", "most", "skew"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)!r}")
+        if self.smallest < 1:
+            raise ValueError(f"smallest: expected 1 or more, got {self.smallest!r}")
+
+    @property
+    def uses_columns(self) -> tuple[str, ...]:
+        """The gain and the loss."""
+        return (self.column, self.loss)
+
+    def find(self, rows: Rows) -> Drops:
+        """Find the rows of kinds without use of images, then single rows without gain."""
+        gains = rows.columns[self.column].astype(np.float64)
+        if not np.nanmax(gains, initial=-np.inf) > np.nanmin(gains, initial=np.inf):
+            raise NothingToGoByError(f"expected different values in {self.column!r}, got equal ones or none")
+        shares, sizes = self._shares_saved(rows, gains)
+        unused = np.flatnonzero((sizes >= self.smallest) & (shares < self.gain_share))
+        if len(unused) and len(unused) == np.count_nonzero(sizes >= self.smallest):
+            raise NothingToGoByError(
+                f"expected a kind whose images save {self.gain_share:.0%} of the loss, got none of "
+                f"{len(unused)}: the seed model hardly uses images"
+            )
+        room = math.floor(self.most * len(rows))
+        droppable = rows.droppable & np.isfinite(gains)
+        kinds: dict[str, float] = {}
+        too_large: dict[str, float] = {}
+        for kind in sorted(unused.tolist(), key=lambda kind: (shares[kind], rows.kind_names[kind])):
+            size = int(np.count_nonzero(droppable & (rows.kinds == kind)))
+            (kinds if size <= room else too_large)[rows.kind_names[kind]] = round(float(shares[kind]), 4)
+            room -= size if size <= room else 0
+        thresholds: dict[str, Any] = {"kinds": kinds, "too_large": too_large}
+        if self.rows:
+            single = droppable & ~_is_of(rows, kinds) & (gains <= 0)
+            thresholds |= self._single_rows(rows, gains, single, room)
+        return self.find_more(rows, thresholds)
+
+    def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:
+        """Find the rows of the kinds that were dropped, then single rows, by the bounds of their cells."""
+        gains = rows.columns[self.column].astype(np.float64)
+        droppable = rows.droppable & np.isfinite(gains)
+        shares = np.array([thresholds["kinds"].get(name, np.inf) for name in rows.kind_names])[rows.kinds]
+        dropped = droppable & np.isfinite(shares)
+        if self.rows:
+            dropped |= droppable & (gains <= bounds_of_rows(rows, thresholds["gains"], 0.0))
+        indices = np.flatnonzero(dropped)
+        indices = indices[np.lexsort((indices, gains[indices], shares[indices]))]
+        reasons = [
+            f"its image saves {gains[row]:.3f} of the loss"
+            if shares[row] == np.inf
+            else f"the images of kind {rows.kind_names[rows.kinds[row]]!r} save {shares[row]:.1%} of the loss"
+            for row in indices
+        ]
+        return Drops(rows=indices, reasons=reasons, thresholds=thresholds)
+
+    def describe(self, thresholds: Mapping[str, Any]) -> str:
+        """Name the kinds that were dropped, and the kind whose answers single rows moved most."""
+        lines = []
+        if thresholds["kinds"]:
+            lines.append(f"kinds {_with_shares(thresholds['kinds'])}")
+        if thresholds["too_large"]:
+            lines.append(f"too large to drop: {_with_shares(thresholds['too_large'])}")
+        if answers := thresholds.get("answers"):
+            kind = max(answers, key=lambda kind: answers[kind]["moved"])
+            shares = [f"{answer!r} {a:.1%} to {b:.1%}" for answer, (a, b) in answers[kind]["shares"].items()]
+            lines.append(
+                f"single rows moved the answers of kind {kind!r} most, by {answers[kind]['moved']:.1%}: "
+                f"{', '.join(shares[:3])}"
+            )
+        return "; ".join(lines)
+
+    def _shares_saved(
+        self, rows: Rows, gains: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The share of the loss that each kind's images save, and its rows with image."""
+        losses = rows.columns[self.loss].astype(np.float64)
+        known = np.isfinite(gains) & np.isfinite(losses)
+        kinds, number = rows.kinds[known], len(rows.kind_names)
+        saved = np.bincount(kinds, gains[known], minlength=number)
+        without = np.bincount(kinds, (losses + gains)[known], minlength=number)
+        shares = np.divide(saved, without, out=np.zeros(number), where=without > 0)
+        return shares, np.bincount(kinds, minlength=number)
+
+    def _single_rows(
+        self, rows: Rows, gains: NDArray[np.float64], single: NDArray[np.bool_], room: int
+    ) -> dict[str, Any]:
+        """The gain up to which single rows of each cell go, and what that does to the kinds' answers."""
+        cells = Cells.of(rows, self.smallest)
+        before, drops = cells.count(rows.left), cells.count(single)
+        allowed = drops.copy()
+        for kind in np.unique(cells.kinds[drops > 0]):
+            of_kind = cells.kinds == kind
+            allowed[of_kind] = _most_even_drops(before[of_kind], drops[of_kind], self.skew)
+        bounds = np.zeros(len(cells))
+        order = np.flatnonzero(single)
+        order = order[np.lexsort((gains[order], cells.labels[order]))]
+        first_to_stay = (np.cumsum(drops) - drops + allowed)[allowed < drops]
+        bounds[allowed < drops] = _below(gains[order[first_to_stay]])
+        single = single & (gains <= bounds[cells.labels])
+        if np.count_nonzero(single) > room:
+            bounds = np.minimum(bounds, _below(np.sort(gains[single])[room : room + 1]))
+            single = single & (gains <= bounds[cells.labels])
+        after = before - cells.count(single)
+        answers = {
+            rows.kind_names[kind]: _moved_answers(cells, kind, before, after)
+            for kind in np.unique(cells.kinds[after < before])
+        }
+        return {"gains": cells.bounds(bounds), "answers": answers}
+
+
+def _with_shares(kinds: Mapping[str, float], most: int = 5) -> str:
+    """Kinds with the share of the loss that their images save."""
+    named = [f"{kind!r} ({share:.1%} saved)" for kind, share in kinds.items()]
+    return ", ".join(named[:most]) + (f" and {len(named) - most} more" if len(named) > most else "")
+
+
+def _is_of(rows: Rows, kinds: Mapping[str, float]) -> NDArray[np.bool_]:
+    """Whether each row is of one of these kinds."""
+    return np.array([name in kinds for name in rows.kind_names])[rows.kinds]
+
+
+def _below(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The next lower numbers: gains up to these are gains below the given ones."""
+    return np.nextafter(numbers, -np.inf)
+
+
+def _shifted(before: NDArray[np.int64], after: NDArray[np.int64]) -> float:
+    """The total variation between the shares of two counts, 0 to 1; 1 if nothing is left."""
+    if not after.sum():
+        return 1.0
+    return float(np.abs(before / before.sum() - after / after.sum()).sum() / 2)
+
+
+def _most_even_drops(before: NDArray[np.int64], drops: NDArray[np.int64], skew: float) -> NDArray[np.int64]:
+    """Lower the highest shares of answers' rows that go until the answers' shares move by at most `skew`."""
+    for rate in np.linspace((drops / np.maximum(before, 1)).max(), 0, 101):
+        allowed: NDArray[np.int64] = np.minimum(drops, np.floor(rate * before + 1e-9).astype(np.int64))
+        if _shifted(before, before - allowed) <= skew + 1e-9:
+            break
+    return allowed
+
+
+def _moved_answers(
+    cells: Cells, kind: int, before: NDArray[np.int64], after: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Describe how far a kind's answers moved, with the shares of the five that moved most."""
+    of_kind = np.flatnonzero(cells.kinds == kind)
+    shares = [counts[of_kind] / max(1, counts[of_kind].sum()) for counts in (before, after)]
+    most = np.argsort(-np.abs(shares[1] - shares[0]), kind="stable")[:5]
+    named = {
+        "rare answers" if answer is None else answer: [round(float(both[i]), 3) for both in shares]
+        for i in most
+        for answer in [cells.names[of_kind[i]][1]]
+    }
+    return {"moved": round(_shifted(before[of_kind], after[of_kind]), 3), "shares": named}

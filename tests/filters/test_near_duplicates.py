@@ -1,0 +1,183 @@
+"""NearDuplicates: what counts as the same row, which one stays, and large groups."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from pools import assistant, encode, pool, stripes, user
+
+from hf_vitselect.data.rows import read_rows
+from hf_vitselect.filters import NearDuplicates, Rows, near_duplicates
+
+
+def make_rows(talks, scores=None, features=None, **others):
+    """Rows of a question, an answer and images each."""
+    dataset = pool(
+        [([user(question, len(images)), assistant(answer)], images) for question, answer, images in talks]
+    )
+    return Rows.of(
+        np.arange(len(talks), dtype=np.float64) if scores is None else np.array(scores, dtype=np.float64),
+        conversations=lambda: read_rows(dataset),
+        image_features=None if features is None else np.array(features, dtype=np.float32),
+        **others,
+    )
+
+
+def repeats(rows, **arguments):
+    """The row that each dropped row repeats."""
+    drops = NearDuplicates(**arguments).find(rows)
+    return dict(zip(drops.rows.tolist(), drops.repeats.tolist(), strict=True))
+
+
+def at_angles(*degrees):
+    return [[np.cos(np.radians(angle)), np.sin(np.radians(angle))] for angle in degrees]
+
+
+def about(images, question="what is it?", answer="a dog"):
+    return [(question, answer, [image]) for image in images]
+
+
+SOME = [b"x"] * 5  # images that need not decode, since there are features
+
+
+def test_near_images_of_one_text_repeat():
+    rows = make_rows(about(SOME), features=at_angles(0, 10, 17, 30, 90))
+    drops = NearDuplicates(cosine=0.95).find(rows)  # 18.2 degrees
+    assert dict(zip(drops.rows.tolist(), drops.repeats.tolist(), strict=True)) == {1: 0, 2: 0}
+    assert drops.reasons == ["the same text, images of cosine 0.985", "the same text, images of cosine 0.956"]
+
+
+def test_row_of_lowest_score_stays():
+    rows = make_rows(about(SOME[:3]), scores=[2, 1, 3], features=at_angles(0, 1, 2))
+    assert repeats(rows) == {0: 1, 2: 1}
+
+
+def test_picked_row_stays():
+    rows = make_rows(about(SOME[:3]), features=at_angles(0, 1, 2), picked=np.array([2]))
+    assert repeats(rows) == {0: 2, 1: 2}
+    both = make_rows(about(SOME[:3]), features=at_angles(0, 1, 2), picked=np.array([2, 1]))
+    assert repeats(both) == {0: 1}
+
+
+def test_every_copy_is_near_a_row_that_stays():
+    rows = make_rows(about(SOME), features=at_angles(0, 15, 30, 45, 60))
+    assert repeats(rows) == {1: 0, 3: 2}
+
+
+def test_most_similar_row_is_repeated():
+    rows = make_rows(about(SOME[:3]), features=at_angles(0, 20, 12))
+    assert repeats(rows) == {2: 1}
+
+
+def test_rows_dropped_earlier_repeat_nothing():
+    left = np.array([False, True, True])
+    rows = make_rows(about(SOME[:3]), features=at_angles(0, 1, 2), left=left)
+    assert repeats(rows) == {2: 1}
+
+
+def test_case_and_spaces_are_ignored():
+    talks = [*about(SOME[:1]), ("What  is it?", "A DOG", SOME[:1]), ("what is it", "a dog", SOME[:1])]
+    assert repeats(make_rows(talks, features=at_angles(0, 0, 0))) == {1: 0}
+
+
+def test_other_answers_are_no_copies():
+    talks = [*about(SOME[:1]), *about(SOME[:1], answer="a cat"), ("what is it?", "a dog", [])]
+    assert repeats(make_rows(talks, features=[[1, 0], [1, 0], [0, 0]])) == {}
+
+
+def test_numbers_of_images_must_be_equal():
+    talks = [("what is it?", "a dog", SOME[:1]), ("what is it?", "a dog", SOME[:2])]
+    assert repeats(make_rows(talks, features=at_angles(0, 0))) == {}
+
+
+def test_rows_without_image_go_by_text():
+    talks = [("two and two?", "four", []), ("Two and two?", "four", []), ("two and one?", "three", [])]
+    rows = make_rows(talks, features=[[0, 0]] * 3)
+    assert repeats(rows) == {1: 0}
+    assert NearDuplicates().find(rows).reasons == ["the same text"]
+
+
+def big(seed):
+    return stripes(64, 64, seed).rotate(30 * seed)
+
+
+def jpeg(image, **options):
+    return encode(image, "JPEG", **options)
+
+
+def test_copies_are_found_without_features():
+    first, other = big(1), big(2)
+    small = first.resize((40, 40), Image.Resampling.LANCZOS)
+    images = [encode(first), jpeg(first, quality=70), encode(small), encode(other), b"broken", b"broken"]
+    rows = make_rows(about(images))
+    assert repeats(rows) == {1: 0, 2: 0}
+    reason = NearDuplicates().find(rows).reasons[0]
+    assert reason.startswith("the same text, images whose hashes differ in ")
+    assert repeats(rows, bits=0) == {}
+
+
+def test_all_images_must_repeat_in_order():
+    one, two = encode(big(1)), encode(big(2))
+    talks = [("same?", "no", images) for images in ([one, two], [one, two], [two, one], [one, one])]
+    assert repeats(make_rows(talks)) == {1: 0}
+
+
+WORDS = [f"word{i}" for i in range(400)]
+
+
+def changed(words, *places):
+    return " ".join("other" if i in places else word for i, word in enumerate(words))
+
+
+def test_long_turns_may_differ_a_little():
+    talks = [(changed(WORDS, *places), "a dog", []) for places in ((), (200,), range(0, 400, 40))]
+    drops = NearDuplicates().find(make_rows(talks))  # of 396 shingles 5 differ, and 48
+    assert (drops.rows.tolist(), drops.repeats.tolist()) == ([1], [0])
+    assert drops.reasons[0].startswith("a text of similarity 0.9")
+    assert repeats(make_rows(talks), jaccard=0.6) == {1: 0, 2: 0}
+
+
+def test_short_answers_to_long_questions_must_agree():
+    talks = [(changed(WORDS), "yes", []), (changed(WORDS), "no", []), (changed(WORDS), "Yes", [])]
+    assert repeats(make_rows(talks)) == {2: 0}
+
+
+def test_short_turns_must_be_the_same():
+    talks = [(changed(WORDS[:49]), "yes", []), (changed(WORDS[:49], 20), "yes", [])]
+    assert repeats(make_rows(talks)) == {}
+    assert repeats(make_rows(talks), long=40, jaccard=0.7) == {1: 0}
+
+
+@pytest.mark.parametrize("largest", [10, 10_000])
+def test_large_groups_are_divided(monkeypatch, largest):
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(near_duplicates, "_LARGEST", largest)
+    monkeypatch.setattr(near_duplicates, "_PER_CLUSTER", 60)
+    monkeypatch.setattr(near_duplicates, "_BLOCK", 64)
+    centers = rng.standard_normal((50, 16))
+    features = np.repeat(centers, 12, axis=0) + 0.02 * rng.standard_normal((600, 16))
+    rows = make_rows(about([b"x"] * 600), scores=rng.random(600), features=features)
+    found = repeats(rows)
+    lowest = {center: min(range(12 * center, 12 * center + 12), key=rows.scores.item) for center in range(50)}
+    assert found == {row: lowest[row // 12] for row in range(600) if row != lowest[row // 12]}
+
+
+@pytest.mark.parametrize("block", [7, 512])
+def test_blocks_keep_the_same_rows(monkeypatch, block):
+    rng = np.random.default_rng(1)
+    monkeypatch.setattr(near_duplicates, "_BLOCK", block)
+    features = rng.standard_normal((200, 3)).astype(np.float32)
+    rows = make_rows(about([b"x"] * 200), features=features, picked=np.array([150, 151]))
+    units = features / np.linalg.norm(features, axis=1, keepdims=True)
+    stay = [150, 151]
+    for row in [row for row in range(200) if row not in stay]:
+        if (units[stay] @ units[row]).max() < 0.95:
+            stay.append(row)
+    assert sorted(repeats(rows)) == sorted({*range(200)} - {*stay})
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"cosine": 0.0}, {"jaccard": 1.2}, {"bits": 384}, {"long": 4}], ids=str
+)
+def test_invalid_arguments_are_refused(arguments):
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))}: expected"):
+        NearDuplicates(**arguments)

@@ -1,0 +1,119 @@
+"""UnusedImage: whole kinds, single rows, and the shares of answers."""
+
+import numpy as np
+import pytest
+
+from hf_vitselect.filters import NothingToGoByError, Rows, UnusedImage
+
+
+def make_rows(cells, losses=1.0, **others):
+    """Rows of cells, each a kind, an answer and its gains; all losses with image are equal."""
+    names = sorted({kind for kind, _, _ in cells})
+    gains = np.array([gain for _, _, gains in cells for gain in gains], dtype=np.float64)
+    return Rows.of(
+        np.zeros(len(gains)),
+        columns={"image_gain": gains, "necessity": np.full(len(gains), losses)},
+        kinds=np.array([names.index(kind) for kind, _, gains in cells for _ in gains]),
+        kind_names=names,
+        answers=np.array([answer for _, answer, gains in cells for _ in gains], dtype=object),
+        **others,
+    )
+
+
+SEEN = ("seen", "a", [1.0] * 100)
+FACTS = ("facts", "a", [0.01] * 25 + [np.nan] * 5)
+
+
+def test_kinds_that_save_little_go():
+    drops = UnusedImage().find(make_rows([SEEN, FACTS]))
+    assert sorted(drops.rows.tolist()) == [*range(100, 125)]  # rows without image stay
+    assert set(drops.reasons) == {"the images of kind 'facts' save 1.0% of the loss"}
+    assert drops.thresholds["kinds"] == {"facts": 0.0099}
+    assert UnusedImage().describe(drops.thresholds) == "kinds 'facts' (1.0% saved)"
+
+
+@pytest.mark.parametrize(("loss", "dropped"), [(0.02, 0), (0.08, 0), (0.1, 25)])
+def test_share_is_of_the_loss_without_image(loss, dropped):
+    # Images save .01 of .03, .09 and .11: a third, a ninth, and less than a tenth.
+    assert len(UnusedImage().find(make_rows([SEEN, FACTS], losses=loss)).rows) == dropped
+
+
+def test_small_kinds_are_not_judged():
+    assert not len(UnusedImage(smallest=26).find(make_rows([SEEN, FACTS])).rows)
+
+
+def test_kinds_stay_within_the_pool_share():
+    more = ("other facts", "a", [0.02] * 20)
+    drops = UnusedImage(most=0.16).find(make_rows([SEEN, FACTS, more]))
+    assert {drops.reasons[0]} == set(drops.reasons)
+    assert (drops.thresholds["kinds"], drops.thresholds["too_large"]) == (
+        {"other facts": 0.0196},
+        {"facts": 0.0099},
+    )
+
+
+def test_model_without_use_of_images_decides_nothing():
+    with pytest.raises(NothingToGoByError, match="hardly uses images"):
+        UnusedImage().find(make_rows([FACTS, ("seen", "a", [0.0, 0.05] * 50)]))
+
+
+def test_single_rows_without_gain_go():
+    gains = [1.0] * 50 + [0.0, -0.5, 1e-6, -0.1, np.nan]
+    drops = UnusedImage().find(make_rows([("seen", "a", gains)]))
+    assert drops.rows.tolist() == [51, 53, 50]
+    assert drops.reasons[0] == "its image saves -0.500 of the loss"
+    assert not len(UnusedImage(rows=False).find(make_rows([("seen", "a", gains)])).rows)
+
+
+def test_single_rows_stay_within_the_pool_share():
+    gains = [2.0] * 10 + [-0.1, -0.2, -0.2, -0.3]
+    drops = UnusedImage(most=0.15).find(make_rows([("seen", "a", gains)]))  # two of fourteen
+    assert drops.rows.tolist() == [13]  # of two equal gains both stay
+
+
+def test_picked_rows_count_as_answers():
+    rows = make_rows([("seen", "a", [1.0] * 50 + [-0.5, -0.1])], picked=np.array([50]))
+    assert UnusedImage().find(rows).rows.tolist() == [51]
+
+
+YES_NO = [("sure", "yes", [1.0] * 40), ("sure", "no", [1.0] * 10 + [-i / 100 for i in range(30)])]
+
+
+def test_answers_keep_their_shares():
+    drops = UnusedImage(skew=0.1).find(make_rows(YES_NO))
+    # After 13 drops 40 of 67 rows say yes, after 14 it would be 40 of 66.
+    assert sorted(drops.rows.tolist()) == [*range(67, 80)]
+    moved = drops.thresholds["answers"]["sure"]
+    assert moved["moved"] == pytest.approx(40 / 67 - 0.5, abs=1e-3)
+    assert moved["shares"] == {"yes": [0.5, 0.597], "no": [0.5, 0.403]}
+    assert UnusedImage().describe(drops.thresholds) == (
+        "single rows moved the answers of kind 'sure' most, by 9.7%: "
+        "'no' 50.0% to 40.3%, 'yes' 50.0% to 59.7%"
+    )
+
+
+@pytest.mark.parametrize(("skew", "dropped"), [(0.0, 0), (0.3, 30), (1.0, 30)])
+def test_skew_limits_the_drops(skew, dropped):
+    assert len(UnusedImage(skew=skew, most=1.0).find(make_rows(YES_NO)).rows) == dropped
+
+
+def test_new_rows_go_by_kind_and_cell():
+    each = UnusedImage()
+    thresholds = each.find(make_rows([SEEN, FACTS, *YES_NO])).thresholds
+    new = make_rows(
+        [
+            ("a new kind", "a", [-0.2, 0.2]),
+            ("facts", "b", [2.0, np.nan]),
+            ("sure", "no", [-0.01, -0.25]),
+            ("sure", "yes", [-0.01, 0.01]),
+        ]
+    )
+    assert sorted(each.find_more(new, thresholds).rows.tolist()) == [0, 2, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"gain_share": 2.0}, {"most": -0.1}, {"smallest": 0}, {"skew": 1.1}], ids=str
+)
+def test_invalid_arguments_are_refused(arguments):
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))}: expected"):
+        UnusedImage(**arguments)
