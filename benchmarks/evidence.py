@@ -1,9 +1,9 @@
 """Does the default beat random rows? All trials behind docs/evidence.md, in pieces of at most an hour.
 
-    python benchmarks/evidence.py plan --fashion FOLDER                what is missing, in CPU hours
+    python benchmarks/evidence.py plan                                 what is missing, in CPU hours
     python benchmarks/evidence.py test --fashion FOLDER --minutes 60   run it; call again
     python benchmarks/evidence.py check --fashion FOLDER               would the code pick these rows today?
-    python benchmarks/evidence.py page --fashion FOLDER                write docs/evidence.md
+    python benchmarks/evidence.py page                                 write docs/evidence.md and its plot
 
 To choose constants, on pools and held-out rows that no verdict uses:
 
@@ -17,13 +17,16 @@ Which trials there are, and what they are for, is benchmarks/trials/plan.py.
 
 import argparse
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from trials.beds import known_beds
 from trials.costs import Costs
 from trials.page import page, trials_table
 from trials.plan import POOL_SEEDS, RANDOM, Plan, validation_trials
+from trials.plot import plot
 from trials.queue import run_trials
 from trials.trial import ORACLE, Trial, choose, composition, read_lines
 
@@ -106,8 +109,15 @@ def validate(args: argparse.Namespace) -> None:
     lines = read_lines(args.results)
     trials = validation_trials(args.beds, methods, args.budgets, args.seeds, args.variant)
     run(args, [trial for trial in trials if trial.key not in lines], time.monotonic() + 60 * args.minutes)
-    keys = {trial.key for trial in trials}
-    print(trials_table({key: line for key, line in read_lines(args.results).items() if key in keys}))
+    print(
+        trials_table({key: line for key, line in read_lines(args.results).items() if _is_asked(line, args)})
+    )
+
+
+def _is_asked(line: Mapping[str, Any], args: argparse.Namespace) -> bool:
+    """Whether a line is one to print next to what `validate` ran: also other methods, for comparison."""
+    asked = line["testbed"] in args.beds and line["variant"] == args.variant
+    return bool(line["part"] == "validation" and asked and line["budget"] in args.budgets)
 
 
 def run(args: argparse.Namespace, trials: list[Trial], deadline: float) -> int:
@@ -139,8 +149,10 @@ def check(args: argparse.Namespace) -> None:
 
 
 def write_page(args: argparse.Namespace) -> None:
-    """Write the page."""
-    args.page.write_text(page(read_lines(args.results), make_plan(args)))
+    """Write the page and its plot."""
+    lines, planned = read_lines(args.results), make_plan(args)
+    args.page.write_text(page(lines, planned, args.page.with_suffix(".png").name))
+    args.page.with_suffix(".png").write_bytes(plot(lines, planned))
     print(args.page)
 
 
@@ -158,8 +170,11 @@ def main() -> None:
     ):
         command = commands.add_parser(do.__name__.removeprefix("write_"), help=text)
         command.set_defaults(do=do)
-        command.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's files; else no garments")
-        command.add_argument("--worlds", nargs="*", choices=list(POOL_SEEDS), help="testbeds, if not all")
+        if do not in (plan, write_page):
+            command.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's files")
+        command.add_argument(
+            "--worlds", nargs="*", choices=list(POOL_SEEDS), help="testbeds, by default both"
+        )
         command.add_argument("--results", type=Path, default=RESULTS, help="lines of finished trials")
         command.add_argument("--folder", type=Path, default=HERE / "data" / "evidence", help="pools, models")
         command.add_argument("--tiny", action="store_true", help="rehearse on pools that teach nothing")
@@ -177,7 +192,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.tiny and args.results == RESULTS:
         parser.error("--tiny: expected --results, too; its figures mean nothing")
-    beds = known_beds(args.fashion, args.tiny)
+    beds = known_beds(getattr(args, "fashion", None), args.tiny)
     args.beds = {name: beds[name] for name in args.worlds or beds}
     args.do(args)
 

@@ -15,7 +15,7 @@ from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser, get_peft_con
 
 from hf_vitselect import NecessityScorer, Selection, push_to_hub, score, select_diverse
 from hf_vitselect.data import open_pool
-from hf_vitselect.rules import GroupedSampling
+from hf_vitselect.selection import MLLMSelector
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
 
@@ -53,7 +53,7 @@ def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
     for turn in range(1, args.rounds + 1):
         scored = score(pool, NecessityScorer(training.output_dir), out / f"scores_{turn}")
         share, never = args.budget * turn / args.rounds, seed if args.exclude_seed else ()
-        selection = select_diverse(scored, share, rule=GroupedSampling(), include=selection, exclude=never)
+        selection = select_diverse(scored, share, method=MLLMSelector(), include=selection, exclude=never)
         selection.save_to_disk(out / f"selection_{turn}")
         training.output_dir = str(out / f"model_{turn}")
         tuned = SelectionSFTTrainer(base, selection=selection, args=training, **options)

@@ -24,6 +24,7 @@ from hf_vitselect import (
 )
 from hf_vitselect.data import open_pool
 from hf_vitselect.rules import NeighborPenalty
+from hf_vitselect.selection import SelfFilter
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer
 
 
@@ -62,7 +63,8 @@ def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
     trainer.save_model()
 
     pool = score(pool, ScoreNetScorer(out / "stage1" / "score_net"), out / "difficulty")
-    selection = select_diverse(pool, args.budget, by="score_net", rule=NeighborPenalty(rescale="minmax"))
+    method = SelfFilter(rule=NeighborPenalty(rescale="minmax"))
+    selection = select_diverse(pool, args.budget, method=method)
     selection.save_to_disk(out / "selection")
     if args.repo_id:
         push_to_hub(selection, args.repo_id)

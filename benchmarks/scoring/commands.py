@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from scoring.models import build, matmul_peak, save
+from scoring.models import SHAPES, build, matmul_peak, save
 from scoring.naive import mean_loss
 from scoring.operations import Operations
 from scoring.pool import as_dataset, rows_about_images
@@ -26,7 +26,7 @@ _CHUNK = 256  # tokens whose logits the package makes at a time
 
 def speed(args: argparse.Namespace) -> None:
     """Scores the same rows naively and with the package, in turns."""
-    vlm, compiled = VLM(*build("small")), VLM(*build("small"))
+    vlm, compiled = VLM(*build(args.model)), VLM(*build(args.model))
     compile_layers(compiled.model)
     print(f"{sum(p.numel() for p in vlm.model.parameters()) / 1e6:.0f}M parameters; {load()}", flush=True)
     lines = []
@@ -59,7 +59,7 @@ def speed(args: argparse.Namespace) -> None:
 
 def signals(args: argparse.Namespace) -> None:
     """Time the token statistics, and the forward that makes their logits."""
-    vlm = VLM(*build("small"))
+    vlm = VLM(*build(args.model))
     talks = rows_about_images(args.rows, 1, args.tokens)
     rows = [vlm.encoder.encode(row) for row in talks]
     count = sum(int(row.response.sum()) for row in rows)
@@ -79,7 +79,7 @@ def signals(args: argparse.Namespace) -> None:
 
 def memory(args: argparse.Namespace) -> None:
     """Watches the growth of anonymous memory in one forward over 8 rows, with and without all logits."""
-    model, processor = build("small")
+    model, processor = build(args.model)
     vlm = VLM(model, processor)
     talks = rows_about_images(8, 1, args.tokens)
     rows = [vlm.encoder.encode(row) for row in talks]
@@ -109,7 +109,7 @@ def memory(args: argparse.Namespace) -> None:
 def overhead(args: argparse.Namespace) -> None:
     """Time `map` and a finished `score`, and the forwards inside them."""
     with tempfile.TemporaryDirectory() as folder:
-        scorer = NecessityScorer(save("small", Path(folder, "model")))
+        scorer = NecessityScorer(save(args.model, Path(folder, "model")))
         rows = as_dataset(args.rows, args.per_image, args.tokens)
         work = scorer.loaded.stats
         rows.select(range(2)).map(scorer, batched=True)  # the first call checks whether rows can share
@@ -151,7 +151,7 @@ def precision(args: argparse.Namespace) -> None:
     ]
     lines, right = [], None
     for dtype, attention, batch_size, compiled in settings:
-        vlm = VLM(*build("small", dtype=dtype, attention=attention))
+        vlm = VLM(*build(args.model, dtype=dtype, attention=attention))
         if compiled:
             torch.compiler.reset()  # what other precisions have left
             compile_layers(vlm.model)
@@ -243,6 +243,7 @@ def main(description: str) -> None:
     ):
         command = commands.add_parser(name, help=do.__doc__)
         command.add_argument("--threads", type=int, default=1, help="of torch")
+        command.add_argument("--model", default="small", choices=list(SHAPES), help="its shape")
         command.add_argument("--rows", type=int, default=rows, help="of the pool")
         several = {"nargs": "+"} if do is speed else {}
         command.add_argument(
@@ -257,7 +258,6 @@ def main(description: str) -> None:
         if do in (speed, throughput):
             command.add_argument("--batch_size", type=int, default=8, help="rows in one forward")
         if do is throughput:
-            command.add_argument("--model", default="small", choices=["small", "7b"], help="its shape")
             command.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="must be there")
             command.add_argument("--dtype", default="float32", help="of weights and states")
             command.add_argument("--attention", default="sdpa", help="kernel")

@@ -9,7 +9,7 @@ Every stage resumes and refuses what was made with other settings (`hf_vitselect
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from hf_vitselect.demo import (
     render_pool,
     small_training,
 )
+from hf_vitselect.errors import UsageError
 from hf_vitselect.resume import Run
 from hf_vitselect.scorers import Scorer
 from hf_vitselect.selection import Method
@@ -189,17 +190,25 @@ def _add_columns(scored: Path, scorer: Scorer, out: Path) -> None:
     )
 
 
-def known_beds(fashion: Path | None, tiny: bool = False) -> dict[str, Bed]:
-    """The demo's testbed and, with the folder of Fashion-MNIST's files, the garments."""
+def known_beds(fashion: Path | None = None, tiny: bool = False) -> dict[str, Bed]:
+    """The demo's testbed and the garments, which are drawn from the folder of Fashion-MNIST's files."""
     settings, rows = (TINY, {"validation": 30, "test": 40}) if tiny else (SETTINGS, HELD_OUT_ROWS)
     variants = {"flawed": FLAWED, "clean": FLAWLESS, "wrong 20%": replace(FLAWED, wrong=0.2)}
     variants["no duplicates"] = replace(FLAWED, duplicates=0)
-    beds = [Bed("demo", settings, variants, _shapes, rows)]
-    if fashion is not None:
-        variants = variants | {"long-tailed": replace(FLAWED, rare=("where", "count", "sort"))}
-        settings = replace(settings, caption_rows=2 * settings.caption_rows, clip_epochs=3)
-        beds.append(Bed("garments", settings, variants, partial(Garments, fashion), rows))
-    return {bed.name: bed for bed in beds}
+    demo = Bed("demo", settings, variants, _shapes, rows)
+    variants = variants | {"long-tailed": replace(FLAWED, rare=("where", "count", "sort"))}
+    settings = replace(settings, caption_rows=2 * settings.caption_rows, clip_epochs=3)
+    garments = Bed("garments", settings, variants, partial(_garments, fashion), rows)
+    return {"demo": demo, "garments": garments}
+
+
+@cache
+def _garments(fashion: Path | None, part: str) -> World:
+    if fashion is None:
+        raise UsageError(
+            "expected the folder of Fashion-MNIST's files for the garments, got none; give --fashion"
+        )
+    return Garments(fashion, part)
 
 
 def _shapes(part: str) -> World:

@@ -35,9 +35,15 @@ and other held-out rows of these pools. Constants were chosen on pool 0 and its 
 """
 
 
-def page(lines: Lines, plan: Plan) -> str:
-    """The whole page, as Markdown."""
-    parts = [_head(plan), *_primary(lines, plan), *_guards(lines, plan), *_second(lines, plan)]
+def page(lines: Lines, plan: Plan, image: str = "evidence.png") -> str:
+    """The whole page, as Markdown, with the plot at this path."""
+    parts = [
+        _head(plan),
+        f"![accuracy by rows]({image})",
+        *_primary(lines, plan),
+        *_guards(lines, plan),
+        *_second(lines, plan),
+    ]
     parts += [
         *_curve(lines, plan),
         *_kinds(lines, plan),
@@ -86,18 +92,20 @@ def _versus_row(versus: Versus, lines: Lines) -> dict[str, Any]:
     for name, arm in (("random", versus.random), ("default", versus.default), ("oracle", versus.oracle)):
         if arm is not None:
             row[name] = _spread(arm, lines, "accuracy")
-    return row | _interval(versus.difference(lines))
+    row |= _interval(versus.difference(lines))
+    for name, arm in (("random", versus.random), ("default", versus.default), ("oracle", versus.oracle)):
+        if arm is not None:
+            row[f"NLL, {name}"] = _mean(arm, lines, "nll")
+    return row
 
 
 def _way_row(versus: Versus, lines: Lines, plan: Plan) -> dict[str, Any]:
-    """What else there is to see: likelihood, rows with image, the way to the oracle, random's price."""
+    """What else there is to see: rows with image, the way to the oracle, the rows that random needs."""
     row: dict[str, Any] = {"testbed, rows": versus.title}
     arms = {"random": versus.random, "default": versus.default, "oracle": versus.oracle}
-    for figure in ("nll", "accuracy_image"):
-        for name, arm in arms.items():
-            if arm is not None:
-                label = {"nll": "NLL", "accuracy_image": "with image"}[figure]
-                row[f"{label}, {name}"] = _mean(arm, lines, figure)
+    for name, arm in arms.items():
+        if arm is not None:
+            row[f"with image, {name}"] = _mean(arm, lines, "accuracy_image")
     way = _way(versus, lines)
     row["of the way to the oracle"] = None if way is None else f"{way:.0%}"
     bed = versus.default.pools[0].bed.name
@@ -155,7 +163,7 @@ def _kinds(lines: Lines, plan: Plan) -> Iterator[str]:
             continue
         arms = {"random": versus.random, "default": versus.default, "oracle": versus.oracle}
         means = {name: _by_kind(arm, lines) for name, arm in arms.items() if arm is not None}
-        kinds = sorted({kind for found in means.values() for kind in found})
+        kinds = sorted({kind for finished in means.values() for kind in finished})
         yield f"### {versus.title}"
         yield table([{"kind": kind} | {name: means[name].get(kind) for name in means} for kind in kinds])
 
@@ -183,7 +191,10 @@ def trials_table(lines: Lines) -> str:
         alike = (line["testbed"], line["variant"], line["budget"], line["method"], line["epochs"])
         groups[alike].append(line)
     rows = []
-    for (bed, variant, budget, method, epochs), alike in sorted(groups.items(), key=lambda item: item[0]):
+    by_accuracy = sorted(groups, key=lambda alike: -np.mean([line["accuracy"] for line in groups[alike]]))
+    for group in sorted(by_accuracy, key=lambda alike: alike[:3]):
+        bed, variant, budget, method, epochs = group
+        alike = groups[group]
         means = {figure: np.mean([line[figure] for line in alike]) for figure in ("accuracy_image", "nll")}
         rows.append(
             {
@@ -218,11 +229,11 @@ def _provenance(lines: Lines) -> Iterator[str]:
     yield f"Versions: {', '.join(sorted(versions))}."
 
 
-def _interval(found: Difference | None) -> dict[str, Any]:
-    if found is None:
+def _interval(gain: Difference | None) -> dict[str, Any]:
+    if gain is None:
         return {"difference": None, "interval": None, "verdict": None}
-    interval = f"{found.low:+.3f} to {found.high:+.3f}"
-    return {"difference": f"{found.mean:+.3f}", "interval": interval, "verdict": found.verdict}
+    interval = f"{gain.low:+.3f} to {gain.high:+.3f}"
+    return {"difference": f"{gain.mean:+.3f}", "interval": interval, "verdict": gain.verdict}
 
 
 def _spread(arm: Arm, lines: Lines, figure: str) -> str | None:
@@ -247,19 +258,22 @@ def _mean(arm: Arm, lines: Lines, figure: str, digits: int = 3) -> str | None:
 
 def _flaws(arm: Arm, lines: Lines) -> str | None:
     """Share of wrong and blind rows among the picked ones, and of near-copies."""
-    found = [line for seed in arm.lines(lines) for line in seed]
-    if not found:
+    finished = [line for seed in arm.lines(lines) for line in seed]
+    if not finished:
         return None
     shares = {
-        flaw: np.mean([line["flaws"].get(flaw, 0.0) for line in found])
+        flaw: np.mean([line["flaws"].get(flaw, 0.0) for line in finished])
         for flaw in ("wrong", "blind", "duplicate")
     }
     return ", ".join(f"{share:.1%} {flaw}" for flaw, share in shares.items())
 
 
 def _by_kind(arm: Arm, lines: Lines) -> dict[str, str]:
-    found = [line["by_kind"] for seed in arm.lines(lines) for line in seed]
-    return {kind: f"{np.mean([line[kind] for line in found]):.3f}" for kind in (found[0] if found else ())}
+    finished = [line["by_kind"] for seed in arm.lines(lines) for line in seed]
+    return {
+        kind: f"{np.mean([line[kind] for line in finished]):.3f}"
+        for kind in (finished[0] if finished else ())
+    }
 
 
 def _way(versus: Versus, lines: Lines) -> float | None:

@@ -45,13 +45,13 @@ class Arm:
 
     def lines(self, lines: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
         """The finished trials of every seed that all pools have finished, in order."""
-        found = []
+        finished = []
         for seed in range(MOST_SEEDS):
             keys = [trial.key for trial in self.trials(seed + 1, seed)]
             if not all(key in lines for key in keys):
                 break
-            found.append([lines[key] for key in keys])
-        return found
+            finished.append([lines[key] for key in keys])
+        return finished
 
     def right(self, lines: Mapping[str, Any]) -> NDArray[np.float64]:
         """Right answers of shape (seeds, pools x held-out rows)."""
@@ -59,8 +59,8 @@ class Arm:
 
     def values(self, lines: Mapping[str, Any], name: str) -> NDArray[np.float64]:
         """A figure of every finished trial, shape (seeds, pools)."""
-        found = [[line[name] for line in seed] for seed in self.lines(lines)]
-        return np.array(found, dtype=np.float64).reshape(len(found), len(self.pools))
+        figures = [[line[name] for line in seed] for seed in self.lines(lines)]
+        return np.array(figures, dtype=np.float64).reshape(len(figures), len(self.pools))
 
 
 def compared(arm: Arm, other: Arm, lines: Mapping[str, Any], comparisons: int = 1) -> Difference | None:
@@ -100,8 +100,8 @@ class Versus:
         done = min(len(self.default.lines(lines)), len(self.random.lines(lines)))
         if not self.primary or done < SEEDS:
             return SEEDS
-        found = self.difference(lines)
-        narrow = found is not None and (found.high - found.low) / 2 <= HALF_WIDTH
+        gain = self.difference(lines)
+        narrow = gain is not None and (gain.high - gain.low) / 2 <= HALF_WIDTH
         return done if narrow else min(done + 1, MOST_SEEDS)
 
 

@@ -95,7 +95,7 @@ class Trial:
 
     @property
     def plain_method(self) -> Method | None:
-        """The method, None if there is none to read."""
+        """The method, None for the oracle and the base model."""
         return None if self.method in (ORACLE, UNTRAINED) else plain_method(self.method)
 
     @property
@@ -251,5 +251,5 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
 
 def right_rows(line: dict[str, Any]) -> NDArray[np.float64]:
     """Which held-out rows a trial's model answered right, as 0 and 1."""
-    packed = np.frombuffer(base64.b64decode(line["right"]), dtype=np.uint8)
-    return np.unpackbits(packed, count=line["held_out"]["rows"]).astype(np.float64)
+    bits = np.frombuffer(base64.b64decode(line["right"]), dtype=np.uint8)
+    return np.unpackbits(bits, count=line["held_out"]["rows"]).astype(np.float64)

@@ -20,6 +20,7 @@ COMMANDS = {
     "seed": "Fine-tune a model on a random part of a pool: the seed model, which then scores the pool.",
     "score": "Add score and embedding columns to a pool.",
     "score_net": "Train a score net together with a model, and add its difficulty to the pool.",
+    "filter": "Drop rows of a scored pool: copies, unused images, doubtful answers.",
     "select": "Select a subset of a scored pool.",
     "train": "Fine-tune a model on a selection.",
     "push": "Push a selection and its card to the Hub.",
@@ -31,7 +32,7 @@ COMMANDS = {
 
 @dataclass(frozen=True)
 class PoolFacts:
-    """What is known of a pool before any stage of a run has started, also of one that a stage will make."""
+    """Facts of a pool, known before any stage of a run has started, also if a stage will make it."""
 
     columns: tuple[str, ...]
     rows: int

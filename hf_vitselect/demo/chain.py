@@ -149,13 +149,10 @@ def _filters(selection: Selection, pool: Dataset) -> str:
     parts = {"(whole pool)": np.full(len(pool), True), **{name: by == name for name in names}}
     rows = []
     for name, part in parts.items():
-        dropped, caught = int(part.sum()), {flaw: int((part & (flaws == flaw)).sum()) for flaw in _FLAWS}
-        flawed = sum(min(count, totals[flaw]) for flaw, count in caught.items())
-        row = {
-            "dropped by": name,
-            "rows": f"{dropped:,}",
-            "flawed": f"{flawed / max(1, dropped):.0%}",
-        }
+        dropped = int(part.sum())
+        caught = {flaw: min(int((part & (flaws == flaw)).sum()), total) for flaw, total in totals.items()}
+        flawed = sum(caught.values()) / max(1, dropped)
+        row = {"dropped by": name, "rows": f"{dropped:,}", "flawed": f"{flawed:.0%}"}
         rows.append(row | {_FLAWS[flaw]: f"{caught[flaw]:,} of {totals[flaw]:,}" for flaw in _FLAWS})
     return f"## What the filters dropped, and the flaws among it\n\n{table(rows)}"
 

@@ -128,3 +128,7 @@ class Filter(ABC):
     def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:
         """Find the rows to drop among new ones, by the thresholds of an earlier `find`."""
         return self.find(rows)
+
+    def describe(self, thresholds: Mapping[str, Any]) -> str:
+        """Describe the thresholds of an earlier `find` in one line, for a card; empty without any."""
+        return ""

@@ -1,7 +1,7 @@
 """Rows whose loss is among the highest of their kind and answer."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,15 @@ class LossTail(Filter):
         ]
         return Drops(rows=dropped, reasons=reasons, thresholds=thresholds)
 
+    def describe(self, thresholds: Mapping[str, Any]) -> str:
+        """Name the quantile, and the kinds without skill."""
+        cells = thresholds["cells"]
+        line = f"losses from quantile {thresholds['cut']:.3g} up of {len(cells)} kinds and answers"
+        skills, least = thresholds.get("skills", {}), self.min_skill
+        spared = [kind for kind, skill in skills.items() if least is not None and skill < least]
+        reason = "where the seed model has too little skill"
+        return f"{line}; none of {_listed(spared)}, {reason}" if spared else line
+
     def _cut_for_budget(self, quantiles: NDArray[np.float64], left: int, budget: int) -> float:
         """The lowest quantile to drop such that enough rows are left; rows of equal quantiles go together."""
         most = max(0, left - math.ceil(self.spare * budget))
@@ -146,6 +155,12 @@ def _skills(rows: Rows) -> NDArray[np.float64]:
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.bincount(kinds, losses[known], minlength=len(sizes)) / sizes
         return np.where(entropy > 0, 1 - mean / entropy, -np.inf)
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
 
 
 def _described(cell: tuple[str, str | None]) -> str:

@@ -50,7 +50,7 @@ class UnusedImage(Filter):
     most: float = 0.3
     smallest: int = 20
     rows: bool = True
-    skew: float = 0.1
+    skew: float = 0.05
     column: str = "image_gain"
     loss: str = "necessity"
 
@@ -110,6 +110,22 @@ class UnusedImage(Filter):
         ]
         return Drops(rows=indices, reasons=reasons, thresholds=thresholds)
 
+    def describe(self, thresholds: Mapping[str, Any]) -> str:
+        """Name the kinds that were dropped, and the kind whose answers single rows moved most."""
+        lines = []
+        if thresholds["kinds"]:
+            lines.append(f"kinds {_with_shares(thresholds['kinds'])}")
+        if thresholds["too_large"]:
+            lines.append(f"too large to drop: {_with_shares(thresholds['too_large'])}")
+        if answers := thresholds.get("answers"):
+            kind = max(answers, key=lambda kind: answers[kind]["moved"])
+            shares = [f"{answer!r} {a:.1%} to {b:.1%}" for answer, (a, b) in answers[kind]["shares"].items()]
+            lines.append(
+                f"single rows moved the answers of kind {kind!r} most, by {answers[kind]['moved']:.1%}: "
+                f"{', '.join(shares[:3])}"
+            )
+        return "; ".join(lines)
+
     def _shares_saved(
         self, rows: Rows, gains: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -147,6 +163,12 @@ class UnusedImage(Filter):
             for kind in np.unique(cells.kinds[after < before])
         }
         return {"gains": cells.bounds(bounds), "answers": answers}
+
+
+def _with_shares(kinds: Mapping[str, float], most: int = 5) -> str:
+    """Kinds with the share of the loss that their images save."""
+    named = [f"{kind!r} ({share:.1%} saved)" for kind, share in kinds.items()]
+    return ", ".join(named[:most]) + (f" and {len(named) - most} more" if len(named) > most else "")
 
 
 def _is_of(rows: Rows, kinds: Mapping[str, float]) -> NDArray[np.bool_]:

@@ -17,10 +17,11 @@ from hf_vitselect.hub.access import parse_readme, read_readme, resolve_token, tr
 from hf_vitselect.hub.check import check_pushed
 from hf_vitselect.hub.embed import embed_files
 from hf_vitselect.report.card_files import card_files
-from hf_vitselect.report.dataset_card import Publish, subset_fingerprint, unfinished_card
+from hf_vitselect.report.dataset_card import subset_fingerprint, unfinished_card
 from hf_vitselect.report.license import hub_license, license_names, license_warnings
 from hf_vitselect.report.merge_readme import mark_unfinished
 from hf_vitselect.report.plots import plots as draw_plots
+from hf_vitselect.report.recipe_facts import Publish
 from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.selection.random_baselines import random_baselines
 from hf_vitselect.selection.recipe import Published
@@ -58,8 +59,10 @@ def push_to_hub(
         selection: What to publish. Afterwards its `recipe.published` holds repository and commit, and its
             `recipe.source` the license and language on the pool's card.
         repo_id: `owner/name`, or `name` for your own account. Created if it does not exist.
-        publish: `"indices"` publishes no rows, only ids, scores and the card without examples, for pools that
-            may not be redistributed. Older rows are deleted from the branch, but stay in its history.
+        publish: `"indices"` publishes no text of any row, only ids, scores, statuses and the card without
+            examples, for pools that may not be redistributed. The recipe has no questions of kinds and no
+            thresholds of answers then, so its filters and kinds cannot be applied to new rows. Older rows are
+            deleted from the branch, but stay in its history.
         private: Whether a new repository is private; the owner's default if None.
         token: As in `huggingface_hub`; that of `hf auth login` if None. Never written anywhere.
         revision: A branch to push to; created if it does not exist.
@@ -150,7 +153,10 @@ class _Push:
         subsets = {
             name: Dataset.from_dict({"row_id": [ids[row] for row in rows]}) for name, rows in drawn.items()
         }
-        configs = {"scores": {"train": self.selection.scores}, "random_baseline": subsets}
+        scores = self.selection.scores
+        if self.publish == "indices":  # a reason may quote a row
+            scores = scores.remove_columns([name for name in scores.column_names if name.endswith("_reason")])
+        configs = {"scores": {"train": scores}, "random_baseline": subsets}
         if self.rows is not None:
             configs = {"default": {"train": self.rows}, **configs}
         for name, splits in configs.items():

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 
-from hf_vitselect.report.dataset_card import Publish, card_data, dataset_card
+from hf_vitselect.report.dataset_card import card_data, dataset_card
 from hf_vitselect.report.example_rows import examples
 from hf_vitselect.report.merge_readme import merge_card
 from hf_vitselect.report.plots import plots as draw_plots
-from hf_vitselect.report.recipe_facts import published_recipe
+from hf_vitselect.report.recipe_facts import Publish, published_recipe
 from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.selection.selection import Selection
 
@@ -29,7 +29,7 @@ def card_files(
         existing: the README to merge with.
         repo_id: where it will be published.
         run: the record of the run that made the selection.
-        publish: `"indices"` shows no row, neither texts nor thumbnails.
+        publish: `"indices"` shows no row: neither texts of any kind nor thumbnails.
     """
     plots = draw_plots(selection) if plots is None else plots
     shown = examples(selection) if publish == "rows" else []
@@ -43,7 +43,7 @@ def card_files(
     ids = selection.scores["row_id"][:]
     picks = {"row_id": [ids[i] for i in selection.indices], "gain": selection.gains.tolist()}
     return files | {
-        "recipe.json": json.dumps(published_recipe(selection).to_json(), indent=2).encode(),
+        "recipe.json": json.dumps(published_recipe(selection, publish).to_json(), indent=2).encode(),
         "picks.json": json.dumps(picks).encode(),
-        "README.md": merge_card(existing, body, card_data(selection)).encode(),
+        "README.md": merge_card(existing, body, card_data(selection, publish)).encode(),
     }

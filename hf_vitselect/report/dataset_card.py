@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 from hf_vitselect.data.row_ids import pool_digest
@@ -12,14 +12,13 @@ from hf_vitselect.report.example_rows import Example
 from hf_vitselect.report.license import hub_license, license_names, license_warnings
 from hf_vitselect.report.markdown import Markdown, code, escaped_table, md, render
 from hf_vitselect.report.method_docs import citations
-from hf_vitselect.report.recipe_facts import facts, published_recipe
+from hf_vitselect.report.method_tables import answer_table, filter_notes, filter_table, kind_table
+from hf_vitselect.report.recipe_facts import Publish, facts, published_recipe
 from hf_vitselect.report.recreate_script import script
 from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.report.statistics import duplicates, statistics
+from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.selection import Selection
-
-Publish = Literal["rows", "indices"]
-"""What is published: the picked rows and everything about them, or only their ids and scores."""
 
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"))
 _PLOTS = {
@@ -27,7 +26,10 @@ _PLOTS = {
     "composition": "Composition of pool and subset",
     "lengths": "Lengths of the answers in pool and subset",
 }
-_NOT_METADATA = ("budget", "dropped_reasons", "scorers", "diversity", "make_up", "versions")
+_NOT_METADATA = (
+    *("budget", "dropped_reasons", "scorers", "diversity", "composition", "versions"),
+    *("filters", "kinds", "shares", "rule_notes", "texts_removed"),
+)
 
 
 def dataset_card(
@@ -52,8 +54,9 @@ def dataset_card(
     Example:
         >>> body = dataset_card(selection, repo_id="me/llava-instruct-15pct")  # doctest: +SKIP
     """
-    known, run = facts(selection), run or RunRecord()
-    names = [known["rule"]["name"], *(scorer["name"] for scorer in known["scorers"])]
+    known, run = facts(selection, publish), run or RunRecord()
+    recipe: Recipe = known["recipe"]
+    names = [known["method"]["name"], known["rule"]["name"], *(scorer["name"] for scorer in known["scorers"])]
     shares = recorded_shares(selection)
     return render(
         "dataset_card.md.jinja",
@@ -61,29 +64,33 @@ def dataset_card(
         title=(repo_id or "A selection").rpartition("/")[2],
         repo_id=repo_id,
         publish=publish,
+        filters=filter_table(recipe),
+        filter_notes=filter_notes(recipe),
+        kinds=kind_table(recipe),
+        answers=answer_table(recipe),
         warnings=license_warnings([*known["licenses"], *shares.get("license", {})]),
         plots=[{"path": Markdown(quote(path)), "text": _plot_text(path)} for path in plots],
         statistics=escaped_table({**row, "score": code(row["score"])} for row in statistics(selection)),
         compositions=[composition_table(name, of_column) for name, of_column in shares.items()],
-        diversity=_diversity(selection.recipe.diversity),
+        diversity=_diversity(recipe.diversity),
         duplicates=duplicates(selection),
         examples=escaped_table(map(_example, examples)),
         comparison=escaped_table(run.comparison),
         cost=escaped_table({**stage, "stage": code(stage["stage"])} for stage in run.cost),
         config=run.config is not None,
-        script=script(known["recipe"]),
+        script=script(recipe),
         citations=citations(names),
     )
 
 
-def card_data(selection: Selection) -> dict[str, Any]:
-    """The metadata of the dataset's card.
+def card_data(selection: Selection, publish: Publish = "rows") -> dict[str, Any]:
+    """The metadata of the dataset's card; with `"indices"` without texts of rows.
 
     Returns:
         Plain YAML values: the source's license, language and name if known, sizes, tags, and under
         `vitselect` what a program needs to know which rows of which pool these are.
     """
-    recipe = published_recipe(selection)
+    recipe = published_recipe(selection, publish)
     source, written = recipe.source, recipe.to_json()
     data: dict[str, Any] = {}
     if license := hub_license(license_names(source.license)):

@@ -43,6 +43,12 @@ def py(value: object) -> Markdown:
     return Markdown(repr(value).replace("<", "\\x3c"))
 
 
+def python(text: str) -> Markdown:
+    """The text of a call as Python that cannot end a code block or our section."""
+    escaped = (c if c.isprintable() and c != "<" else f"\\U{ord(c):08x}" for c in text)
+    return Markdown("".join(escaped))
+
+
 def link(repo_id: str) -> Markdown:
     """A dataset's name, linked to the Hub if it is a valid repository id."""
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repo_id, re.ASCII):

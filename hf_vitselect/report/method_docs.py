@@ -1,4 +1,4 @@
-"""The documentation of a rule or a scorer on a card: summary, formula, citation."""
+"""The documentation of a method, a rule or a scorer on a card: summary, formula, citation."""
 
 import inspect
 import re
@@ -7,6 +7,7 @@ from typing import Any
 
 from hf_vitselect import rules, scorers
 from hf_vitselect.report.markdown import Markdown
+from hf_vitselect.selection.method import NAMED
 
 _FORMULAS = {
     "NecessityScorer": "necessity = -(1/T) · Σ_t log p(y_t | images, question, y_<t), "
@@ -38,13 +39,13 @@ def formula(name: Any) -> Markdown | None:
 
 
 def summary(name: Any) -> Markdown | None:
-    """The first paragraph of the docstring of a rule or a scorer of this package."""
+    """The first paragraph of the docstring of a method, a rule or a scorer of this package."""
     documentation = _documentation(name)
     return Markdown(" ".join(documentation.split("\n\n")[0].split())) if documentation else None
 
 
 def citations(names: Iterable[Any]) -> Markdown:
-    """BibTeX for the papers named in the docstrings of these rules and scorers."""
+    """BibTeX for the papers named in the docstrings of these methods, rules and scorers."""
     documentation = "\n".join(_documentation(name) for name in names)
     numbers = sorted(set(re.findall(r"arXiv (\d{4}\.\d{5})", documentation)))
     return Markdown("\n".join(_bibtex(number) for number in numbers))
@@ -63,8 +64,6 @@ def _bibtex(number: str) -> str:
 
 
 def _documentation(name: Any) -> str:
-    """The docstring of the rule or scorer of this name."""
-    for module in (rules, scorers):
-        if name in module.__all__:
-            return inspect.getdoc(getattr(module, name)) or ""
-    return ""
+    """The docstring of the method, rule or scorer of this name."""
+    known = {kind: getattr(module, kind) for module in (rules, scorers) for kind in module.__all__} | NAMED
+    return (inspect.getdoc(known[name]) or "") if name in known else ""

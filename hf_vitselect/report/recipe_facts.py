@@ -1,23 +1,54 @@
 """The recipe as it is published, and what the cards of the dataset and of a model both say about it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, Literal
 
-from hf_vitselect.call_text import Call, write_call
+from hf_vitselect.call_text import Call, parse_call, read_call, write_call
 from hf_vitselect.data.provenance import folder_name, without_folders
+from hf_vitselect.errors import UsageError
 from hf_vitselect.report.license import license_names
 from hf_vitselect.report.markdown import link
 from hf_vitselect.report.method_docs import formula, summary
+from hf_vitselect.rules import RULES
+from hf_vitselect.selection.method import read_method
 from hf_vitselect.selection.recipe import Recipe, RowSet
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 from hf_vitselect.selection.selection import Selection
 
+Publish = Literal["rows", "indices"]
+"""What is published: the picked rows and everything about them, or only ids and numbers, no text of a row."""
 
-def published_recipe(selection: Selection) -> Recipe:
+
+def published_recipe(selection: Selection, publish: Publish = "rows") -> Recipe:
     """The recipe without folders of this machine and without earlier publications."""
-    return Recipe.from_json(without_paths(selection.recipe.unpublished().to_json()))
+    recipe = selection.recipe.unpublished()
+    recipe = recipe.without_texts() if publish == "indices" else recipe
+    written = without_paths(recipe.to_json())
+    if recipe.method:
+        written["method"] = _call_without_paths(recipe.method)
+    for record, plain in zip(recipe.filters, written["filters"], strict=True):
+        plain["filter"] = _call_without_paths(record.filter)
+    return Recipe.from_json(written)
+
+
+def _call_without_paths(text: str) -> str:
+    """A call whose texts are cut one by one: its escaped characters look like folders."""
+    try:
+        return write_call(_cut_texts(parse_call(text)))
+    except UsageError:
+        return str(without_paths(text))
+
+
+def _cut_texts(value: Any) -> Any:
+    if isinstance(value, Call):
+        return Call(value.name, _cut_texts(value.arguments), _cut_texts(value.keywords))
+    if isinstance(value, Mapping):
+        return {name: _cut_texts(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_cut_texts, value))
+    return without_paths(value)
 
 
 def without_paths(value: Any) -> Any:
@@ -37,10 +68,12 @@ def without_paths(value: Any) -> Any:
     return plain
 
 
-def facts(selection: Selection) -> dict[str, Any]:
+def facts(selection: Selection, publish: Publish = "rows") -> dict[str, Any]:
     """The values that the templates of both cards share."""
-    recipe, published = published_recipe(selection), selection.recipe.published
+    recipe, published = published_recipe(selection, publish), selection.recipe.published
     method, rule = recipe.method_call, recipe.rule_call
+    call = short_call(recipe.method, read_method)
+    has_name = method is not None and method.name != "Method"
     more = {"rule_notes": recipe.rule_notes, "end_of_turn": recipe.end_of_turn, **recipe.more}
     return {
         "recipe": recipe,
@@ -49,11 +82,15 @@ def facts(selection: Selection) -> dict[str, Any]:
         "licenses": license_names(recipe.source.license),
         "method": {
             "name": _name(method),
-            "call": "an unknown method" if method is None else write_call(method),
-            "summary": summary(method and method.name),
+            "call": call,
+            # It may not hold with other arguments.
+            "summary": summary(method.name) if method and call == f"{method.name}()" else None,
+            "has_name": has_name,
+            "is_rule": not has_name and not recipe.filters and not recipe.shares,
         },
         "rule": {
-            "name": "an unknown rule" if rule is None else rule.name,
+            "name": None if rule is None else rule.name,
+            "call": "an unknown rule" if rule is None else short_call(write_call(rule), _read_rule),
             "summary": summary(rule and rule.name),
             "formula": formula(rule and rule.name),
         },
@@ -63,6 +100,20 @@ def facts(selection: Selection) -> dict[str, Any]:
         "more": {key: _short(value) for key, value in more.items() if value},
         "published": published and {"link": link(published.repo_id), "commit": published.commit},
     }
+
+
+def short_call(text: str | None, read: Callable[[str], Any]) -> str:
+    """A method, rule or filter without arguments that are the defaults, if it is of this package."""
+    if text is None:
+        return "an unknown method"
+    try:
+        return write_call(read(text))
+    except UsageError:
+        return text
+
+
+def _read_rule(text: str) -> Any:
+    return read_call(text, RULES)
 
 
 def _row_set(rows: RowSet | None) -> dict[str, Any] | None:

@@ -152,7 +152,7 @@ class Rule(ABC):
     def _given(
         self, scores: Scores | None, features: Features | None, columns: Mapping[str, NDArray[Any]]
     ) -> dict[str, NDArray[Any]]:
-        """Return the arrays that are not None by what messages call them; those the rule uses are there."""
+        """Return the arrays that are not None, named as in messages, or refuse if a used one is missing."""
         if not isinstance(columns, Mapping):
             raise ValueError(
                 f"columns: expected a dict of arrays by name, got {columns!r}; pass {{}} for none"

@@ -1,5 +1,6 @@
 """Selections: chosen subsets of scored pools, how they are chosen, and the recipes that rebuild them."""
 
+from hf_vitselect.selection.filter_pool import FilteredPool, filter_pool
 from hf_vitselect.selection.kinds import QuestionKinds
 from hf_vitselect.selection.method import (
     CleanBalanced,
@@ -18,6 +19,7 @@ from hf_vitselect.selection.selection import Selection
 __all__ = [
     "CleanBalanced",
     "EasyFirst",
+    "FilteredPool",
     "HardFirst",
     "MLLMSelector",
     "Method",
@@ -26,6 +28,7 @@ __all__ = [
     "Recipe",
     "Selection",
     "SelfFilter",
+    "filter_pool",
     "read_method",
     "select_diverse",
 ]

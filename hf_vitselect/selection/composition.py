@@ -31,7 +31,8 @@ def composition(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, tuple[Va
     """Count the values of the columns that sort rows into kinds, such as a source or a task.
 
     These are columns of texts or truth values with 2 to 50 distinct values, except the conversation's,
-    statuses, reasons, and columns that name files of this machine. The most frequent value comes first.
+    statuses, reasons, answers of models, and columns that name files of this machine. The most frequent value
+    comes first.
     """
     conversation = find_layout(pool.column_names).columns
     return {
@@ -41,12 +42,19 @@ def composition(pool: Dataset, indices: NDArray[np.int64]) -> dict[str, tuple[Va
         and kind.dtype in _KINDS
         and name not in conversation
         and not name.endswith(("_status", "_reason"))
+        and not _is_models_answer(name, pool.column_names)
         and 2 <= pc.count_distinct(read_column(pool, name), mode="all").as_py() <= _MOST_VALUES
         and not any(
             isinstance(value, str) and without_folders(value) != value
             for value in pc.unique(read_column(pool, name)).to_pylist()
         )
     }
+
+
+def _is_models_answer(name: str, columns: list[str]) -> bool:
+    """Whether a column is the text that `OtherAnswer` adds."""
+    status = f"{name.removesuffix('_text')}_status" if name.endswith("_text") else f"{name}_odds_status"
+    return status in columns
 
 
 def value_counts(pool: Dataset, name: str, indices: NDArray[np.int64]) -> tuple[ValueCount, ...]:

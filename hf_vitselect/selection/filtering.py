@@ -15,7 +15,7 @@ from hf_vitselect.selection.json_part import JsonPart
 
 @dataclass(frozen=True, kw_only=True)
 class FilterRecord(JsonPart):
-    """What a filter did.
+    """The outcome of a filter.
 
     Attributes:
         filter: The filter with its arguments, as `write_call` writes it.
@@ -67,18 +67,18 @@ def run_filters(
         rows: All that could be picked, as the first filter sees them.
         records: Those of an earlier selection, whose thresholds then decide.
     """
-    found: list[Drops | str] = []
+    outcomes: list[Drops | str] = []
     for number, each in enumerate(filters):
         drops = _find(each, rows, records[number] if records else None)
         if isinstance(drops, str):
             warnings.warn(f"{type(each).__name__} is skipped: {drops}", stacklevel=2)
         else:
             rows = replace(rows, left=_without(rows.left, drops.rows))
-        found.append(drops)
+        outcomes.append(drops)
     missing = max(0, rows.budget - int(np.count_nonzero(rows.left)))
     made: list[FilterRecord] = []
     kept: list[tuple[str, Drops, int]] = []
-    for each, drops in reversed(list(zip(filters, found, strict=True))):
+    for each, drops in reversed(list(zip(filters, outcomes, strict=True))):
         call = write_call(each)
         if isinstance(drops, str):
             made.append(FilterRecord(filter=call, skipped=drops))

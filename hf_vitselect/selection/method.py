@@ -24,7 +24,7 @@ from hf_vitselect.selection.kinds import QuestionKinds
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """How a subset is chosen: rows are filtered, each kind of row gets a quota, and a rule picks inside.
+    """A way to choose a subset: rows are filtered, each kind of row gets a quota, and a rule picks inside.
 
     Args:
         filters: From `hf_vitselect.filters`, in order. Where they leave fewer rows than the budget, the last

@@ -152,7 +152,7 @@ def pick(
         diversity={} if pool.features is None else diversity(pool.features, picked, seed),
     )
     gains = np.concatenate([first.gains[kept], gains])
-    return Picked(usable[picked], gains, recipe, _in_pool(dropped, usable))
+    return Picked(usable[picked], gains, recipe, in_pool(dropped, usable))
 
 
 def filter_rows(
@@ -226,7 +226,8 @@ def _with_picks(shares: Sequence[KindShare], labels: NDArray[np.int64]) -> tuple
     return tuple(replace(share, picked=count) for share, count in zip(shares, picked, strict=True))
 
 
-def _in_pool(dropped: Dropped, usable: NDArray[np.int64]) -> Dropped:
+def in_pool(dropped: Dropped, usable: NDArray[np.int64]) -> Dropped:
+    """Number the rows as in the pool, from those among the `usable` ones."""
     repeats = np.where(dropped.repeats < 0, -1, usable[dropped.repeats])
     return replace(dropped, rows=usable[dropped.rows], repeats=repeats)
 

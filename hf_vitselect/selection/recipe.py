@@ -1,6 +1,6 @@
 """The recipe of a selection: its pool, its method, and the scorers of its columns."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -51,7 +51,7 @@ class KindShare(JsonPart):
         rows: Rows of the pool that could be picked.
         left: Those that the filters left.
         picked: Picked rows.
-        score: Mean score of the rows left, None if there are none.
+        score: Mean score of the rows left, None without any.
         weight: Its share of the budget, relative to the other kinds' weights.
     """
 
@@ -96,6 +96,7 @@ class Recipe(JsonPart):
         end_of_turn: Of a seed model: the token after each response.
         row_ids: Of a seed model: the file with the ids of its rows.
         versions: Of packages, by name.
+        texts_removed: Whether texts of rows were removed, see `without_texts`.
     """
 
     format: int = 2
@@ -123,6 +124,7 @@ class Recipe(JsonPart):
     row_ids: str | None = None
     versions: Mapping[str, str]
     published: Published | None = None
+    texts_removed: bool | None = None
 
     @classmethod
     def about(cls, pool: Dataset, ids: list[str], indices: NDArray[np.int64]) -> Self:
@@ -165,12 +167,43 @@ class Recipe(JsonPart):
 
     def unpublished(self) -> Self:
         """Drop `published`, also from the recipes of included and excluded rows."""
-        named: dict[str, Any] = {
-            name: replace(rows, recipe=replace(rows.recipe, published=None))
+        return replace(self, published=None, **self._named(lambda recipe: replace(recipe, published=None)))
+
+    def without_texts(self) -> Self:
+        """Remove the texts of rows, also from the recipes of included and excluded rows.
+
+        These are the kinds' questions, the answers and kinds that filters go by, reasons, and fields of other
+        versions. The kinds get numbers as names, unless they are values that `composition` counts.
+        """
+        column = self.method_call and self.method_call.keywords.get("kinds")
+        counted = self.composition.get(column, ()) if isinstance(column, str) else ()
+        public = {str(count.value) for count in counted}
+        removed = replace(
+            self,
+            more={},
+            dropped_reasons={},
+            filters=tuple(map(_without_texts, self.filters)),
+            kinds=None,
+            shares=tuple(
+                share if share.name in public else replace(share, name=f"kind {i}")
+                for i, share in enumerate(self.shares, start=1)
+            ),
+            **self._named(lambda recipe: recipe.without_texts()),
+        )
+        return self if removed == self else replace(removed, texts_removed=True)
+
+    def _named(self, change: Callable[["Recipe"], "Recipe"]) -> dict[str, Any]:
+        """The included and the excluded rows, if they are a selection, with a changed recipe."""
+        return {
+            name: replace(rows, recipe=change(rows.recipe))
             for name, rows in (("included", self.included), ("excluded", self.excluded))
             if rows and rows.recipe
         }
-        return replace(self, published=None, **named)
+
+
+def _without_texts(record: FilterRecord) -> FilterRecord:
+    numbers = {name: value for name, value in record.thresholds.items() if isinstance(value, int | float)}
+    return replace(record, thresholds=numbers)
 
 
 def _names_rule(method: str | None) -> bool:

@@ -35,12 +35,12 @@ def score_table(
     if len(excluded):
         columns["excluded"] = pa.array(np.isin(np.arange(len(pool)), excluded))
     if dropped.records:
-        columns |= _dropped_columns(ids, dropped)
+        columns |= dropped_columns(ids, dropped)
     columns |= {"selected": pa.array(rank >= 0), "rank": pa.array(rank, mask=rank < 0)}
     return Dataset(pa.table(columns))
 
 
-def _dropped_columns(ids: list[str], dropped: Dropped) -> dict[str, pa.Array]:
+def dropped_columns(ids: list[str], dropped: Dropped) -> dict[str, pa.Array]:
     """Name the filter that dropped each row, with its reason and the row it repeats; null for others."""
     by, reasons = (np.full(len(ids), None, dtype=object) for _ in range(2))
     for row, name, reason, repeated in zip(

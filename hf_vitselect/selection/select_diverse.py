@@ -101,7 +101,7 @@ def select_diverse(
         seed=seed,
         first=_find(include, ids, "include"),
         never=never,
-        scorers=scorer_recipes(dataset, [by or method.by, over or method.over]),
+        scorers=scorer_recipes(dataset, [by or method.by, over or method.over, *method.filter_columns]),
     )
     given = budget.item() if isinstance(budget, np.generic) else budget
     return Selection.of(dataset, ids, picked.with_budget(given), never.positions)

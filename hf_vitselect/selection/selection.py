@@ -104,7 +104,8 @@ class Selection:
         Raises:
             BudgetError: If the budget cannot be met.
             ColumnError: If the new rows have other columns, or another scorer computed them.
-            UsageError: If no method is given and the recipe's has parts that are not of this package.
+            UsageError: If no method is given and the recipe's has parts that are not of this package, or was
+                published without texts.
         """
         if new_rows.features != self.dataset.features:
             ours, theirs = self.dataset.features, new_rows.features
@@ -115,6 +116,11 @@ class Selection:
             )
         earlier = self.recipe if method is None else None
         method = method or _recorded_method(self.recipe)
+        if earlier and earlier.texts_removed and (method.kinds or method.filters):
+            raise UsageError(
+                "expected a recipe with the questions and thresholds that kinds and filters go by, got one "
+                'published with publish="indices", without them; pass method='
+            )
         refuse_missing_columns(self.dataset.column_names, method)
         over = method.over if method.rule.uses_features else None
         kept = Candidates.read(self.dataset, method.by, over).usable
@@ -131,7 +137,7 @@ class Selection:
             seed=self.recipe.seed or 0,
             first=NamedRows.find(ids[: len(self)], ids, "include", self.gains, self.recipe),
             never=NamedRows.find([], ids, "exclude"),
-            scorers=scorer_recipes(pool, [method.by, method.over]),
+            scorers=scorer_recipes(pool, [method.by, method.over, *method.filter_columns]),
             earlier=earlier,
         )
         return Selection.of(pool, ids, picked)

@@ -1,5 +1,6 @@
 """The evidence: pools of garments, trials that resume, the plan that grows, and the page."""
 
+import argparse
 import gzip
 import importlib
 import json
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from hf_vitselect.demo import Composition, render_captions, render_held_out, render_pool
+from hf_vitselect.errors import UsageError
 from hf_vitselect.filters import LossTail, NearDuplicates
 from hf_vitselect.selection import CleanBalanced
 
@@ -168,10 +170,12 @@ def test_oracle_draws_sound_and_distinct_rows(world):
 
 
 def test_seeds_are_added_until_narrow(monkeypatch):
-    beds = module("trials.beds").known_beds(None, tiny=True)
+    beds = module("trials.beds").known_beds(tiny=True)
     plan_module = module("trials.plan")
     plan = plan_module.Plan.of(beds, "TopScore()", {})
-    assert {versus.title for versus in plan.versus if versus.primary} == {"demo, 15%", "demo, 30%"}
+    assert {versus.title for versus in plan.versus if versus.primary} == {
+        f"{bed}, {budget}" for bed in ("demo", "garments") for budget in ("15%", "30%")
+    }
     lines = made_lines(plan.trials({}), lambda trial: trial.seed % 2)
     first = {trial.key for trial in plan.trials({})}
     more = [trial for trial in plan.trials(lines) if trial.key not in first]
@@ -207,7 +211,7 @@ def made_lines(trials, right_of):
 
 
 def test_page_shows_every_trial(tmp_path):
-    beds = module("trials.beds").known_beds(None, tiny=True)
+    beds = module("trials.beds").known_beds(tiny=True)
     plan_module, page_module = module("trials.plan"), module("trials.page")
     plan = plan_module.Plan.of(beds, "TopScore()", {"easy": "TopScore(lowest=True)"})
     trials = plan.trials({}) + plan_module.validation_trials(beds, {"mine": "TopScore()"}, [0.15], 2)
@@ -221,20 +225,21 @@ def test_page_shows_every_trial(tmp_path):
     assert "over both testbeds: 50%" in text
     assert f"{len(plan.trials({}))} test trials and 2 validation trials" in text
     assert "| demo, flawed, 15% | mine" in text
+    assert module("trials.plot").plot(lines, plan).startswith(b"\x89PNG")
     assert "## Earlier plans" not in text
     later = plan_module.Plan.of(beds, "TopScore(lowest=True)", {})
     assert "## Earlier plans" in page_module.page(lines, later)
 
 
 def test_page_of_no_trials(tmp_path):
-    beds = module("trials.beds").known_beds(None, tiny=True)
+    beds = module("trials.beds").known_beds(tiny=True)
     plan = module("trials.plan").Plan.of(beds, "TopScore()", {})
     assert "No trials yet." in module("trials.page").page({}, plan)
 
 
 def test_rows_needed_follow_the_curve():
     page_module, plan_module = module("trials.page"), module("trials.plan")
-    beds = module("trials.beds").known_beds(None, tiny=True)
+    beds = module("trials.beds").known_beds(tiny=True)
     plan = plan_module.Plan.of(beds, "TopScore()", {})
     curve = plan.curve["demo"]
     rising = made_lines(
@@ -295,7 +300,7 @@ def test_tiny_results_stay_apart(monkeypatch, capsys):
 
 
 def test_failed_trials_stop_no_others(tmp_path, monkeypatch, capsys):
-    beds = module("trials.beds").known_beds(None, tiny=True)
+    beds = module("trials.beds").known_beds(tiny=True)
     trials = module("trials.plan").validation_trials(beds, {"a": "Random()", "b": "TopScore()"}, [0.1], 2)
     trial_module, queue = module("trials.trial"), module("trials.queue")
 
@@ -315,6 +320,22 @@ def test_failed_trials_stop_no_others(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
+def test_the_page_is_what_lines_say():
+    evidence, page_module = module("evidence"), module("trials.page")
+    args = argparse.Namespace(beds=module("trials.beds").known_beds())
+    lines = module("trials.trial").read_lines(evidence.RESULTS)
+    assert evidence.PAGE.read_text() == page_module.page(lines, evidence.make_plan(args))
+
+
+def test_garments_need_their_folder():
+    garments = module("trials.beds").known_beds()["garments"]
+    with pytest.raises(
+        UsageError, match="expected the folder of Fashion-MNIST's files for the garments, got none"
+    ):
+        garments.worlds("pool")
+
+
+@pytest.mark.slow
 def test_methods_get_their_scores(tmp_path):
     results = tmp_path / "results.jsonl"
     command = [sys.executable, SCRIPT, "validate", "--tiny", "--results", results, "--seeds", "1"]
@@ -330,7 +351,7 @@ def test_methods_get_their_scores(tmp_path):
 def test_killed_processes_leave_whole_lines(tmp_path):
     results = tmp_path / "results.jsonl"
     command = [sys.executable, SCRIPT, "validate", "--tiny", "--processes", "2", "--results", results]
-    command += ["--folder", tmp_path / "run", "--budgets", "0.1", "0.2", "--seeds", "2"]
+    command += ["--folder", tmp_path / "run", "--budgets", "0.1", "0.2", "--seeds", "2", "--worlds", "demo"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as running:
         deadline = time.monotonic() + 240
         while not results.exists() and time.monotonic() < deadline:

@@ -11,12 +11,12 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TINY = {
     "score": {
-        "speed": "--rows 2 --tokens 20 --per_image 2 --rounds 1",
-        "signals": "--rows 2 --tokens 20 --rounds 1",
-        "memory": "--tokens 20",
-        "map": "--rows 2 --tokens 20 --per_image 2",
-        "precision": "--rows 2 --tokens 20",
-        "throughput": "--rows 2 --tokens 20 --per_image 2 --naive 1",
+        "speed": "--model 'tiny llava' --rows 2 --tokens 20 --per_image 2 --rounds 1",
+        "signals": "--model 'tiny llava' --rows 2 --tokens 20 --rounds 1",
+        "memory": "--model 'tiny llava' --tokens 20",
+        "map": "--model 'tiny llava' --rows 2 --tokens 20 --per_image 2",
+        "precision": "--model 'tiny llava' --rows 2 --tokens 20",
+        "throughput": "--model 'tiny llava' --rows 2 --tokens 20 --per_image 2 --naive 1",
     },
     "select": {
         "speed": "--rows 300 --dim 32 --rounds 1",
@@ -29,11 +29,11 @@ TINY = {
 }
 # All of a script's commands in one process: importing torch takes longer than most of them.
 RUN = """
-import os, runpy, sys
+import os, runpy, shlex, sys
 path, *commands = sys.argv[1:]
 sys.path.append(os.path.dirname(path))
 for command in commands:
-    sys.argv = [path, *command.split()]
+    sys.argv = [path, *shlex.split(command)]
     print("==", command, flush=True)
     runpy.run_path(path, run_name="__main__")
 """

@@ -129,6 +129,18 @@ def test_chain_from_seed_to_model(tiny, tmp_path):
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
 
 
+def test_run_scores_what_the_method_needs(tiny, tmp_path):
+    mixed_pool(16).save_to_disk(tmp_path / "pool")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
+    run({"score": score, "select": {"budget": 4, "method": "CleanBalanced(need=1.0)"}}, tmp_path / "run")
+    recipe = Selection.load_from_disk(tmp_path / "run" / "select").recipe
+    assert [scorer.column for scorer in recipe.scorers] == ["image_gain", "necessity"]
+    assert not [record.filter for record in recipe.filters if "no column" in (record.skipped or "")]
+    with pytest.raises(ColumnError, match="the features are the column 'embedding'"):
+        run({"score": score, "select": {"method": "MostDiverse"}}, tmp_path / "other")
+    assert not (tmp_path / "other" / "score").exists()
+
+
 def test_chain_with_a_score_net(tiny, tmp_path):
     mixed_pool(12).save_to_disk(tmp_path / "pool")
     training = {"model_name_or_path": tiny("llava").folder, **TRAINING}

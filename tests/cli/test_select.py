@@ -56,3 +56,26 @@ def test_every_rule_runs_by_its_text(name, saved, tmp_path, capsys):
     recorded = Selection.load_from_disk(tmp_path / "out").recipe.method
     assert read_method(recorded).rule == read_call(TEXTS[name], RULES)
     assert len(Selection.load_from_disk(tmp_path / "out")) == 5
+
+
+def test_skipped_filters_are_named_once(saved, tmp_path, capsys):
+    flags = ["--dataset_name", saved, "--budget", "5", "--output_dir", str(tmp_path / "out")]
+    with pytest.warns(UserWarning, match="is skipped") as warned:
+        assert main(["select", *flags]) == 0
+    [message] = [str(one.message) for one in warned if "UnusedImage" in str(one.message)]
+    assert message == "UnusedImage is skipped: the pool has no column 'image_gain'"
+    said = capsys.readouterr().out
+    [dropped] = [line for line in said.splitlines() if line.startswith("dropped")]
+    assert "UnusedImage skipped (the pool has no column 'image_gain'); NearDuplicates " in dropped
+    assert "method    CleanBalanced()\n" in said
+
+
+def test_methods_are_read_from_flags(saved, tmp_path, capsys):
+    text = 'CleanBalanced(filters=(), kinds="kind", need=1.0)'
+    flags = ["--dataset_name", saved, "--budget", "5", "--output_dir", str(tmp_path / "out")]
+    assert main(["select", *flags, "--method", text]) == 0
+    assert f"method    {text}\n" in capsys.readouterr().out
+    recipe = Selection.load_from_disk(tmp_path / "out").recipe
+    assert read_method(recipe.method) == read_method(text)
+    assert main(["select", *flags, "--method", "CleanBalanced(neeed=1)"]) == 2
+    assert "did you mean 'need'" in capsys.readouterr().err

@@ -25,7 +25,7 @@ from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.report.html_page import write_report
 from hf_vitselect.report.plots import plots
 from hf_vitselect.report.statistics import statistics
-from hf_vitselect.rules import Random, TopScore
+from hf_vitselect.rules import NeighborPenalty, Random, TopScore
 from hf_vitselect.scorers import Blend, JudgeScore
 from hf_vitselect.selection.random_baselines import random_baselines
 from hf_vitselect.training import ScoreNetTrainer, load_seed_rows, train_seed_model
@@ -230,4 +230,4 @@ def test_vectors_ignore_users_status():
         "embedding", [[float(i), 1.0] for i in range(ROWS)], feature=List(Value("float32"))
     )
     with pytest.warns(UserWarning, match="'embedding_status' holds no status"):
-        assert len(select_diverse(rows, 3)) == 3
+        assert len(select_diverse(rows, 3, rule=NeighborPenalty())) == 3

@@ -194,6 +194,14 @@ def test_thresholds_find_the_same_rows(each):
 
 
 @every_filter
+def test_descriptions_are_one_line(each):
+    description = each.describe(json.loads(json.dumps(dict(each.find(POOL).thresholds))))
+    assert bool(description) == isinstance(each, LossTail | UnusedImage)
+    assert len(description) < 300
+    assert "\n" not in description
+
+
+@every_filter
 def test_thresholds_apply_to_new_rows(each):
     new = make_rows(seed=9)
     drops = each.find_more(new, each.find(POOL).thresholds)

@@ -29,6 +29,7 @@ def test_kinds_that_save_little_go():
     assert sorted(drops.rows.tolist()) == [*range(100, 125)]  # rows without image stay
     assert set(drops.reasons) == {"the images of kind 'facts' save 1.0% of the loss"}
     assert drops.thresholds["kinds"] == {"facts": 0.0099}
+    assert UnusedImage().describe(drops.thresholds) == "kinds 'facts' (1.0% saved)"
 
 
 @pytest.mark.parametrize(("loss", "dropped"), [(0.02, 0), (0.08, 0), (0.1, 25)])
@@ -85,6 +86,10 @@ def test_answers_keep_their_shares():
     moved = drops.thresholds["answers"]["sure"]
     assert moved["moved"] == pytest.approx(40 / 67 - 0.5, abs=1e-3)
     assert moved["shares"] == {"yes": [0.5, 0.597], "no": [0.5, 0.403]}
+    assert UnusedImage().describe(drops.thresholds) == (
+        "single rows moved the answers of kind 'sure' most, by 9.7%: "
+        "'no' 50.0% to 40.3%, 'yes' 50.0% to 59.7%"
+    )
 
 
 @pytest.mark.parametrize(("skew", "dropped"), [(0.0, 0), (0.3, 30), (1.0, 30)])

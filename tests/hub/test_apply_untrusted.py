@@ -107,7 +107,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": 2}, "recipe.format: expected 1, got 2"),
+        ({"format": 3}, "recipe.format: expected 1 or 2, got 3"),
         ({"selected": 4}, "4 picks and gains"),
         ({"rows": "8"}, "recipe.rows: expected a whole number, got '8'"),
         ({"rows": 9}, "scores: expected 9 rows, got 8"),
@@ -123,16 +123,20 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
             r"identity.model: expected a text, got None",
         ),
         (
-            {"make_up": {"kind": [{"value": "a", "pool": 1.5, "subset": 1}]}},
+            {"composition": {"kind": [{"value": "a", "pool": 1.5, "subset": 1}]}},
             r"kind\[0\].pool: expected a whole",
         ),
-        ({"rule": {"rule": 3}}, "recipe.rule.rule: expected a text, got 3"),
+        ({"format": 1, "rule": {"rule": 3}}, "recipe.rule: expected a text, got 3"),
+        ({"method": "import os"}, "recipe.method: expected a method with its rule"),
+        ({"filters": [{"filter": "A()", "dropped": "1"}]}, r"filters\[0\].dropped: expected a whole number"),
+        ({"kinds": {"form": "template", "kinds": [{"question": "a"}]}}, "last kind is '.others.'"),
+        ({"shares": [{"name": "a"}]}, r"shares\[0\].rows: expected a whole number, got None"),
         ({"included": {"rows": "4"}}, "recipe.included.rows: expected a whole number, got '4'"),
         (
             {"excluded": {"rows": 4, "digest": "", "recipe": {"format": 1}}},
             "recipe.excluded.recipe.source: expected an object, got None",
         ),
-        ({"balance": {"column": "kind"}}, "quota: expected 'proportional' or 'uniform', got None"),
+        ({"format": 1, "rule": {"rule": "Random"}, "balance": {"column": "kind"}}, "balance.quota: expected"),
         ({"seed": True}, "recipe.seed: expected a whole number, got True"),
         (
             {"diversity": {"coverage_radius": "0"}},

@@ -1,4 +1,4 @@
-"""No name of a folder of this machine reaches the Hub: every byte that was uploaded is looked at."""
+"""No folder of this machine and no private text reaches the Hub: every uploaded byte is looked at."""
 
 import io
 import json
@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from hub_server import HubServer, run_client
-from pools import png
+from pools import assistant, png, pool, user
 from tiny import ARCHITECTURES, save
 from tiny_embedders import save_clip
 
@@ -130,6 +130,94 @@ def test_what_stays_is_as_it_was(saw: dict[str, Any], home: Path) -> None:
     assert saw["base"] == str(home / "seed")
     assert all("training_args.bin" in names for names in saw["left"].values())
     assert "jane" not in saw["report"]
+
+
+def push_private_texts() -> dict[str, Any]:
+    import os
+    from pathlib import Path
+
+    from datasets import load_from_disk
+
+    from hf_vitselect import Selection, apply_selection, push_to_hub, select_diverse
+    from hf_vitselect.errors import UsageError
+    from hf_vitselect.filters import LossTail, PrefersOtherAnswer
+    from hf_vitselect.selection import Method, QuestionKinds
+
+    pool = load_from_disk(str(Path(os.environ["HF_HOME"]) / "texts"))
+    first = select_diverse(pool, 20)
+    cleaned = Method(filters=(PrefersOtherAnswer(log_odds=6.0), LossTail()), kinds=QuestionKinds(smallest=5))
+    second = select_diverse(pool, 60, method=cleaned, include=first)
+    by_column = select_diverse(pool, 60, method=Method(kinds="note"), exclude=second)
+    seen: dict[str, Any] = {"recipe": first.recipe.to_json(), "scores": first.scores.column_names}
+    for name, selection in (("first", first), ("second", second), ("by_column", by_column)):
+        push_to_hub(selection, f"tester/{name}", publish="indices")
+    push_to_hub(first, "tester/with_rows")
+    applied: Selection = apply_selection(pool, "tester/first")
+    seen["indices"] = applied.indices.tolist() == first.indices.tolist()
+    seen["shares"] = [share.to_json() for share in applied.recipe.shares]
+    try:
+        applied.extend(pool.select(range(5)), 2)
+    except UsageError as error:
+        seen["extended"] = str(error)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def texts(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Pushes of a pool whose every text says that it is private."""
+    folder = tmp_path_factory.mktemp("private")
+    asked = [("privatecolor is the privatesquare", "privatered"), ("privatecount of", "privatetwo")]
+    rows = []
+    for i in range(160):
+        question, answer = asked[i % 2]
+        answer = answer if i % 6 else "privateother"
+        rows.append(([user(question, 1), assistant(answer)], [png(i // 4)]))
+    made = pool(rows)
+    necessity = [None if i == 7 else 0.1 + (i * 37 % 160) / 40 for i in range(160)]
+    made = made.add_column("necessity", necessity)
+    made = made.add_column("necessity_status", ["bad_row" if i == 7 else "ok" for i in range(160)])
+    made = made.add_column("necessity_reason", ["private words" if i == 7 else None for i in range(160)])
+    made = made.add_column("image_gain", [(i * 53 % 160) / 80 - 0.5 for i in range(160)])
+    made = made.add_column("other_answer_odds", [float(i % 9) for i in range(160)])
+    made = made.add_column("other_answer_odds_status", ["ok"] * 160)
+    made = made.add_column("other_answer", [f"private answer {i % 3}" for i in range(160)])
+    made.add_column("note", [f"private note {i % 60}" for i in range(160)]).save_to_disk(folder / "texts")
+    return run_client(push_private_texts, hub.url, folder)
+
+
+@pytest.mark.parametrize("name", ["first", "second", "by_column"])
+def test_indices_come_without_texts(texts: dict[str, Any], hub: HubServer, name: str) -> None:
+    stored = hub.repo("datasets", f"tester/{name}")
+    assert "private" not in json.dumps(stored["commits"])
+    paths = {path: file for commit in stored["commits"] for path, file in commit["files"].items()}
+    assert {"README.md", "recipe.json"} <= paths.keys()
+    for path, file in paths.items():
+        assert not any(b"private" in part.lower() for part in parts(hub.read(file))), path
+
+
+def test_rows_come_with_questions_and_reasons(texts: dict[str, Any], hub: HubServer) -> None:
+    recipe = json.dumps(texts["recipe"])
+    assert {"kinds", "filters", "shares"} <= texts["recipe"].keys()
+    assert "privatecolor" in recipe
+    assert "privatered" in recipe
+    files = hub.commit("datasets", "tester/with_rows")["files"]
+    assert json.loads(hub.read(files["recipe.json"]))["kinds"] == texts["recipe"]["kinds"]
+    assert b"privatecolor" in hub.read(files["README.md"])
+    assert {"dropped_by", "dropped_reason", "necessity_reason"} <= set(texts["scores"])
+
+
+def test_indices_keep_the_numbers(texts: dict[str, Any], hub: HubServer) -> None:
+    assert texts["indices"]
+    recorded = texts["recipe"]["shares"]
+    assert [share["name"] for share in texts["shares"]] == [f"kind {i + 1}" for i in range(len(recorded))]
+    assert [share | {"name": ""} for share in texts["shares"]] == [share | {"name": ""} for share in recorded]
+    assert "pass method=" in texts["extended"]
+    files = hub.commit("datasets", "tester/first")["files"]
+    (scores,) = (hub.read(file) for path, file in files.items() if path.startswith("scores/"))
+    table = pq.read_table(io.BytesIO(scores))
+    assert {"UnusedImage", "NearDuplicates", "LossTail"} >= set(table["dropped_by"].to_pylist()) - {None}
+    assert table["dropped_by"].null_count < 160
+    assert not [name for name in table.column_names if name.endswith("_reason")]
 
 
 PLACES = {

@@ -17,6 +17,25 @@ from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.selection import Selection
 
 GOLDEN = Path(__file__).parent / "golden"
+METHOD = (
+    "CleanBalanced(filters=(NearDuplicates(), UnusedImage(), UnusedImage(most=0.5), LossTail()), "
+    "kinds=QuestionKinds(), rule=NeighborPenalty(gamma=0.5))"
+)
+UNUSED = {
+    "kinds": {"what is it": -0.0123},
+    "too_large": {},
+    "gains": [["what color is it", "red *", -0.5]],
+    "answers": {"what color is it": {"moved": 0.125, "shares": {"red *": [0.5, 0.375], "<b>": [0.5, 0.625]}}},
+}
+TAIL = {"cut": 0.9, "cells": [["what color is it", "red *", 2.5], ["what is it", None, None]]}
+KINDS = {
+    "form": "template",
+    "kinds": [
+        {"question": "what color is it", "rows": 5, "examples": ["what colour | is it? 1", "never shown"]},
+        {"question": "what is it", "rows": 2, "examples": [f"What is {'very ' * 20}long?"]},
+        {"question": "(others)"},
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +60,7 @@ def selection() -> Selection:
     seed = {"model": "seed", "digest": "d" * 64}
     clip = {"model": "openai/clip-vit-large-patch14", "commit": "c" * 40}
     recipe = {
-        "format": 1,
+        "format": 2,
         "source": {
             "repo_id": "lab/pool",
             "commit": "a" * 40,
@@ -72,23 +91,34 @@ def selection() -> Selection:
             "coverage_radius": 0.375,
             "coverage_radius_random": 0.25,
         },
-        "make_up": {
+        "composition": {
             "kind": [{"value": "caption", "pool": 5, "subset": 4}, {"value": None, "pool": 3, "subset": 2}],
             "a|b": [{"value": f"<b>{i}", "pool": 1, "subset": int(i < 6)} for i in range(14)],
         },
         "budget": 0.75,
         "dropped": {"image_error": 1},
         "dropped_reasons": {"image_error": "12 bytes that do not decode: <b>no</b> *PNG*"},
-        "rule": {"rule": "NeighborPenalty", "gamma": 1.0, "neighbors": 10, "rescale": None},
+        "method": METHOD,
+        "filters": [
+            {"filter": "NearDuplicates()", "dropped": 1},
+            {"filter": "UnusedImage()", "skipped": "the pool has no column 'image_gain'"},
+            {"filter": "UnusedImage(most=0.5)", "dropped": 1, "thresholds": UNUSED},
+            {"filter": "LossTail(cut=0.85)", "dropped": 1, "restored": 2, "thresholds": TAIL},
+        ],
+        "kinds": KINDS,
+        "shares": [
+            {"name": "what is it", "rows": 2, "left": 0, "picked": 0, "score": None, "weight": 0.0},
+            {"name": "what color is it", "rows": 5, "left": 4, "picked": 4, "score": 2.5, "weight": 6.3},
+            {"name": "(others)", "rows": 0, "left": 0, "picked": 0, "score": None, "weight": 0.0},
+        ],
         "included": {"rows": 2, "digest": "b" * 64},
         "excluded": {"rows": 1, "digest": "0" * 64},
-        "balance": {"column": "kind", "quota": "uniform"},
         "a key of later": [{"x": 1}],
         "seed": 0,
         "versions": {"hf_vitselect": "0.1.0", "datasets": "5.2.0"},
         "published": {"repo_id": "me/subset", "commit": "e" * 40},
     }
-    earlier = recipe | {"rule": {"rule": "Random"}, "included": None}
+    earlier = recipe | {"method": "Method(rule=Random())", "included": None}
     recipe["included"]["recipe"] = earlier
     subset = rows.add_column("necessity", necessity).select(indices)
     return Selection(subset, indices, np.arange(6, 0, -1) / 4, scores, Recipe.from_json(recipe))

@@ -17,6 +17,7 @@ from pools import assistant, png, pool, user
 from recipes import with_recipe
 
 from hf_vitselect import Blend
+from hf_vitselect.call_text import Call, write_call
 from hf_vitselect.report.dataset_card import card_data, dataset_card
 from hf_vitselect.report.example_rows import examples
 from hf_vitselect.report.markdown import BEGIN, END, code, md
@@ -24,7 +25,8 @@ from hf_vitselect.report.merge_readme import merge_card, merge_section
 from hf_vitselect.report.model_card import model_section
 from hf_vitselect.report.recipe_facts import published_recipe
 from hf_vitselect.report.run_record import RunRecord
-from hf_vitselect.rules import NeighborPenalty, Random
+from hf_vitselect.rules import NeighborPenalty, Random, TopScore
+from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import Selection
 
@@ -50,6 +52,7 @@ CLIP = {
     "identity": {"model": "openai/clip-vit-large-patch14", "commit": "c" * 40},
     "version": 1,
 }
+OTHERS = {"question": "(others)"}
 SOURCE = {
     "repo_id": "lab/pool",
     "commit": "a" * 40,
@@ -95,7 +98,7 @@ def test_card_says_what_was_done(selection: Selection) -> None:
         "NecessityScorer with seed, sha256 of the files dddd",
         "ClipEmbedding with openai/clip-vit-large-patch14, commit cccc",
         "Mean negative log-likelihood of the response under a seed model",
-        "gamma=0.5, neighbors=10, rescale=None), seed 3",
+        "Rule: NeighborPenalty(gamma=0.5), seed 3",
         "largest distance from a row of the pool to the nearest in the subset",
         "0 in the pool, 0 in the subset",
         "repeat: i = argmax s; pick i",
@@ -153,7 +156,7 @@ def test_metadata_of_the_card(selection: Selection) -> None:
     assert data["task_categories"] == ["image-text-to-text"]
     assert data["tags"] == ["vitselect", "data-selection"]
     assert data["vitselect"]["fingerprint"] == selection.recipe.fingerprint
-    assert data["vitselect"]["rule"] == selection.recipe.rule.to_json()
+    assert data["vitselect"]["method"] == selection.recipe.method
     assert data["vitselect"]["scorers"][1] == {
         "column": "embedding",
         "scorer": "ClipEmbedding",
@@ -240,9 +243,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE, ids=[ascii(name)[:25] for name in HOSTILE])
 def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
+    answers = {name: {"moved": 0.5, "shares": {name: [0.5, 1.0], "b": [name]}}}
     recipe = {
         "source": dict.fromkeys([*SOURCE, "language"], name),
-        "make_up": {
+        "composition": {
             name: [{"value": name, "pool": 30, "subset": 10}, {"value": "a", "pool": 10, "subset": 0}]
         },
         "rounds": [{name: name}],
@@ -251,7 +255,17 @@ def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
         "over": name,
         "dropped": {name: 2},
         "dropped_reasons": {name: name},
-        "rule": {"rule": name, name: name},
+        "method": write_call(Call("Odd", (name,), {"kinds": name, "rule": Call("Odd", (), {"x": name})})),
+        "filters": [
+            {"filter": name, "skipped": name, name: name},
+            {"filter": name, "thresholds": {"cut": 0.5, "kinds": {name: 0.5}, "answers": answers, name: 1}},
+            {"filter": name, "thresholds": {"cut": name, "kinds": name, "answers": {name: {"moved": name}}}},
+        ],
+        "kinds": {"form": "template", "kinds": [{"question": name, "examples": [name]}, OTHERS]},
+        "shares": [
+            {"name": name, "rows": 40, "left": 30, "picked": 10, "score": 0.5, "weight": 15.0},
+            {"name": "b", "rows": 1, "left": 0, "picked": 0, "score": None, "weight": 0.0},
+        ],
         "scorers": [{"scorer": name, "column": name, "identity": {"model": name, "commit": name}}],
         "versions": {name: name},
         "diversity": {name: 0.5},
@@ -260,7 +274,9 @@ def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
     scores = selection.scores.rename_column("necessity", name) if name else selection.scores
     rows = pool([([user(name, 1), assistant(name)], [png(i)]) for i in range(10)])
     hostile = replace(with_recipe(selection, **recipe), scores=scores, dataset=rows)
-    friendly = with_recipe(selection, published={"repo_id": "a/b", "commit": "c"})
+    usual = {"published": {"repo_id": "a/b", "commit": "c"}, "filters": [{"filter": "F()", "dropped": 1}]}
+    usual["filters"][0]["thresholds"] = {"cut": 0.5}
+    friendly = with_recipe(selection, **usual)
 
     run = RunRecord(cost=[{"stage": name, name: name}], comparison=[{"model": name, name: 1.0}])
     shown = examples(hostile)
@@ -284,8 +300,8 @@ def test_hostile_text_stays_text(selection: Selection, name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE, ids=[ascii(name)[:25] for name in HOSTILE])
 def test_hostile_text_is_a_literal(selection: Selection, name: str) -> None:
-    rule = {**selection.recipe.rule.to_json(), "rescale": name}
-    changed = with_recipe(selection, by=name, rule=rule, scorers=[{**CLIP, "model": name}])
+    method = write_call(Method(rule=NeighborPenalty(), by=name, kinds=name), whole=True)
+    changed = with_recipe(selection, by=name, method=method, scorers=[{**CLIP, "model": name}])
     script = re.findall(r"(?m)^```python\n(.*?)^```$", dataset_card(changed), re.DOTALL)
     calls: dict[str, Any] = {}
     stubs = {
@@ -293,11 +309,11 @@ def test_hostile_text_is_a_literal(selection: Selection, name: str) -> None:
         "score": lambda *args, **kwargs: "scored",
         "select_diverse": lambda *args, **kwargs: calls.update(kwargs),
         "ClipEmbedding": lambda model, **kwargs: calls.update(model=model),
-        "NeighborPenalty": lambda **kwargs: calls.update(kwargs),
+        "NeighborPenalty": lambda: None,
+        "Method": lambda **kwargs: calls.update(kwargs),
     }
     exec(re.sub("(?m)^from .*$", "", script[-1]), stubs)
-    assert calls["model"] == calls["rescale"] == name
-    assert calls.get("by", "") == name
+    assert calls["model"] == calls["by"] == calls["kinds"] == name
 
 
 def test_code_and_text() -> None:
@@ -404,15 +420,15 @@ def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
 def test_row_sets_without_their_folders(selection: Selection, scored_pool: Dataset) -> None:
     seed = select_diverse(scored_pool, 4, rule=Random(), seed=9)
     seed = with_recipe(seed, scorers=[SEED], row_ids="seed_rows.json")
-    rest = select_diverse(scored_pool, 6, exclude=seed, balance="kind")
-    more = select_diverse(scored_pool, 12, include=rest, exclude=seed)
+    rest = select_diverse(scored_pool, 6, rule=NeighborPenalty(), exclude=seed, balance="kind")
+    more = select_diverse(scored_pool, 12, rule=TopScore(), include=rest, exclude=seed)
     body = dataset_card(more)
     assert "12 of 40 rows of a pool without a Hub address" in body
     assert "6 of them included beforehand" in body
     assert "Included from the start: 6 rows, an earlier selection by NeighborPenalty" in body
     assert "Excluded: 4 rows, those of the seed model" in body
     assert "    include=included,\n    exclude=excluded,\n" in body
-    assert "    balance='kind',\n    balance_quota='proportional',\n" in dataset_card(rest)
+    assert '    method=Method(kinds="kind", rule=NeighborPenalty()),\n' in dataset_card(rest)
     published = [str(published_recipe(more)), yaml.safe_dump(card_data(more)), body]
     assert not any("/home/me" in text for text in published)
     assert "recipe" not in card_data(more)["vitselect"]["excluded"]

@@ -20,7 +20,7 @@ from hf_vitselect.errors import SelectionError, UsageError
 from hf_vitselect.rules import NeighborPenalty, TopScore
 from hf_vitselect.selection.composition import ValueCount
 from hf_vitselect.selection.method import Method, read_method
-from hf_vitselect.selection.recipe import Recipe
+from hf_vitselect.selection.recipe import Recipe, RowSet
 from hf_vitselect.training import load_seed_rows
 
 FORMAT_1 = Path(__file__).parent / "format_1"
@@ -196,3 +196,30 @@ def test_own_rule_is_only_named() -> None:
     assert (recipe.rule_call.name, recipe.rule_call.keywords) == ("Mine", {"strength": [1, 2]})
     with pytest.raises(UsageError, match=r"expected one of .*got 'Mine'"):
         read_method(recipe.method)
+
+
+def test_texts_of_rows_are_removed(selection: Selection) -> None:
+    share = {"name": "secret", "rows": 9, "left": 8, "picked": 6, "score": 1.5, "weight": 2.0}
+    kinds = {"form": "nearest", "kinds": [{"question": "secret", "examples": ["Secret?"]}]}
+    kinds["kinds"].append({"question": "(others)"})
+    texts = {
+        "kinds": kinds,
+        "shares": [share],
+        "filters": [{"filter": "LossTail()", "thresholds": {"cut": 0.9, "cells": [["secret", "no", 1]]}}],
+        "dropped_reasons": {"bad_row": "secret"},
+        "of another version": "secret",
+    }
+    recipe = Recipe.from_json(selection.recipe.to_json() | texts)
+    bare = replace(recipe, included=RowSet(rows=1, digest="d", recipe=recipe)).without_texts()
+    assert "secret" not in json.dumps(bare.to_json()).lower()
+    assert bare.filters[0].thresholds == {"cut": 0.9}
+    assert bare.shares[0].to_json() == share | {"name": "kind 1"}
+    assert Recipe.from_json(bare.to_json()) == bare
+    assert bare.texts_removed
+    assert bare.without_texts() == bare
+
+
+def test_counted_values_keep_their_names(pool: Dataset) -> None:
+    recipe = select_diverse(pool, 4, method=Method(kinds="kind")).recipe
+    assert recipe.without_texts().shares == recipe.shares
+    assert [count.value for count in recipe.composition["kind"]]

@@ -1,0 +1,126 @@
+"""The tables of a card about a method: what its filters dropped, and what each kind of row gave."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hf_vitselect.call_text import read_call
+from hf_vitselect.filters import FILTERS
+from hf_vitselect.report.markdown import Markdown, code, escaped_table, md
+from hf_vitselect.report.recipe_facts import short_call
+from hf_vitselect.selection.recipe import KindShare, Recipe
+
+_MOST_LINES = 40
+_LONGEST_EXAMPLE = 80
+
+
+def filter_table(recipe: Recipe) -> Markdown:
+    """The filters in order, each with its numbers of rows, or why it was skipped."""
+    return escaped_table(
+        {
+            "filter": code(short_call(record.filter, lambda text: read_call(text, FILTERS))),
+            "dropped": None if record.skipped else record.dropped,
+            "restored": None if record.skipped else record.restored,
+            "note": "" if record.skipped is None else f"skipped: {record.skipped}",
+        }
+        for record in recipe.filters
+    )
+
+
+def filter_notes(recipe: Recipe) -> list[Markdown]:
+    """Sentences about what the filters went by.
+
+    The thresholds may be any JSON; those that are not understood are left out.
+    """
+    notes: list[Markdown] = []
+    for record in recipe.filters:
+        name = code(record.filter.partition("(")[0])
+        cut = record.thresholds.get("cut")
+        if isinstance(cut, int | float):
+            notes.append(
+                Markdown(f"{name} dropped rows with a loss above {cut:.1%} of their kind and answer.")
+            )
+        for key, words in (
+            ("kinds", "dropped whole kinds"),
+            ("too_large", "kept kinds, because they are too large a part of the pool"),
+        ):
+            shares = record.thresholds.get(key)
+            if isinstance(shares, Mapping) and (saved := list(_saved(shares))):
+                notes.append(
+                    Markdown(f"{name} {words}; share of the loss that their images save: {', '.join(saved)}.")
+                )
+    return notes
+
+
+def kind_table(recipe: Recipe) -> Markdown:
+    """The kinds with an example question each, their rows, and their mean scores, the largest first."""
+    asked = {kind.name: kind.examples for kind in recipe.kinds.kinds} if recipe.kinds else {}
+    shares = sorted((share for share in recipe.shares if share.rows), key=lambda kind: -kind.rows)
+    lines = [(code(share.name), next(iter(asked.get(share.name, ())), ""), share) for share in shares]
+    if rest := shares[_MOST_LINES:]:
+        lines[_MOST_LINES:] = [(Markdown(f"{len(rest):,} others"), "", _together(rest))]
+    return escaped_table(
+        {
+            "kind": name,
+            **({"for example": _cut(question)} if asked else {}),
+            "pool": share.rows,
+            "left": share.left,
+            "picked": share.picked,
+            "picked of left": Markdown(f"{share.picked / share.left:.1%}") if share.left else None,
+            **({f"mean {recipe.by}": share.score} if recipe.by else {}),
+        }
+        for name, question, share in lines
+    )
+
+
+def answer_table(recipe: Recipe) -> Markdown:
+    """The shares of the answers inside kinds before and after the filters, the most moved kind first."""
+    moved = [
+        (kind, change["moved"], change["shares"])
+        for record in recipe.filters
+        for kind, change in _mapping(record.thresholds.get("answers")).items()
+        if isinstance(change, Mapping) and isinstance(change.get("moved"), int | float)
+    ]
+    moved.sort(key=lambda line: -line[1])
+    return escaped_table(
+        {
+            "kind": code(kind),
+            "moved": Markdown(f"{total:.1%}"),
+            "answers": Markdown(", ".join(_changes(_mapping(shares)))),
+        }
+        for kind, total, shares in moved[:_MOST_LINES]
+    )
+
+
+def _together(shares: list[KindShare]) -> KindShare:
+    """Several kinds as one."""
+    left = sum(share.left for share in shares)
+    scores = sum(share.left * (share.score or 0) for share in shares)
+    return KindShare(
+        name="",
+        rows=sum(share.rows for share in shares),
+        left=left,
+        picked=sum(share.picked for share in shares),
+        score=scores / left if left else None,
+        weight=sum(share.weight for share in shares),
+    )
+
+
+def _saved(shares: Mapping[str, Any]) -> Iterator[str]:
+    for kind, share in shares.items():
+        if isinstance(share, int | float):
+            yield f"{code(kind)} {share:.1%}"
+
+
+def _changes(shares: Mapping[str, Any]) -> Iterator[str]:
+    for answer, both in shares.items():
+        match both:
+            case [int() | float() as before, int() | float() as after]:
+                yield f"{md(answer)} {before:.1%} to {after:.1%}"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_EXAMPLE else f"{text[: _LONGEST_EXAMPLE - 1]}…"

@@ -1,0 +1,122 @@
+"""Filters by themselves: a scored pool in, the rows that stay and those that go out."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset
+
+from hf_vitselect.data.columns import refuse_missing, refuse_reserved
+from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.filters.base import Filter
+from hf_vitselect.selection.candidates import Candidates
+from hf_vitselect.selection.filtering import FilterRecord, run_filters
+from hf_vitselect.selection.groups import group_rows
+from hf_vitselect.selection.kinds import QuestionKinds
+from hf_vitselect.selection.method import Method
+from hf_vitselect.selection.pick import filter_rows, in_pool
+from hf_vitselect.selection.score_table import dropped_columns
+from hf_vitselect.selection.scorer_recipes import scorer_recipes
+
+_RECORD = "filters.json"
+
+
+@dataclass(frozen=True, eq=False)
+class FilteredPool:
+    """The outcome of `filter_pool`.
+
+    Attributes:
+        dataset: The rows that stay, in the pool's order.
+        dropped: The rows that go, the first filter's first and each filter's most certain first, with the
+            columns `dropped_by` and `dropped_reason`.
+        records: What each filter did, in order, with the thresholds it went by.
+        unscored: The number of rows without a usable score, which stay and which no filter has looked at.
+    """
+
+    dataset: Dataset
+    dropped: Dataset
+    records: tuple[FilterRecord, ...]
+    unscored: int
+
+    def save_to_disk(self, path: str | os.PathLike[str]) -> None:
+        """Write `dataset`, `dropped` and `filters.json` to a folder, in place of an earlier outcome there.
+
+        Raises:
+            FileExistsError: If the folder holds anything else.
+        """
+        folder = Path(path)
+        refuse_other_folder(folder)
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        self.dataset.save_to_disk(partial / "dataset")
+        self.dropped.save_to_disk(partial / "dropped")
+        (partial / _RECORD).write_text(json.dumps([record.to_json() for record in self.records], indent=2))
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+
+
+def filter_pool(
+    dataset: Dataset,
+    filters: Sequence[Filter],
+    *,
+    kinds: QuestionKinds | str | None = QuestionKinds(),
+    by: str | None = None,
+    over: str = "embedding",
+) -> FilteredPool:
+    """Drop rows of a scored pool, without picking any.
+
+    `select_diverse` applies the filters of its method by itself. A filter whose column is missing, or which
+    finds nothing to go by, is skipped with a warning. Rows without a usable score stay.
+
+    Args:
+        dataset: The pool with the columns that the filters use.
+        filters: From `hf_vitselect.filters`, in order.
+        kinds: Groups of rows for the filters that go by kind: `QuestionKinds()`, a column, or one group if
+            None.
+        by: The score, a loss for most filters; `necessity` if None and the pool has it.
+        over: The embeddings, used if `ClipEmbedding` has made them.
+
+    Raises:
+        ColumnError: If `by` or a column of kinds is missing, or the pool has a column of a reserved name.
+        TypeError: If `filters` holds anything but filters.
+
+    Example:
+        >>> filtered = filter_pool(scored, [NearDuplicates(), UnusedImage()])  # doctest: +SKIP
+        >>> filtered.dropped[0]["dropped_reason"]  # doctest: +SKIP
+    """
+    refuse_reserved(dataset.features)
+    named = [name for name in (by, kinds if isinstance(kinds, str) else None) if name is not None]
+    refuse_missing(named, dataset.column_names, "expected the column")
+    method = Method(filters=tuple(filters), kinds=kinds, by=by or "necessity", over=over)
+    candidates = Candidates.read(dataset, method.by, None)
+    usable = candidates.usable
+    part = dataset if len(usable) == len(dataset) else dataset.select(usable)
+    grouped = any(each.uses_kinds for each in filters)
+    rows = filter_rows(
+        part,
+        candidates.scores[usable],
+        method,
+        group_rows(part, method) if grouped else None,
+        scorer_recipes(dataset),
+        picked=np.empty(0, dtype=np.int64),
+        budget=1,
+    )
+    dropped = in_pool(run_filters(method.filters, rows), usable)
+    columns = dropped_columns(row_ids(dataset), dropped)
+    gone = dataset.select(dropped.rows)
+    for name, cells in columns.items():
+        gone = gone.add_column(name, cells.take(pa.array(dropped.rows)))
+    stay = np.setdiff1d(np.arange(len(dataset)), dropped.rows)
+    return FilteredPool(dataset.select(stay), gone, dropped.records, len(dataset) - len(usable))
+
+
+def refuse_other_folder(folder: Path) -> None:
+    """Raise FileExistsError if a folder holds anything but the outcome of `filter_pool`."""
+    if folder.is_dir() and not (folder / _RECORD).exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty and holds no filtered pool; give another folder")
