@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 from hf_vitselect.filters.base import Rows
 from hf_vitselect.rules.clusters import integer_labels
 
-Bounds = Sequence[tuple[str, str | None, float | None]]
-"""A number for each cell by its kind and its answer; plain JSON."""
+Bounds = Sequence[Sequence[Any]]
+"""Kind, answer (None: rare ones) and number (None: without) of each cell, as plain JSON."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +51,10 @@ class Cells:
         """Count the rows of each cell among some, bool `[n]`."""
         return np.bincount(self.labels[rows], minlength=len(self))
 
-    def bounds(self, numbers: NDArray[np.float64]) -> list[tuple[str, str | None, float | None]]:
+    def bounds(self, numbers: NDArray[np.float64]) -> list[list[Any]]:
         """Each cell's number by its name, sorted; None in place of NaN."""
         named = zip(self.names, numbers.tolist(), strict=True)
-        bounds = [(kind, answer, None if number != number else number) for (kind, answer), number in named]
+        bounds = [[kind, answer, None if number != number else number] for (kind, answer), number in named]
         return sorted(bounds, key=lambda bound: (bound[0], bound[1] is None, bound[1] or ""))
 
 

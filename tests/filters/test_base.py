@@ -118,10 +118,11 @@ POOL = make_rows()
 
 @pytest.fixture(autouse=True)
 def benchmark(monkeypatch):
-    """An evaluation set of the texts of some rows, and images of others."""
+    """An evaluation set: texts of rows, which count for those without image, and images of others."""
     texts, answers = POOL.conversations.texts, POOL.conversations.answers
-    turns = [([user(str(texts[i])), assistant(str(answers[i]))], []) for i in range(200, 240)]
-    images = POOL.image_features[300:340]
+    turns = [([user(str(texts[i])), assistant(str(answers[i]))], []) for i in range(150, 400)]
+    images = np.zeros((250, 8), dtype=np.float32)
+    images[:40] = POOL.image_features[300:340]
     dataset = with_vectors(make_pool(turns), np.hstack([images, np.ones_like(images)]))
     monkeypatch.setattr("hf_vitselect.filters.contamination.open_pool", lambda *_: dataset)
 
@@ -188,6 +189,7 @@ def test_repeated_rows_stay(each):
 def test_thresholds_find_the_same_rows(each):
     drops = each.find(POOL)
     thresholds = json.loads(json.dumps(dict(drops.thresholds), allow_nan=False))
+    assert thresholds == drops.thresholds
     more = each.find_more(POOL, thresholds)
     assert sorted(more.rows.tolist()) == sorted(drops.rows.tolist())
     assert len(more.reasons) == len(more.rows)

@@ -42,10 +42,10 @@ def test_bounds_are_sorted_by_name():
     cells = Cells.of(ROWS, smallest=2)
     numbers = np.array([np.nan if name == ("what", "a") else 1.0 for name in cells.names])
     assert cells.bounds(numbers) == [
-        ("count", "a", 1.0),
-        ("count", None, 1.0),
-        ("what", "a", None),
-        ("what", None, 1.0),
+        ["count", "a", 1.0],
+        ["count", None, 1.0],
+        ["what", "a", None],
+        ["what", None, 1.0],
     ]
 
 

@@ -28,14 +28,14 @@ def test_each_answer_loses_its_highest():
     assert (
         drops.reasons[1] == "a loss of 10.000 is above 90.0% of the rows of kind 'sure' with the answer 'yes'"
     )
-    assert drops.thresholds == {"cut": 0.9, "cells": [("sure", "no", 109.0), ("sure", "yes", 9.0)]}
+    assert drops.thresholds == {"cut": 0.9, "cells": [["sure", "no", 109.0], ["sure", "yes", 9.0]]}
 
 
 def test_rare_answers_share_a_cell():
     rare = [("what", f"answer {i}", [loss]) for i, loss in enumerate(TEN)]
     drops = LossTail(cut=0.8, smallest=5).find(make_rows([*rare, *TWO_ANSWERS[:1]]))
     assert sorted(drops.rows.tolist()) == [8, 9, 18, 19]
-    assert ("what", None, 8.0) in drops.thresholds["cells"]
+    assert ["what", None, 8.0] in drops.thresholds["cells"]
     assert any(reason.endswith("of kind 'what' with a rare answer") for reason in drops.reasons)
 
 
@@ -43,7 +43,7 @@ def test_equal_losses_go_together():
     losses = [1, 2, 3, 3, 3, 3, 3, 3, 9, 9]
     drops = LossTail(cut=0.3, smallest=1).find(make_rows([("what", "a", losses)]))
     assert drops.rows.tolist() == [8, 9]
-    assert drops.thresholds["cells"] == [("what", "a", 3.0)]
+    assert drops.thresholds["cells"] == [["what", "a", 3.0]]
 
 
 def test_rows_dropped_earlier_are_ranked():
@@ -82,7 +82,7 @@ def test_kinds_without_skill_are_spared():
         "seen": pytest.approx(seen, abs=1e-3),
         "blind": pytest.approx(1 - 2 * TEN.mean() / np.log(2), abs=1e-3),
     }
-    assert ("blind", "yes", None) in drops.thresholds["cells"]
+    assert ["blind", "yes", None] in drops.thresholds["cells"]
     assert LossTail(min_skill=0.5).describe(drops.thresholds) == (
         "losses from quantile 0.9 up of 4 kinds and answers; "
         "none of 'blind', where the seed model has too little skill"
