@@ -12,7 +12,7 @@ from hf_vitselect.report.example_rows import Example
 from hf_vitselect.report.license import hub_license, license_names, license_warnings
 from hf_vitselect.report.markdown import Markdown, code, escaped_table, md, render
 from hf_vitselect.report.method_docs import citations
-from hf_vitselect.report.method_tables import answer_table, filter_notes, filter_table, kind_table
+from hf_vitselect.report.method_tables import answer_table, filter_notes, filter_table, kind_table, quota_note
 from hf_vitselect.report.recipe_facts import Publish, facts, published_recipe
 from hf_vitselect.report.recreate_script import script
 from hf_vitselect.report.run_record import RunRecord
@@ -67,6 +67,7 @@ def dataset_card(
         filters=filter_table(recipe),
         filter_notes=filter_notes(recipe),
         kinds=kind_table(recipe),
+        quota_note=quota_note(recipe),
         answers=answer_table(recipe),
         warnings=license_warnings([*known["licenses"], *shares.get("license", {})]),
         plots=[{"path": Markdown(quote(path)), "text": _plot_text(path)} for path in plots],

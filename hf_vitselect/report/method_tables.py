@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hf_vitselect.call_text import read_call
+from hf_vitselect.errors import UsageError
 from hf_vitselect.filters import FILTERS
 from hf_vitselect.report.markdown import Markdown, code, escaped_table, md
 from hf_vitselect.report.recipe_facts import short_call
+from hf_vitselect.selection.method import read_method
 from hf_vitselect.selection.recipe import KindShare, Recipe
 
 _MOST_LINES = 40
@@ -15,12 +17,13 @@ _LONGEST_EXAMPLE = 80
 
 def filter_table(recipe: Recipe) -> Markdown:
     """The filters in order, each with its numbers of rows, or why it was skipped."""
+    skipped = any(record.skipped for record in recipe.filters)
     return escaped_table(
         {
             "filter": code(short_call(record.filter, lambda text: read_call(text, FILTERS))),
             "dropped": None if record.skipped else record.dropped,
             "restored": None if record.skipped else record.restored,
-            "note": "" if record.skipped is None else f"skipped: {record.skipped}",
+            **({"skipped because": record.skipped or ""} if skipped else {}),
         }
         for record in recipe.filters
     )
@@ -70,6 +73,21 @@ def kind_table(recipe: Recipe) -> Markdown:
         }
         for name, question, share in lines
     )
+
+
+def quota_note(recipe: Recipe) -> Markdown:
+    """A sentence about the quotas of kinds, if the method is of this package."""
+    try:
+        method = read_method(recipe.method or "")
+    except UsageError:
+        return Markdown("")
+    size = "its rows left" if method.quota == "proportional" else "the same for all kinds"
+    need = (
+        f", times the mean {code(method.by)} of these rows to the power {method.need:g}"
+        if method.need
+        else ""
+    )
+    return Markdown(f"A kind's share of the budget is {size}{need}.")
 
 
 def answer_table(recipe: Recipe) -> Markdown:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import Any
 
 from hf_vitselect import scorers
@@ -64,7 +64,8 @@ def _method(kind: type[Method]) -> str:
 
 
 def _filter(kind: type[Filter]) -> str:
-    required = [f"its `{each.name}`" for each in fields(kind) if each.default is MISSING]
+    arguments = inspect.signature(kind).parameters.values()
+    required = [f"its `{each.name}`" for each in arguments if each.default is each.empty]
     columns = [] if required else [code(name) for name in kind().uses_columns]
     asks = {"kinds": kind.uses_kinds, "answers": kind.uses_answers, "embeddings": kind.uses_image_features}
     uses = [*required, *columns, *(name for name, used in asks.items() if used)]

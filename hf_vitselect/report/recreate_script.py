@@ -95,7 +95,7 @@ def _names(value: Any) -> Iterator[str]:
 def _used_columns(recipe: Recipe, method: Method) -> list[str]:
     """The columns that the selection used, without those of skipped filters."""
     skipped = [record.skipped is not None for record in recipe.filters]
-    ran = [each for each, skip in zip(method.filters, skipped, strict=False) if not skip]
+    ran = tuple(each for each, skip in zip(method.filters, skipped, strict=False) if not skip)
     return list(dict.fromkeys([*method.required_columns, *replace(method, filters=ran).filter_columns]))
 
 

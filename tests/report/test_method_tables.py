@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset
 from recipes import with_recipe
 
-from hf_vitselect.report.method_tables import answer_table, filter_notes, filter_table, kind_table
+from hf_vitselect.report.method_tables import answer_table, filter_notes, filter_table, kind_table, quota_note
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection import CleanBalanced, Method
 from hf_vitselect.selection.recipe import Recipe
@@ -26,14 +26,14 @@ def test_skipped_filter_says_why(scored_pool: Dataset) -> None:
     with pytest.warns(UserWarning, match="UnusedImage is skipped"):
         recipe = select_diverse(scored_pool, 10, method=CleanBalanced()).recipe
     line = next(line for line in filter_table(recipe).splitlines() if "`UnusedImage()`" in line)
-    assert re.search(r"\| +\| +\| skipped&#58; the pool has no column", line)
+    assert re.search(r"\| +\| +\| the pool has no column", line)
 
 
 def test_filters_show_what_was_dropped(recipe: Recipe) -> None:
     record = {"filter": "LossTail(cut=0.85, smallest=5)", "dropped": 3, "restored": 2}
     table = filter_table(changed(recipe, filters=[record]))
     assert [cell.strip() for cell in table.splitlines()[2].split("|")] == [
-        *("", "`LossTail(smallest=5)`", "3", "2", "", "")
+        *("", "`LossTail(smallest=5)`", "3", "2", "")
     ]
 
 
@@ -72,6 +72,15 @@ def test_kinds_add_up(scored_pool: Dataset) -> None:
     assert sum(int(row[1]) for row in rows[2:]) == 38
     assert sum(int(row[3]) for row in rows[2:]) == 10
     assert [int(row[1]) for row in rows[2:]] == sorted((int(row[1]) for row in rows[2:]), reverse=True)
+
+
+def test_quotas_are_in_words(recipe: Recipe) -> None:
+    note = quota_note(changed(recipe, method='Method(kinds="a", need=0.5, by="x", rule=Random())'))
+    weighed = "times the mean `x` of these rows to the power 0.5"
+    assert note == f"A kind's share of the budget is its rows left, {weighed}."
+    note = quota_note(changed(recipe, method='Method(kinds="a", quota="uniform", rule=Random())'))
+    assert note == "A kind's share of the budget is the same for all kinds."
+    assert quota_note(changed(recipe, method="Mine(rule=Random())")) == ""
 
 
 def test_small_kinds_share_a_line(recipe: Recipe) -> None:
