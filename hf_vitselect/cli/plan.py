@@ -102,7 +102,7 @@ def _with_signals(stages: list[Stage]) -> list[Stage]:
     for stage in stages:
         if stage.command == "score" and "model_name_or_path" in stage.flags:
             left_out = set(stage.parsed.named_columns) if stage.name == "score" else SIGNALS.keys() - scores
-            signals = [name for name in SIGNALS if name in used - left_out]
+            signals = sorted(used - left_out, key=lambda name: (name not in scores, name))
             if signals and "signals" not in stage.settings:
                 # Among the settings: the columns of another method make the stage stale.
                 added = {"signals": signals}

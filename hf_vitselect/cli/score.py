@@ -24,7 +24,7 @@ from hf_vitselect.scorers import SCORERS, SIGNALS, ClipEmbedding, ClipScore, Jud
 from hf_vitselect.scorers.base.scorer import Scorer, refuse_taken
 from hf_vitselect.scoring.ranks import Rank
 from hf_vitselect.scoring.score import score
-from hf_vitselect.selection.method import Method
+from hf_vitselect.selection.method import CleanBalanced, Method
 
 
 def _default_column(kind: Any) -> str:
@@ -45,7 +45,10 @@ class Score(PoolFlags, ModelCommand):
 
     output_dir: str = flag("Where the shards go, and the scored pool, into its folder 'scored'.", "scored")
     model_name_or_path: str | None = flag("The seed model, for the columns of 'signals'.", None)
-    signals: list[str] = flag(f"Columns from the seed model: {', '.join(SIGNALS)}.", ["necessity"])
+    signals: list[str] = flag(
+        f"Columns from the seed model: {', '.join(SIGNALS)}; by default those that the default method uses.",
+        CleanBalanced().signals,
+    )
     suffix: str = flag("Appended to the names of the seed model's columns.", "")
     clip_name_or_path: str | None = flag("A CLIP model, for the column 'embedding'.", None)
     clip_score: bool = flag("Whether the CLIP model also gives the column 'clip_score'.", False)

@@ -95,10 +95,11 @@ class Method:
 
     @property
     def signals(self) -> list[str]:
-        """The columns of a seed model's losses that the method uses, as `score` calls them."""
+        """The columns of a seed model's losses that the method uses, its score first."""
         by = [self.by] * (self.uses_scores or bool(self.filters))
         used = {*by, *self.filter_columns, *self.rule.uses_columns}
-        return [name for name, kind in SIGNALS.items() if used & kind(model="any").features.keys()]
+        names = [name for name, kind in SIGNALS.items() if used & kind(model="any").features.keys()]
+        return sorted(names, key=lambda name: name not in by)
 
     def scorers(self, model: str, clip: str | None = None, **options: Any) -> list[Scorer]:
         """List the scorers of the columns that the method uses, for `score` or one `map` each.

@@ -68,7 +68,7 @@ def test_difficulty_is_the_score_column():
 
 
 SIGNALS = {
-    "default": ({}, ["image_gain", "necessity"]),
+    "default": ({}, ["necessity", "image_gain"]),
     "rule": ({"select": {"rule": "TopScore", "by": "upd"}}, ["upd"]),
     "method": ({"select": {"method": 'EasyFirst(by="el2n")'}}, ["el2n"]),
     "compared": ({"select": {"rule": "KCenter"}, "compare": COMPARE}, ["el2n", "perplexity"]),
@@ -87,7 +87,7 @@ def test_methods_say_what_is_scored(name):
 
 def test_later_rounds_score_anew():
     stages = by_name(CHAIN | {"rounds": 2, "select": {"method": "CleanBalanced(need=1.0)"}})
-    assert stages["score"].flags["signals"] == ["image_gain", "necessity"]
+    assert stages["score"].flags["signals"] == ["necessity", "image_gain"]
     assert stages["score_2"].flags["signals"] == ["necessity"]
     method = stages["select_2"].parsed.chosen_method
     assert (method.by, method.need) == ("necessity_2", 1.0)

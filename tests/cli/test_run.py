@@ -134,7 +134,7 @@ def test_run_scores_what_the_method_needs(tiny, tmp_path):
     score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
     run({"score": score, "select": {"budget": 4, "method": "CleanBalanced(need=1.0)"}}, tmp_path / "run")
     recipe = Selection.load_from_disk(tmp_path / "run" / "select").recipe
-    assert [scorer.column for scorer in recipe.scorers] == ["image_gain", "necessity"]
+    assert [scorer.column for scorer in recipe.scorers] == ["necessity", "image_gain"]
     assert not [record.filter for record in recipe.filters if "no column" in (record.skipped or "")]
     with pytest.raises(ColumnError, match="the features are the column 'embedding'"):
         run({"score": score, "select": {"method": "MostDiverse"}}, tmp_path / "other")
@@ -204,8 +204,14 @@ def test_stages_are_reused_only_unchanged(changed, tiny, tmp_path):
 def test_other_excluded_rows_are_stale(scored_pool, tmp_path):
     scored_pool.save_to_disk(tmp_path / "pool")
     config = {
-        "select": {"dataset_name": str(tmp_path / "pool"), "exclude": str(tmp_path / "out"), "budget": 5}
+        "select": {
+            "dataset_name": str(tmp_path / "pool"),
+            "exclude": str(tmp_path / "out"),
+            "budget": 5,
+            "rule": "TopScore",
+        }
     }
+    config["select"]["rule"] = "TopScore"
     for budget, error in ((3, False), (4, True)):
         select_diverse(scored_pool, budget, rule=TopScore()).save_to_disk(tmp_path / "out")
         with pytest.raises(StaleRunError, match=r"inputs.exclude") if error else nullcontext():

@@ -88,7 +88,15 @@ def test_columns_are_known_before_scoring(models):
 
 
 def test_signals_are_losses_of_one_model():
-    assert set(SIGNALS) == {"necessity", "perplexity", "image_gain", "question_gain", "el2n", "upd"}
+    assert set(SIGNALS) == {
+        "necessity",
+        "perplexity",
+        "image_gain",
+        "question_gain",
+        "el2n",
+        "upd",
+        "other_answer_odds",
+    }
 
 
 def test_short_flags_are_the_same_scorers():
