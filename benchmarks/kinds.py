@@ -117,6 +117,7 @@ def main() -> None:
             call = [sys.executable, __file__, "--stage", folder]
             printed = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout
         done = json.loads(printed.splitlines()[-1])
+        print(pool, rows, done, file=sys.stderr)
         lines.append(
             {
                 "pool": f"{pool}, {rows:,} rows",

@@ -64,6 +64,12 @@ class Bed:
     worlds: Callable[[str], World]
     held_out_rows: dict[str, int]
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that results depend on, as plain JSON; budget and held-out rows are a trial's."""
+        others = ("held_out_rows", "budget", "scoring_batch_size")
+        return {name: value for name, value in asdict(self.settings).items() if name not in others}
+
     def captions(self, run: Run) -> Dataset:
         """The rows that CLIP and base model learn from."""
         world = self.worlds("captions")
@@ -71,7 +77,7 @@ class Bed:
         def render(out: Path) -> None:
             render_captions(self.settings.caption_rows, 2, world=world).save_to_disk(str(out))
 
-        return load_from_disk(str(run.stage("captions", asdict(self.settings), render)))
+        return load_from_disk(str(run.stage("captions", self.identity, render)))
 
     def models(self, folder: Path) -> tuple[Path, Path]:
         """The folders of the CLIP and of the base model, built unless they exist."""
@@ -115,7 +121,7 @@ class Pool:
         clip, base = self.bed.models(folder)
         run, settings = Run(self.folder(folder)), self.bed.settings
         data = run.stage("data", {"rows": settings.pool_rows, **self.composition}, self._render)
-        seed = run.stage("seed", asdict(settings), partial(self._train_seed, data, base))
+        seed = run.stage("seed", self.bed.identity, partial(self._train_seed, data, base))
         scored = run.stage("scored", {}, partial(self._score, data, seed, clip))
         parts = [load_from_disk(str(scored))]
         for scorer in more_scorers(method, seed, settings.scoring_batch_size):
@@ -124,7 +130,7 @@ class Pool:
             parts.append(load_from_disk(str(added)))
         if uses_score_net(method):
             run = Run(self.folder(folder) / "score_net")
-            net = run.stage("net", asdict(settings), partial(self._train_score_net, scored, base))
+            net = run.stage("net", self.bed.identity, partial(self._train_score_net, scored, base))
             scorer = ScoreNetScorer(str(net / "score_net"))
             added = run.stage("scored", {}, partial(_add_columns, scored, scorer))
             parts.append(load_from_disk(str(added)))

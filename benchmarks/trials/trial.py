@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date
 from functools import cache
 from importlib.metadata import version
@@ -65,7 +65,7 @@ class Trial:
         """Everything the result depends on, as plain JSON."""
         return {
             "testbed": self.pool.bed.name,
-            "settings": asdict(self.pool.bed.settings),
+            "settings": self.pool.bed.identity,
             "variant": self.pool.variant,
             "composition": self.pool.composition,
             "pool_seed": self.pool.seed,

@@ -1,7 +1,6 @@
 """Rows as conversations, from a dataset, a stream, an Arrow table or a mapping: the only way in."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +13,8 @@ from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.stored import UNSTORED, is_record_of_lists, plain_rows, without_bytes
 from hf_vitselect.data.turns import messages_from_text
 from hf_vitselect.errors import LayoutError, RowError
+
+_EMPTY = RowImage()
 
 
 def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
@@ -37,18 +38,19 @@ def read_texts(dataset: Any) -> Iterator[Conversation | RowError]:
     if isinstance(light, Dataset):  # At once: gathering the rows of a shuffled dataset would copy the bytes.
         light = Dataset(without_bytes(light.data.table), indices_table=light._indices)
     for table in light.with_format("arrow").iter(1000):
-        for row in read_table(without_bytes(table)):
-            if isinstance(row, RowError):
-                yield row
+        layout, rows = _plain_rows(without_bytes(table))
+        for row in rows:
+            try:
+                read = layout.read(row)
+            except RowError as error:
+                yield error
             else:
-                yield replace(row, images=(RowImage(),) * len(row.images))
+                yield Conversation(read.turns, (_EMPTY,) * len(read.images), read.tools)
 
 
 def read_table(table: pa.Table) -> list[Conversation | RowError]:
     """Every row of an undecoded Arrow table; for a row that cannot be read, its error."""
-    layout = find_layout(_columns(table))
-    columns = [*layout.columns, *([UNSTORED] if UNSTORED in table.column_names else [])]
-    return _read_all(layout, plain_rows(table.select(columns)), marked_roots(table))
+    return _read_all(*_plain_rows(table), marked_roots(table))
 
 
 def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError], bool]:
@@ -88,6 +90,13 @@ def refuse_transform(dataset: Any) -> None:
             "store its rows with dataset.map(the transform, batched=True) after dataset.reset_format(), "
             "or remove the transform with dataset.with_format(None)"
         )
+
+
+def _plain_rows(table: pa.Table) -> tuple[Layout, list[dict[str, Any]]]:
+    """The layout of an undecoded Arrow table, and its rows with only the columns of that layout."""
+    layout = find_layout(_columns(table))
+    columns = [*layout.columns, *([UNSTORED] if UNSTORED in table.column_names else [])]
+    return layout, plain_rows(table.select(columns))
 
 
 def _columns(table: pa.Table) -> Sequence[str] | Features:

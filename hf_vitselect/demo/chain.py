@@ -139,7 +139,7 @@ def _push(selection: Selection, pool: Dataset, model: Path, args: SFTConfig, own
 
 
 def _filters(selection: Selection, pool: Dataset) -> str:
-    """What each filter dropped, and how many of the pool's flaws it caught."""
+    """Table of the rows that each filter dropped, and of the pool's flaws among them."""
     groups, flaws = np.array(pool["group"]), np.array(pool["flaw"])
     totals = {flaw: int(np.count_nonzero(flaws == flaw)) for flaw in _FLAWS}
     # Whichever of the copies goes: the first of them is as good as any other.

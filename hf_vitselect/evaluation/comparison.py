@@ -86,7 +86,8 @@ class Comparison:
     def _footnote(self, evaluation: str) -> str:
         lines = self.lines[evaluation]
         count = sum((line.random is not None) + (line.matched is not None) for line in lines)
-        words = f"Intervals: {LEVEL:.0%} for all {count} comparisons together, over seeds"
+        together = f" for all {count} comparisons together" if count > 1 else ""
+        words = f"Intervals: {LEVEL:.0%}{together}, over seeds"
         if evaluation in self.by_rows:
             return f"{words} and held-out rows. p: paired over held-out rows, for these very models."
         return f"{words} only: a single score per model does not show how much it depends on the questions."

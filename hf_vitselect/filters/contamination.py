@@ -23,11 +23,12 @@ from hf_vitselect.rules.clusters import unit_rows
 class Contamination(Filter):
     """Rows that an evaluation set contains too, exactly or with nearly the same image.
 
-    A row is dropped for an image of the evaluation set, byte for byte; for the text of one of its
-    conversations; for a question of one if the row has no image; and, with `over`, for an image whose cosine
-    to one of the evaluation set is at least `threshold`. Case and whitespace of texts are ignored. Exact
-    matches are dropped first, then the highest cosines. `find_contamination` does the same for datasets in
-    Python, with its own embeddings.
+    A row is dropped for an image of the evaluation set, byte for byte; a row without image for a conversation
+    or a question of the evaluation set; and, with `over`, for an image whose cosine to one of the evaluation
+    set is at least `threshold`. Case and whitespace of texts are ignored. The text of a row with image
+    identifies nothing by itself, since others ask the same about other images. Exact matches are dropped
+    first, then the highest cosines. `find_contamination` does the same for datasets in Python, with whole
+    embeddings.
 
     Args:
         evaluation: A file, a folder, or a dataset on the Hub, as `open_pool` reads it; any conversation
@@ -108,7 +109,7 @@ class ContaminatedRows:
 
     Attributes:
         image: Rows with an image of the evaluation set, byte for byte.
-        text: Rows with the same conversation, or without images and with the same question. Case and
+        text: Rows without images and with the same conversation or question as one without images. Case and
             whitespace are ignored.
         near: Rows whose embedding has at least the threshold's cosine to one of the evaluation set.
     """
@@ -182,12 +183,10 @@ def _images(row: Conversation | RowError) -> set[str]:
 
 
 def _texts(row: Conversation | RowError) -> set[str]:
-    if isinstance(row, RowError):
+    if isinstance(row, RowError) or row.images:  # a text about an image identifies nothing by itself
         return set()
-    texts = {normalized(row.transcript)}
-    if not row.images:  # a question about an image identifies nothing by itself
-        texts |= {normalized(turn.text) for turn in row.turns if turn.role == "user"}
-    return texts - {""}
+    texts = {normalized(turn.text) for turn in row.turns if turn.role == "user"}
+    return {normalized(row.transcript), *texts} - {""}
 
 
 def _near(pool: Dataset, evaluation: Dataset, over: str, threshold: float) -> NDArray[np.int64]:

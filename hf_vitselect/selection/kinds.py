@@ -22,7 +22,7 @@ from hf_vitselect.rules.clusters import kmeans, unit_rows
 from hf_vitselect.selection.json_part import JsonPart, expect
 
 # Normalized questions hold no parentheses.
-OTHERS, SEVERAL_TURNS, NO_QUESTION = "(others)", "(several turns)", "(no question)"
+OTHERS, SEVERAL_TURNS, NO_QUESTION = _SPECIAL = ("(others)", "(several turns)", "(no question)")
 
 _MOST_KINDS = 1000
 _QUESTION_WORDS = 32  # at the start of a question, and as many at its end: between them stands context
@@ -76,8 +76,11 @@ class Kinds(JsonPart):
         """Read any JSON value; `name` says where it stands. A SelectionError names the field at fault."""
         kinds = super().from_json(value, name)
         expect(kinds.form in ("template", "nearest"), f"{name}.form", "'template' or 'nearest'", kinds.form)
-        last = [kind.question for kind in kinds.kinds[-1:]]
-        expect(last == [OTHERS], f"{name}.kinds", f"a list whose last kind is {OTHERS!r}", last)
+        names = list(kinds.names)
+        expect(names[-1:] == [OTHERS], f"{name}.kinds", f"a list whose last kind is {OTHERS!r}", names[-1:])
+        expect(len(set(names)) == len(names), f"{name}.kinds", "distinct kinds", names)
+        bare = [kind.name for kind in kinds.kinds if kind.question not in _SPECIAL and not kind.examples]
+        expect(kinds.form == "template" or not bare, f"{name}.kinds", "examples of each kind", bare)
         return kinds
 
     @property
@@ -326,7 +329,7 @@ def _written(asked: _Asked, questions: NDArray[np.int64]) -> tuple[str, ...]:
 
 def _assign(kinds: Kinds, asked: _Asked) -> NDArray[np.int64]:
     """Each row's kind, int64 `[n]`, -1 for a row that cannot be read."""
-    questions = sorted({kind.question for kind in kinds.kinds} - {OTHERS, SEVERAL_TURNS, NO_QUESTION})
+    questions = sorted({kind.question for kind in kinds.kinds} - {*_SPECIAL})
     assign = _same_template if kinds.form == "template" else _nearest
     match = assign(kinds, questions, asked.texts) if questions else np.full(len(asked.texts), -1)
     match[[text == "" for text in asked.texts]] = len(questions)

@@ -224,7 +224,7 @@ def test_page_shows_every_trial(tmp_path):
     assert "better" in text
     assert "over both testbeds: 50%" in text
     assert f"{len(plan.trials({}))} test trials and 4 validation trials" in text
-    assert "| demo, flawed, 15% | mine" in text
+    assert "| demo, flawed, 15%     | mine" in text
     assert module("trials.plot").plot(lines, plan).startswith(b"\x89PNG")
     assert "## Earlier plans" not in text
     later = plan_module.Plan.of(beds, "TopScore(lowest=True)", {})

@@ -118,10 +118,11 @@ POOL = make_rows()
 
 @pytest.fixture(autouse=True)
 def benchmark(monkeypatch):
-    """An evaluation set of the texts of some rows, and images of others."""
+    """An evaluation set: texts of rows, which count for those without image, and images of others."""
     texts, answers = POOL.conversations.texts, POOL.conversations.answers
-    turns = [([user(str(texts[i])), assistant(str(answers[i]))], []) for i in range(200, 240)]
-    images = POOL.image_features[300:340]
+    turns = [([user(str(texts[i])), assistant(str(answers[i]))], []) for i in range(150, 400)]
+    images = np.zeros((250, 8), dtype=np.float32)
+    images[:40] = POOL.image_features[300:340]
     dataset = with_vectors(make_pool(turns), np.hstack([images, np.ones_like(images)]))
     monkeypatch.setattr("hf_vitselect.filters.contamination.open_pool", lambda *_: dataset)
 

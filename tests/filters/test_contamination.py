@@ -27,6 +27,7 @@ EVALUATION = pool(
         ([user("another question", 1), assistant("a dog")], [png(1)]),
         ([user("how many legs has a dog?"), assistant("4")], []),
         ([user("what is this?", 1), assistant("a bull")], [png(9)]),
+        ([user("What is that?", 1), assistant("a cat")], [png(8)]),
     ]
 )
 
@@ -35,21 +36,22 @@ def test_finds_equal_images_and_questions():
     ids = row_ids(POOL)
     result = find_contamination(POOL, EVALUATION)
     assert result.image == (ids[0],)
-    assert result.text == (ids[2],)  # a question about an image identifies nothing by itself
+    assert result.text == (ids[2],)  # a text about an image identifies nothing by itself
     assert result.near == ()
     assert result.row_ids == [ids[0], ids[2]]
 
 
 def test_finds_near_rows_by_embedding():
     vectors = np.eye(5, 4, dtype=np.float32)
-    near = with_vectors(EVALUATION, np.array([[0, 0.1, 0, 2], [0, 5, 1, 0], [0, 0, 0, 0]], dtype=np.float32))
+    vectors_of = np.array([[0, 0.1, 0, 2], [0, 5, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]], dtype=np.float32)
+    near = with_vectors(EVALUATION, vectors_of)
     result = find_contamination(with_vectors(POOL, vectors), near, over="embedding", threshold=0.97)
     assert result.near == tuple(np.array(row_ids(POOL))[[1, 3]])
     with pytest.raises(ColumnError, match="'embedding' in the evaluation set"):
         find_contamination(with_vectors(POOL, vectors), EVALUATION, over="embedding")
     with pytest.raises(ColumnError, match="got 4 in the pool and 2"):
         find_contamination(
-            with_vectors(POOL, vectors), with_vectors(EVALUATION, vectors[:3, :2]), over="embedding"
+            with_vectors(POOL, vectors), with_vectors(EVALUATION, vectors[:4, :2]), over="embedding"
         )
 
 
@@ -71,7 +73,7 @@ def dropped_by(each, dataset, features=None):
 @pytest.fixture
 def saved(tmp_path):
     """The evaluation set on disk, with the embeddings of its images."""
-    images = np.array([[0, 1, 0, 0], [0, 0, 0, 0], [3, 4, 0, 0]], dtype=np.float32)
+    images = np.array([[0, 1, 0, 0], [0, 0, 0, 0], [3, 4, 0, 0], [0, 0, 0, 0]], dtype=np.float32)
     with_vectors(EVALUATION, np.hstack([images, np.ones_like(images)])).save_to_disk(tmp_path / "private")
     return str(tmp_path / "private")
 

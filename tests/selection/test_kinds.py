@@ -259,8 +259,10 @@ def test_new_templates_are_others():
         ({"form": "cloud"}, "kinds.form: expected 'template' or 'nearest', got 'cloud'"),
         ({"kinds": []}, r"kinds.kinds: expected a list whose last kind is '\(others\)'"),
         ({"kinds": [{"question": 3}]}, "question: expected a text"),
+        ({"kinds": [{"question": "(others)"}] * 2}, "expected distinct kinds"),
+        ({"form": "nearest", "kinds": [{"question": "why"}, {"question": "(others)"}]}, "expected examples"),
     ],
-    ids=["form", "no kinds", "question"],
+    ids=["form", "no kinds", "question", "twice", "no examples"],
 )
 def test_damaged_kinds_are_refused(change, message):
     written = QuestionKinds().find(closed())[1].to_json()
