@@ -30,7 +30,7 @@ def test_every_method_is_text(kind, whole):
     assert write_call(method) == f"{kind.__name__}()"
 
 
-def test_text_of_a_rule_is_a_method():
+def test_rule_text_makes_a_method():
     assert read_method("TopScore(lowest=True, by='net')") == Method(rule=TopScore(lowest=True), by="net")
     assert read_method("Random", by="net").by == "net"
 
