@@ -52,7 +52,8 @@ def test_wrong_texts_are_refused(text, message):
 
 def test_papers_methods_have_their_rules():
     assert (MLLMSelector().rule, MLLMSelector().by) == (GroupedSampling(), "necessity")
-    assert (SelfFilter().rule, SelfFilter().by) == (NeighborPenalty(), "score_net")
+    assert SelfFilter().rule == NeighborPenalty(rescale="minmax")
+    assert SelfFilter().by == "score_net"
 
 
 def test_scorers_follow_the_columns():
