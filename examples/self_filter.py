@@ -23,7 +23,6 @@ from hf_vitselect import (
     select_diverse,
 )
 from hf_vitselect.data import open_pool
-from hf_vitselect.rules import NeighborPenalty
 from hf_vitselect.selection import SelfFilter
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer
 
@@ -63,8 +62,7 @@ def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
     trainer.save_model()
 
     pool = score(pool, ScoreNetScorer(out / "stage1" / "score_net"), out / "difficulty")
-    method = SelfFilter(rule=NeighborPenalty(rescale="minmax"))
-    selection = select_diverse(pool, args.budget, method=method)
+    selection = select_diverse(pool, args.budget, method=SelfFilter())
     selection.save_to_disk(out / "selection")
     if args.repo_id:
         push_to_hub(selection, args.repo_id)

@@ -16,7 +16,7 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets, load_from_disk
 from trl import SFTConfig
 
-from hf_vitselect import ClipEmbedding, ImageGain, NecessityScorer, ScoreNet, ScoreNetScorer, score
+from hf_vitselect import ClipEmbedding, ImageGain, NecessityScorer, ScoreNet, ScoreNetScorer, Scorer, score
 from hf_vitselect.demo import (
     SETTINGS,
     Composition,
@@ -32,7 +32,6 @@ from hf_vitselect.demo import (
 )
 from hf_vitselect.errors import UsageError
 from hf_vitselect.resume import Run
-from hf_vitselect.scorers import Scorer
 from hf_vitselect.selection import Method
 from hf_vitselect.training import ScoreNetTrainer, train_seed_model
 from trials.garments import Garments

@@ -122,8 +122,8 @@ def _methods(stage: Stage) -> list[Method]:
 
 def _score_of(section: Mapping[str, Any]) -> str:
     """The score column by which a section selects."""
-    method: Method = parse_section("select", {"dataset_name": "", **section}).chosen_method
-    return method.by
+    select: Any = parse_section("select", {"dataset_name": "", **section})
+    return str(select.chosen_method.by)
 
 
 def _rows_of(name: Any, latest: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from hf_vitselect.demo.stages import (
     select_and_save,
     small_training,
 )
-from hf_vitselect.evaluation import Comparison, ExactMatch, LogLikelihood, compare
+from hf_vitselect.evaluation import Comparison, Evaluation, ExactMatch, LogLikelihood, compare
 from hf_vitselect.evaluation.trials import trial_folder
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.report.card_files import card_files
@@ -102,8 +102,8 @@ def _compare(
 ) -> tuple[Comparison, Comparison]:
     """Compare the papers' methods with one seed, then the default one, whose files stay in the folder."""
     batch_size, with_image = settings.scoring_batch_size, np.char.str_len(held_out["scene"]) > 0
-    papers = {_ACCURACY: ExactMatch(held_out, batch_size)}
-    default = papers | {
+    papers: dict[str, Evaluation] = {_ACCURACY: ExactMatch(held_out, batch_size)}
+    default: dict[str, Evaluation] = papers | {
         f"{_ACCURACY}, rows with image": ExactMatch(held_out.select(np.flatnonzero(with_image)), batch_size),
         "log-likelihood": LogLikelihood(held_out, batch_size),
     }

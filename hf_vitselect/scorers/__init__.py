@@ -1,5 +1,7 @@
 """Scorers: one signal, one paper, one file."""
 
+from typing import Any
+
 from hf_vitselect.scorers.base.response import ResponseScorer
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scorers.blend import Blend
@@ -41,8 +43,8 @@ __all__ = [
 SCORERS: dict[str, type[Scorer]] = {name: globals()[name] for name in __all__}
 """Every scorer by its name."""
 
-SIGNALS: dict[str, type[ResponseScorer]] = {
-    kind.column: kind
+SIGNALS: dict[str, type[Any]] = {
+    str(kind.__dataclass_fields__["column"].default): kind
     for kind in SCORERS.values()
     if issubclass(kind, ResponseScorer) and not hasattr(kind, "fit")
 }

@@ -154,7 +154,7 @@ class SelfFilter(Method):
     Differences in docs/papers.md.
     """
 
-    rule: Rule = NeighborPenalty()
+    rule: Rule = NeighborPenalty(rescale="minmax")  # a score net's numbers may be negative
     by: str = "score_net"
 
 

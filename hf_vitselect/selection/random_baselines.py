@@ -12,7 +12,7 @@ from hf_vitselect.selection.selection import Selection
 
 
 def random_baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
-    """Draw subsets of the selection's size from the rows that could have been picked.
+    """Draw subsets of the selection's size from the rows that could have been picked, dropped ones included.
 
     Returns:
         Positions in the pool, int64 of shape (picked,), in random order: `random`, and `length_matched` if

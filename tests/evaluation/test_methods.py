@@ -32,7 +32,7 @@ def test_methods_are_read_from_text(text, name, method):
     assert parse_method(text, "x") == (name, method)
 
 
-def test_methods_have_names_or_are_their_own():
+def test_unnamed_methods_are_their_own_names():
     text = 'CleanBalanced(filters=(LossTail(),), kinds="task")'
     method = CleanBalanced(filters=(LossTail(),), kinds="task")
     assert parse_method(text) == (text, method)

@@ -18,7 +18,7 @@ def make_rows(kinds, answers, names=("what", "count")):
 ROWS = make_rows([0, 0, 0, 0, 1, 1, 1], ["a", "b", "a", "c", "a", "a", "b"])
 
 
-def test_rare_answers_of_a_kind_share_a_cell():
+def test_rare_answers_share_a_cell():
     cells = Cells.of(ROWS, smallest=2)
     assert sorted(cells.names, key=str) == [("count", "a"), ("count", None), ("what", "a"), ("what", None)]
     assert [cells.names[label] for label in cells.labels] == [

@@ -58,7 +58,7 @@ def test_picked_row_stays():
     assert repeats(both) == {0: 1}
 
 
-def test_every_copy_is_near_a_row_that_stays():
+def test_copies_are_near_kept_rows():
     rows = make_rows(about(SOME), features=at_angles(0, 15, 30, 45, 60))
     assert repeats(rows) == {1: 0, 3: 2}
 
@@ -136,7 +136,7 @@ def test_long_turns_may_differ_a_little():
     assert repeats(make_rows(talks), jaccard=0.6) == {1: 0, 2: 0}
 
 
-def test_short_answers_to_long_questions_must_agree():
+def test_short_answers_must_agree():
     talks = [(changed(WORDS), "yes", []), (changed(WORDS), "no", []), (changed(WORDS), "Yes", [])]
     assert repeats(make_rows(talks)) == {2: 0}
 

@@ -23,7 +23,7 @@ def test_highest_odds_go_first():
     ]
 
 
-def test_end_of_a_long_answer_is_shown():
+def test_long_answers_show_their_end():
     rows = make_rows([0.0, 5.0], [None, "word " * 50 + "end"])
     (reason,) = PrefersOtherAnswer().find(rows).reasons
     assert "'... " in reason

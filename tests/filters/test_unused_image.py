@@ -33,7 +33,7 @@ def test_kinds_that_save_little_go():
 
 
 @pytest.mark.parametrize(("loss", "dropped"), [(0.02, 0), (0.08, 0), (0.1, 25)])
-def test_share_is_of_the_loss_without_image(loss, dropped):
+def test_share_counts_loss_without_image(loss, dropped):
     # Images save .01 of .03, .09 and .11: a third, a ninth, and less than a tenth.
     assert len(UnusedImage().find(make_rows([SEEN, FACTS], losses=loss)).rows) == dropped
 
@@ -52,7 +52,7 @@ def test_kinds_stay_within_the_pool_share():
     )
 
 
-def test_model_without_use_of_images_decides_nothing():
+def test_blind_model_decides_nothing():
     with pytest.raises(NothingToGoByError, match="hardly uses images"):
         UnusedImage().find(make_rows([FACTS, ("seen", "a", [0.0, 0.05] * 50)]))
 
@@ -65,7 +65,7 @@ def test_single_rows_without_gain_go():
     assert not len(UnusedImage(rows=False).find(make_rows([("seen", "a", gains)])).rows)
 
 
-def test_single_rows_stay_within_the_pool_share():
+def test_single_rows_stay_within_share():
     gains = [2.0] * 10 + [-0.1, -0.2, -0.2, -0.3]
     drops = UnusedImage(most=0.15).find(make_rows([("seen", "a", gains)]))  # two of fourteen
     assert drops.rows.tolist() == [13]  # of two equal gains both stay
@@ -97,7 +97,7 @@ def test_skew_limits_the_drops(skew, dropped):
     assert len(UnusedImage(skew=skew, most=1.0).find(make_rows(YES_NO)).rows) == dropped
 
 
-def test_new_rows_go_by_kind_and_cell():
+def test_thresholds_decide_new_rows():
     each = UnusedImage()
     thresholds = each.find(make_rows([SEEN, FACTS, *YES_NO])).thresholds
     new = make_rows(

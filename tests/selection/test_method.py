@@ -30,7 +30,7 @@ def test_every_method_is_text(kind, whole):
     assert write_call(method) == f"{kind.__name__}()"
 
 
-def test_text_of_a_rule_is_a_method():
+def test_rule_text_makes_a_method():
     assert read_method("TopScore(lowest=True, by='net')") == Method(rule=TopScore(lowest=True), by="net")
     assert read_method("Random", by="net").by == "net"
 
@@ -52,7 +52,8 @@ def test_wrong_texts_are_refused(text, message):
 
 def test_papers_methods_have_their_rules():
     assert (MLLMSelector().rule, MLLMSelector().by) == (GroupedSampling(), "necessity")
-    assert (SelfFilter().rule, SelfFilter().by) == (NeighborPenalty(), "score_net")
+    assert SelfFilter().rule == NeighborPenalty(rescale="minmax")
+    assert SelfFilter().by == "score_net"
 
 
 def test_scorers_follow_the_columns():

@@ -5,7 +5,9 @@ import pytest
 from datasets import Dataset, Value
 from pools import mixed_pool
 
+from hf_vitselect.filters import LossTail
 from hf_vitselect.rules import NeighborPenalty, Random, TopScore
+from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.random_baselines import random_baselines
 from hf_vitselect.selection.select_diverse import select_diverse
 
@@ -45,6 +47,16 @@ def test_baselines_depend_on_seed_only(scored_pool: Dataset) -> None:
         name: rows.tolist() for name, rows in again.items()
     }
     assert first["random"].tolist() != other["random"].tolist()
+
+
+def test_dropped_rows_are_drawn_too() -> None:
+    pool = mixed_pool(200).add_column("necessity", [float(i % 100) for i in range(200)])
+    selection = select_diverse(pool, 60, method=Method(filters=(LossTail(cut=0.5, smallest=200),)))
+    dropped = {row for row, name in enumerate(selection.scores["dropped_by"]) if name}
+    assert len(dropped) > 50
+    assert not dropped & set(selection.indices.tolist())
+    for rows in random_baselines(selection).values():
+        assert len(dropped & set(rows.tolist())) > 10
 
 
 def test_excluded_rows_are_never_drawn(scored_pool: Dataset) -> None:

@@ -43,7 +43,7 @@ def picks(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_format_1_is_written_as_format_2(file: str) -> None:
+def test_old_recipes_become_format_2(file: str) -> None:
     old = json.loads((FORMAT_1 / file).read_text())
     recipe = Recipe.from_json(old)
     written = recipe.to_json()
