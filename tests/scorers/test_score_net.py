@@ -97,7 +97,7 @@ def test_selections_record_the_net(folder):
     (recipe,) = selection.recipe.scorers[:1]
     assert recipe.scorer == "ScoreNetScorer"
     assert recipe.identity.digest
-    assert selection.recipe.rule.arguments["rescale"] == "minmax"
+    assert selection.recipe.rule_call.keywords["rescale"] == "minmax"
 
 
 def test_column_order_does_not_matter(folder):

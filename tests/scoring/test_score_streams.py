@@ -11,6 +11,7 @@ from tiny_embedders import save_sentence_transformer
 from hf_vitselect import NecessityScorer, TextEmbedding, score, select_diverse
 from hf_vitselect.data.provenance import recorded_scorers
 from hf_vitselect.errors import ColumnError, LayoutError, StaleRunError
+from hf_vitselect.rules import NeighborPenalty
 
 TALK_OF_TEXT = [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "red"}]
 TALK = [user("what?", 1), assistant("red")]
@@ -67,8 +68,8 @@ def test_undecoded_stream_maps_undecoded_images(scorer, tmp_path):
 def test_scored_stream_can_be_selected(scorer, tmp_path):
     scorers = [scorer, TextEmbedding(save_sentence_transformer(tmp_path / "text"))]
     written = score(POOL.to_iterable_dataset(), scorers, tmp_path / "run", shard_size=5)
-    expected = select_diverse(score(POOL, scorers), 4)
-    selection = select_diverse(written, 4)
+    expected = select_diverse(score(POOL, scorers), 4, rule=NeighborPenalty())
+    selection = select_diverse(written, 4, rule=NeighborPenalty())
     assert selection.indices.tolist() == expected.indices.tolist()
     assert selection.recipe.fingerprint == expected.recipe.fingerprint
     assert [recipe.column for recipe in selection.recipe.scorers] == ["necessity", "embedding"]
