@@ -131,8 +131,8 @@ class CleanBalanced(Method):
     """Clean, without near-copies, each kind of question by its need, at random inside: the default.
 
     Rows whose image is not used, near-copies and the highest losses among equal answers are left out. What is
-    left keeps its shares of kinds, weighed by how much the seed model still has to learn in each. Measured in
-    docs/evidence.md.
+    left keeps its shares of kinds, weighed by how much the seed model still has to learn in each.
+    docs/evidence.md compares it with random rows.
     """
 
     filters: tuple[Filter, ...] = (UnusedImage(), NearDuplicates(), LossTail())
@@ -160,7 +160,7 @@ class SelfFilter(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class HardFirst(Method):
-    """The highest scores. It lost to random rows wherever it was measured, see docs/evidence.md."""
+    """The highest scores, of which wrong answers have their share."""
 
     rule: Rule = TopScore()
 
