@@ -235,7 +235,8 @@ def test_compiled_layers_score_the_same(vlm_of, tiny, architecture, monkeypatch)
     for size in (1, 3, 8):
         for one, other in zip(vlm.score(rows, size), plain.score(rows, size), strict=True):
             for name, values in vars(other).items():
-                torch.testing.assert_close(getattr(one, name), values, atol=1e-5, rtol=1e-5)
+                if name != "tokenizer":
+                    torch.testing.assert_close(getattr(one, name), values, atol=1e-5, rtol=1e-5)
 
 
 def language_layers(model):
