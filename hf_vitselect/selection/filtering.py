@@ -18,7 +18,7 @@ class FilterRecord(JsonPart):
     """The outcome of a filter.
 
     Attributes:
-        filter: The filter with its arguments, as `write_call` writes it.
+        filter: The filter with all its arguments, as `write_call` writes it.
         dropped: Number of rows it dropped.
         restored: Number of rows it would have dropped too, had enough others been left.
         skipped: Why it was skipped.
@@ -79,7 +79,7 @@ def run_filters(
     made: list[FilterRecord] = []
     kept: list[tuple[str, Drops, int]] = []
     for each, drops in reversed(list(zip(filters, outcomes, strict=True))):
-        call = write_call(each)
+        call = write_call(each, whole=True)
         if isinstance(drops, str):
             made.append(FilterRecord(filter=call, skipped=drops))
             continue

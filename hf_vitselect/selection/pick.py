@@ -128,10 +128,14 @@ def pick(
     left[dropped.rows] = False
     shares = [] if groups is None else kind_shares(groups, pool.scores, left, method, earlier)
     keys = random_keys((ids[i] for i in usable), seed)
-    columns = {name: read_values(part, name) for name in rule.uses_columns}
-    arrays = rule.checked_pool(pool.scores, pool.features, columns, picked, keys).take(np.flatnonzero(left))
+    rest = np.flatnonzero(left)
+    remaining = pool.take(rest)  # not `Pool.take`, which would copy features from disk into memory
+    columns = {name: read_values(part, name)[rest] for name in rule.uses_columns}
+    arrays = rule.checked_pool(
+        remaining.scores, remaining.features, columns, np.searchsorted(rest, picked), keys[rest]
+    )
     more, gains = _pick(rule, arrays, groups, shares, left, rows - len(picked), seed)
-    picked = np.concatenate([picked, np.flatnonzero(left)[more]])
+    picked = np.concatenate([picked, rest[more]])
     left_out = _count(statuses[first.positions[~kept]])
     recipe = replace(
         Recipe.about(dataset, ids, usable[picked]),

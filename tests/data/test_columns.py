@@ -247,16 +247,16 @@ peak = [0]
 threading.Thread(target=watch, daemon=True).start()
 # The libraries' own buffers come first.
 small = np.random.default_rng(0).standard_normal((600, 512), dtype=np.float32)
-NeighborPenalty()(np.ones(600), small, 50, None, {})
+NeighborPenalty()(np.ones(600), small, 50, np.random.default_rng(0), {})
 if kind == "array":
     features = np.load(path + "/features.npy", mmap_mode="r")
     peak[0] = before = anonymous()
-    NeighborPenalty()(np.arange(len(features), dtype=float), features, 100, None, {})
+    NeighborPenalty()(np.arange(len(features), dtype=float), features, 100, np.random.default_rng(0), {})
 else:
     dataset = load_from_disk(path + "/pool")
-    select_diverse(dataset.select(range(500)), 50)
+    select_diverse(dataset.select(range(500)), 50, rule=NeighborPenalty())
     peak[0] = before = anonymous()
-    select_diverse(dataset, 100)
+    select_diverse(dataset, 100, rule=NeighborPenalty())
 print(peak[0] - before)
 """
 

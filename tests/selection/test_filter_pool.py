@@ -96,7 +96,10 @@ def test_saved_pools_can_be_selected_from(tmp_path):
     assert len(open_pool(str(tmp_path / "out"))) == 8
     assert load_from_disk(tmp_path / "out" / "dropped")["dropped_by"][:] == ["NearDuplicates"] * 2
     (record,) = json.loads((tmp_path / "out" / "filters.json").read_text())
-    assert (record["filter"], record["dropped"]) == ("NearDuplicates()", 2)
+    assert (record["filter"], record["dropped"]) == (
+        "NearDuplicates(cosine=0.95, bits=19, jaccard=0.9, long=50)",
+        2,
+    )
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("x")
     with pytest.raises(FileExistsError, match="holds no filtered pool"):
