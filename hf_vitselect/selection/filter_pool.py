@@ -15,11 +15,11 @@ from hf_vitselect.data.columns import refuse_missing, refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.filters.base import Filter
 from hf_vitselect.selection.candidates import Candidates
+from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.filtering import FilterRecord, run_filters
 from hf_vitselect.selection.groups import group_rows
 from hf_vitselect.selection.kinds import QuestionKinds
 from hf_vitselect.selection.method import Method
-from hf_vitselect.selection.pick import filter_rows, in_pool
 from hf_vitselect.selection.score_table import dropped_columns
 from hf_vitselect.selection.scorer_recipes import scorer_recipes
 
@@ -107,7 +107,7 @@ def filter_pool(
         picked=np.empty(0, dtype=np.int64),
         budget=1,
     )
-    dropped = in_pool(run_filters(method.filters, rows), usable)
+    dropped = run_filters(method.filters, rows).in_pool(usable)
     columns = dropped_columns(row_ids(dataset), dropped)
     gone = dataset.select(dropped.rows)
     for name, cells in columns.items():

@@ -50,6 +50,11 @@ class Dropped:
     repeats: NDArray[np.int64]
     records: tuple[FilterRecord, ...]
 
+    def in_pool(self, usable: NDArray[np.int64]) -> "Dropped":
+        """Number the rows as in the pool, from those among the `usable` ones."""
+        repeats = np.where(self.repeats < 0, -1, usable[self.repeats])
+        return replace(self, rows=usable[self.rows], repeats=repeats)
+
 
 NOTHING_DROPPED = Dropped(np.empty(0, dtype=np.int64), (), (), np.empty(0, dtype=np.int64), ())
 

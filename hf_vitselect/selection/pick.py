@@ -3,25 +3,22 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.call_text import write_call
-from hf_vitselect.data.columns import is_numeric, read_features, read_scores, read_values
+from hf_vitselect.data.columns import read_values
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import pool_digest
-from hf_vitselect.data.rows import read_rows, read_texts
-from hf_vitselect.data.text import first_answers
 from hf_vitselect.errors import BudgetError, RowSetError
-from hf_vitselect.filters.base import Rows
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.diversity import diversity
+from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.filtering import NOTHING_DROPPED, Dropped, run_filters
 from hf_vitselect.selection.groups import Groups, group_rows, kind_shares
 from hf_vitselect.selection.method import Method
@@ -156,56 +153,7 @@ def pick(
         diversity={} if pool.features is None else diversity(pool.features, picked, seed),
     )
     gains = np.concatenate([first.gains[kept], gains])
-    return Picked(usable[picked], gains, recipe, in_pool(dropped, usable))
-
-
-def filter_rows(
-    dataset: Dataset,
-    scores: NDArray[np.float64],
-    method: Method,
-    groups: Groups | None,
-    scorers: Sequence[ScorerRecipe],
-    picked: NDArray[np.int64],
-    budget: int,
-) -> Rows:
-    """Gather what the method's filters look at; `dataset` holds the n rows that could be picked."""
-    rows = len(dataset)
-    asks = any(each.uses_answers for each in method.filters)
-    return Rows(
-        scores=scores,
-        columns={
-            name: _filter_column(dataset, name)
-            for name in method.filter_columns
-            if name in dataset.column_names
-        },
-        kinds=np.zeros(rows, dtype=np.int64) if groups is None else groups.labels,
-        kind_names=("all rows",) if groups is None else groups.names,
-        answers=first_answers(read_texts(dataset)) if asks else np.full(rows, "", dtype=object),
-        image_features=_image_features(dataset, method.over, scorers) if method.uses_image_features else None,
-        conversations=lambda: read_rows(dataset),
-        left=np.ones(rows, dtype=np.bool_),
-        picked=picked,
-        budget=budget,
-    )
-
-
-def _filter_column(dataset: Dataset, name: str) -> NDArray[Any]:
-    """A column with NaN or None where a row has no usable value."""
-    if not is_numeric(dataset.features[name]):
-        return read_values(dataset, name)
-    values, statuses = read_scores(dataset, name)
-    return np.where(statuses == "ok", values, np.nan)
-
-
-def _image_features(
-    dataset: Dataset, over: str, scorers: Sequence[ScorerRecipe]
-) -> NDArray[np.float32] | None:
-    """The image half of CLIP embeddings; None if the column is missing or another scorer's."""
-    made_by_clip = any(each.column == over and each.scorer == "ClipEmbedding" for each in scorers)
-    if over not in dataset.column_names or not made_by_clip:
-        return None
-    features, _ = read_features(dataset, over)
-    return features[:, : features.shape[1] // 2]
+    return Picked(usable[picked], gains, recipe, dropped.in_pool(usable))
 
 
 def _pick(
@@ -228,12 +176,6 @@ def _pick(
 def _with_picks(shares: Sequence[KindShare], labels: NDArray[np.int64]) -> tuple[KindShare, ...]:
     picked = np.bincount(labels, minlength=len(shares)).tolist()
     return tuple(replace(share, picked=count) for share, count in zip(shares, picked, strict=True))
-
-
-def in_pool(dropped: Dropped, usable: NDArray[np.int64]) -> Dropped:
-    """Number the rows as in the pool, from those among the `usable` ones."""
-    repeats = np.where(dropped.repeats < 0, -1, usable[dropped.repeats])
-    return replace(dropped, rows=usable[dropped.rows], repeats=repeats)
 
 
 def find_rows(named: Sequence[str], ids: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:

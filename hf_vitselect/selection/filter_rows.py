@@ -1,0 +1,65 @@
+"""The rows of a scored pool as the filters of a method see them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_vitselect.data.columns import is_numeric, read_features, read_scores, read_values
+from hf_vitselect.data.rows import read_rows, read_texts
+from hf_vitselect.data.text import first_answers
+from hf_vitselect.filters.base import Rows
+from hf_vitselect.selection.groups import Groups
+from hf_vitselect.selection.method import Method
+from hf_vitselect.selection.scorer_recipes import ScorerRecipe
+
+
+def filter_rows(
+    dataset: Dataset,
+    scores: NDArray[np.float64],
+    method: Method,
+    groups: Groups | None,
+    scorers: Sequence[ScorerRecipe],
+    picked: NDArray[np.int64],
+    budget: int,
+) -> Rows:
+    """Gather what the method's filters look at; `dataset` holds the n rows that could be picked."""
+    rows = len(dataset)
+    asks = any(each.uses_answers for each in method.filters)
+    return Rows(
+        scores=scores,
+        columns={
+            name: _filter_column(dataset, name)
+            for name in method.filter_columns
+            if name in dataset.column_names
+        },
+        kinds=np.zeros(rows, dtype=np.int64) if groups is None else groups.labels,
+        kind_names=("all rows",) if groups is None else groups.names,
+        answers=first_answers(read_texts(dataset)) if asks else np.full(rows, "", dtype=object),
+        image_features=_image_features(dataset, method.over, scorers) if method.uses_image_features else None,
+        conversations=lambda: read_rows(dataset),
+        left=np.ones(rows, dtype=np.bool_),
+        picked=picked,
+        budget=budget,
+    )
+
+
+def _filter_column(dataset: Dataset, name: str) -> NDArray[Any]:
+    """A column with NaN or None where a row has no usable value."""
+    if not is_numeric(dataset.features[name]):
+        return read_values(dataset, name)
+    values, statuses = read_scores(dataset, name)
+    return np.where(statuses == "ok", values, np.nan)
+
+
+def _image_features(
+    dataset: Dataset, over: str, scorers: Sequence[ScorerRecipe]
+) -> NDArray[np.float32] | None:
+    """The image half of CLIP embeddings; None if the column is missing or another scorer's."""
+    made_by_clip = any(each.column == over and each.scorer == "ClipEmbedding" for each in scorers)
+    if over not in dataset.column_names or not made_by_clip:
+        return None
+    features, _ = read_features(dataset, over)
+    return features[:, : features.shape[1] // 2]
