@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,23 @@ def create_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Write a folder whole or not at all, in place of an older one: give a temporary folder to write into."""
+    temporary = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    yield temporary
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def refuse_other_contents(folder: Path, record: str, what: str) -> None:
+    """Raise FileExistsError if a folder holds files, but not the `record` that marks it as `what`."""
+    if folder.is_dir() and not (folder / record).exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty and holds no {what}; give another folder")
 
 
 def _write_temporary(path: Path, content: bytes | pa.Buffer) -> Path:

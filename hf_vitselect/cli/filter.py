@@ -7,12 +7,11 @@ from pathlib import Path
 from hf_vitselect.call_text import parse_call, read_call, write_call
 from hf_vitselect.cli.command import Command, PoolFacts
 from hf_vitselect.cli.flags import PoolFlags, flag, read_object
-from hf_vitselect.cli.pool import load_pool
+from hf_vitselect.cli.pool import load_pool, refuse_pools_folder
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import refuse_missing
-from hf_vitselect.errors import UsageError
 from hf_vitselect.filters import FILTERS, Filter
-from hf_vitselect.selection.filter_pool import FilteredPool, filter_pool, refuse_other_folder
+from hf_vitselect.selection.filter_pool import FilteredPool, filter_pool, refuse_non_filtered_pool
 from hf_vitselect.selection.kinds import QuestionKinds
 from hf_vitselect.selection.method import CleanBalanced
 
@@ -52,14 +51,9 @@ class FilterRows(PoolFlags, Command):
 
     def check(self) -> None:
         """Refuse filters, kinds or an output folder that cannot be used."""
-        folder, pool = Path(self.output_dir), Path(self.dataset_name).resolve()
         _ = self.chosen_filters, self.chosen_kinds  # refuses wrong ones
-        refuse_other_folder(folder)
-        if folder.resolve() in (pool, *pool.parents):
-            raise UsageError(
-                f"output_dir: expected another folder than the pool's, got {self.output_dir!r}: it would be "
-                "replaced"
-            )
+        refuse_non_filtered_pool(Path(self.output_dir))
+        refuse_pools_folder(self, self.output_dir)
 
     def check_inputs(self, pool: PoolFacts | None) -> None:
         """Refuse a pool without the columns that are named."""

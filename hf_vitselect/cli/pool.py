@@ -18,6 +18,15 @@ def load_pool(flags: PoolFlags) -> Dataset:
     return open_pool(flags.dataset_name, flags.dataset_config, flags.dataset_train_split)
 
 
+def refuse_pools_folder(flags: PoolFlags, output_dir: str) -> None:
+    """Refuse to write over the pool: the output folder is replaced."""
+    folder, pool = Path(output_dir).resolve(), Path(flags.dataset_name).resolve()
+    if folder in (pool, *pool.parents):
+        raise UsageError(
+            f"output_dir: expected another folder than the pool's, got {output_dir!r}: it would be replaced"
+        )
+
+
 def load_selection(folder: str) -> Selection:
     """The selection in a folder."""
     if not Path(folder, "recipe.json").exists():

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from hf_vitselect.call_text import write_call
 from hf_vitselect.cli.command import Command, PoolFacts
 from hf_vitselect.cli.flags import PoolFlags, flag, parse_budget, read_object, refuse_large_budget
-from hf_vitselect.cli.pool import load_pool, load_rows
+from hf_vitselect.cli.pool import load_pool, load_rows, refuse_pools_folder
 from hf_vitselect.cli.summary import Summary, command_line, dropped, dropped_fact, refused_fact, train_line
 from hf_vitselect.errors import UsageError
 from hf_vitselect.report.statistics import duplicates
@@ -17,7 +17,7 @@ from hf_vitselect.rules import RULES
 from hf_vitselect.selection.candidates import refuse_missing_columns
 from hf_vitselect.selection.method import NAMED, Method, method_of, read_method
 from hf_vitselect.selection.select_diverse import select_diverse
-from hf_vitselect.selection.selection import refuse_other_contents
+from hf_vitselect.selection.selection import refuse_non_selection
 
 
 @dataclass(kw_only=True)
@@ -53,8 +53,6 @@ class Select(PoolFlags, Command):
         """The method that the flags name, read once."""
         if self.method is not None and self.rule is not None:
             raise UsageError("expected --method or --rule, got both; a method has its rule inside")
-        if self.balance is None and self.balance_quota != Select.balance_quota:
-            raise UsageError(f"balance_quota: expected balance with it, got {self.balance_quota!r} alone")
         rule = None if self.rule is None else read_object("rule", self.rule, RULES)
         method = None if self.method is None else read_method(self.method)
         columns = {"by": self.by, "over": self.over}
@@ -62,15 +60,10 @@ class Select(PoolFlags, Command):
 
     def check(self) -> None:
         """Refuse a method, a budget or an output folder that cannot be used."""
-        folder, pool = Path(self.output_dir), Path(self.dataset_name).resolve()
         _ = self.chosen_method  # refuses a wrong one
         parse_budget(self.budget)
-        refuse_other_contents(folder)
-        if folder.resolve() in (pool, *pool.parents):
-            raise UsageError(
-                f"output_dir: expected another folder than the pool's, got {self.output_dir!r}: it would be "
-                "replaced"
-            )
+        refuse_non_selection(Path(self.output_dir))
+        refuse_pools_folder(self, self.output_dir)
 
     def check_inputs(self, pool: PoolFacts | None) -> None:
         """Refuse a pool without the columns that the method requires, or with too few rows."""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from datasets import Dataset
 from hf_vitselect.data.columns import refuse_missing, refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.filters.base import Filter
+from hf_vitselect.resume import refuse_other_contents, replace_folder
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.filtering import FilterRecord, run_filters
@@ -50,15 +50,11 @@ class FilteredPool:
             FileExistsError: If the folder holds anything else.
         """
         folder = Path(path)
-        refuse_other_folder(folder)
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        self.dataset.save_to_disk(partial / "dataset")
-        self.dropped.save_to_disk(partial / "dropped")
-        (partial / _RECORD).write_text(json.dumps([record.to_json() for record in self.records], indent=2))
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        refuse_non_filtered_pool(folder)
+        with replace_folder(folder) as new:
+            self.dataset.save_to_disk(new / "dataset")
+            self.dropped.save_to_disk(new / "dropped")
+            (new / _RECORD).write_text(json.dumps([record.to_json() for record in self.records], indent=2))
 
 
 def filter_pool(
@@ -116,7 +112,6 @@ def filter_pool(
     return FilteredPool(dataset.select(stay), gone, dropped.records, len(dataset) - len(usable))
 
 
-def refuse_other_folder(folder: Path) -> None:
+def refuse_non_filtered_pool(folder: Path) -> None:
     """Raise FileExistsError if a folder holds anything but the outcome of `filter_pool`."""
-    if folder.is_dir() and not (folder / _RECORD).exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty and holds no filtered pool; give another folder")
+    refuse_other_contents(folder, _RECORD, "filtered pool")

@@ -207,7 +207,7 @@ def method_of(
     if balance is not None:
         changed |= {"kinds": balance, "quota": balance_quota}
     elif balance_quota != "proportional":
-        raise ValueError(f"balance_quota: expected a column to balance with it, got {balance_quota!r} alone")
+        raise ValueError(f"balance_quota: expected balance with it, got {balance_quota!r} alone")
     return replace(method, **changed)
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from hf_vitselect.data.columns import LENGTHS, refuse_reserved
 from hf_vitselect.data.provenance import read_record, with_record
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import ColumnError, SelectionError, UsageError, first_line
-from hf_vitselect.resume import write_atomically
+from hf_vitselect.resume import refuse_other_contents, replace_folder, write_atomically
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
@@ -149,16 +148,12 @@ class Selection:
             FileExistsError: If the folder holds something else.
         """
         target = Path(path)
-        refuse_other_contents(target)
-        temporary = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        self.dataset.save_to_disk(temporary / "dataset")
-        self.scores.save_to_disk(temporary / "scores")
-        np.savez(temporary / "picks.npz", indices=self.indices, gains=self.gains)
-        self.save_recipe(temporary)
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
+        refuse_non_selection(target)
+        with replace_folder(target) as folder:
+            self.dataset.save_to_disk(folder / "dataset")
+            self.scores.save_to_disk(folder / "scores")
+            np.savez(folder / "picks.npz", indices=self.indices, gains=self.gains)
+            self.save_recipe(folder)
 
     def amend_recipe(self, **changes: Any) -> None:
         """Change fields of the recipe in place, as a push does: its address, the pool's license."""
@@ -217,10 +212,9 @@ def _recorded_method(recipe: Recipe) -> Method:
         raise UsageError(f"the recipe's method cannot be made again: {error}; pass method=") from error
 
 
-def refuse_other_contents(folder: Path) -> None:
+def refuse_non_selection(folder: Path) -> None:
     """Raise FileExistsError if a folder holds anything but a selection."""
-    if folder.is_dir() and not (folder / "recipe.json").exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty and holds no selection; give another folder")
+    refuse_other_contents(folder, "recipe.json", "selection")
 
 
 def check_selection(
