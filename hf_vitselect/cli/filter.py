@@ -12,8 +12,8 @@ from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.filters import FILTERS, Filter
 from hf_vitselect.selection.filter_pool import FilteredPool, filter_pool, refuse_non_filtered_pool
-from hf_vitselect.selection.kinds import QuestionKinds
 from hf_vitselect.selection.method import CleanBalanced
+from hf_vitselect.selection.question_kinds import QuestionKinds
 
 _SHOWN = 3  # rows of each filter
 

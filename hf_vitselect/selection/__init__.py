@@ -1,7 +1,6 @@
 """Selections: chosen subsets of scored pools, how they are chosen, and the recipes that rebuild them."""
 
 from hf_vitselect.selection.filter_pool import FilteredPool, filter_pool
-from hf_vitselect.selection.kinds import QuestionKinds
 from hf_vitselect.selection.method import (
     CleanBalanced,
     EasyFirst,
@@ -12,6 +11,7 @@ from hf_vitselect.selection.method import (
     SelfFilter,
     read_method,
 )
+from hf_vitselect.selection.question_kinds import QuestionKinds
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import Selection

@@ -18,8 +18,8 @@ from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.filtering import FilterRecord, run_filters
 from hf_vitselect.selection.groups import group_rows
-from hf_vitselect.selection.kinds import QuestionKinds
 from hf_vitselect.selection.method import Method
+from hf_vitselect.selection.question_kinds import QuestionKinds
 from hf_vitselect.selection.score_table import dropped_columns
 from hf_vitselect.selection.scorer_recipes import scorer_recipes
 

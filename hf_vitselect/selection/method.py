@@ -19,7 +19,7 @@ from hf_vitselect.rules import (
 )
 from hf_vitselect.scorers import SIGNALS, ClipEmbedding
 from hf_vitselect.scorers.base.scorer import Scorer
-from hf_vitselect.selection.kinds import QuestionKinds
+from hf_vitselect.selection.question_kinds import QuestionKinds
 
 
 @dataclass(frozen=True, kw_only=True)

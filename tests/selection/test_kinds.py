@@ -17,7 +17,8 @@ from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.rows import read_rows, read_texts
 from hf_vitselect.demo.pool import render_pool
 from hf_vitselect.errors import RowError, SelectionError
-from hf_vitselect.selection.kinds import Kinds, QuestionKinds
+from hf_vitselect.selection.kinds import Kinds
+from hf_vitselect.selection.question_kinds import QuestionKinds
 
 COLORS = ("red", "green", "blue", "black", "white")
 THINGS = ("circle", "square", "triangle", "ring", "cross")
