@@ -11,7 +11,7 @@ so pools, captions, validation and test rows never share a photograph.
 
 import gzip
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_vitselect.demo import Question, World
+from hf_vitselect.demo import Question, World, ask_for_word
 
 # The class labels 0 to 9, as single words.
 NAMES = ("tee", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
@@ -116,11 +116,7 @@ class Garments(World):
     def ask_fact(self, rng: random.Random) -> Question:
         """A question about words alone, which no image helps to answer."""
         garment, number, side = rng.choice(NAMES), rng.choice(NUMBERS), rng.choice(SIDES)
-        words = [garment, number, side]
-        rng.shuffle(words)
-        named = (("a garment", garment), ("a number", number), ("a side", side))
-        asked, answer = rng.choice((*named, ("first", words[0]), ("last", words[2])))
-        return _question(f"which word is {asked}: {words[0]}, {words[1]} or {words[2]}?", answer, words)
+        return ask_for_word({"a garment": garment, "a number": number, "a side": side}, rng)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -133,10 +129,6 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
-def _question(text: str, answer: str, options: Sequence[str]) -> Question:
-    return Question(text, answer, tuple(option for option in options if option != answer))
-
-
 def _alone(scene: Scene) -> list[Garment]:
     """The garments that are the only one of their class."""
     names = [garment.name for garment in scene]
@@ -145,7 +137,7 @@ def _alone(scene: Scene) -> list[Garment]:
 
 def _ask_what(scene: Scene, rng: random.Random) -> Question | None:
     garment = rng.choice(scene)
-    return _question(f"what is at the {CELLS[garment.cell]}?", garment.name, NAMES)
+    return Question.among(f"what is at the {CELLS[garment.cell]}?", garment.name, NAMES)
 
 
 def _ask_where(scene: Scene, rng: random.Random) -> Question | None:
@@ -153,7 +145,7 @@ def _ask_where(scene: Scene, rng: random.Random) -> Question | None:
         return None
     garment = rng.choice(alone)
     text = rng.choice(("where is the {}?", "in which place is the {}?"))
-    return _question(text.format(garment.name), CELLS[garment.cell], CELLS)
+    return Question.among(text.format(garment.name), CELLS[garment.cell], CELLS)
 
 
 def _ask_count(scene: Scene, rng: random.Random) -> Question | None:
@@ -161,7 +153,7 @@ def _ask_count(scene: Scene, rng: random.Random) -> Question | None:
     count = sum(what == "things" or f"{garment.sort}s" == what for garment in scene)
     if count == 0:
         return None
-    return _question(f"how many {what} are there?", NUMBERS[count - 1], NUMBERS)
+    return Question.among(f"how many {what} are there?", NUMBERS[count - 1], NUMBERS)
 
 
 def _ask_yes_no(scene: Scene, rng: random.Random) -> Question | None:
@@ -169,13 +161,13 @@ def _ask_yes_no(scene: Scene, rng: random.Random) -> Question | None:
         return None
     garment, sort = rng.choice(tops_and_shoes), rng.choice(("top", "shoe"))
     answer = "yes" if sort == garment.sort else "no"
-    return _question(f"is the thing at the {CELLS[garment.cell]} a {sort}?", answer, ("yes", "no"))
+    return Question.among(f"is the thing at the {CELLS[garment.cell]} a {sort}?", answer, ("yes", "no"))
 
 
 def _ask_sort(scene: Scene, rng: random.Random) -> Question | None:
     garment = rng.choice(scene)
     sorts = ("top", "shoe", "other")
-    return _question(f"of which sort is the thing at the {CELLS[garment.cell]}?", garment.sort, sorts)
+    return Question.among(f"of which sort is the thing at the {CELLS[garment.cell]}?", garment.sort, sorts)
 
 
 def _ask_choice(scene: Scene, rng: random.Random) -> Question | None:
@@ -183,7 +175,7 @@ def _ask_choice(scene: Scene, rng: random.Random) -> Question | None:
     answer = rng.choice(sorted(names))
     options = [answer, *rng.sample([name for name in NAMES if name not in names], 2)]
     rng.shuffle(options)
-    return _question(
+    return Question.among(
         f"which one is there: a {options[0]}, a {options[1]} or a {options[2]}?", answer, options
     )
 
@@ -196,14 +188,14 @@ def _ask_same(scene: Scene, rng: random.Random) -> Question | None:
     share = (REPEATS + (1 - REPEATS) / len(NAMES)) ** (len(scene) - 1)
     if not same and rng.random() >= share / (1 - share):
         return None
-    return _question("are all things of one kind?", "yes" if same else "no", ("yes", "no"))
+    return Question.among("are all things of one kind?", "yes" if same else "no", ("yes", "no"))
 
 
 def _ask_row(scene: Scene, rng: random.Random) -> Question | None:
     if not (alone := _alone(scene)):
         return None
     garment = rng.choice(alone)
-    return _question(f"in which row is the {garment.name}?", ROWS[garment.cell // 3], ROWS)
+    return Question.among(f"in which row is the {garment.name}?", ROWS[garment.cell // 3], ROWS)
 
 
 # A model of 4,000 flawless rows learns every kind beyond its majority answer. It does not learn others, which

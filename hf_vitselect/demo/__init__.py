@@ -24,7 +24,7 @@ from hf_vitselect.demo.stages import (
     select_and_save,
     small_training,
 )
-from hf_vitselect.demo.world import Question, World
+from hf_vitselect.demo.world import Question, World, ask_for_word
 
 __all__ = [
     "SETTINGS",
@@ -37,6 +37,7 @@ __all__ = [
     "World",
     "align",
     "answers",
+    "ask_for_word",
     "build_base",
     "build_base_clip",
     "build_clip",

@@ -13,7 +13,7 @@ from io import BytesIO
 
 from PIL import Image, ImageDraw
 
-from hf_vitselect.demo.world import Question, Scene, World
+from hf_vitselect.demo.world import Question, Scene, World, ask_for_word
 
 IMAGE_SIZE = 48  # pixels, both sides
 HELD_OUT_SHARE = 0.10  # of all scenes
@@ -80,10 +80,6 @@ def _only(scene: Scene, rng: random.Random, attribute: str) -> Thing | None:
     return rng.choice(alone) if alone else None
 
 
-def _others(options: Iterable[str], answer: str) -> tuple[str, ...]:
-    return tuple(option for option in options if option != answer)
-
-
 def _ask_attribute(
     answer: str, options: Iterable[str], unique: str, texts: tuple[str, ...], scene: Scene, rng: random.Random
 ) -> Question | None:
@@ -93,13 +89,13 @@ def _ask_attribute(
         return None
     text = rng.choice(texts) if len(texts) > 1 else texts[0]
     right = getattr(thing, answer)
-    return Question(text.format(getattr(thing, unique)), right, _others(options, right))
+    return Question.among(text.format(getattr(thing, unique)), right, options)
 
 
 def _ask_object(scene: Scene, rng: random.Random) -> Question | None:
     thing = rng.choice(scene)
-    wrong = tuple(f"a {color} {thing.shape}" for color in _others(COLORS, thing.color))
-    return Question(f"what is at the {thing.place}?", f"a {thing.color} {thing.shape}", wrong)
+    options = [f"a {color} {thing.shape}" for color in COLORS]
+    return Question.among(f"what is at the {thing.place}?", f"a {thing.color} {thing.shape}", options)
 
 
 def _ask_count(scene: Scene, rng: random.Random) -> Question | None:
@@ -109,7 +105,7 @@ def _ask_count(scene: Scene, rng: random.Random) -> Question | None:
         attribute
     ]
     count = len(scene) if not attribute else sum(getattr(thing, attribute) == value for thing in scene)
-    return Question(f"how many {what} are there?", NUMBERS[count - 1], _others(NUMBERS, NUMBERS[count - 1]))
+    return Question.among(f"how many {what} are there?", NUMBERS[count - 1], NUMBERS)
 
 
 def _ask_yes_no(scene: Scene, rng: random.Random) -> Question | None:
@@ -117,7 +113,7 @@ def _ask_yes_no(scene: Scene, rng: random.Random) -> Question | None:
     if rng.random() < 0.5:  # half of the time another color, often with a shape in the scene: a near miss
         color, shape = rng.choice(list(COLORS)), rng.choice([shape, rng.choice(SHAPES)])
     answer = "yes" if any((thing.color, thing.shape) == (color, shape) for thing in scene) else "no"
-    return Question(f"is there a {color} {shape}?", answer, _others(("yes", "no"), answer))
+    return Question.among(f"is there a {color} {shape}?", answer, ("yes", "no"))
 
 
 def _ask_relation(scene: Scene, rng: random.Random) -> Question | None:
@@ -133,7 +129,7 @@ def _ask_relation(scene: Scene, rng: random.Random) -> Question | None:
     if here == there:
         return None
     answer = words[here > there]
-    return Question(f"is the {one.shape} {text} the {other.shape}?", answer, _others(words, answer))
+    return Question.among(f"is the {one.shape} {text} the {other.shape}?", answer, words)
 
 
 _ASKERS: dict[str, Callable[[Scene, random.Random], Question | None]] = {
@@ -207,13 +203,4 @@ class Shapes(World):
     def ask_fact(self, rng: random.Random) -> Question:
         """A question about words alone, which no image helps to answer."""
         color, shape, number = rng.choice(list(COLORS)), rng.choice(SHAPES), rng.choice(NUMBERS)
-        words = [color, shape, number]
-        rng.shuffle(words)
-        asked, answer = rng.choice(
-            (
-                *(("a color", color), ("a shape", shape), ("a number", number)),
-                *(("first", words[0]), ("last", words[2])),
-            )
-        )
-        text = f"which word is {asked}: {words[0]}, {words[1]} or {words[2]}?"
-        return Question(text, answer, _others(words, answer))
+        return ask_for_word({"a color": color, "a shape": shape, "a number": number}, rng)

@@ -2,6 +2,7 @@
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,11 @@ class Question:
     text: str
     answer: str
     wrong: tuple[str, ...]
+
+    @classmethod
+    def among(cls, text: str, answer: str, options: Iterable[str]) -> "Question":
+        """A question whose answer is one of some options; the others are wrong."""
+        return cls(text, answer, tuple(option for option in options if option != answer))
 
 
 class World(ABC):
@@ -49,3 +55,11 @@ class World(ABC):
     @abstractmethod
     def ask_fact(self, rng: random.Random) -> Question:
         """A question about words alone, which no image helps to answer."""
+
+
+def ask_for_word(words: Mapping[str, str], rng: random.Random) -> Question:
+    """Ask for one of three words: by what it is, such as "a color", or as the first or the last."""
+    order = list(words.values())
+    rng.shuffle(order)
+    asked, answer = rng.choice((*words.items(), ("first", order[0]), ("last", order[2])))
+    return Question.among(f"which word is {asked}: {order[0]}, {order[1]} or {order[2]}?", answer, order)
