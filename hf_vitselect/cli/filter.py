@@ -88,7 +88,7 @@ def _text(filtered: FilteredPool) -> str:
             lines.append(f"{name}: skipped, {record.skipped}")
             continue
         basis = read_call(record.filter, FILTERS).describe(record.thresholds)
-        lines.append(f"{name}: {record.dropped:,} rows" + (f", by {basis}" if basis else ""))
+        lines.append(f"{name}: {record.dropped:,} rows" + (f"; {basis}" if basis else ""))
         shown = filtered.dropped.select_columns(["dropped_reason"])[
             start : start + min(_SHOWN, record.dropped)
         ]

@@ -111,8 +111,7 @@ class LossTail(Filter):
 
     def describe(self, thresholds: Mapping[str, Any]) -> str:
         """Name the quantile, and the kinds without skill."""
-        cells = thresholds["cells"]
-        line = f"losses from quantile {thresholds['cut']:.3g} up of {len(cells)} kinds and answers"
+        line = f"losses from quantile {thresholds['cut']:.3g} up of their kind and answer"
         skills, least = thresholds.get("skills", {}), self.min_skill
         spared = [kind for kind, skill in skills.items() if least is not None and skill < least]
         reason = "where the seed model has too little skill"

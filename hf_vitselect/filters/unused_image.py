@@ -114,9 +114,10 @@ class UnusedImage(Filter):
         """Name the kinds that were dropped, and the kind whose answers single rows moved most."""
         lines = []
         if thresholds["kinds"]:
-            lines.append(f"kinds {_with_shares(thresholds['kinds'])}")
+            saved = _with_shares(thresholds["kinds"])
+            lines.append(f"whole kinds, by the share of the loss that their images save: {saved}")
         if thresholds["too_large"]:
-            lines.append(f"too large to drop: {_with_shares(thresholds['too_large'])}")
+            lines.append(f"kinds too large to drop: {_with_shares(thresholds['too_large'])}")
         if answers := thresholds.get("answers"):
             kind = max(answers, key=lambda kind: answers[kind]["moved"])
             shares = [f"{answer!r} {a:.1%} to {b:.1%}" for answer, (a, b) in answers[kind]["shares"].items()]
@@ -167,7 +168,7 @@ class UnusedImage(Filter):
 
 def _with_shares(kinds: Mapping[str, float], most: int = 5) -> str:
     """Kinds with the share of the loss that their images save."""
-    named = [f"{kind!r} ({share:.1%} saved)" for kind, share in kinds.items()]
+    named = [f"{kind!r} ({share:.1%})" for kind, share in kinds.items()]
     return ", ".join(named[:most]) + (f" and {len(named) - most} more" if len(named) > most else "")
 
 

@@ -1,6 +1,7 @@
 """The tables of a card about a method: what its filters dropped, and what each kind of row gave."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from hf_vitselect.call_text import read_call
@@ -30,27 +31,15 @@ def filter_table(recipe: Recipe) -> Markdown:
 
 
 def filter_notes(recipe: Recipe) -> list[Markdown]:
-    """Sentences about what the filters went by.
+    """What each filter went by, in its own words.
 
-    The thresholds may be any JSON; those that are not understood are left out.
+    A filter that is not of this package, or thresholds that it does not understand, have no note.
     """
     notes: list[Markdown] = []
     for record in recipe.filters:
-        name = code(record.filter.partition("(")[0])
-        cut = record.thresholds.get("cut")
-        if isinstance(cut, int | float):
-            notes.append(
-                Markdown(f"{name} dropped rows with a loss above {cut:.1%} of their kind and answer.")
-            )
-        for key, words in (
-            ("kinds", "dropped whole kinds"),
-            ("too_large", "kept kinds, because they are too large a part of the pool"),
-        ):
-            shares = record.thresholds.get(key)
-            if isinstance(shares, Mapping) and (saved := list(_saved(shares))):
-                notes.append(
-                    Markdown(f"{name} {words}; share of the loss that their images save: {', '.join(saved)}.")
-                )
+        with suppress(UsageError, LookupError, TypeError, ValueError, AttributeError):
+            if basis := read_call(record.filter, FILTERS).describe(record.thresholds):
+                notes.append(Markdown(f"{code(record.filter.partition('(')[0])}: {md(basis)}."))
     return notes
 
 
@@ -121,12 +110,6 @@ def _together(shares: list[KindShare]) -> KindShare:
         score=scores / left if left else None,
         weight=sum(share.weight for share in shares),
     )
-
-
-def _saved(shares: Mapping[str, Any]) -> Iterator[str]:
-    for kind, share in shares.items():
-        if isinstance(share, int | float):
-            yield f"{code(kind)} {share:.1%}"
 
 
 def _changes(shares: Mapping[str, Any]) -> Iterator[str]:

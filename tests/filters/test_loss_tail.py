@@ -84,7 +84,7 @@ def test_kinds_without_skill_are_spared():
     }
     assert ["blind", "yes", None] in drops.thresholds["cells"]
     assert LossTail(min_skill=0.5).describe(drops.thresholds) == (
-        "losses from quantile 0.9 up of 4 kinds and answers; "
+        "losses from quantile 0.9 up of their kind and answer; "
         "none of 'blind', where the seed model has too little skill"
     )
     assert len(LossTail(cut=0.9, smallest=5).find(SKILLS).rows) == 4

@@ -29,7 +29,9 @@ def test_kinds_that_save_little_go():
     assert sorted(drops.rows.tolist()) == [*range(100, 125)]  # rows without image stay
     assert set(drops.reasons) == {"the images of kind 'facts' save 1.0% of the loss"}
     assert drops.thresholds["kinds"] == {"facts": 0.0099}
-    assert UnusedImage().describe(drops.thresholds) == "kinds 'facts' (1.0% saved)"
+    assert UnusedImage().describe(drops.thresholds) == (
+        "whole kinds, by the share of the loss that their images save: 'facts' (1.0%)"
+    )
 
 
 @pytest.mark.parametrize(("loss", "dropped"), [(0.02, 0), (0.08, 0), (0.1, 25)])

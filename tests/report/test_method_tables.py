@@ -40,19 +40,24 @@ def test_filters_show_what_was_dropped(recipe: Recipe) -> None:
 @pytest.mark.parametrize("odd", [None, "x", [1], {"x": "y"}, {"x": {"moved": "y"}}])
 def test_odd_thresholds_are_left_out(recipe: Recipe, odd: object) -> None:
     names = ("cut", "kinds", "too_large", "answers")
-    odd = changed(recipe, filters=[{"filter": "Mine(", "thresholds": dict.fromkeys(names, odd)}])
+    thresholds = dict.fromkeys(names, odd)
+    records = [{"filter": f"{name}()", "thresholds": thresholds} for name in ("LossTail", "UnusedImage")]
+    odd = changed(recipe, filters=[{"filter": "Mine(", "thresholds": thresholds}, *records])
     assert filter_notes(odd) == []
     assert answer_table(odd) == ""
 
 
-def test_notes_are_in_words(recipe: Recipe) -> None:
-    thresholds = {"cut": 0.9, "kinds": {"a fact": -0.01}, "too_large": {"a list": 0.05}}
-    notes = filter_notes(changed(recipe, filters=[{"filter": "Mine()", "thresholds": thresholds}]))
-    assert notes == [
-        "`Mine` dropped rows with a loss above 90.0% of their kind and answer.",
-        "`Mine` dropped whole kinds; share of the loss that their images save: `a fact` -1.0%.",
-        "`Mine` kept kinds, because they are too large a part of the pool; share of the loss that their "
-        "images save: `a list` 5.0%.",
+def test_notes_are_the_filters_own(recipe: Recipe) -> None:
+    unused = {"kinds": {"a fact": -0.01}, "too_large": {"a list": 0.05}}
+    records = [
+        {"filter": "UnusedImage()", "thresholds": unused},
+        {"filter": "LossTail(cut=0.85)", "thresholds": {"cut": 0.9}},
+        {"filter": "Mine()", "thresholds": {"cut": 0.9}},
+    ]
+    assert filter_notes(changed(recipe, filters=records)) == [
+        "`UnusedImage`: whole kinds, by the share of the loss that their images save&#58; &#39;a fact&#39; "
+        "(-1.0%); kinds too large to drop&#58; &#39;a list&#39; (5.0%).",
+        "`LossTail`: losses from quantile 0.9 up of their kind and answer.",
     ]
 
 
