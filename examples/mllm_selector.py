@@ -13,8 +13,7 @@ from pathlib import Path
 
 from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser, get_peft_config
 
-from hf_vitselect import NecessityScorer, Selection, push_to_hub, score, select_diverse
-from hf_vitselect.data import open_pool
+from hf_vitselect import NecessityScorer, Selection, load_pool, push_to_hub, score, select_diverse
 from hf_vitselect.selection import MLLMSelector
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
@@ -40,7 +39,7 @@ class Arguments(ScriptArguments):
 def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
     """Trains the seed model, then scores, selects and fine-tunes in rounds."""
     out, base = Path(training.output_dir), model.model_name_or_path
-    pool = open_pool(args.dataset_name, args.dataset_config, args.dataset_train_split)
+    pool = load_pool(args.dataset_name, config=args.dataset_config, split=args.dataset_train_split)
     options = {"peft_config": get_peft_config(model)}
     training.model_init_kwargs = {
         "revision": model.model_revision,

@@ -18,11 +18,11 @@ from hf_vitselect import (
     ClipScore,
     ScoreNet,
     ScoreNetScorer,
+    load_pool,
     push_to_hub,
     score,
     select_diverse,
 )
-from hf_vitselect.data import open_pool
 from hf_vitselect.selection import SelfFilter
 from hf_vitselect.training import ScoreNetTrainer, SelectionSFTTrainer
 
@@ -48,7 +48,7 @@ def main(args: Arguments, model: ModelConfig, training: SFTConfig) -> None:
     """Runs stage 1, stage 2, and a fine-tune on the subset."""
     out, clip = Path(training.output_dir), args.clip_name_or_path
     options = {"peft_config": get_peft_config(model)}
-    pool = open_pool(args.dataset_name, args.dataset_config, args.dataset_train_split)
+    pool = load_pool(args.dataset_name, config=args.dataset_config, split=args.dataset_train_split)
     pool = score(pool, [ClipEmbedding(clip), ClipScore(clip)], out / "clip")
 
     training.model_init_kwargs = {

@@ -12,8 +12,15 @@ from pathlib import Path
 
 from trl import ScriptArguments, TrlParser
 
-from hf_vitselect import QuestionGain, TextEmbedding, find_contamination, push_to_hub, score, select_diverse
-from hf_vitselect.data import open_pool
+from hf_vitselect import (
+    QuestionGain,
+    TextEmbedding,
+    find_contamination,
+    load_pool,
+    push_to_hub,
+    score,
+    select_diverse,
+)
 from hf_vitselect.rules import PreSel
 
 
@@ -34,11 +41,11 @@ class Arguments(ScriptArguments):
 def main(args: Arguments) -> None:
     """Scores the pool, finds what the evaluation set contains too, and selects."""
     out, embed = Path(args.output_dir), TextEmbedding(args.text_name_or_path)
-    pool = open_pool(args.dataset_name, args.dataset_config, args.dataset_train_split)
+    pool = load_pool(args.dataset_name, config=args.dataset_config, split=args.dataset_train_split)
     scored = score(pool, [QuestionGain(args.model_name_or_path), embed], out / "scores")
     never: list[str] = []
     if args.evaluation:
-        held_out = score(open_pool(args.evaluation), embed, out / "held_out")
+        held_out = score(load_pool(args.evaluation), embed, out / "held_out")
         never = find_contamination(scored, held_out, over=embed.column, threshold=args.near).row_ids
     rule = PreSel(task=args.task)
     selection = select_diverse(scored, args.budget, by="question_gain", rule=rule, exclude=never)

@@ -1,3 +1,4 @@
+from .data import load_pool as load_pool
 from .evaluation import compare as compare
 from .filters.contamination import find_contamination as find_contamination
 from .hub import apply_selection as apply_selection

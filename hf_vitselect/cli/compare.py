@@ -20,10 +20,10 @@ from hf_vitselect.cli.flags import (
     parse_budget,
     refuse_large_budget,
 )
-from hf_vitselect.cli.pool import load_pool
+from hf_vitselect.cli.pool import read_pool
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import refuse_missing
-from hf_vitselect.data.pools import SplitError, open_pool
+from hf_vitselect.data.pools import SplitError, load_pool
 from hf_vitselect.errors import UsageError
 from hf_vitselect.evaluation.by_name import find_evaluation
 from hf_vitselect.evaluation.checks import refuse_names, refuse_unable
@@ -104,7 +104,7 @@ class Compare(PoolFlags, TrainingCommand):
     def run(self) -> Summary:
         """Fine-tune, evaluate and compare."""
         folder = Path(self.training.output_dir)
-        methods, pool, held_out = _methods(self.selections, self.by), load_pool(self), self._load_held_out()
+        methods, pool, held_out = _methods(self.selections, self.by), read_pool(self), self._load_held_out()
         comparison = compare(
             pool,
             methods,
@@ -139,12 +139,12 @@ class Compare(PoolFlags, TrainingCommand):
     def _load_held_out(self) -> Dataset:
         name, config = self.eval_dataset_name, self.eval_dataset_config
         try:
-            return open_pool(name, config, self.eval_split or "test")
+            return load_pool(name, config=config, split=self.eval_split or "test")
         except SplitError:
             # A single file or saved data set has no splits to choose from.
             if self.eval_split is not None or not Path(name).exists():
                 raise
-            return open_pool(name, config)
+            return load_pool(name, config=config)
 
     def _next_line(self, methods: Mapping[str, Method | Selection], folder: Path) -> str:
         """Report a saved selection with the comparison, or select as the first method does."""

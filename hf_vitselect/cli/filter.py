@@ -7,7 +7,7 @@ from pathlib import Path
 from hf_vitselect.call_text import parse_call, read_call, write_call
 from hf_vitselect.cli.command import Command, PoolFacts
 from hf_vitselect.cli.flags import PoolFlags, flag, read_object
-from hf_vitselect.cli.pool import load_pool, refuse_pools_folder
+from hf_vitselect.cli.pool import read_pool, refuse_pools_folder
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.filters import FILTERS, Filter
@@ -65,7 +65,7 @@ class FilterRows(PoolFlags, Command):
 
     def run(self) -> Summary:
         """Filter and save."""
-        pool = load_pool(self)
+        pool = read_pool(self)
         filtered = filter_pool(pool, self.chosen_filters, kinds=self.chosen_kinds, by=self.by, over=self.over)
         filtered.save_to_disk(self.output_dir)
         facts = {

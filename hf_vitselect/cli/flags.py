@@ -30,6 +30,7 @@ class PoolFlags:
     dataset_name: str = flag("The pool: a data set on the Hub, or a local file or folder.")
     dataset_config: str | None = flag("The pool's configuration.", None)
     dataset_train_split: str = flag("The pool's split.", "train")
+    dataset_columns: list[str] = flag("Columns to rename: messages=dialog reads dialog as messages.", [])
 
 
 @dataclass(kw_only=True)

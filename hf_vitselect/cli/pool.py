@@ -2,20 +2,38 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
 from hf_vitselect.cli.flags import PoolFlags
-from hf_vitselect.data.pools import open_pool
+from hf_vitselect.data.pools import load_pool
 from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training import load_seed_rows
 from hf_vitselect.training.seed import ROWS_FILE
 
 
-def load_pool(flags: PoolFlags) -> Dataset:
+def read_pool(flags: PoolFlags) -> Dataset:
     """The pool that the flags name."""
-    return open_pool(flags.dataset_name, flags.dataset_config, flags.dataset_train_split)
+    return load_pool(flags.dataset_name, **pool_options(flags))
+
+
+def pool_options(flags: PoolFlags) -> dict[str, Any]:
+    """The arguments of `load_pool` and `load_stream` that the flags give."""
+    return {
+        "config": flags.dataset_config,
+        "split": flags.dataset_train_split,
+        "columns": _read_columns(flags.dataset_columns),
+    }
+
+
+def _read_columns(renames: Sequence[str]) -> dict[str, str]:
+    """The columns to rename, of texts such as `messages=dialog`."""
+    pairs = [text.partition("=") for text in renames]
+    if odd := [text for text, (new, _, old) in zip(renames, pairs, strict=True) if not (new and old)]:
+        raise UsageError(f"dataset_columns: expected new=old, such as messages=dialog, got {odd[0]!r}")
+    return {new: old for new, _, old in pairs}
 
 
 def refuse_pools_folder(flags: PoolFlags, output_dir: str) -> None:

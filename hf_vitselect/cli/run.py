@@ -13,7 +13,7 @@ from hf_vitselect.cli.command import Command, PoolFacts, refuse_unwritable
 from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag
 from hf_vitselect.cli.parse import read_config
 from hf_vitselect.cli.plan import Stage, plan
-from hf_vitselect.cli.pool import load_pool
+from hf_vitselect.cli.pool import read_pool
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.row_ids import pool_digest
 from hf_vitselect.models.revisions import identify
@@ -101,7 +101,7 @@ def _pool_facts(command: Command, pools: Mapping[str, PoolFacts]) -> PoolFacts |
         return pools[command.dataset_name]
     if command.dataset_name.endswith("/scored") and not Path(command.dataset_name).exists():
         return None  # a stage makes it
-    pool = load_pool(command)
+    pool = read_pool(command)
     return PoolFacts(tuple(pool.column_names), len(pool))
 
 
@@ -116,7 +116,7 @@ def _inputs(stage: Stage) -> dict[str, Any]:
     """The fingerprint of the user's pool and the exact weights of the user's models, as they are now."""
     given, inputs = stage.settings, {}
     if "dataset_name" in given and not given.get("dataset_streaming"):
-        inputs["dataset_name"] = load_pool(stage.parsed)._fingerprint
+        inputs["dataset_name"] = read_pool(stage.parsed)._fingerprint
     for name in _MODELS:
         if given.get(name):
             revision = given.get("model_revision") if name == "model_name_or_path" else None

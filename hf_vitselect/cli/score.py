@@ -12,10 +12,11 @@ from datasets import Dataset, Value
 from hf_vitselect.call_text import write_call
 from hf_vitselect.cli.command import PoolFacts
 from hf_vitselect.cli.flags import ModelCommand, PoolFlags, flag, given_flags, read_object
+from hf_vitselect.cli.pool import pool_options
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.dataset_layout import find_layout
-from hf_vitselect.data.pools import open_pool, open_stream
+from hf_vitselect.data.pools import load_pool, load_stream
 from hf_vitselect.data.refusals import Refusals
 from hf_vitselect.errors import AllRefusedError, UsageError, nearest
 from hf_vitselect.models.weights import refuse_unknown_dtype
@@ -143,8 +144,8 @@ class Score(PoolFlags, ModelCommand):
 
     def run(self) -> Summary:
         """Score and save."""
-        load = open_stream if self.dataset_streaming else open_pool
-        pool = load(self.dataset_name, self.dataset_config, self.dataset_train_split)
+        load = load_stream if self.dataset_streaming else load_pool
+        pool = load(self.dataset_name, **pool_options(self))
         settings = {"shard_size": self.shard_size, "workers": self.workers, "engine": self.engine}
         return score_and_save(pool, self.all_scorers, Path(self.output_dir), **settings)
 

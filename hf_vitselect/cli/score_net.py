@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from hf_vitselect.cli.command import PoolFacts
 from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag
-from hf_vitselect.cli.pool import load_pool
+from hf_vitselect.cli.pool import read_pool
 from hf_vitselect.cli.score import score_and_save
 from hf_vitselect.cli.summary import Summary
 from hf_vitselect.data.columns import refuse_missing
@@ -43,7 +43,7 @@ class TrainScoreNet(PoolFlags, TrainingCommand):
 
     def run(self) -> Summary:
         """Train, then score."""
-        pool, folder = load_pool(self), Path(self.training.output_dir)
+        pool, folder = read_pool(self), Path(self.training.output_dir)
         scorer = ScoreNetScorer(str(folder / "score_net"))
         refuse_overwrite(scorer, pool.column_names)
         trainer = ScoreNetTrainer(

@@ -11,7 +11,7 @@ from hf_vitselect.cli.flags import (
     parse_budget,
     refuse_large_budget,
 )
-from hf_vitselect.cli.pool import load_pool
+from hf_vitselect.cli.pool import read_pool
 from hf_vitselect.cli.summary import Summary, command_line, dropped, refused_fact
 from hf_vitselect.training import train_seed_model
 
@@ -37,7 +37,7 @@ class Seed(PoolFlags, TrainingCommand):
         """Fine-tune on the random part."""
         arguments, folder = self.trainer_arguments, str(self.training.output_dir)
         selection = train_seed_model(
-            load_pool(self),
+            read_pool(self),
             self.model.model_name_or_path,
             parse_budget(self.budget),
             arguments.pop("args"),

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from hf_vitselect.call_text import write_call
 from hf_vitselect.cli.command import Command, PoolFacts
 from hf_vitselect.cli.flags import PoolFlags, flag, parse_budget, read_object, refuse_large_budget
-from hf_vitselect.cli.pool import load_pool, load_rows, refuse_pools_folder
+from hf_vitselect.cli.pool import load_rows, read_pool, refuse_pools_folder
 from hf_vitselect.cli.summary import Summary, command_line, dropped, dropped_fact, refused_fact, train_line
 from hf_vitselect.errors import UsageError
 from hf_vitselect.report.statistics import duplicates
@@ -73,7 +73,7 @@ class Select(PoolFlags, Command):
 
     def run(self) -> Summary:
         """Select and save."""
-        pool = load_pool(self)
+        pool = read_pool(self)
         selection = select_diverse(
             pool,
             parse_budget(self.budget),

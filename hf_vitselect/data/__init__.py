@@ -2,8 +2,8 @@
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.data.pools import open_pool
+from hf_vitselect.data.pools import load_pool
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.data.rows import read_texts
 
-__all__ = ["Conversation", "RowImage", "Turn", "open_pool", "pool_digest", "read_texts", "row_ids"]
+__all__ = ["Conversation", "RowImage", "Turn", "load_pool", "pool_digest", "read_texts", "row_ids"]

@@ -7,7 +7,7 @@ import json
 import lzma
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -25,7 +25,9 @@ from datasets import (
 )
 from huggingface_hub import HfApi
 
-from hf_vitselect.errors import PoolError, first_line, nearest_path
+from hf_vitselect.data.columns import refuse_missing
+from hf_vitselect.data.stored import with_features
+from hf_vitselect.errors import ColumnError, PoolError, first_line, nearest_path
 
 _KINDS = {
     ".parquet": "parquet",
@@ -51,30 +53,45 @@ class SplitError(PoolError):
     """The pool does not have this split."""
 
 
-def open_pool(name: str, config: str | None = None, split: str = "train") -> Dataset:
-    """Open a pool by its name.
+def load_pool(
+    path: str | os.PathLike[str],
+    *,
+    config: str | None = None,
+    split: str = "train",
+    columns: Mapping[str, str] | None = None,
+) -> Dataset:
+    """Load a pool, whatever holds it. Rows are not converted: docs/rows.md lists the layouts that are read.
 
     Args:
-        name: a file (Parquet, JSON, JSON lines, CSV, Arrow, compressed or not), a pattern of files, a folder
+        path: A file (Parquet, JSON, JSON lines, CSV, Arrow, compressed or not), a pattern of files, a folder
             of such files, a folder written by `score`, `select` or `save_to_disk`, or a dataset on the Hub.
-        config: of a dataset on the Hub.
-        split: a split or a part of one, `train[:100]`, as in `datasets.load_dataset`.
+        config: Of a dataset on the Hub.
+        split: A split or a part of one, `train[:100]`, as in `datasets.load_dataset`.
+        columns: Columns to rename, by the names that they get: `{"messages": "dialog"}`.
 
     Raises:
-        PoolError: if it does not exist or cannot be read.
+        PoolError: If it does not exist or cannot be read.
+        ColumnError: If a column to rename is missing, or its new name is taken.
+
+    Example:
+        >>> pool = load_pool("pool.jsonl", columns={"messages": "dialog"})  # doctest: +SKIP
     """
-    source = _find(name)
-    if isinstance(source, Path):
-        return _part_of_saved(source, split)
-    rows: Dataset = _load(source, config, split)
-    return rows
+    source = _find(str(path))
+    rows = _part_of_saved(source, split) if isinstance(source, Path) else _load(source, config, split)
+    return _renamed(rows, columns or {})
 
 
-def open_stream(name: str, config: str | None = None, split: str = "train") -> IterableDataset:
-    """Open a pool as a stream; as `open_pool`, but a part of a split only in rows."""
-    source = _find(name)
+def load_stream(
+    path: str | os.PathLike[str],
+    *,
+    config: str | None = None,
+    split: str = "train",
+    columns: Mapping[str, str] | None = None,
+) -> IterableDataset:
+    """Load a pool as a stream; as `load_pool`, but a part of a split only in rows."""
+    source = _find(str(path))
     if isinstance(source, Path):
-        return _part_of_saved(source, split).to_iterable_dataset()
+        return _renamed(_part_of_saved(source, split), columns or {}).to_iterable_dataset()
     part = _ROWS_OF_SPLIT.fullmatch(split)
     if part is None:
         raise PoolError(
@@ -84,7 +101,29 @@ def open_stream(name: str, config: str | None = None, split: str = "train") -> I
     stream: IterableDataset = _load(source, config, part["split"], streaming=True)
     if part["last"]:
         stream = stream.take(int(part["last"]))
-    return stream.skip(int(part["first"])) if part["first"] else stream
+    stream = stream.skip(int(part["first"])) if part["first"] else stream
+    return _renamed(stream, columns or {})
+
+
+def _renamed(rows: Any, columns: Mapping[str, str]) -> Any:
+    """A dataset or stream whose columns have these names."""
+    if not columns:
+        return rows
+    if isinstance(rows, IterableDataset):
+        rows = with_features(rows)
+    names = list(rows.column_names or columns.values())
+    refuse_missing(columns.values(), names, "columns: expected existing columns to rename, not")
+    if len(set(columns.values())) < len(columns):
+        raise ColumnError(f"columns: expected one new name for each column, got {dict(columns)}")
+    kept = set(names) - set(columns.values())
+    if taken := [name for name in columns if name in kept]:
+        raise ColumnError(
+            f"columns: expected new names that no column has, got {taken}; "
+            f"give those columns other names too, as {{'other_{taken[0]}': {taken[0]!r}}}"
+        )
+    # In two steps, because a stream cannot give a column the name that another one is about to lose.
+    rows = rows.rename_columns({old: f"__{new}" for new, old in columns.items()})
+    return rows.rename_columns({f"__{new}": new for new in columns})
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_features, refuse_missing
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.pools import open_pool
+from hf_vitselect.data.pools import load_pool
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.data.rows import read_rows
 from hf_vitselect.data.text import normalized
@@ -31,7 +31,7 @@ class Contamination(Filter):
     embeddings.
 
     Args:
-        evaluation: A file, a folder, or a dataset on the Hub, as `open_pool` reads it; any conversation
+        evaluation: A file, a folder, or a dataset on the Hub, as `load_pool` reads it; any conversation
             layout, with or without answers.
         split: Its split.
         config: Of a dataset on the Hub.
@@ -64,7 +64,7 @@ class Contamination(Filter):
 
     def find(self, rows: Rows) -> Drops:
         """Find the rows of the evaluation set, exact matches first."""
-        dataset = open_pool(self.evaluation, self.config, self.split)
+        dataset = load_pool(self.evaluation, config=self.config, split=self.split)
         exact = _Exact.of(read_rows(dataset))
         cosines = (
             np.full(len(rows), -np.inf) if self.over is None else self._cosines(rows, dataset, self.over)

@@ -221,7 +221,7 @@ def test_other_excluded_rows_are_stale(scored_pool, tmp_path):
 def test_streams_have_no_fingerprint(tiny, tmp_path, monkeypatch):
     mixed_pool(4).to_parquet(tmp_path / "pool.parquet")
     score = {"dataset_name": str(tmp_path / "pool.parquet"), "model_name_or_path": tiny("llava").folder}
-    monkeypatch.setattr("hf_vitselect.cli.run.load_pool", None)
+    monkeypatch.setattr("hf_vitselect.cli.run.read_pool", None)
     run({"score": {**score, "dataset_streaming": True}}, tmp_path / "run")
     assert len(load_from_disk(tmp_path / "run" / "score" / "scored")) == 4
 

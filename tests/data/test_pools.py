@@ -7,8 +7,8 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from hf_vitselect.data import pools as loading
-from hf_vitselect.data.pools import open_pool, open_stream
-from hf_vitselect.errors import PoolError
+from hf_vitselect.data.pools import load_pool, load_stream
+from hf_vitselect.errors import ColumnError, PoolError
 
 ROWS = Dataset.from_dict({"prompt": [f"q{i}" for i in range(6)], "completion": ["a"] * 6})
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
@@ -43,27 +43,52 @@ HELD = {
 @pytest.mark.parametrize("name", HELD)
 def test_pools_open_with_their_splits(name, tmp_path):
     HELD[name](tmp_path)
-    whole, part = (open_pool(f"{tmp_path}/{name}", split=split) for split in ("train", "train[1:3]"))
+    whole, part = (load_pool(f"{tmp_path}/{name}", split=split) for split in ("train", "train[1:3]"))
     assert (whole["prompt"][:], part["prompt"][:]) == (ROWS["prompt"][:], ["q1", "q2"])
-    streamed = open_stream(f"{tmp_path}/{name}", split="train[1:3]")
+    streamed = load_stream(f"{tmp_path}/{name}", split="train[1:3]")
     assert [row["prompt"] for row in streamed] == ["q1", "q2"]
-    for opened in (open_pool, open_stream):
+    for opened in (load_pool, load_stream):
         with pytest.raises(PoolError, match=r"expected an existing split.*got 'nope'.*train"):
             opened(f"{tmp_path}/{name}", split="nope")
 
 
 def test_a_share_of_a_split(tmp_path):
     ROWS.save_to_disk(tmp_path / "saved")
-    assert len(open_pool(str(tmp_path / "saved"), split="train[50%:]")) == 3
-    assert len(open_pool(str(tmp_path / "saved"), split="train[:1]+train[-2:]")) == 3
+    assert len(load_pool(str(tmp_path / "saved"), split="train[50%:]")) == 3
+    assert len(load_pool(str(tmp_path / "saved"), split="train[:1]+train[-2:]")) == 3
     with pytest.raises(PoolError, match="a stream has no length"):
-        open_stream("a/b", split="train[50%:]")
+        load_stream("a/b", split="train[50%:]")
+
+
+@pytest.mark.parametrize("load", [load_pool, load_stream])
+def test_columns_are_renamed_on_the_fly(load, tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"dialog": "q", "messages": "old", "n": 1}\n')
+    swapped = load(str(tmp_path / "p.jsonl"), columns={"messages": "dialog", "raw": "messages"})
+    assert list(swapped) == [{"messages": "q", "raw": "old", "n": 1}]
+    assert list(load(tmp_path / "p.jsonl", columns={"n": "n"})) == [
+        {"dialog": "q", "messages": "old", "n": 1}
+    ]
+
+
+@pytest.mark.parametrize("load", [load_pool, load_stream])
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"messages": "dialogue"}, "not 'dialogue'.*did you mean 'dialog'"),
+        ({"messages": "dialog"}, r"no column has, got \['messages'\]"),
+        ({"a": "dialog", "b": "dialog"}, "one new name for each column"),
+    ],
+)
+def test_impossible_renames_are_refused(load, columns, words, tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"dialog": "q", "messages": "old"}\n')
+    with pytest.raises(ColumnError, match=words):
+        load(tmp_path / "p.jsonl", columns=columns)
 
 
 def test_files_of_several_splits(tmp_path):
     in_folder(tmp_path / "files", train=LINES, my_test_rows=LINES * 2, dev=LINES * 3)
     sizes = [
-        len(open_pool(str(tmp_path / "files"), split=split)) for split in ("train", "test", "validation")
+        len(load_pool(str(tmp_path / "files"), split=split)) for split in ("train", "test", "validation")
     ]
     assert sizes == [6, 12, 18]
 
@@ -106,7 +131,7 @@ def test_unreadable_pool_in_three_lines(name, tmp_path, monkeypatch):
     if make is not None:
         make(tmp_path)
     with pytest.raises(PoolError, match=words) as error:
-        open_pool(f"{tmp_path}/{name}")
+        load_pool(f"{tmp_path}/{name}")
     assert name in str(error.value)
     assert len(str(error.value).splitlines()) <= 3
     assert "Hub" not in str(error.value)
@@ -118,9 +143,9 @@ def test_unknown_name_suggests_the_nearest(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "load_dataset", None)  # which would ask for half a minute
     (tmp_path / "scored").mkdir()
     with pytest.raises(PoolError, match=r"dataset on the Hub, got 'scord'; did you mean 'scored'\?"):
-        open_pool("scord")
+        load_pool("scord")
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     ROWS.to_parquet(tmp_path / "p.parquet")
     with pytest.raises(PoolError, match="dataset_config: expected none for files, got 'en'"):
-        open_pool("p.parquet", "en")
+        load_pool("p.parquet", config="en")

@@ -124,7 +124,7 @@ def benchmark(monkeypatch):
     images = np.zeros((250, 8), dtype=np.float32)
     images[:40] = POOL.image_features[300:340]
     dataset = with_vectors(make_pool(turns), np.hstack([images, np.ones_like(images)]))
-    monkeypatch.setattr("hf_vitselect.filters.contamination.open_pool", lambda *_: dataset)
+    monkeypatch.setattr("hf_vitselect.filters.contamination.load_pool", lambda *_, **__: dataset)
 
 
 def test_contract_covers_every_exported_filter():

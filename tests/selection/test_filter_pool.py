@@ -8,7 +8,7 @@ import pytest
 from datasets import Value, load_from_disk
 from pools import assistant, png, pool, user
 
-from hf_vitselect.data.pools import open_pool
+from hf_vitselect.data.pools import load_pool
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import ColumnError
 from hf_vitselect.filters import Drops, Filter, LossTail, NearDuplicates, UnusedImage
@@ -93,7 +93,7 @@ def test_saved_pools_can_be_selected_from(tmp_path):
     filtered = filter_pool(make_pool(), [NearDuplicates()])
     filtered.save_to_disk(tmp_path / "out")
     filtered.save_to_disk(tmp_path / "out")  # in place of the first
-    assert len(open_pool(str(tmp_path / "out"))) == 8
+    assert len(load_pool(str(tmp_path / "out"))) == 8
     assert load_from_disk(tmp_path / "out" / "dropped")["dropped_by"][:] == ["NearDuplicates"] * 2
     (record,) = json.loads((tmp_path / "out" / "filters.json").read_text())
     assert (record["filter"], record["dropped"]) == (
