@@ -3,6 +3,7 @@
 To add a layout, add a line to `LAYOUTS`.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -90,7 +91,9 @@ def _multiple_choice(column: str, row: Mapping[str, Any]) -> Iterator[Message]:
     if isinstance(choices, Mapping) or not hasattr(choices, "__len__"):
         raise ValueError(f"expected a list of texts in {column!r}, got {type(choices).__name__}")
     texts = [read_text(choice) for choice in choices]
-    yield Message("user", "\n".join([question, *lettered(texts)]))
+    lines = [question, *(f"\n{line}" for line in lettered(texts))]
+    # As parts where images stand in the choices, since a placeholder takes a line break next to it.
+    yield Message("user", lines if any("<" in text for text in texts) else "".join(lines))
     yield Message("assistant", letter_of(row["answer"], texts))
 
 
@@ -196,3 +199,28 @@ LAYOUTS = (
         can_be_metadata=True,
     ),
 )
+
+_CALL = {"name": "zoom", "arguments": {"times": 2}}
+TOOL_EXAMPLES: tuple[Mapping[str, Any], ...] = (
+    {
+        "messages": [
+            {"role": "user", "content": f"<image>{_QUESTION}"},
+            {"role": "assistant", "tool_calls": [{"type": "function", "id": "1", "function": _CALL}]},
+            {"role": "tool", "tool_call_id": "1", "content": "a red dot"},
+            {"role": "assistant", "content": "red"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "zoom"}}],
+        "images": [_IMAGE],
+    },
+    {
+        "conversations": [
+            {"from": "human", "value": f"<image>{_QUESTION}"},
+            {"from": "function_call", "value": json.dumps(_CALL)},
+            {"from": "observation", "value": "a red dot"},
+            {"from": "gpt", "value": "red"},
+        ],
+        "tools": '[{"name": "zoom"}]',
+        "images": [_IMAGE],
+    },
+)
+"""Rows with tool calls, for docs/rows.md."""
