@@ -141,23 +141,23 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
 
 
 def _known_layout(names: Sequence[str]) -> KnownLayout:
-    """The one layout whose columns are there; `question` and `answer` with `choices` are multiple choice."""
-    found = [layout for layout in LAYOUTS if set(layout.text_columns) <= set(names)]
-    found = [
+    """The one layout that a data set has all columns of; `question` and `answer` with `choices` are multiple choice."""
+    matches = [layout for layout in LAYOUTS if set(layout.text_columns) <= set(names)]
+    matches = [
         layout
-        for layout in found
-        if not any(set(layout.text_columns) < set(other.text_columns) for other in found)
+        for layout in matches
+        if not any(set(layout.text_columns) < set(other.text_columns) for other in matches)
     ]
-    found = [layout for layout in found if not layout.can_be_metadata] or found
-    if not found:
+    matches = [layout for layout in matches if not layout.can_be_metadata] or matches
+    if not matches:
         raise LayoutError(unknown_layout(names))
-    if len(found) > 1:
-        both = ["+".join(layout.text_columns) for layout in found]
+    if len(matches) > 1:
+        both = ["+".join(layout.text_columns) for layout in matches]
         raise LayoutError(
             f"expected one conversation layout, got {' and '.join(both)}; "
             "drop one with dataset.remove_columns"
         )
-    return found[0]
+    return matches[0]
 
 
 def is_conversation_column(name: str) -> bool:

@@ -48,7 +48,7 @@ def content_hash(row: Conversation) -> str:
 
 
 def _tool_fields(turn: Turn) -> list[Any]:
-    """What a turn of a tool's call or result has more than others."""
+    """The fields that only turns of tool calls and results have."""
     calls = [[call.name, call.arguments, call.id] for call in turn.calls]
     return [calls, turn.call_id, turn.name] if any((calls, turn.call_id, turn.name)) else []
 

@@ -95,8 +95,8 @@ def _message(message: Any) -> Message:
     if role in CALL_ROLES:
         held.append(_one_of(message, "content", "value"))
     if not held:
-        told = (message.get("tool_call_id"), message.get("name")) if _ROLE_OF.get(role) == "tool" else ()
-        answered = [None if is_empty(value) else str(value) for value in told]
+        about = (message.get("tool_call_id"), message.get("name")) if _ROLE_OF.get(role) == "tool" else ()
+        answered = [None if is_empty(value) else str(value) for value in about]
         return Message(role, _one_of(message, "content", "value"), (), *answered)
     if len(held) > 1 or not (role in CALL_ROLES or _ROLE_OF.get(role) == "assistant"):
         raise ValueError(f"expected tool calls once, in an assistant turn, got them in a turn of {role!r}")

@@ -1,4 +1,4 @@
-"""What to do about columns of no known layout: the nearest one, and a `map` that converts to it."""
+"""The message about columns of no known layout: the nearest one, and a `map` that converts to it."""
 
 import difflib
 from collections.abc import Sequence

@@ -159,8 +159,8 @@ class ChatTemplate:
                 }
                 for call in turn.calls
             ]
-        told = {"tool_call_id": turn.call_id, "name": turn.name}
-        return message | {key: value for key, value in told.items() if value is not None}
+        about = {"tool_call_id": turn.call_id, "name": turn.name}
+        return message | {key: value for key, value in about.items() if value is not None}
 
     def _content(self, turn: Turn) -> Any:
         if turn.calls and not any(part is None or part for part in turn.parts):

@@ -36,8 +36,8 @@ def _replaced(turns: Sequence[Turn], index: int, render: Render, marker: str) ->
         framed = render([*turns[:index], Turn("assistant", (marker,)), *turns[index + 1 :]])
     except RowError:
         return None
-    before, found, after = framed.partition(marker)
-    if not found or marker in after:
+    before, separator, after = framed.partition(marker)
+    if not separator or marker in after:
         return None
     if not called.startswith(before):
         before = before.rstrip()

@@ -63,7 +63,7 @@ def test_results_keep_ids_and_names():
         assert read({"messages": [*turns, result | {"role": role}]}).turns[2] == row.turns[2]
 
 
-def test_calls_in_a_row_are_one_turn():
+def test_consecutive_calls_are_one_turn():
     calls = [{"role": "tool_call", "content": json.dumps({"name": name, "arguments": {}})} for name in "ab"]
     row = read({"messages": [ASKED, *calls, {"role": "tool_response", "content": "1"}]})
     assert [turn.role for turn in row.turns] == ["user", "assistant", "tool"]
