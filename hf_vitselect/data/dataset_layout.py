@@ -141,7 +141,7 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
 
 
 def _known_layout(names: Sequence[str]) -> KnownLayout:
-    """The one layout that a data set has all columns of; `question` and `answer` with `choices` are multiple choice."""
+    """The one layout of these columns; `question` and `answer` with `choices` are multiple choice."""
     matches = [layout for layout in LAYOUTS if set(layout.text_columns) <= set(names)]
     matches = [
         layout
