@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 from hf_vitselect.errors import ExportError
 from hf_vitselect.exports.base import Row, Target
 from hf_vitselect.exports.json_file import JsonFormat
-from hf_vitselect.exports.sharegpt import NAMES
+from hf_vitselect.exports.sharegpt import sharegpt_turn
 from hf_vitselect.exports.text import (
-    marked_text,
     refuse_not_alternating,
     refuse_spelled_placeholders,
     split_system,
@@ -37,7 +36,7 @@ class LlamaFactory(JsonFormat):
         system, turns = split_system(said)
         return {
             "id": row.id,
-            "conversations": [{"from": NAMES[turn.role], "value": marked_text(turn)} for turn in turns],
+            "conversations": [sharegpt_turn(turn) for turn in turns],
             "images": [*images],
             "system": system or "",
             "tools": said.tools or "",

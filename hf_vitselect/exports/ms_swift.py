@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from hf_vitselect.data.conversation import Turn
 from hf_vitselect.exports.base import Row
 from hf_vitselect.exports.json_file import JsonFormat
+from hf_vitselect.exports.messages import called_tools
 from hf_vitselect.exports.text import marked_text, refuse_spelled_placeholders
 
 
@@ -19,6 +21,12 @@ class MsSwift(JsonFormat):
         """The record of a row."""
         said = row.conversation
         refuse_spelled_placeholders(said)
-        messages = [{"role": turn.role, "content": marked_text(turn)} for turn in said.turns]
+        messages = [_message(turn) for turn in said.turns]
         tools = {"tools": said.tools} if said.tools else {}
         return {"id": row.id, "messages": messages, "images": [*images], **tools}
+
+
+def _message(turn: Turn) -> dict[str, str]:
+    if turn.calls and not turn.parts:
+        return {"role": "tool_call", "content": called_tools(turn)}
+    return {"role": turn.role, "content": marked_text(turn)}

@@ -12,6 +12,7 @@ from hf_vitselect.errors import RowError
 from hf_vitselect.exports.base import Format, Refused, Row, Target, exported_rows
 from hf_vitselect.exports.images import suffix_of
 from hf_vitselect.exports.json_file import JsonWriter
+from hf_vitselect.exports.messages import tool_fields
 from hf_vitselect.selection.selection import Selection
 
 
@@ -47,12 +48,17 @@ def _record(row: Row) -> dict[str, Any]:
             raise RowError(
                 "bad_row", f"an image in a turn of the role {turn.role!r}, and only the user's fit"
             )
-        messages.append({"role": turn.role, "content": _content(turn, images)})
+        message = {"role": turn.role, "content": _content(turn, images), **tool_fields(turn)}
+        for call in message.get("tool_calls", ()):  # OpenAI has arguments as JSON text
+            call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
+        messages.append(message)
     return {"messages": messages, **({"tools": json.loads(said.tools)} if said.tools else {})}
 
 
-def _content(turn: Turn, images: Any) -> str | list[dict[str, Any]]:
-    """The text of a turn, or its parts if it is not a single text."""
+def _content(turn: Turn, images: Any) -> str | list[dict[str, Any]] | None:
+    """The text of a turn, or its parts if it is not a single text; None if it only calls tools."""
+    if not turn.parts:
+        return None
     if len(turn.parts) == 1 and turn.parts[0] is not None:
         return turn.parts[0]
     return [

@@ -4,11 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from hf_vitselect.data.conversation import Turn
 from hf_vitselect.exports.base import Row
 from hf_vitselect.exports.json_file import JsonFormat
+from hf_vitselect.exports.messages import called_tools
 from hf_vitselect.exports.text import marked_text, refuse_spelled_placeholders
 
-NAMES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
+_NAMES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
+
+
+def sharegpt_turn(turn: Turn) -> dict[str, str]:
+    """A turn with `from` and `value`."""
+    if turn.calls and not turn.parts:
+        return {"from": "function_call", "value": called_tools(turn)}
+    return {"from": _NAMES[turn.role], "value": marked_text(turn)}
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,6 @@ class ShareGPT(JsonFormat):
         """The record of a row."""
         said = row.conversation
         refuse_spelled_placeholders(said)
-        turns = [{"from": NAMES[turn.role], "value": marked_text(turn)} for turn in said.turns]
+        turns = [sharegpt_turn(turn) for turn in said.turns]
         tools = {"tools": said.tools} if said.tools else {}
         return {"id": row.id, "conversations": turns, "images": [*images], **tools}

@@ -6,19 +6,34 @@ from functools import partial
 from typing import Any, ClassVar
 
 import pyarrow as pa
-from datasets import Dataset, Features, Image, List, Value
+from datasets import Dataset, Features, Image, Json, List, Value
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.rows import read_table, read_texts
+from hf_vitselect.data.stored import encode_batch
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.exports.base import Format, Refused, Target, refuse_unreadable
 from hf_vitselect.exports.images import stored_image
+from hf_vitselect.exports.messages import tool_fields
 from hf_vitselect.selection.selection import Selection
 
 _BATCH = 100
 _READ_BY_TRL = ("prompt", "completion", "chosen", "rejected", "text", "input_ids", "labels", "label")
 """Columns that TRL would take for the conversation, or for its tokens."""
+
+
+_CALLS = {
+    "tool_calls": List(
+        {
+            "id": Value("string"),
+            "type": Value("string"),
+            "function": {"name": Value("string"), "arguments": Json()},
+        }
+    ),
+    "tool_call_id": Value("string"),
+    "name": Value("string"),
+}
 
 
 @dataclass(frozen=True)
@@ -72,33 +87,35 @@ class _Forms:
     images: bool = False
     tools: bool = False
     parts: bool = False
+    calls: bool = False
 
     @classmethod
     def of(cls, rows: Iterator[Conversation]) -> "_Forms":
         """Look at all rows."""
-        images = tools = parts = False
+        images = tools = parts = calls = False
         for row in rows:
             images |= bool(row.images)
             tools |= bool(row.tools)
-            parts |= any(len(turn.parts) != 1 for turn in row.turns)
-        return cls(images, tools, parts or images)
+            parts |= any(len(turn.parts) > 1 for turn in row.turns)
+            calls |= any(map(tool_fields, row.turns))
+        return cls(images, tools, parts or images, calls)
 
     @property
     def features(self) -> dict[str, Any]:
         """The columns of the conversation."""
         part = {"type": Value("string"), "text": Value("string")}
         content = List(part) if self.parts else Value("string")
-        columns: dict[str, Any] = {"messages": List({"role": Value("string"), "content": content})}
+        calls = _CALLS if self.calls else {}
+        columns: dict[str, Any] = {"messages": List({"role": Value("string"), "content": content, **calls})}
         columns |= {"images": List(Image())} if self.images else {}
         return columns | ({"tools": Value("string")} if self.tools else {})
 
 
 def _convert(table: pa.Table, kept: list[str], forms: _Forms, schema: pa.Schema) -> pa.Table:
     rows = [_cells(row, forms) for row in read_table(table)]
-    columns = {
-        name: table.column(name) if name in kept else pa.array([row[name] for row in rows], kind)
-        for name, kind in zip(schema.names, schema.types, strict=True)
-    }
+    features = Features(forms.features)
+    said = encode_batch({name: [row[name] for row in rows] for name in features}, features)
+    columns = {name: (table if name in kept else said).column(name) for name in schema.names}
     return pa.table(columns, schema=schema)
 
 
@@ -106,16 +123,21 @@ def _cells(row: Conversation | RowError, forms: _Forms) -> dict[str, Any]:
     if isinstance(row, RowError):
         raise row
     return {
-        "messages": [{"role": turn.role, "content": _content(turn, forms.parts)} for turn in row.turns],
+        "messages": [_message(turn, forms) for turn in row.turns],
         "images": [stored_image(image) for image in row.images],
         "tools": row.tools,
     }
 
 
-def _content(turn: Turn, parts: bool) -> Any:
-    if not parts:
-        return turn.text
-    return [
-        {"type": "image", "text": None} if part is None else {"type": "text", "text": part}
-        for part in turn.parts
-    ]
+def _message(turn: Turn, forms: _Forms) -> dict[str, Any]:
+    content: Any = turn.parts[0] if turn.parts else None
+    if forms.parts:
+        content = [
+            {"type": "image", "text": None} if part is None else {"type": "text", "text": part}
+            for part in turn.parts
+        ]
+    return {
+        "role": turn.role,
+        "content": content,
+        **(dict.fromkeys(_CALLS) | tool_fields(turn) if forms.calls else {}),
+    }

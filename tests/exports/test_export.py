@@ -154,6 +154,52 @@ def test_system_and_tools_kept(to: Format, tmp_path: Path) -> None:
     assert said(load_pool(file)) == said(selection.dataset)
 
 
+CALL = {"name": "zoom", "arguments": {"box": [1, 2], "how": {"deep": True}}}
+
+
+@each([Trl(), OpenAI(), ShareGPT(), MsSwift(), LlamaFactory()])
+@pytest.mark.parametrize("images", [0, 1])
+def test_tool_calls_are_kept(to: Format, images: int, tmp_path: Path) -> None:
+    lines = [
+        {
+            "conversations": [
+                {"from": "human", "value": "<image>\nwhat?" if images else "what?"},
+                {"from": "function_call", "value": json.dumps(CALL | {"name": f"zoom{i}"})},
+                {"from": "observation", "value": "a dot"},
+                {"from": "gpt", "value": "red"},
+            ],
+            "images": [{"bytes": png(), "path": None}] * images,
+            "tools": json.dumps([{"name": f"zoom{i}"}]),
+        }
+        for i in range(3)
+    ]
+    selection = select(Dataset.from_list(lines))
+    assert said(load_pool(export(selection, tmp_path, to))) == said(selection.dataset)
+
+
+@each([Trl(), OpenAI()])
+def test_ids_of_calls_are_kept(to: Format, tmp_path: Path) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "zoom", "arguments": '{"a": 1}'}}
+    lines = [
+        {"role": "user", "content": "what?"},
+        {"role": "assistant", "content": "let me look", "tool_calls": [call]},
+        {"role": "tool", "content": "a dot", "tool_call_id": "c1", "name": "zoom"},
+        {"role": "assistant", "content": "red"},
+    ]
+    selection = select(Dataset.from_list([{"messages": json.dumps(lines)}]))
+    assert said(load_pool(export(selection, tmp_path, to))) == said(selection.dataset)
+
+
+@each(WITH_FILES)
+def test_text_before_calls_is_refused(to: Format, tmp_path: Path) -> None:
+    call = {"type": "function", "function": {"name": "zoom", "arguments": "{}"}}
+    lines = [
+        {"role": "user", "content": "what?"},
+        {"role": "assistant", "content": "let me look", "tool_calls": [call]},
+    ]
+    assert "bad_row" in refused(Dataset.from_list([{"messages": json.dumps(lines)}]), to, tmp_path)
+
+
 def test_llama_factory_merges_its_entry(tmp_path: Path) -> None:
     (tmp_path / "dataset_info.json").write_text('{"alpaca": {"file_name": "a.json"}}')
     file = export(select(mixed_pool(4)), tmp_path, LlamaFactory(), name="mine")
