@@ -26,6 +26,7 @@ from datasets import (
 from huggingface_hub import HfApi
 
 from hf_vitselect.data.columns import refuse_missing
+from hf_vitselect.data.llama_factory import find_entry
 from hf_vitselect.data.stored import with_features
 from hf_vitselect.errors import ColumnError, PoolError, first_line, nearest_path
 
@@ -64,8 +65,9 @@ def load_pool(
 
     Args:
         path: A file (Parquet, JSON, JSON lines, CSV, Arrow, compressed or not), a pattern of files, a folder
-            of such files, a folder written by `score`, `select` or `save_to_disk`, or a dataset on the Hub.
-        config: Of a dataset on the Hub.
+            of such files, a folder written by `score`, `select` or `save_to_disk`, LLaMA-Factory's
+            `dataset_info.json` or its folder, or a dataset on the Hub.
+        config: Of a dataset on the Hub; the name of an entry of a `dataset_info.json`.
         split: A split or a part of one, `train[:100]`, as in `datasets.load_dataset`.
         columns: Columns to rename, by the names that they get: `{"messages": "dialog"}`.
 
@@ -76,9 +78,7 @@ def load_pool(
     Example:
         >>> pool = load_pool("pool.jsonl", columns={"messages": "dialog"})  # doctest: +SKIP
     """
-    source = _find(str(path))
-    rows = _part_of_saved(source, split) if isinstance(source, Path) else _load(source, config, split)
-    return _renamed(rows, columns or {})
+    return _renamed(_load_rows(str(path), config, split), columns or {})
 
 
 def load_stream(
@@ -89,20 +89,39 @@ def load_stream(
     columns: Mapping[str, str] | None = None,
 ) -> IterableDataset:
     """Load a pool as a stream; as `load_pool`, but a part of a split only in rows."""
-    source = _find(str(path))
+    return _renamed(_load_lazily(str(path), config, split), columns or {})
+
+
+def _load_rows(path: str, config: str | None, split: str) -> Dataset:
+    if entry := find_entry(path, config):
+        split = re.sub(r"^train\b", entry.split, split)
+        rows: Dataset = entry.converted(_load_rows(entry.path, entry.config, split))
+        return rows
+    source = _find(path)
     if isinstance(source, Path):
-        return _renamed(_part_of_saved(source, split), columns or {}).to_iterable_dataset()
+        return _part_of_saved(source, split)
+    rows = _load(source, config, split)
+    return rows
+
+
+def _load_lazily(path: str, config: str | None, split: str) -> IterableDataset:
+    if entry := find_entry(path, config):
+        split = re.sub(r"^train\b", entry.split, split)
+        stream: IterableDataset = entry.converted(_load_lazily(entry.path, entry.config, split))
+        return stream
+    source = _find(path)
+    if isinstance(source, Path):
+        return _part_of_saved(source, split).to_iterable_dataset()
     part = _ROWS_OF_SPLIT.fullmatch(split)
     if part is None:
         raise PoolError(
             f"expected a split such as train or train[:1000], got {split!r}; "
             "a stream has no length: give rows, or drop dataset_streaming"
         )
-    stream: IterableDataset = _load(source, config, part["split"], streaming=True)
+    stream = _load(source, config, part["split"], streaming=True)
     if part["last"]:
         stream = stream.take(int(part["last"]))
-    stream = stream.skip(int(part["first"])) if part["first"] else stream
-    return _renamed(stream, columns or {})
+    return stream.skip(int(part["first"])) if part["first"] else stream
 
 
 def _renamed(rows: Any, columns: Mapping[str, str]) -> Any:
