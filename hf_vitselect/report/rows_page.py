@@ -60,8 +60,8 @@ _CONTAINERS = """\
   `--dataset_config`. Columns and tags are read as the entry says, and columns that it does not map are dropped.
 - WebDataset: a tar, several, or a folder of them, streamed or not. A sample is a `.json` record of any layout
   and its images (`a.json`, `a.jpg` or `a.0.png`, `a.1.png`), in the order of their numbers or as the record
-  names them. A sample without record is `bad_row`; one without image is a text unless it has a placeholder.
-  Where a tar is damaged, a row says so, and the next tar follows.
+  names them. A sample without record is `bad_row`. One without image is a text, or `image_missing` if it has
+  a placeholder. Where a tar is damaged, a row says so, and the next tar follows.
 """
 
 _IMAGES = """\
