@@ -148,11 +148,11 @@ def _record(key: str | None, files: Files | str, tar: str) -> tuple[dict[str, An
     if isinstance(files, str):
         return {}, files
     where = f"{key} in {Path(tar).name}"
-    found = [name for name in files if name.lower().endswith(".json")]
-    if len(found) != 1:
+    names = [name for name in files if name.lower().endswith(".json")]
+    if len(names) != 1:
         return {}, f"expected one .json of {where}, got {sorted(files)}"
     try:
-        record = json.loads(files[found[0]] or b"")
+        record = json.loads(files[names[0]] or b"")
     except (ValueError, RecursionError) as error:
         return {}, f"the .json of {where} is not valid: {first_line(error)}"
     if not isinstance(record, dict):

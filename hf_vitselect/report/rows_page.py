@@ -57,7 +57,7 @@ _CONTAINERS = """\
   `'rows/*.parquet'`. All files of a pool have one format.
 - A folder that `save_to_disk`, `score` or `select` wrote, and a data set on the Hub.
 - LLaMA-Factory's `dataset_info.json` or its folder, with the name of an entry as `config` or
-  `--dataset_config`. Columns and tags are read as the entry says, and columns that it does not map are dropped.
+  `--dataset_config`. Columns and tags are read as the entry says; columns that it does not map are dropped.
 - WebDataset: a tar, several, or a folder of them, streamed or not. A sample is a `.json` record of any layout
   and its images (`a.json`, `a.jpg` or `a.0.png`, `a.1.png`), in the order of their numbers or as the record
   names them. A sample without record is `bad_row`. One without image is a text, or `image_missing` if it has

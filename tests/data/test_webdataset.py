@@ -179,7 +179,7 @@ def test_files_without_samples_are_refused(content, tmp_path):
         load_pool(tmp_path / "p.tar")
 
 
-def test_tars_next_to_files_are_no_pool(tmp_path):
+def test_tars_beside_files_are_ignored(tmp_path):
     write_tar(tmp_path / "images.tar", [("a.png", png())])
     (tmp_path / "rows.jsonl").write_text('{"prompt": "what?", "completion": "red"}\n')
     assert load_pool(tmp_path).column_names == ["prompt", "completion"]
