@@ -10,7 +10,7 @@ from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.dataset_layout import Layout, find_layout
 from hf_vitselect.data.image_roots import ROOTS, image_roots, mark_roots, marked_roots
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.data.stored import UNSTORED, is_record_of_lists, plain_rows, without_bytes
+from hf_vitselect.data.stored import is_record_of_lists, plain_rows, without_bytes
 from hf_vitselect.data.turns import messages_from_text
 from hf_vitselect.errors import LayoutError, RowError
 
@@ -95,8 +95,7 @@ def refuse_transform(dataset: Any) -> None:
 def _plain_rows(table: pa.Table) -> tuple[Layout, list[dict[str, Any]]]:
     """The layout of an undecoded Arrow table, and its rows with only the columns of that layout."""
     layout = find_layout(_columns(table))
-    columns = [*layout.columns, *([UNSTORED] if UNSTORED in table.column_names else [])]
-    return layout, plain_rows(table.select(columns))
+    return layout, plain_rows(table.select(list(layout.columns)))
 
 
 def _columns(table: pa.Table) -> Sequence[str] | Features:
