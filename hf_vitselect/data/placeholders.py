@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hf_vitselect.data.conversation import Turn
@@ -69,7 +69,8 @@ def place_images(
     if filled and not _slots(drafts):
         drafts = _images_first(drafts, len(filled))
     slots = _slots(drafts)
-    if any(slot.image is not None for slot in slots):
+    inline = any(slot.image is not None for slot in slots)
+    if inline:
         filled = _inline_images(slots, filled)
     elif len(slots) != len(filled):
         nulls = len(cells) - len(filled)
@@ -83,7 +84,9 @@ def place_images(
         Turn(role, tuple(None if isinstance(part, Slot) else part for part in parts))
         for role, parts in drafts
     )
-    return turns, tuple(map(read_image, filled))
+    images = map(read_image, filled)
+    # Only a column has the feature `Image`. A record in a turn is the row's own.
+    return turns, tuple(replace(image, in_feature=False) if inline else image for image in images)
 
 
 def _slots(drafts: Sequence[Draft]) -> list[Slot]:

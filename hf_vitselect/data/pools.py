@@ -26,6 +26,7 @@ from datasets import (
 from huggingface_hub import HfApi
 
 from hf_vitselect.data.columns import refuse_missing
+from hf_vitselect.data.image_roots import changed_access, image_access, recorded_access, with_access
 from hf_vitselect.data.stored import with_features
 from hf_vitselect.errors import ColumnError, PoolError, first_line, nearest_path
 
@@ -58,6 +59,10 @@ def load_pool(
     *,
     config: str | None = None,
     split: str = "train",
+    image_root: str | os.PathLike[str] | None = None,
+    allow_paths: Sequence[str | os.PathLike[str]] = (),
+    fetch_urls: bool = False,
+    allow_addresses: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Load a pool, whatever holds it. Rows are not converted: docs/rows.md lists the layouts that are read.
@@ -67,10 +72,17 @@ def load_pool(
             of such files, a folder written by `score`, `select` or `save_to_disk`, or a dataset on the Hub.
         config: Of a dataset on the Hub.
         split: A split or a part of one, `train[:100]`, as in `datasets.load_dataset`.
+        image_root: The folder where the relative paths of images start; by default the folder of a local
+            pool, or the one that it was scored with. No path leads out of it.
+        allow_paths: Other folders whose files the rows may name.
+        fetch_urls: Whether images behind URLs (`http`, `https`, `s3`, `hf`) are fetched, once, to the cache
+            of `datasets`. An `s3` or `hf` URL is read with this machine's credentials.
+        allow_addresses: Private addresses and networks from which images may be fetched, such as
+            `10.0.0.0/8`.
         columns: Columns to rename, by the names that they get: `{"messages": "dialog"}`.
 
     Raises:
-        PoolError: If it does not exist or cannot be read.
+        PoolError: If it does not exist or cannot be read, or a folder or address is none.
         ColumnError: If a column to rename is missing, or its new name is taken.
 
     Example:
@@ -78,7 +90,8 @@ def load_pool(
     """
     source = _find(str(path))
     rows = _part_of_saved(source, split) if isinstance(source, Path) else _load(source, config, split)
-    return _renamed(rows, columns or {})
+    rows = _renamed(rows, columns or {})
+    return _with_images(rows, str(path), image_root, allow_paths, fetch_urls, allow_addresses)
 
 
 def load_stream(
@@ -86,12 +99,17 @@ def load_stream(
     *,
     config: str | None = None,
     split: str = "train",
+    image_root: str | os.PathLike[str] | None = None,
+    allow_paths: Sequence[str | os.PathLike[str]] = (),
+    fetch_urls: bool = False,
+    allow_addresses: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
 ) -> IterableDataset:
     """Load a pool as a stream; as `load_pool`, but a part of a split only in rows."""
-    source = _find(str(path))
+    source, images = _find(str(path)), (image_root, allow_paths, fetch_urls, allow_addresses)
     if isinstance(source, Path):
-        return _renamed(_part_of_saved(source, split), columns or {}).to_iterable_dataset()
+        saved = _with_images(_renamed(_part_of_saved(source, split), columns or {}), str(path), *images)
+        return with_access(saved.to_iterable_dataset(), image_access(saved))
     part = _ROWS_OF_SPLIT.fullmatch(split)
     if part is None:
         raise PoolError(
@@ -102,7 +120,24 @@ def load_stream(
     if part["last"]:
         stream = stream.take(int(part["last"]))
     stream = stream.skip(int(part["first"])) if part["first"] else stream
-    return _renamed(stream, columns or {})
+    return _with_images(_renamed(stream, columns or {}), str(path), *images)
+
+
+def _with_images(rows: Any, path: str, image_root: str | os.PathLike[str] | None, *given: Any) -> Any:
+    """A dataset or stream that says where its images are."""
+    recorded, access = recorded_access(rows), image_access(rows)
+    if image_root is None and recorded is None and not access.from_hub:
+        image_root = _folder_of(path)
+    changed = changed_access(access, image_root, *given)
+    return rows if changed == access else with_access(rows, changed)
+
+
+def _folder_of(path: str) -> Path:
+    """The folder of a local pool."""
+    place = Path(path).expanduser()
+    while glob.has_magic(str(place)):
+        place = place.parent
+    return place if place.is_dir() else place.parent
 
 
 def _renamed(rows: Any, columns: Mapping[str, str]) -> Any:
