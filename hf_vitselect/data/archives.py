@@ -49,7 +49,9 @@ def _in_archive(archive: str, member: str, read: bool) -> bytes:
         if size is None:
             raise RowError("image_missing", f"no {member!r} in the archive {name}")
         if size > MOST_BYTES:
-            raise RowError("image_error", f"{member!r} in {name} has {size:,} bytes, more than {MOST_BYTES:,}")
+            raise RowError(
+                "image_error", f"{member!r} in {name} has {size:,} bytes, more than {MOST_BYTES:,}"
+            )
         data = opened.read(member) if read else b""
     except _DAMAGED as error:
         raise RowError("image_error", f"cannot read {member!r} in {name}: {first_line(error)}") from error
@@ -90,8 +92,11 @@ class _Zip:
         if stat.S_ISLNK(info.external_attr >> 16):
             raise RowError("image_error", f"a link in an archive: {member!r}")
         if info.compress_type not in _BOUNDED:
-            kind = zipfile.compressor_names.get(info.compress_type, info.compress_type)
-            raise RowError("image_error", f"expected stored or deflated files in a zip, got {kind}; repack it")
+            raise RowError(
+                "image_error",
+                f"expected a stored or deflated file, got compression {info.compress_type} of {member!r}; "
+                "repack the zip",
+            )
         return info.file_size
 
     def read(self, member: str) -> bytes:
@@ -113,7 +118,7 @@ class _Tar:
                 if not info.isdir():
                     plain = info.isreg() and not info.issparse()
                     places[info.name.removeprefix("./")] = (info.offset_data, info.size) if plain else None
-                tar.members.clear()  # A list of all would need a kilobyte for each.
+                tar.members.clear()  # type: ignore[attr-defined]  # each would keep a kilobyte
         return cls(path, places)
 
     def size(self, member: str) -> int | None:

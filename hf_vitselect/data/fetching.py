@@ -40,7 +40,9 @@ SECONDS_TO_CONNECT, SECONDS_OF_SILENCE, SECONDS = 10, 20, 60
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _PRIVATE = "not a public address:"
-_HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_HTML = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
+)
 _CHUNK = 2**20
 _SECONDS_OF_FAILURE = 300  # in which a URL that has failed is not tried again
 _failures: dict[Path, tuple[float, RowError]] = {}

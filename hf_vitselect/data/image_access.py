@@ -119,3 +119,7 @@ def _ways(path: str) -> list[tuple[str, str | None]]:
     archive, _, member = path.partition("::")
     outside = member.startswith("/") or ".." in member.split("/")
     return [(path, None), (archive, member.removeprefix("./"))] if member and not outside else [(path, None)]
+
+
+NO_ACCESS = ImageAccess()
+"""No file and no URL."""

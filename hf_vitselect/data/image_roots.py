@@ -23,12 +23,12 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import pyarrow as pa
-from datasets import Dataset, Features, Image, IterableDataset, config
+from datasets import Audio, Dataset, Image, IterableDataset, Video, config
 from datasets.fingerprint import Hasher
 from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
 
-from hf_vitselect.data.image_access import ImageAccess
+from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess
 from hf_vitselect.data.provenance import datasets_behind, pool_source, recorded_source
 from hf_vitselect.errors import LayoutError, PoolError
 
@@ -80,9 +80,7 @@ def with_image_root(
         >>> pool = with_image_root(rows, "images")  # doctest: +SKIP
     """
     known = replace(image_access(dataset), fetch_urls=False, allow_addresses=())
-    return with_access(
-        dataset, changed_access(known, image_root, allow_paths, fetch_urls, allow_addresses)
-    )
+    return with_access(dataset, changed_access(known, image_root, allow_paths, fetch_urls, allow_addresses))
 
 
 def changed_access(
@@ -106,7 +104,7 @@ def changed_access(
             ) from None
     changes: dict[str, Any] = {}
     if image_root is not None:
-        # The downloads of a pool from the Hub may still be named, by the absolute paths that `datasets` writes.
+        # What `datasets` has downloaded may still be named: it writes absolute paths.
         downloads = access.roots if access.from_hub else (str(config.DOWNLOADED_DATASETS_PATH),)
         changes = {"roots": (_folder("image_root", image_root),), "allow_paths": downloads}
         changes |= {"from_hub": False, "image_features": False}
@@ -131,7 +129,8 @@ def with_access(dataset: Rows, access: ImageAccess) -> Rows:
     """The rows, with this access in their description and fingerprint."""
     changed = copy.copy(dataset)
     changed._info = dataset.info.copy()
-    kept = [line for line in (dataset.info.description or "").splitlines() if not line.startswith(_LINE)]
+    description: str = dataset.info.description or ""
+    kept = [line for line in description.splitlines() if not line.startswith(_LINE)]
     line = _LINE + json.dumps({"access": asdict(access), "signature": _signature(access)})
     changed._info.description = "\n".join([*kept, line])
     if isinstance(changed, Dataset):
@@ -187,9 +186,10 @@ def _key() -> bytes:
 
 
 def _from_json(values: Any) -> ImageAccess:
-    return ImageAccess(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    )
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return ImageAccess(**given)
 
 
 def image_access(dataset: Any) -> ImageAccess:
@@ -203,14 +203,16 @@ def image_access(dataset: Any) -> ImageAccess:
     # Not what the record says first: it may be a stranger's.
     repo_id = pool_source(dataset)["repo_id"] or recorded_source(dataset).get("repo_id")
     if not repo_id:
-        return ImageAccess(image_features=_has_image_features(dataset.features))
+        return ImageAccess(image_features=_has_files(dataset.features or {}))
     repository = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=repo_id, repo_type="dataset"))
     return ImageAccess((str(repository), str(config.DOWNLOADED_DATASETS_PATH)), from_hub=True)
 
 
-def _has_image_features(features: Features | None) -> bool:
-    kinds = (features or {}).values()
-    return any(isinstance(getattr(kind, "feature", kind), Image) for kind in kinds)
+def _has_files(kind: Any) -> bool:
+    """Whether a feature has images or other files anywhere inside."""
+    if isinstance(kind, dict):
+        return any(map(_has_files, kind.values()))
+    return isinstance(kind, (Image, Audio, Video)) or _has_files(getattr(kind, "feature", {}))
 
 
 def mapped_dataset() -> Dataset | IterableDataset | None:
@@ -227,7 +229,7 @@ def mapped_dataset() -> Dataset | IterableDataset | None:
 def mapped_access(mapped: Dataset | IterableDataset | None) -> ImageAccess:
     """`image_access` of what `mapped_dataset` returns."""
     if mapped is None:
-        return ImageAccess()
+        return NO_ACCESS
     return _stream_access(mapped) if isinstance(mapped, IterableDataset) else image_access(mapped)
 
 
@@ -246,4 +248,4 @@ def mark_access(table: pa.Table, access: ImageAccess) -> pa.Table:
 def marked_access(table: pa.Table) -> ImageAccess:
     """The access with which `mark_access` has marked this table; without a mark, none."""
     mark = (table.schema.metadata or {}).get(_MARK)
-    return ImageAccess() if mark is None else _from_json(json.loads(mark))
+    return NO_ACCESS if mark is None else _from_json(json.loads(mark))

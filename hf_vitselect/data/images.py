@@ -10,13 +10,13 @@ import io
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from hf_vitselect.data.image_access import ImageAccess, ImageFile
+from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess, ImageFile
 from hf_vitselect.data.pixels import decode, image_error, upright_rgb
 from hf_vitselect.data.stored import from_text, is_empty, is_record_of_lists, records, short
 from hf_vitselect.errors import RowError
@@ -41,7 +41,7 @@ class RowImage:
     data: bytes | None = None
     path: str | None = None
     decoded: Image.Image | None = None
-    access: ImageAccess = ImageAccess()
+    access: ImageAccess = field(default=NO_ACCESS, compare=False)
     in_feature: bool = False
     failure: RowError | None = None
 

@@ -9,7 +9,7 @@ from datasets import Dataset, Features
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.dataset_layout import Layout, find_layout
-from hf_vitselect.data.image_access import ImageAccess
+from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess
 from hf_vitselect.data.image_roots import ACCESS, image_access, mark_access, marked_access
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.stored import UNSTORED, is_record_of_lists, plain_rows, without_bytes
@@ -70,14 +70,14 @@ def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError
         _refuse_arrays(batch[name])
     first = batch[layout.text_columns[0]]
     if not _is_batch(first):
-        return read_plain(layout, [batch], batch.get(ACCESS, ImageAccess())), False
+        return read_plain(layout, [batch], batch.get(ACCESS, NO_ACCESS)), False
     rows = ({name: batch[name][i] for name in layout.columns} for i in range(len(first)))
-    return read_plain(layout, rows, batch.get(ACCESS, ImageAccess())), True
+    return read_plain(layout, rows, batch.get(ACCESS, NO_ACCESS)), True
 
 
 def read_row(row: Mapping[str, Any]) -> Conversation:
     """One row as a plain mapping."""
-    return find_layout(list(row)).read(row).under(row.get(ACCESS, ImageAccess()))
+    return find_layout(list(row)).read(row).under(row.get(ACCESS, NO_ACCESS))
 
 
 def answer_characters(dataset: Any) -> list[int | None]:

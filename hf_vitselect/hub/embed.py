@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PureWindowsPath
@@ -126,7 +126,9 @@ def _move(table: pa.Table, name: str, layout: Layout, access: ImageAccess, featu
     for row, read in zip(plain_rows(table), read_table(mark_access(table, access)), strict=True):
         moved = () if isinstance(read, RowError) else _in_turns(row, read, layout)
         held = moved or [read_image(cell) for cell in layout.image_cells(row) if not is_empty(cell)]
-        images.append([{"bytes": image.encoded() if moved else image.data, "path": image.path} for image in held])
+        images.append(
+            [{"bytes": image.encoded() if moved else image.data, "path": image.path} for image in held]
+        )
         for column in turns:
             cell = without_images(row[column]) if moved else row[column]
             turns[column].append(_as_stored(cell, features[column]))
@@ -218,9 +220,7 @@ def _plain(dataset: Dataset) -> Iterator[dict[str, Any]]:
         yield from plain_rows(table)
 
 
-def _rows(
-    dataset: Dataset, access: ImageAccess
-) -> Iterator[tuple[dict[str, Any], Conversation | RowError]]:
+def _rows(dataset: Dataset, access: ImageAccess) -> Iterator[tuple[dict[str, Any], Conversation | RowError]]:
     for table in dataset.with_format("arrow").iter(_BATCH):
         yield from zip(plain_rows(table), read_table(mark_access(table, access)), strict=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 from datasets import Features
 
-from hf_vitselect.data.image_access import ImageAccess
+from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess
 from hf_vitselect.data.image_roots import mark_access
 from hf_vitselect.errors import RowError, StaleRunError
 from hf_vitselect.scorers.base.scorer import Scorer
@@ -24,7 +24,7 @@ class Task:
         access: the files that the rows may name.
     """
 
-    def __init__(self, scorers: Sequence[Scorer], access: ImageAccess = ImageAccess()) -> None:
+    def __init__(self, scorers: Sequence[Scorer], access: ImageAccess = NO_ACCESS) -> None:
         self.access = access
         self.features = Features({name: kind for scorer in scorers for name, kind in scorer.features.items()})
         self._scorers = list(scorers)

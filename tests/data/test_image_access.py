@@ -65,13 +65,13 @@ def test_what_is_no_file_is_missing(path):
 )
 def test_urls_are_not_fetched_unasked(path):
     for access in (ImageAccess(), ImageAccess(("/",))):
-        with pytest.raises(RowError, match="image_remote: a URL, and fetch_urls is not set") as caught:
+        with pytest.raises(RowError, match=r"image_remote: a URL, and fetch_urls is not set") as caught:
             access.find(path)
         assert "secret" not in str(caught.value)
 
 
 def test_without_access_nothing_is_found(folder):
-    with pytest.raises(RowError, match="image_missing: no image root is known .* with_image_root"):
+    with pytest.raises(RowError, match=r"image_missing: no image root is known .* with_image_root"):
         ImageAccess().find(str(folder / "secret.png"))
     with pytest.raises(RowError, match="no image root"):
         ImageAccess(image_features=True).find(str(folder / "secret.png"), in_feature=False)

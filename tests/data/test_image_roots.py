@@ -87,7 +87,7 @@ def test_local_pool_starts_at_its_folder(folder, name):
     for load in (load_pool, load_stream):
         rows = load(os.path.join(folder, name))
         assert recorded_access(rows).roots == (str(folder),)
-        assert list(read_rows(rows))[0].images[0].encoded() == png(0)
+        assert next(iter(read_rows(rows))).images[0].encoded() == png(0)
 
 
 def test_given_root_replaces_the_folder(folder):
@@ -187,7 +187,7 @@ def test_forged_record_is_ignored(folder):
         ({"image_root": "nowhere"}, "image_root: expected a folder, got 'nowhere'"),
         ({"allow_paths": ["nowhere"]}, "allow_paths: expected a folder"),
         ({"allow_paths": "/"}, "expected lists"),
-        ({"allow_addresses": ["localhost"]}, "expected an address or a network .* got 'localhost'"),
+        ({"allow_addresses": ["localhost"]}, r"expected an address or a network .* got 'localhost'"),
     ],
     ids=str,
 )
@@ -198,5 +198,5 @@ def test_wrong_roots_are_refused(folder, given, error):
 
 def test_all_missing_says_why(folder, clip):
     (folder / "none.jsonl").write_text(json.dumps(talk("gone.png")))
-    with pytest.raises(AllRefusedError, match="no file at 'gone.png'"):
+    with pytest.raises(AllRefusedError, match=r"no file at 'gone\.png'"):
         score(load_pool(folder / "none.jsonl"), clip)
