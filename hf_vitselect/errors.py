@@ -32,8 +32,8 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
     "image_missing": (
         "A placeholder has no image: its cell is null, no file of that name exists below the image root, the "
         "path leads out of it, or nothing comes back from a URL.",
-        "Put the files where the rows name them, or give their folder (`image_root`, `allow_paths`), and score "
-        "again: this status is not cached.",
+        "Put the files where the rows name them, or give their folder (`image_root`, `allow_paths`), and "
+        "score again: this status is not cached.",
     ),
     "image_remote": (
         "The image is a URL, and `fetch_urls` is not set, its protocol is not one of those fetched, or its "

@@ -108,28 +108,28 @@ class _Zip:
 @dataclass(frozen=True)
 class _Tar:
     path: str
-    places: dict[str, tuple[int, int] | None]  # offset and size; None for a link or another special file
+    extents: dict[str, tuple[int, int] | None]  # offset and size; None for a link or another special file
 
     @classmethod
     def of(cls, path: str) -> "_Tar":
-        places: dict[str, tuple[int, int] | None] = {}
+        extents: dict[str, tuple[int, int] | None] = {}
         with tarfile.open(path, "r:") as tar:
             while info := tar.next():
                 if not info.isdir():
                     plain = info.isreg() and not info.issparse()
-                    places[info.name.removeprefix("./")] = (info.offset_data, info.size) if plain else None
+                    extents[info.name.removeprefix("./")] = (info.offset_data, info.size) if plain else None
                 tar.members.clear()  # type: ignore[attr-defined]  # each would keep a kilobyte
-        return cls(path, places)
+        return cls(path, extents)
 
     def size(self, member: str) -> int | None:
-        if member not in self.places:
+        if member not in self.extents:
             return None
-        if (place := self.places[member]) is None:
+        if (extent := self.extents[member]) is None:
             raise RowError("image_error", f"a link or a special file in an archive: {member!r}")
-        return place[1]
+        return extent[1]
 
     def read(self, member: str) -> bytes:
-        offset, size = self.places[member] or (0, 0)
+        offset, size = self.extents[member] or (0, 0)
         with open(self.path, "rb") as file:
             file.seek(offset)
             return file.read(size)

@@ -73,7 +73,7 @@ def with_image_root(
         The same rows, with another fingerprint.
 
     Raises:
-        PoolError: If a folder does not exist, or an address is none.
+        PoolError: If a folder or an address is not one.
 
     Example:
         >>> rows = load_dataset("json", data_files="llava.json", split="train")  # doctest: +SKIP
@@ -146,13 +146,14 @@ def recorded_access(dataset: Dataset | IterableDataset) -> ImageAccess | None:
     """
     infos = [dataset.info, *(behind.info for behind in datasets_behind(dataset))]
     lines = [line for info in infos for line in (info.description or "").splitlines()]
-    found = {access for line in lines if line.startswith(_LINE) and (access := _verified(line))}
-    if len(found) > 1:
+    verified = (_verified(line) for line in lines if line.startswith(_LINE))
+    accesses = {access for access in verified if access}
+    if len(accesses) > 1:
         raise LayoutError(
-            f"expected one image root, got rows of pools with {len(found)}; score the pools one by one, or "
+            f"expected one image root, got rows of pools with {len(accesses)}; score the pools one by one, or "
             "load them from one folder, and concatenate what has no paths"
         )
-    return next(iter(found), None)
+    return next(iter(accesses), None)
 
 
 def _verified(line: str) -> ImageAccess | None:

@@ -82,7 +82,7 @@ def load_pool(
         columns: Columns to rename, by the names that they get: `{"messages": "dialog"}`.
 
     Raises:
-        PoolError: If it does not exist or cannot be read, or a folder or address is none.
+        PoolError: If it does not exist or cannot be read, or a folder or an address is not one.
         ColumnError: If a column to rename is missing, or its new name is taken.
 
     Example:

@@ -72,7 +72,7 @@ def datasets_behind(dataset: Dataset | IterableDataset) -> Iterator[Dataset]:
 
 
 def _arguments_of_steps(dataset: Dataset | IterableDataset) -> Iterator[Mapping[str, Any]]:
-    """What the steps of a stream read their rows from."""
+    """The arguments of the functions that the steps of a stream read their rows with."""
     steps = [getattr(dataset, "_ex_iterable", None)]
     while steps:
         step = steps.pop()

@@ -91,19 +91,19 @@ def _with_images_in_column(dataset: Dataset, access: ImageAccess) -> Dataset:
     """The dataset, with the images of its turns in a column if any turn names a file."""
     layout = find_layout(dataset.features)
     refused: dict[int, RowError] = {}
-    found = False
+    by_name = False
     for i, (row, conversation) in enumerate(_rows(dataset.select_columns(list(layout.columns)), access)):
         if isinstance(conversation, RowError) or not (cells := _in_turns(row, conversation, layout)):
             continue
         for image in cells:
             if image.data is None and image.path:
-                found = True
+                by_name = True
                 try:
                     image.encoded()
                 except RowError as error:
                     refused[i] = error
     _refuse(refused, {}, len(dataset))
-    if not found:
+    if not by_name:
         return dataset
     if len(layout.image_columns) > 1:
         raise HubError(

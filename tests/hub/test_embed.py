@@ -151,7 +151,7 @@ IN_TURNS = {
 
 
 @pytest.mark.parametrize("form", IN_TURNS.values(), ids=IN_TURNS)
-def test_images_in_turns_move_to_a_column(folder, form):
+def test_images_in_turns_move(folder, form):
     (folder / "deep").mkdir()
     (folder / "deep" / "1.png").write_bytes(png(3))
     rows = with_image_root(form(), folder)
