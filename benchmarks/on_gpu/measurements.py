@@ -139,10 +139,12 @@ def two_scorers(scale: Scale) -> dict[str, Any]:
     """Compare necessity alone with necessity and EL2N in one pass."""
     vlm = _model(scale, "llava", "sdpa")
     rows = as_dataset(scale.rows // 2, 1, scale.tokens, side=scale.side)
-    scorers = [_ready(kind, vlm, scale) for kind in (NecessityScorer, EL2NScorer)]
+    scorers = [kind("random", batch_tokens=scale.batch_tokens) for kind in (ReadyNecessity, ReadyEL2N)]
     score(rows.select(range(8)), scorers)
     one, forwards = _watch(vlm, lambda: score(rows, scorers[:1]))
     two, forwards_of_two = _watch(vlm, lambda: score(rows, scorers))
+    if vlm.stats.rows != len(rows):
+        raise RuntimeError(f"expected {len(rows)} rows in forwards of two scorers, got {vlm.stats.rows}")
     return {
         "rows": len(rows),
         "seconds of one": one,
@@ -156,7 +158,7 @@ def map_overhead(scale: Scale) -> dict[str, Any]:
     """Cost of `map` outside its forwards, with one row per image, and of the same rows by the bare model."""
     vlm = _model(scale, "llava", "sdpa")
     rows = as_dataset(scale.rows // 2, 1, scale.tokens, side=scale.side)
-    scorer = _ready(NecessityScorer, vlm, scale)
+    scorer = ReadyNecessity("random", batch_tokens=scale.batch_tokens)
     score(rows.select(range(8)), scorer)
     call = partial(rows.map, scorer, batched=True, batch_size=len(rows), load_from_cache_file=False)
     mapped, inside = _watch(vlm, call)
@@ -296,17 +298,24 @@ def free() -> None:
         torch.cuda.empty_cache()
 
 
-def _ready(kind: type[Any], vlm: VLM, scale: Scale) -> Any:
-    """A scorer that has its model already, so that none is written to disk and hashed."""
+class _Ready:
+    """Mixed into a scorer: its model is the kept one, so that none is written to disk and hashed."""
 
-    class Ready(kind):
-        def identify(self) -> dict[str, Any]:
-            return {"model": "random", "commit": "0" * 40}
+    def identify(self) -> dict[str, Any]:
+        return {"model": "random", "commit": "0" * 40}
 
-        def load(self, identity: Mapping[str, Any]) -> VLM:
-            return vlm
+    def load(self, identity: Mapping[str, Any]) -> VLM:
+        (vlm,) = _kept.values()
+        return vlm
 
-    return Ready("random", batch_tokens=scale.batch_tokens)
+
+# Of this module, because `datasets` hashes them: it would hash the model of a class made in a function.
+class ReadyNecessity(_Ready, NecessityScorer):
+    """Necessity by the kept model."""
+
+
+class ReadyEL2N(_Ready, EL2NScorer):
+    """EL2N by the kept model."""
 
 
 def _watch(vlm: VLM, call: Callable[[], Any]) -> tuple[float, float]:

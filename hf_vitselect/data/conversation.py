@@ -4,10 +4,29 @@ Three words that are used throughout: an *answer* is the text of an assistant tu
 training supervises, an answer and the end-of-turn token after it; a *completion* is a column.
 """
 
+import json
 from dataclasses import dataclass, replace
 
 from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.images import RowImage
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A call of a tool.
+
+    Attributes:
+        name: of the tool.
+        arguments: a JSON object.
+        id: what the result refers to, if the row says.
+    """
+
+    name: str
+    arguments: str
+    id: str | None = None
+
+    def __str__(self) -> str:
+        return f'{{"name": {json.dumps(self.name, ensure_ascii=False)}, "arguments": {self.arguments}}}'
 
 
 @dataclass(frozen=True)
@@ -17,15 +36,22 @@ class Turn:
     Attributes:
         role: `system`, `user`, `assistant` or `tool`.
         parts: texts in order; `None` is a slot for the conversation's next image.
+        calls: the tools that an assistant turn calls after its texts.
+        call_id: of a tool turn, the id of the call that it answers.
+        name: of a tool turn, the name of its tool.
     """
 
     role: str
     parts: tuple[str | None, ...]
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str | None = None
+    name: str | None = None
 
     @property
     def text(self) -> str:
-        """The turn's texts joined, without its images."""
-        return "".join(part for part in self.parts if part is not None)
+        """The turn's texts joined, without its images; then each tool call in a line of JSON."""
+        texts = "".join(part for part in self.parts if part is not None)
+        return "\n".join([*([texts] if texts else []), *map(str, self.calls)]) if self.calls else texts
 
 
 @dataclass(frozen=True)

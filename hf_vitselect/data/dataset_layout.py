@@ -10,10 +10,12 @@ from datasets import Audio, ClassLabel, Features, Image, Video
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import image_cells
-from hf_vitselect.data.layouts import LAYOUTS
+from hf_vitselect.data.layouts import LAYOUTS, KnownLayout
 from hf_vitselect.data.placeholders import Draft, place_images
 from hf_vitselect.data.stored import UNSTORED, from_text, is_empty
-from hf_vitselect.data.turns import draft_turns
+from hf_vitselect.data.tool_calls import without_nulls
+from hf_vitselect.data.turns import Message, draft_turns
+from hf_vitselect.data.unknown_layout import unknown_layout
 from hf_vitselect.errors import LayoutError, RowError
 
 SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
@@ -36,12 +38,12 @@ class Layout:
     """The columns that hold the conversations of a dataset.
 
     Attributes:
-        text_columns: hold the turns.
+        text_columns: hold the turns, the required ones first.
         image_columns: one that holds all images, or several that hold one each, in order.
         system_column: holds the system prompt.
         tools_column: holds the tools.
         media_columns: hold video and audio; a row that uses one is refused.
-        read_contents: from a row's cells to `(role, content)` pairs.
+        read_messages: from a row's cells to its messages.
     """
 
     text_columns: tuple[str, ...]
@@ -49,7 +51,7 @@ class Layout:
     system_column: str | None
     tools_column: str | None
     media_columns: tuple[str, ...]
-    read_contents: Callable[[Mapping[str, Any]], Iterable[tuple[Any, Any]]]
+    read_messages: Callable[[Mapping[str, Any]], Iterable[Message]]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -80,8 +82,7 @@ class Layout:
             turns = self._drafts(row)
         except (*_UNREADABLE, RowError):
             return None
-        answers = [part for role, parts in turns if role == "assistant" for part in parts]
-        return sum(len(part) for part in answers if isinstance(part, str))
+        return sum(len(turn.filled().text) for turn in turns if turn.role == "assistant")
 
     def image_cells(self, row: Mapping[str, Any]) -> list[Any]:
         """The images in a row's image columns, including the empty ones."""
@@ -94,14 +95,14 @@ class Layout:
         return cells
 
     def _drafts(self, row: Mapping[str, Any]) -> list[Draft]:
-        drafts = draft_turns(self.read_contents(row))
+        drafts = draft_turns(self.read_messages(row))
         system = row.get(self.system_column) if self.system_column else None
         if is_empty(system):
             return drafts
-        (first,) = draft_turns([("system", system)])
+        (first,) = draft_turns([Message("system", system)])
         if first in drafts:
             return drafts
-        if any(role == "system" for role, _ in drafts):
+        if any(draft.role == "system" for draft in drafts):
             raise ValueError(f"a system turn, and another in the column {self.system_column!r}")
         return [first, *drafts]
 
@@ -109,7 +110,7 @@ class Layout:
         tools = row.get(self.tools_column) if self.tools_column else None
         if is_empty(tools):
             return None
-        plain = [_without_nulls(from_text(tool)) for tool in from_text(tools)]
+        plain = [without_nulls(from_text(tool)) for tool in from_text(tools)]
         return json.dumps(plain, ensure_ascii=False)
 
 
@@ -120,39 +121,50 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
         LayoutError: if not exactly one layout matches, or a column of the conversation is not read.
     """
     names = list(columns)
-    matches = [layout for layout in LAYOUTS if set(layout.text_columns) <= set(names)]
-    if not matches:
-        known = ", ".join("+".join(layout.text_columns) for layout in LAYOUTS)
+    known = _known_layout(names)
+    unread = [name for name in (*UNREAD_COLUMNS, *known.unread) if name in names]
+    if unread := [name for name in unread if name not in known.optional]:
         raise LayoutError(
-            f"expected one of the conversation layouts {known} (with images or image), "
-            f"got the columns {names}; rename the columns with dataset.rename_columns"
+            f"expected the conversation in {'+'.join(known.text_columns)}, got {unread} next to it, "
+            f"which is not read; move it into the turns, or drop it with dataset.remove_columns({unread})"
         )
+    layout = Layout(
+        (*known.text_columns, *(name for name in known.optional if name in names)),
+        _image_columns(names),
+        _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names]),
+        "tools" if "tools" in names else None,
+        tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
+        known.read_messages,
+    )
+    _refuse_features(layout, columns)
+    return layout
+
+
+def _known_layout(names: Sequence[str]) -> KnownLayout:
+    """The one layout of these columns; `question` and `answer` with `choices` are multiple choice."""
+    matches = [layout for layout in LAYOUTS if set(layout.text_columns) <= set(names)]
+    matches = [
+        layout
+        for layout in matches
+        if not any(set(layout.text_columns) < set(other.text_columns) for other in matches)
+    ]
+    matches = [layout for layout in matches if not layout.can_be_metadata] or matches
+    if not matches:
+        raise LayoutError(unknown_layout(names))
     if len(matches) > 1:
         both = ["+".join(layout.text_columns) for layout in matches]
         raise LayoutError(
             f"expected one conversation layout, got {' and '.join(both)}; "
             "drop one with dataset.remove_columns"
         )
-    if unread := [name for name in names if name in UNREAD_COLUMNS]:
-        raise LayoutError(
-            f"expected the conversation in {'+'.join(matches[0].text_columns)}, got {unread} next to it, "
-            f"which is not read; move it into the turns, or drop it with dataset.remove_columns({unread})"
-        )
-    layout = Layout(
-        matches[0].text_columns,
-        _image_columns(names),
-        _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names]),
-        "tools" if "tools" in names else None,
-        tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
-        matches[0].read_contents,
-    )
-    _refuse_features(layout, columns)
-    return layout
+    return matches[0]
 
 
 def is_conversation_column(name: str) -> bool:
     """Whether a column of this name is read as part of a conversation, or refused as such."""
-    known = {"tools", *SYSTEM_COLUMNS, *UNREAD_COLUMNS}.union(*(layout.text_columns for layout in LAYOUTS))
+    known = {"tools", *SYSTEM_COLUMNS, *UNREAD_COLUMNS}.union(
+        *((*layout.text_columns, *layout.optional) for layout in LAYOUTS)
+    )
     patterns = (_IMAGE_COLUMN, _NUMBERED_COLUMN, _MEDIA_COLUMN)
     return name in known or any(pattern.fullmatch(name) for pattern in patterns)
 
@@ -209,10 +221,3 @@ def _has_labels(feature: Any) -> bool:
     if isinstance(feature, Mapping):
         return any(map(_has_labels, feature.values()))
     return isinstance(feature, ClassLabel) or _has_labels(getattr(feature, "feature", {}))
-
-
-def _without_nulls(value: Any) -> Any:
-    """Drop the keys that Arrow has added because another row's tools have them."""
-    if isinstance(value, Mapping):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value

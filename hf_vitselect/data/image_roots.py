@@ -150,8 +150,8 @@ def recorded_access(dataset: Dataset | IterableDataset) -> ImageAccess | None:
     accesses = {access for access in verified if access}
     if len(accesses) > 1:
         raise LayoutError(
-            f"expected one image root, got rows of pools with {len(accesses)}; score the pools one by one, or "
-            "load them from one folder, and concatenate what has no paths"
+            f"expected one image root, got rows of pools with {len(accesses)}; score the pools one by one, "
+            "or load them from one folder"
         )
     return next(iter(accesses), None)
 

@@ -3,29 +3,46 @@
 To add a layout, add a line to `LAYOUTS`.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hf_vitselect.data.stored import records
-from hf_vitselect.data.turns import messages_from_text, read_messages, read_text, refuse_unread
+from hf_vitselect.data.choices import letter_of, lettered
+from hf_vitselect.data.stored import from_text, is_empty, records
+from hf_vitselect.data.turns import Message, messages_from_text, read_messages, read_text, refuse_unread
+
+CONTEXT_COLUMNS = ("context", "passage", "hint")
+"""Columns that belong to a question and are not read: an error next to one."""
 
 
 @dataclass(frozen=True)
 class KnownLayout:
-    """The columns of the turns, how to read `(role, content)` pairs from a row, and a row for the docs."""
+    """A layout.
+
+    Attributes:
+        text_columns: the columns of the turns, which a pool must have.
+        read_messages: reads a row's messages from its cells.
+        example: a row, for docs/rows.md.
+        optional: columns that are read if a pool has them.
+        unread: columns that are an error next to these.
+        can_be_metadata: whether the columns are ignored next to another layout's.
+    """
 
     text_columns: tuple[str, ...]
-    read_contents: Callable[[Mapping[str, Any]], Iterable[tuple[Any, Any]]]
+    read_messages: Callable[[Mapping[str, Any]], Iterable[Message]]
     example: Mapping[str, Any]
+    optional: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    can_be_metadata: bool = False
 
 
-def _messages(column: str, row: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+def _messages(column: str, row: Mapping[str, Any]) -> Iterator[Message]:
     yield from read_messages(row[column])
 
 
-def _prompt_completion(row: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+def _prompt_completion(row: Mapping[str, Any]) -> Iterator[Message]:
     for role, name in (("user", "prompt"), ("assistant", "completion")):
         side = row[name]
         if side is None:
@@ -33,19 +50,75 @@ def _prompt_completion(row: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
         if isinstance(side, str) and (messages := messages_from_text(side)) is not None:
             side = messages
         if isinstance(side, str) or not hasattr(side, "__len__"):
-            yield role, read_text(side)
+            yield Message(role, read_text(side))
         else:
             yield from read_messages(side)
 
 
-def _cauldron(row: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+def _cauldron(row: Mapping[str, Any]) -> Iterator[Message]:
     for text in records(row["texts"]):
         refuse_unread(text)
-        yield "user", text["user"]
-        yield "assistant", text["assistant"]
+        yield Message("user", text["user"])
+        yield Message("assistant", text["assistant"])
+
+
+def _pair(question: str, answer: str, row: Mapping[str, Any]) -> Iterator[Message]:
+    """A question and its answer in columns of their own, after the pairs of the history."""
+    yield from _history(row)
+    yield Message("user", _text(row, question))
+    yield Message("assistant", _text(row, answer))
+
+
+def _alpaca(row: Mapping[str, Any]) -> Iterator[Message]:
+    yield from _history(row)
+    more = row.get("input")
+    asked = [] if is_empty(row["instruction"]) and not is_empty(more) else [_text(row, "instruction")]
+    yield Message("user", "\n".join([*filter(None, asked), *([] if is_empty(more) else [read_text(more)])]))
+    yield Message("assistant", _text(row, "output"))
+
+
+def _caption(row: Mapping[str, Any]) -> Iterator[Message]:
+    yield Message("user", [{"type": "image"}])
+    yield Message("assistant", _text(row, "caption"))
+
+
+def _multiple_choice(column: str, row: Mapping[str, Any]) -> Iterator[Message]:
+    choices = None if is_empty(row[column]) else from_text(row[column])
+    if choices is None:  # an open question among others
+        yield from _pair("question", "answer", row)
+        return
+    question = _text(row, "question")
+    if isinstance(choices, Mapping) or not hasattr(choices, "__len__"):
+        raise ValueError(f"expected a list of texts in {column!r}, got {type(choices).__name__}")
+    texts = [read_text(choice) for choice in choices]
+    lines = [question, *(f"\n{line}" for line in lettered(texts))]
+    # As parts where images stand in the choices, since a placeholder takes a line break next to it.
+    yield Message("user", lines if any("<" in text for text in texts) else "".join(lines))
+    yield Message("assistant", letter_of(row["answer"], texts))
+
+
+def _history(row: Mapping[str, Any]) -> Iterator[Message]:
+    history = row.get("history")
+    if is_empty(history):
+        return
+    for pair in from_text(history):
+        if isinstance(pair, (str, Mapping)) or len(pair) != 2:
+            raise ValueError("expected pairs of a question and its answer in the history")
+        for role, text in zip(("user", "assistant"), pair, strict=True):
+            yield Message(role, read_text(text))
+
+
+def _text(row: Mapping[str, Any], column: str) -> str:
+    if row[column] is None:
+        raise ValueError(f"the {column} is null")
+    try:
+        return read_text(row[column])
+    except ValueError as error:
+        raise ValueError(f"the {column}: {error}") from error
 
 
 _QUESTION, _IMAGE = "What color is it?", "<the image>"
+_CHOICES = ["blue", "red"]
 LAYOUTS = (
     KnownLayout(
         ("messages",),
@@ -79,4 +152,75 @@ LAYOUTS = (
         _cauldron,
         {"texts": [{"user": _QUESTION, "assistant": "red"}], "images": [_IMAGE]},
     ),
+    KnownLayout(
+        ("instruction", "output"),
+        _alpaca,
+        {
+            "instruction": "Answer in one word.",
+            "input": _QUESTION,
+            "output": "red",
+            "history": [["Hello", "Hi"]],
+            "images": [_IMAGE],
+        },
+        optional=("input", "history"),
+        unread=CONTEXT_COLUMNS,
+    ),
+    KnownLayout(
+        ("query", "response"),
+        partial(_pair, "query", "response"),
+        {
+            "query": f"<image>{_QUESTION}",
+            "response": "red",
+            "history": [["Hello", "Hi"]],
+            "images": [_IMAGE],
+        },
+        optional=("history",),
+        unread=CONTEXT_COLUMNS,
+    ),
+    KnownLayout(
+        ("question", "answer"),
+        partial(_pair, "question", "answer"),
+        {"question": _QUESTION, "answer": "red", "image": _IMAGE},
+        unread=CONTEXT_COLUMNS,
+    ),
+    *(
+        KnownLayout(
+            ("question", column, "answer"),
+            partial(_multiple_choice, column),
+            {"question": _QUESTION, column: _CHOICES, "answer": answer, "image": _IMAGE},
+            unread=CONTEXT_COLUMNS,
+        )
+        for column, answer in (("choices", 1), ("options", "B"))
+    ),
+    KnownLayout(
+        ("caption",),
+        _caption,
+        {"caption": "a red dot", "image": _IMAGE},
+        can_be_metadata=True,
+    ),
 )
+
+_CALL = {"name": "zoom", "arguments": {"times": 2}}
+TOOL_EXAMPLES: tuple[Mapping[str, Any], ...] = (
+    {
+        "messages": [
+            {"role": "user", "content": f"<image>{_QUESTION}"},
+            {"role": "assistant", "tool_calls": [{"type": "function", "id": "1", "function": _CALL}]},
+            {"role": "tool", "tool_call_id": "1", "content": "a red dot"},
+            {"role": "assistant", "content": "red"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "zoom"}}],
+        "images": [_IMAGE],
+    },
+    {
+        "conversations": [
+            {"from": "human", "value": f"<image>{_QUESTION}"},
+            {"from": "function_call", "value": json.dumps(_CALL)},
+            {"from": "observation", "value": "a red dot"},
+            {"from": "gpt", "value": "red"},
+        ],
+        "tools": '[{"name": "zoom"}]',
+        "images": [_IMAGE],
+    },
+)
+"""Rows with tool calls, for docs/rows.md."""

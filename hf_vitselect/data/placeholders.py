@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hf_vitselect.data.conversation import Turn
+from hf_vitselect.data.conversation import ToolCall, Turn
 from hf_vitselect.data.images import RowImage, read_image
 from hf_vitselect.data.stored import is_empty
 from hf_vitselect.errors import RowError
@@ -31,8 +31,20 @@ class Slot:
     image: Any = None
 
 
-Draft = tuple[str, list[str | Slot]]
-"""A role and the parts of its content."""
+@dataclass(frozen=True)
+class Draft:
+    """A turn whose images are not known yet; its fields are those of `Turn`."""
+
+    role: str
+    parts: Sequence[str | Slot]
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str | None = None
+    name: str | None = None
+
+    def filled(self) -> Turn:
+        """The turn."""
+        parts = tuple(None if isinstance(part, Slot) else part for part in self.parts)
+        return Turn(self.role, parts, self.calls, self.call_id, self.name)
 
 
 def split_text(role: str, text: str) -> Iterator[str | Slot]:
@@ -80,32 +92,29 @@ def place_images(
         raise RowError("placeholder_mismatch", counts)
     else:
         filled = [filled[i] for i in _order(slots)]
-    turns = tuple(
-        Turn(role, tuple(None if isinstance(part, Slot) else part for part in parts))
-        for role, parts in drafts
-    )
     images = map(read_image, filled)
     # Only a column has the feature `Image`. A record in a turn is the row's own.
-    return turns, tuple(replace(image, in_feature=False) if inline else image for image in images)
+    held = tuple(replace(image, in_feature=False) if inline else image for image in images)
+    return tuple(draft.filled() for draft in drafts), held
 
 
 def _slots(drafts: Sequence[Draft]) -> list[Slot]:
-    return [part for _, parts in drafts for part in parts if isinstance(part, Slot)]
+    return [part for draft in drafts for part in draft.parts if isinstance(part, Slot)]
 
 
 def _images_first(drafts: Sequence[Draft], images: int) -> Sequence[Draft]:
     """Put images without placeholders before the first user text."""
-    for role, parts in drafts:
-        for part in parts:
-            if role != "assistant" and (foreign := _FOREIGN_PLACEHOLDER.search(str(part))):
+    for draft in drafts:
+        for part in draft.parts:
+            if draft.role != "assistant" and (foreign := _FOREIGN_PLACEHOLDER.search(str(part))):
                 raise RowError(
                     "placeholder_mismatch",
                     f"{foreign[0]!r} looks like an image placeholder, but is not read; write <image>",
                 )
-    first = next((i for i, (role, _) in enumerate(drafts) if role == "user"), None)
+    first = next((i for i, draft in enumerate(drafts) if draft.role == "user"), None)
     if first is None:
         return drafts
-    asked: Draft = ("user", [*[Slot()] * images, *drafts[first][1]])
+    asked = replace(drafts[first], parts=[*[Slot()] * images, *drafts[first].parts])
     return [*drafts[:first], asked, *drafts[first + 1 :]]
 
 

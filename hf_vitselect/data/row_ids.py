@@ -11,7 +11,7 @@ import pyarrow as pa
 from datasets import Dataset
 from tqdm.auto import tqdm
 
-from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.dataset_layout import Layout, find_layout
 from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.image_roots import marked_access
@@ -45,8 +45,14 @@ def row_contents(dataset: Any) -> Iterator[str]:
 
 def content_hash(row: Conversation) -> str:
     """sha256 of the canonical JSON of the turns and the sha256 of each image's encoded bytes."""
-    turns = [[turn.role, list(turn.parts)] for turn in row.turns]
+    turns = [[turn.role, list(turn.parts), *_tool_fields(turn)] for turn in row.turns]
     return _digest([turns, [image.digest() for image in row.images], *([row.tools] if row.tools else [])])
+
+
+def _tool_fields(turn: Turn) -> list[Any]:
+    """The fields that only turns of tool calls and results have."""
+    calls = [[call.name, call.arguments, call.id] for call in turn.calls]
+    return [calls, turn.call_id, turn.name] if any((calls, turn.call_id, turn.name)) else []
 
 
 def _cells_hash(layout: Layout, row: Mapping[str, Any], access: ImageAccess) -> str:

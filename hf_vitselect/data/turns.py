@@ -4,6 +4,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from numbers import Integral
@@ -11,21 +12,23 @@ from typing import Any
 
 import numpy as np
 
+from hf_vitselect.data.conversation import ToolCall
 from hf_vitselect.data.images import from_base64
 from hf_vitselect.data.placeholders import Draft, Slot, split_text
 from hf_vitselect.data.stored import from_text, is_empty, is_record_of_lists, records, short
+from hf_vitselect.data.tool_calls import CALL_KEYS, CALL_ROLES, read_calls
 from hf_vitselect.errors import RowError
 
 ROLES = {
     "system": ("system", "developer"),
     "user": ("user", "human", "prompter"),
     "assistant": ("assistant", "gpt", "model", "bot", "chatgpt", "ai"),
-    "tool": ("tool", "function", "observation"),
+    "tool": ("tool", "function", "observation", "tool_response"),
 }
 """The spellings of each role, in any case."""
 
 UNREAD_KEYS = (
-    *("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking", "thought"),
+    *("reasoning_content", "reasoning", "thinking", "thought"),
     *("image", "images", "tools", "functions", "system", "parts", "documents"),
 )
 """Keys of a message that belong to the conversation but are not understood: refused unless empty."""
@@ -38,7 +41,8 @@ MASK_KEYS = ("weight", "train", "loss")
 _logger = logging.getLogger(__name__)
 
 _ROLE_OF = {spelling: role for role, spellings in ROLES.items() for spelling in spellings}
-_READ_KEYS = {"role", "content", "from", "value", "user", "assistant"}
+_ROLE_OF |= dict.fromkeys(CALL_ROLES, "assistant")
+_READ_KEYS = {"role", "content", "from", "value", "user", "assistant", *CALL_KEYS}
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _IMAGE_PARTS = ("image", "image_url", "input_image")
 _MEDIA_PARTS = ("video", "video_url", "input_video", "audio", "audio_url", "input_audio")
@@ -50,14 +54,54 @@ _INLINE_KEYS = ("image", "image_url", "url", "path", "base64", "bytes")
 _PART_KEYS = {*_INLINE_KEYS, "type", "text", "index", "id", "detail", "cache_control"}
 
 
-def read_messages(cell: Any) -> Iterator[tuple[Any, Any]]:
-    """Role and content of every message in a list, whatever its keys and however the list is stored."""
+@dataclass(frozen=True)
+class Message:
+    """A message as a row holds it: its role in any spelling, its content in any form, its tool calls read."""
+
+    role: Any
+    content: Any
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str | None = None
+    name: str | None = None
+
+
+def read_messages(cell: Any) -> Iterator[Message]:
+    """Every message in a list, whatever its keys and however the list is stored.
+
+    Calls in several messages without anything between them are one message's: it calls several tools.
+    """
     messages = records(cell)
     if isinstance(messages, Mapping) or not isinstance(messages, Iterable):
         raise ValueError(f"expected a list of messages, got {type(messages).__name__}")
-    for message in map(from_text, messages):
-        refuse_unread(message)
-        yield _one_of(message, "role", "from"), _one_of(message, "content", "value")
+    calling: Message | None = None
+    for message in map(_message, map(from_text, messages)):
+        if calling is not None and message.role == calling.role:
+            calling = replace(calling, calls=calling.calls + message.calls)
+            continue
+        if calling is not None:
+            yield calling
+        calling = message if message.role in CALL_ROLES else None
+        if calling is None:
+            yield message
+    if calling is not None:
+        yield calling
+
+
+def _message(message: Any) -> Message:
+    refuse_unread(message)
+    role = _one_of(message, "role", "from")
+    role = role.strip().lower() if isinstance(role, str) else role
+    held = [message[key] for key in CALL_KEYS if not is_empty(message.get(key))]
+    if role in CALL_ROLES:
+        held.append(_one_of(message, "content", "value"))
+    if not held:
+        about = (message.get("tool_call_id"), message.get("name")) if _ROLE_OF.get(role) == "tool" else ()
+        answered = [None if is_empty(value) else str(value) for value in about]
+        return Message(role, _one_of(message, "content", "value"), (), *answered)
+    if len(held) > 1 or not (role in CALL_ROLES or _ROLE_OF.get(role) == "assistant"):
+        raise ValueError(f"expected tool calls once, in an assistant turn, got them in a turn of {role!r}")
+    content = None if role in CALL_ROLES else message.get("content", message.get("value"))
+    return Message(role, content, read_calls(held[0]))
 
 
 def messages_from_text(text: str) -> Any:
@@ -104,13 +148,19 @@ def _warn_of_mask(key: str) -> None:
     )
 
 
-def draft_turns(contents: Iterable[tuple[Any, Any]]) -> list[Draft]:
-    """Turn with slots whose images are not known yet."""
-    pairs = list(contents)
-    unquoted = _unquoted([content for _, content in pairs])
+def draft_turns(messages: Iterable[Message]) -> list[Draft]:
+    """Turns with slots whose images are not known yet."""
+    read = list(messages)
+    unquoted = _unquoted([message.content for message in read])
     return [
-        (known := _known_role(role), list(_parts(known, content)))
-        for (role, _), content in zip(pairs, unquoted, strict=True)
+        Draft(
+            known := _known_role(message.role),
+            list(_parts(known, content)),
+            message.calls,
+            message.call_id,
+            message.name,
+        )
+        for message, content in zip(read, unquoted, strict=True)
     ]
 
 

@@ -67,7 +67,7 @@ class ChatTemplate:
         spans, cuts = [], [0]
         for turn, (first, last), limit in zip(own, answers, limits, strict=True):
             shift = len(self._insert) * (len(cuts) - 1)
-            if turn.parts and turn.parts[-1] is None and turn.text.strip():
+            if not turn.calls and turn.parts and turn.parts[-1] is None and turn.text.strip():
                 # Images stand between the answer and its end.
                 end = self._ends.search(plain, last, limit)
                 if end is None and self._insert:
@@ -141,13 +141,30 @@ class ChatTemplate:
 
     def _apply(self, turns: Sequence[Turn], tools: str | None = None) -> str:
         options = self._options | ({"tools": json.loads(tools)} if tools else {})
-        messages = [{"role": turn.role, "content": self._content(turn)} for turn in turns]
+        messages = list(map(self._message, turns))
         try:
             return str(self._processor.apply_chat_template(messages, tokenize=False, **options))
         except Exception as error:  # Templates raise what they like, jinja's errors and others.
             raise RowError("bad_row", f"the chat template refuses the turns: {error}") from error
 
+    def _message(self, turn: Turn) -> dict[str, Any]:
+        """The message as templates read it: arguments of tool calls are records there, not their JSON."""
+        message: dict[str, Any] = {"role": turn.role, "content": self._content(turn)}
+        if turn.calls:
+            message["tool_calls"] = [
+                {
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": json.loads(call.arguments)},
+                    **({} if call.id is None else {"id": call.id}),
+                }
+                for call in turn.calls
+            ]
+        about = {"tool_call_id": turn.call_id, "name": turn.name}
+        return message | {key: value for key, value in about.items() if value is not None}
+
     def _content(self, turn: Turn) -> Any:
+        if turn.calls and not any(part is None or part for part in turn.parts):
+            return ""  # An empty list of parts would count as some content.
         if self._as_strings:
             slot = "" if self.images_first else f"{self.placeholder}\n"
             return "".join(slot if part is None else part for part in turn.parts)

@@ -45,6 +45,11 @@ class Encoded:
         """The number of tokens, image tokens included."""
         return int(self.response.shape[1])
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the tensors."""
+        return sum(tensor.nbytes for tensor in (self.response, *self.inputs.values()))
+
 
 class Encoder:
     """Encoder of conversations with one processor; `context` is the longest row in tokens, or None."""

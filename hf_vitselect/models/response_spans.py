@@ -3,9 +3,11 @@
 import itertools
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from hf_vitselect.data.conversation import Turn
 from hf_vitselect.errors import RowError
+from hf_vitselect.models.tool_call_spans import call_span
 
 _PRIVATE_USE = range(0xF8F0, 0xF8FF)
 _THINKING = re.compile(
@@ -23,22 +25,39 @@ def answer_spans(
 
     The spans include the outer white space that the template keeps. A template may drop the thinking before
     an answer, as some do in all turns but the last, or change the white space around it, but nothing else.
+    The span of an answer with tool calls is all that the template writes in place of another answer's text.
     """
-    start, end = _unused_markers(turns)
     plain = render(turns)
+    texts = iter(_text_spans(turns, plain, render))
+    return plain, [
+        call_span(turns, i, plain, render, _unused_markers(turns)[0]) if turn.calls else next(texts)
+        for i, turn in enumerate(turns)
+        if turn.role == "assistant"
+    ]
+
+
+def _text_spans(
+    turns: Sequence[Turn], plain: str, render: Callable[[Sequence[Turn]], str]
+) -> list[tuple[int, int]]:
+    """The spans of the answers without tool calls."""
+    markers = _unused_markers(turns)
     thoughts = [_thought(turn) for turn in turns]
     try:
-        return plain, _find(turns, [0] * len(turns), plain, render, (start, end))
+        return _find(turns, [0] * len(turns), plain, render, markers)
     except RowError:
         if not any(thoughts):
             raise
     after_thoughts = [len(thought[0]) if thought else 0 for thought in thoughts]
-    spans = _find(turns, after_thoughts, plain, render, (start, end))
-    own = [thought for turn, thought in zip(turns, thoughts, strict=True) if turn.role == "assistant"]
-    return plain, [
+    spans = _find(turns, after_thoughts, plain, render, markers)
+    own = [thought for turn, thought in zip(turns, thoughts, strict=True) if _is_text_answer(turn)]
+    return [
         (_thought_start(plain, first, thought), last)
         for (first, last), thought in zip(spans, own, strict=True)
     ]
+
+
+def _is_text_answer(turn: Turn) -> bool:
+    return turn.role == "assistant" and not turn.calls
 
 
 def refuse_dropped(turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str]) -> None:
@@ -62,7 +81,7 @@ def _mark_texts(turn: Turn, marker: str) -> Turn:
     if turn.role == "assistant":
         return turn
     parts = [re.sub(r"(?<=\S)(?=\s*\Z)", marker, part) if part else part for part in turn.parts]
-    return Turn(turn.role, tuple(parts))
+    return replace(turn, parts=tuple(parts))
 
 
 def _find(
@@ -83,7 +102,7 @@ def _find(
     else:
         raise RowError("bad_row", "the chat template changes an answer; its response cannot be found")
     answers = _marked_spans(marked, start, end)
-    if len(answers) != sum(turn.role == "assistant" for turn in turns):
+    if len(answers) != sum(map(_is_text_answer, turns)):
         raise RowError("bad_row", "the chat template drops part of an answer")
     return answers
 
@@ -91,7 +110,7 @@ def _find(
 def _thought(turn: Turn) -> re.Match[str] | None:
     """The thinking at the start of an answer."""
     first = next((part for part in turn.parts if part is not None and part.strip()), "")
-    return _THINKING.match(first) if turn.role == "assistant" else None
+    return _THINKING.match(first) if _is_text_answer(turn) else None
 
 
 def _thought_start(plain: str, answer: int, thought: re.Match[str] | None) -> int:
@@ -120,7 +139,7 @@ def _mark(turn: Turn, skip: int, start: str, end: str, before: bool, after: bool
 
     The first `skip` characters stay before the marker.
     """
-    if turn.role != "assistant":
+    if not _is_text_answer(turn):
         return turn
     parts = list(turn.parts) if any(part is not None for part in turn.parts) else [*turn.parts, ""]
     blank = not turn.text.strip()
@@ -131,7 +150,7 @@ def _mark(turn: Turn, skip: int, start: str, end: str, before: bool, after: bool
     tail = str(parts[texts[-1]])
     space = len(tail) if after else len(tail.rstrip())
     parts[texts[-1]] = tail[:space] + end + tail[space:]
-    return Turn(turn.role, tuple(parts))
+    return replace(turn, parts=tuple(parts))
 
 
 def _marked_spans(marked: str, start: str, end: str) -> list[tuple[int, int]]:

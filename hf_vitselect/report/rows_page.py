@@ -2,7 +2,8 @@
 
 import inspect
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from hf_vitselect.data.archives import MOST_BYTES
 from hf_vitselect.data.dataset_layout import SYSTEM_COLUMNS, UNREAD_COLUMNS
@@ -15,8 +16,10 @@ from hf_vitselect.data.fetching import (
     SECONDS_TO_CONNECT,
     TRIES,
 )
-from hf_vitselect.data.layouts import LAYOUTS
+from hf_vitselect.data.layouts import CONTEXT_COLUMNS, LAYOUTS, TOOL_EXAMPLES, KnownLayout
 from hf_vitselect.data.pixels import MOST_PIXELS, MOST_RESIZED, to_rgb
+from hf_vitselect.data.rows import read_row
+from hf_vitselect.data.tool_calls import CALL_ROLES
 from hf_vitselect.data.turns import MASK_KEYS, MEDIA_KEYS, ROLES, UNREAD_KEYS
 from hf_vitselect.errors import STATUSES
 
@@ -29,6 +32,30 @@ workers, streams), row ids, selection, training, evaluation and publishing. Unsu
 error. An unsupported row gets a status, and the reason in `{column}_reason`.
 
 ## Layouts
+"""
+
+_RULES = """\
+Below each row stands what it is read as. `<the image>` stands for an image of any form below.
+
+- A data set has one layout: two of them are an error, as `question` and `answer` next to `messages`. A
+  caption next to another layout is metadata.
+- Columns of other names are renamed by `load_pool(path, columns={"messages": "dialog"})` or
+  `--dataset_columns messages=dialog`.
+- `question` and `answer` with `choices` or `options` are multiple choice. The answer is an index from 0, a
+  letter or the text of a choice. If it may mean two choices, as 2 of 1, 2 and 3, the row is `bad_row`. A row
+  whose choices are empty is an open question.
+- `history` is a list of pairs, the oldest first.
+- A message's keys are `role` and `content`, or `from` and `value`.
+"""
+
+_TOOLS = """\
+## Tool calls
+
+Calls are in `tool_calls` of an assistant's message, as OpenAI has them, in its `function_call`, or in a
+message of their own, whose content is the JSON of one call or several. Arguments are a record or its JSON. A
+null in a record is no argument, since Arrow adds nulls. Chat templates get every call in `tool_calls`, its
+arguments as a record, and the id in `tool_call_id`. Calls are part of the answer: training supervises what
+the template writes for them. If the template leaves out a name, an argument or a text, the row is `bad_row`.
 """
 
 _IMAGES = """\
@@ -143,12 +170,15 @@ def rows_page() -> str:
     return "\n".join(
         [
             _HEAD,
-            *(_layout(layout.text_columns, layout.example) for layout in LAYOUTS),
-            "A message's keys are `role` and `content`, or `from` and `value`. A data set has one layout.\n",
+            *(_layout(layout) for layout in LAYOUTS),
+            _RULES,
             "| role | spellings, in any case |",
             "|---|---|",
             *(f"| {role} | {_code(spellings)} |" for role, spellings in ROLES.items()),
+            f"| assistant, calling tools | {_code(CALL_ROLES)} |",
             "",
+            _TOOLS,
+            *(_example(example) for example in TOOL_EXAMPLES),
             _IMAGES,
             _FILES,
             _PIXELS.format(to_rgb=_conversions()),
@@ -157,6 +187,7 @@ def rows_page() -> str:
             f"- A column {_code(SYSTEM_COLUMNS, 'or')} is a system turn before the others.",
             "- A column `tools` goes to the chat template. If the template ignores tools, or any text of the",
             "  row, as some do with system turns, the row is `bad_row`.",
+            f"- Columns {_code(CONTEXT_COLUMNS)} next to an instruction, query or question: an error.",
             "- Columns of video or audio (`video`, `videos`, `audio_path`, ...), message keys "
             f"{_code(MEDIA_KEYS)}, placeholders and parts: `media_unsupported` for the rows that use them.",
             f"- Message keys {_code(UNREAD_KEYS)}: `bad_row` unless empty.",
@@ -177,8 +208,20 @@ def _conversions() -> str:
     return str(inspect.getdoc(to_rgb)).split("\n\n")[1]
 
 
-def _layout(columns: Iterable[str], example: object) -> str:
-    return f"{_code(columns, 'and')}\n\n```json\n{json.dumps(example)}\n```\n"
+def _layout(layout: KnownLayout) -> str:
+    more = f", with or without {_code(layout.optional, 'or')}" if layout.optional else ""
+    return f"{_code(layout.text_columns, 'and')}{more}\n\n{_example(layout.example)}"
+
+
+def _example(row: Mapping[str, Any]) -> str:
+    """A row, and what it is read as."""
+    turns = read_row(row).turns
+    texts = ["".join("<image>" if part is None else part for part in turn.parts) for turn in turns]
+    lines = [
+        f"{turn.role}: {' '.join([*filter(None, [text]), *map(str, turn.calls)])}\n"
+        for turn, text in zip(turns, texts, strict=True)
+    ]
+    return f"```json\n{json.dumps(row)}\n```\n\n```text\n{''.join(lines)}```\n"
 
 
 def _code(names: Iterable[str], last: str = "") -> str:

@@ -128,7 +128,7 @@ class MIWVScorer(ResponseScorer):
         example = self.neighbors.of(row)
         parts: list[str | None] = ["Here is an example.\n"]
         for turn in example.turns:
-            parts += [f"{turn.role.upper()}: ", *turn.parts, "\n"]
+            parts += [f"{turn.role.upper()}: ", *turn.parts, *(f"{call}\n" for call in turn.calls), "\n"]
         first = next((i for i, turn in enumerate(row.turns) if turn.role == "user"), None)
         if first is None:
             raise RowError("bad_row", "it has no question that an example could precede")

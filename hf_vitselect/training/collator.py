@@ -8,6 +8,7 @@ from datasets import Dataset
 
 from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.image_roots import ACCESS, image_access
+from hf_vitselect.data.row_ids import content_hash
 from hf_vitselect.data.rows import read_row, refuse_transform
 from hf_vitselect.data.stored import with_plain_rows
 from hf_vitselect.models.encoding import Encoded, Encoder
@@ -22,8 +23,13 @@ class ResponseCollator:
     reads: tuple[str, ...] = ()
     """Columns it needs besides the conversation."""
 
+    most_kept: int = 2**28
+    """Bytes of encoded rows to keep for later epochs, roughly; further rows are encoded each time."""
+
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
+        self._kept: dict[str, Encoded] = {}
+        self._room = self.most_kept
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """A batch with `labels`: int64 in the shape of `input_ids`, -100 outside the responses."""
@@ -32,7 +38,15 @@ class ResponseCollator:
 
     def encode(self, row: Mapping[str, Any]) -> Encoded:
         """Encode one row of a data set. Raises RowError if it cannot be trained on."""
-        return self.encoder.encode(read_row(row))
+        conversation = read_row(row)
+        key = content_hash(conversation)
+        if (kept := self._kept.get(key)) is not None:
+            return kept
+        encoded = self.encoder.encode(conversation)
+        if self._room > 0:
+            self._room -= encoded.nbytes
+            self._kept[key] = encoded
+        return encoded
 
 
 def undecoded_rows(dataset: Dataset, reads: Sequence[str] = ()) -> Dataset:

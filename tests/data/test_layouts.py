@@ -15,12 +15,11 @@ from pools import encode, png, pool, stripes, user
 from stored_rows import ANSWERED, ASKED, CELL, LAYOUTS, TWO, read, table_rows
 
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.data.rows import read_mapping
-from hf_vitselect.errors import LayoutError, RowError
+from hf_vitselect.errors import RowError
 
 
 @pytest.mark.parametrize("row", LAYOUTS.values(), ids=LAYOUTS)
@@ -102,14 +101,6 @@ def test_stored_columns_equal_stored_rows():
     turns = {"from": ["human", "gpt"], "value": ["what?", "red"]}
     (row,) = table_rows(Dataset.from_dict({"conversations": [turns]}))
     assert row == Conversation((Turn("user", ("what?",)), ANSWERED))
-
-
-def test_unknown_columns_name_known_layouts():
-    with pytest.raises(LayoutError) as caught:
-        find_layout(["question", "answer"])
-    message = str(caught.value)
-    for part in ("messages", "prompt+completion", "conversations", "texts", "'question'", "rename_columns"):
-        assert part in message
 
 
 BAD_ROWS = {

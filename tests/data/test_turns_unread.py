@@ -163,11 +163,11 @@ STATUSES = {
     "a text with an image": (asked([{"type": "text", "text": "a", "image": "a.png"}]), "bad_row", "a.png"),
     "an image with a text": (asked([{"type": "image", "text": "a"}], images=[CELL]), "bad_row", "image"),
     "an unknown role": ({"messages": [{"role": "critic", "content": "a"}, RED]}, "bad_row", "critic"),
-    "a tool call": ({"messages": [CHAT[0], {**RED, "tool_calls": [{"id": 1}]}]}, "bad_row", "tool_calls"),
+    "a tool call": ({"messages": [CHAT[0], {**RED, "tool_calls": [{"id": 1}]}]}, "bad_row", "name"),
     "a tool call alone": (
         {"messages": [CHAT[0], {"role": "assistant", "content": None, "tool_calls": [{"id": 1}]}]},
         "bad_row",
-        "tool_calls",
+        "name",
     ),
     "reasoning": (
         {"messages": [CHAT[0], {**RED, "reasoning_content": "hm"}]},

@@ -1,6 +1,7 @@
 """The labels are the response tokens of scoring, in every architecture."""
 
 import pytest
+import torch
 from datasets import Image, List
 from pools import mixed_pool, one_picture_pool
 from tiny import ARCHITECTURES
@@ -51,3 +52,26 @@ def test_rows_without_answer_are_refused(collator):
     row = {"messages": [{"role": "user", "content": "q"}], "images": []}
     with pytest.raises(RowError, match="no_response"):
         collator([row])
+
+
+def test_second_epoch_encodes_nothing(collator, monkeypatch):
+    rows = list(undecoded_rows(one_picture_pool(ROWS)))
+    first = collator(rows)
+    monkeypatch.setattr(collator.encoder, "encode", None)
+    again = collator(rows)
+    assert first.keys() == again.keys()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_kept_rows_fill_their_room(collator, monkeypatch):
+    rows = list(undecoded_rows(one_picture_pool(ROWS)))
+    whole = sum(collator.encode(row).nbytes for row in rows)
+    monkeypatch.setattr(ResponseCollator, "most_kept", whole // 2)
+    small = ResponseCollator(collator.encoder)
+    calls = []
+    monkeypatch.setattr(
+        small.encoder, "encode", lambda row, encode=small.encoder.encode: calls.append(row) or encode(row)
+    )
+    for _ in range(2):
+        small(rows)
+    assert ROWS < len(calls) < 2 * ROWS

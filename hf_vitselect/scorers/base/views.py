@@ -21,7 +21,9 @@ def without_images(row: Conversation) -> Conversation:
     """The row's text alone, without images and their placeholders."""
     if not row.images:
         raise RowError("image_missing", "a row without image has nothing to leave out")
-    turns = (Turn(turn.role, tuple(part for part in turn.parts if part is not None)) for turn in row.turns)
+    turns = (
+        replace(turn, parts=tuple(part for part in turn.parts if part is not None)) for turn in row.turns
+    )
     return replace(row, turns=tuple(turns), images=())
 
 

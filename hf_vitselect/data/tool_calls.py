@@ -1,0 +1,65 @@
+"""The tool calls of a message, in the forms of OpenAI, ShareGPT and ms-swift."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hf_vitselect.data.conversation import ToolCall
+from hf_vitselect.data.stored import from_text, is_empty, records, short
+
+CALL_ROLES = ("function_call", "tool_call")
+"""Roles of an assistant turn whose content is the JSON of its calls."""
+
+CALL_KEYS = ("tool_calls", "function_call")
+"""Keys of an assistant message that hold its calls."""
+
+_KEYS = {"type", "id", "index", "function", "name", "arguments"}
+
+
+def read_calls(cell: Any) -> tuple[ToolCall, ...]:
+    """Read one call or a list of them.
+
+    Raises:
+        ValueError: if one is not a name and its arguments.
+    """
+    calls = records(cell)
+    return tuple(map(_call, calls if isinstance(calls, list) else [calls]))
+
+
+def _call(cell: Any) -> ToolCall:
+    call = from_text(cell) if isinstance(cell, str) else cell
+    if not isinstance(call, Mapping) or call.get("type") not in (None, "", "function"):
+        raise ValueError(f"expected the call of a function, got {short(call)}")
+    function = from_text(call["function"]) if not is_empty(call.get("function")) else call
+    others = [
+        key
+        for record in (call, function)
+        for key, value in record.items()
+        if key not in _KEYS and not is_empty(value)
+    ]
+    name = function.get("name")
+    if others or not isinstance(name, str) or not name:
+        raise ValueError(f"expected a tool call with a name and its arguments, got {short(call)}")
+    return ToolCall(name, _arguments(function.get("arguments")), _id(call.get("id")))
+
+
+def _arguments(cell: Any) -> str:
+    """The arguments as JSON. Arrow adds a null for each key of other rows, so nulls are not arguments."""
+    if isinstance(cell, str) and cell.strip():
+        arguments = from_text(cell)
+    else:
+        arguments = {} if cell in (None, "") else without_nulls(cell)
+    if not isinstance(arguments, Mapping):
+        raise ValueError(f"expected a tool call whose arguments are a record, got {short(cell)}")
+    return json.dumps(arguments, ensure_ascii=False)
+
+
+def _id(cell: Any) -> str | None:
+    return None if is_empty(cell) else str(cell)
+
+
+def without_nulls(value: Any) -> Any:
+    """Drop the keys that Arrow has added because another row's record has them."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
