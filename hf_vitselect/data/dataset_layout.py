@@ -10,7 +10,7 @@ from datasets import Audio, ClassLabel, Features, Image, Video
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import image_cells
-from hf_vitselect.data.layouts import LAYOUTS, KnownLayout
+from hf_vitselect.data.layouts import CONTEXT_COLUMNS, LAYOUTS, KnownLayout
 from hf_vitselect.data.placeholders import Draft, place_images
 from hf_vitselect.data.stored import UNSTORED, from_text, is_empty
 from hf_vitselect.data.tool_calls import without_nulls
@@ -162,7 +162,7 @@ def _known_layout(names: Sequence[str]) -> KnownLayout:
 
 def is_conversation_column(name: str) -> bool:
     """Whether a column of this name is read as part of a conversation, or refused as such."""
-    known = {"tools", *SYSTEM_COLUMNS, *UNREAD_COLUMNS}.union(
+    known = {"tools", *SYSTEM_COLUMNS, *UNREAD_COLUMNS, *CONTEXT_COLUMNS}.union(
         *((*layout.text_columns, *layout.optional) for layout in LAYOUTS)
     )
     patterns = (_IMAGE_COLUMN, _NUMBERED_COLUMN, _MEDIA_COLUMN)

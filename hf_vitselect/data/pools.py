@@ -27,6 +27,7 @@ from huggingface_hub import HfApi
 
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.data.image_roots import changed_access, image_access, recorded_access, with_access
+from hf_vitselect.data.llama_factory import find_entry
 from hf_vitselect.data.stored import with_features
 from hf_vitselect.errors import ColumnError, PoolError, first_line, nearest_path
 
@@ -69,8 +70,9 @@ def load_pool(
 
     Args:
         path: A file (Parquet, JSON, JSON lines, CSV, Arrow, compressed or not), a pattern of files, a folder
-            of such files, a folder written by `score`, `select` or `save_to_disk`, or a dataset on the Hub.
-        config: Of a dataset on the Hub.
+            of such files, a folder written by `score`, `select` or `save_to_disk`, LLaMA-Factory's
+            `dataset_info.json` or its folder, or a dataset on the Hub.
+        config: Of a dataset on the Hub; the name of an entry of a `dataset_info.json`.
         split: A split or a part of one, `train[:100]`, as in `datasets.load_dataset`.
         image_root: The folder where the relative paths of images start; by default the folder of a local
             pool, or the one that it was scored with. No path leads out of it.
@@ -88,9 +90,7 @@ def load_pool(
     Example:
         >>> pool = load_pool("pool.jsonl", columns={"messages": "dialog"})  # doctest: +SKIP
     """
-    source = _find(str(path))
-    rows = _part_of_saved(source, split) if isinstance(source, Path) else _load(source, config, split)
-    rows = _renamed(rows, columns or {})
+    rows = _renamed(_load_rows(str(path), config, split), columns or {})
     return _with_images(rows, str(path), image_root, allow_paths, fetch_urls, allow_addresses)
 
 
@@ -106,21 +106,40 @@ def load_stream(
     columns: Mapping[str, str] | None = None,
 ) -> IterableDataset:
     """Load a pool as a stream; as `load_pool`, but a part of a split only in rows."""
-    source, images = _find(str(path)), (image_root, allow_paths, fetch_urls, allow_addresses)
+    stream = _renamed(_load_lazily(str(path), config, split), columns or {})
+    return _with_images(stream, str(path), image_root, allow_paths, fetch_urls, allow_addresses)
+
+
+def _load_rows(path: str, config: str | None, split: str) -> Dataset:
+    if entry := find_entry(path, config):
+        split = re.sub(r"^train\b", entry.split, split)
+        rows: Dataset = entry.converted(_load_rows(entry.path, entry.config, split))
+        return rows
+    source = _find(path)
     if isinstance(source, Path):
-        saved = _with_images(_renamed(_part_of_saved(source, split), columns or {}), str(path), *images)
-        return with_access(saved.to_iterable_dataset(), image_access(saved))
+        return _part_of_saved(source, split)
+    rows = _load(source, config, split)
+    return rows
+
+
+def _load_lazily(path: str, config: str | None, split: str) -> IterableDataset:
+    if entry := find_entry(path, config):
+        split = re.sub(r"^train\b", entry.split, split)
+        stream: IterableDataset = entry.converted(_load_lazily(entry.path, entry.config, split))
+        return stream
+    source = _find(path)
+    if isinstance(source, Path):
+        return _part_of_saved(source, split).to_iterable_dataset()
     part = _ROWS_OF_SPLIT.fullmatch(split)
     if part is None:
         raise PoolError(
             f"expected a split such as train or train[:1000], got {split!r}; "
             "a stream has no length: give rows, or drop dataset_streaming"
         )
-    stream: IterableDataset = _load(source, config, part["split"], streaming=True)
+    stream = _load(source, config, part["split"], streaming=True)
     if part["last"]:
         stream = stream.take(int(part["last"]))
-    stream = stream.skip(int(part["first"])) if part["first"] else stream
-    return _with_images(_renamed(stream, columns or {}), str(path), *images)
+    return stream.skip(int(part["first"])) if part["first"] else stream
 
 
 def _with_images(rows: Any, path: str, image_root: str | os.PathLike[str] | None, *given: Any) -> Any:
@@ -132,12 +151,12 @@ def _with_images(rows: Any, path: str, image_root: str | os.PathLike[str] | None
     return rows if changed == access else with_access(rows, changed)
 
 
-def _folder_of(path: str) -> Path:
-    """The folder of a local pool."""
+def _folder_of(path: str) -> Path | None:
+    """The folder of a local pool, if it exists."""
     place = Path(path).expanduser()
     while glob.has_magic(str(place)):
         place = place.parent
-    return place if place.is_dir() else place.parent
+    return place if place.is_dir() else place.parent if place.is_file() else None
 
 
 def _renamed(rows: Any, columns: Mapping[str, str]) -> Any:

@@ -206,8 +206,13 @@ def _one_of(message: Mapping[str, Any], *keys: str) -> Any:
     return message[filled[0]]
 
 
+def known_role(role: Any) -> str | None:
+    """The role that a spelling stands for."""
+    return _ROLE_OF.get(role.strip().lower()) if isinstance(role, str) else None
+
+
 def _known_role(role: Any) -> str:
-    known = _ROLE_OF.get(role.strip().lower()) if isinstance(role, str) else None
+    known = known_role(role)
     if known is None:
         raise ValueError(f"unknown role {role!r}, expected one of {sorted(_ROLE_OF)}")
     return known
