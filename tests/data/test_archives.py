@@ -61,7 +61,7 @@ def test_other_members_are_missing(archive, member):
 def test_archives_obey_the_root(archive, tmp_path):
     (tmp_path / "root").mkdir()
     for name in (f"../{archive.name}::a.png", f"{archive}::a.png"):
-        with pytest.raises(RowError, match="image_missing: .* leads out of the image root"):
+        with pytest.raises(RowError, match=r"image_missing: .* leads out of the image root"):
             ImageAccess((str(tmp_path / "root"),)).find(name)
         assert ImageAccess((str(tmp_path / "root"),), allow_paths=(str(tmp_path),)).find(name).read() == png()
 
