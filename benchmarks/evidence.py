@@ -3,7 +3,7 @@
     python benchmarks/evidence.py plan                                 what is missing, in CPU hours
     python benchmarks/evidence.py test --fashion FOLDER --minutes 60   run it; call again
     python benchmarks/evidence.py check --fashion FOLDER               would the code pick these rows today?
-    python benchmarks/evidence.py page                                 write docs/evidence.md and its plot
+    python benchmarks/evidence.py page                                 write docs/evidence.md, plot, README
 
 To choose constants, on pools and held-out rows that no verdict uses:
 
@@ -24,7 +24,7 @@ from typing import Any
 
 from trials.beds import known_beds
 from trials.costs import Costs
-from trials.page import page, trials_table
+from trials.page import page, summary, trials_table
 from trials.plan import POOL_SEEDS, RANDOM, Plan, validation_trials
 from trials.plot import plot
 from trials.queue import run_trials
@@ -37,6 +37,8 @@ from hf_vitselect.selection import CleanBalanced, Method
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "evidence.jsonl"
 PAGE = HERE.parent / "docs" / "evidence.md"
+README = HERE.parent / "README.md"
+MARKS = ("<!-- evidence: begin -->", "<!-- evidence: end -->")
 
 DEFAULT = CleanBalanced()
 OTHERS = {
@@ -149,11 +151,20 @@ def check(args: argparse.Namespace) -> None:
 
 
 def write_page(args: argparse.Namespace) -> None:
-    """Write the page and its plot."""
+    """Write the page and its plot, and the table of the README."""
     lines, planned = read_lines(args.results), make_plan(args)
     args.page.write_text(page(lines, planned, args.page.with_suffix(".png").name))
     args.page.with_suffix(".png").write_bytes(plot(lines, planned))
+    if args.page == PAGE:
+        README.write_text(with_summary(README.read_text(), summary(lines, planned)))
     print(args.page)
+
+
+def with_summary(readme: str, text: str) -> str:
+    """The README with this table in place of the one it has."""
+    before, _, rest = readme.partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    return f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}"
 
 
 def main() -> None:

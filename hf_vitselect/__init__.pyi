@@ -1,6 +1,7 @@
 from .data import load_pool as load_pool
 from .data import with_image_root as with_image_root
 from .evaluation import compare as compare
+from .exports import export as export
 from .filters.contamination import find_contamination as find_contamination
 from .hub import apply_selection as apply_selection
 from .hub import push_to_hub as push_to_hub

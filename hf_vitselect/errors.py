@@ -129,6 +129,10 @@ class SelectionError(VitSelectError, ValueError):
     """A stored selection or recipe is invalid or damaged."""
 
 
+class ExportError(VitSelectError, ValueError):
+    """A selection that cannot be exported as asked."""
+
+
 class HubError(VitSelectError, ValueError):
     """A repository on the Hub is not what was expected."""
 

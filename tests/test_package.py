@@ -24,7 +24,7 @@ FLOORS = [
     {"scorers"},
     {"scoring"},
     {"selection"},
-    {"report"},
+    {"report", "exports"},
     {"training", "hub"},
     {"evaluation"},
     {"demo"},

@@ -54,6 +54,19 @@ def page(lines: Lines, plan: Plan, image: str = "evidence.png") -> str:
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
+def summary(lines: Lines, plan: Plan) -> str:
+    """The primary question for the README: a table of a few columns."""
+    rows = []
+    for versus in plan.versus:
+        if versus.primary:
+            means = {"random": _mean(versus.random, lines, "accuracy")}
+            means["default"] = _mean(versus.default, lines, "accuracy")
+            gain = _interval(versus.difference(lines))
+            gain["verdict"] = gain["verdict"] or "not measured yet"
+            rows.append({"testbed, rows": versus.title, **means, **gain})
+    return table(rows)
+
+
 def _head(plan: Plan) -> str:
     first = next(iter(plan.base.values()))
     settings = first.pools[0].bed.settings

@@ -30,8 +30,15 @@ def plot(lines: Mapping[str, Any], plan: Plan) -> bytes:
         axes.set_title(bed)
         axes.set_xlabel("rows trained on, of the pool")
     panels[0].set_ylabel("held-out accuracy")
-    if panels[0].lines:
-        panels[0].legend(frameon=False)
+    drawn = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if drawn:
+        figure.legend(
+            drawn.values(), drawn.keys(), loc="outside upper center", ncols=len(drawn), frameon=False
+        )
     file = BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()

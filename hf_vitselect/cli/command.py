@@ -23,6 +23,7 @@ COMMANDS = {
     "filter": "Drop rows of a scored pool: copies, unused images, doubtful answers.",
     "select": "Select a subset of a scored pool.",
     "train": "Fine-tune a model on a selection.",
+    "export": "Write a selection in the format of another trainer: LLaVA, LLaMA-Factory, ms-swift, TRL.",
     "push": "Push a selection and its card to the Hub.",
     "compare": "Fine-tune on selections and on random rows, evaluate, and report which is better.",
     "report": "Write a selection's card to a folder, as Markdown and as one HTML page.",
@@ -43,6 +44,7 @@ class Command(ABC):
 
     example: ClassVar[str]  # flags that work next to the demo's folder
     least: ClassVar[Mapping[str, int]] = {}  # the lowest numbers of flags that have one
+    positional: ClassVar[str | None] = None  # the flag whose name may be left out if it comes first
     part_types: ClassVar[Mapping[str, type]] = {}  # further dataclasses of flags; parsing sets their objects
 
     def check(self) -> None:  # noqa: B027

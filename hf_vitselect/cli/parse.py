@@ -100,6 +100,9 @@ class _Parser(HfArgumentParser):  # type: ignore[misc]
 
 def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where: str) -> Command:
     parser = _Parser(command)
+    first = find_command(command).positional
+    if first is not None and flags and not flags[0].startswith("-"):
+        flags = [f"--{first}", *flags]
     help_line = f"'hf-vitselect {command} --help' lists all flags"
     known = [action.dest for action in parser._actions]
     if unknown := [name for name in config if name not in known]:

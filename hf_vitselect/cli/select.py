@@ -11,6 +11,7 @@ from hf_vitselect.cli.command import Command, PoolFacts
 from hf_vitselect.cli.flags import PoolFlags, flag, parse_budget, read_object, refuse_large_budget
 from hf_vitselect.cli.pool import load_rows, read_pool, refuse_pools_folder
 from hf_vitselect.cli.summary import Summary, command_line, dropped, dropped_fact, refused_fact, train_line
+from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.errors import UsageError
 from hf_vitselect.report.statistics import duplicates
 from hf_vitselect.rules import RULES
@@ -42,6 +43,7 @@ class Select(PoolFlags, Command):
     exclude: str | None = flag("Rows to leave out: those of a selection, or of a seed model.", None)
     balance: str | None = flag("A column; the rule selects within the groups of its values.", None)
     balance_quota: Literal["proportional", "uniform"] = flag("The groups' shares.", "proportional")
+    id_column: str | None = flag("The column of the source's own ids, kept in scores and exports.", None)
     least: ClassVar[Mapping[str, int]] = {"seed": 0}
     example = (
         "--dataset_name demo/score/scored --budget 0.15 --rule 'NeighborPenalty(gamma=0.5)' "
@@ -69,6 +71,8 @@ class Select(PoolFlags, Command):
         """Refuse a pool without the columns that the method requires, or with too few rows."""
         if pool is not None:
             refuse_missing_columns(pool.columns, self.chosen_method)
+            ids = [] if self.id_column is None else [self.id_column]
+            refuse_missing(ids, pool.columns, "id_column: expected an existing column, not")
             refuse_large_budget(self.budget, pool.rows)
 
     def run(self) -> Summary:
@@ -81,6 +85,7 @@ class Select(PoolFlags, Command):
             seed=self.seed,
             include=load_rows(pool, self.include),
             exclude=load_rows(pool, self.exclude),
+            id_column=self.id_column,
         )
         selection.save_to_disk(self.output_dir)
         recipe, folder = selection.recipe, self.output_dir

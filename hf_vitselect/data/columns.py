@@ -58,6 +58,20 @@ def refuse_missing(names: Iterable[str], columns: Iterable[str], use: str, advic
             raise ColumnError(f"{use} {name!r}, got {columns}; {advice}")
 
 
+def refuse_no_ids(dataset: Dataset, column: str | None) -> None:
+    """Refuse a column that does not hold an id, a text or a whole number, for every row."""
+    if column is None:
+        return
+    refuse_missing([column], dataset.column_names, "id_column: expected an existing column, not")
+    kind = dataset.features[column]
+    if not (isinstance(kind, Value) and re.match("u?int|string|large_string", kind.dtype)):
+        raise ColumnError(f"id_column: expected texts or whole numbers in {column!r}, got {kind}")
+    if empty := read_column(dataset, column).null_count:
+        raise ColumnError(
+            f"id_column: expected an id for every row in {column!r}, got {empty:,} nulls; give those rows ids"
+        )
+
+
 def read_column(dataset: Dataset, name: str) -> pa.ChunkedArray:
     """A column in Arrow."""
     return dataset.select_columns([name]).with_format("arrow")[:].column(0)

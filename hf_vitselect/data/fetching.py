@@ -44,6 +44,7 @@ _HTML = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
 )
 _CHUNK = 2**20
+_SECONDS_BETWEEN_TRIES = 0.5  # and twice as many after the second
 _SECONDS_OF_FAILURE = 300  # in which a URL that has failed is not tried again
 _failures: dict[Path, tuple[float, RowError]] = {}
 
@@ -128,7 +129,7 @@ def _download(url: str, addresses: Sequence[str]) -> bytes:
             raise RowError("image_remote", f"{shown} needs a package: {first_line(error)}") from error
         except Exception as error:  # of fsspec, aiohttp or the client of a store
             if left and _may_pass(error):
-                time.sleep(0.5 * (TRIES - left))
+                time.sleep(_SECONDS_BETWEEN_TRIES * (TRIES - left))
                 continue
             private = _PRIVATE in str(error)
             reason = str(error) if private else _reason(error)

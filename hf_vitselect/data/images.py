@@ -11,11 +11,13 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import PureWindowsPath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from hf_vitselect.data.fetching import is_url, without_query
 from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess, ImageFile
 from hf_vitselect.data.pixels import decode, image_error, upright_rgb
 from hf_vitselect.data.stored import from_text, is_empty, is_record_of_lists, records, short
@@ -44,6 +46,15 @@ class RowImage:
     access: ImageAccess = field(default=NO_ACCESS, compare=False)
     in_feature: bool = False
     failure: RowError | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The last part of a path, of a member's in an archive, or of a URL's without its query."""
+        if not self.path:
+            return self.path
+        return PureWindowsPath(
+            without_query(self.path) if is_url(self.path) else self.path.rpartition("::")[2]
+        ).name
 
     def encoded(self) -> bytes:
         """The encoded bytes; for a decoded image, a PNG of what `decode` returns.

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import PureWindowsPath
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +13,6 @@ from datasets import Dataset, Features, Image, LargeList, List, Value
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.dataset_layout import Layout, find_layout
-from hf_vitselect.data.fetching import is_url, without_query
 from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.image_roots import image_access, mark_access
 from hf_vitselect.data.images import RowImage, image_cells, read_image
@@ -193,7 +191,7 @@ class _FileColumn:
         image = replace(read_image(cell), access=self.access)
         if image.data is None and image.path is None:
             return None
-        return {"bytes": image.encoded(), "path": _file_name(image.path)}
+        return {"bytes": image.encoded(), "path": image.name}
 
     def kind(self, kind: Any) -> Any:
         """Change the column's feature to `Image` if it holds images."""
@@ -212,7 +210,7 @@ class _FileColumn:
                 self.remote = True
                 return
             self.outside = True
-        self.outside |= image.path != _file_name(image.path)
+        self.outside |= image.path != image.name
 
 
 def _plain(dataset: Dataset) -> Iterator[dict[str, Any]]:
@@ -242,13 +240,6 @@ def _embed(table: pa.Table, columns: Mapping[str, _FileColumn], schema: pa.Schem
         array = pa.array(cells, schema.field(name).type)
         table = table.set_column(table.column_names.index(name), schema.field(name), array)
     return table
-
-
-def _file_name(path: str | None) -> str | None:
-    """The last part of a path, of a member's in an archive, or of a URL's without its query."""
-    if not path:
-        return path
-    return PureWindowsPath(without_query(path) if is_url(path) else path.rpartition("::")[2]).name
 
 
 def _local_paths(cell: Any, said: bool) -> Iterator[str]:

@@ -12,7 +12,9 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetIn
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from hf_vitselect.data.columns import refuse_reserved
-from hf_vitselect.errors import HubError
+from hf_vitselect.errors import ExportError, HubError
+from hf_vitselect.exports.base import Refused, refuse_unreadable
+from hf_vitselect.exports.trl import trl_rows
 from hf_vitselect.hub.access import parse_readme, read_readme, resolve_token, translate_errors
 from hf_vitselect.hub.check import check_pushed
 from hf_vitselect.hub.embed import embed_files
@@ -47,10 +49,11 @@ def push_to_hub(
 ) -> str:
     """Publish a selection as a dataset.
 
-    The repository gets the configs `default` (the picked rows in pick order, images byte for byte, including
-    those from files), `scores` (id, scores, statuses and rank of every row of the pool) and `random_baseline`
-    (row ids of random subsets of the same size, see `random_baselines`), and the files `recipe.json`,
-    `picks.json` (row ids and gains), `run.yaml`, `plots/` and `examples/`. Older ones are replaced.
+    The repository gets the configs `default` (the picked rows in pick order, in TRL's layout: `messages`,
+    `images` byte for byte, including those from files, and the pool's other columns), `scores` (id, scores,
+    statuses and rank of every row of the pool) and `random_baseline` (row ids of random subsets of the same
+    size, see `random_baselines`), and the files `recipe.json`, `picks.json` (row ids and gains), `run.yaml`,
+    `plots/` and `examples/`. Older ones are replaced. Rows that name URLs keep the pool's layout.
 
     Until the data has been read back from the Hub, the card says that the repository is incomplete. The final
     card comes last and is merged with an existing one. If a push is interrupted, the same call completes it.
@@ -76,9 +79,9 @@ def push_to_hub(
 
     Raises:
         ColumnError: If the rows have columns that `Selection.scores` adds.
-        HubError: If an image cannot be read, or another cell names a file of this machine; if the id is
-            invalid or the pool's own; if the Hub refuses, or has a public repository where a private one was
-            asked for, or a card that cannot be read; or if what is read back is not what was pushed.
+        HubError: If a row or an image cannot be read, or another cell names a file of this machine; if the
+            id is invalid or the pool's own; if the Hub refuses, or has a public repository where a private
+            one was asked for, or a card that cannot be read; or if what is read back is not what was pushed.
 
     Example:
         >>> push_to_hub(selection, "me/llava-instruct-15pct")  # doctest: +SKIP
@@ -92,7 +95,7 @@ def push_to_hub(
     refuse_reserved(selection.dataset.features)
     plots = draw_plots(selection) if plots is None else plots
     record = None if run is None else RunRecord.read(run)
-    rows = embed_files(selection.dataset) if publish == "rows" else None
+    rows = _rows_for_trl(selection) if publish == "rows" else None
     api = HfApi(token=token)
     with translate_errors(repo_id, token):
         url = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
@@ -215,6 +218,19 @@ class _Push:
             warnings.warn(
                 f"the card on the Hub keeps its license {chosen!r}; the pool's is {inherited!r}", stacklevel=4
             )
+
+
+def _rows_for_trl(selection: Selection) -> Dataset:
+    """The picked rows in the layout that TRL reads, with their images; as they are if some are URLs."""
+    rows, refused = embed_files(selection.dataset), Refused()
+    refuse_unreadable(rows, refused)
+    if any(error.status == "image_remote" for error in refused.rows.values()):
+        return rows
+    try:
+        refused.raise_any(selection, "a dataset for TRL")
+    except ExportError as error:
+        raise HubError(str(error)) from error
+    return trl_rows(rows)
 
 
 def check_target(repo_id: str, publish: str) -> None:

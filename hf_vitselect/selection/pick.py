@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -72,9 +73,9 @@ class Picked:
     recipe: Recipe
     dropped: Dropped = NOTHING_DROPPED
 
-    def with_budget(self, budget: int | float) -> "Picked":
-        """Record the budget as it was given."""
-        return replace(self, recipe=replace(self.recipe, budget=budget))
+    def asked(self, **fields: Any) -> "Picked":
+        """Record what was asked for: the budget as it was given, the column of ids."""
+        return replace(self, recipe=replace(self.recipe, **fields))
 
 
 def pick(

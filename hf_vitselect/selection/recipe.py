@@ -97,6 +97,7 @@ class Recipe(JsonPart):
         row_ids: Of a seed model: the file with the ids of its rows.
         versions: Of packages, by name.
         texts_removed: Whether texts of rows were removed, see `without_texts`.
+        id_column: The column of the source's own ids, if it was named.
     """
 
     format: int = 2
@@ -125,6 +126,7 @@ class Recipe(JsonPart):
     versions: Mapping[str, str]
     published: Published | None = None
     texts_removed: bool | None = None
+    id_column: str | None = None
 
     @classmethod
     def about(cls, pool: Dataset, ids: list[str], indices: NDArray[np.int64]) -> Self:

@@ -17,6 +17,7 @@ def score_table(
     indices: NDArray[np.int64],
     excluded: NDArray[np.int64],
     dropped: Dropped,
+    id_column: str | None = None,
 ) -> Dataset:
     """Build `Selection.scores`; see `Selection.of`."""
     conversation = find_layout(pool.column_names).columns
@@ -26,7 +27,8 @@ def score_table(
         if name not in conversation and (is_numeric(kind) or holds_statuses(pool, name))
     ]
     reasons = [f"{name.removesuffix('_status')}_reason" for name in numbers if name.endswith("_status")]
-    kept = [*numbers, *(name for name in reasons if name in pool.column_names)]
+    named = [id_column] if id_column and id_column not in numbers else []
+    kept = [*named, *numbers, *(name for name in reasons if name in pool.column_names)]
     rank = np.full(len(pool), -1, dtype=np.int64)
     rank[indices] = np.arange(len(indices))
     columns = {"row_id": pa.array(ids, pa.string())} | {name: read_column(pool, name) for name in kept}

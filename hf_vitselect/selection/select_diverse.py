@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from datasets import Dataset
 
-from hf_vitselect.data.columns import refuse_reserved
+from hf_vitselect.data.columns import refuse_no_ids, refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import LayoutError
 from hf_vitselect.rules.base import Rule
@@ -32,6 +32,7 @@ def select_diverse(
     exclude: "Selection | Sequence[str]" = (),
     balance: str | None = None,
     balance_quota: Literal["proportional", "uniform"] = "proportional",
+    id_column: str | None = None,
 ) -> Selection:
     """Pick a subset of a scored pool.
 
@@ -60,6 +61,8 @@ def select_diverse(
         balance: Short for the method's `kinds`: a column, such as a task, source or language, whose values
             each have a quota of the budget.
         balance_quota: Short for the method's `quota`.
+        id_column: The source's own ids, a column of texts or whole numbers. They are kept in the scores, and
+            exported.
 
     Raises:
         AllRefusedError: If no row can be picked.
@@ -91,6 +94,7 @@ def select_diverse(
         )
     refuse_reserved(dataset.features)
     refuse_missing_columns(dataset.column_names, method)
+    refuse_no_ids(dataset, id_column)
     ids, rows = row_ids(dataset), budget_rows(budget, len(dataset))
     never = _find(exclude, ids, "exclude")
     picked = pick(
@@ -104,7 +108,7 @@ def select_diverse(
         scorers=scorer_recipes(dataset, [by or method.by, over or method.over, *method.filter_columns]),
     )
     given = budget.item() if isinstance(budget, np.generic) else budget
-    return Selection.of(dataset, ids, picked.with_budget(given), never.positions)
+    return Selection.of(dataset, ids, picked.asked(budget=given, id_column=id_column), never.positions)
 
 
 def _find(rows: Selection | Sequence[str], ids: Sequence[str], argument: str) -> NamedRows:

@@ -40,9 +40,9 @@ class Selection:
         indices: int64 of shape (picked,), positions in the pool, in pick order.
         gains: float64 of shape (picked,), the score at the moment of the pick; of an included row its gain in
             its own selection, or 0.
-        scores: One row for each row of the pool: row_id, numbers, statuses and reasons, selected, rank (0 =
-            picked first, null = not picked), and answer_characters if the pool has no response_tokens. No
-            images, texts or embeddings.
+        scores: One row for each row of the pool: row_id, the source's own ids if they were named, numbers,
+            statuses and reasons, selected, rank (0 = picked first, null = not picked), and answer_characters
+            if the pool has no response_tokens. No images, texts or embeddings.
         recipe: How the rows were picked.
     """
 
@@ -66,7 +66,7 @@ class Selection:
         # So that saved rows still say that they are from the Hub.
         record = {**read_record(pool), "source": recipe.source.to_json()}
         subset.info.description = with_record(pool.info.description, record)
-        scores = score_table(pool, ids, picked.positions, excluded, picked.dropped)
+        scores = score_table(pool, ids, picked.positions, excluded, picked.dropped, recipe.id_column)
         return cls(subset, picked.positions, picked.gains, scores, recipe)
 
     def __len__(self) -> int:
@@ -139,7 +139,7 @@ class Selection:
             scorers=scorer_recipes(pool, [method.by, method.over, *method.filter_columns]),
             earlier=earlier,
         )
-        return Selection.of(pool, ids, picked)
+        return Selection.of(pool, ids, picked.asked(id_column=self.recipe.id_column))
 
     def save_to_disk(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a folder, whole or not at all; an older selection there is replaced.
@@ -229,8 +229,8 @@ def check_selection(
     distinct = len(np.unique(indices)) == picked
     expect(in_pool and distinct, "picks", f"distinct rows of a pool of {rows}", indices)
     expect(len(scores) == rows, "scores", f"{rows} rows", len(scores))
-    missing = {"row_id", "selected", "rank"} - set(scores.column_names)
-    expect(not missing, "scores", "the columns row_id, selected and rank", scores.column_names)
+    needed = {"row_id", "selected", "rank", *([recipe.id_column] if recipe.id_column else [])}
+    expect(needed <= {*scores.column_names}, "scores", f"the columns {sorted(needed)}", scores.column_names)
     ids = scores["row_id"][:]
     odd = next((row for row in ids if not (isinstance(row, str) and _ROW_ID.fullmatch(row))), None)
     expect(odd is None, "scores.row_id", "row ids such as 'ab…12-0'", odd)

@@ -324,7 +324,11 @@ def test_the_page_is_what_lines_say():
     evidence, page_module = module("evidence"), module("trials.page")
     args = argparse.Namespace(beds=module("trials.beds").known_beds())
     lines = module("trials.trial").read_lines(evidence.RESULTS)
-    assert evidence.PAGE.read_text() == page_module.page(lines, evidence.make_plan(args))
+    plan = evidence.make_plan(args)
+    assert evidence.PAGE.read_text() == page_module.page(lines, plan)
+    readme = evidence.README.read_text()
+    assert readme == evidence.with_summary(readme, page_module.summary(lines, plan))
+    assert readme.count(evidence.MARKS[0]) == 1
 
 
 def test_garments_need_their_folder():

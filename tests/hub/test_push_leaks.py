@@ -61,7 +61,7 @@ def push_everything() -> dict[str, Any]:
     return {
         "left": left,
         "base": adapter["base_model_name_or_path"],
-        "size": again[0]["image"].size,
+        "size": again[0]["images"][0].size,
         "report": (home / "report" / "index.html").read_text(),
     }
 
@@ -123,7 +123,7 @@ def test_the_images_came_along(saw: dict[str, Any], hub: HubServer) -> None:
     assert saw["size"] == [16, 16]
     rows = hub.commit("datasets", "tester/rows")["files"]
     (table,) = (pq.read_table(io.BytesIO(hub.read(rows[path]))) for path in rows if path.startswith("data/"))
-    assert {cell["path"][1:] for cell in table["image"].to_pylist()} == {".png"}
+    assert {cell["path"][1:] for cells in table["images"].to_pylist() for cell in cells} == {".png"}
 
 
 def test_what_stays_is_as_it_was(saw: dict[str, Any], home: Path) -> None:

@@ -1,0 +1,143 @@
+"""TRL's format: a Parquet file of `messages` in content parts and `images`, with the pool's other columns."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from datasets import Dataset, Features, Image, Json, List, Value
+
+from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.dataset_layout import find_layout
+from hf_vitselect.data.rows import read_table, read_texts
+from hf_vitselect.data.stored import encode_batch
+from hf_vitselect.errors import ColumnError, RowError
+from hf_vitselect.exports.base import Format, Refused, Target, refuse_unreadable
+from hf_vitselect.exports.images import stored_image
+from hf_vitselect.exports.messages import tool_fields
+from hf_vitselect.selection.selection import Selection
+
+_BATCH = 100
+_READ_BY_TRL = ("prompt", "completion", "chosen", "rejected", "text", "input_ids", "labels", "label")
+"""Columns that TRL would take for the conversation, or for its tokens."""
+
+
+_CALLS = {
+    "tool_calls": List(
+        {
+            "id": Value("string"),
+            "type": Value("string"),
+            "function": {"name": Value("string"), "arguments": Json()},
+        }
+    ),
+    "tool_call_id": Value("string"),
+    "name": Value("string"),
+}
+
+
+@dataclass(frozen=True)
+class Trl(Format):
+    """A dataset that `SFTTrainer(train_dataset=load_dataset(folder, split="train"))` reads as it is."""
+
+    suffix: ClassVar[str] = ".parquet"
+    holds_images: ClassVar[bool] = True
+
+    def write(self, selection: Selection, target: Target) -> None:
+        """Write the file."""
+        refused = Refused()
+        refuse_unreadable(selection.dataset, refused)
+        refused.raise_any(selection, self.name)
+        trl_rows(selection.dataset).to_parquet(str(target.file(self.suffix)))
+
+
+def trl_rows(dataset: Dataset) -> Dataset:
+    """The rows in the layout that TRL reads, with the other columns unchanged and each image's bytes.
+
+    The columns are `messages`, `images` if a row has one, and `tools` (JSON) if a row has some. Contents are
+    lists of parts, or texts in rows that are all text.
+
+    Raises:
+        ColumnError: If another column has a name that TRL reads.
+    """
+    layout = find_layout(dataset.features)
+    kept = [name for name in dataset.column_names if name not in layout.columns]
+    if taken := [name for name in kept if name in _READ_BY_TRL]:
+        raise ColumnError(
+            f"expected no columns that TRL reads beside the conversation, got {taken}; "
+            f"drop or rename them before the selection, with dataset.remove_columns({taken})"
+        )
+    forms = _Forms.of(read for read in read_texts(dataset) if isinstance(read, Conversation))
+    features = forms.features | {name: dataset.features[name] for name in kept}
+    rows: Dataset = dataset.with_format("arrow").map(
+        partial(_convert, kept=kept, forms=forms, schema=Features(features).arrow_schema),
+        batched=True,
+        batch_size=_BATCH,
+        writer_batch_size=_BATCH,
+        features=Features(features),
+        desc="Writing TRL's layout",
+    )
+    return rows.with_format(None)
+
+
+@dataclass(frozen=True)
+class _Forms:
+    """What at least one of the rows has."""
+
+    images: bool = False
+    tools: bool = False
+    parts: bool = False
+    calls: bool = False
+
+    @classmethod
+    def of(cls, rows: Iterator[Conversation]) -> "_Forms":
+        """Look at all rows."""
+        images = tools = parts = calls = False
+        for row in rows:
+            images |= bool(row.images)
+            tools |= bool(row.tools)
+            parts |= any(len(turn.parts) > 1 for turn in row.turns)
+            calls |= any(map(tool_fields, row.turns))
+        return cls(images, tools, parts or images, calls)
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """The columns of the conversation."""
+        part = {"type": Value("string"), "text": Value("string")}
+        content = List(part) if self.parts else Value("string")
+        calls = _CALLS if self.calls else {}
+        columns: dict[str, Any] = {"messages": List({"role": Value("string"), "content": content, **calls})}
+        columns |= {"images": List(Image())} if self.images else {}
+        return columns | ({"tools": Value("string")} if self.tools else {})
+
+
+def _convert(table: pa.Table, kept: list[str], forms: _Forms, schema: pa.Schema) -> pa.Table:
+    rows = [_cells(row, forms) for row in read_table(table)]
+    features = Features(forms.features)
+    said = encode_batch({name: [row[name] for row in rows] for name in features}, features)
+    columns = {name: (table if name in kept else said).column(name) for name in schema.names}
+    return pa.table(columns, schema=schema)
+
+
+def _cells(row: Conversation | RowError, forms: _Forms) -> dict[str, Any]:
+    if isinstance(row, RowError):
+        raise row
+    return {
+        "messages": [_message(turn, forms) for turn in row.turns],
+        "images": [stored_image(image) for image in row.images],
+        "tools": row.tools,
+    }
+
+
+def _message(turn: Turn, forms: _Forms) -> dict[str, Any]:
+    content: Any = turn.parts[0] if turn.parts else None
+    if forms.parts:
+        content = [
+            {"type": "image", "text": None} if part is None else {"type": "text", "text": part}
+            for part in turn.parts
+        ]
+    return {
+        "role": turn.role,
+        "content": content,
+        **(dict.fromkeys(_CALLS) | tool_fields(turn) if forms.calls else {}),
+    }
