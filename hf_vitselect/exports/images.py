@@ -66,9 +66,7 @@ def _file_of(image: RowImage) -> str:
         raise RowError("image_missing", "the image is not in a file of its own; write it (images='write')")
     file = image.file()
     if file.member is not None or is_url(image.path):
-        raise RowError(
-            "image_missing", "the image is in an archive or behind a URL; write it (images='write')"
-        )
+        raise RowError("image_missing", "in an archive or behind a URL; write it (images='write')")
     return os.path.realpath(file.path)
 
 

@@ -143,7 +143,7 @@ def test_private_addresses_must_be_allowed(server):
     "host", ["localhost", "2130706433", "0x7f.1", "127.1", "[::ffff:127.0.0.1]", "0.0.0.0"]
 )
 def test_spellings_of_addresses_are_refused(server, host):
-    with pytest.raises(RowError, match="image_(remote|missing)"):
+    with pytest.raises(RowError, match=r"image_(remote|missing)"):
         read(f"http://{host}:{server.server_port}/image", ())
     assert server.asked == []
 
@@ -222,7 +222,7 @@ def test_missing_package_is_named(server, monkeypatch):
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr("fsspec.filesystem", no_package)
-    with pytest.raises(RowError, match="image_remote: .*Install s3fs"):
+    with pytest.raises(RowError, match=r"image_remote: .*Install s3fs"):
         read("s3://bucket/a.png")
 
 
