@@ -51,7 +51,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Target:
-    """Where an export is written.
+    """The places of one export.
 
     Attributes:
         folder: A new folder, whose contents are moved to their place once all is written.

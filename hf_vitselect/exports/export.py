@@ -37,7 +37,7 @@ def export(
 
     Raises:
         ExportError: If the format cannot hold a row, or an image cannot be read or referenced.
-        FileExistsError: If an earlier file of this name is there.
+        FileExistsError: If a file of this name exists.
 
     Example:
         >>> export(selection, "LLaMA-Factory/data", LlamaFactory(), name="llava_15pct")  # doctest: +SKIP

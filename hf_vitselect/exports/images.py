@@ -22,7 +22,7 @@ _SUFFIXES = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}
 
 @dataclass(frozen=True)
 class ImageStore:
-    """Where the images of an export go.
+    """The place of an export's images.
 
     Attributes:
         folder: The folder to write them to.

@@ -7,7 +7,7 @@ from hf_vitselect.data.conversation import Turn
 
 
 def tool_fields(turn: Turn) -> dict[str, Any]:
-    """What a message has more than role and content: calls, or what a tool's result refers to.
+    """The keys of a message besides role and content: calls, or the call that a tool answers.
 
     The arguments of calls are records.
     """

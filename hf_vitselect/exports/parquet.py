@@ -70,11 +70,11 @@ def _embed(table: pa.Table, images: dict[str, Any], access: ImageAccess, schema:
     for name, kind in images.items():
         cells = []
         for row in plain_rows(table.select([name])):
-            found = [
+            read = [
                 None if is_empty(cell) else stored_image(replace(read_image(cell), access=access))
                 for cell in image_cells(row[name])
             ]
-            cells.append(found if isinstance(kind, List) else found[0])
+            cells.append(read if isinstance(kind, List) else read[0])
         field = schema.field(name)
         table = table.set_column(table.column_names.index(name), field, pa.array(cells, field.type))
     return table

@@ -64,7 +64,7 @@ def trl_rows(dataset: Dataset) -> Dataset:
     kept = [name for name in dataset.column_names if name not in layout.columns]
     if taken := [name for name in kept if name in _READ_BY_TRL]:
         raise ColumnError(
-            f"expected no columns that TRL reads beside the conversation, got {taken}; "
+            f"expected no columns that TRL reads, besides the conversation, got {taken}; "
             f"drop or rename them before the selection, with dataset.remove_columns({taken})"
         )
     forms = _Forms.of(read for read in read_texts(dataset) if isinstance(read, Conversation))
@@ -82,7 +82,7 @@ def trl_rows(dataset: Dataset) -> Dataset:
 
 @dataclass(frozen=True)
 class _Forms:
-    """What at least one of the rows has."""
+    """The parts that at least one row has."""
 
     images: bool = False
     tools: bool = False
