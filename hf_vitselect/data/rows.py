@@ -12,7 +12,7 @@ from hf_vitselect.data.dataset_layout import Layout, find_layout
 from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess
 from hf_vitselect.data.image_roots import ACCESS, image_access, mark_access, marked_access
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.data.stored import UNSTORED, is_record_of_lists, plain_rows, without_bytes
+from hf_vitselect.data.stored import is_record_of_lists, plain_rows, without_bytes
 from hf_vitselect.data.turns import messages_from_text
 from hf_vitselect.errors import LayoutError, RowError
 
@@ -101,7 +101,7 @@ def refuse_transform(dataset: Any) -> None:
 def _plain_rows(table: pa.Table) -> tuple[Layout, list[dict[str, Any]]]:
     """The layout of an undecoded Arrow table, and its rows with only the columns of that layout."""
     layout = find_layout(_columns(table))
-    columns = [*layout.columns, *(name for name in (UNSTORED, IMAGES) if name in table.column_names)]
+    columns = [*layout.columns, *([IMAGES] if IMAGES in table.column_names else [])]
     return layout, plain_rows(table.select(columns))
 
 

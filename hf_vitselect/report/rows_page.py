@@ -58,6 +58,22 @@ arguments as a record, and the id in `tool_call_id`. Calls are part of the answe
 the template writes for them. If the template leaves out a name, an argument or a text, the row is `bad_row`.
 """
 
+_CONTAINERS = """\
+## Containers
+
+`load_pool` and `--dataset_name` take:
+
+- Parquet, JSON, JSON lines and CSV, also compressed (`.jsonl.gz`): a file, a folder, or a pattern such as
+  `'rows/*.parquet'`. All files of a pool have one format.
+- A folder that `save_to_disk`, `score` or `select` wrote, and a data set on the Hub.
+- LLaMA-Factory's `dataset_info.json` or its folder, with the name of an entry as `config` or
+  `--dataset_config`. Columns and tags are read as the entry says; columns that it does not map are dropped.
+- WebDataset: a tar, several, or a folder of them, streamed or not. A sample is a `.json` record of any layout
+  and its images (`a.json`, `a.jpg` or `a.0.png`, `a.1.png`), in the order of their numbers or as the record
+  names them. A sample without record is `bad_row`. One without image is a text, or `image_missing` if it has
+  a placeholder. Where a tar is damaged, a row says so, and the next tar follows.
+"""
+
 _IMAGES = """\
 ## Images
 
@@ -172,6 +188,8 @@ def rows_page() -> str:
             _HEAD,
             *(_layout(layout) for layout in LAYOUTS),
             _RULES,
+            _CONTAINERS,
+            "## Roles\n",
             "| role | spellings, in any case |",
             "|---|---|",
             *(f"| {role} | {_code(spellings)} |" for role, spellings in ROLES.items()),
