@@ -26,6 +26,7 @@ from datasets import (
 from huggingface_hub import HfApi
 
 from hf_vitselect.data.columns import refuse_missing
+from hf_vitselect.data.image_roots import changed_access, image_access, recorded_access, with_access
 from hf_vitselect.data.llama_factory import find_entry
 from hf_vitselect.data.stored import with_features
 from hf_vitselect.data.webdataset import load_tars, stream_tars
@@ -62,6 +63,10 @@ def load_pool(
     *,
     config: str | None = None,
     split: str = "train",
+    image_root: str | os.PathLike[str] | None = None,
+    allow_paths: Sequence[str | os.PathLike[str]] = (),
+    fetch_urls: bool = False,
+    allow_addresses: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Load a pool, whatever holds it. Rows are not converted: docs/rows.md lists the layouts that are read.
@@ -72,16 +77,24 @@ def load_pool(
             LLaMA-Factory's `dataset_info.json` or its folder, or a dataset on the Hub.
         config: Of a dataset on the Hub; the name of an entry of a `dataset_info.json`.
         split: A split or a part of one, `train[:100]`, as in `datasets.load_dataset`.
+        image_root: The folder where the relative paths of images start; by default the folder of a local
+            pool, or the one that it was scored with. No path leads out of it.
+        allow_paths: Other folders whose files the rows may name.
+        fetch_urls: Whether images behind URLs (`http`, `https`, `s3`, `hf`) are fetched, once, to the cache
+            of `datasets`. An `s3` or `hf` URL is read with this machine's credentials.
+        allow_addresses: Private addresses and networks from which images may be fetched, such as
+            `10.0.0.0/8`.
         columns: Columns to rename, by the names that they get: `{"messages": "dialog"}`.
 
     Raises:
-        PoolError: If it does not exist or cannot be read.
+        PoolError: If it does not exist or cannot be read, or a folder or an address is not one.
         ColumnError: If a column to rename is missing, or its new name is taken.
 
     Example:
         >>> pool = load_pool("pool.jsonl", columns={"messages": "dialog"})  # doctest: +SKIP
     """
-    return _renamed(_load_rows(str(path), config, split), columns or {})
+    rows = _renamed(_load_rows(str(path), config, split), columns or {})
+    return _with_images(rows, str(path), image_root, allow_paths, fetch_urls, allow_addresses)
 
 
 def load_stream(
@@ -89,10 +102,15 @@ def load_stream(
     *,
     config: str | None = None,
     split: str = "train",
+    image_root: str | os.PathLike[str] | None = None,
+    allow_paths: Sequence[str | os.PathLike[str]] = (),
+    fetch_urls: bool = False,
+    allow_addresses: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
 ) -> IterableDataset:
     """Load a pool as a stream; as `load_pool`, but a part of a split only in rows."""
-    return _renamed(_load_lazily(str(path), config, split), columns or {})
+    stream = _renamed(_load_lazily(str(path), config, split), columns or {})
+    return _with_images(stream, str(path), image_root, allow_paths, fetch_urls, allow_addresses)
 
 
 def _load_rows(path: str, config: str | None, split: str) -> Dataset:
@@ -125,6 +143,23 @@ def _load_lazily(path: str, config: str | None, split: str) -> IterableDataset:
     if part["last"]:
         stream = stream.take(int(part["last"]))
     return stream.skip(int(part["first"])) if part["first"] else stream
+
+
+def _with_images(rows: Any, path: str, image_root: str | os.PathLike[str] | None, *given: Any) -> Any:
+    """A dataset or stream that says where its images are."""
+    recorded, access = recorded_access(rows), image_access(rows)
+    if image_root is None and recorded is None and not access.from_hub:
+        image_root = _folder_of(path)
+    changed = changed_access(access, image_root, *given)
+    return rows if changed == access else with_access(rows, changed)
+
+
+def _folder_of(path: str) -> Path | None:
+    """The folder of a local pool, if it exists."""
+    place = Path(path).expanduser()
+    while glob.has_magic(str(place)):
+        place = place.parent
+    return place if place.is_dir() else place.parent if place.is_file() else None
 
 
 def _renamed(rows: Any, columns: Mapping[str, str]) -> Any:
