@@ -1,4 +1,5 @@
 from .data import load_pool as load_pool
+from .data import with_image_root as with_image_root
 from .evaluation import compare as compare
 from .exports import export as export
 from .filters.contamination import find_contamination as find_contamination

@@ -30,16 +30,19 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
     "ok": ("The row has its score.", ""),
     "no_response": ("No assistant turn has any text.", "Leave the row out, or give it an answer."),
     "image_missing": (
-        "A placeholder has no image: its cell is null, no file of that name exists, or a row of a pool "
-        "from the Hub names a file of this machine.",
-        "Put the files where the rows name them and score again: this status is not cached.",
+        "A placeholder has no image: its cell is null, no file of that name exists below the image root, the "
+        "path leads out of it, or nothing comes back from a URL.",
+        "Put the files where the rows name them, or give their folder (`image_root`, `allow_paths`), and "
+        "score again: this status is not cached.",
     ),
     "image_remote": (
-        "The image is a URL. Nothing is fetched while rows are scored.",
-        "Download the images first, and put the files' names or bytes into the rows.",
+        "The image is a URL, and `fetch_urls` is not set, its protocol is not one of those fetched, or its "
+        "address is not public.",
+        "Set `fetch_urls`, and `allow_addresses` for private addresses, or download the images first.",
     ),
     "image_error": (
-        "The bytes cannot be decoded to a whole image, or the image is too large or too thin.",
+        "The bytes cannot be decoded to a whole image, the image is too large or too thin, its archive is "
+        "damaged, or a URL gives a web page.",
         "Repair, shrink or replace the file.",
     ),
     "media_unsupported": (

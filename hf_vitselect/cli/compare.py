@@ -20,7 +20,7 @@ from hf_vitselect.cli.flags import (
     parse_budget,
     refuse_large_budget,
 )
-from hf_vitselect.cli.pool import read_pool
+from hf_vitselect.cli.pool import reach_options, read_pool
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.data.pools import SplitError, load_pool
@@ -137,14 +137,15 @@ class Compare(PoolFlags, TrainingCommand):
         return {name: find_evaluation(name, held_out, batch_size, end) for name in self.evaluations}
 
     def _load_held_out(self) -> Dataset:
-        name, config = self.eval_dataset_name, self.eval_dataset_config
+        name = self.eval_dataset_name
+        options = {"config": self.eval_dataset_config, **reach_options(self)}
         try:
-            return load_pool(name, config=config, split=self.eval_split or "test")
+            return load_pool(name, split=self.eval_split or "test", **options)
         except SplitError:
             # A single file or saved data set has no splits to choose from.
             if self.eval_split is not None or not Path(name).exists():
                 raise
-            return load_pool(name, config=config)
+            return load_pool(name, **options)
 
     def _next_line(self, methods: Mapping[str, Method | Selection], folder: Path) -> str:
         """Report a saved selection with the comparison, or select as the first method does."""

@@ -30,6 +30,12 @@ class PoolFlags:
     dataset_name: str = flag("The pool: a data set on the Hub, or a local file or folder.")
     dataset_config: str | None = flag("The pool's configuration.", None)
     dataset_train_split: str = flag("The pool's split.", "train")
+    image_root: str | None = flag(
+        "The folder where the relative paths of images start; by default that of a local pool.", None
+    )
+    allow_paths: list[str] = flag("Other folders whose files the rows may name.", [])
+    fetch_urls: bool = flag("Whether images behind URLs (http, https, s3, hf) are fetched.", False)
+    allow_addresses: list[str] = flag("Private networks to fetch images from, such as 10.0.0.0/8.", [])
     dataset_columns: list[str] = flag("Columns to rename: messages=dialog reads dialog as messages.", [])
 
 

@@ -25,7 +25,14 @@ def pool_options(flags: PoolFlags) -> dict[str, Any]:
         "config": flags.dataset_config,
         "split": flags.dataset_train_split,
         "columns": _read_columns(flags.dataset_columns),
+        "image_root": flags.image_root,
+        **reach_options(flags),
     }
+
+
+def reach_options(flags: PoolFlags) -> dict[str, Any]:
+    """The arguments of `load_pool` that say which other files and URLs the rows may name."""
+    return {name: getattr(flags, name) for name in ("allow_paths", "fetch_urls", "allow_addresses")}
 
 
 def _read_columns(renames: Sequence[str]) -> dict[str, str]:

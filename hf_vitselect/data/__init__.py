@@ -1,9 +1,19 @@
 """Rows: their conversation, the layouts that hold one, their images and ids."""
 
 from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.image_roots import with_image_root
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.pools import load_pool
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.data.rows import read_texts
 
-__all__ = ["Conversation", "RowImage", "Turn", "load_pool", "pool_digest", "read_texts", "row_ids"]
+__all__ = [
+    "Conversation",
+    "RowImage",
+    "Turn",
+    "load_pool",
+    "pool_digest",
+    "read_texts",
+    "row_ids",
+    "with_image_root",
+]

@@ -5,9 +5,9 @@ training supervises, an answer and the end-of-turn token after it; a *completion
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.images import RowImage
 
 
@@ -74,6 +74,6 @@ class Conversation:
         tools = f"TOOLS: {self.tools} " if self.tools else ""
         return tools + " ".join(f"{turn.role.upper()}: {turn.text.strip()}" for turn in self.turns)
 
-    def under(self, roots: Sequence[str] | None) -> "Conversation":
-        """The same row, with its image files restricted to these folders; None allows any."""
-        return replace(self, images=tuple(replace(image, roots=roots) for image in self.images))
+    def under(self, access: ImageAccess) -> "Conversation":
+        """The same row, with images that may be these files."""
+        return replace(self, images=tuple(replace(image, access=access) for image in self.images))

@@ -44,6 +44,7 @@ class Layout:
         tools_column: holds the tools.
         media_columns: hold video and audio; a row that uses one is refused.
         read_messages: from a row's cells to its messages.
+        has_problems: whether a column says why a row could not be stored.
     """
 
     text_columns: tuple[str, ...]
@@ -52,12 +53,14 @@ class Layout:
     tools_column: str | None
     media_columns: tuple[str, ...]
     read_messages: Callable[[Mapping[str, Any]], Iterable[Message]]
+    has_problems: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that belong to the conversation."""
         others = [name for name in (self.system_column, self.tools_column) if name]
-        return (*self.text_columns, *self.image_columns, *others, *self.media_columns)
+        problems = [UNSTORED] if self.has_problems else []
+        return (*self.text_columns, *self.image_columns, *others, *self.media_columns, *problems)
 
     def read(self, row: Mapping[str, Any]) -> Conversation:
         """Read one row of plain values, its images not decoded.
@@ -135,6 +138,7 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
         "tools" if "tools" in names else None,
         tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),
         known.read_messages,
+        UNSTORED in names,
     )
     _refuse_features(layout, columns)
     return layout

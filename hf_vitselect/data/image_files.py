@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -14,19 +12,24 @@ from datasets import Dataset
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.dataset_layout import Layout, find_layout
-from hf_vitselect.data.image_roots import find_file, image_roots, mapped_dataset, mark_roots, marked_roots
-from hf_vitselect.data.images import RowImage, image_cells, read_image
-from hf_vitselect.data.rows import read_table
-from hf_vitselect.data.stored import plain_rows
+from hf_vitselect.data.image_roots import image_access, mapped_dataset, mark_access
+from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.rows import IMAGES, read_table
 from hf_vitselect.errors import LayoutError, RowError
 
 _STORES_INLINE_IMAGES = ("arrow.json", "image", "url", "path", "base64", "bytes")
+_IMAGES = pa.list_(
+    pa.struct({"bytes": pa.binary(), "path": pa.string(), "status": pa.string(), "reason": pa.string()})
+)
 
 
 def image_files(tables: Iterable[pa.Table]) -> dict[str, tuple[int, int] | None]:
-    """Size in bytes and modification time in ns of every image file that rows name; None if it is missing."""
-    named = {image.path or "": image.roots for table in tables for image in _named(table)}
-    return {path: _state(path, named[path]) for path in sorted(named)}
+    """Size in bytes and modification time in ns of every image file that rows name; None if it is missing.
+
+    Of a member of an archive, they are those of the archive; of a URL, those of the fetched file.
+    """
+    named = {image.path or "": image for table in tables for image in _named(table)}
+    return {path: _state(named[path]) for path in sorted(named)}
 
 
 def files_digest(tables: Iterable[pa.Table]) -> str | None:
@@ -46,28 +49,24 @@ def mapped_files_digest() -> str | None:
 
 
 def with_image_bytes(table: pa.Table) -> pa.Table:
-    """The rows with the bytes of the images that they name, where the files exist."""
-    roots = marked_roots(table)
-    for name in find_layout(table.column_names).image_columns:
-        try:
-            cells = [_embedded(row[name], roots) for row in plain_rows(table.select([name]))]
-        except (TypeError, ValueError):  # Not images. Reading the row reports it.
-            continue
-        image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-        table = table.set_column(table.column_names.index(name), name, pa.array(cells, pa.large_list(image)))
-    return table
+    """The rows with the bytes of the images that they name, in a column of their own, for other machines."""
+    if not pc.any(_may_name_files(table, find_layout(table.column_names))).as_py():
+        return table
+    return table.append_column(IMAGES, pa.array(map(_images, read_table(table)), _IMAGES))
 
 
-def _embedded(cell: Any, roots: Sequence[str] | None) -> list[dict[str, Any]]:
-    images = []
-    for inner in image_cells(cell):
-        image = replace(read_image(inner), roots=roots)
-        try:
-            data = image.encoded()
-        except RowError:  # Scoring reports it.
-            data = None
-        images.append({"bytes": data, "path": image.path})
-    return images
+def _images(row: Conversation | RowError) -> list[dict[str, Any]] | None:
+    """A row's images with their bytes, or why they cannot be read; None if the row has them all."""
+    if isinstance(row, RowError) or all(image.data is not None for image in row.images):
+        return None
+    return [_image(image) for image in row.images]
+
+
+def _image(image: RowImage) -> dict[str, Any]:
+    try:
+        return {"bytes": image.encoded(), "path": image.path}
+    except RowError as error:
+        return {"path": image.path, "status": error.status, "reason": error.message}
 
 
 def _stored_rows(dataset: Dataset) -> Iterator[pa.Table]:
@@ -76,9 +75,9 @@ def _stored_rows(dataset: Dataset) -> Iterator[pa.Table]:
         columns = list(find_layout(dataset.column_names).columns)
     except LayoutError:  # Scorers of columns are mapped over any dataset.
         return
-    roots = image_roots(dataset)
+    access = image_access(dataset)
     for batch in dataset.data.table.select(columns).to_batches(max_chunksize=1000):
-        yield mark_roots(pa.Table.from_batches([batch]), roots)
+        yield mark_access(pa.Table.from_batches([batch]), access)
 
 
 def _named(table: pa.Table) -> Iterator[RowImage]:
@@ -115,9 +114,8 @@ def _lacks_bytes(cells: pa.Array) -> pa.Array:
     return pc.is_valid(cells)
 
 
-def _state(path: str, roots: Sequence[str] | None) -> tuple[int, int] | None:
+def _state(image: RowImage) -> tuple[int, int] | None:
     try:
-        state = os.stat(find_file(path, roots))
+        return image.file().state()
     except (OSError, ValueError, RowError):
         return None
-    return state.st_size, state.st_mtime_ns

@@ -8,16 +8,17 @@ import binascii
 import hashlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import PureWindowsPath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from hf_vitselect.data.image_roots import find_file
+from hf_vitselect.data.fetching import is_url, without_query
+from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess, ImageFile
 from hf_vitselect.data.pixels import decode, image_error, upright_rgb
 from hf_vitselect.data.stored import from_text, is_empty, is_record_of_lists, records, short
 from hf_vitselect.errors import RowError
@@ -34,13 +35,26 @@ class RowImage:
         data: the encoded bytes, if the row carries them.
         path: otherwise, the file to read them from.
         decoded: an image that a stream has already decoded, loaded.
-        roots: the folders whose files `path` may name; None for any.
+        access: the files that `path` may name.
+        in_feature: whether the path is stored as the feature `Image` stores it.
+        failure: why the image could not be read where its files are, on another machine.
     """
 
     data: bytes | None = None
     path: str | None = None
     decoded: Image.Image | None = None
-    roots: Sequence[str] | None = None
+    access: ImageAccess = field(default=NO_ACCESS, compare=False)
+    in_feature: bool = False
+    failure: RowError | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The last part of a path, of a member's in an archive, or of a URL's without its query."""
+        if not self.path:
+            return self.path
+        return PureWindowsPath(
+            without_query(self.path) if is_url(self.path) else self.path.rpartition("::")[2]
+        ).name
 
     def encoded(self) -> bytes:
         """The encoded bytes; for a decoded image, a PNG of what `decode` returns.
@@ -54,12 +68,18 @@ class RowImage:
             file = io.BytesIO()
             self.decode().save(file, "PNG")
             return file.getvalue()
+        if self.failure is not None:
+            raise self.failure
         if self.path is None:
             raise RowError("image_missing", "neither bytes nor a path in the row")
         try:
-            return Path(find_file(self.path, self.roots)).read_bytes()
-        except (OSError, MemoryError) as error:
+            return self.file().read()
+        except (OSError, ValueError, MemoryError) as error:
             raise RowError("image_missing", f"cannot read the file {self.path!r}: {error}") from error
+
+    def file(self) -> ImageFile:
+        """The file that `path` names; errors as those of `ImageAccess.find`."""
+        return self.access.find(self.path or "", self.in_feature)
 
     def digest(self) -> str | None:
         """sha256 of the encoded bytes, None if they are missing; for a decoded image, of its pixels."""
@@ -110,7 +130,7 @@ def read_image(cell: Any) -> RowImage:
     if isinstance(cell, Mapping) and cell.keys() <= {"bytes", "path"}:
         data, path = cell.get("bytes"), cell.get("path")
         if not data and path:  # Empty bytes without a path are a broken image, not a missing one.
-            return RowImage(path=path)
+            return RowImage(path=path, in_feature=True)
         return RowImage(data=from_base64(data) if isinstance(data, str) else data, path=path)
     if isinstance(cell, Mapping):
         raise ValueError(f"expected an image's bytes and path, got a record of {sorted(map(str, cell))}")

@@ -81,7 +81,8 @@ def place_images(
     if filled and not _slots(drafts):
         drafts = _images_first(drafts, len(filled))
     slots = _slots(drafts)
-    if any(slot.image is not None for slot in slots):
+    inline = any(slot.image is not None for slot in slots)
+    if inline:
         filled = _inline_images(slots, filled)
     elif len(slots) != len(filled):
         nulls = len(cells) - len(filled)
@@ -91,7 +92,10 @@ def place_images(
         raise RowError("placeholder_mismatch", counts)
     else:
         filled = [filled[i] for i in _order(slots)]
-    return tuple(draft.filled() for draft in drafts), tuple(map(read_image, filled))
+    images = map(read_image, filled)
+    # Only a column has the feature `Image`. A record in a turn is the row's own.
+    held = tuple(replace(image, in_feature=False) if inline else image for image in images)
+    return tuple(draft.filled() for draft in drafts), held
 
 
 def _slots(drafts: Sequence[Draft]) -> list[Slot]:

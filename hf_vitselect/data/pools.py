@@ -26,8 +26,10 @@ from datasets import (
 from huggingface_hub import HfApi
 
 from hf_vitselect.data.columns import refuse_missing
+from hf_vitselect.data.image_roots import changed_access, image_access, recorded_access, with_access
 from hf_vitselect.data.llama_factory import find_entry
 from hf_vitselect.data.stored import with_features
+from hf_vitselect.data.webdataset import load_tars, stream_tars
 from hf_vitselect.errors import ColumnError, PoolError, first_line, nearest_path
 
 _KINDS = {
@@ -38,6 +40,8 @@ _KINDS = {
     ".csv": "csv",
     ".tsv": "csv",
     ".arrow": "arrow",
+    ".tar": "webdataset",
+    ".tgz": "webdataset",
 }
 _COMPRESSED: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
@@ -59,26 +63,38 @@ def load_pool(
     *,
     config: str | None = None,
     split: str = "train",
+    image_root: str | os.PathLike[str] | None = None,
+    allow_paths: Sequence[str | os.PathLike[str]] = (),
+    fetch_urls: bool = False,
+    allow_addresses: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Load a pool, whatever holds it. Rows are not converted: docs/rows.md lists the layouts that are read.
 
     Args:
-        path: A file (Parquet, JSON, JSON lines, CSV, Arrow, compressed or not), a pattern of files, a folder
-            of such files, a folder written by `score`, `select` or `save_to_disk`, LLaMA-Factory's
-            `dataset_info.json` or its folder, or a dataset on the Hub.
+        path: A file (Parquet, JSON, JSON lines, CSV, Arrow, WebDataset's tar, compressed or not), a pattern
+            of files, a folder of such files, a folder written by `score`, `select` or `save_to_disk`,
+            LLaMA-Factory's `dataset_info.json` or its folder, or a dataset on the Hub.
         config: Of a dataset on the Hub; the name of an entry of a `dataset_info.json`.
         split: A split or a part of one, `train[:100]`, as in `datasets.load_dataset`.
+        image_root: The folder where the relative paths of images start; by default the folder of a local
+            pool, or the one that it was scored with. No path leads out of it.
+        allow_paths: Other folders whose files the rows may name.
+        fetch_urls: Whether images behind URLs (`http`, `https`, `s3`, `hf`) are fetched, once, to the cache
+            of `datasets`. An `s3` or `hf` URL is read with this machine's credentials.
+        allow_addresses: Private addresses and networks from which images may be fetched, such as
+            `10.0.0.0/8`.
         columns: Columns to rename, by the names that they get: `{"messages": "dialog"}`.
 
     Raises:
-        PoolError: If it does not exist or cannot be read.
+        PoolError: If it does not exist or cannot be read, or a folder or an address is not one.
         ColumnError: If a column to rename is missing, or its new name is taken.
 
     Example:
         >>> pool = load_pool("pool.jsonl", columns={"messages": "dialog"})  # doctest: +SKIP
     """
-    return _renamed(_load_rows(str(path), config, split), columns or {})
+    rows = _renamed(_load_rows(str(path), config, split), columns or {})
+    return _with_images(rows, str(path), image_root, allow_paths, fetch_urls, allow_addresses)
 
 
 def load_stream(
@@ -86,10 +102,15 @@ def load_stream(
     *,
     config: str | None = None,
     split: str = "train",
+    image_root: str | os.PathLike[str] | None = None,
+    allow_paths: Sequence[str | os.PathLike[str]] = (),
+    fetch_urls: bool = False,
+    allow_addresses: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
 ) -> IterableDataset:
     """Load a pool as a stream; as `load_pool`, but a part of a split only in rows."""
-    return _renamed(_load_lazily(str(path), config, split), columns or {})
+    stream = _renamed(_load_lazily(str(path), config, split), columns or {})
+    return _with_images(stream, str(path), image_root, allow_paths, fetch_urls, allow_addresses)
 
 
 def _load_rows(path: str, config: str | None, split: str) -> Dataset:
@@ -122,6 +143,23 @@ def _load_lazily(path: str, config: str | None, split: str) -> IterableDataset:
     if part["last"]:
         stream = stream.take(int(part["last"]))
     return stream.skip(int(part["first"])) if part["first"] else stream
+
+
+def _with_images(rows: Any, path: str, image_root: str | os.PathLike[str] | None, *given: Any) -> Any:
+    """A dataset or stream that says where its images are."""
+    recorded, access = recorded_access(rows), image_access(rows)
+    if image_root is None and recorded is None and not access.from_hub:
+        image_root = _folder_of(path)
+    changed = changed_access(access, image_root, *given)
+    return rows if changed == access else with_access(rows, changed)
+
+
+def _folder_of(path: str) -> Path | None:
+    """The folder of a local pool, if it exists."""
+    place = Path(path).expanduser()
+    while glob.has_magic(str(place)):
+        place = place.parent
+    return place if place.is_dir() else place.parent if place.is_file() else None
 
 
 def _renamed(rows: Any, columns: Mapping[str, str]) -> Any:
@@ -203,6 +241,7 @@ def _in_folder(name: str, folder: Path) -> Path | _Files:
     if (folder / "README.md").exists():  # a repository, whose card may list its splits
         return _Files(name, str(folder), {})
     files = sorted(file for file in folder.rglob("*") if _kind(file) not in (None, "arrow"))
+    files = [file for file in files if _kind(file) != "webdataset"] or files  # A tar may hold images alone.
     if not files:
         raise PoolError(
             f"expected files ({', '.join(_KINDS)}) or the output of save_to_disk in {name!r}, got neither"
@@ -230,15 +269,17 @@ def _part_of_saved(folder: Path, split: str) -> Dataset:
     except Exception as error:  # Damaged files raise anything.
         raise PoolError(f"{str(folder)!r} cannot be read: {first_line(error)}") from error
     if isinstance(saved, DatasetDict):
-        splits: dict[str, Dataset] = dict(saved)
-    else:
-        splits = {str(saved.split or "train"): saved} | {"train": saved}
+        return _part(dict(saved), split, str(folder))
+    return _part({str(saved.split or "train"): saved} | {"train": saved}, split, str(folder))
+
+
+def _part(splits: Mapping[str, Dataset], split: str, name: str) -> Dataset:
     try:
         parts = ReadInstruction.from_spec(split).to_absolute(
             {name: len(rows) for name, rows in splits.items()}
         )
     except (ValueError, AssertionError) as error:
-        raise _no_such_split(split, str(folder), list(splits), error) from error
+        raise _no_such_split(split, name, list(splits), error) from error
     picked = [
         rows if (first or 0, last) in ((0, None), (0, len(rows))) else rows.select(range(first or 0, last))
         for rows, first, last in ((splits[part.splitname], part.from_, part.to) for part in parts)
@@ -255,6 +296,8 @@ def _load(files: _Files, config: str | None, split: str, *, streaming: bool = Fa
         options["data_files"] = files.splits
         if ".tsv" in Path(next(iter(files.splits.values()))[0]).suffixes:
             options["sep"] = "\t"
+    if files.path == "webdataset":
+        return _load_tars(files, split, streaming=streaming)
     if files.path == files.name:
         _refuse_unknown(files.name)
     try:
@@ -268,6 +311,15 @@ def _load(files: _Files, config: str | None, split: str, *, streaming: bool = Fa
             raise _unknown(files.name, error) from error
         where = _bad_line(files) or first_line(error)
         raise PoolError(f"{files.name!r} cannot be read: {where}") from error
+
+
+def _load_tars(files: _Files, split: str, *, streaming: bool) -> Dataset | IterableDataset:
+    if not streaming:
+        splits = {name: load_tars(tars, name) for name, tars in files.splits.items()}
+        return _part(splits, split, files.name)
+    if split not in files.splits:
+        raise _no_such_split(split, files.name, list(files.splits), ValueError())
+    return stream_tars(files.splits[split], split)
 
 
 def _refuse_unknown(name: str) -> None:

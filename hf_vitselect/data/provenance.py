@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import PureWindowsPath
 from typing import Any
@@ -58,14 +58,27 @@ def _repository(dataset: Dataset | IterableDataset) -> tuple[str, str] | None:
         if match := re.fullmatch(pattern, file["filename"]):
             return "/".join(part for part in match.groups()[:2] if part), match[3]
     # A stream has no files of its own. Its steps hold the addresses.
+    address = r"hf://datasets/((?:[^/@\s]+/)?[^/@\s]+)@([0-9a-f]{40})/"
+    for arguments in _arguments_of_steps(dataset):
+        if match := re.search(address, repr(arguments)):
+            return match[1], match[2]
+    return next(filter(None, map(_repository, datasets_behind(dataset))), None)
+
+
+def datasets_behind(dataset: Dataset | IterableDataset) -> Iterator[Dataset]:
+    """The datasets of which `to_iterable_dataset` has made a stream. The stream itself has no record."""
+    for arguments in _arguments_of_steps(dataset):
+        yield from (shard for shard in arguments.get("shards", ()) if isinstance(shard, Dataset))
+
+
+def _arguments_of_steps(dataset: Dataset | IterableDataset) -> Iterator[Mapping[str, Any]]:
+    """The arguments of the functions that the steps of a stream read their rows with."""
     steps = [getattr(dataset, "_ex_iterable", None)]
     while steps:
         step = steps.pop()
-        address = r"hf://datasets/((?:[^/@\s]+/)?[^/@\s]+)@([0-9a-f]{40})/"
-        if match := re.search(address, repr(getattr(step, "kwargs", ""))):
-            return match[1], match[2]
+        if isinstance(arguments := getattr(step, "kwargs", None), Mapping):
+            yield arguments
         steps += [*getattr(step, "ex_iterables", ()), *filter(None, [getattr(step, "ex_iterable", None)])]
-    return None
 
 
 def without_folders(text: str) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +13,10 @@ from tqdm.auto import tqdm
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.dataset_layout import Layout, find_layout
+from hf_vitselect.data.image_access import ImageAccess
+from hf_vitselect.data.image_roots import marked_access
 from hf_vitselect.data.images import read_image
-from hf_vitselect.data.rows import undecoded
+from hf_vitselect.data.rows import read_plain, undecoded
 from hf_vitselect.data.stored import plain_rows
 from hf_vitselect.errors import RowError
 
@@ -33,12 +36,11 @@ def row_contents(dataset: Any) -> Iterator[str]:
     """The first part of every row's id, the hash of its content; also for a stream."""
     layout = None
     for table in undecoded(dataset):
-        layout = layout or find_layout(table.column_names)
-        for row in plain_rows(table):
-            try:
-                yield content_hash(layout.read(row))
-            except RowError:  # Without turns to hash, it still needs an id.
-                yield _cells_hash(layout, row)
+        layout, access = layout or find_layout(table.column_names), marked_access(table)
+        rows = plain_rows(table)
+        for row, read in zip(rows, read_plain(layout, rows, access), strict=True):
+            # A row without turns to hash still needs an id.
+            yield _cells_hash(layout, row, access) if isinstance(read, RowError) else content_hash(read)
 
 
 def content_hash(row: Conversation) -> str:
@@ -53,11 +55,11 @@ def _tool_fields(turn: Turn) -> list[Any]:
     return [calls, turn.call_id, turn.name] if any((calls, turn.call_id, turn.name)) else []
 
 
-def _cells_hash(layout: Layout, row: Mapping[str, Any]) -> str:
+def _cells_hash(layout: Layout, row: Mapping[str, Any], access: ImageAccess) -> str:
     """Hash of a row that cannot be read: its cells as they are, but images by their bytes."""
     cells = {name: cell for name, cell in row.items() if name not in layout.image_columns}
     try:
-        images = [read_image(cell).digest() for cell in layout.image_cells(row)]
+        images = [replace(read_image(cell), access=access).digest() for cell in layout.image_cells(row)]
     except (RowError, TypeError, ValueError):
         images = [repr(row[name]) for name in layout.image_columns]
     return _digest([cells, images])

@@ -1,6 +1,7 @@
 """Rows as conversations, from a dataset, a stream, an Arrow table or a mapping: the only way in."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -8,11 +9,15 @@ from datasets import Dataset, Features
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.dataset_layout import Layout, find_layout
-from hf_vitselect.data.image_roots import ROOTS, image_roots, mark_roots, marked_roots
+from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess
+from hf_vitselect.data.image_roots import ACCESS, image_access, mark_access, marked_access
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.data.stored import UNSTORED, is_record_of_lists, plain_rows, without_bytes
+from hf_vitselect.data.stored import is_record_of_lists, plain_rows, without_bytes
 from hf_vitselect.data.turns import messages_from_text
 from hf_vitselect.errors import LayoutError, RowError
+
+IMAGES = "__hf_vitselect_images"
+"""The column in which `with_image_bytes` puts a row's images."""
 
 _EMPTY = RowImage()
 
@@ -20,9 +25,10 @@ _EMPTY = RowImage()
 def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
     """The conversation columns of a dataset or stream as Arrow tables, images still encoded."""
     refuse_transform(dataset)
-    columns, roots = list(find_layout(dataset.features or dataset.column_names).columns), image_roots(dataset)
+    columns = list(find_layout(dataset.features or dataset.column_names).columns)
+    access = image_access(dataset)
     for table in dataset.select_columns(columns).with_format("arrow").iter(batch_size):
-        yield mark_roots(table, roots)
+        yield mark_access(table, access)
 
 
 def read_rows(dataset: Any) -> Iterator[Conversation | RowError]:
@@ -50,7 +56,7 @@ def read_texts(dataset: Any) -> Iterator[Conversation | RowError]:
 
 def read_table(table: pa.Table) -> list[Conversation | RowError]:
     """Every row of an undecoded Arrow table; for a row that cannot be read, its error."""
-    return _read_all(*_plain_rows(table), marked_roots(table))
+    return read_plain(*_plain_rows(table), marked_access(table))
 
 
 def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError], bool]:
@@ -64,14 +70,14 @@ def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError
         _refuse_arrays(batch[name])
     first = batch[layout.text_columns[0]]
     if not _is_batch(first):
-        return _read_all(layout, [batch], batch.get(ROOTS)), False
+        return read_plain(layout, [batch], batch.get(ACCESS, NO_ACCESS)), False
     rows = ({name: batch[name][i] for name in layout.columns} for i in range(len(first)))
-    return _read_all(layout, rows, batch.get(ROOTS)), True
+    return read_plain(layout, rows, batch.get(ACCESS, NO_ACCESS)), True
 
 
 def read_row(row: Mapping[str, Any]) -> Conversation:
     """One row as a plain mapping."""
-    return find_layout(list(row)).read(row).under(row.get(ROOTS))
+    return find_layout(list(row)).read(row).under(row.get(ACCESS, NO_ACCESS))
 
 
 def answer_characters(dataset: Any) -> list[int | None]:
@@ -95,7 +101,7 @@ def refuse_transform(dataset: Any) -> None:
 def _plain_rows(table: pa.Table) -> tuple[Layout, list[dict[str, Any]]]:
     """The layout of an undecoded Arrow table, and its rows with only the columns of that layout."""
     layout = find_layout(_columns(table))
-    columns = [*layout.columns, *([UNSTORED] if UNSTORED in table.column_names else [])]
+    columns = [*layout.columns, *([IMAGES] if IMAGES in table.column_names else [])]
     return layout, plain_rows(table.select(columns))
 
 
@@ -112,16 +118,30 @@ def _columns(table: pa.Table) -> Sequence[str] | Features:
         return table.column_names
 
 
-def _read_all(
-    layout: Layout, rows: Iterable[Mapping[str, Any]], roots: Sequence[str] | None
+def read_plain(
+    layout: Layout, rows: Iterable[Mapping[str, Any]], access: ImageAccess
 ) -> list[Conversation | RowError]:
+    """Rows of plain values; images behind URLs are fetched in parallel, if they are to be fetched."""
     read: list[Conversation | RowError] = []
     for row in rows:
         try:
-            read.append(layout.read(row).under(roots))
+            conversation = layout.read(row).under(access)
         except RowError as error:
             read.append(error)
+        else:
+            loaded = row.get(IMAGES)
+            read.append(conversation if loaded is None else replace(conversation, images=_loaded(loaded)))
+    access.prefetch(image.path for row in read if isinstance(row, Conversation) for image in row.images)
     return read
+
+
+def _loaded(cells: Iterable[Mapping[str, Any]]) -> tuple[RowImage, ...]:
+    """The images that `with_image_bytes` has read."""
+    failures = [RowError(cell["status"], cell["reason"]) if cell["status"] else None for cell in cells]
+    return tuple(
+        RowImage(data=cell["bytes"], path=cell["path"], failure=failure)
+        for cell, failure in zip(cells, failures, strict=True)
+    )
 
 
 def _is_batch(first: Any) -> bool:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from datasets import Audio, Dataset, Features, Image, IterableDataset, Json, LargeList, List, Value, Video
 
 UNSTORED = "__hf_vitselect_unstored"
-"""The column in which `encode_batch` says why a row could not be stored as it is."""
+"""The column that says why a row could not be stored as it is, in batches of `encode_batch` and in tars."""
 
 
 def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
@@ -119,8 +119,11 @@ _NOT_STORED = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
 def _encode_row(row: Mapping[str, list[Any]], features: Features) -> pa.Table:
-    cells, reason = {}, None
+    (reason,) = row.get(UNSTORED, [None])
+    cells = {}
     for name, cell in row.items():
+        if name == UNSTORED:
+            continue
         cells[name] = cell
         try:
             _encode({name: cell}, Features({name: features[name]}))

@@ -164,6 +164,22 @@ def draft_turns(messages: Iterable[Message]) -> list[Draft]:
     ]
 
 
+def without_images(cell: Any) -> Any:
+    """Messages or parts, stored in any form, whose image parts only place the next image of a column."""
+    if isinstance(cell, str) and cell.lstrip()[:1] in ("[", "{"):
+        try:
+            stored = from_text(cell)
+        except ValueError:
+            return cell
+        bare = without_images(stored)
+        return cell if bare == stored else bare
+    if isinstance(cell, Mapping):
+        if cell.get("type") in _IMAGE_PARTS:
+            return {"type": "image"}
+        return {key: without_images(value) for key, value in cell.items()}
+    return [without_images(value) for value in cell] if isinstance(cell, list) else cell
+
+
 def read_text(content: Any) -> str:
     """A text, or a number as text: 42 and 42.0 are `42`."""
     if isinstance(content, str):

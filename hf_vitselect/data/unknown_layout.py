@@ -9,8 +9,9 @@ _TURNS = ("messages", "conversations", "conversation", "dialog", "dialogue", "ch
 _ASKED = ("question", "query", "prompt", "instruction", "input", "problem", "user", "human", "q")
 _ANSWERED = (
     *("answer", "response", "completion", "output", "answers", "solution", "target", "label"),
-    *("assistant", "gpt", "reply", "a"),
+    *("assistant", "gpt", "reply", "a", "chosen"),
 )
+_MEDIA = ("image", "img", "picture", "photo", "video", "audio")  # beginnings of names
 _CAPTION = ("caption", "captions", "description", "text", "title")
 
 
@@ -35,7 +36,8 @@ def _nearest(columns: Sequence[str]) -> tuple[str, dict[str, str]]:
         return "messages", {"messages": turns}
     asked, answered = _like(columns, _ASKED), _like(columns, _ANSWERED)
     if (asked and answered) or not (caption := _like(columns, _CAPTION)):
-        others = [name for name in columns if name not in (asked, answered)] or list(columns) or ["?"]
+        texts = [name for name in columns if not name.lower().startswith(_MEDIA)]
+        others = [name for name in texts if name not in (asked, answered)] or texts or ["?"]
         asked, answered = asked or others[0], answered or others[-1]
         return "question+answer", {"question": asked, "answer": answered}
     return "caption", {"caption": caption}

@@ -11,20 +11,23 @@ held-out rows; a plain function is identified by its name. `check` is called wit
 the first fine-tune, and raises if the rows cannot be evaluated.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 
 from datasets import Dataset
 from numpy.typing import ArrayLike
 
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.row_ids import pool_digest, row_ids
+from hf_vitselect.data.row_ids import pool_digest, row_contents, row_ids
 from hf_vitselect.data.rows import read_rows, read_table, undecoded
 from hf_vitselect.errors import ColumnError, RowError, counted, shown
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn, ModelOptions
+from hf_vitselect.models.revisions import identify
 from hf_vitselect.models.token_stats import ResponseStats
 from hf_vitselect.models.vlm import VLM
 
@@ -76,8 +79,41 @@ class HeldOut:
         _refuse(errors, self.rows)
 
 
+class Answered(NamedTuple):
+    """A row's responses under a model: whether each token is its first choice, and their mean loss."""
+
+    right: bool
+    loss: float
+
+
 @dataclass(frozen=True, eq=False)
-class ExactMatch(HeldOut):
+class OneForward(HeldOut):
+    """Base of the evaluations that take one forward a row.
+
+    A row that the model answered for another of them a moment ago is not asked again.
+    """
+
+    def answered(self, model: str) -> list[Answered]:
+        """Ask the model every row; raise RowError if one cannot be read."""
+        known = _answers_of(json.dumps([identify(model), self.end_of_turn], sort_keys=True))
+        contents = list(row_contents(self.rows))
+        new = {content: i for i, content in enumerate(contents) if content not in known}
+        if new:
+            rows = self.rows.select(list(new.values()))
+            losses = response_losses(self.load(model), rows, self.batch_size)
+            answered = (Answered(bool(loss.hit.all()), float(loss.mean)) for loss in losses)
+            known.update(zip(new, answered, strict=True))
+        return [known[content] for content in contents]
+
+
+@lru_cache(maxsize=1)
+def _answers_of(model: str) -> dict[str, Answered]:
+    """What the last model has answered so far, by the content of the row."""
+    return {}
+
+
+@dataclass(frozen=True, eq=False)
+class ExactMatch(OneForward):
     """1 if greedy decoding generates all of a row's responses, token for token, and stops there, else 0.
 
     It takes one forward per row and no decoding: every response token must be the model's first choice,
@@ -91,17 +127,16 @@ class ExactMatch(HeldOut):
 
     def __call__(self, model: str) -> list[float]:
         """Score each row; raise RowError if one cannot be read."""
-        losses = response_losses(self.load(model), self.rows, self.batch_size)
-        return [float(loss.hit.all()) for loss in losses]
+        return [float(answer.right) for answer in self.answered(model)]
 
 
 @dataclass(frozen=True, eq=False)
-class LogLikelihood(HeldOut):
+class LogLikelihood(OneForward):
     """Mean log-likelihood of a row's response tokens, in nats, at most 0: finer than right or wrong."""
 
     def __call__(self, model: str) -> list[float]:
         """Score each row; raise RowError if one cannot be read."""
-        return [-loss.mean for loss in response_losses(self.load(model), self.rows, self.batch_size)]
+        return [-answer.loss for answer in self.answered(model)]
 
 
 @dataclass(frozen=True, eq=False)

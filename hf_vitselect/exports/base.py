@@ -10,7 +10,6 @@ from datasets import Dataset
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.dataset_layout import find_layout
-from hf_vitselect.data.image_roots import find_file
 from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import ExportError, RowError, counted
 from hf_vitselect.exports.images import ImageStore
@@ -112,7 +111,7 @@ def refuse_unreadable(dataset: Dataset, refused: Refused) -> None:
                 raise read
             for image in read.images:
                 if image.data is None:
-                    find_file(image.path or "", image.roots)
+                    image.file()
         except RowError as error:
             refused.rows[number] = error
 

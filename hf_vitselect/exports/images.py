@@ -4,12 +4,12 @@ import hashlib
 import io
 import os
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
 
-from hf_vitselect.data.image_roots import find_file
+from hf_vitselect.data.fetching import is_url
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.pixels import image_error
 from hf_vitselect.errors import RowError
@@ -64,7 +64,10 @@ def suffix_of(data: bytes) -> str:
 def _file_of(image: RowImage) -> str:
     if image.data is not None or image.path is None:
         raise RowError("image_missing", "the image is not in a file of its own; write it (images='write')")
-    return os.path.realpath(find_file(image.path, image.roots))
+    file = image.file()
+    if file.member is not None or is_url(image.path):
+        raise RowError("image_missing", "in an archive or behind a URL; write it (images='write')")
+    return os.path.realpath(file.path)
 
 
 def stored_image(image: RowImage) -> dict[str, Any]:
@@ -73,4 +76,4 @@ def stored_image(image: RowImage) -> dict[str, Any]:
     Raises:
         RowError: If it cannot be read.
     """
-    return {"bytes": image.encoded(), "path": image.path and PureWindowsPath(image.path).name}
+    return {"bytes": image.encoded(), "path": image.name}

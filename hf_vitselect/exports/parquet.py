@@ -9,7 +9,8 @@ from datasets import Dataset, Features, Image, List
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.dataset_layout import find_layout
-from hf_vitselect.data.image_roots import image_roots
+from hf_vitselect.data.image_access import ImageAccess
+from hf_vitselect.data.image_roots import image_access
 from hf_vitselect.data.images import image_cells, read_image
 from hf_vitselect.data.rows import read_rows
 from hf_vitselect.data.stored import is_empty, plain_rows
@@ -55,7 +56,7 @@ def _with_bytes(dataset: Dataset) -> Dataset:
     images = {name: Image() if one[name] else List(Image()) for name in names}
     features = Features({**dataset.features, **images})
     rows: Dataset = dataset.with_format("arrow").map(
-        partial(_embed, images=images, roots=image_roots(dataset), schema=features.arrow_schema),
+        partial(_embed, images=images, access=image_access(dataset), schema=features.arrow_schema),
         batched=True,
         batch_size=_BATCH,
         writer_batch_size=_BATCH,
@@ -65,12 +66,12 @@ def _with_bytes(dataset: Dataset) -> Dataset:
     return rows.with_format(None)
 
 
-def _embed(table: pa.Table, images: dict[str, Any], roots: Any, schema: pa.Schema) -> pa.Table:
+def _embed(table: pa.Table, images: dict[str, Any], access: ImageAccess, schema: pa.Schema) -> pa.Table:
     for name, kind in images.items():
         cells = []
         for row in plain_rows(table.select([name])):
             read = [
-                None if is_empty(cell) else stored_image(replace(read_image(cell), roots=roots))
+                None if is_empty(cell) else stored_image(replace(read_image(cell), access=access))
                 for cell in image_cells(row[name])
             ]
             cells.append(read if isinstance(kind, List) else read[0])

@@ -1,22 +1,24 @@
 """Rows made fit to leave this machine: their files are embedded, and no path of it is left."""
 
+import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import PureWindowsPath
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset, Image, List
+from datasets import Dataset, Features, Image, LargeList, List, Value
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.dataset_layout import Layout, find_layout
-from hf_vitselect.data.image_roots import find_file, image_roots
-from hf_vitselect.data.images import image_cells, read_image
+from hf_vitselect.data.image_access import ImageAccess
+from hf_vitselect.data.image_roots import image_access, mark_access
+from hf_vitselect.data.images import RowImage, image_cells, read_image
 from hf_vitselect.data.rows import read_table
-from hf_vitselect.data.stored import plain_rows
+from hf_vitselect.data.stored import encode_batch, is_empty, plain_rows
+from hf_vitselect.data.turns import without_images
 from hf_vitselect.errors import HubError, RowError
 
 _BATCH = 100
@@ -30,32 +32,32 @@ _SAID = ("role", "from", "content", "value", "text", "user", "assistant")
 def embed_files(dataset: Dataset) -> Dataset:
     """Embed the files that rows name, under their names without folders.
 
-    A dataset without such files is returned as it is.
+    Images that turns name move to a column: a turn has no place for bytes. A dataset without such files is
+    returned as it is.
 
     Raises:
-        HubError: If an image cannot be read, or is only a path inside a turn; or if any other cell names a
-            file of this machine.
+        HubError: If an image cannot be read, or if any other cell names a file of this machine.
     """
-    layout, roots = find_layout(dataset.features), image_roots(dataset)
+    access = image_access(dataset)
+    dataset = _with_images_in_column(dataset, access)
+    layout = find_layout(dataset.features)
     kinds = {field.name: str(field.type) for field in dataset.data.schema}
     texts = [name for name, kind in kinds.items() if re.search("string|json|binary", kind)]
     files = {
-        name: _FileColumn(name in layout.image_columns, roots)
+        name: _FileColumn(name in layout.image_columns, access)
         for name in texts
         if name in layout.image_columns or _STORED in kinds[name]
     }
     named: dict[str, str] = {}
     refused: dict[int, RowError] = {}
-    for i, (row, conversation) in enumerate(_rows(dataset.select_columns(texts))):
+    for i, row in enumerate(_plain(dataset.select_columns(texts))):
         try:
             for name, column in files.items():
                 column.look(row[name])
-            if isinstance(conversation, Conversation):
-                _refuse_paths_in_turns(row, conversation, layout)
         except RowError as error:
             refused[i] = error
         # Whatever rows from the Hub say is public already.
-        for name in row.keys() - files.keys() if roots is None else ():
+        for name in () if access.from_hub else row.keys() - files.keys():
             for path in _local_paths(row[name], said=name in layout.columns):
                 named.setdefault(name, path)
     _refuse(refused, named, len(dataset))
@@ -68,15 +70,87 @@ def embed_files(dataset: Dataset) -> Dataset:
         return dataset
     features = dataset.features.copy()
     features |= {name: column.kind(features[name]) for name, column in outside.items()}
-    embedded: Dataset = dataset.with_format("arrow").map(
-        partial(_embed, columns=outside, schema=features.arrow_schema),
+    return _map(dataset, partial(_embed, columns=outside, schema=features.arrow_schema), features)
+
+
+def _map(dataset: Dataset, change: Callable[[pa.Table], pa.Table], features: Features) -> Dataset:
+    mapped: Dataset = dataset.with_format("arrow").map(
+        change,
         batched=True,
         batch_size=_BATCH,
         writer_batch_size=_BATCH,
         features=features,
         desc="Embedding images",
     )
-    return embedded.with_format(None)
+    return mapped.with_format(None)
+
+
+def _with_images_in_column(dataset: Dataset, access: ImageAccess) -> Dataset:
+    """The dataset, with the images of its turns in a column if any turn names a file."""
+    layout = find_layout(dataset.features)
+    refused: dict[int, RowError] = {}
+    by_name = False
+    for i, (row, conversation) in enumerate(_rows(dataset.select_columns(list(layout.columns)), access)):
+        if isinstance(conversation, RowError) or not (cells := _in_turns(row, conversation, layout)):
+            continue
+        for image in cells:
+            if image.data is None and image.path:
+                by_name = True
+                try:
+                    image.encoded()
+                except RowError as error:
+                    refused[i] = error
+    _refuse(refused, {}, len(dataset))
+    if not by_name:
+        return dataset
+    if len(layout.image_columns) > 1:
+        raise HubError(
+            f"expected images in the turns or in columns, got both, in {list(layout.image_columns)}; "
+            'publish="indices", or put all images into one column'
+        )
+    name = layout.image_columns[0] if layout.image_columns else "images"
+    features = Features({**dataset.features, name: List(Image())})
+    return _map(dataset, partial(_move, name=name, layout=layout, access=access, features=features), features)
+
+
+def _in_turns(row: Mapping[str, Any], conversation: Conversation, layout: Layout) -> tuple[RowImage, ...]:
+    """The images that a row's turns hold, rather than its columns."""
+    return () if any(not is_empty(cell) for cell in layout.image_cells(row)) else conversation.images
+
+
+def _move(table: pa.Table, name: str, layout: Layout, access: ImageAccess, features: Features) -> pa.Table:
+    images: list[list[dict[str, Any]]] = []
+    turns: dict[str, list[Any]] = {column: [] for column in layout.text_columns}
+    for row, read in zip(plain_rows(table), read_table(mark_access(table, access)), strict=True):
+        moved = () if isinstance(read, RowError) else _in_turns(row, read, layout)
+        held = moved or [read_image(cell) for cell in layout.image_cells(row) if not is_empty(cell)]
+        images.append(
+            [{"bytes": image.encoded() if moved else image.data, "path": image.path} for image in held]
+        )
+        for column in turns:
+            cell = without_images(row[column]) if moved else row[column]
+            turns[column].append(_as_stored(cell, features[column]))
+    changed = {**turns, name: images}
+    stored = encode_batch(changed, Features({column: features[column] for column in changed}))
+    for column in changed:
+        field, values = stored.schema.field(column), stored.column(column)
+        if column in table.column_names:
+            table = table.set_column(table.column_names.index(column), field, values)
+        else:
+            table = table.append_column(field, values)
+    return table
+
+
+def _as_stored(value: Any, kind: Any) -> Any:
+    """A value in the form of its feature: a structure in a column of texts is its JSON."""
+    if value is None:
+        return None
+    if isinstance(kind, dict):
+        return {name: _as_stored(value.get(name), inner) for name, inner in kind.items()}
+    if isinstance(kind, (List, LargeList)):
+        return [_as_stored(item, kind.feature) for item in value]
+    is_text = isinstance(kind, Value) and "string" in kind.dtype
+    return value if isinstance(value, str) or not is_text else json.dumps(value)
 
 
 @dataclass
@@ -85,14 +159,14 @@ class _FileColumn:
 
     Attributes:
         images: Whether it holds the conversation's images, whose cells have many forms.
-        roots: The folders that the files may be in.
+        access: The files that it may name.
         outside: Whether a file is not in its row, or its name has folders.
         lists: Whether cells are lists of images.
         remote: Whether there are URLs, which are published as they are.
     """
 
     images: bool
-    roots: Sequence[str] | None
+    access: ImageAccess
     outside: bool = False
     lists: bool = False
     remote: bool = False
@@ -114,10 +188,10 @@ class _FileColumn:
 
     def read(self, cell: Any) -> dict[str, Any] | None:
         """Read a file with its bytes, under its name without folders."""
-        image = replace(read_image(cell), roots=self.roots)
+        image = replace(read_image(cell), access=self.access)
         if image.data is None and image.path is None:
             return None
-        return {"bytes": image.encoded(), "path": _file_name(image.path)}
+        return {"bytes": image.encoded(), "path": image.name}
 
     def kind(self, kind: Any) -> Any:
         """Change the column's feature to `Image` if it holds images."""
@@ -126,22 +200,27 @@ class _FileColumn:
         return List(Image()) if self.lists else Image()
 
     def _note(self, cell: Any) -> None:
-        image = read_image(cell)
+        image = replace(read_image(cell), access=self.access)
         if image.data is None and image.path:
             try:
-                find_file(image.path, self.roots)
+                image.file()
             except RowError as error:
                 if error.status != "image_remote" or not isinstance(cell, str):
                     raise
                 self.remote = True
                 return
             self.outside = True
-        self.outside |= image.path != _file_name(image.path)
+        self.outside |= image.path != image.name
 
 
-def _rows(dataset: Dataset) -> Iterator[tuple[dict[str, Any], Conversation | RowError]]:
+def _plain(dataset: Dataset) -> Iterator[dict[str, Any]]:
     for table in dataset.with_format("arrow").iter(_BATCH):
-        yield from zip(plain_rows(table), read_table(table), strict=True)
+        yield from plain_rows(table)
+
+
+def _rows(dataset: Dataset, access: ImageAccess) -> Iterator[tuple[dict[str, Any], Conversation | RowError]]:
+    for table in dataset.with_format("arrow").iter(_BATCH):
+        yield from zip(plain_rows(table), read_table(mark_access(table, access)), strict=True)
 
 
 def _each_file(cell: Any, read: Callable[[Any], Any]) -> Any:
@@ -161,17 +240,6 @@ def _embed(table: pa.Table, columns: Mapping[str, _FileColumn], schema: pa.Schem
         array = pa.array(cells, schema.field(name).type)
         table = table.set_column(table.column_names.index(name), schema.field(name), array)
     return table
-
-
-def _file_name(path: str | None) -> str | None:
-    return path and PureWindowsPath(path).name
-
-
-def _refuse_paths_in_turns(row: Mapping[str, Any], conversation: Conversation, layout: Layout) -> None:
-    in_columns = {read_image(cell).path for cell in layout.image_cells(row)}
-    paths = [image.path for image in conversation.images if image.data is None]
-    if inside := [path for path in paths if path not in in_columns]:
-        raise RowError("image_missing", f"a turn holds only the path of its image, {inside[0]!r}")
 
 
 def _local_paths(cell: Any, said: bool) -> Iterator[str]:

@@ -31,7 +31,7 @@ def filter_table(recipe: Recipe) -> Markdown:
 
 
 def filter_notes(recipe: Recipe) -> list[Markdown]:
-    """What each filter went by, in its own words.
+    """The basis of each filter, in its own words.
 
     A filter that is not of this package, or thresholds that it does not understand, have no note.
     """

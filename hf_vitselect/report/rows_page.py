@@ -5,7 +5,17 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hf_vitselect.data.archives import MOST_BYTES
 from hf_vitselect.data.dataset_layout import SYSTEM_COLUMNS, UNREAD_COLUMNS
+from hf_vitselect.data.fetching import (
+    PARALLEL,
+    PROTOCOLS,
+    REDIRECTS,
+    SECONDS,
+    SECONDS_OF_SILENCE,
+    SECONDS_TO_CONNECT,
+    TRIES,
+)
 from hf_vitselect.data.layouts import CONTEXT_COLUMNS, LAYOUTS, TOOL_EXAMPLES, KnownLayout
 from hf_vitselect.data.pixels import MOST_PIXELS, MOST_RESIZED, to_rgb
 from hf_vitselect.data.rows import read_row
@@ -48,33 +58,97 @@ arguments as a record, and the id in `tool_call_id`. Calls are part of the answe
 the template writes for them. If the template leaves out a name, an argument or a text, the row is `bad_row`.
 """
 
+_CONTAINERS = """\
+## Containers
+
+`load_pool` and `--dataset_name` take:
+
+- Parquet, JSON, JSON lines and CSV, also compressed (`.jsonl.gz`): a file, a folder, or a pattern such as
+  `'rows/*.parquet'`. All files of a pool have one format.
+- A folder that `save_to_disk`, `score` or `select` wrote, and a data set on the Hub.
+- LLaMA-Factory's `dataset_info.json` or its folder, with the name of an entry as `config` or
+  `--dataset_config`. Columns and tags are read as the entry says; columns that it does not map are dropped.
+- WebDataset: a tar, several, or a folder of them, streamed or not. A sample is a `.json` record of any layout
+  and its images (`a.json`, `a.jpg` or `a.0.png`, `a.1.png`), in the order of their numbers or as the record
+  names them. A sample without record is `bad_row`. One without image is a text, or `image_missing` if it has
+  a placeholder. Where a tar is damaged, a row says so, and the next tar follows.
+"""
+
 _IMAGES = """\
 ## Images
 
 - Images are in the column `images` (a list) or `image` (one, or a list); or in numbered columns (`image_1`,
   `image_2`, ...), in the order of their numbers. Two of these at once are an error. Without any of them, a
   column such as `picture` or `image_path` is an error too.
-- An image is encoded bytes, a record of `bytes` and `path`, a path, base64 (plain or a data URI), or an open
-  Pillow image. URLs are not fetched, and lists of pixels are `bad_row`.
+- An image is encoded bytes, a record of `bytes` and `path`, a path, a URL, base64 (plain or a data URI), or
+  an open Pillow image. Lists of pixels are `bad_row`.
 - A missing image is null, `""`, `[]`, `[null]`, or no column. A null among images is skipped unless a
   placeholder stands for it.
 - `<image>` or `<|image|>` in a user or system turn places the next image. A numbered placeholder
   (`<image_1>`, `<image 1>`, `<|image_1|>`) places the image of that number; each number must occur once.
   Without placeholders the images come before the first user text. A placeholder in an answer is text.
 - The part `{"type": "image"}` places the next image, or holds it itself (`image`, `image_url`, `url`, `path`,
-  `base64`, `bytes`). `index` numbers it.
+  `base64`, `bytes`), as `{"type": "image_url", "image_url": {"url": ...}}` does. `index` numbers it. Texts
+  and images keep their order.
 - Other spellings (`[IMG]`, `<img>`, `<|image_pad|>`), in a row with images and without `<image>`, are
   `placeholder_mismatch`.
 """
 
-_FILES = """\
+_EXAMPLES = (
+    ("a file below the image root", "train2017/000.jpg"),
+    ("a file in a zip or tar", "images.zip::train2017/000.jpg"),
+    ("a URL", "https://example.org/000.jpg"),
+)
+"""Images that a row can name, shown and tested."""
+
+_FETCHED = ", ".join(f"`{name}`" for name in PROTOCOLS)
+_FILES = f"""\
 ## Images in files
 
-A relative path starts at the working directory. Rows of a pool from the Hub may name only the files that
-`datasets` has downloaded with the pool. Any other file is `image_missing`, whether it is named by an absolute
-path, by `..` or by a link. A pool counts as from the Hub if it comes from `load_dataset`, streamed or not, or
-from `score` or `select_diverse` of such a pool; it does not if it is kept in memory (`keep_in_memory`) or was
-saved before. A push embeds the files of the picked rows, or is refused.
+| an image | in the row |
+|---|---|
+{chr(10).join(f"| {kind} | `{name}` |" for kind, name in _EXAMPLES)}
+
+A relative path starts at the *image root*. For `load_pool` and the commands that is the folder of a local
+pool, or `image_root` (`--image_root`). For rows of your own, such as those of `load_dataset("json",
+...)`, it is what `with_image_root(dataset, folder)` says; without it, a path in such rows is
+`image_missing`, unless its column has the feature `Image`, whose files `datasets` opens too. The root
+lasts through `map`, `filter`, `select`, `save_to_disk`, streams, `score` and `select_diverse`; it is
+signed for this machine and never published. Pools of two roots cannot be concatenated.
+
+No path leaves its root, whether by `..`, as an absolute path or by a link: such a row is `image_missing`.
+It may name files of further folders if `allow_paths` (`--allow_paths`) lists them. Rows of a pool from
+the Hub may name only what `datasets` has downloaded with it, unless `image_root` is given; those of
+`keep_in_memory` are rows of your own.
+
+A file that does not exist is `image_missing` for its row. `score`, `select` and `run` say how many such
+rows there are, and the first three paths tried. This status is not cached: put the files there and run
+again. Scores are computed again when a file, or the archive that holds it, has another size or time.
+
+Archives are read in place. A zip's files must be stored or deflated; a tar must be uncompressed.
+`image_error`: a member that is a link, has more than {MOST_BYTES:,} bytes, is truncated, or has another
+size than the archive says; and an archive that is damaged.
+
+A push embeds the files of the picked rows, or is refused. Images that turns name move to a column.
+
+## Images behind URLs
+
+Without `fetch_urls` (`--fetch_urls`) a URL is `image_remote`. With it, URLs of {_FETCHED} are fetched
+once, {PARALLEL} at a time, and kept in the folder `hf_vitselect_images` of the cache of `datasets`;
+delete it to fetch them again. `s3` needs the package `s3fs`, and `s3` and `hf` URLs are read with this
+machine's credentials.
+
+- Limits: {MOST_BYTES:,} bytes, {SECONDS_TO_CONNECT} s to connect, {SECONDS_OF_SILENCE} s of silence,
+  {SECONDS} s in all, {REDIRECTS} redirects, {TRIES} tries. What fails is not tried again for five
+  minutes.
+- `image_missing`: nothing comes back, such as 404 or silence. `image_error`: a web page, or too many
+  bytes.
+- `image_remote`: another protocol, or an address that is not public (private, loopback, link-local,
+  reserved), unless `allow_addresses` (`--allow_addresses 10.0.0.0/8`) lists it. The address is checked
+  when the socket is made, so neither a redirect nor a name that resolves differently the second time gets
+  around it.
+- `http` and `https` are fetched without proxies. For `s3` and `hf` addresses and redirects are those of
+  their clients and are not checked; nor are their seconds.
 """
 
 _PIXELS = f"""\
@@ -114,6 +188,8 @@ def rows_page() -> str:
             _HEAD,
             *(_layout(layout) for layout in LAYOUTS),
             _RULES,
+            _CONTAINERS,
+            "## Roles\n",
             "| role | spellings, in any case |",
             "|---|---|",
             *(f"| {role} | {_code(spellings)} |" for role, spellings in ROLES.items()),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hf_vitselect.data.columns import read_features
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.dataset_layout import find_layout
+from hf_vitselect.data.image_roots import image_access, mark_access
 from hf_vitselect.data.row_ids import content_hash, row_contents
 from hf_vitselect.data.rows import read_table, refuse_transform
 from hf_vitselect.errors import ColumnError, RowError
@@ -37,7 +38,8 @@ class Neighbors:
                 "bad_row", "it has no nearest row: it is not in the pool given to fit, or was not embedded"
             )
         nearest = int(self.nearest[index])
-        (example,) = read_table(self.pool.with_format("arrow")[nearest : nearest + 1])
+        table = self.pool.with_format("arrow")[nearest : nearest + 1]
+        (example,) = read_table(mark_access(table, image_access(self.pool)))
         if isinstance(example, RowError):
             raise RowError("bad_row", f"its nearest row cannot be read: {example}")
         return example

@@ -11,7 +11,7 @@ import cloudpickle
 import pyarrow as pa
 
 from hf_vitselect.data.image_files import with_image_bytes
-from hf_vitselect.data.image_roots import mark_roots
+from hf_vitselect.data.image_roots import mark_access
 from hf_vitselect.scoring.task import Task
 from hf_vitselect.scoring.worker_pool import WorkerDied
 
@@ -26,7 +26,7 @@ class RayActor:
     """An actor that loads its models once; Ray gives it a GPU of its own if the cluster has any."""
 
     def __init__(self, task: Task) -> None:
-        self._roots = task.roots
+        self._access = task.access
         actor = ray.remote(num_gpus=min(1, gpus()))(_Actor)
         self._actor = actor.remote(cloudpickle.dumps(task))
 
@@ -36,7 +36,7 @@ class RayActor:
         A machine that is lost with the finished columns counts as a dead worker too.
         """
         # Image files are read here: other machines need not see them.
-        table = with_image_bytes(mark_roots(table, self._roots))
+        table = with_image_bytes(mark_access(table, self._access))
         try:
             return ray.get(self._actor.score.remote(table))
         except RayTaskError:  # raised by the scorer; it may also be an instance of the classes below

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.image_files import files_digest, image_files
-from hf_vitselect.data.image_roots import image_roots, mark_roots
+from hf_vitselect.data.image_roots import image_access, mark_access
 from hf_vitselect.data.provenance import recorded_scorers, recorded_source, with_record
 from hf_vitselect.data.refusals import Refusals, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import column_digest, pool_digest, row_ids, tables_digest
@@ -165,7 +165,7 @@ def _score_shards(
     digests = [pool_digest(rows) for rows in shard_ids]
     reads = [name for scorer in scorers for name in scorer.reads if name in dataset.column_names]
     ledger = Ledger(folder, _settings(dataset, ids, scorers, shard_size, reads))
-    task = Task(scorers, image_roots(dataset))
+    task = Task(scorers, image_access(dataset))
     names = dict.fromkeys([*find_layout(dataset.column_names).columns, *reads])
     inputs = dataset.select_columns(list(names)).with_format("arrow")
     missing = [
@@ -222,7 +222,7 @@ def _score_stream(
     A stream has no length and no fingerprint. A resumed run reads it from the start, and checks that each
     finished shard was made from the same rows.
     """
-    task, features = Task(scorers, image_roots(stream)), stream.features
+    task, features = Task(scorers, image_access(stream)), stream.features
     settings = {
         "stream": sorted(features),
         "shard_size": shard_size,
@@ -238,7 +238,7 @@ def _score_stream(
             batches = stream.with_format(None).decode(False).iter(batch_size=shard_size)
             for shard, batch in enumerate(batches):
                 table = encode_batch(batch, features)
-                files = files_digest([mark_roots(table, task.roots)]) or ""
+                files = files_digest([mark_access(table, task.access)]) or ""
                 digests[shard] = tables_digest([table]) + files
                 done = ledger.has(shard, len(table), digests[shard], settled=False)
                 if not done and (second or engine.rank.owns(shard)):

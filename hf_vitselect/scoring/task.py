@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 from datasets import Features
 
-from hf_vitselect.data.image_roots import mark_roots
+from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess
+from hf_vitselect.data.image_roots import mark_access
 from hf_vitselect.errors import RowError, StaleRunError
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scorers.base.shared_forward import group_by_forward
@@ -20,11 +21,11 @@ class Task:
 
     Args:
         scorers: a later one may read the columns of those before it.
-        roots: folders in which the rows may name files, or None for any.
+        access: the files that the rows may name.
     """
 
-    def __init__(self, scorers: Sequence[Scorer], roots: Sequence[str] | None = None) -> None:
-        self.roots = roots
+    def __init__(self, scorers: Sequence[Scorer], access: ImageAccess = NO_ACCESS) -> None:
+        self.access = access
         self.features = Features({name: kind for scorer in scorers for name, kind in scorer.features.items()})
         self._scorers = list(scorers)
         self._recipes = [scorer.recipe() for scorer in scorers]
@@ -32,7 +33,7 @@ class Task:
 
     def __call__(self, table: pa.Table, rank: int | None = None) -> pa.Table:
         """Return the new columns of undecoded rows; the worker's rank on its machine picks its GPU."""
-        table = mark_roots(table, self.roots)
+        table = mark_access(table, self.access)
         for scorer in self._steps:
             table = scorer(table, rank)
         self.refuse_changed_weights()

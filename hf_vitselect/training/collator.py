@@ -7,7 +7,7 @@ import torch
 from datasets import Dataset
 
 from hf_vitselect.data.dataset_layout import find_layout
-from hf_vitselect.data.image_roots import ROOTS, image_roots
+from hf_vitselect.data.image_roots import ACCESS, image_access
 from hf_vitselect.data.row_ids import content_hash
 from hf_vitselect.data.rows import read_row, refuse_transform
 from hf_vitselect.data.stored import with_plain_rows
@@ -53,6 +53,5 @@ def undecoded_rows(dataset: Dataset, reads: Sequence[str] = ()) -> Dataset:
     """Keep the conversation columns, images still encoded, so that training decodes as scoring does."""
     refuse_transform(dataset)
     columns = [*find_layout(dataset.features).columns, *reads]
-    roots = image_roots(dataset)
-    more = {} if roots is None else {ROOTS: roots}
-    return with_plain_rows(dataset.with_format(None).select_columns(columns), **more)
+    rows = dataset.with_format(None).select_columns(columns)
+    return with_plain_rows(rows, **{ACCESS: image_access(dataset)})

@@ -1,6 +1,5 @@
 """Scores of images that are files do not outlive them."""
 
-import functools
 import json
 import os
 
@@ -9,7 +8,7 @@ from datasets import Dataset, Image, List, load_dataset
 from datasets.fingerprint import Hasher
 from pools import png
 
-from hf_vitselect import NecessityScorer, score
+from hf_vitselect import NecessityScorer, score, with_image_root
 from hf_vitselect.data.image_files import files_digest, image_files
 from hf_vitselect.data.rows import undecoded
 from hf_vitselect.errors import AllRefusedError, StaleRunError
@@ -29,9 +28,13 @@ FORMS = {
 
 def write(rows, folder):
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return functools.partial(
-        load_dataset, "json", data_files="rows.jsonl", split="train", cache_dir=str(folder / "cache")
-    )
+
+    def load(**options):
+        cache = str(folder / "cache")
+        rows = load_dataset("json", data_files="rows.jsonl", split="train", cache_dir=cache, **options)
+        return with_image_root(rows, folder)
+
+    return load
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pools import encode, png, pool, stripes, user
 from stored_rows import ANSWERED, ASKED, CELL, LAYOUTS, TWO, read, table_rows
 
 from hf_vitselect.data.conversation import Conversation, Turn
+from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.data.rows import read_mapping
@@ -214,7 +215,8 @@ def test_unloadable_open_image_is_row_error(kind):
 def test_image_is_read_from_file(tmp_path):
     path = tmp_path / "picture.png"
     path.write_bytes(png())
-    assert RowImage(path=str(path)).decode().size == (16, 16)
+    access = ImageAccess((str(tmp_path),))
+    assert RowImage(path=str(path), access=access).decode().size == (16, 16)
 
 
 def row_pool():

@@ -12,7 +12,7 @@ from datasets import Dataset, Features, Image, Json, List, Value, load_dataset
 from pools import assistant, png, pool, user
 from stored_rows import LAYOUTS
 
-from hf_vitselect import NecessityScorer, score, select_diverse
+from hf_vitselect import NecessityScorer, score, select_diverse, with_image_root
 from hf_vitselect.data.image_files import with_image_bytes
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.row_ids import row_contents, row_ids
@@ -251,7 +251,8 @@ def stored(request, tmp_path, monkeypatch):
     (tmp_path / "pictures").mkdir()
     (tmp_path / FILE).write_bytes(png())
     make, answers = STORED[request.param]
-    return make(folder=tmp_path), [answers[0] if request.param != "absent images" else "red", *answers[1:]]
+    rows = with_image_root(make(folder=tmp_path), tmp_path)
+    return rows, [answers[0] if request.param != "absent images" else "red", *answers[1:]]
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -285,6 +286,10 @@ def test_ray_actors_get_file_images(stored):
     table = next(undecoded(rows)).combine_chunks()
     read = read_table(with_image_bytes(table))
     assert read == list(read_rows(rows)) or all(picture.data for row in read for picture in row.images)
+    elsewhere = read_table(with_image_bytes(table).replace_schema_metadata(None))
+    assert [row.images and row.images[0].encoded() for row in elsewhere] == [
+        row.images and row.images[0].encoded() for row in read_rows(rows)
+    ]
 
 
 @pytest.mark.parametrize("form", ["dataset", "reversed", "stream"])

@@ -84,7 +84,9 @@ def test_spellings_of_an_image_are_read(row):
 
 
 def test_path_next_to_empty_bytes():
-    assert read(asked("what?", image={"bytes": b"", "path": "a.png"})).images == (RowImage(path="a.png"),)
+    assert read(asked("what?", image={"bytes": b"", "path": "a.png"})).images == (
+        RowImage(path="a.png", in_feature=True),
+    )
 
 
 def test_data_uris_are_read():

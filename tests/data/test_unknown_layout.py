@@ -14,6 +14,8 @@ UNKNOWN = {
     "a problem and its solution": ({"problem": "what?", "solution": "red"}, "question+answer"),
     "half of each": ({"instruction": "what?", "response": "red", "n": 1}, "question+answer"),
     "a prompt and a response": ({"prompt": "what?", "response": "red", "n": 3}, "question+answer"),
+    "a preference": ({"prompt": "what?", "chosen": "red", "rejected": "blue"}, "question+answer"),
+    "no answer's name": ({"prompt": "what?", "said": "red", "images": []}, "question+answer"),
     "names of no help": ({"x": "what?", "y": "red"}, "question+answer"),
     "names that are no identifiers": ({"the question": "what?", "the answer": "red"}, "question+answer"),
 }

@@ -18,7 +18,7 @@ from hf_vitselect.call_text import check_fields
 from hf_vitselect.data.columns import LENGTHS, RESERVED, refuse_reserved
 from hf_vitselect.data.dataset_layout import is_conversation_column
 from hf_vitselect.data.image_files import mapped_files_digest
-from hf_vitselect.data.image_roots import ROOTS, mapped_dataset, mapped_roots, mark_roots
+from hf_vitselect.data.image_roots import ACCESS, mapped_access, mapped_dataset, mark_access
 from hf_vitselect.data.refusals import reason_of
 from hf_vitselect.data.rows import read_mapping, read_table, refuse_transform
 from hf_vitselect.errors import ColumnError, LayoutError, ModelError, RowError
@@ -176,8 +176,10 @@ class Scorer(ABC):
                 f"expected rows as they are stored, got them in the format {mapped.format['type']!r}, which "
                 "converts them; remove it with dataset.with_format(None)"
             )
-        roots = mapped_roots(mapped)
-        given = {**batch, ROOTS: roots} if table is None else mark_roots(table, roots)
+        if table is None:
+            given: Any = {**batch, ACCESS: mapped_access(mapped)}
+        else:  # A task has marked its tables.
+            given = table if mapped is None else mark_access(table, mapped_access(mapped))
         rows, batched = self.read(given)
         columns = self.columns(rows)
         if table is None:
