@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hf_vitselect.data.conversation import Turn
 from hf_vitselect.errors import RowError
-from hf_vitselect.models.tool_call_spans import call_span
+from hf_vitselect.models.tool_call_spans import call_span, mark_texts
 
 _PRIVATE_USE = range(0xF8F0, 0xF8FF)
 _THINKING = re.compile(
@@ -67,21 +67,13 @@ def refuse_dropped(turns: Sequence[Turn], render: Callable[[Sequence[Turn]], str
     or read only the first part of a turn.
     """
     marker, _ = _unused_markers(turns)
-    marked = [_mark_texts(turn, marker) for turn in turns]
+    marked = [mark_texts(turn, marker) for turn in turns]
     texts = [turn.text.count(marker) for turn in marked]
     if render(marked).count(marker) >= sum(texts):
         return
     for i, turn in enumerate(marked):
         if render([*turns[:i], turn, *turns[i + 1 :]]).count(marker) < texts[i]:
             raise RowError("bad_row", f"the chat template leaves out a text of a {turn.role} turn")
-
-
-def _mark_texts(turn: Turn, marker: str) -> Turn:
-    """Put the marker after each text that is not an answer, before its trailing white space."""
-    if turn.role == "assistant":
-        return turn
-    parts = [re.sub(r"(?<=\S)(?=\s*\Z)", marker, part) if part else part for part in turn.parts]
-    return replace(turn, parts=tuple(parts))
 
 
 def _find(

@@ -1,6 +1,7 @@
 """Where a chat template puts the tool calls of an answer, and whether it writes all of them."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,14 +32,17 @@ def call_span(turns: Sequence[Turn], index: int, plain: str, render: Render, mar
 
 def _replaced(turns: Sequence[Turn], index: int, render: Render, marker: str) -> tuple[str, int] | None:
     """The rendered text up to the end of the answer, and the answer's start; None if it is not found."""
+    later = [mark_texts(turn, marker) for turn in turns[index + 1 :]]
     try:
         called = render(turns)
-        framed = render([*turns[:index], Turn("assistant", (marker,)), *turns[index + 1 :]])
+        framed = render([*turns[:index], Turn("assistant", (marker,)), *later])
     except RowError:
         return None
-    before, separator, after = framed.partition(marker)
-    if not separator or marker in after:
+    before, _, after = framed.partition(marker)
+    # Some templates write a tool's result next to its call alone: it would pass for a part of the answer.
+    if after.count(marker) != sum(turn.text.count(marker) for turn in later):
         return None
+    after = after.replace(marker, "")
     if not called.startswith(before):
         before = before.rstrip()
     if not called.endswith(after):
@@ -46,6 +50,14 @@ def _replaced(turns: Sequence[Turn], index: int, render: Render, marker: str) ->
     end = len(called) - len(after)
     fits = called.startswith(before) and called.endswith(after) and len(before) < end
     return (called[:end], len(before)) if fits else None
+
+
+def mark_texts(turn: Turn, marker: str) -> Turn:
+    """Put the marker after each text that is not an answer, before its trailing white space."""
+    if turn.role == "assistant":
+        return turn
+    parts = [re.sub(r"(?<=\S)(?=\s*\Z)", marker, part) if part else part for part in turn.parts]
+    return replace(turn, parts=tuple(parts))
 
 
 def _refuse_dropped_call(turns: Sequence[Turn], index: int, render: Render, marker: str) -> None:

@@ -39,6 +39,13 @@ THINKING = template(TAGGED).replace(
     "{{ m.role }}\n",
     "{{ m.role }}\n{% if loop.last and m.role == 'assistant' %}<think>\n\n</think>\n\n{% endif %}",
 )
+# As Gemma 4 has it: results stand next to their calls, and nowhere else.
+RESULT = "<result>{{ messages[loop.index0 + 1].content[0].text }}</result>"
+NESTED = (
+    "{% for m in messages %}{% if m.role != 'tool' %}<|im_start|>{{ m.role }}\n" + PARTS + TAGGED
+    + "{% if m.tool_calls and not loop.last %}" + RESULT
+    + "{% else %}<|im_end|>{% endif %}{% endif %}{% endfor %}"
+)  # fmt: skip
 ZOOM = ToolCall("zoom", '{"times": 2, "where": {"x": [0.5, true]}, "näme": "rote Farbe"}', "call_123")
 STOP = ToolCall("stop", "{}")
 ARGUMENTS = f'"arguments": {ZOOM.arguments}'
@@ -46,6 +53,7 @@ SHOWN = {
     "tagged": (template(TAGGED), "<call>\n{}\n</call><|im_end|>", "<|im_end|>"),
     "thinking": (THINKING, "<call>\n{}\n</call><|im_end|>", "<|im_end|>"),
     "spaced": (SPACED, "[CALLS]{}</s>", "</s>"),
+    "nested": (NESTED, "<call>\n{}\n</call><|im_end|>", "<|im_end|>"),
     "no end of its own": (template(TAGGED, end="\n"), "<call>\n{}\n</call></s>", "</s>"),
 }
 ASKED, GIVEN, RED = Turn("user", (None, "what?")), Turn("tool", ("a dot",)), Turn("assistant", ("red",))
