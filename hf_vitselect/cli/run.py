@@ -15,6 +15,8 @@ from hf_vitselect.cli.parse import read_config
 from hf_vitselect.cli.plan import Stage, plan
 from hf_vitselect.cli.pool import read_pool
 from hf_vitselect.cli.summary import Summary, command_line
+from hf_vitselect.data.image_files import missing_images
+from hf_vitselect.data.pools import load_pool
 from hf_vitselect.data.row_ids import pool_digest
 from hf_vitselect.models.revisions import identify
 from hf_vitselect.resume import Run, last_whole_checkpoint, without_secrets, write_atomically
@@ -88,9 +90,17 @@ def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
     report = {"run_dir": here.folder, "output_dir": "report"}
     reported = any(stage.command == "report" for stage in stages)
     return Summary(
-        {"stages": seconds, "saved to": here.folder},
+        {"stages": seconds, "missing images": _missing_images(stages), "saved to": here.folder},
         [command_line("report", selection=folder, **report) for folder in chosen[-1:] if not reported],
     )
+
+
+def _missing_images(stages: Sequence[Stage]) -> str:
+    scored = [f"{stage.flags['output_dir']}/scored" for stage in stages if stage.command == "score"]
+    if not scored:
+        return ""
+    pool = load_pool(scored[-1])
+    return missing_images(pool, [f"{name}_status" for name in pool.column_names])
 
 
 def _pool_facts(command: Command, pools: Mapping[str, PoolFacts]) -> PoolFacts | None:

@@ -16,6 +16,7 @@ from hf_vitselect.cli.pool import pool_options
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.dataset_layout import find_layout
+from hf_vitselect.data.image_files import missing_images
 from hf_vitselect.data.pools import load_pool, load_stream
 from hf_vitselect.data.refusals import Refusals
 from hf_vitselect.errors import AllRefusedError, UsageError, nearest
@@ -203,6 +204,7 @@ def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **s
     for name, counts in refusals.items():
         refused = f", {counts.refused:,} refused: {counts}" if counts.refused else ""
         facts[name] = f"{counts.rows - counts.refused:,} scored{refused}"
+    facts["missing images"] = missing_images(pool, [f"{column}_status" for column in columns])
     return Summary({**facts, "saved to": str(place)}, [_select_line(pool, refusals, place)])
 
 

@@ -12,6 +12,7 @@ from hf_vitselect.cli.flags import PoolFlags, flag, parse_budget, read_object, r
 from hf_vitselect.cli.pool import load_rows, read_pool, refuse_pools_folder
 from hf_vitselect.cli.summary import Summary, command_line, dropped, dropped_fact, refused_fact, train_line
 from hf_vitselect.data.columns import refuse_missing
+from hf_vitselect.data.image_files import missing_images
 from hf_vitselect.errors import UsageError
 from hf_vitselect.report.statistics import duplicates
 from hf_vitselect.rules import RULES
@@ -99,6 +100,7 @@ class Select(PoolFlags, Command):
                 "over": recipe.over,
                 "dropped": dropped_fact(recipe),
                 "refused": refused_fact(dropped(recipe)),
+                "missing images": missing_images(pool, [f"{name}_status" for name in pool.column_names]),
                 "included": recipe.included and f"{recipe.included.rows:,} rows",
                 "excluded": recipe.excluded and f"{recipe.excluded.rows:,} rows",
                 "distinct": f"{len(selection) - repeated:,} of the {len(selection):,} picked rows",

@@ -131,8 +131,8 @@ def _download(url: str, addresses: Sequence[str]) -> bytes:
             if left and _may_pass(error):
                 time.sleep(_SECONDS_BETWEEN_TRIES * (TRIES - left))
                 continue
-            private = _PRIVATE in str(error)
-            reason = str(error) if private else _reason(error)
+            private = _PRIVATE in first_line(error)
+            reason = _reason(error)
             raise RowError(
                 "image_remote" if private else "image_missing", f"not fetched: {shown}: {reason}"
             ) from error
@@ -210,7 +210,9 @@ def _may_pass(error: Exception) -> bool:
     """Whether another try may help."""
     if isinstance(error, aiohttp.ClientResponseError):
         return error.status >= 500 or error.status in (408, 429)
-    if isinstance(error, (aiohttp.ClientConnectorDNSError, aiohttp.InvalidURL)) or _PRIVATE in str(error):
+    if isinstance(error, (aiohttp.ClientConnectorDNSError, aiohttp.InvalidURL)) or _PRIVATE in first_line(
+        error
+    ):
         return False
     return isinstance(error, (aiohttp.ClientError, TimeoutError, ConnectionError))
 

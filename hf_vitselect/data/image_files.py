@@ -10,14 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
+from hf_vitselect.data.columns import read_column
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.dataset_layout import Layout, find_layout
 from hf_vitselect.data.image_roots import image_access, mapped_dataset, mark_access
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.data.rows import IMAGES, read_table
+from hf_vitselect.data.rows import IMAGES, read_rows, read_table
 from hf_vitselect.errors import LayoutError, RowError
 
 _STORES_INLINE_IMAGES = ("arrow.json", "image", "url", "path", "base64", "bytes")
+_SHOWN = 3  # paths that a summary names
 _IMAGES = pa.list_(
     pa.struct({"bytes": pa.binary(), "path": pa.string(), "status": pa.string(), "reason": pa.string()})
 )
@@ -119,3 +121,30 @@ def _state(image: RowImage) -> tuple[int, int] | None:
         return image.file().state()
     except (OSError, ValueError, RowError):
         return None
+
+
+def missing_images(dataset: Dataset, status_columns: Iterable[str]) -> str:
+    """The number of rows with a missing image, and the first three paths tried; empty if there are none.
+
+    It is for the user of this machine: it names folders.
+    """
+    missing = {
+        i
+        for name in status_columns
+        if name in dataset.column_names
+        for i, status in enumerate(read_column(dataset, name).to_pylist())
+        if status == "image_missing"
+    }
+    rows = sorted(missing)
+    if not rows:
+        return ""
+    access = image_access(dataset)
+    tried: list[str] = []
+    for start in range(0, len(rows), 100):
+        for read in read_rows(dataset.select(rows[start : start + 100])):
+            images = read.images if isinstance(read, Conversation) else ()
+            tried += [access.tried(image.path) for image in images if image.path and _state(image) is None]
+        if len(tried) >= _SHOWN:
+            break
+    paths = list(dict.fromkeys(tried))[:_SHOWN]
+    return f"{len(rows):,} rows" + (f"; tried {', '.join(paths)}" if paths else "")

@@ -279,7 +279,8 @@ def test_urls_are_fetched_in_every_way(server, rows, clip, way, tmp_path):
 
 
 def test_fetched_scores_are_cached(server, rows, clip, tmp_path, monkeypatch):
-    pool = with_image_root(rows, tmp_path, fetch_urls=True, allow_addresses=HERE)
+    rows.to_json(tmp_path / "rows.jsonl")  # Rows in memory are not cached.
+    pool = load_pool(tmp_path / "rows.jsonl", fetch_urls=True, allow_addresses=HERE)
     assert pool.map(clip, batched=True)["embedding_status"][:] == STATUSES
     monkeypatch.setattr(ClipEmbedding, "score_rows", lambda self, rows: pytest.fail("scored again"))
     assert pool.map(clip, batched=True)["embedding_status"][:] == STATUSES

@@ -9,7 +9,7 @@ from datasets.fingerprint import Hasher
 from pools import png
 
 from hf_vitselect import NecessityScorer, score, with_image_root
-from hf_vitselect.data.image_files import files_digest, image_files
+from hf_vitselect.data.image_files import files_digest, image_files, missing_images
 from hf_vitselect.data.rows import undecoded
 from hf_vitselect.errors import AllRefusedError, StaleRunError
 
@@ -119,3 +119,15 @@ def test_embedded_images_are_no_files(tmp_path):
     assert files_digest(undecoded(rows)) is None
     named = Dataset.from_list([{"messages": TALK, "images": [cell, cell | {"bytes": None}]}])
     assert files_digest(undecoded(named.cast_column("images", List(Image())))) is not None
+
+
+def test_missing_images_are_named(tmp_path):
+    rows = [{"prompt": "q", "completion": "a", "image": name} for name in ("0.png", "1.png", None, "2.png")]
+    (tmp_path / "1.png").write_bytes(png())
+    pool = with_image_root(Dataset.from_list([*rows, *rows[3:] * 2]), tmp_path)
+    assert missing_images(pool, ["x_status"]) == ""
+    statuses = ["image_missing", "ok", "ok", "image_missing", "image_missing", "bad_row"]
+    scored = pool.add_column("x_status", statuses)
+    assert missing_images(scored, ["x_status", "y_status"]) == (
+        f"3 rows; tried {tmp_path / '0.png'}, {tmp_path / '2.png'}"
+    )
