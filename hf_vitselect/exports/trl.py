@@ -10,8 +10,10 @@ from datasets import Dataset, Features, Image, Json, List, Value
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.dataset_layout import find_layout
+from hf_vitselect.data.image_access import ImageAccess
+from hf_vitselect.data.image_roots import image_access, mark_access
 from hf_vitselect.data.rows import read_table, read_texts
-from hf_vitselect.data.stored import encode_batch
+from hf_vitselect.data.stored import UNSTORED, encode_batch
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.exports.base import Format, Refused, Target, refuse_unreadable
 from hf_vitselect.exports.images import stored_image
@@ -61,7 +63,7 @@ def trl_rows(dataset: Dataset) -> Dataset:
         ColumnError: If another column has a name that TRL reads.
     """
     layout = find_layout(dataset.features)
-    kept = [name for name in dataset.column_names if name not in layout.columns]
+    kept = [name for name in dataset.column_names if name not in (*layout.columns, UNSTORED)]
     if taken := [name for name in kept if name in _READ_BY_TRL]:
         raise ColumnError(
             f"expected no columns that TRL reads, besides the conversation, got {taken}; "
@@ -70,7 +72,13 @@ def trl_rows(dataset: Dataset) -> Dataset:
     forms = _Forms.of(read for read in read_texts(dataset) if isinstance(read, Conversation))
     features = forms.features | {name: dataset.features[name] for name in kept}
     rows: Dataset = dataset.with_format("arrow").map(
-        partial(_convert, kept=kept, forms=forms, schema=Features(features).arrow_schema),
+        partial(
+            _convert,
+            access=image_access(dataset),
+            kept=kept,
+            forms=forms,
+            schema=Features(features).arrow_schema,
+        ),
         batched=True,
         batch_size=_BATCH,
         writer_batch_size=_BATCH,
@@ -111,8 +119,10 @@ class _Forms:
         return columns | ({"tools": Value("string")} if self.tools else {})
 
 
-def _convert(table: pa.Table, kept: list[str], forms: _Forms, schema: pa.Schema) -> pa.Table:
-    rows = [_cells(row, forms) for row in read_table(table)]
+def _convert(
+    table: pa.Table, access: ImageAccess, kept: list[str], forms: _Forms, schema: pa.Schema
+) -> pa.Table:
+    rows = [_cells(row, forms) for row in read_table(mark_access(table, access))]
     features = Features(forms.features)
     said = encode_batch({name: [row[name] for row in rows] for name in features}, features)
     columns = {name: (table if name in kept else said).column(name) for name in schema.names}

@@ -26,13 +26,8 @@ from hf_vitselect.exports import (
 from hf_vitselect.exports.base import Format
 from hf_vitselect.rules import TopScore
 
-FORMATS = [Llava(), ShareGPT(), LlamaFactory(), MsSwift(), Trl(), OpenAI(), Parquet()]
+FORMATS = [Llava(), ShareGPT(), LlamaFactory(), MsSwift(), Trl(), OpenAI(), WebDataset(), Parquet()]
 WITH_FILES = [Llava(), ShareGPT(), LlamaFactory(), MsSwift()]
-
-
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def each(formats: list[Any]) -> Any:
@@ -95,6 +90,19 @@ def test_images_are_referenced_in_place(to: Format, tmp_path: Path) -> None:
     assert str(tmp_path / "a.png") in file.read_text()
 
 
+@each([Trl(), Parquet(), WebDataset(), OpenAI(), Llava()])
+def test_images_under_a_root_are_read(to: Format, tmp_path: Path) -> None:
+    (tmp_path / "images/coco").mkdir(parents=True)
+    (tmp_path / "images/coco/a.png").write_bytes(png())
+    turns = [{"from": "human", "value": "<image>\nwhat?"}, {"from": "gpt", "value": "red"}]
+    lines = [{"image": "coco/a.png", "conversations": turns}, {"conversations": turns[1:]}]
+    lines[1]["conversations"] = [{"from": "human", "value": "hello"}, turns[1]]
+    (tmp_path / "llava.json").write_text(json.dumps(lines))
+    selection = select(load_pool(tmp_path / "llava.json", image_root=tmp_path / "images"))
+    file = export(selection, tmp_path / "out", to)
+    assert said(load_pool(file)) == said(selection.dataset)
+
+
 def test_reference_needs_a_file(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="images='write'"):
         export(select(mixed_pool(4)), tmp_path, ShareGPT(), images="reference")
@@ -142,7 +150,7 @@ def test_missing_image_is_refused(to: Format, tmp_path: Path) -> None:
     assert "image_missing" in refused(rows, to, tmp_path)
 
 
-@each([Trl(), OpenAI(), ShareGPT(), MsSwift(), LlamaFactory()])
+@each([Trl(), OpenAI(), WebDataset(), ShareGPT(), MsSwift(), LlamaFactory()])
 def test_system_and_tools_kept(to: Format, tmp_path: Path) -> None:
     tools = [
         json.dumps([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]),
@@ -157,7 +165,7 @@ def test_system_and_tools_kept(to: Format, tmp_path: Path) -> None:
 CALL = {"name": "zoom", "arguments": {"box": [1, 2], "how": {"deep": True}}}
 
 
-@each([Trl(), OpenAI(), ShareGPT(), MsSwift(), LlamaFactory()])
+@each([Trl(), OpenAI(), WebDataset(), ShareGPT(), MsSwift(), LlamaFactory()])
 @pytest.mark.parametrize("images", [0, 1])
 def test_tool_calls_are_kept(to: Format, images: int, tmp_path: Path) -> None:
     lines = [
@@ -177,7 +185,7 @@ def test_tool_calls_are_kept(to: Format, images: int, tmp_path: Path) -> None:
     assert said(load_pool(export(selection, tmp_path, to))) == said(selection.dataset)
 
 
-@each([Trl(), OpenAI()])
+@each([Trl(), OpenAI(), WebDataset()])
 def test_ids_of_calls_are_kept(to: Format, tmp_path: Path) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "zoom", "arguments": '{"a": 1}'}}
     lines = [
