@@ -26,7 +26,7 @@ import fsspec
 from datasets import config
 
 from hf_vitselect.data.archives import MOST_BYTES
-from hf_vitselect.errors import RowError, first_line
+from hf_vitselect.errors import RowError, RowStatus, first_line
 
 PROTOCOLS = ("http", "https", "s3", "hf")
 """The URLs that can be fetched."""
@@ -128,14 +128,12 @@ def _download(url: str, addresses: Sequence[str]) -> bytes:
         except ImportError as error:
             raise RowError("image_remote", f"{shown} needs a package: {first_line(error)}") from error
         except Exception as error:  # of fsspec, aiohttp or the client of a store
-            if left and _may_pass(error):
+            private = _PRIVATE in first_line(error)
+            if left and not private and _may_pass(error):
                 time.sleep(_SECONDS_BETWEEN_TRIES * (TRIES - left))
                 continue
-            private = _PRIVATE in first_line(error)
-            reason = _reason(error)
-            raise RowError(
-                "image_remote" if private else "image_missing", f"not fetched: {shown}: {reason}"
-            ) from error
+            status: RowStatus = "image_remote" if private else "image_missing"
+            raise RowError(status, f"not fetched: {shown}: {_reason(error)}") from error
     if len(data) > MOST_BYTES:
         raise RowError("image_error", f"more than {MOST_BYTES:,} bytes: {shown}")
     if _HTML.match(data[:4096]):
@@ -210,9 +208,7 @@ def _may_pass(error: Exception) -> bool:
     """Whether another try may help."""
     if isinstance(error, aiohttp.ClientResponseError):
         return error.status >= 500 or error.status in (408, 429)
-    if isinstance(error, (aiohttp.ClientConnectorDNSError, aiohttp.InvalidURL)) or _PRIVATE in first_line(
-        error
-    ):
+    if isinstance(error, (aiohttp.ClientConnectorDNSError, aiohttp.InvalidURL)):
         return False
     return isinstance(error, (aiohttp.ClientError, TimeoutError, ConnectionError))
 

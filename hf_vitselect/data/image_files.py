@@ -124,7 +124,7 @@ def _state(image: RowImage) -> tuple[int, int] | None:
 
 
 def missing_images(dataset: Dataset, status_columns: Iterable[str]) -> str:
-    """The number of rows with a missing image, and the first three paths tried; empty if there are none.
+    """The number of rows with a missing image, and the first three paths tried; empty without one.
 
     It is for the user of this machine: it names folders.
     """

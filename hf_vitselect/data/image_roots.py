@@ -129,8 +129,8 @@ def with_access(dataset: Rows, access: ImageAccess) -> Rows:
     """The rows, with this access in their description and fingerprint."""
     changed = copy.copy(dataset)
     changed._info = dataset.info.copy()
-    description: str = dataset.info.description or ""
-    kept = [line for line in description.splitlines() if not line.startswith(_LINE)]
+    lines: list[str] = (dataset.info.description or "").splitlines()
+    kept = [text for text in lines if not text.startswith(_LINE)]
     line = _LINE + json.dumps({"access": asdict(access), "signature": _signature(access)})
     changed._info.description = "\n".join([*kept, line])
     if isinstance(changed, Dataset):

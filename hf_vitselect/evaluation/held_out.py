@@ -108,7 +108,7 @@ class OneForward(HeldOut):
 
 @lru_cache(maxsize=1)
 def _answers_of(model: str) -> dict[str, Answered]:
-    """What the last model has answered so far, by the content of the row."""
+    """The answers of the last model so far, by the content of the row."""
     return {}
 
 
