@@ -13,7 +13,7 @@ from hf_vitselect.data.images import image_cells
 from hf_vitselect.data.layouts import CONTEXT_COLUMNS, LAYOUTS, KnownLayout
 from hf_vitselect.data.placeholders import Draft, place_images
 from hf_vitselect.data.stored import UNSTORED, from_text, is_empty
-from hf_vitselect.data.tool_calls import without_nulls
+from hf_vitselect.data.tool_calls import read_tool
 from hf_vitselect.data.turns import Message, draft_turns
 from hf_vitselect.data.unknown_layout import unknown_layout
 from hf_vitselect.errors import LayoutError, RowError
@@ -113,7 +113,7 @@ class Layout:
         tools = row.get(self.tools_column) if self.tools_column else None
         if is_empty(tools):
             return None
-        plain = [without_nulls(from_text(tool)) for tool in from_text(tools)]
+        plain = [read_tool(tool) for tool in from_text(tools)]
         return json.dumps(plain, ensure_ascii=False)
 
 

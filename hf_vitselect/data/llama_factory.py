@@ -101,7 +101,7 @@ class Entry:
             return message
         role, content = self.keys
         others = {key: value for key, value in message.items() if key not in self.keys}
-        tag = message.get(role)
+        tag: Any = message.get(role)
         return {"role": self.roles.get(tag, tag), "content": message.get(content), **others}
 
 

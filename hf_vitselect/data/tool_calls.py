@@ -13,6 +13,7 @@ CALL_ROLES = ("function_call", "tool_call")
 CALL_KEYS = ("tool_calls", "function_call")
 """Keys of an assistant message that hold its calls."""
 
+_SCHEMAS = ("function", "parameters", "input_schema", "properties", "items")
 _KEYS = {"type", "id", "index", "function", "name", "arguments"}
 
 
@@ -56,6 +57,29 @@ def _arguments(cell: Any) -> str:
 
 def _id(cell: Any) -> str | None:
     return None if is_empty(cell) else str(cell)
+
+
+def read_tool(cell: Any) -> Any:
+    """Read the description of a tool. Its schemas may be JSON text, as `datasets` stores mixed ones."""
+    return without_nulls(_schema(from_text(cell)))
+
+
+def _schema(value: Any) -> Any:
+    if isinstance(value, list):
+        return list(map(_schema, value))
+    if not isinstance(value, Mapping):
+        return value
+    read = {}
+    for key, inner in value.items():
+        inner = _record(inner) if key in _SCHEMAS else inner
+        if key == "properties" and isinstance(inner, Mapping):
+            inner = {name: _record(schema) for name, schema in inner.items()}
+        read[key] = _schema(inner)
+    return read
+
+
+def _record(value: Any) -> Any:
+    return from_text(value) if isinstance(value, str) and value.lstrip()[:1] == "{" else value
 
 
 def without_nulls(value: Any) -> Any:

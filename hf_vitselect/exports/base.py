@@ -116,12 +116,12 @@ def refuse_unreadable(dataset: Dataset, refused: Refused) -> None:
             refused.rows[number] = error
 
 
-def source_ids(selection: Selection) -> list[str] | list[int]:
+def source_ids(selection: Selection) -> list[str | int]:
     """The picked rows' own ids, if the selection has a column of them; otherwise positions in the pool."""
     if (column := selection.recipe.id_column) is None:
-        positions: list[int] = selection.indices.tolist()
+        positions: list[str | int] = selection.indices.tolist()
         return positions
-    ids: list[str] = selection.scores[column][selection.indices]
+    ids: list[str | int] = selection.scores[column][selection.indices]
     return ids
 
 

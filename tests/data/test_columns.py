@@ -11,7 +11,14 @@ import pytest
 from datasets import Dataset, Features, List, Value, concatenate_datasets, load_from_disk
 
 from hf_vitselect.data import columns
-from hf_vitselect.data.columns import keep_rows, read_features, read_scores, read_values, refuse_missing
+from hf_vitselect.data.columns import (
+    keep_rows,
+    read_features,
+    read_scores,
+    read_values,
+    refuse_missing,
+    refuse_no_ids,
+)
 from hf_vitselect.errors import ColumnError
 
 WIDTH = 4
@@ -309,3 +316,15 @@ def test_memory_mapped_features_stay_on_disk(kind, units, wide, share, large):
     features = (large / "features.npy").stat().st_size
     # Unit rows, where they are held, and the buffers that Products states.
     assert int(done.stdout) <= share * features + 100 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [(["a", None], "1 nulls"), ([0.5, 1.5], "texts or whole numbers"), ([["a"], ["b"]], "texts or whole")],
+    ids=["null", "float", "list"],
+)
+def test_ids_of_the_source(ids, message):
+    with pytest.raises(ColumnError, match=message):
+        refuse_no_ids(Dataset.from_dict({"id": ids}), "id")
+    with pytest.raises(ColumnError, match="did you mean 'id'"):
+        refuse_no_ids(Dataset.from_dict({"id": ids}), "ids")

@@ -208,6 +208,19 @@ def test_text_before_calls_is_refused(to: Format, tmp_path: Path) -> None:
     assert "bad_row" in refused(Dataset.from_list([{"messages": json.dumps(lines)}]), to, tmp_path)
 
 
+@each([Trl(), OpenAI(), WebDataset(), ShareGPT(), MsSwift(), LlamaFactory()])
+def test_mixed_schemas_of_tools_kept(to: Format, tmp_path: Path) -> None:
+    schemas = [
+        {},
+        {"properties": {"a": {"type": "string"}}},
+        {"properties": {"a": {"type": ["string", "null"]}}},
+    ]
+    tools = [json.dumps([{"function": {"name": "look", "parameters": schema}}]) for schema in schemas]
+    selection = select(mixed_pool(3).add_column("tools", tools))
+    file = export(selection, tmp_path, to)
+    assert said(load_pool(file)) == said(selection.dataset)
+
+
 def test_llama_factory_merges_its_entry(tmp_path: Path) -> None:
     (tmp_path / "dataset_info.json").write_text('{"alpaca": {"file_name": "a.json"}}')
     file = export(select(mixed_pool(4)), tmp_path, LlamaFactory(), name="mine")
