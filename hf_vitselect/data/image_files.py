@@ -97,8 +97,8 @@ def _may_name_files(table: pa.Table, layout: Layout) -> pa.Array:
     kinds = {name: str(table.schema.field(name).type) for name in layout.text_columns}
     as_text = any("string" in kinds[name][:12] for name in kinds.keys() - {"prompt", "completion"})
     if as_text or any(word in kind for kind in kinds.values() for word in _STORES_INLINE_IMAGES):
-        return pa.array([True] * len(table))
-    may_name = pa.array([False] * len(table))
+        return pa.array([True] * len(table), pa.bool_())
+    may_name = pa.array([False] * len(table), pa.bool_())
     for name in layout.image_columns:
         may_name = pc.or_(may_name, _lacks_bytes(table.column(name).combine_chunks()))
     return may_name
