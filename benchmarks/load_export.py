@@ -23,7 +23,7 @@ from typing import Any
 def llama_factory(folder: str, name: str) -> Iterator[dict[str, Any]]:
     """The rows of a dataset in a `dataset_dir`."""
     os.environ["DISABLE_VERSION_CHECK"] = "1"  # of the packages that training needs, not the data code
-    if importlib.util.find_spec("torchaudio") is None:  # imported for sound, of which there is none
+    if importlib.util.find_spec("torchaudio") is None:  # imported for sound, which no row has
         sys.modules["torchaudio"] = types.ModuleType("torchaudio")
         sys.modules["torchaudio"].__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
     from llamafactory.data.loader import _load_single_dataset

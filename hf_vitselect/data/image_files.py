@@ -135,16 +135,15 @@ def missing_images(dataset: Dataset, status_columns: Iterable[str]) -> str:
         for i, status in enumerate(read_column(dataset, name).to_pylist())
         if status == "image_missing"
     }
-    rows = sorted(missing)
-    if not rows:
-        return ""
     access = image_access(dataset)
-    tried: list[str] = []
-    for start in range(0, len(rows), 100):
-        for read in read_rows(dataset.select(rows[start : start + 100])):
-            images = read.images if isinstance(read, Conversation) else ()
-            tried += [access.tried(image.path) for image in images if image.path and _state(image) is None]
-        if len(tried) >= _SHOWN:
-            break
-    paths = list(dict.fromkeys(tried))[:_SHOWN]
-    return f"{len(rows):,} rows" + (f"; tried {', '.join(paths)}" if paths else "")
+    rows, tried = 0, dict[str, None]()
+    for read in read_rows(dataset.select(sorted(missing))):
+        images = read.images if isinstance(read, Conversation) else None
+        if images == ():
+            continue  # a scorer needed an image, such as `ImageGain`, but the row names none
+        rows += 1
+        if images and len(tried) < _SHOWN:
+            lost = [image.path for image in images if image.path and _state(image) is None]
+            tried |= dict.fromkeys(map(access.tried, lost))
+    paths = list(tried)[:_SHOWN]
+    return f"{rows:,} rows" * (rows > 0) + (f"; tried {', '.join(paths)}" if paths else "")

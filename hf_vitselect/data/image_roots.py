@@ -130,7 +130,7 @@ def with_access(dataset: Rows, access: ImageAccess) -> Rows:
     changed = copy.copy(dataset)
     changed._info = dataset.info.copy()
     lines: list[str] = (dataset.info.description or "").splitlines()
-    kept = [text for text in lines if not text.startswith(_LINE)]
+    kept: list[str] = [text for text in lines if not text.startswith(_LINE)]
     line = _LINE + json.dumps({"access": asdict(access), "signature": _signature(access)})
     changed._info.description = "\n".join([*kept, line])
     if isinstance(changed, Dataset):

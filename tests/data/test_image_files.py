@@ -131,3 +131,9 @@ def test_missing_images_are_named(tmp_path):
     assert missing_images(scored, ["x_status", "y_status"]) == (
         f"3 rows; tried {tmp_path / '0.png'}, {tmp_path / '2.png'}"
     )
+
+
+def test_rows_without_image_miss_none():
+    row = {"messages": TALK, "images": []}
+    pool = Dataset.from_list([row]).add_column("x_status", ["image_missing"])
+    assert missing_images(pool, ["x_status"]) == ""

@@ -115,6 +115,11 @@ def test_copies_are_found_without_features():
     assert repeats(rows, bits=0) == {}
 
 
+def test_blank_images_repeat_nothing():
+    blank = [encode(Image.new("RGB", (32, 32), color)) for color in ("red", "blue", "red")]
+    assert repeats(make_rows(about(blank))) == {}
+
+
 def test_all_images_must_repeat_in_order():
     one, two = encode(big(1)), encode(big(2))
     talks = [("same?", "no", images) for images in ([one, two], [one, two], [two, one], [one, one])]
