@@ -28,14 +28,14 @@ def push_everything() -> dict[str, Any]:
     from peft import LoraConfig
     from trl import SFTConfig
 
-    from hf_vitselect import ClipEmbedding, NecessityScorer, push_to_hub, score, select_diverse
+    from hf_vitselect import ClipEmbedding, NecessityScorer, load_pool, push_to_hub, score, select_diverse
     from hf_vitselect.report.html_page import write_report
     from hf_vitselect.rules import NeighborPenalty
     from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
 
     torch.set_num_threads(1)
     home = Path(os.environ["HF_HOME"])
-    pool = load_dataset("json", data_files=str(home / "pool" / "pool.json"), split="train")
+    pool = load_pool(home / "pool" / "pool.json")
     scorers = [NecessityScorer(str(home / "seed")), ClipEmbedding(str(home / "clip"))]
     scored = score(pool, scorers, home / "run" / "score")
     selection = select_diverse(scored.remove_columns("folder"), 3, rule=NeighborPenalty())
