@@ -13,9 +13,10 @@ from datasets import Dataset
 from hf_vitselect.data.columns import read_column
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.dataset_layout import Layout, find_layout
+from hf_vitselect.data.fetching import is_url
 from hf_vitselect.data.image_roots import image_access, mapped_dataset, mark_access
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.data.rows import IMAGES, read_rows, read_table
+from hf_vitselect.data.rows import IMAGES, read_rows, read_table, undecoded
 from hf_vitselect.errors import LayoutError, RowError
 
 _STORES_INLINE_IMAGES = ("arrow.json", "image", "url", "path", "base64", "bytes")
@@ -121,6 +122,12 @@ def _state(image: RowImage) -> tuple[int, int] | None:
         return image.file().state()
     except (OSError, ValueError, RowError):
         return None
+
+
+def names_urls(dataset: Dataset) -> bool:
+    """Whether a row names an image by a URL that is not fetched."""
+    images = (image for table in undecoded(dataset) for image in _named(table))
+    return any(is_url(image.path or "") and not image.access.fetch_urls for image in images)
 
 
 def missing_images(dataset: Dataset, status_columns: Iterable[str]) -> str:

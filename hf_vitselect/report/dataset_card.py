@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
+from hf_vitselect.data.image_files import names_urls
 from hf_vitselect.data.row_ids import pool_digest
 from hf_vitselect.report.composition import composition_table, recorded_shares
 from hf_vitselect.report.example_rows import Example
@@ -64,6 +65,7 @@ def dataset_card(
         title=(repo_id or "A selection").rpartition("/")[2],
         repo_id=repo_id,
         publish=publish,
+        names_urls=names_urls(selection.dataset),
         filters=filter_table(recipe),
         filter_notes=filter_notes(recipe),
         kinds=kind_table(recipe),

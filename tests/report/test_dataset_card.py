@@ -432,3 +432,14 @@ def test_row_sets_without_their_folders(selection: Selection, scored_pool: Datas
     published = [str(published_recipe(more)), yaml.safe_dump(card_data(more)), body]
     assert not any("/home/me" in text for text in published)
     assert "recipe" not in card_data(more)["vitselect"]["excluded"]
+
+
+def test_urls_are_not_for_trl() -> None:
+    def card(image: str | bytes) -> str:
+        scored = pool([([user("what?", 1), assistant("red")], [image])] * 2).add_column(
+            "necessity", [1.0, 2.0]
+        )
+        return dataset_card(select_diverse(scored, 1, rule=TopScore()), repo_id="me/subset")
+
+    assert "## Training" in card(png())
+    assert "## Training" not in card("https://images.example/a.png")
