@@ -42,8 +42,9 @@ class Engine:
             for shard, table in shards:
                 keep(shard, table, task(table, self.rank.local))
         elif self.kind == "ray":
-            from hf_vitselect.scoring.ray_actor import RayActor
+            from hf_vitselect.scoring.ray_actor import RayActor, connect
 
+            connect()  # In this thread: the processes that Ray starts end with the thread that starts them.
             WorkerPool(task, lambda number: RayActor(task), self.workers).run(shards, keep)
         else:
             first = self.rank.local * self.workers
@@ -60,6 +61,7 @@ def _workers_here(rank: Rank) -> int | None:
 
 
 def _workers_on_ray() -> int:
-    from hf_vitselect.scoring.ray_actor import gpus
+    from hf_vitselect.scoring.ray_actor import connect, gpus
 
+    connect()
     return max(1, gpus())

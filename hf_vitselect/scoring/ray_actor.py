@@ -49,10 +49,14 @@ class RayActor:
         ray.kill(self._actor)
 
 
-def gpus() -> int:
-    """Number of GPUs of the Ray cluster; connects to one first if this process has not."""
+def connect() -> None:
+    """Connect to a Ray cluster, or start one, if this process has not."""
     if not ray.is_initialized():
         ray.init()
+
+
+def gpus() -> int:
+    """Number of GPUs of the Ray cluster that this process is connected to."""
     return int(ray.cluster_resources().get("GPU", 0))
 
 

@@ -77,9 +77,12 @@ def test_root_reaches_every_reader(folder, clip, way, tmp_path):
 
 @pytest.mark.slow
 def test_root_reaches_ray_actors(folder, clip):
-    pytest.importorskip("ray")
-    scored = score(load_pool(folder / "rows.jsonl"), clip, engine="ray", workers=1)
-    assert scored["embedding_status"][:] == STATUSES
+    ray = pytest.importorskip("ray")
+    try:
+        scored = score(load_pool(folder / "rows.jsonl"), clip, engine="ray", workers=1)
+        assert scored["embedding_status"][:] == STATUSES
+    finally:
+        ray.shutdown()
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "", "*.jsonl"])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -128,3 +129,27 @@ def test_lost_machine_is_dead_worker(tmp_path, monkeypatch, raised, expected):
     with pytest.raises(expected):
         actor.score(words("a").with_format("arrow")[:])
     actor.stop()
+
+
+OWN_CLUSTER = """
+import sys, threading, time
+import ray
+from pools import mixed_pool
+from hf_vitselect.scorers import NecessityScorer
+from hf_vitselect.scoring.score import score
+
+score(mixed_pool(2), NecessityScorer(sys.argv[1]), sys.argv[2], engine="ray", workers=1)
+time.sleep(2)
+threading.Timer(30, lambda: __import__("os")._exit(3)).start()  # Without its server Ray waits for a minute.
+print("nodes", len(ray.nodes()), flush=True)
+ray.shutdown()
+__import__("os")._exit(0)
+"""
+
+
+def test_own_cluster_outlives_the_workers(tiny, tmp_path):
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", OWN_CLUSTER, tiny("llava").folder, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=180)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "nodes 1" in done.stdout
