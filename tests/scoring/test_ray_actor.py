@@ -12,7 +12,7 @@ import pytest
 from lengths import Length, calls, words
 from pools import assistant, mixed_pool, png, pool, raw_images, user
 
-from hf_vitselect import NecessityScorer, score
+from hf_vitselect import NecessityScorer, score, with_image_root
 from hf_vitselect.scoring.task import Task
 from hf_vitselect.scoring.worker_pool import WorkerDied
 
@@ -50,6 +50,7 @@ def test_image_paths_reach_actors(tiny, tmp_path, monkeypatch, strings):
     rows = pool([(talk, ["seen.png"]), (talk, ["gone.png"]), (talk, [png()])])
     if strings:
         rows = rows.select([0, 1]).remove_columns("images").add_column("images", [["seen.png"], ["gone.png"]])
+        rows = with_image_root(rows, ".")
     scored = score(rows, NecessityScorer(tiny("llava").folder), workers=1, engine="ray")
     assert scored["necessity_status"][:] == ["ok", "image_missing", "ok"][: len(rows)]
 
