@@ -99,8 +99,7 @@ def _missing_images(stages: Sequence[Stage]) -> str:
     scored = [f"{stage.flags['output_dir']}/scored" for stage in stages if stage.command == "score"]
     if not scored:
         return ""
-    pool = load_pool(scored[-1])
-    return missing_images(pool, [f"{name}_status" for name in pool.column_names])
+    return missing_images(load_pool(scored[-1]))
 
 
 def _pool_facts(command: Command, pools: Mapping[str, PoolFacts]) -> PoolFacts | None:

@@ -204,7 +204,7 @@ def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **s
     for name, counts in refusals.items():
         refused = f", {counts.refused:,} refused: {counts}" if counts.refused else ""
         facts[name] = f"{counts.rows - counts.refused:,} scored{refused}"
-    facts["missing images"] = missing_images(pool, [f"{column}_status" for column in columns])
+    facts["missing images"] = missing_images(pool, columns)
     return Summary({**facts, "saved to": str(place)}, [_select_line(pool, refusals, place)])
 
 

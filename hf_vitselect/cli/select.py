@@ -100,7 +100,7 @@ class Select(PoolFlags, Command):
                 "over": recipe.over,
                 "dropped": dropped_fact(recipe),
                 "refused": refused_fact(dropped(recipe)),
-                "missing images": missing_images(pool, [f"{name}_status" for name in pool.column_names]),
+                "missing images": missing_images(pool),
                 "included": recipe.included and f"{recipe.included.rows:,} rows",
                 "excluded": recipe.excluded and f"{recipe.excluded.rows:,} rows",
                 "distinct": f"{len(selection) - repeated:,} of the {len(selection):,} picked rows",

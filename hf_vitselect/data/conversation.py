@@ -6,6 +6,7 @@ training supervises, an answer and the end-of-turn token after it; a *completion
 
 import json
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.images import RowImage
@@ -52,6 +53,24 @@ class Turn:
         """The turn's texts joined, without its images; then each tool call in a line of JSON."""
         texts = "".join(part for part in self.parts if part is not None)
         return "\n".join([*([texts] if texts else []), *map(str, self.calls)]) if self.calls else texts
+
+    @property
+    def tool_fields(self) -> dict[str, Any]:
+        """The keys of its message besides role and content, as OpenAI has them and chat templates read them.
+
+        Arguments of tool calls are records there, not their JSON.
+        """
+        calls = [
+            {
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.loads(call.arguments)},
+                **({} if call.id is None else {"id": call.id}),
+            }
+            for call in self.calls
+        ]
+        about = {"tool_call_id": self.call_id, "name": self.name}
+        known = {key: value for key, value in about.items() if value is not None}
+        return ({"tool_calls": calls} if calls else {}) | known
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def _known_layout(names: Sequence[str]) -> KnownLayout:
     ]
     matches = [layout for layout in matches if not layout.can_be_metadata] or matches
     if not matches:
-        raise LayoutError(unknown_layout(names))
+        raise LayoutError(unknown_layout(names, [name for name in names if not _holds_media(name)]))
     if len(matches) > 1:
         both = ["+".join(layout.text_columns) for layout in matches]
         raise LayoutError(
@@ -169,8 +169,12 @@ def is_conversation_column(name: str) -> bool:
     known = {"tools", *SYSTEM_COLUMNS, *UNREAD_COLUMNS, *CONTEXT_COLUMNS}.union(
         *((*layout.text_columns, *layout.optional) for layout in LAYOUTS)
     )
-    patterns = (_IMAGE_COLUMN, _NUMBERED_COLUMN, _MEDIA_COLUMN)
-    return name in known or any(pattern.fullmatch(name) for pattern in patterns)
+    return name in known or _holds_media(name)
+
+
+def _holds_media(name: str) -> bool:
+    """Whether a column of this name holds images, video or audio."""
+    return any(pattern.fullmatch(name) for pattern in (_IMAGE_COLUMN, _NUMBERED_COLUMN, _MEDIA_COLUMN))
 
 
 def _image_columns(names: Sequence[str]) -> tuple[str, ...]:

@@ -130,14 +130,14 @@ def names_urls(dataset: Dataset) -> bool:
     return any(is_url(image.path or "") and not image.access.fetch_urls for image in images)
 
 
-def missing_images(dataset: Dataset, status_columns: Iterable[str]) -> str:
+def missing_images(dataset: Dataset, columns: Iterable[str] | None = None) -> str:
     """The number of rows with a missing image, and the first three paths tried; empty without one.
 
     It is for the user of this machine: it names folders.
     """
     missing = {
         i
-        for name in status_columns
+        for name in (f"{column}_status" for column in columns or dataset.column_names)
         if name in dataset.column_names
         for i, status in enumerate(read_column(dataset, name).to_pylist())
         if status == "image_missing"

@@ -11,14 +11,18 @@ _ANSWERED = (
     *("answer", "response", "completion", "output", "answers", "solution", "target", "label"),
     *("assistant", "gpt", "reply", "a", "chosen"),
 )
-_MEDIA = ("image", "img", "picture", "photo", "video", "audio")  # beginnings of names
 _CAPTION = ("caption", "captions", "description", "text", "title")
 
 
-def unknown_layout(columns: Sequence[str]) -> str:
-    """The message for columns of no known layout, which ends with three lines that convert them."""
+def unknown_layout(columns: Sequence[str], texts: Sequence[str]) -> str:
+    """The message for columns of no known layout, which ends with three lines that convert them.
+
+    Args:
+        columns: All of them.
+        texts: Those that do not hold images or other media by their names.
+    """
     known = ", ".join("+".join(layout.text_columns) for layout in LAYOUTS)
-    layout, cells = _nearest(columns)
+    layout, cells = _nearest(columns, texts)
     made = ", ".join(f"{name!r}: row[{cell!r}]" for name, cell in cells.items())
     used = [cell for name, cell in cells.items() if cell != name]
     return (
@@ -30,14 +34,13 @@ def unknown_layout(columns: Sequence[str]) -> str:
     )
 
 
-def _nearest(columns: Sequence[str]) -> tuple[str, dict[str, str]]:
+def _nearest(columns: Sequence[str], texts: Sequence[str]) -> tuple[str, dict[str, str]]:
     """The nearest layout, and for each of its columns the one that seems to hold it."""
     if turns := _like(columns, _TURNS):
         return "messages", {"messages": turns}
     asked, answered = _like(columns, _ASKED), _like(columns, _ANSWERED)
     if (asked and answered) or not (caption := _like(columns, _CAPTION)):
-        texts = [name for name in columns if not name.lower().startswith(_MEDIA)]
-        others = [name for name in texts if name not in (asked, answered)] or texts or ["?"]
+        others = [name for name in texts if name not in (asked, answered)] or list(texts) or ["?"]
         asked, answered = asked or others[0], answered or others[-1]
         return "question+answer", {"question": asked, "answer": answered}
     return "caption", {"caption": caption}

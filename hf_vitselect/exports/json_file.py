@@ -9,11 +9,37 @@ from typing import Any, Self
 
 from hf_vitselect.errors import RowError
 from hf_vitselect.exports.base import Format, Refused, Row, Target, exported_rows, refuse_change
+from hf_vitselect.exports.text import refuse_spelled_placeholders
 from hf_vitselect.selection.selection import Selection
 
 
 class JsonFormat(Format):
     """A format of one JSON record for each row."""
+
+    @abstractmethod
+    def checked_record(self, row: Row, target: Target) -> dict[str, Any]:
+        """The record of a row, after it was read back; the images are written if they are to be.
+
+        Raises:
+            RowError: If the format cannot hold the row.
+        """
+
+    def write(self, selection: Selection, target: Target) -> None:
+        """Write the file."""
+        refused = Refused()
+        with JsonWriter(target.file(self.suffix)) as file:
+            for number, row in exported_rows(selection, refused):
+                try:
+                    record = self.checked_record(row, target)
+                except RowError as error:
+                    refused.rows[number] = error
+                else:
+                    file.add(record)
+        refused.raise_any(selection, self.name)
+
+
+class MarkedTextFormat(JsonFormat):
+    """A JSON format whose turns are texts with `<image>`, and which names the images by their paths."""
 
     @abstractmethod
     def record(self, row: Row, images: Sequence[str]) -> dict[str, Any]:
@@ -23,20 +49,13 @@ class JsonFormat(Format):
             RowError: If the format cannot hold the row.
         """
 
-    def write(self, selection: Selection, target: Target) -> None:
-        """Write the file, and the images if they are to be written."""
-        refused = Refused()
-        with JsonWriter(target.file(self.suffix)) as file:
-            for number, row in exported_rows(selection, refused):
-                try:
-                    images = [target.images.place(image) for image in row.conversation.images]
-                    record = self.record(row, images)
-                    refuse_change(record, images, row.conversation)
-                except RowError as error:
-                    refused.rows[number] = error
-                else:
-                    file.add(record)
-        refused.raise_any(selection, self.name)
+    def checked_record(self, row: Row, target: Target) -> dict[str, Any]:
+        """The record of a row, after it was read back."""
+        images = [target.images.place(image) for image in row.conversation.images]
+        refuse_spelled_placeholders(row.conversation)
+        record = self.record(row, images)
+        refuse_change(record, images, row.conversation)
+        return record
 
 
 class JsonWriter:

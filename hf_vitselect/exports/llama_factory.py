@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 from hf_vitselect.errors import ExportError
 from hf_vitselect.exports.base import Row, Target
-from hf_vitselect.exports.json_file import JsonFormat
+from hf_vitselect.exports.json_file import MarkedTextFormat
 from hf_vitselect.exports.sharegpt import sharegpt_turn
 from hf_vitselect.exports.text import (
     refuse_not_alternating,
-    refuse_spelled_placeholders,
     split_system,
 )
 
@@ -20,7 +19,7 @@ _INFO = "dataset_info.json"
 
 
 @dataclass(frozen=True)
-class LlamaFactory(JsonFormat):
+class LlamaFactory(MarkedTextFormat):
     """A dataset of LLaMA-Factory, whose `dataset_dir` is the folder of the file.
 
     The entry is merged into an existing `dataset_info.json`. Every record has every column of the entry.
@@ -31,7 +30,6 @@ class LlamaFactory(JsonFormat):
     def record(self, row: Row, images: Sequence[str]) -> dict[str, Any]:
         """The record of a row."""
         said = row.conversation
-        refuse_spelled_placeholders(said)
         refuse_not_alternating(said)
         system, turns = split_system(said)
         return {

@@ -6,12 +6,11 @@ from typing import Any, ClassVar
 
 from hf_vitselect.errors import RowError
 from hf_vitselect.exports.base import Row
-from hf_vitselect.exports.json_file import JsonFormat
+from hf_vitselect.exports.json_file import MarkedTextFormat
 from hf_vitselect.exports.text import (
     marked_text,
     refuse_not_alternating,
     refuse_roles,
-    refuse_spelled_placeholders,
     refuse_tools,
 )
 
@@ -19,7 +18,7 @@ _NAMES = {"user": "human", "assistant": "gpt"}
 
 
 @dataclass(frozen=True)
-class Llava(JsonFormat):
+class Llava(MarkedTextFormat):
     """LLaVA's `--data_path`, with the folder of the file as `--image_folder`.
 
     It holds one image a row or none, and questions and answers in turn. Its trainer drops a system prompt.
@@ -33,7 +32,6 @@ class Llava(JsonFormat):
         refuse_roles(said, "user", "assistant")
         refuse_tools(said)
         refuse_not_alternating(said)
-        refuse_spelled_placeholders(said)
         if len(images) > 1:
             raise RowError("bad_row", f"{len(images)} images, and one fits")
         turns = [{"from": _NAMES[turn.role], "value": marked_text(turn)} for turn in said.turns]

@@ -6,13 +6,12 @@ from typing import Any, ClassVar
 
 from hf_vitselect.data.conversation import Turn
 from hf_vitselect.exports.base import Row
-from hf_vitselect.exports.json_file import JsonFormat
-from hf_vitselect.exports.messages import called_tools
-from hf_vitselect.exports.text import marked_text, refuse_spelled_placeholders
+from hf_vitselect.exports.json_file import MarkedTextFormat
+from hf_vitselect.exports.text import called_tools, marked_text
 
 
 @dataclass(frozen=True)
-class MsSwift(JsonFormat):
+class MsSwift(MarkedTextFormat):
     """A `--dataset` of ms-swift. The environment variable `ROOT_IMAGE_DIR` is the folder of the file."""
 
     suffix: ClassVar[str] = ".jsonl"
@@ -20,7 +19,6 @@ class MsSwift(JsonFormat):
     def record(self, row: Row, images: Sequence[str]) -> dict[str, Any]:
         """The record of a row."""
         said = row.conversation
-        refuse_spelled_placeholders(said)
         messages = [_message(turn) for turn in said.turns]
         tools = {"tools": said.tools} if said.tools else {}
         return {"id": row.id, "messages": messages, "images": [*images], **tools}

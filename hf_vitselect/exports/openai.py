@@ -9,34 +9,24 @@ from hf_vitselect.data.conversation import Turn
 from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.row_ids import content_hash
 from hf_vitselect.errors import RowError
-from hf_vitselect.exports.base import Format, Refused, Row, Target, exported_rows
+from hf_vitselect.exports.base import Row, Target
 from hf_vitselect.exports.images import suffix_of
-from hf_vitselect.exports.json_file import JsonWriter
-from hf_vitselect.exports.messages import tool_fields
-from hf_vitselect.selection.selection import Selection
+from hf_vitselect.exports.json_file import JsonFormat
 
 
 @dataclass(frozen=True)
-class OpenAI(Format):
+class OpenAI(JsonFormat):
     """A training file of OpenAI's API and of servers that speak it. It holds its images."""
 
     suffix: ClassVar[str] = ".jsonl"
     holds_images: ClassVar[bool] = True
 
-    def write(self, selection: Selection, target: Target) -> None:
-        """Write the file."""
-        refused = Refused()
-        with JsonWriter(target.file(self.suffix)) as file:
-            for number, row in exported_rows(selection, refused):
-                try:
-                    record = _record(row)
-                    if content_hash(find_layout(list(record)).read(record)) != content_hash(row.conversation):
-                        raise RowError("bad_row", "it would be read back otherwise")
-                except RowError as error:
-                    refused.rows[number] = error
-                else:
-                    file.add(record)
-        refused.raise_any(selection, self.name)
+    def checked_record(self, row: Row, target: Target) -> dict[str, Any]:
+        """The record of a row, after it was read back with its images."""
+        record = _record(row)
+        if content_hash(find_layout(list(record)).read(record)) != content_hash(row.conversation):
+            raise RowError("bad_row", "it would be read back otherwise")
+        return record
 
 
 def _record(row: Row) -> dict[str, Any]:
@@ -48,7 +38,7 @@ def _record(row: Row) -> dict[str, Any]:
             raise RowError(
                 "bad_row", f"an image in a turn of the role {turn.role!r}, and only the user's fit"
             )
-        message = {"role": turn.role, "content": _content(turn, images), **tool_fields(turn)}
+        message = {"role": turn.role, "content": _content(turn, images), **turn.tool_fields}
         for call in message.get("tool_calls", ()):  # OpenAI has arguments as JSON text
             call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
         messages.append(message)

@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 from hf_vitselect.data.conversation import Turn
 from hf_vitselect.exports.base import Row
-from hf_vitselect.exports.json_file import JsonFormat
-from hf_vitselect.exports.messages import called_tools
-from hf_vitselect.exports.text import marked_text, refuse_spelled_placeholders
+from hf_vitselect.exports.json_file import MarkedTextFormat
+from hf_vitselect.exports.text import called_tools, marked_text
 
 _NAMES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
 
@@ -21,7 +20,7 @@ def sharegpt_turn(turn: Turn) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class ShareGPT(JsonFormat):
+class ShareGPT(MarkedTextFormat):
     """Turns as in ShareGPT, with `<image>` for each of the `images`, a system turn, and `tools` as JSON."""
 
     suffix: ClassVar[str] = ".jsonl"
@@ -29,7 +28,6 @@ class ShareGPT(JsonFormat):
     def record(self, row: Row, images: Sequence[str]) -> dict[str, Any]:
         """The record of a row."""
         said = row.conversation
-        refuse_spelled_placeholders(said)
         turns = [sharegpt_turn(turn) for turn in said.turns]
         tools = {"tools": said.tools} if said.tools else {}
         return {"id": row.id, "conversations": turns, "images": [*images], **tools}

@@ -1,4 +1,6 @@
-"""A turn's parts as one text, its images as placeholders."""
+"""Turns as texts, with placeholders for images and JSON for tool calls; and what does not fit into them."""
+
+import json
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.errors import RowError
@@ -9,6 +11,12 @@ PLACEHOLDER = "<image>"
 def marked_text(turn: Turn) -> str:
     """The text of a turn with `<image>` in a line of its own for each image."""
     return "\n".join(PLACEHOLDER if part is None else part for part in turn.parts)
+
+
+def called_tools(turn: Turn) -> str:
+    """The calls of a turn as ShareGPT and ms-swift write them: the JSON of one, or of a list."""
+    calls = [{"name": call.name, "arguments": json.loads(call.arguments)} for call in turn.calls]
+    return json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
 
 
 def refuse_spelled_placeholders(row: Conversation) -> None:

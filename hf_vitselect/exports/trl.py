@@ -17,7 +17,6 @@ from hf_vitselect.data.stored import UNSTORED, encode_batch
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.exports.base import Format, Refused, Target, refuse_unreadable
 from hf_vitselect.exports.images import stored_image
-from hf_vitselect.exports.messages import tool_fields
 from hf_vitselect.selection.selection import Selection
 
 _BATCH = 100
@@ -105,7 +104,7 @@ class _Forms:
             images |= bool(row.images)
             tools |= bool(row.tools)
             parts |= any(len(turn.parts) > 1 for turn in row.turns)
-            calls |= any(map(tool_fields, row.turns))
+            calls |= any(turn.tool_fields for turn in row.turns)
         return cls(images, tools, parts or images, calls)
 
     @property
@@ -149,5 +148,5 @@ def _message(turn: Turn, forms: _Forms) -> dict[str, Any]:
     return {
         "role": turn.role,
         "content": content,
-        **(dict.fromkeys(_CALLS) | tool_fields(turn) if forms.calls else {}),
+        **(dict.fromkeys(_CALLS) | turn.tool_fields if forms.calls else {}),
     }

@@ -11,7 +11,6 @@ from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
 from hf_vitselect.exports.base import Format, Refused, Row, Target, exported_rows
 from hf_vitselect.exports.images import suffix_of
-from hf_vitselect.exports.messages import tool_fields
 from hf_vitselect.selection.selection import Selection
 
 
@@ -66,7 +65,7 @@ def _record(id: str | int, said: Conversation) -> dict[str, Any]:
             "content": [
                 {"type": "image"} if part is None else {"type": "text", "text": part} for part in turn.parts
             ],
-            **tool_fields(turn),
+            **turn.tool_fields,
         }
         for turn in said.turns
     ]

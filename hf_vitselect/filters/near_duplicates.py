@@ -86,7 +86,7 @@ class NearDuplicates(Filter):
         with threadpool_limits(1):  # with several threads sums could differ
             for group in texts.groups:
                 group, members = _members(rows, group, texts, hashes)
-                if not len(group):  # of images without a hash, such as blank ones
+                if len(group) < 2:  # Images without a hash, such as blank ones, are not compared.
                     continue
                 order = np.lexsort((members.content(), rows.scores[group], ~picked[group]))
                 for part in members.take(order).divide():

@@ -148,19 +148,8 @@ class ChatTemplate:
             raise RowError("bad_row", f"the chat template refuses the turns: {error}") from error
 
     def _message(self, turn: Turn) -> dict[str, Any]:
-        """The message as templates read it: arguments of tool calls are records there, not their JSON."""
-        message: dict[str, Any] = {"role": turn.role, "content": self._content(turn)}
-        if turn.calls:
-            message["tool_calls"] = [
-                {
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": json.loads(call.arguments)},
-                    **({} if call.id is None else {"id": call.id}),
-                }
-                for call in turn.calls
-            ]
-        about = {"tool_call_id": turn.call_id, "name": turn.name}
-        return message | {key: value for key, value in about.items() if value is not None}
+        """The message as templates read it."""
+        return {"role": turn.role, "content": self._content(turn), **turn.tool_fields}
 
     def _content(self, turn: Turn) -> Any:
         if turn.calls and not any(part is None or part for part in turn.parts):

@@ -125,15 +125,13 @@ def test_missing_images_are_named(tmp_path):
     rows = [{"prompt": "q", "completion": "a", "image": name} for name in ("0.png", "1.png", None, "2.png")]
     (tmp_path / "1.png").write_bytes(png())
     pool = with_image_root(Dataset.from_list([*rows, *rows[3:] * 2]), tmp_path)
-    assert missing_images(pool, ["x_status"]) == ""
+    assert missing_images(pool, ["x"]) == ""
     statuses = ["image_missing", "ok", "ok", "image_missing", "image_missing", "bad_row"]
     scored = pool.add_column("x_status", statuses)
-    assert missing_images(scored, ["x_status", "y_status"]) == (
-        f"3 rows; tried {tmp_path / '0.png'}, {tmp_path / '2.png'}"
-    )
+    assert missing_images(scored, ["x", "y"]) == (f"3 rows; tried {tmp_path / '0.png'}, {tmp_path / '2.png'}")
 
 
 def test_rows_without_image_miss_none():
     row = {"messages": TALK, "images": []}
     pool = Dataset.from_list([row]).add_column("x_status", ["image_missing"])
-    assert missing_images(pool, ["x_status"]) == ""
+    assert missing_images(pool, ["x"]) == ""
