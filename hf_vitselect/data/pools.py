@@ -1,14 +1,10 @@
-"""Find and open pools: files, patterns, folders, datasets on the Hub."""
+"""Load pools from files, patterns, folders and the Hub."""
 
-import bz2
 import glob
-import gzip
 import json
-import lzma
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,29 +24,11 @@ from huggingface_hub import HfApi
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.data.image_roots import changed_access, image_access, recorded_access, with_access
 from hf_vitselect.data.llama_factory import find_entry
+from hf_vitselect.data.pool_files import COMPRESSED, Files, find_files
 from hf_vitselect.data.stored import with_features
 from hf_vitselect.data.webdataset import load_tars, stream_tars
 from hf_vitselect.errors import ColumnError, PoolError, first_line, nearest_path
 
-_KINDS = {
-    ".parquet": "parquet",
-    ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".arrow": "arrow",
-    ".tar": "webdataset",
-    ".tgz": "webdataset",
-}
-_COMPRESSED: dict[str, Callable[..., Any]] = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-    ".zst": open,
-}
-_SAVED = ("state.json", "dataset_dict.json")
-_SPLITS = {"test": {"test", "testing"}, "validation": {"validation", "valid", "val", "dev"}}
 _ROWS_OF_SPLIT = re.compile(r"(?P<split>[^\[\]%+]+)(?:\[(?P<first>\d*):(?P<last>\d*)\])?")
 
 
@@ -93,7 +71,7 @@ def load_pool(
     Example:
         >>> pool = load_pool("pool.jsonl", columns={"messages": "dialog"})  # doctest: +SKIP
     """
-    rows = _renamed(_load_rows(str(path), config, split), columns or {})
+    rows = _renamed(_open(str(path), config, split, streaming=False), columns or {})
     return _with_images(rows, str(path), image_root, allow_paths, fetch_urls, allow_addresses)
 
 
@@ -109,37 +87,33 @@ def load_stream(
     columns: Mapping[str, str] | None = None,
 ) -> IterableDataset:
     """Load a pool as a stream; as `load_pool`, but a part of a split only in rows."""
-    stream = _renamed(_load_lazily(str(path), config, split), columns or {})
+    stream = _renamed(_open(str(path), config, split, streaming=True), columns or {})
     return _with_images(stream, str(path), image_root, allow_paths, fetch_urls, allow_addresses)
 
 
-def _load_rows(path: str, config: str | None, split: str) -> Dataset:
+def _open(path: str, config: str | None, split: str, *, streaming: bool) -> Dataset | IterableDataset:
     if entry := find_entry(path, config):
         split = re.sub(r"^train\b", entry.split, split)
-        rows: Dataset = entry.converted(_load_rows(entry.path, entry.config, split))
-        return rows
-    source = _find(path)
+        opened: Dataset | IterableDataset = entry.converted(
+            _open(entry.path, entry.config, split, streaming=streaming)
+        )
+        return opened
+    source = find_files(path)
     if isinstance(source, Path):
-        return _part_of_saved(source, split)
-    rows = _load(source, config, split)
+        saved = _part_of_saved(source, split)
+        return saved.to_iterable_dataset() if streaming else saved
+    rows: Dataset = _stream(source, config, split) if streaming else _load(source, config, split)
     return rows
 
 
-def _load_lazily(path: str, config: str | None, split: str) -> IterableDataset:
-    if entry := find_entry(path, config):
-        split = re.sub(r"^train\b", entry.split, split)
-        stream: IterableDataset = entry.converted(_load_lazily(entry.path, entry.config, split))
-        return stream
-    source = _find(path)
-    if isinstance(source, Path):
-        return _part_of_saved(source, split).to_iterable_dataset()
+def _stream(files: Files, config: str | None, split: str) -> IterableDataset:
     part = _ROWS_OF_SPLIT.fullmatch(split)
     if part is None:
         raise PoolError(
             f"expected a split such as train or train[:1000], got {split!r}; "
             "a stream has no length: give rows, or drop dataset_streaming"
         )
-    stream = _load(source, config, part["split"], streaming=True)
+    stream: IterableDataset = _load(files, config, part["split"], streaming=True)
     if part["last"]:
         stream = stream.take(int(part["last"]))
     return stream.skip(int(part["first"])) if part["first"] else stream
@@ -183,86 +157,6 @@ def _renamed(rows: Any, columns: Mapping[str, str]) -> Any:
     return rows.rename_columns({f"__{new}": new for new in columns})
 
 
-@dataclass(frozen=True)
-class _Files:
-    """The files or the name for `datasets.load_dataset`."""
-
-    name: str
-    path: str
-    splits: dict[str, list[str]]
-
-    @classmethod
-    def of(cls, name: str, files: Sequence[Path], folder: Path | None = None) -> "_Files":
-        """Files of one format."""
-        kind = _kind(files[0])
-        odd = next((file for file in files if _kind(file) is None or _kind(file) != kind), None)
-        if kind is None or odd is not None:
-            raise PoolError(
-                f"expected files of one format, {', '.join(_KINDS)}, got {(odd or files[0]).name!r} "
-                f"in {name!r}; give one file, or a pattern such as 'folder/*.parquet'"
-            )
-        splits: dict[str, list[str]] = {}
-        for file in files:
-            splits.setdefault(_split(file.relative_to(folder)) if folder else "train", []).append(str(file))
-        return cls(name, kind, splits)
-
-
-def _find(name: str) -> Path | _Files:
-    """Resolve a name: a folder written by `save_to_disk`, files, or a name on the Hub."""
-    path = Path(name).expanduser()
-    if path.is_file():
-        return _Files.of(name, [path])
-    if path.is_dir():
-        return _in_folder(name, path)
-    if glob.has_magic(name):
-        files = [Path(file) for file in sorted(glob.glob(str(path), recursive=True)) if os.path.isfile(file)]
-        if not files:
-            there = "" if path.parent.is_dir() else nearest_path(path.parent)
-            raise PoolError(f"expected files that match {name!r}, got none{there}")
-        return _Files.of(name, files)
-    if _kind(path) or name.startswith((".", "~", os.sep)) or name.count("/") > 1:
-        raise PoolError(
-            f"expected a file or a folder, got {name!r}, which does not exist{nearest_path(path)}"
-        )
-    return _Files(name, name, {})
-
-
-def _in_folder(name: str, folder: Path) -> Path | _Files:
-    for inside in (folder, folder / "scored", folder / "dataset"):  # as `score` and `select` write
-        if any((inside / file).is_file() for file in _SAVED):
-            return inside
-    if list(folder.glob("shards/shard-*")) or list(folder.glob("shard-*.parquet")):
-        raise PoolError(
-            f"expected a scored pool, got the shards of an unfinished one in {name!r}; "
-            "run the same score command again: it resumes"
-        )
-    if (folder / "config.json").exists():
-        raise PoolError(f"expected a pool, got a model in {name!r}; give a folder of data files")
-    if (folder / "README.md").exists():  # a repository, whose card may list its splits
-        return _Files(name, str(folder), {})
-    files = sorted(file for file in folder.rglob("*") if _kind(file) not in (None, "arrow"))
-    files = [file for file in files if _kind(file) != "webdataset"] or files  # A tar may hold images alone.
-    if not files:
-        raise PoolError(
-            f"expected files ({', '.join(_KINDS)}) or the output of save_to_disk in {name!r}, got neither"
-            f"{nearest_path(folder / 'scored')}"
-        )
-    return _Files.of(name, files, folder)
-
-
-def _kind(path: Path) -> str | None:
-    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    if suffixes and suffixes[-1] in _COMPRESSED:
-        suffixes.pop()
-    return _KINDS.get(suffixes[-1]) if suffixes else None
-
-
-def _split(path: Path) -> str:
-    """The split that the name of a file or its folder says."""
-    words = set(re.split(r"[^a-z]+", str(path).lower()))
-    return next((split for split, names in _SPLITS.items() if words & names), "train")
-
-
 def _part_of_saved(folder: Path, split: str) -> Dataset:
     try:
         saved = load_from_disk(str(folder))
@@ -287,7 +181,7 @@ def _part(splits: Mapping[str, Dataset], split: str, name: str) -> Dataset:
     return picked[0] if len(picked) == 1 else concatenate_datasets(picked)
 
 
-def _load(files: _Files, config: str | None, split: str, *, streaming: bool = False) -> Any:
+def _load(files: Files, config: str | None, split: str, *, streaming: bool = False) -> Any:
     """Call `datasets.load_dataset`."""
     options: dict[str, Any] = {"split": split, "streaming": streaming}
     if files.splits:
@@ -313,7 +207,7 @@ def _load(files: _Files, config: str | None, split: str, *, streaming: bool = Fa
         raise PoolError(f"{files.name!r} cannot be read: {where}") from error
 
 
-def _load_tars(files: _Files, split: str, *, streaming: bool) -> Dataset | IterableDataset:
+def _load_tars(files: Files, split: str, *, streaming: bool) -> Dataset | IterableDataset:
     if not streaming:
         splits = {name: load_tars(tars, name) for name, tars in files.splits.items()}
         return _part(splits, split, files.name)
@@ -344,12 +238,12 @@ def _no_such_split(split: str, name: str, splits: Sequence[str], error: Exceptio
     return SplitError(f"expected an existing split, or a part such as train[:1000], got {split!r}; {known}")
 
 
-def _bad_line(files: _Files) -> str | None:
+def _bad_line(files: Files) -> str | None:
     """Describe the first invalid line of the JSON files."""
     for path in [Path(path) for paths in files.splits.values() for path in paths if files.path == "json"]:
         number = 0
         try:
-            with _COMPRESSED.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
+            with COMPRESSED.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
                 start = file.read(1)
                 # A list is one document; otherwise every line is one.
                 for line in [start + file.read()] if start == "[" else chain([start + file.readline()], file):

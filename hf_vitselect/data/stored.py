@@ -16,6 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Audio, Dataset, Features, Image, IterableDataset, Json, LargeList, List, Value, Video
 
+TABLE_ROWS = 100
+"""Rows of a table where their images are in memory."""
+
 UNSTORED = "__hf_vitselect_unstored"
 """The column that says why a row could not be stored as it is, in batches of `encode_batch` and in tars."""
 
@@ -43,6 +46,21 @@ def with_plain_rows(dataset: Dataset, **more: Any) -> Dataset:
     if not more and not _decoders(schema):
         return dataset
     return dataset.with_transform(partial(_plain_batch, schema, more))
+
+
+def map_tables(
+    dataset: Dataset, change: Callable[[pa.Table], pa.Table], features: Features, desc: str
+) -> Dataset:
+    """Change a dataset table by table; each holds as few rows as their images need to fit into memory."""
+    mapped: Dataset = dataset.with_format("arrow").map(
+        change,
+        batched=True,
+        batch_size=TABLE_ROWS,
+        writer_batch_size=TABLE_ROWS,
+        features=features,
+        desc=desc,
+    )
+    return mapped.with_format(None)
 
 
 def from_text(cell: Any) -> Any:

@@ -13,13 +13,11 @@ from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.image_roots import image_access
 from hf_vitselect.data.images import image_cells, read_image
 from hf_vitselect.data.rows import read_rows
-from hf_vitselect.data.stored import is_empty, plain_rows
+from hf_vitselect.data.stored import is_empty, map_tables, plain_rows
 from hf_vitselect.errors import RowError
 from hf_vitselect.exports.base import Format, Refused, Target, refuse_unreadable
 from hf_vitselect.exports.images import stored_image
 from hf_vitselect.selection.selection import Selection
-
-_BATCH = 100
 
 
 @dataclass(frozen=True)
@@ -55,15 +53,8 @@ def _with_bytes(dataset: Dataset) -> Dataset:
     one = {name: isinstance(dataset.features[name], Image) for name in names}
     images = {name: Image() if one[name] else List(Image()) for name in names}
     features = Features({**dataset.features, **images})
-    rows: Dataset = dataset.with_format("arrow").map(
-        partial(_embed, images=images, access=image_access(dataset), schema=features.arrow_schema),
-        batched=True,
-        batch_size=_BATCH,
-        writer_batch_size=_BATCH,
-        features=features,
-        desc="Reading images",
-    )
-    return rows.with_format(None)
+    change = partial(_embed, images=images, access=image_access(dataset), schema=features.arrow_schema)
+    return map_tables(dataset, change, features, "Reading images")
 
 
 def _embed(table: pa.Table, images: dict[str, Any], access: ImageAccess, schema: pa.Schema) -> pa.Table:

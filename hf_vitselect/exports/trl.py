@@ -13,13 +13,12 @@ from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.image_roots import image_access, mark_access
 from hf_vitselect.data.rows import read_table, read_texts
-from hf_vitselect.data.stored import UNSTORED, encode_batch
+from hf_vitselect.data.stored import UNSTORED, encode_batch, map_tables
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.exports.base import Format, Refused, Target, refuse_unreadable
 from hf_vitselect.exports.images import stored_image
 from hf_vitselect.selection.selection import Selection
 
-_BATCH = 100
 _READ_BY_TRL = ("prompt", "completion", "chosen", "rejected", "text", "input_ids", "labels", "label")
 """Columns that TRL would take for the conversation, or for its tokens."""
 
@@ -70,21 +69,14 @@ def trl_rows(dataset: Dataset) -> Dataset:
         )
     forms = _Forms.of(read for read in read_texts(dataset) if isinstance(read, Conversation))
     features = forms.features | {name: dataset.features[name] for name in kept}
-    rows: Dataset = dataset.with_format("arrow").map(
-        partial(
-            _convert,
-            access=image_access(dataset),
-            kept=kept,
-            forms=forms,
-            schema=Features(features).arrow_schema,
-        ),
-        batched=True,
-        batch_size=_BATCH,
-        writer_batch_size=_BATCH,
-        features=Features(features),
-        desc="Writing TRL's layout",
+    change = partial(
+        _convert,
+        access=image_access(dataset),
+        kept=kept,
+        forms=forms,
+        schema=Features(features).arrow_schema,
     )
-    return rows.with_format(None)
+    return map_tables(dataset, change, Features(features), "Writing TRL's layout")
 
 
 @dataclass(frozen=True)

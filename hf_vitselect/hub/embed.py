@@ -17,11 +17,11 @@ from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.image_roots import image_access, mark_access
 from hf_vitselect.data.images import RowImage, image_cells, read_image
 from hf_vitselect.data.rows import read_table
-from hf_vitselect.data.stored import encode_batch, is_empty, plain_rows
+from hf_vitselect.data.stored import TABLE_ROWS, encode_batch, is_empty, map_tables, plain_rows
 from hf_vitselect.data.turns import without_images
 from hf_vitselect.errors import HubError, RowError
 
-_BATCH = 100
+_DESC = "Embedding images"
 _SHOWN = 3
 _STORED = "bytes: binary, path: string"
 """How `datasets` stores an image, or another kind of file."""
@@ -70,19 +70,9 @@ def embed_files(dataset: Dataset) -> Dataset:
         return dataset
     features = dataset.features.copy()
     features |= {name: column.kind(features[name]) for name, column in outside.items()}
-    return _map(dataset, partial(_embed, columns=outside, schema=features.arrow_schema), features)
-
-
-def _map(dataset: Dataset, change: Callable[[pa.Table], pa.Table], features: Features) -> Dataset:
-    mapped: Dataset = dataset.with_format("arrow").map(
-        change,
-        batched=True,
-        batch_size=_BATCH,
-        writer_batch_size=_BATCH,
-        features=features,
-        desc="Embedding images",
+    return map_tables(
+        dataset, partial(_embed, columns=outside, schema=features.arrow_schema), features, _DESC
     )
-    return mapped.with_format(None)
 
 
 def _with_images_in_column(dataset: Dataset, access: ImageAccess) -> Dataset:
@@ -110,7 +100,9 @@ def _with_images_in_column(dataset: Dataset, access: ImageAccess) -> Dataset:
         )
     name = layout.image_columns[0] if layout.image_columns else "images"
     features = Features({**dataset.features, name: List(Image())})
-    return _map(dataset, partial(_move, name=name, layout=layout, access=access, features=features), features)
+    return map_tables(
+        dataset, partial(_move, name=name, layout=layout, access=access, features=features), features, _DESC
+    )
 
 
 def _in_turns(row: Mapping[str, Any], conversation: Conversation, layout: Layout) -> tuple[RowImage, ...]:
@@ -214,12 +206,12 @@ class _FileColumn:
 
 
 def _plain(dataset: Dataset) -> Iterator[dict[str, Any]]:
-    for table in dataset.with_format("arrow").iter(_BATCH):
+    for table in dataset.with_format("arrow").iter(TABLE_ROWS):
         yield from plain_rows(table)
 
 
 def _rows(dataset: Dataset, access: ImageAccess) -> Iterator[tuple[dict[str, Any], Conversation | RowError]]:
-    for table in dataset.with_format("arrow").iter(_BATCH):
+    for table in dataset.with_format("arrow").iter(TABLE_ROWS):
         yield from zip(plain_rows(table), read_table(mark_access(table, access)), strict=True)
 
 
