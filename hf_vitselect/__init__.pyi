@@ -25,6 +25,7 @@ from .scorers import UPDScorer as UPDScorer
 from .scorers.base.scorer import Scorer as Scorer
 from .scoring import score as score
 from .selection import Selection as Selection
+from .selection import score_candidates as score_candidates
 from .selection import select_diverse as select_diverse
 
 __version__: str

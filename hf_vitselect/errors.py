@@ -24,6 +24,7 @@ RowStatus = Literal[
     "bad_row",
     "non_finite",
     "worker_died",
+    "not_scored",
 ]
 
 STATUSES: dict[RowStatus, tuple[str, str]] = {
@@ -72,6 +73,11 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
     "worker_died": (
         "The worker process died each time it scored this row.",
         "Inspect the row: its image is often very large.",
+    ),
+    "not_scored": (
+        "`score_candidates` did not need the row: its draw comes too late, it repeats another row, or the "
+        "images of its kind are not used.",
+        "Nothing, or score the whole pool.",
     ),
 }
 """What each status means and what to do about it; docs/rows.md is made from this."""

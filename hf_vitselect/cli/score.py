@@ -1,6 +1,6 @@
 """`score`: add score and embedding columns to a pool."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from inspect import signature
@@ -11,7 +11,15 @@ from datasets import Dataset, Value
 
 from hf_vitselect.call_text import write_call
 from hf_vitselect.cli.command import PoolFacts
-from hf_vitselect.cli.flags import ModelCommand, PoolFlags, flag, given_flags, read_object
+from hf_vitselect.cli.flags import (
+    ModelCommand,
+    PoolFlags,
+    flag,
+    given_flags,
+    parse_budget,
+    read_object,
+    refuse_large_budget,
+)
 from hf_vitselect.cli.pool import pool_options
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import refuse_reserved
@@ -26,7 +34,8 @@ from hf_vitselect.scorers import SCORERS, SIGNALS, ClipEmbedding, ClipScore, Jud
 from hf_vitselect.scorers.base.scorer import Scorer, refuse_taken
 from hf_vitselect.scoring.ranks import Rank
 from hf_vitselect.scoring.score import score
-from hf_vitselect.selection.method import CleanBalanced, Method
+from hf_vitselect.selection.lazy import score_candidates
+from hf_vitselect.selection.method import CleanBalanced, Method, read_method
 
 
 def _default_column(kind: Any) -> str:
@@ -39,6 +48,7 @@ Fit = partial[Scorer]
 _ONLY_WITH = {"clip_name_or_path": ["clip_score"], "judge": ["judge_base_url"]}
 """Flags that do nothing without another one."""
 _BUDGET = 0.15
+_ALL = "all"
 
 
 @dataclass(kw_only=True)
@@ -62,11 +72,17 @@ class Score(PoolFlags, ModelCommand):
         f"{', '.join(SCORERS)}.",
         [],
     )
+    budget: str = flag(
+        "Score only the rows that a selection of this budget may need: rows (1200), a share (0.15), or all.",
+        _ALL,
+    )
+    method: str | None = flag("With budget: how the selection picks, by default 'CleanBalanced()'.", None)
+    seed: int = flag("With budget: the selection's seed.", 0)
     shard_size: int = flag("Rows per shard; a crash loses at most the unfinished shards.", 500)
     workers: int | None = flag("Worker processes; by default one per GPU if there are several.", None)
     engine: Literal["local", "ray"] = flag("'local', or 'ray' for workers on a Ray cluster.", "local")
     dataset_streaming: bool = flag("Whether to read the pool as a stream, in constant memory.", False)
-    least: ClassVar[Mapping[str, int]] = {"shard_size": 1, "workers": 1}
+    least: ClassVar[Mapping[str, int]] = {"shard_size": 1, "workers": 1, "seed": 0}
     example = (
         "--dataset_name demo/data/pool --model_name_or_path demo/seed --batch_size 64 "
         "--clip_name_or_path demo/clip --output_dir scored"
@@ -123,8 +139,32 @@ class Score(PoolFlags, ModelCommand):
         if not scorers:
             models = "model_name_or_path, clip_name_or_path, text_name_or_path, judge or scorers"
             raise UsageError(f"nothing to score: give {models}")
+        self._check_draw(scorers)
         if self.dataset_streaming and not any(isinstance(scorer, Scorer) for scorer in scorers):
             raise UsageError("dataset_streaming: expected a scorer that needs no fit to the pool, got none")
+
+    def _check_draw(self, scorers: Sequence[Scorer | Fit]) -> None:
+        """Refuse to score a part of the rows where all of them are needed."""
+        if self.budget == _ALL:
+            if self.method is not None or self.seed:
+                name = "method" if self.method is not None else "seed"
+                raise UsageError(f"{name}: expected budget with it, got {getattr(self, name)!r} alone")
+            return
+        parse_budget(self.budget)
+        if not self.chosen_method.picks_at_random:
+            raise UsageError(
+                f"budget: expected a method that draws rows at random, got {self.method}, which needs the "
+                "scores of all rows; leave budget out"
+            )
+        if self.dataset_streaming:
+            raise UsageError("budget: expected a pool that is not streamed; leave dataset_streaming out")
+        if any(_waits_for_pool(scorer) for scorer in scorers):
+            raise UsageError("budget: expected scorers that need no fit to the pool; leave budget out")
+
+    @property
+    def chosen_method(self) -> Method:
+        """The method for whose picks rows are scored."""
+        return CleanBalanced() if self.method is None else read_method(self.method)
 
     def check_inputs(self, pool: PoolFacts | None) -> None:
         """Refuse a pool that is not of conversations, has a scorer's columns, or lacks those of a fit."""
@@ -132,6 +172,8 @@ class Score(PoolFlags, ModelCommand):
             return
         refuse_reserved(dict.fromkeys(pool.columns))
         find_layout(pool.columns)
+        if self.budget != _ALL:
+            refuse_large_budget(self.budget, pool.rows)
         columns = list(pool.columns)
         for scorer in sorted(self.all_scorers, key=_waits_for_pool):
             unfitted = _unfitted(scorer, columns)
@@ -148,7 +190,11 @@ class Score(PoolFlags, ModelCommand):
         load = load_stream if self.dataset_streaming else load_pool
         pool = load(self.dataset_name, **pool_options(self))
         settings = {"shard_size": self.shard_size, "workers": self.workers, "engine": self.engine}
-        return score_and_save(pool, self.all_scorers, Path(self.output_dir), **settings)
+        run = score
+        if self.budget != _ALL:
+            drawn = {"budget": parse_budget(self.budget), "method": self.chosen_method, "seed": self.seed}
+            run = partial(score_candidates, **drawn)
+        return score_and_save(pool, self.all_scorers, Path(self.output_dir), run, **settings)
 
 
 def main_column(scorer: Scorer | Fit) -> str:
@@ -180,7 +226,13 @@ def _columns_of(scorer: Scorer) -> list[str]:
     return [*values, scorer.status_column, scorer.reason_column]
 
 
-def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **settings: Any) -> Summary:
+def score_and_save(
+    pool: Any,
+    scorers: Sequence[Scorer | Fit],
+    folder: Path,
+    score: Callable[..., Dataset] = score,
+    **settings: Any,
+) -> Summary:
     """Score a pool, save it to the folder `scored`, and say what came out.
 
     Scorers that are fitted to the pool come last, so that they find the other ones' columns in it. A pool of
@@ -189,10 +241,10 @@ def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **s
     place, columns = folder / "scored", [main_column(scorer) for scorer in scorers]
     try:
         if ready := [scorer for scorer in scorers if isinstance(scorer, Scorer)]:
-            pool = score(pool, ready, folder / "shards", **settings)
+            pool = score(pool, ready, output_dir=folder / "shards", **settings)
         for fit in scorers:
             if not isinstance(fit, Scorer):
-                pool = score(pool, fit(pool), folder / f"shards_{main_column(fit)}", **settings)
+                pool = score(pool, fit(pool), output_dir=folder / f"shards_{main_column(fit)}", **settings)
     except AllRefusedError as error:
         if error.scored is not None and Rank.here().number == 0:
             error.scored.save_to_disk(str(place))
@@ -201,6 +253,8 @@ def score_and_save(pool: Any, scorers: Sequence[Scorer | Fit], folder: Path, **s
         pool.save_to_disk(str(place))
     refusals = {column: Refusals.read(pool, column) for column in columns}
     facts = {"rows": f"{len(pool):,}"}
+    if not_scored := len(pool) - refusals[columns[0]].rows:
+        facts["not scored"] = f"{not_scored:,}, which the selection does not need"
     for name, counts in refusals.items():
         refused = f", {counts.refused:,} refused: {counts}" if counts.refused else ""
         facts[name] = f"{counts.rows - counts.refused:,} scored{refused}"

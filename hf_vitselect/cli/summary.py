@@ -45,7 +45,8 @@ def train_line(selection: str) -> str:
 
 def dropped(recipe: Recipe) -> Refusals:
     """The rows that a recipe counts as dropped, without those that the user excluded."""
-    counts = {name: count for name, count in recipe.dropped.items() if name != "excluded"}
+    others = ("excluded", "not_scored")
+    counts = {name: count for name, count in recipe.dropped.items() if name not in others}
     return Refusals(recipe.rows, counts, recipe.dropped_reasons)
 
 

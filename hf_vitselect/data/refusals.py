@@ -47,7 +47,7 @@ class Refusals:
     """The number of refused rows, and the reasons.
 
     Attributes:
-        rows: all rows, refused or not.
+        rows: all rows, refused or not, but without those that nobody has tried to score.
         counts: refused rows by status, the most frequent first.
         reasons: the first reason for each status.
     """
@@ -62,6 +62,8 @@ class Refusals:
         counts: Counter[str] = Counter()
         reasons: dict[str, str] = {}
         for status, reason in outcomes:
+            if status == "not_scored":
+                continue
             counts[status] += 1
             if status != "ok" and reason:
                 reasons.setdefault(status, reason)

@@ -29,6 +29,8 @@ class Rows:
         left: bool `[n]`, whether no earlier filter has dropped the row.
         picked: int64 `[m]`, rows that are already in the subset and are never dropped.
         budget: Rows to be left at least, those of `picked` included.
+        weights: float64 `[n]`, the rows of the pool that each row stands for, 1 or more: above 1 where only
+            a random part of a kind was scored.
     """
 
     scores: NDArray[np.float64]
@@ -41,13 +43,14 @@ class Rows:
     left: NDArray[np.bool_]
     picked: NDArray[np.int64]
     budget: int
+    weights: NDArray[np.float64]
 
     @classmethod
     def of(cls, scores: NDArray[np.float64], **others: Any) -> "Rows":
         """Make rows of scores alone, such as for one filter by hand; any attribute may be given by name.
 
         Without others, all rows are of one kind, have one unknown answer, no image features and no
-        conversation that can be read, and are all left; the budget is 1.
+        conversation that can be read, are all left, and stand for themselves; the budget is 1.
         """
         n = len(scores)
         missing = RowError("bad_row", "no conversations were given")
@@ -61,6 +64,7 @@ class Rows:
             "left": np.ones(n, dtype=np.bool_),
             "picked": np.empty(0, dtype=np.int64),
             "budget": 1,
+            "weights": np.ones(n),
         }
         return cls(scores=scores, **given | others)
 
@@ -128,6 +132,10 @@ class Filter(ABC):
     def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:
         """Find the rows to drop among new ones, by the thresholds of an earlier `find`."""
         return self.find(rows)
+
+    def unsure_kinds(self, rows: Rows) -> NDArray[np.int64]:
+        """Return the kinds, int64, that scores of more of their rows might drop or spare."""
+        return np.empty(0, dtype=np.int64)
 
     def describe(self, thresholds: Mapping[str, Any]) -> str:
         """Describe the thresholds of an earlier `find` in one line, for a card; empty without any."""

@@ -83,7 +83,7 @@ class LossTail(Filter):
             }
             quantiles[skills[rows.kinds] < self.min_skill] = 0.0
         droppable = rows.droppable
-        cut = self._cut_for_budget(quantiles[droppable], int(np.count_nonzero(rows.left)), rows.budget)
+        cut = self._cut_for_budget(rows, quantiles)
         highest = np.full(len(cells), -np.inf)  # of the rows of a cell that are not cut
         np.maximum.at(highest, cells.labels[quantiles < cut], rows.scores[quantiles < cut])
         highest[cells.count(quantiles >= cut) == 0] = np.nan
@@ -117,13 +117,15 @@ class LossTail(Filter):
         reason = "where the seed model has too little skill"
         return f"{line}; none of {_listed(spared)}, {reason}" if spared else line
 
-    def _cut_for_budget(self, quantiles: NDArray[np.float64], left: int, budget: int) -> float:
+    def _cut_for_budget(self, rows: Rows, quantiles: NDArray[np.float64]) -> float:
         """The lowest quantile to drop such that enough rows are left; rows of equal quantiles go together."""
-        most = max(0, left - math.ceil(self.spare * budget))
-        tail = np.sort(quantiles[quantiles >= self.cut])[::-1]
-        if len(tail) <= most:
+        most = max(0.0, rows.weights[rows.left].sum() - math.ceil(self.spare * rows.budget))
+        tail = np.flatnonzero(rows.droppable & (quantiles >= self.cut))
+        tail = tail[np.argsort(-quantiles[tail], kind="stable")]
+        beyond = tail[np.cumsum(rows.weights[tail]) > most]
+        if not len(beyond):
             return self.cut
-        return float(np.min(tail[tail > tail[most]], initial=1.0))
+        return float(np.min(quantiles[tail][quantiles[tail] > quantiles[beyond[0]]], initial=1.0))
 
 
 def _quantiles(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.float64]:

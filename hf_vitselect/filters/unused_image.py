@@ -1,6 +1,5 @@
 """Rows whose image hardly helps with the answer."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -78,12 +77,12 @@ class UnusedImage(Filter):
                 f"expected a kind whose images save {self.gain_share:.0%} of the loss, got none of "
                 f"{len(unused)}: the seed model hardly uses images"
             )
-        room = math.floor(self.most * len(rows))
+        room = self.most * rows.weights.sum()
         droppable = rows.droppable & np.isfinite(gains)
         kinds: dict[str, float] = {}
         too_large: dict[str, float] = {}
         for kind in sorted(unused.tolist(), key=lambda kind: (shares[kind], rows.kind_names[kind])):
-            size = int(np.count_nonzero(droppable & (rows.kinds == kind)))
+            size = float(rows.weights[droppable & (rows.kinds == kind)].sum())
             (kinds if size <= room else too_large)[rows.kind_names[kind]] = round(float(shares[kind]), 4)
             room -= size if size <= room else 0
         thresholds: dict[str, Any] = {"kinds": kinds, "too_large": too_large}
@@ -91,6 +90,23 @@ class UnusedImage(Filter):
             single = droppable & ~_is_of(rows, kinds) & (gains <= 0)
             thresholds |= self._single_rows(rows, gains, single, room)
         return self.find_more(rows, thresholds)
+
+    def unsure_kinds(self, rows: Rows) -> NDArray[np.int64]:
+        """Return the kinds whose share is near `gain_share`, for the few rows that it is estimated from.
+
+        That is within two standard errors, unless the standard error is at most half of `gain_share`.
+        """
+        gains = rows.columns[self.column].astype(np.float64)
+        losses = rows.columns[self.loss].astype(np.float64)
+        shares, sizes = self._shares_saved(rows, gains)
+        known = np.isfinite(gains) & np.isfinite(losses)
+        kinds, without = rows.kinds[known], (losses + gains)[known]
+        # The standard error of a ratio of means.
+        squares = np.bincount(kinds, (gains[known] - shares[kinds] * without) ** 2, minlength=len(sizes))
+        sums = np.bincount(kinds, without, minlength=len(sizes))
+        errors = np.divide(np.sqrt(squares), sums, out=np.zeros(len(sizes)), where=sums > 0)
+        near = (np.abs(shares - self.gain_share) <= 2 * errors) & (errors > self.gain_share / 2)
+        return np.flatnonzero((sizes >= self.smallest) & near)
 
     def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:
         """Find the rows of the kinds that were dropped, then single rows, by the bounds of their cells."""
@@ -140,7 +156,7 @@ class UnusedImage(Filter):
         return shares, np.bincount(kinds, minlength=number)
 
     def _single_rows(
-        self, rows: Rows, gains: NDArray[np.float64], single: NDArray[np.bool_], room: int
+        self, rows: Rows, gains: NDArray[np.float64], single: NDArray[np.bool_], room: float
     ) -> dict[str, Any]:
         """The gain up to which single rows of each cell go, and what that does to the kinds' answers."""
         cells = Cells.of(rows, self.smallest)
@@ -155,8 +171,11 @@ class UnusedImage(Filter):
         first_to_stay = (np.cumsum(drops) - drops + allowed)[allowed < drops]
         bounds[allowed < drops] = _below(gains[order[first_to_stay]])
         single = single & (gains <= bounds[cells.labels])
-        if np.count_nonzero(single) > room:
-            bounds = np.minimum(bounds, _below(np.sort(gains[single])[room : room + 1]))
+        order = np.flatnonzero(single)
+        order = order[np.argsort(gains[order], kind="stable")]
+        beyond = order[np.cumsum(rows.weights[order]) > room]
+        if len(beyond):
+            bounds = np.minimum(bounds, _below(gains[beyond[:1]]))
             single = single & (gains <= bounds[cells.labels])
         after = before - cells.count(single)
         answers = {

@@ -1,6 +1,7 @@
 """Selections: chosen subsets of scored pools, how they are chosen, and the recipes that rebuild them."""
 
 from hf_vitselect.selection.filter_pool import FilteredPool, filter_pool
+from hf_vitselect.selection.lazy import score_candidates
 from hf_vitselect.selection.method import (
     CleanBalanced,
     EasyFirst,
@@ -30,5 +31,6 @@ __all__ = [
     "SelfFilter",
     "filter_pool",
     "read_method",
+    "score_candidates",
     "select_diverse",
 ]

@@ -24,8 +24,12 @@ def filter_rows(
     scorers: Sequence[ScorerRecipe],
     picked: NDArray[np.int64],
     budget: int,
+    weights: NDArray[np.float64] | None = None,
 ) -> Rows:
-    """Gather what the method's filters look at; `dataset` holds the n rows that could be picked."""
+    """Gather what the method's filters look at; `dataset` holds the n rows that could be picked.
+
+    Every row stands for itself unless there are `weights`, see `Rows`.
+    """
     rows = len(dataset)
     asks = any(each.uses_answers for each in method.filters)
     return Rows(
@@ -43,6 +47,7 @@ def filter_rows(
         left=np.ones(rows, dtype=np.bool_),
         picked=picked,
         budget=budget,
+        weights=np.ones(rows) if weights is None else weights,
     )
 
 

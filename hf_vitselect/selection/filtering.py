@@ -80,7 +80,7 @@ def run_filters(
         else:
             rows = replace(rows, left=_without(rows.left, drops.rows))
         outcomes.append(drops)
-    missing = max(0, rows.budget - int(np.count_nonzero(rows.left)))
+    missing = rows.budget - float(rows.weights[rows.left].sum())
     made: list[FilterRecord] = []
     kept: list[tuple[str, Drops, int]] = []
     for each, drops in reversed(list(zip(filters, outcomes, strict=True))):
@@ -88,8 +88,10 @@ def run_filters(
         if isinstance(drops, str):
             made.append(FilterRecord(filter=call, skipped=drops))
             continue
-        restored = min(missing, len(drops.rows))
-        missing -= restored
+        stood_for = np.cumsum(rows.weights[drops.rows[::-1]])
+        restored = int(np.searchsorted(stood_for, missing)) + 1 if missing > 0 else 0
+        restored = min(restored, len(drops.rows))
+        missing -= stood_for[restored - 1] if restored else 0
         count = len(drops.rows) - restored
         made.append(FilterRecord(filter=call, dropped=count, restored=restored, thresholds=drops.thresholds))
         kept.append((type(each).__name__, drops, count))

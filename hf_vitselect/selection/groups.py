@@ -1,6 +1,7 @@
 """The kinds of a pool's rows, and what each kind gives to the subset."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from datasets import Dataset
@@ -27,6 +28,10 @@ class Groups:
     names: tuple[str, ...]
     kinds: Kinds | None = None
 
+    def take(self, rows: NDArray[np.int64]) -> "Groups":
+        """Keep some rows, int64."""
+        return replace(self, labels=self.labels[rows])
+
 
 def group_rows(dataset: Dataset, method: Method, earlier: Recipe | None = None) -> Groups | None:
     """Group the rows by the method's kinds, or by those of an earlier recipe; None without kinds."""
@@ -52,6 +57,7 @@ def kind_shares(
     groups: Groups,
     scores: NDArray[np.float64],
     left: NDArray[np.bool_],
+    weights: NDArray[np.float64],
     method: Method,
     earlier: Recipe | None = None,
 ) -> list[KindShare]:
@@ -61,6 +67,7 @@ def kind_shares(
         groups: The kinds of n rows.
         scores: float64 `[n]`.
         left: bool `[n]`, the rows that filters left.
+        weights: float64 `[n]`, the rows of the pool that each row stands for.
         method: Says how kinds are weighed.
         earlier: A recipe whose weights are kept.
 
@@ -68,10 +75,12 @@ def kind_shares(
         ValueError: If need counts and a mean score is not above 0.
     """
     size = len(groups.names)
-    rows, counts = (np.bincount(some, minlength=size) for some in (groups.labels, groups.labels[left]))
-    sums = np.bincount(groups.labels[left], weights=scores[left], minlength=size)
-    means = sums / np.maximum(counts, 1)
-    weights = counts.astype(np.float64) if method.quota == "proportional" else np.ones(size)
+    rows, counts, sums, there = (
+        np.bincount(groups.labels, values, minlength=size)
+        for values in (weights, weights * left, scores * left, left)
+    )
+    means = sums / np.maximum(there, 1)
+    shares = counts.copy() if method.quota == "proportional" else np.ones(size)
     if method.need:
         if (means[counts > 0] <= 0).any():
             raise ValueError(
@@ -79,19 +88,25 @@ def kind_shares(
                 f"{means[counts > 0].min():.3g}; "
                 "give another score as by=, or need=0"
             )
-        weights[counts > 0] *= means[counts > 0] ** method.need
+        shares[counts > 0] *= means[counts > 0] ** method.need
     known = {share.name: share.weight for share in earlier.shares} if earlier else {}
     return [
         KindShare(
             name=name,
-            rows=int(rows[i]),
-            left=int(counts[i]),
+            rows=round(rows[i]),
+            left=round(counts[i]),
             picked=0,
             score=float(means[i]) if counts[i] else None,
-            weight=known.get(name, float(weights[i])),
+            weight=known.get(name, float(shares[i])),
         )
         for i, name in enumerate(groups.names)
     ]
+
+
+def quota_weights(shares: Sequence[KindShare]) -> NDArray[np.float64]:
+    """The kinds' weights, above 0: one of which an earlier recipe had no rows left gives rows last."""
+    weights: NDArray[np.float64] = np.maximum([share.weight for share in shares], 1e-100)
+    return weights
 
 
 def _name(value: object) -> str:

@@ -71,6 +71,11 @@ class Method:
         return self.rule.uses_scores or self.need > 0
 
     @property
+    def picks_at_random(self) -> bool:
+        """Whether the rule draws rows at random, so that scores of the rows drawn are enough."""
+        return isinstance(self.rule, Random)
+
+    @property
     def required_columns(self) -> dict[str, str]:
         """The columns without which nothing can be picked, each with what uses it."""
         rule = type(self.rule).__name__

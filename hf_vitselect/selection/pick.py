@@ -13,15 +13,15 @@ from hf_vitselect.call_text import write_call
 from hf_vitselect.data.columns import read_values
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import pool_digest
-from hf_vitselect.errors import BudgetError, RowSetError
+from hf_vitselect.errors import BudgetError, RowSetError, UsageError
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.diversity import diversity
-from hf_vitselect.selection.filter_rows import filter_rows
-from hf_vitselect.selection.filtering import NOTHING_DROPPED, Dropped, run_filters
-from hf_vitselect.selection.groups import Groups, group_rows, kind_shares
+from hf_vitselect.selection.filtering import NOTHING_DROPPED, Dropped
+from hf_vitselect.selection.groups import group_rows, quota_weights
+from hf_vitselect.selection.judge import NOT_SCORED, Judged, drawable, judge, missing_rows, stands_for
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.recipe import KindShare, Recipe, RowSet
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
@@ -113,26 +113,29 @@ def pick(
     if both := np.intersect1d(first.positions, never.positions).tolist():
         raise RowSetError(f"expected rows either included or excluded, got {len(both)} rows that are both")
     pool = pool.exclude(never.positions)
+    keys = random_keys(ids, seed)
+    unscored = np.flatnonzero(drawable(pool.statuses == NOT_SCORED, ids, method, never.positions))
     statuses, usable = pool.statuses, pool.usable
     kept = statuses[first.positions] == "ok"
     _refuse_budget(rows, statuses, int(np.count_nonzero(kept)), refusals)
     pool = pool.take(usable)
     part = dataset if len(usable) == len(dataset) else dataset.select(usable)
     picked = np.searchsorted(usable, first.positions[kept])
-    groups = group_rows(part, method, earlier)
-    seen = filter_rows(part, pool.scores, method, groups, scorers, picked, rows)
-    dropped = run_filters(method.filters, seen, earlier.filters if earlier else None)
-    left = np.ones(len(usable), dtype=np.bool_)
-    left[dropped.rows] = False
-    shares = [] if groups is None else kind_shares(groups, pool.scores, left, method, earlier)
-    keys = random_keys((ids[i] for i in usable), seed)
-    rest = np.flatnonzero(left)
+    groups, weights = group_rows(part, method, earlier), np.ones(len(usable))
+    if len(unscored):
+        _refuse_scored_in_part(method, first)
+        of_all = group_rows(dataset, method)
+        groups, weights = of_all and of_all.take(usable), stands_for(of_all, usable, unscored, keys)
+    judged = judge(part, pool.scores, method, groups, weights, scorers, rows, picked, earlier)
+    if len(unscored):
+        _refuse_missing_scores(judged, rows)
+    dropped, rest = judged.dropped, np.flatnonzero(judged.left)
     remaining = pool.take(rest)  # not `Pool.take`, which would copy features from disk into memory
     columns = {name: read_values(part, name)[rest] for name in rule.uses_columns}
     arrays = rule.checked_pool(
-        remaining.scores, remaining.features, columns, np.searchsorted(rest, picked), keys[rest]
+        remaining.scores, remaining.features, columns, np.searchsorted(rest, picked), keys[usable[rest]]
     )
-    more, gains = _pick(rule, arrays, groups, shares, left, rows - len(picked), seed)
+    more, gains = _pick(rule, arrays, judged, rows - len(picked), seed)
     picked = np.concatenate([picked, rest[more]])
     left_out = _count(statuses[first.positions[~kept]])
     recipe = replace(
@@ -147,7 +150,7 @@ def pick(
         method=write_call(method, whole=True),
         filters=dropped.records,
         kinds=groups.kinds if groups else None,
-        shares=() if groups is None else _with_picks(shares, groups.labels[picked]),
+        shares=() if groups is None else _with_picks(judged.shares, groups.labels[picked]),
         rule_notes=rule.notes(pool.scores, pool.features, rows, np.random.default_rng(seed)),
         seed=seed,
         scorers=scorers,
@@ -160,18 +163,15 @@ def pick(
 def _pick(
     rule: Rule,
     pool: Pool,
-    groups: Groups | None,
-    shares: Sequence[KindShare],
-    left: NDArray[np.bool_],
+    judged: Judged,
     budget: int,
     seed: int,
 ) -> Picks:
     rng = np.random.default_rng(seed)
-    if groups is None:
+    if judged.groups is None:
         return rule.pick(pool, budget, rng)
-    # A kind of weight 0, of which an earlier recipe had no rows left, gives rows last.
-    weights = np.maximum([share.weight for share in shares], 1e-100)
-    return pick_in_groups(rule, pool, groups.labels[left], weights, budget, rng)
+    labels, weights = judged.groups.labels[judged.left], quota_weights(judged.shares)
+    return pick_in_groups(rule, pool, labels, weights, budget, rng)
 
 
 def _with_picks(shares: Sequence[KindShare], labels: NDArray[np.int64]) -> tuple[KindShare, ...]:
@@ -190,10 +190,42 @@ def _count(statuses: NDArray[np.object_]) -> dict[str, int]:
     return dict(sorted(Counter(statuses).items()))
 
 
+def _refuse_scored_in_part(method: Method, first: NamedRows) -> None:
+    """Refuse rows without a score where they are needed."""
+    if not method.picks_at_random:
+        raise UsageError(
+            f"expected scores of all rows for {type(method.rule).__name__}, got a pool of which a part was "
+            "scored; score the pool"
+        )
+    if len(first.positions):
+        raise UsageError(
+            "expected scores of all rows where rows are included, got a pool of which a part was scored; "
+            "score the pool"
+        )
+
+
+def _refuse_missing_scores(judged: Judged, budget: int) -> None:
+    """Refuse kinds that cannot fill their quota because too few of their rows were scored."""
+    more = missing_rows(judged, budget)
+    if more.any():
+        name = judged.groups.names[more.argmax()] if judged.groups else "all rows"
+        raise UsageError(
+            f"expected scores of enough rows for a budget of {budget:,}, got {more.max():,} too few of "
+            f"{name!r}; call score_candidates with this budget and method, or score the pool"
+        )
+
+
 def _refuse_budget(rows: int, statuses: NDArray[np.object_], included: int, refusals: Refusals) -> None:
-    usable, excluded = (int(np.count_nonzero(statuses == name)) for name in ("ok", "excluded"))
+    usable, excluded, unscored = (
+        int(np.count_nonzero(statuses == name)) for name in ("ok", "excluded", NOT_SCORED)
+    )
     if rows > usable:
-        reasons = [str(refusals)] * (refusals.refused > 0) + [f"{excluded:,} excluded"] * (excluded > 0)
+        others = {
+            "excluded": excluded,
+            "not scored: score_candidates scores more": unscored,
+        }
+        reasons = [str(refusals)] * (refusals.refused > 0)
+        reasons += [f"{count:,} {name}" for name, count in others.items() if count]
         because = f" ({', '.join(reasons)})" if reasons else ""
         raise BudgetError(
             f"asked for {rows} rows, but only {usable} of the pool's {len(statuses)} can be picked"

@@ -49,7 +49,7 @@ class KindShare(JsonPart):
     Attributes:
         name: The kind.
         rows: Rows of the pool that could be picked.
-        left: Those that the filters left.
+        left: Those that the filters left, an estimate where not all rows of the kind were scored.
         picked: Picked rows.
         score: Mean score of the rows left, None without any.
         weight: Its share of the budget, relative to the other kinds' weights.

@@ -46,6 +46,7 @@ def rows(budget, columns=None):
         left=np.ones(10, dtype=np.bool_),
         picked=np.empty(0, dtype=np.int64),
         budget=budget,
+        weights=np.ones(10),
     )
 
 

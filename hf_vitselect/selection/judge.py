@@ -1,0 +1,138 @@
+"""What the filters leave of the scored rows of a pool, and what each kind then gives to the subset."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_vitselect.errors import RowStatus, UsageError
+from hf_vitselect.filters import NearDuplicates
+from hf_vitselect.rules.base import NO_ROWS
+from hf_vitselect.rules.quotas import quotas
+from hf_vitselect.selection.filter_rows import filter_rows
+from hf_vitselect.selection.filtering import Dropped, run_filters
+from hf_vitselect.selection.groups import Groups, kind_shares, quota_weights
+from hf_vitselect.selection.method import Method
+from hf_vitselect.selection.recipe import KindShare, Recipe
+from hf_vitselect.selection.scorer_recipes import ScorerRecipe
+
+NOT_SCORED: RowStatus = "not_scored"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What is left of n rows, and how the budget is divided among them.
+
+    Attributes:
+        left: bool `[n]`.
+        dropped: What the filters dropped; its rows are among the n.
+        groups: The kinds of the n rows, if the method has kinds.
+        shares: One for each kind, without picks.
+        unsure: int64, kinds of which more rows should be scored, see `Filter.unsure_kinds`.
+    """
+
+    left: NDArray[np.bool_]
+    dropped: Dropped
+    groups: Groups | None
+    shares: list[KindShare]
+    unsure: NDArray[np.int64]
+
+
+def judge(
+    rows: Dataset,
+    scores: NDArray[np.float64],
+    method: Method,
+    groups: Groups | None,
+    weights: NDArray[np.float64],
+    scorers: Sequence[ScorerRecipe],
+    budget: int,
+    picked: NDArray[np.int64],
+    earlier: Recipe | None = None,
+) -> Judged:
+    """Run the filters and weigh the kinds.
+
+    Args:
+        rows: The n rows of the pool that could be picked.
+        scores: float64 `[n]`.
+        method: How to pick.
+        groups: Their kinds.
+        weights: float64 `[n]`, the rows of the pool that each row stands for.
+        scorers: Those of the pool's columns.
+        budget: The size of the subset.
+        picked: int64, rows that are in the subset already.
+        earlier: A recipe whose thresholds and weights are applied as they are.
+    """
+    seen = filter_rows(rows, scores, method, groups, scorers, picked, budget, weights)
+    dropped = run_filters(method.filters, seen, earlier.filters if earlier else None)
+    left = np.ones(len(rows), dtype=np.bool_)
+    left[dropped.rows] = False
+    shares = [] if groups is None else kind_shares(groups, scores, left, weights, method, earlier)
+    unsure = [
+        each.unsure_kinds(seen)
+        for each, record in zip(method.filters, dropped.records, strict=True)
+        if not record.skipped
+    ]
+    return Judged(left, dropped, groups, shares, np.unique(np.concatenate([NO_ROWS, *unsure])))
+
+
+def drawable(
+    rows: NDArray[np.bool_], ids: Sequence[str], method: Method, excluded: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Whether rows of a pool that are not scored yet may be drawn, bool `[n]`.
+
+    Excluded rows may not, nor may exact copies of rows before them if the method drops near-copies.
+    """
+    some = rows.copy()
+    some[excluded] = False
+    if any(isinstance(each, NearDuplicates) for each in method.filters):
+        some &= np.array([row_id.endswith("-0") for row_id in ids])
+    return some
+
+
+def stands_for(
+    groups: Groups | None,
+    scored: NDArray[np.int64],
+    unscored: NDArray[np.int64],
+    keys: NDArray[np.uint64],
+) -> NDArray[np.float64]:
+    """Return the rows of the pool that each scored row stands for, float64 `[scored]`.
+
+    Args:
+        groups: The kinds of all n rows of the pool; one kind if None.
+        scored: int64, rows with a score.
+        unscored: int64, rows that could have been drawn, and were not.
+        keys: uint64 `[n]`, the order of the draw.
+
+    Raises:
+        UsageError: If a kind's scored rows are not those of its lowest keys.
+    """
+    labels = np.zeros(len(keys), dtype=np.int64) if groups is None else groups.labels
+    names = ("all rows",) if groups is None else groups.names
+    last = np.zeros(len(names), dtype=np.uint64)
+    np.maximum.at(last, labels[scored], keys[scored])
+    there, missing = (np.bincount(labels[rows], minlength=len(names)) for rows in (scored, unscored))
+    drawn_before = (keys[unscored] < last[labels[unscored]]) | (there[labels[unscored]] == 0)
+    if drawn_before.any():
+        name = names[labels[unscored[drawn_before.argmax()]]]
+        raise UsageError(
+            f"expected scores of all rows, or of the first ones drawn of each kind, got others of {name!r}; "
+            "this pool was scored for another method or seed: call score_candidates for this one, or score"
+        )
+    weights: NDArray[np.float64] = (1 + missing / np.maximum(there, 1))[labels[scored]]
+    return weights
+
+
+def missing_rows(judged: Judged, budget: int) -> NDArray[np.int64]:
+    """Return how many more rows must be left of each kind to fill its quota, int64 `[kinds]`, 0 or more.
+
+    Shares must hold estimates of all rows that could be left; without kinds there is one.
+    """
+    if judged.groups is None:
+        return np.array([max(0, budget - int(np.count_nonzero(judged.left)))])
+    there = np.bincount(judged.groups.labels[judged.left], minlength=len(judged.shares))
+    sizes = np.array([share.left for share in judged.shares])
+    wanted = quotas(sizes, quota_weights(judged.shares), budget)
+    more: NDArray[np.int64] = np.maximum(wanted - there, 0)
+    return more

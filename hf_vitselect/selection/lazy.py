@@ -1,0 +1,196 @@
+"""Lazy scoring: only the rows that a subset of a given size may need are scored."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset, Features, concatenate_datasets
+from numpy.typing import NDArray
+
+from hf_vitselect.data.columns import refuse_reserved
+from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.errors import AllRefusedError, UsageError
+from hf_vitselect.rules.base import NO_ROWS
+from hf_vitselect.rules.quotas import quotas
+from hf_vitselect.rules.random_keys import random_keys
+from hf_vitselect.scorers.base.scorer import Scorer
+from hf_vitselect.scoring.score import score
+from hf_vitselect.selection.budget import budget_rows
+from hf_vitselect.selection.candidates import Candidates
+from hf_vitselect.selection.groups import Groups, group_rows
+from hf_vitselect.selection.judge import NOT_SCORED, drawable, judge, missing_rows, stands_for
+from hf_vitselect.selection.method import CleanBalanced, Method
+from hf_vitselect.selection.pick import find_rows
+from hf_vitselect.selection.scorer_recipes import scorer_recipes
+
+_FIRST = 20  # rows of a kind to begin with, as filters need them to judge a kind
+_SPARE = 1.1  # what is drawn in place of dropped rows may be dropped, too
+
+
+def score_candidates(
+    dataset: Dataset,
+    scorers: Sequence[Scorer],
+    budget: int | float,
+    output_dir: str | os.PathLike[str],
+    *,
+    method: Method | None = None,
+    seed: int = 0,
+    exclude: Sequence[str] = (),
+    **options: Any,
+) -> Dataset:
+    """Score the rows that a method may pick, and no others.
+
+    A method that draws rows at random inside each kind needs the scores of the rows drawn. So rows are drawn
+    kind by kind, in the order in which `select_diverse` picks them, and scored. The filters judge them as a
+    sample of their kind. Where they leave too few for a kind's quota, more are drawn. Of a kind whose images
+    are not used, only a few rows are scored.
+
+    `select_diverse(scored, budget, method=method, seed=seed)` then picks nearly the rows that it would pick
+    from a pool in which all rows are scored: thresholds and quotas are estimates, and of rows that repeat
+    each other only those drawn are compared, so that content with many near-copies is picked more often.
+    Exact copies are known without scores and are not drawn.
+
+    Args:
+        dataset: The pool.
+        scorers: As in `score`; `method.scorers` gives those that the method uses.
+        budget: The largest budget to select; smaller ones can be selected, too.
+        output_dir: A folder that keeps finished shards, as in `score`. The same call resumes.
+        method: `CleanBalanced()` by default.
+        seed: Of the selection.
+        exclude: Ids of rows that are never picked.
+        **options: `shard_size`, `workers` and `engine` of `score`.
+
+    Returns:
+        The pool with the columns of the scorers. Rows that were not drawn have nulls and the status
+        `not_scored`.
+
+    Raises:
+        AllRefusedError: If no row that was drawn could be scored.
+        BudgetError: If the budget is not a number of rows or a share.
+        UsageError: If the method's rule does not draw rows at random.
+    """
+    method = method or CleanBalanced()
+    if not method.picks_at_random:
+        raise UsageError(
+            f"expected a method whose rule is Random, got {type(method.rule).__name__}, which compares all "
+            "rows of the pool; call score"
+        )
+    refuse_reserved(dataset.features)
+    ids, rows = row_ids(dataset), budget_rows(budget, len(dataset))
+    never, _ = find_rows(exclude, ids)
+    free = np.flatnonzero(drawable(np.ones(len(ids), dtype=np.bool_), ids, method, never))
+    draw = _Draw.begin(dataset, method, free, random_keys(ids, seed), rows)
+    parts: list[Dataset] = []
+    while (new := draw.next_rows()).size:
+        parts.append(
+            _score(dataset.select(new), scorers, Path(output_dir, f"draw_{len(parts) + 1}"), options)
+        )
+        draw.drawn = np.concatenate([draw.drawn, new])
+        draw.more = draw.missing(concatenate_datasets(parts))
+    return _in_pool(dataset, concatenate_datasets(parts), draw.drawn)
+
+
+@dataclass(eq=False)
+class _Draw:
+    """The state of the draw.
+
+    Attributes:
+        groups: The kinds of all rows of the pool; one kind if None.
+        queues: The rows of each kind that may be drawn, in the order of their keys.
+        more: int64 `[kinds]`, rows to draw next.
+        drawn: int64, all rows drawn so far.
+    """
+
+    method: Method
+    budget: int
+    keys: NDArray[np.uint64]
+    groups: Groups | None
+    queues: list[NDArray[np.int64]]
+    more: NDArray[np.int64]
+    drawn: NDArray[np.int64]
+
+    @classmethod
+    def begin(
+        cls, dataset: Dataset, method: Method, free: NDArray[np.int64], keys: NDArray[np.uint64], budget: int
+    ) -> "_Draw":
+        """Begin with as many rows of each kind as it would give without filters, but with a few at least."""
+        groups = group_rows(dataset, method)
+        labels = np.zeros(len(dataset), dtype=np.int64) if groups is None else groups.labels
+        kinds = 1 if groups is None else len(groups.names)
+        free = free[np.argsort(keys[free], kind="stable")]
+        queues = [free[labels[free] == kind] for kind in range(kinds)]
+        sizes = np.array([len(queue) for queue in queues])
+        more = np.maximum(quotas(sizes, np.maximum(sizes, 1.0), min(budget, int(sizes.sum()))), _FIRST)
+        return cls(method, budget, keys, groups, queues, more, NO_ROWS)
+
+    def next_rows(self) -> NDArray[np.int64]:
+        """Return the next rows of each kind, int64, in the pool's order."""
+        count = self._count(self.drawn)
+        drawn = [queue[n : n + m] for queue, n, m in zip(self.queues, count, self.more, strict=True)]
+        return np.sort(np.concatenate(drawn))
+
+    def missing(self, scored: Dataset) -> NDArray[np.int64]:
+        """Return how many more rows of each kind to draw, given all that were drawn, int64 `[kinds]`."""
+        order = np.argsort(self.drawn)  # as in the pool
+        scored, at = scored.select(order), self.drawn[order]
+        pool = Candidates.read(scored, self.method.by, None)
+        usable = pool.usable
+        at, drawn = at[usable], self._count(self.drawn)
+        there = self._count(at)
+        unknown = (there == 0) & (drawn < [len(queue) for queue in self.queues])
+        more = np.where(unknown, np.maximum(drawn, _FIRST), 0)
+        if not len(usable):
+            return more
+        rest = [queue[n:] for queue, n, skip in zip(self.queues, drawn, unknown, strict=True) if not skip]
+        with warnings.catch_warnings():  # select_diverse warns of filters that are skipped
+            warnings.filterwarnings("ignore", ".* is skipped: ", UserWarning)
+            judged = judge(
+                scored.select(usable),
+                pool.scores[usable],
+                self.method,
+                self.groups and self.groups.take(at),
+                stands_for(self.groups, at, np.concatenate([NO_ROWS, *rest]), self.keys),
+                scorer_recipes(scored, [self.method.by, self.method.over, *self.method.filter_columns]),
+                self.budget,
+                NO_ROWS,
+            )
+        left = self._count(at[judged.left])
+        spare = _SPARE * missing_rows(judged, self.budget) * there / np.maximum(left, 1)
+        more = np.maximum(more, np.ceil(spare).astype(np.int64))
+        more[judged.unsure] = np.maximum(more[judged.unsure], there[judged.unsure])
+        return more
+
+    def _count(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the rows of each kind."""
+        labels = np.zeros(len(rows), dtype=np.int64) if self.groups is None else self.groups.labels[rows]
+        return np.bincount(labels, minlength=len(self.queues))
+
+
+def _score(dataset: Dataset, scorers: Sequence[Scorer], folder: Path, options: dict[str, Any]) -> Dataset:
+    """Score rows, even if all of them are refused: others may not be."""
+    try:
+        return score(dataset, scorers, folder, **options)
+    except AllRefusedError as error:
+        if error.scored is None:
+            raise
+        scored: Dataset = error.scored
+        return scored
+
+
+def _in_pool(dataset: Dataset, scored: Dataset, drawn: NDArray[np.int64]) -> Dataset:
+    """Give the pool the columns of its scored rows; the other rows get nulls and their status."""
+    names = [name for name in scored.column_names if name not in dataset.column_names]
+    features = Features({name: scored.features[name] for name in names})
+    cells = {name: NOT_SCORED if name.endswith("_status") else None for name in names}
+    absent = Dataset(pa.Table.from_pylist([cells], schema=features.arrow_schema))
+    row = np.full(len(dataset), len(scored))
+    row[drawn] = np.arange(len(drawn))
+    columns = concatenate_datasets([scored.select_columns(names), absent]).select(row)
+    whole = concatenate_datasets([dataset, columns], axis=1)
+    whole.info.description = scored.info.description
+    return whole

@@ -1,0 +1,170 @@
+"""Only the rows that a selection may need are scored, and it picks from them as from a whole pool."""
+
+import zlib
+
+import numpy as np
+import pytest
+from datasets import Features, Value
+from pools import assistant, pool, user
+
+from hf_vitselect import score, score_candidates, select_diverse
+from hf_vitselect.errors import BudgetError, RowError, UsageError
+from hf_vitselect.filters import LossTail, UnusedImage
+from hf_vitselect.rules import TopScore
+from hf_vitselect.scorers.base.scorer import Scorer
+from hf_vitselect.selection import CleanBalanced, Method
+
+ROWS = 600
+KINDS = ["a", "a", "b", "c", "c", "c"] * (ROWS // 6)
+SEEN: list[str] = []  # what was scored
+LOSSES = Method(filters=(LossTail(),), kinds="kind", need=0.5)
+
+
+class Loss(Scorer):
+    """A number that only the row's text decides; no gain for kind c, no score for the texts of `bad`."""
+
+    def __init__(self, bad=()):
+        super().__init__(column="necessity")
+        self.bad = bad
+
+    @property
+    def values(self):
+        return Features({self.column: Value("float32"), "image_gain": Value("float32")})
+
+    def score_rows(self, rows):
+        return [self.score_row(row.turns[0].text) for row in rows]
+
+    def score_row(self, text):
+        SEEN.append(text)
+        if text in self.bad:
+            return RowError("bad_row", "bad")
+        loss = 0.5 + zlib.crc32(text.encode()) / 2**32
+        return loss, 0.001 * loss if text.startswith("c") else loss
+
+
+@pytest.fixture(scope="module")
+def rows():
+    texts = [f"{kind} {i}" for i, kind in enumerate(KINDS)]
+    made = pool([([user(text), assistant("yes")], []) for text in texts])
+    return made.add_column("kind", KINDS)
+
+
+def statuses(scored):
+    return np.array(scored["necessity_status"])
+
+
+def test_random_picks_are_those_of_the_whole_pool(rows, tmp_path):
+    method = Method(kinds="kind")
+    part = score_candidates(rows, [Loss()], 60, tmp_path, method=method)
+    picks = select_diverse(part, 60, method=method)
+    assert picks.row_ids == select_diverse(score(rows, Loss()), 60, method=method).row_ids
+    assert np.count_nonzero(statuses(part) == "ok") < 90
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_filtered_picks_are_nearly_those_of_the_whole_pool(rows, tmp_path, seed):
+    part = score_candidates(rows, [Loss()], 0.15, tmp_path, method=LOSSES, seed=seed)
+    ours, whole = (
+        select_diverse(some, 0.15, method=LOSSES, seed=seed) for some in (part, score(rows, Loss()))
+    )
+    assert np.count_nonzero(statuses(part) == "ok") < 0.3 * ROWS
+    assert len({*ours.row_ids} & {*whole.row_ids}) > 0.8 * len(whole)
+    for mine, full in zip(ours.recipe.shares, whole.recipe.shares, strict=True):
+        assert mine.rows == full.rows
+        assert abs(mine.picked - full.picked) <= 3
+        assert abs(mine.left - full.left) < 0.1 * full.left
+
+
+def test_unscored_rows_say_so(rows, tmp_path):
+    part = score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES)
+    unscored = part.filter(lambda status: status == "not_scored", input_columns="necessity_status")
+    assert len(unscored) > 0.7 * ROWS
+    assert {*unscored["necessity"]} == {*unscored["image_gain"]} == {*unscored["necessity_reason"]} == {None}
+    assert select_diverse(part, 60, method=LOSSES).recipe.dropped == {"not_scored": len(unscored)}
+    assert (
+        part.remove_columns([name for name in part.column_names if name not in rows.column_names])[:]
+        == rows[:]
+    )
+
+
+def test_same_call_scores_nothing_again(rows, tmp_path):
+    SEEN.clear()
+    one = score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES)
+    assert len(SEEN) == len({*SEEN}) == np.count_nonzero(statuses(one) == "ok")
+    SEEN.clear()
+    assert score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES)[:] == one[:]
+    assert SEEN == []
+
+
+def test_refused_rows_are_replaced(rows, tmp_path):
+    bad = [f"{kind} {i}" for i, kind in enumerate(KINDS) if i % 5 == 0]
+    part = score_candidates(rows, [Loss(bad)], 90, tmp_path, method=LOSSES)
+    selection = select_diverse(part, 90, method=LOSSES)
+    assert len(selection) == 90
+    assert selection.recipe.dropped["bad_row"] > 20
+    assert not {turns[0]["content"][0]["text"] for turns in selection.dataset["messages"]} & {*bad}
+
+
+def test_unused_kinds_stay_unscored(rows, tmp_path):
+    method = Method(filters=(UnusedImage(rows=False, most=0.6),), kinds="kind")
+    part = score_candidates(rows, [Loss()], 150, tmp_path, method=method)
+    scored = np.array(part["kind"])[statuses(part) == "ok"]
+    assert np.count_nonzero(scored == "c") == 75  # the first draw, of a kind with half of the rows
+    assert {*select_diverse(part, 150, method=method).dataset["kind"]} == {"a", "b"}
+
+
+def test_all_rows_are_scored_if_needed(rows, tmp_path):
+    part = score_candidates(rows, [Loss()], 600, tmp_path, method=LOSSES)
+    whole = select_diverse(score(rows, Loss()), 600, method=LOSSES)
+    assert (statuses(part) == "ok").all()
+    assert select_diverse(part, 600, method=LOSSES).row_ids == whole.row_ids
+
+
+def test_exact_copies_are_never_drawn(rows, tmp_path):
+    twice = rows.select([*range(60), *range(60)])
+    SEEN.clear()
+    score_candidates(twice, [Loss()], 30, tmp_path / "clean", method=CleanBalanced(kinds="kind"))
+    assert len(SEEN) == len({*SEEN})
+    SEEN.clear()
+    score_candidates(twice, [Loss()], 110, tmp_path / "all", method=Method(kinds="kind"))
+    assert len(SEEN) > len({*SEEN})
+
+
+def test_excluded_rows_are_never_drawn(rows, tmp_path):
+    ids = select_diverse(score(rows, Loss()), 60, method=Method(kinds="kind")).row_ids
+    part = score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES, exclude=ids)
+    selection = select_diverse(part, 60, method=LOSSES, exclude=ids)
+    assert len(selection) == 60
+    assert not {*selection.row_ids} & {*ids}
+    assert selection.recipe.dropped == {"not_scored": np.count_nonzero(statuses(part) == "not_scored")}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": 1}, "scored for another method or seed"),
+        ({"method": Method()}, "scored for another method or seed"),
+        ({"method": TopScore()}, "scores of all rows for TopScore"),
+        ({"budget": 70}, "scores of enough rows for a budget of 70"),
+        ({"include": 3}, "scores of all rows where rows are included"),
+    ],
+)
+def test_other_selections_are_refused(rows, tmp_path, options, message):
+    part = score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES)
+    select_diverse(part, 40, method=LOSSES)  # a smaller budget is met
+    if "include" in options:
+        options = {"include": select_diverse(part, options["include"], method=LOSSES)}
+    if isinstance(options.get("method"), TopScore):
+        options = {"method": Method(rule=TopScore())}
+    with pytest.raises(UsageError, match=message):
+        select_diverse(part, **{"budget": 60, "method": LOSSES, **options})
+
+
+def test_wrong_calls_are_refused(rows, tmp_path):
+    with pytest.raises(UsageError, match="whose rule is Random, got TopScore"):
+        score_candidates(rows, [Loss()], 60, tmp_path, method=Method(rule=TopScore()))
+    part = score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES)
+    with pytest.raises(BudgetError, match="not scored: score_candidates"):
+        select_diverse(part, 300, method=LOSSES)
+    with pytest.raises(BudgetError, match="at least 1 row"):
+        score_candidates(rows, [Loss()], 0, tmp_path)
