@@ -19,7 +19,7 @@ TESTS = ROOT / "tests"
 # From the ground up. A room imports only from the floors below its own, and from itself.
 FLOORS = [
     {"errors"},
-    {"data", "rules", "resume", "call_text"},
+    {"data", "rules", "resume", "call_text", "notebook", "progress"},
     {"models", "filters"},
     {"scorers"},
     {"scoring"},
