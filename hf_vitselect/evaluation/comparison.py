@@ -85,7 +85,7 @@ class Comparison:
         return "\n\n".join(parts)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the verdicts, and the table of each evaluation."""
+        """The verdicts and the table of each evaluation, for a notebook."""
         notes = [
             f"{name}: {line.verdict}" for name, lines in self.lines.items() for line in lines if line.verdict
         ]

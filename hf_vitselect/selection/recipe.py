@@ -200,7 +200,7 @@ class Recipe(JsonPart):
 
     def html(self, title: str, tables: Mapping[str, Sequence[Mapping[str, Cell]]] | None = None) -> str:
         """A summary for a notebook, with the largest kinds of rows and more tables below it."""
-        kinds = [
+        kinds: list[dict[str, Cell]] = [
             {"kind": one_line(share.name), "pool": share.rows, "left": share.left, "picked": share.picked}
             for share in self._largest_kinds()[:_SHOWN_KINDS]
         ]
@@ -211,7 +211,7 @@ class Recipe(JsonPart):
         return sorted((share for share in self.shares if share.picked), key=lambda share: -share.picked)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """The summary for a notebook."""
         return self.html("Recipe")
 
     def unpublished(self) -> Self:

@@ -82,7 +82,7 @@ class Selection:
         return self.recipe.summary("Selection")
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the same, the largest kinds, and the first picks."""
+        """The same for a notebook, with the largest kinds and the first picks."""
         shown = self.dataset.select(range(min(_SHOWN_PICKS, len(self))))
         first = [
             {"question": _first(row, "user"), "answer": _first(row, "assistant")} for row in read_texts(shown)
