@@ -179,7 +179,7 @@ class Recipe(JsonPart):
 
     @property
     def facts(self) -> dict[str, str]:
-        """How the rows were picked, from where, what was left out, and from which kinds: a line each."""
+        """The method, the pool, what was left out and the kinds that gave rows: a line each."""
         source = self.source
         left_out = [_what_it_did(record) for record in self.filters]
         left_out += [f"{name} {rows:,}" for name, rows in self.dropped.items()]
@@ -208,7 +208,7 @@ class Recipe(JsonPart):
         return html_summary(f"{title}: {self.headline}", self.facts, tables=tables)
 
     def _largest_kinds(self) -> list[KindShare]:
-        return sorted((share for share in self.shares if share.picked), key=lambda share: -share.picked)
+        return sorted((share for share in self.shares if share.picked), key=lambda kind: -kind.picked)
 
     def _repr_html_(self) -> str:
         """The summary for a notebook."""
