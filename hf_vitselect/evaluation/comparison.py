@@ -16,6 +16,7 @@ from hf_vitselect.evaluation.stopping import Look
 from hf_vitselect.evaluation.subset_overlap import composition_rows, overlap
 from hf_vitselect.evaluation.trials import Trial
 from hf_vitselect.evaluation.verdicts import Line, compare_scores, group_trials, stack
+from hf_vitselect.notebook import html_summary
 from hf_vitselect.report.tables import table
 
 
@@ -92,6 +93,17 @@ class Comparison:
             parts += [f"## What was picked, {rows:,} rows", table(drawn)]
             parts += ["Overlap (Jaccard), the mean over seeds:", table(self.overlap[rows])]
         return "\n\n".join(parts)
+
+    def _repr_html_(self) -> str:
+        """The verdicts and the table of each evaluation, for a notebook."""
+        notes = [
+            f"{name}: {line.verdict}" for name, lines in self.lines.items() for line in lines if line.verdict
+        ]
+        tables = {
+            f"{name}. {self._footnote(name)}": [line.table_row() for line in lines]
+            for name, lines in self.lines.items()
+        }
+        return html_summary("Comparison", {}, notes=notes, tables=tables)
 
     def _footnote(self, evaluation: str) -> str:
         lines = self.lines[evaluation]

@@ -12,6 +12,8 @@ import torch
 
 from hf_vitselect.errors import RowError
 from hf_vitselect.evaluation.trials import Setup, Trial
+from hf_vitselect.models.library_bars import no_library_bars
+from hf_vitselect.progress import progress
 
 
 def processes_or_gpus(processes: int | None) -> int:
@@ -46,10 +48,17 @@ def running(
     with ProcessPoolExecutor(processes, context, _take_gpu, (devices, torch.get_num_threads())) as pool:
 
         def finish(trials: Sequence[Trial]) -> None:
-            for _ in pool.map(Trial.finish, trials, repeat(setup), repeat(unusable)):
+            done = pool.map(_finish, trials, repeat(setup), repeat(unusable))
+            for _ in progress(done, total=len(trials), title="Fine-tuning", unit="model"):
                 pass
 
         yield finish
+
+
+def _finish(trial: Trial, setup: Setup, unusable: Mapping[int, RowError]) -> None:
+    """Finish a trial without bars of its own: those of several processes would overwrite one another."""
+    with no_library_bars():
+        trial.finish(setup, unusable)
 
 
 def _visible_gpus() -> list[str]:
@@ -61,4 +70,5 @@ def _visible_gpus() -> list[str]:
 def _take_gpu(devices: "Queue[str]", threads: int) -> None:
     """Take a GPU when the process starts, before anything has initialized CUDA."""
     os.environ["CUDA_VISIBLE_DEVICES"] = devices.get()
+    os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(threads)
