@@ -123,6 +123,14 @@ def write_call(value: Any, *, whole: bool = False) -> str:
     return f"{kind.__name__}({', '.join(_written(arguments, write))})"
 
 
+def short_call(text: str, read: Callable[[str], Any]) -> str:
+    """A call without arguments that are the defaults, if `read` knows its class."""
+    try:
+        return write_call(read(text))
+    except UsageError:
+        return text
+
+
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value has an annotated type: a union, literal, container or class; an int is a float."""
     hint = type(None) if hint is None else hint

@@ -124,3 +124,10 @@ def test_paths_and_links_exist(page):
 def test_files_page_is_what_code_says():
     written = runpy.run_path(str(ROOT / "docs" / "files.py"))["page"]()
     assert (ROOT / "docs" / "files.md").read_text() == written, "python docs/files.py > docs/files.md"
+
+
+def test_dependencies_page_is_what_packages_say():
+    written = runpy.run_path(str(ROOT / "docs" / "dependencies.py"))["page"]()
+    command = "python docs/dependencies.py > docs/dependencies.md"
+    assert (ROOT / "docs" / "dependencies.md").read_text() == written, command
+    assert "not stated" not in written

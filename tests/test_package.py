@@ -10,6 +10,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from pools import mixed_pool
 
 import hf_vitselect
 
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 TESTS = ROOT / "tests"
 # From the ground up. A room imports only from the floors below its own, and from itself.
 FLOORS = [
-    {"errors"},
+    {"errors", "notebook", "progress"},
     {"data", "rules", "resume", "call_text"},
     {"models", "filters"},
     {"scorers"},
@@ -182,3 +183,42 @@ def test_star_import_gives_public_names():
     names = {}
     exec("from hf_vitselect import *", names)
     assert names.keys() - {"__builtins__"} == set(hf_vitselect.__all__)
+
+
+WITHOUT = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"matplotlib", "markdown_it", "trl"}:
+            raise ModuleNotFoundError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocked())
+from hf_vitselect import NecessityScorer, load_pool, score, select_diverse
+from hf_vitselect.rules import TopScore
+from hf_vitselect.selection import CleanBalanced
+
+scored = score(load_pool(sys.argv[1]), NecessityScorer(sys.argv[2]), sys.argv[3])
+print(len(select_diverse(scored, 2, rule=TopScore())))
+print(len(select_diverse(scored, 2, method=CleanBalanced(filters=[]))))
+"""
+
+
+def test_selecting_needs_no_trainer_or_plots(tiny, tmp_path):
+    mixed_pool(9).save_to_disk(tmp_path / "pool")
+    arguments = [tmp_path / "pool", tiny("llava").folder, tmp_path / "scores"]
+    command = [sys.executable, "-W", "ignore", "-c", WITHOUT, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == ["2", "2"]
+
+
+def test_help_is_fast():
+    """Under a second of CPU, also of a slow machine: nothing heavy is imported."""
+    script = LIGHT.replace(
+        "import hf_vitselect\n", "from hf_vitselect.cli.main import main; main(['--help'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    seconds, heavy = json.loads(done.stdout.splitlines()[-1])
+    assert heavy == []
+    assert seconds < 1

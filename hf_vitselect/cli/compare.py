@@ -61,6 +61,7 @@ class Compare(PoolFlags, TrainingCommand):
     )
     full: bool = flag("Whether to fine-tune on all usable rows too.", False)
     columns: list[str] = flag("Columns, such as source, whose composition is reported.", [])
+    stop_early: bool = flag("Whether a method stops at the look, from 3 seeds on, that settles it.", False)
     processes: int | None = flag("Fine-tunes at a time; one per GPU if not set.", None)
     least: ClassVar[Mapping[str, int]] = {"seeds": 1, "processes": 1}
     example = (
@@ -122,6 +123,7 @@ class Compare(PoolFlags, TrainingCommand):
             full=self.full,
             columns=self.columns,
             processes=self.processes,
+            stop_early=self.stop_early,
         )
         files = ", ".join(str(folder / f"comparison.{kind}") for kind in ("md", "json", "png"))
         rows = f"{len(pool):,} in the pool, {len(held_out):,} held out"

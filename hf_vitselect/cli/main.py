@@ -46,11 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     usual, warnings.formatwarning = warnings.formatwarning, partial(_format_warning, name)
     try:
         from hf_vitselect.cli.parse import parse_flags
+        from hf_vitselect.models.library_bars import no_library_bars
         from hf_vitselect.scoring.ranks import Rank
 
         command = parse_flags(name, flags)
-        command.check()
-        summary = command.execute()
+        with no_library_bars():
+            command.check()
+            summary = command.execute()
         if Rank.here().number == 0:
             print(summary)
     except (Exception, KeyboardInterrupt) as error:

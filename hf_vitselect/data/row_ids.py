@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset
-from tqdm.auto import tqdm
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.dataset_layout import Layout, find_layout
@@ -19,6 +18,7 @@ from hf_vitselect.data.images import read_image
 from hf_vitselect.data.rows import read_plain, undecoded
 from hf_vitselect.data.stored import plain_rows
 from hf_vitselect.errors import RowError
+from hf_vitselect.progress import progress
 
 
 def row_ids(dataset: Any) -> list[str]:
@@ -26,7 +26,7 @@ def row_ids(dataset: Any) -> list[str]:
     seen: Counter[str] = Counter()
     ids = []
     contents = row_contents(dataset)
-    for digest in tqdm(contents, total=len(dataset), desc="Hashing rows", unit="row", leave=False):
+    for digest in progress(contents, total=len(dataset), title="Hashing rows", unit="row", leave=False):
         ids.append(f"{digest}-{seen[digest]}")
         seen[digest] += 1
     return ids

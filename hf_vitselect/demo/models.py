@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from tqdm.auto import tqdm
 from transformers import (
     CLIPConfig,
     CLIPModel,
@@ -31,6 +30,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from hf_vitselect.demo.pool import SEEN, sample_texts
 from hf_vitselect.demo.shapes import IMAGE_SIZE
 from hf_vitselect.demo.world import World
+from hf_vitselect.progress import progress
 
 PATCH_SIZE = 16  # a cell of the demo's grid; 8 is some two points better and takes 1.5 times as long
 WIDTH = 128
@@ -205,10 +205,10 @@ def train_clip(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
     losses: list[float] = []
     model.train()
-    for batch in tqdm(
+    for batch in progress(
         islice(_batches(len(captions), batch_size, generator), steps),
         total=steps,
-        desc="train the CLIP",
+        title="train the CLIP",
         unit="step",
     ):
         loss = model(

@@ -16,10 +16,10 @@ from typing import Any
 
 from datasets import Dataset, Features, List, Value
 from datasets import Image as ImageFeature
-from tqdm.auto import tqdm
 
 from hf_vitselect.demo.shapes import Shapes
 from hf_vitselect.demo.world import Question, Scene, World
+from hf_vitselect.progress import progress
 
 CAPTION_PROMPT = "describe the picture."
 
@@ -184,6 +184,6 @@ def _render(world: World, drawn: list[dict[str, Any]], rng: random.Random, title
     columns["scene"] = [world.describe(scene) for scene in scenes]
     columns["images"] = [
         [{"bytes": world.draw_image(scene, rng), "path": None}] if scene else []
-        for scene in tqdm(scenes, desc=title, unit="row")
+        for scene in progress(scenes, title=title, unit="row")
     ]
     return Dataset.from_dict(columns, features=FEATURES)

@@ -19,8 +19,10 @@ from hf_vitselect.evaluation.checks import (
 )
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.held_out import Evaluation
+from hf_vitselect.evaluation.looks import finish_in_looks
 from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM, Chosen, Fixed, length_matched, with_lengths
-from hf_vitselect.evaluation.processes import finish, processes_or_gpus
+from hf_vitselect.evaluation.processes import processes_or_gpus, running
+from hf_vitselect.evaluation.stopping import Look
 from hf_vitselect.evaluation.trials import Setup, Trial, trial_folder
 from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.rules import Random, Rule
@@ -48,6 +50,7 @@ def compare(
     full: bool = False,
     columns: Sequence[str] = (),
     processes: int | None = None,
+    stop_early: bool = False,
 ) -> Comparison:
     """Fine-tune a model on every selection and on random rows, evaluate it, and report which is better.
 
@@ -77,6 +80,9 @@ def compare(
         full: whether to fine-tune on all usable rows too, which gives the share of full performance.
         columns: columns of the pool, such as source or kind, whose composition is reported.
         processes: fine-tunes that run at once, by default one per GPU.
+        stop_early: whether to look at the results after each seed from the third on, and to stop a method
+            that has its verdict, or has little hope of one within `seeds`. The intervals are a little wider,
+            so that they hold for all looks together: decide this, and `seeds`, before the first result.
 
     Returns:
         The comparison, also saved in `output_dir` as comparison.md, comparison.json and comparison.png.
@@ -134,8 +140,14 @@ def compare(
                 picked = add(name, rows, seed, methods[name], pool).subset.indices
                 if matched is None or name in matched:
                     add(MATCHED.format(name), rows, seed, *length_matched(pool, lengths, picked, by))
-    finish(trials, setup, find_unusable_rows(trials, setup, pool, processes), processes)
-    comparison = Comparison.of(trials, list(evaluations), pool, lengths, columns)
+    looks: list[Look] = []
+    planned = seeds if stop_early else None
+    with running(setup, find_unusable_rows(trials, setup, pool, processes), processes) as finish:
+        if stop_early:
+            trials, looks = finish_in_looks(trials, finish, list(evaluations))
+        else:
+            finish(trials)
+    comparison = Comparison.of(trials, list(evaluations), pool, lengths, columns, planned, looks)
     comparison.save(folder)
     return comparison
 

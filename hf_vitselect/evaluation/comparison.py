@@ -7,16 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from datasets import Dataset
-from numpy.typing import NDArray
 
 from hf_vitselect.evaluation.methods import FULL
 from hf_vitselect.evaluation.plot import draw
 from hf_vitselect.evaluation.statistics import LEVEL
+from hf_vitselect.evaluation.stopping import Look
 from hf_vitselect.evaluation.subset_overlap import composition_rows, overlap
 from hf_vitselect.evaluation.trials import Trial
-from hf_vitselect.evaluation.verdicts import Key, Line, compare_scores
+from hf_vitselect.evaluation.verdicts import Line, compare_scores, group_trials, stack
+from hf_vitselect.notebook import html_summary
 from hf_vitselect.report.tables import table
 
 
@@ -29,12 +29,16 @@ class Comparison:
         by_rows: the evaluations that return a score per held-out row.
         overlap: for each budget in rows, the overlap of the methods' subsets, as rows of a table.
         composition: for each budget in rows, what each method picked, as rows of a table.
+        planned: seeds at most, of a comparison that may stop early; None of one without looks.
+        looks: of a comparison that may stop early, in order.
     """
 
     lines: dict[str, list[Line]]
     by_rows: list[str]
     overlap: dict[int, list[dict[str, Any]]]
     composition: dict[int, list[dict[str, Any]]]
+    planned: int | None = None
+    looks: Sequence[Look] = ()
 
     @classmethod
     def of(
@@ -44,15 +48,15 @@ class Comparison:
         pool: Dataset,
         lengths: str,
         columns: Sequence[str],
+        planned: int | None = None,
+        looks: Sequence[Look] = (),
     ) -> "Comparison":
         """Compare finished trials; `lengths` is the pool's column of response lengths."""
-        groups: dict[Key, list[Trial]] = {}
-        for trial in trials:
-            groups.setdefault((trial.name, trial.budget), []).append(trial)
+        groups = group_trials(trials)
         lines, by_rows = {}, []
         for name in evaluations:
-            scores = {key: _stack(name, group) for key, group in groups.items()}
-            lines[name] = compare_scores(groups, scores)
+            scores = {key: stack(name, group) for key, group in groups.items()}
+            lines[name] = compare_scores(groups, scores, planned)
             if next(iter(scores.values())).ndim == 2:
                 by_rows.append(name)
         subsets: dict[int, dict[str, list[Any]]] = {}
@@ -64,6 +68,8 @@ class Comparison:
             by_rows,
             {rows: overlap(drawn) for rows, drawn in subsets.items()},
             {rows: composition_rows(pool, lengths, columns, drawn) for rows, drawn in subsets.items()},
+            planned,
+            looks,
         )
 
     @property
@@ -78,15 +84,32 @@ class Comparison:
     def __str__(self) -> str:
         """All of it as Markdown."""
         parts = [self.results]
+        if self.looks:
+            parts += [
+                f"## Looks, {self.planned} seeds planned",
+                table([look.table_row() for look in self.looks]),
+            ]
         for rows, drawn in self.composition.items():
             parts += [f"## What was picked, {rows:,} rows", table(drawn)]
             parts += ["Overlap (Jaccard), the mean over seeds:", table(self.overlap[rows])]
         return "\n\n".join(parts)
 
+    def _repr_html_(self) -> str:
+        """The verdicts and the table of each evaluation, for a notebook."""
+        notes = [
+            f"{name}: {line.verdict}" for name, lines in self.lines.items() for line in lines if line.verdict
+        ]
+        tables = {
+            f"{name}. {self._footnote(name)}": [line.table_row() for line in lines]
+            for name, lines in self.lines.items()
+        }
+        return html_summary("Comparison", {}, notes=notes, tables=tables)
+
     def _footnote(self, evaluation: str) -> str:
         lines = self.lines[evaluation]
         count = sum((line.random is not None) + (line.matched is not None) for line in lines)
-        together = f" for all {count} comparisons together" if count > 1 else ""
+        sets = ["comparisons"] * (count > 1) + ["looks"] * bool(self.looks)
+        together = f" for all {f'{count} ' * (count > 1)}{' and '.join(sets)} together" if sets else ""
         words = f"Intervals: {LEVEL:.0%}{together}, over seeds"
         if evaluation in self.by_rows:
             return f"{words} and held-out rows. p: paired over held-out rows, for these very models."
@@ -103,6 +126,8 @@ class Comparison:
             "lines": {name: [asdict(line) for line in lines] for name, lines in self.lines.items()},
             "overlap": self.overlap,
             "composition": self.composition,
+            "planned_seeds": self.planned,
+            "looks": [asdict(look) for look in self.looks],
             "card": [
                 {"evaluation": name, **line.card_row()}
                 for name, lines in self.lines.items()
@@ -114,11 +139,3 @@ class Comparison:
         (out / "comparison.json").write_text(json.dumps(plain, indent=2))
         name, lines = next(iter(self.lines.items()))
         (out / "comparison.png").write_bytes(draw(name, lines))
-
-
-def _stack(evaluation: str, group: Sequence[Trial]) -> NDArray[np.float64]:
-    scores = [trial.scores(evaluation) for trial in group]
-    shapes = [array.shape for array in scores]
-    if len(set(shapes)) > 1:
-        raise ValueError(f"expected equally many scores of {evaluation!r} per model, got shapes {shapes}")
-    return np.stack(scores)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
 from hf_vitselect.evaluation.held_out import HeldOut, read_answered
-from hf_vitselect.models.encoding import Encoded
+from hf_vitselect.models.encoded import Encoded
 from hf_vitselect.models.vlm import VLM
 
 

@@ -25,6 +25,7 @@ from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.row_ids import pool_digest, row_contents, row_ids
 from hf_vitselect.data.rows import read_rows, read_table, undecoded
 from hf_vitselect.errors import ColumnError, RowError, counted, shown
+from hf_vitselect.models.encoded import held_out_rows
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn, ModelOptions
 from hf_vitselect.models.revisions import identify
@@ -53,7 +54,10 @@ class HeldOut:
 
     def load(self, model: str) -> VLM:
         """Load the model to evaluate."""
-        return VLM.load(model, ModelOptions(end_of_turn=self.end_of_turn))
+        vlm = VLM.load(model, ModelOptions(end_of_turn=self.end_of_turn))
+        # The models of a comparison answer the same rows.
+        vlm.encoder.kept = held_out_rows(vlm.encoder.identity)
+        return vlm
 
     def identity(self) -> dict[str, Any]:
         """Everything that the scores depend on besides the model, as plain JSON."""
@@ -69,6 +73,7 @@ class HeldOut:
         if not len(self.rows):
             raise ValueError(f"expected held-out rows for {type(self).__name__}, got none")
         errors: dict[int, RowError] = {}
+        encoder.kept = held_out_rows(encoder.identity)
         for index, row in self.prompts():
             try:
                 if isinstance(row, RowError):

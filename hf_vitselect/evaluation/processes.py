@@ -1,8 +1,9 @@
 """Run trials one after the other, or side by side in processes that each see one GPU."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import repeat
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
@@ -11,6 +12,8 @@ import torch
 
 from hf_vitselect.errors import RowError
 from hf_vitselect.evaluation.trials import Setup, Trial
+from hf_vitselect.models.library_bars import no_library_bars
+from hf_vitselect.progress import progress
 
 
 def processes_or_gpus(processes: int | None) -> int:
@@ -20,15 +23,22 @@ def processes_or_gpus(processes: int | None) -> int:
     return processes or max(1, len(_visible_gpus()))
 
 
-def finish(trials: Sequence[Trial], setup: Setup, unusable: Mapping[int, RowError], processes: int) -> None:
-    """Finish trials whose subsets exist, as `Trial.finish` does.
+@contextmanager
+def running(
+    setup: Setup, unusable: Mapping[int, RowError], processes: int
+) -> Iterator[Callable[[Sequence[Trial]], None]]:
+    """Give a function that finishes trials whose subsets exist, as `Trial.finish` does.
 
-    With several processes, the calling script must be importable (`if __name__ == "__main__":`) and
-    evaluations must be picklable.
+    With several processes, which all calls share, the calling script must be importable
+    (`if __name__ == "__main__":`) and evaluations must be picklable.
     """
     if processes == 1:
-        for trial in trials:
-            trial.finish(setup, unusable)
+
+        def finish_here(trials: Sequence[Trial]) -> None:
+            for trial in trials:
+                trial.finish(setup, unusable)
+
+        yield finish_here
         return
     gpus = _visible_gpus()
     context = get_context("spawn")
@@ -36,8 +46,19 @@ def finish(trials: Sequence[Trial], setup: Setup, unusable: Mapping[int, RowErro
     for number in range(processes):
         devices.put(gpus[number % len(gpus)] if gpus else "")
     with ProcessPoolExecutor(processes, context, _take_gpu, (devices, torch.get_num_threads())) as pool:
-        for _ in pool.map(Trial.finish, trials, repeat(setup), repeat(unusable)):
-            pass
+
+        def finish(trials: Sequence[Trial]) -> None:
+            done = pool.map(_finish, trials, repeat(setup), repeat(unusable))
+            for _ in progress(done, total=len(trials), title="Fine-tuning", unit="model"):
+                pass
+
+        yield finish
+
+
+def _finish(trial: Trial, setup: Setup, unusable: Mapping[int, RowError]) -> None:
+    """Finish a trial without bars of its own: those of several processes would overwrite one another."""
+    with no_library_bars():
+        trial.finish(setup, unusable)
 
 
 def _visible_gpus() -> list[str]:
@@ -49,4 +70,5 @@ def _visible_gpus() -> list[str]:
 def _take_gpu(devices: "Queue[str]", threads: int) -> None:
     """Take a GPU when the process starts, before anything has initialized CUDA."""
     os.environ["CUDA_VISIBLE_DEVICES"] = devices.get()
+    os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(threads)

@@ -12,6 +12,7 @@ from scipy import stats
 
 LEVEL = 0.95
 REPLICATES = 2000
+_MOST_DEVIATE = 38.0  # beyond it a normal tail is 0 in float64
 _BLOCK = 100  # replicates at a time: 100 x rows counts are in memory
 
 
@@ -27,6 +28,8 @@ class Difference:
         rows_p: p-value of the paired t-test over held-out rows, on each row's score averaged over seeds: do
             these very models differ on other questions of this kind? It says nothing about other seeds.
             None without scores per row.
+        z: the normal deviate with the p-value of the mean under the interval's statistics; None if the noise
+            is unknown.
     """
 
     mean: float
@@ -34,6 +37,7 @@ class Difference:
     high: float
     level: float
     rows_p: float | None
+    z: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -46,6 +50,7 @@ def difference(
     others: NDArray[np.float64],
     *,
     comparisons: int = 1,
+    level: float | None = None,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Difference:
@@ -61,6 +66,7 @@ def difference(
         scores: shape (seeds, rows) or (seeds,).
         others: scores of the method to compare with, shape (other seeds, rows) or (other seeds,), same rows.
         comparisons: number of verdicts in the same table.
+        level: of the interval, in (0, 1), in place of the one that `comparisons` gives.
         replicates: of the bootstrap.
         seed: of the bootstrap.
 
@@ -75,7 +81,7 @@ def difference(
         )
     by_rows = scores.ndim == 2
     rows_p = _rows_p(scores, others) if by_rows else None
-    level = 1 - (1 - LEVEL) / comparisons
+    level = 1 - (1 - LEVEL) / comparisons if level is None else level
     if not by_rows:
         scores, others = scores[:, None], others[:, None]
     mean = float(scores.mean() - others.mean())
@@ -84,7 +90,15 @@ def difference(
         return Difference(mean, -np.inf, np.inf, level, rows_p)
     error = bootstrap(scores, others, np.random.default_rng(seed), replicates).std(ddof=1)
     reach = float(stats.t.ppf((1 + level) / 2, degrees) * error)
-    return Difference(mean, mean - reach, mean + reach, level, rows_p)
+    z = _deviate(mean, error, degrees)
+    return Difference(mean, mean - reach, mean + reach, level, rows_p, z)
+
+
+def _deviate(mean: float, error: float, degrees: float) -> float:
+    if error == 0:  # no noise at all: equal methods, or a difference beyond doubt
+        return 0.0 if mean == 0 else float(np.copysign(_MOST_DEVIATE, mean))
+    tail = stats.t.sf(abs(mean) / error, degrees)
+    return float(np.copysign(min(stats.norm.isf(tail), _MOST_DEVIATE), mean))
 
 
 def bootstrap(

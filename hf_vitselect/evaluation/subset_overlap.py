@@ -85,7 +85,7 @@ def composition_rows(
 
 
 def _overlap(one: str, other: str, subsets: Subsets) -> float:
-    pairs = combinations(subsets[one], 2) if one == other else zip(subsets[one], subsets[other], strict=True)
+    pairs = combinations(subsets[one], 2) if one == other else zip(subsets[one], subsets[other], strict=False)
     overlaps = [jaccard(*pair) for pair in pairs]
     return float(np.mean(overlaps)) if overlaps else 1.0
 

@@ -1,6 +1,6 @@
 """A line of a comparison: a method's scores at one budget, its difference to random and the verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM
-from hf_vitselect.evaluation.statistics import Difference, difference
+from hf_vitselect.evaluation.statistics import LEVEL, Difference, difference
+from hf_vitselect.evaluation.stopping import look_levels
 from hf_vitselect.evaluation.trials import Trial
 
 Key = tuple[str, int]  # a method's name and a budget in rows
@@ -99,22 +100,30 @@ class Line:
 
 
 def compare_scores(
-    trials: Mapping[Key, Sequence[Trial]], scores: Mapping[Key, NDArray[np.float64]]
+    trials: Mapping[Key, Sequence[Trial]],
+    scores: Mapping[Key, NDArray[np.float64]],
+    planned: int | None = None,
 ) -> list[Line]:
     """Compare every method with random rows of the same budget, and with length-matched ones.
 
-    The scores are those of the trials' models under one evaluation, shape (seeds, rows) or (seeds,).
+    Args:
+        trials: of each method and budget, in the order of their seeds.
+        scores: of the trials' models under one evaluation, shape (seeds, rows) or (seeds,). A method that
+            stopped early is compared with as many seeds of the random rows.
+        planned: seeds at most if the methods may stop at a look before them; None without looks.
     """
-    baselines = {
-        (name, rows): [key for key in ((RANDOM, rows), (MATCHED.format(name), rows)) if key in scores]
-        for name, rows in scores
-        if name not in (RANDOM, FULL)
-    }
+    baselines = {key: baselines_of(key, scores) for key in scores}
     comparisons = sum(map(len, baselines.values()))
+    levels = {} if planned is None else look_levels(planned, (1 - LEVEL) / max(1, comparisons))
     full = next((float(values.mean()) for (name, _), values in scores.items() if name == FULL), None)
     lines = []
     for key, values in scores.items():
-        differences = [difference(values, scores[k], comparisons=comparisons) for k in baselines.get(key, [])]
+        differences = [
+            difference(
+                values, scores[k][: len(values)], comparisons=comparisons, level=levels.get(len(values))
+            )
+            for k in baselines[key]
+        ]
         random, matched, *_ = [*differences, None, None]
         lines.append(
             Line(
@@ -128,3 +137,28 @@ def compare_scores(
             )
         )
     return lines
+
+
+def baselines_of(key: Key, keys: Collection[Key]) -> list[Key]:
+    """The random rows among the keys that a method is compared with; none for random rows and full data."""
+    name, rows = key
+    if name in (RANDOM, FULL):
+        return []
+    return [other for other in ((RANDOM, rows), (MATCHED.format(name), rows)) if other in keys]
+
+
+def group_trials(trials: Sequence[Trial]) -> dict[Key, list[Trial]]:
+    """The trials of each method and budget."""
+    groups: dict[Key, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault((trial.name, trial.budget), []).append(trial)
+    return groups
+
+
+def stack(evaluation: str, group: Sequence[Trial]) -> NDArray[np.float64]:
+    """The scores of finished trials, shape (trials, rows) or (trials,)."""
+    scores = [trial.scores(evaluation) for trial in group]
+    shapes = [array.shape for array in scores]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"expected equally many scores of {evaluation!r} per model, got shapes {shapes}")
+    return np.stack(scores)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hf_vitselect.models.encoding import Encoded
+from hf_vitselect.models.encoded import Encoded
 from hf_vitselect.models.prefix_sharing import RowSequence
 
 

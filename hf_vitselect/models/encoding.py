@@ -8,7 +8,6 @@ and answer share a token.
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,39 +19,19 @@ from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.pixels import refuse_resize
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.chat_template import ChatTemplate
+from hf_vitselect.models.encoded import Encoded, EncodedRows
 from hf_vitselect.models.options import EndOfTurn
-from hf_vitselect.models.processors import refuse_failed_probe, refuse_unusable
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """One row as a model reads it.
-
-    Attributes:
-        inputs: the processor's tensors for a batch of one; `input_ids` is int64 of shape (1, L).
-        response: bool of shape (1, L), the tokens that SFT supervises.
-        prefix: the number of tokens up to the last image token; 0 without images.
-        prefix_digest: of those tokens and of the images as the model gets them; empty without images.
-    """
-
-    inputs: dict[str, torch.Tensor]
-    response: torch.Tensor
-    prefix: int = 0
-    prefix_digest: bytes = b""
-
-    @property
-    def length(self) -> int:
-        """The number of tokens, image tokens included."""
-        return int(self.response.shape[1])
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of the tensors."""
-        return sum(tensor.nbytes for tensor in (self.response, *self.inputs.values()))
+from hf_vitselect.models.processors import SavedProcessor, refuse_failed_probe, refuse_unusable
 
 
 class Encoder:
-    """Encoder of conversations with one processor; `context` is the longest row in tokens, or None."""
+    """Encoder of conversations with one processor; `context` is the longest row in tokens, or None.
+
+    Attributes:
+        kept: rows encoded before, also by other encoders of this `identity`; None keeps none.
+    """
+
+    kept: EncodedRows | None = None
 
     def __init__(
         self, processor: Any, context: int | None = None, *, end_of_turn: EndOfTurn = "auto"
@@ -61,6 +40,7 @@ class Encoder:
         self.processor = processor
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.context = context
+        self.end_of_turn = end_of_turn
         self.template = ChatTemplate(processor, end_of_turn)
         self.pad_id: int = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
         ids = {getattr(processor, "image_token_id", None)}
@@ -71,6 +51,19 @@ class Encoder:
 
     def encode(self, row: Conversation) -> Encoded:
         """Encode a row, or raise the `RowError` that says why it cannot be encoded."""
+        encoded = self._encode(row) if self.kept is None else self.kept.get(row, self._encode)
+        if self.context is not None and encoded.length > self.context:
+            raise RowError("too_long", f"{encoded.length} tokens, the limit is {self.context}")
+        return encoded
+
+    @property
+    def identity(self) -> str:
+        """A digest of all that encoded rows depend on: the processor's files and the end of turn."""
+        saved = SavedProcessor.of(self.processor)
+        parts = (saved.kind.__module__, saved.kind.__qualname__, saved.recipe()["digest"], self.end_of_turn)
+        return "\n".join(parts)
+
+    def _encode(self, row: Conversation) -> Encoded:
         self._refuse(row)
         images = [self._decode(image) for image in row.images]
         text, spans = self.template.render(row.turns, row.tools)
@@ -83,8 +76,6 @@ class Encoder:
             )
         inputs, offsets, replaced = self._process(text, images)
         ids = inputs["input_ids"][0].tolist()
-        if self.context is not None and len(ids) > self.context:
-            raise RowError("too_long", f"{len(ids)} tokens, the limit is {self.context}")
         if rendered and max(last for _, last in offsets) > _shift(len(text), replaced):
             raise ModelError(
                 "expected a processor that says where it expands placeholders "

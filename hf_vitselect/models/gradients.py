@@ -9,7 +9,7 @@ from hf_vitselect.errors import ModelError
 from hf_vitselect.models.forward import full_precision, logits_at, run_forward
 
 if TYPE_CHECKING:
-    from hf_vitselect.models.encoding import Encoded
+    from hf_vitselect.models.encoded import Encoded
     from hf_vitselect.models.vlm import VLM
 
 

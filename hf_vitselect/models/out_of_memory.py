@@ -7,7 +7,7 @@ import torch
 
 from hf_vitselect.errors import ModelError, RowError
 from hf_vitselect.models.batching import BatchLimit, batches, forward_size
-from hf_vitselect.models.encoding import Encoded
+from hf_vitselect.models.encoded import Encoded
 from hf_vitselect.models.prefix_sharing import RowSequence, single_rows
 from hf_vitselect.models.token_stats import ResponseStats
 

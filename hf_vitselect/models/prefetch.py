@@ -8,7 +8,8 @@ from itertools import islice
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
-from hf_vitselect.models.encoding import Encoded, Encoder
+from hf_vitselect.models.encoded import Encoded
+from hf_vitselect.models.encoding import Encoder
 
 _THREADS = min(8, os.cpu_count() or 1)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hf_vitselect.models.encoding import Encoded
+from hf_vitselect.models.encoded import Encoded
 
 _OWN_PER_SHARED = 8
 """A sequence ends at this many own tokens per shared one: rows hidden from each other still cost attention

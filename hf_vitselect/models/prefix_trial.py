@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from hf_vitselect.models.batching import BatchLimit
-from hf_vitselect.models.encoding import Encoded
+from hf_vitselect.models.encoded import Encoded
 from hf_vitselect.models.out_of_memory import ROW_ERRORS, is_out_of_memory, refuse_broken_model
 from hf_vitselect.models.prefix_sharing import RowSequence, share_prefixes, single_rows
 from hf_vitselect.models.token_stats import ResponseStats

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from hf_vitselect.models.encoding import Encoded, Encoder
+from hf_vitselect.models.encoded import Encoded
+from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.forward import full_precision, run_forward
 from hf_vitselect.models.prefix_sharing import (
     RowSequence,

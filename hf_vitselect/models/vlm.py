@@ -12,7 +12,8 @@ from transformers import AutoModelForImageTextToText
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
 from hf_vitselect.models.batching import BatchLimit, forward_size
-from hf_vitselect.models.encoding import Encoded, Encoder
+from hf_vitselect.models.encoded import Encoded
+from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.forward import compile_layers
 from hf_vitselect.models.options import EndOfTurn, ModelOptions
 from hf_vitselect.models.out_of_memory import SafeForward

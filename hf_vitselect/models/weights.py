@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 
 from hf_vitselect.errors import ModelError, VitSelectError, nearest
+from hf_vitselect.models.library_bars import no_library_bars
 from hf_vitselect.models.revisions import adapter_base
 
 _logger = logging.getLogger(__name__)
@@ -78,12 +79,16 @@ def refuse_unknown_dtype(dtype: Any) -> None:
 
 @contextmanager
 def load_errors(model: str, what: str = "a model that can be loaded") -> Iterator[None]:
-    """Translate what libraries raise while they load a model, or a part of it, into one message."""
+    """Translate what libraries raise while they load a model, or a part of it, into one message.
+
+    Their bars and tables stay off the terminal meanwhile.
+    """
     loggers = [logging.getLogger(f"transformers.{name}") for name in ("modeling_utils", "integrations.peft")]
     for logger in loggers:
         logger.addFilter(_is_no_load_report)
     try:
-        yield
+        with no_library_bars():
+            yield
     except (VitSelectError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except Exception as error:  # Loaders raise what they like: OSError, ImportError, Rust's errors.

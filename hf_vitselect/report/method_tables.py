@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from hf_vitselect.call_text import read_call
+from hf_vitselect.call_text import read_call, short_call
 from hf_vitselect.errors import UsageError
 from hf_vitselect.filters import FILTERS
 from hf_vitselect.report.markdown import Markdown, code, escaped_table, md
-from hf_vitselect.report.recipe_facts import short_call
 from hf_vitselect.selection.method import read_method
 from hf_vitselect.selection.recipe import KindShare, Recipe
 

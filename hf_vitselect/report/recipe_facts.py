@@ -1,11 +1,11 @@
 """The recipe as it is published, and what the cards of the dataset and of a model both say about it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
-from hf_vitselect.call_text import Call, parse_call, read_call, write_call
+from hf_vitselect.call_text import Call, parse_call, read_call, short_call, write_call
 from hf_vitselect.data.provenance import folder_name, without_folders
 from hf_vitselect.errors import UsageError
 from hf_vitselect.report.license import license_names
@@ -72,7 +72,7 @@ def facts(selection: Selection, publish: Publish = "rows") -> dict[str, Any]:
     """The values that the templates of both cards share."""
     recipe, published = published_recipe(selection, publish), selection.recipe.published
     method, rule = recipe.method_call, recipe.rule_call
-    call = short_call(recipe.method, read_method)
+    call = "an unknown method" if recipe.method is None else short_call(recipe.method, read_method)
     has_name = method is not None and method.name != "Method"
     more = {"rule_notes": recipe.rule_notes, "end_of_turn": recipe.end_of_turn, **recipe.more}
     return {
@@ -100,16 +100,6 @@ def facts(selection: Selection, publish: Publish = "rows") -> dict[str, Any]:
         "more": {key: _short(value) for key, value in more.items() if value},
         "published": published and {"link": link(published.repo_id), "commit": published.commit},
     }
-
-
-def short_call(text: str | None, read: Callable[[str], Any]) -> str:
-    """A method, rule or filter without arguments that are the defaults, if it is of this package."""
-    if text is None:
-        return "an unknown method"
-    try:
-        return write_call(read(text))
-    except UsageError:
-        return text
 
 
 def _read_rule(text: str) -> Any:

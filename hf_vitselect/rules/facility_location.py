@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array
-from tqdm.auto import tqdm
 
+from hf_vitselect.progress import progress
 from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.neighbors.nearest_rows import nearest_rows
 
@@ -64,7 +64,7 @@ class FacilityLocation(Rule):
         heapq.heapify(queue)
         picks = np.empty(budget, dtype=np.int64)
         gains = np.empty(budget)
-        for turn in tqdm(range(budget), desc="FacilityLocation", unit="pick", leave=False):
+        for turn in progress(range(budget), title="FacilityLocation", unit="pick", leave=False):
             # Lazily: a gain can only fall, so a first row whose gain is still the same is the best one.
             while (current := (-gain(queue[0][1]), queue[0][1])) != queue[0]:
                 heapq.heapreplace(queue, current)

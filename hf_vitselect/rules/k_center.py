@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from hf_vitselect.progress import progress
 from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.clusters import unit_rows
 
@@ -56,7 +56,7 @@ class KCenter(Rule):
         reach = nearest * weights
         picks = np.empty(budget, dtype=np.int64)
         gains = np.empty(budget)
-        for turn in tqdm(range(-len(pool.picked), budget), desc="KCenter", unit="pick", leave=False):
+        for turn in progress(range(-len(pool.picked), budget), title="KCenter", unit="pick", leave=False):
             row = int(pool.picked[turn]) if turn < 0 else int(reach.argmax())
             if turn >= 0:
                 picks[turn], gains[turn] = row, reach[row]

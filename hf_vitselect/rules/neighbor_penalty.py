@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
+from hf_vitselect.progress import progress
 from hf_vitselect.rules.base import Features, Picks, Pool, Rule, Scores
 from hf_vitselect.rules.neighbors.remaining import CandidateSource, RemainingNeighbors, row_norms
 from hf_vitselect.rules.top_score import TopScore
@@ -100,7 +100,7 @@ class NeighborPenalty(Rule):
         board = _Leaderboard(pool.scores)
         picks = np.empty(turns, dtype=np.int64)
         gains = np.empty(turns, dtype=np.float64)
-        for turn in tqdm(range(turns), desc="NeighborPenalty", unit="pick", leave=False):
+        for turn in progress(range(turns), title="NeighborPenalty", unit="pick", leave=False):
             row = int(pool.picked[turn]) if turn < earlier else board.leader()
             gain = board.scores[row]
             if not math.isfinite(gain):

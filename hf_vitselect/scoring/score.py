@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset, concatenate_datasets
-from tqdm.auto import tqdm
 
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.dataset_layout import find_layout
@@ -21,6 +20,7 @@ from hf_vitselect.data.row_ids import column_digest, pool_digest, row_ids, table
 from hf_vitselect.data.rows import refuse_transform, undecoded
 from hf_vitselect.data.stored import UNSTORED, encode_batch, with_features
 from hf_vitselect.errors import ColumnError, LayoutError
+from hf_vitselect.progress import progress
 from hf_vitselect.scorers.base.scorer import Scorer, refuse_overwrite
 from hf_vitselect.scorers.base.shared_forward import group_by_forward
 from hf_vitselect.scoring.engine import Engine
@@ -184,10 +184,10 @@ def _score_shards(
         ledger.write(shard, columns, digests[shard])
         if shard == order[0] and len(order) > 1:
             _warn_early(columns, scorers)
-        progress.update(len(rows))
+        bar.update(len(rows))
 
     done = len(ids) - sum(len(shard_ids[shard]) for shard in missing)
-    with tqdm(total=len(ids), initial=done, desc="Scoring", unit="row") as progress:
+    with progress(total=len(ids), initial=done, title="Scoring", unit="row") as bar:
         engine.run(task, shards(), keep)
     return ledger.read(len(shard_ids), task.features, in_memory=in_memory)
 
@@ -250,9 +250,9 @@ def _score_stream(
         for name in columns.column_names:
             rows = rows.append_column(columns.schema.field(name), columns.column(name))
         ledger.write(shard, rows, digests[shard])
-        progress.update(len(rows))
+        bar.update(len(rows))
 
-    with tqdm(desc="Scoring", unit="row") as progress:
+    with progress(title="Scoring", unit="row") as bar:
         engine.run(task, shards(), keep)
     if not digests:
         raise LayoutError("expected rows to score, got an empty stream")

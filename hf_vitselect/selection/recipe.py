@@ -1,6 +1,6 @@
 """The recipe of a selection: its pool, its method, and the scorers of its columns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -8,15 +8,19 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from hf_vitselect.call_text import Call, parse_call, write_call
+from hf_vitselect.call_text import Call, parse_call, short_call, write_call
 from hf_vitselect.data.provenance import recorded_source, versions
 from hf_vitselect.data.row_ids import pool_digest
 from hf_vitselect.errors import UsageError
+from hf_vitselect.notebook import Cell, html_summary, one_line
 from hf_vitselect.selection.composition import ValueCount, composition
 from hf_vitselect.selection.filtering import FilterRecord
 from hf_vitselect.selection.json_part import JsonPart, expect, read
 from hf_vitselect.selection.kinds import Kinds
+from hf_vitselect.selection.method import read_method
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
+
+_SHOWN_KINDS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +171,49 @@ class Recipe(JsonPart):
         rule: Call | None = call and call.keywords["rule"]
         return rule
 
+    @property
+    def headline(self) -> str:
+        """The size of the subset and of its pool."""
+        share = f" ({self.selected / self.rows:.1%})" if self.rows else ""
+        return f"{self.selected:,} of {self.rows:,} rows{share}"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The method, the pool, what was left out and the kinds that gave rows: a line each."""
+        source = self.source
+        left_out = [_what_it_did(record) for record in self.filters]
+        left_out += [f"{name} {rows:,}" for name, rows in self.dropped.items()]
+        kinds = [f"{share.name} {share.picked:,}" for share in self._largest_kinds()]
+        names = [source.repo_id or source.name, source.config, source.split]
+        facts = {
+            "method": "unknown" if self.method is None else short_call(self.method, read_method),
+            "pool": " ".join(filter(None, names)) or "no name",
+            "left out": ", ".join(left_out) or "nothing",
+            "kinds": ", ".join(kinds) or "none",
+        }
+        return {name: one_line(fact) for name, fact in facts.items()}
+
+    def summary(self, title: str) -> str:
+        """Five lines of plain text, the first with a title."""
+        lines = [f"  {name:9} {fact}" for name, fact in self.facts.items()]
+        return "\n".join([f"{title}: {self.headline}", *lines])
+
+    def html(self, title: str, tables: Mapping[str, Sequence[Mapping[str, Cell]]] | None = None) -> str:
+        """A summary for a notebook, with the largest kinds of rows and more tables below it."""
+        kinds: list[dict[str, Cell]] = [
+            {"kind": one_line(share.name), "pool": share.rows, "left": share.left, "picked": share.picked}
+            for share in self._largest_kinds()[:_SHOWN_KINDS]
+        ]
+        tables = {"Rows of the largest kinds": kinds, **(tables or {})}
+        return html_summary(f"{title}: {self.headline}", self.facts, tables=tables)
+
+    def _largest_kinds(self) -> list[KindShare]:
+        return sorted((share for share in self.shares if share.picked), key=lambda kind: -kind.picked)
+
+    def _repr_html_(self) -> str:
+        """The summary for a notebook."""
+        return self.html("Recipe")
+
     def unpublished(self) -> Self:
         """Drop `published`, also from the recipes of included and excluded rows."""
         return replace(self, published=None, **self._named(lambda recipe: replace(recipe, published=None)))
@@ -201,6 +248,12 @@ class Recipe(JsonPart):
             for name, rows in (("included", self.included), ("excluded", self.excluded))
             if rows and rows.recipe
         }
+
+
+def _what_it_did(record: FilterRecord) -> str:
+    name = parse_call(record.filter).name
+    restored = f" ({record.restored:,} restored)" if record.restored else ""
+    return f"{name} skipped" if record.skipped else f"{name} {record.dropped:,}{restored}"
 
 
 def _without_texts(record: FilterRecord) -> FilterRecord:

@@ -13,9 +13,12 @@ from datasets import Dataset, concatenate_datasets, load_from_disk
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import LENGTHS, refuse_reserved
+from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.provenance import read_record, with_record
 from hf_vitselect.data.row_ids import pool_digest, row_ids
-from hf_vitselect.errors import ColumnError, SelectionError, UsageError, first_line
+from hf_vitselect.data.rows import read_texts
+from hf_vitselect.errors import ColumnError, RowError, SelectionError, UsageError, first_line
+from hf_vitselect.notebook import one_line
 from hf_vitselect.resume import refuse_other_contents, replace_folder, write_atomically
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.selection.budget import budget_rows
@@ -28,10 +31,11 @@ from hf_vitselect.selection.score_table import score_table
 from hf_vitselect.selection.scorer_recipes import refuse_other_scorers, scorer_recipes
 
 T = TypeVar("T")
+_SHOWN_PICKS = 3
 _ROW_ID = re.compile(r"[0-9a-f]{64}-\d+")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection:
     """A subset of a pool, with what is needed to explain it and to rebuild it.
 
@@ -72,6 +76,18 @@ class Selection:
     def __len__(self) -> int:
         """Count the picked rows."""
         return len(self.indices)
+
+    def __repr__(self) -> str:
+        """Five lines: how many rows, how and from where they were picked, what was left out."""
+        return self.recipe.summary("Selection")
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook, with the largest kinds and the first picks."""
+        shown = self.dataset.select(range(min(_SHOWN_PICKS, len(self))))
+        first = [
+            {"question": _first(row, "user"), "answer": _first(row, "assistant")} for row in read_texts(shown)
+        ]
+        return self.recipe.html("Selection", {"First picks": first})
 
     @property
     def row_ids(self) -> list[str]:
@@ -180,6 +196,13 @@ class Selection:
         dataset, scores = (_read_part(_read_rows, folder / name) for name in ("dataset", "scores"))
         check_selection(recipe, indices, gains, scores)
         return cls(dataset, indices, gains, scores, recipe)
+
+
+def _first(row: Conversation | RowError, role: str) -> str:
+    """The first text of this role, as one line."""
+    if isinstance(row, RowError):
+        return str(row) if role == "user" else ""
+    return one_line(next((turn.text for turn in row.turns if turn.role == role), ""))
 
 
 def _read_picks(file: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -12,10 +12,10 @@ import numpy as np
 from accelerate.utils import gather_object
 from datasets import Dataset
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 from trl import SFTConfig
 
 from hf_vitselect.errors import RowError, shown
+from hf_vitselect.progress import progress
 from hf_vitselect.resume import last_whole_checkpoint
 from hf_vitselect.training.collator import ResponseCollator
 
@@ -53,7 +53,8 @@ def find_unusable(rows: Dataset, collator: ResponseCollator, args: SFTConfig) ->
     """Find the rows that cannot be trained on, in row order. The training's processes share the work."""
     mine = np.arange(args.process_index, len(rows), args.world_size)
     checked = check_rows(rows, mine, collator, args.max_length)
-    bar = tqdm(checked, total=len(mine), desc="Checking rows", unit="row", disable=args.disable_tqdm)
+    quiet = args.disable_tqdm or None  # None: wherever nothing can be shown
+    bar = progress(checked, total=len(mine), title="Checking rows", unit="row", leave=False, disable=quiet)
     return dict(sorted(gather_object([(i, error) for i, error in bar if error is not None])))
 
 

@@ -8,10 +8,10 @@ from datasets import Dataset
 
 from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.image_roots import ACCESS, image_access
-from hf_vitselect.data.row_ids import content_hash
 from hf_vitselect.data.rows import read_row, refuse_transform
 from hf_vitselect.data.stored import with_plain_rows
-from hf_vitselect.models.encoding import Encoded, Encoder
+from hf_vitselect.models.encoded import Encoded, training_rows
+from hf_vitselect.models.encoding import Encoder
 
 IGNORED = -100
 """The label of a token that is not trained on."""
@@ -23,13 +23,10 @@ class ResponseCollator:
     reads: tuple[str, ...] = ()
     """Columns it needs besides the conversation."""
 
-    most_kept: int = 2**28
-    """Bytes of encoded rows to keep for later epochs, roughly; further rows are encoded each time."""
-
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
-        self._kept: dict[str, Encoded] = {}
-        self._room = self.most_kept
+        # Later epochs and trainings in this process need the same rows.
+        encoder.kept = training_rows(encoder.identity)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """A batch with `labels`: int64 in the shape of `input_ids`, -100 outside the responses."""
@@ -38,15 +35,7 @@ class ResponseCollator:
 
     def encode(self, row: Mapping[str, Any]) -> Encoded:
         """Encode one row of a data set. Raises RowError if it cannot be trained on."""
-        conversation = read_row(row)
-        key = content_hash(conversation)
-        if (kept := self._kept.get(key)) is not None:
-            return kept
-        encoded = self.encoder.encode(conversation)
-        if self._room > 0:
-            self._room -= encoded.nbytes
-            self._kept[key] = encoded
-        return encoded
+        return self.encoder.encode(read_row(row))
 
 
 def undecoded_rows(dataset: Dataset, reads: Sequence[str] = ()) -> Dataset:

@@ -18,6 +18,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
+    ProgressCallback,
     Trainer,
     set_seed,
 )
@@ -34,6 +35,7 @@ from hf_vitselect.report.model_card import model_quick_start
 from hf_vitselect.training.checks import checked_args, find_unusable, refuse_long_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.saved_paths import without_local_paths
+from hf_vitselect.training.training_bar import TrainingBar
 
 
 class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
@@ -116,6 +118,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             quantization_config=quantization_config,
             **options,
         )
+        for callback in [each for each in self.callback_handler.callbacks if type(each) is ProgressCallback]:
+            self.remove_callback(callback)
+            self.add_callback(TrainingBar)
 
     _push: ExitStack | None = None
     """What to close after the current push; None outside one."""

@@ -2,7 +2,7 @@
 
 import torch
 
-from hf_vitselect.models.encoding import Encoded
+from hf_vitselect.models.encoded import Encoded
 from hf_vitselect.models.prefix_sharing import (
     RowSequence,
     attention_mask,

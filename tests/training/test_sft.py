@@ -1,16 +1,26 @@
-"""SelectionSFTTrainer trains, resumes and writes its card, in every architecture."""
+"""SelectionSFTTrainer trains, resumes and writes its card in every architecture, in one process or two."""
 
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.utils import FullyShardedDataParallelPlugin
 from huggingface_hub import ModelCard
 from peft import LoraConfig
-from pools import one_picture_pool
+from pools import mixed_pool, one_picture_pool
+from safetensors.torch import load_file
 from tiny import ARCHITECTURES
 from trainings import LANGUAGE_MODEL, config
+from trl import get_peft_config
 
 from hf_vitselect import select_diverse
+from hf_vitselect.cli.parse import parse_section, read_config
 from hf_vitselect.errors import RowError
 from hf_vitselect.rules import Random
 from hf_vitselect.selection.recipe import Published
@@ -99,3 +109,90 @@ def test_card_names_selection_and_pool(tiny, selection, tmp_path):
     assert card.text.count("## Quick start") == 1
     assert 'pipeline("image-text-to-text"' in card.text
     assert "time machine" not in card.text  # of TRL's text-only example
+
+
+TRAIN = """
+import sys
+import torch
+from peft import LoraConfig
+from trainings import LANGUAGE_MODEL, sgd
+from hf_vitselect import Selection
+from hf_vitselect.training import SelectionSFTTrainer
+torch.set_num_threads(1)
+model, selection, out, how, batch = sys.argv[1:]
+args = sgd(out, max_steps=2, per_device_train_batch_size=int(batch), learning_rate=0.1)
+peft_config = LoraConfig(r=2, target_modules=LANGUAGE_MODEL) if how == "lora" else None
+rows = Selection.load_from_disk(selection)
+trainer = SelectionSFTTrainer(model, selection=rows, args=args, peft_config=peft_config)
+trainer.train()
+trainer.save_model()
+trainer.save_state()
+"""
+
+
+def launched(tmp_path, processes, *arguments):
+    """Run the script in processes that gloo joins, and return its weights and losses."""
+    out = tmp_path / f"{processes}"
+    run = (
+        f"torch.distributed.run --nproc-per-node={processes} --rdzv-backend=c10d --rdzv-endpoint=localhost:0"
+    )
+    (tmp_path / "train.py").write_text(TRAIN)
+    model, how = arguments
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", *run.split(), tmp_path / "train.py"),
+            *(model, tmp_path / "selection", out, how, str(4 // processes)),
+        ],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    history = json.loads((out / "trainer_state.json").read_text())["log_history"]
+    weights = load_file(out / ("adapter_model.safetensors" if how == "lora" else "model.safetensors"))
+    return weights, [entry["loss"] for entry in history if "loss" in entry]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["full", "lora"])
+def test_two_processes_take_the_same_steps(how, tiny, tmp_path):
+    # Answers of different lengths, images in some rows only: a mean over processes would be another loss.
+    select_diverse(mixed_pool(8), 8, rule=Random()).save_to_disk(tmp_path / "selection")
+    model = tiny("llava").folder
+    (one, losses), (two, same) = (launched(tmp_path, count, model, how) for count in (1, 2))
+    start = load_file(Path(model, "model.safetensors")) if how == "full" else {}
+    assert how == "lora" or any(not torch.equal(weights, start[key]) for key, weights in one.items())
+    assert same == pytest.approx(losses, abs=1e-4)
+    assert one.keys() == two.keys()
+    for key, weights in one.items():
+        torch.testing.assert_close(two[key], weights, atol=1e-5, rtol=0)
+
+
+CONFIGS = Path(__file__).parents[2] / "examples" / "configs" / "training"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("fsdp", "FSDP"), ("deepspeed_zero3", "DEEPSPEED")])
+def test_launch_configs_are_accelerate_s(name, kind):
+    launch = load_config_from_file(str(CONFIGS / f"{name}.yaml"))  # refuses a key that it does not know
+    assert launch.distributed_type == kind
+    if kind == "FSDP":
+        given = {key.removeprefix("fsdp_"): value for key, value in launch.fsdp_config.items()}
+        plugin = FullyShardedDataParallelPlugin(
+            fsdp_version=given.pop("version"), cpu_offload=given.pop("offload_params"), **given
+        )
+        assert plugin.fsdp_version == 2
+        assert plugin.reshard_after_forward is True
+    else:
+        assert launch.deepspeed_config["zero_stage"] == 3
+
+
+def test_qlora_config_adapts_the_language_model():
+    here = {"selection": "s", "output_dir": "o", "use_cpu": True, "bf16": False}
+    flags = parse_section("train", read_config(str(CONFIGS / "qlora.yaml")) | here)
+    assert flags.model.load_in_4bit
+    assert flags.model.bnb_4bit_quant_type == "nf4"
+    pattern = get_peft_config(flags.model).target_modules
+    assert re.fullmatch(pattern, "model.language_model.layers.0.mlp.up_proj")
+    assert not re.fullmatch(pattern, "model.vision_tower.layers.0.self_attn.q_proj")
