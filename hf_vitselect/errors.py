@@ -27,6 +27,8 @@ RowStatus = Literal[
     "not_scored",
 ]
 
+NOT_SCORED: RowStatus = "not_scored"
+
 STATUSES: dict[RowStatus, tuple[str, str]] = {
     "ok": ("The row has its score.", ""),
     "no_response": ("No assistant turn has any text.", "Leave the row out, or give it an answer."),

@@ -190,10 +190,10 @@ class Score(PoolFlags, ModelCommand):
         load = load_stream if self.dataset_streaming else load_pool
         pool = load(self.dataset_name, **pool_options(self))
         settings = {"shard_size": self.shard_size, "workers": self.workers, "engine": self.engine}
-        run = score
+        run: Callable[..., Dataset] = score
         if self.budget != _ALL:
-            drawn = {"budget": parse_budget(self.budget), "method": self.chosen_method, "seed": self.seed}
-            run = partial(score_candidates, **drawn)
+            budget, method = parse_budget(self.budget), self.chosen_method
+            run = partial(score_candidates, budget=budget, method=method, seed=self.seed)
         return score_and_save(pool, self.all_scorers, Path(self.output_dir), run, **settings)
 
 
@@ -254,7 +254,7 @@ def score_and_save(
     refusals = {column: Refusals.read(pool, column) for column in columns}
     facts = {"rows": f"{len(pool):,}"}
     if not_scored := len(pool) - refusals[columns[0]].rows:
-        facts["not scored"] = f"{not_scored:,}, which the selection does not need"
+        facts["not scored"] = f"{not_scored:,} rows, which the selection does not need"
     for name, counts in refusals.items():
         refused = f", {counts.refused:,} refused: {counts}" if counts.refused else ""
         facts[name] = f"{counts.rows - counts.refused:,} scored{refused}"

@@ -1,4 +1,4 @@
-"""What the filters leave of the scored rows of a pool, and what each kind then gives to the subset."""
+"""Judgment of scored rows: the rows that filters leave, and the share of the budget that each kind has."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from hf_vitselect.errors import RowStatus, UsageError
+from hf_vitselect.errors import UsageError
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.rules.quotas import quotas
@@ -18,12 +18,10 @@ from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.recipe import KindShare, Recipe
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
-NOT_SCORED: RowStatus = "not_scored"
-
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What is left of n rows, and how the budget is divided among them.
+    """The rows left of n, and the division of the budget among them.
 
     Attributes:
         left: bool `[n]`.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.errors import AllRefusedError, UsageError
+from hf_vitselect.errors import NOT_SCORED, AllRefusedError, UsageError
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.rules.quotas import quotas
 from hf_vitselect.rules.random_keys import random_keys
@@ -23,7 +23,7 @@ from hf_vitselect.scoring.score import score
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.groups import Groups, group_rows
-from hf_vitselect.selection.judge import NOT_SCORED, drawable, judge, missing_rows, stands_for
+from hf_vitselect.selection.judge import drawable, judge, missing_rows, stands_for
 from hf_vitselect.selection.method import CleanBalanced, Method
 from hf_vitselect.selection.pick import find_rows
 from hf_vitselect.selection.scorer_recipes import scorer_recipes

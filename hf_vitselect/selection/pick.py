@@ -13,7 +13,7 @@ from hf_vitselect.call_text import write_call
 from hf_vitselect.data.columns import read_values
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import pool_digest
-from hf_vitselect.errors import BudgetError, RowSetError, UsageError
+from hf_vitselect.errors import NOT_SCORED, BudgetError, RowSetError, UsageError
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.random_keys import random_keys
@@ -21,7 +21,7 @@ from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.diversity import diversity
 from hf_vitselect.selection.filtering import NOTHING_DROPPED, Dropped
 from hf_vitselect.selection.groups import group_rows, quota_weights
-from hf_vitselect.selection.judge import NOT_SCORED, Judged, drawable, judge, missing_rows, stands_for
+from hf_vitselect.selection.judge import Judged, drawable, judge, missing_rows, stands_for
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.recipe import KindShare, Recipe, RowSet
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_column
+from hf_vitselect.errors import NOT_SCORED
 from hf_vitselect.rules import LengthMatchedRandom, Random
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.selection import Selection
@@ -19,10 +20,11 @@ def random_baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
         `Selection.length_column` is not None. They depend only on the recipe's seed.
     """
     scores, recipe = selection.scores, selection.recipe
-    pool = Candidates.read(scores, recipe.by, recipe.over)
+    statuses = Candidates.read(scores, recipe.by, recipe.over).statuses
+    free = (statuses == "ok") | (statuses == NOT_SCORED)
     if "excluded" in scores.column_names:
-        pool = pool.exclude(np.flatnonzero(read_column(scores, "excluded")))
-    rows, budget, seed = np.union1d(pool.usable, selection.indices), len(selection), recipe.seed or 0
+        free &= ~read_column(scores, "excluded").to_numpy()
+    rows, budget, seed = np.union1d(np.flatnonzero(free), selection.indices), len(selection), recipe.seed or 0
     columns: dict[str, NDArray[Any]] = {"selected": np.isin(rows, selection.indices)}
     picks = {"random": Random()(None, None, budget, np.random.default_rng(seed), columns)[0]}
     if (name := selection.length_column) is not None:

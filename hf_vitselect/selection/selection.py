@@ -46,7 +46,7 @@ class Selection:
             its own selection, or 0.
         scores: One row for each row of the pool: row_id, the source's own ids if they were named, numbers,
             statuses and reasons, selected, rank (0 = picked first, null = not picked), and answer_characters
-            if the pool has no response_tokens. No images, texts or embeddings.
+            if response_tokens are not known of all rows. No images, texts or embeddings.
         recipe: How the rows were picked.
     """
 
@@ -98,7 +98,7 @@ class Selection:
     @property
     def length_column(self) -> str | None:
         """The column of `scores` with the lengths of the answers, if there is one."""
-        names = (LENGTHS, "answer_characters")
+        names = ("answer_characters", LENGTHS)
         return next((name for name in names if name in self.scores.column_names), None)
 
     def extend(self, new_rows: Dataset, budget: int | float, *, method: Method | None = None) -> "Selection":

@@ -12,6 +12,7 @@ from hf_vitselect.call_text import read_call, write_call
 from hf_vitselect.cli.main import main
 from hf_vitselect.cli.parse import parse_section
 from hf_vitselect.cli.score import Score, main_column
+from hf_vitselect.errors import UsageError
 from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.rules.mmssr import CAPABILITIES
 from hf_vitselect.scorers import SCORERS, SIGNALS, ClipEmbedding
@@ -70,7 +71,8 @@ def test_every_scorer_runs_by_its_text(models, tmp_path, capsys):
     with JudgeServer() as server:
         server.reply = lambda content: Reply("7" if isinstance(content, str) else capabilities)
         texts = [filled(text, models | {"url": server.url}) for text in TEXTS.values()]
-        flags = ["--dataset_name", str(tmp_path / "pool"), "--output_dir", str(tmp_path / "out")]
+        how = ["--seed", "3", "--method", "Method(filters=(LossTail(),), kinds='source')"]
+    flags = ["--dataset_name", str(tmp_path / "pool"), "--output_dir", str(tmp_path / "out")]
         assert main(["score", *flags, "--scorers", *texts]) == 0, capsys.readouterr().err
         assert main(["score", *flags, "--scorers", *texts]) == 0, capsys.readouterr().err
     scored = load_from_disk(tmp_path / "out" / "scored")
@@ -106,3 +108,34 @@ def test_short_flags_are_the_same_scorers():
     assert write_call(upd) == 'UPDScorer(model="m", column="upd_2", revision="v1")'
     assert isinstance(short, Score)
     assert isinstance(clip, ClipEmbedding)
+
+
+def test_budget_scores_fewer_rows(tiny, tmp_path, capsys):
+    pool = one_picture_pool(rows=80).add_column("source", ["a", "b"] * 40)
+    pool.save_to_disk(str(tmp_path / "pool"))
+    how = ["--seed", "3", "--method", "Method(filters=(LossTail(),), kinds='source')"]
+    flags = ["--dataset_name", str(tmp_path / "pool"), "--output_dir", str(tmp_path / "out"), *how]
+    main(["score", *flags, "--model_name_or_path", tiny("llava").folder, "--budget", "10%"])
+    scored = load_from_disk(str(tmp_path / "out" / "scored"))
+    unscored = scored["necessity_status"][:].count("not_scored")
+    assert 40 <= unscored < 80
+    assert f"{unscored} rows, which the selection does not need" in capsys.readouterr().out
+    flags = ["--dataset_name", str(tmp_path / "out" / "scored"), "--output_dir", str(tmp_path / "subset")]
+    main(["select", *flags, "--budget", "8", *how])
+    assert "8 (budget 8)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"method": "CleanBalanced()"}, "method: expected budget with it"),
+        ({"seed": 2}, "seed: expected budget with it"),
+        ({"budget": "0.1", "method": "SelfFilter()"}, "budget: expected a method that draws rows at random"),
+        ({"budget": "0.1", "dataset_streaming": True}, "budget: expected a pool that is not streamed"),
+        ({"budget": "a"}, "budget: expected rows"),
+    ],
+)
+def test_meaningless_budgets_are_refused(flags, message):
+    given = {"dataset_name": "pool", "model_name_or_path": "any", **flags}
+    with pytest.raises(UsageError, match=message):
+        parse_section("score", given).check()

@@ -53,7 +53,7 @@ def statuses(scored):
     return np.array(scored["necessity_status"])
 
 
-def test_random_picks_are_those_of_the_whole_pool(rows, tmp_path):
+def test_random_picks_equal_full_scoring(rows, tmp_path):
     method = Method(kinds="kind")
     part = score_candidates(rows, [Loss()], 60, tmp_path, method=method)
     picks = select_diverse(part, 60, method=method)
@@ -62,7 +62,7 @@ def test_random_picks_are_those_of_the_whole_pool(rows, tmp_path):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_filtered_picks_are_nearly_those_of_the_whole_pool(rows, tmp_path, seed):
+def test_filtered_picks_nearly_equal_full_scoring(rows, tmp_path, seed):
     part = score_candidates(rows, [Loss()], 0.15, tmp_path, method=LOSSES, seed=seed)
     ours, whole = (
         select_diverse(some, 0.15, method=LOSSES, seed=seed) for some in (part, score(rows, Loss()))
@@ -113,7 +113,7 @@ def test_unused_kinds_stay_unscored(rows, tmp_path):
     assert {*select_diverse(part, 150, method=method).dataset["kind"]} == {"a", "b"}
 
 
-def test_all_rows_are_scored_if_needed(rows, tmp_path):
+def test_all_rows_scored_if_needed(rows, tmp_path):
     part = score_candidates(rows, [Loss()], 600, tmp_path, method=LOSSES)
     whole = select_diverse(score(rows, Loss()), 600, method=LOSSES)
     assert (statuses(part) == "ok").all()
