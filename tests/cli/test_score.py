@@ -71,8 +71,7 @@ def test_every_scorer_runs_by_its_text(models, tmp_path, capsys):
     with JudgeServer() as server:
         server.reply = lambda content: Reply("7" if isinstance(content, str) else capabilities)
         texts = [filled(text, models | {"url": server.url}) for text in TEXTS.values()]
-        how = ["--seed", "3", "--method", "Method(filters=(LossTail(),), kinds='source')"]
-    flags = ["--dataset_name", str(tmp_path / "pool"), "--output_dir", str(tmp_path / "out")]
+        flags = ["--dataset_name", str(tmp_path / "pool"), "--output_dir", str(tmp_path / "out")]
         assert main(["score", *flags, "--scorers", *texts]) == 0, capsys.readouterr().err
         assert main(["score", *flags, "--scorers", *texts]) == 0, capsys.readouterr().err
     scored = load_from_disk(tmp_path / "out" / "scored")
