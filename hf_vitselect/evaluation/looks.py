@@ -15,7 +15,7 @@ def finish_in_looks(
     """Finish the trials of the first seeds, and those of each further seed for the methods that need it.
 
     A method stops when each of its comparisons, under every evaluation, has its verdict or little hope of
-    one. Random rows go on while a method that is compared with them does.
+    one. Random rows continue while a method that is compared with them does.
 
     Returns:
         The finished trials, and the looks.
@@ -42,7 +42,7 @@ def finish_in_looks(
 
 
 def _random_keys(trials: Sequence[Trial]) -> set[Key]:
-    """The trials that are there for others to be compared with."""
+    """The trials that only serve as baselines."""
     names = {RANDOM, FULL, *(MATCHED.format(trial.name) for trial in trials)}
     return {(trial.name, trial.budget) for trial in trials if trial.name in names}
 

@@ -115,7 +115,7 @@ def stops(decisions: Sequence[Decision]) -> bool:
 
 
 def _upper_quantile(grid: NDArray[np.float64], density: NDArray[np.float64], tail: float) -> float:
-    """Where the upper tail of a density on a grid has this mass."""
+    """The point above which a density on a grid has this mass."""
     above = np.cumsum(density[::-1])[::-1] * _STEP
     # The tail falls with the grid; interp wants rising values.
     return float(np.interp(tail, above[::-1], grid[::-1] - _STEP / 2))
