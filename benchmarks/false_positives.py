@@ -15,9 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from hf_vitselect.evaluation import difference
-from hf_vitselect.evaluation.statistics import LEVEL, Difference
-from hf_vitselect.evaluation.stopping import decide, look_levels
+from hf_vitselect.evaluation import LEVEL, Difference, decide, difference, look_levels
 from hf_vitselect.report import table
 
 NORMAL, HEAVY = "normal", "t with 3 degrees of freedom"

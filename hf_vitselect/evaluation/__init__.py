@@ -9,9 +9,11 @@ from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.generate import Generated, token_f1
 from hf_vitselect.evaluation.held_out import Evaluation, ExactMatch, HeldOut, LogLikelihood, MultipleChoice
-from hf_vitselect.evaluation.statistics import Difference, difference
+from hf_vitselect.evaluation.statistics import LEVEL, Difference, difference
+from hf_vitselect.evaluation.stopping import decide, look_levels
 
 __all__ = [
+    "LEVEL",
     "Comparison",
     "Difference",
     "Evaluation",
@@ -21,6 +23,8 @@ __all__ = [
     "LogLikelihood",
     "MultipleChoice",
     "compare",
+    "decide",
     "difference",
+    "look_levels",
     "token_f1",
 ]
