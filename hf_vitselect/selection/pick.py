@@ -26,6 +26,8 @@ from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.recipe import KindShare, Recipe, RowSet
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
+_NOT_NEEDED = "a subset of this size does not need their scores"
+
 
 @dataclass(frozen=True)
 class NamedRows:
@@ -121,11 +123,12 @@ def pick(
     pool = pool.take(usable)
     part = dataset if len(usable) == len(dataset) else dataset.select(usable)
     picked = np.searchsorted(usable, first.positions[kept])
-    groups, weights = group_rows(part, method, earlier), np.ones(len(usable))
     if len(unscored):
         _refuse_scored_in_part(method, first)
         of_all = group_rows(dataset, method)
         groups, weights = of_all and of_all.take(usable), stands_for(of_all, usable, unscored, keys)
+    else:
+        groups, weights = group_rows(part, method, earlier), np.ones(len(usable))
     judged = judge(part, pool.scores, method, groups, weights, scorers, rows, picked, earlier)
     if len(unscored):
         _refuse_missing_scores(judged, rows)
@@ -142,7 +145,7 @@ def pick(
         Recipe.about(dataset, ids, usable[picked]),
         budget=rows,
         dropped=_count(statuses[statuses != "ok"]),
-        dropped_reasons=dict(refusals.reasons),
+        dropped_reasons=dict(refusals.reasons) | ({NOT_SCORED: _NOT_NEEDED} if len(unscored) else {}),
         included=first.record and replace(first.record, left_out=left_out),
         excluded=never.record,
         by=by if method.uses_scores or method.filters else None,

@@ -80,7 +80,9 @@ def test_unscored_rows_say_so(rows, tmp_path):
     unscored = part.filter(lambda status: status == "not_scored", input_columns="necessity_status")
     assert len(unscored) > 0.7 * ROWS
     assert {*unscored["necessity"]} == {*unscored["image_gain"]} == {*unscored["necessity_reason"]} == {None}
-    assert select_diverse(part, 60, method=LOSSES).recipe.dropped == {"not_scored": len(unscored)}
+    recipe = select_diverse(part, 60, method=LOSSES).recipe
+    assert recipe.dropped == {"not_scored": len(unscored)}
+    assert recipe.dropped_reasons == {"not_scored": "a subset of this size does not need their scores"}
     assert (
         part.remove_columns([name for name in part.column_names if name not in rows.column_names])[:]
         == rows[:]
