@@ -1,9 +1,9 @@
-"""Does the default beat random rows? All trials behind docs/results/evidence.md, in pieces of at most an hour.
+"""Does the default beat random rows? The trials behind docs/results/evidence.md, in pieces of an hour.
 
     python benchmarks/evidence.py plan                                 what is missing, in CPU hours
     python benchmarks/evidence.py test --fashion FOLDER --minutes 60   run it; call again
     python benchmarks/evidence.py check --fashion FOLDER               would the code pick these rows today?
-    python benchmarks/evidence.py page                                 write docs/results/evidence.md, plot, README
+    python benchmarks/evidence.py page                                 write docs/results/evidence.md, README
 
 To choose constants, on pools and held-out rows that no verdict uses:
 

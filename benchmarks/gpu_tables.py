@@ -3,8 +3,8 @@
     python benchmarks/gpu_tables.py
 
 Reads every file of benchmarks/results/, where a later line about a measurement replaces an earlier one, and
-writes each table between its two comments, `<!-- gpu: NAME -->` and `<!-- end -->`, on the pages of docs/results/.
-What no line gives is "not measured".
+writes each table between its two comments, `<!-- gpu: NAME -->` and `<!-- end -->`, on the pages of
+docs/results/. What no line gives is "not measured".
 """
 
 import argparse
