@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.blocks import blocks
-from hf_vitselect.rules.clusters import kmeans, rows_by_label, unit_rows
+from hf_vitselect.rules.clusters import UnitRows, kmeans, rows_by_label
 from hf_vitselect.rules.quotas import group_quotas
 
 
@@ -46,8 +46,8 @@ class Coincide(Rule):
 
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
         """Pick each cluster's quota."""
-        units = unit_rows(pool.features)
-        labels, centroids = kmeans(units, max(1, len(units) // self.rows_per_cluster), rng)
+        units = UnitRows(pool.features)
+        labels, centroids = kmeans(units, max(1, len(units) // self.rows_per_cluster), rng, gpu=True)
         groups = rows_by_label(labels)
         kernel_sums = [_kernel_sums(units[rows].astype(np.float64)) for rows in groups]
         sizes = np.array([len(rows) for rows in groups])

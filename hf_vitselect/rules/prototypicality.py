@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_vitselect.rules.base import Picks, Pool, Rule
-from hf_vitselect.rules.clusters import kmeans, unit_rows
+from hf_vitselect.rules.blocks import blocks
+from hf_vitselect.rules.clusters import UnitRows, kmeans
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +40,11 @@ class Prototypicality(Rule):
 
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
         """Pick rows by their distance to their centroid."""
-        units = unit_rows(pool.features)
-        labels, centroids = kmeans(units, self.clusters, rng)
-        cosines = np.einsum("nd,nd->n", units, centroids[labels], dtype=np.float64)
+        units = UnitRows(pool.features)
+        labels, centroids = kmeans(units, self.clusters, rng, gpu=True)
+        cosines = np.empty(len(units))
+        for block in blocks(len(units), 4096):
+            cosines[block] = np.einsum("nd,nd->n", units[block], centroids[labels[block]], dtype=np.float64)
         distances = (1 - cosines).astype(np.float32).astype(np.float64)
         order = np.argsort(distances if self.nearest else -distances, kind="stable")
         picks = pool.unpicked(order)[:budget]

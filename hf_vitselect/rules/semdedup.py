@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.blocks import blocks
-from hf_vitselect.rules.clusters import kmeans, rows_by_label, unit_rows
+from hf_vitselect.rules.clusters import UnitRows, kmeans, rows_by_label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +46,17 @@ class SemDeDup(Rule):
 
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
         """Pick the least redundant rows."""
-        units = unit_rows(pool.features)
-        labels, centroids = kmeans(units, max(1, len(units) // self.rows_per_cluster), rng)
-        cosines = np.einsum("nd,nd->n", units, centroids[labels])
-        from_centroid = cosines if self.keep == "far" else -cosines
+        units = UnitRows(pool.features)
+        labels, centroids = kmeans(units, max(1, len(units) // self.rows_per_cluster), rng, gpu=True)
         earlier = np.isin(np.arange(len(pool)), pool.picked)
         redundancy = np.empty(len(pool), dtype=np.float32)
         with threadpool_limits(1):  # with several threads sums could differ
             for rows in rows_by_label(labels):
-                rows = rows[np.lexsort((rows, from_centroid[rows], ~earlier[rows]))]
-                redundancy[rows] = _highest_cosine_to_earlier(units[rows])
+                members = units[rows]
+                cosines = np.einsum("nd,nd->n", members, centroids[labels[rows]])
+                from_centroid = cosines if self.keep == "far" else -cosines
+                order = np.lexsort((rows, from_centroid, ~earlier[rows]))
+                redundancy[rows[order]] = _highest_cosine_to_earlier(members[order])
         picks = pool.unpicked(np.argsort(redundancy, kind="stable"))[:budget]
         return picks, 1 - redundancy[picks].astype(np.float64)
 

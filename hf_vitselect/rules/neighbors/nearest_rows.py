@@ -30,13 +30,16 @@ def nearest_rows(
         for start in range(0, len(queries), products.block_rows):
             block = queries[start : start + products.block_rows]
             candidates, values = products.highest(block, width)
-            for row, others, lowest in zip(block.tolist(), candidates, values[:, -1], strict=True):
-                others = others[others != row]
+            # A row whose product is lower than the k-th other's by more than 2 * error has a lower cosine too.
+            cuts = values[:, min(neighbors, width - 1)] - 2 * products.error
+            counts = np.count_nonzero(values >= cuts[:, None], axis=1)
+            for row, others, count in zip(block.tolist(), candidates, counts.tolist(), strict=True):
+                if count == width < rows:
+                    unsure.append(row)
+                    continue
+                others = others[:count][others[:count] != row]
                 exact = cosines_with(features, norms, row, others)
                 order = np.lexsort((others, -exact))[:neighbors]
                 near[row], cosines[row] = others[order], exact[order]
-                # All rows that are no candidates have products up to the lowest one here.
-                if width < rows and exact[order[-1]] <= lowest + products.error:
-                    unsure.append(row)
         queries = np.array(unsure, dtype=np.int64)
     return near, cosines

@@ -90,12 +90,15 @@ class Products:
         with _full_precision(self._device):
             for chunk in blocks(len(self._removed), self._chunk_rows):
                 units = self._unit_rows(chunk)
-                best = torch.addmm(self._removed[chunk], query, units.T).topk(min(width, len(units)))
-                values = torch.cat([values, best.values], dim=1)
-                candidates = torch.cat([candidates, best.indices + chunk.start], dim=1)
+                products = torch.addmm(self._removed[chunk], query, units.T)
+                best = _top_columns(products, min(width, len(units)))
+                values = torch.cat([values, products.gather(1, best)], dim=1)
+                candidates = torch.cat([candidates, best + chunk.start], dim=1)
                 if values.shape[1] > width:
-                    best = values.topk(width)
-                    values, candidates = best.values, candidates.gather(1, best.indices)
+                    best = values.topk(width, sorted=False).indices
+                    values, candidates = values.gather(1, best), candidates.gather(1, best)
+        values, order = values.sort(dim=1, descending=True)
+        candidates = candidates.gather(1, order)
         return candidates.cpu().numpy(), values.double().cpu().numpy()
 
     def _make_units(self) -> None:
@@ -139,6 +142,30 @@ class Products:
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)
+
+
+def _top_columns(products: torch.Tensor, width: int) -> torch.Tensor:
+    """The columns of the `width` highest products of each row, int64 `[b, width]`, in any order."""
+    if products.device.type != "cpu" or width == products.shape[1]:
+        return products.topk(width, sorted=False).indices
+    # Several times as fast as torch's topk on a CPU.
+    keys = _keys(products)
+    floors = np.partition(keys, -width, axis=1)[:, -width]
+    columns = np.empty((len(keys), width), dtype=np.int64)
+    for row, floor, of_row in zip(keys, floors, columns, strict=True):
+        high = np.flatnonzero(row >= floor)
+        if len(high) > width:  # ties with the lowest one
+            high = high[np.argsort(row[high] == floor, kind="stable")]
+        of_row[:] = high[:width]
+    return torch.from_numpy(columns)
+
+
+def _keys(products: torch.Tensor) -> NDArray[np.float32] | NDArray[np.int16]:
+    """Numbers in the order of the products: numpy has no bfloat16, but the order of its bits is simple."""
+    if products.dtype == torch.float32:
+        return products.numpy()
+    bits = products.view(torch.int16).numpy()
+    return bits ^ ((bits >> 15) & np.int16(0x7FFF))  # negative ones have rising bits for falling values
 
 
 def native_type(device: str) -> torch.dtype:
