@@ -32,7 +32,10 @@ _BATCH = 10_000
 _BACK = 5_000  # rows between a near-copy and its original at most
 
 SUFFIX = "\nAnswer the question using a single word or phrase."
-THINGS = ["".join(parts) for parts in product("bdfgklmnprst", "aeiou", "lmnrst", ("", "a", "en", "o"), ("", "per", "son"))]
+THINGS = [
+    "".join(parts)
+    for parts in product("bdfgklmnprst", "aeiou", "lmnrst", ("", "a", "en", "o"), ("", "per", "son"))
+]
 VALUES = ("red", "green", "blue", "black", "white", "wooden", "metal", "small", "large", "old")
 CLOSED = (
     ("What color is the {}?", VALUES),
@@ -218,11 +221,13 @@ def _texts(rows: int) -> Iterator[tuple[int, list[Any], list[Any], dict[int, int
             else:
                 pairs, image = writer.row(), not writer.without_image()
             earlier.append((pairs, image))
-            messages.append([
-                {"role": role, "content": text}
-                for question, answer in pairs
-                for role, text in (("user", question), ("assistant", answer))
-            ])
+            messages.append(
+                [
+                    {"role": role, "content": text}
+                    for question, answer in pairs
+                    for role, text in (("user", question), ("assistant", answer))
+                ]
+            )
             images.append([{"bytes": b"image %d" % row, "path": None}] if image else [])
         del earlier[:-_BACK]
         yield start, messages, images, originals

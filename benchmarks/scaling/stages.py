@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from scaling import pools
 
 from hf_vitselect import select_diverse
 from hf_vitselect.data import read_texts
@@ -16,6 +15,7 @@ from hf_vitselect.rules.base import Rule
 from hf_vitselect.selection import Method, QuestionKinds
 from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.scorer_recipes import scorer_recipes
+from scaling import pools
 
 Figures = Mapping[str, Any]
 SHORT = 384
@@ -103,4 +103,3 @@ def _filter_rows(pool: Dataset, method: Method) -> Any:
         picked=np.empty(0, dtype=np.int64),
         budget=1,
     )
-

@@ -2,13 +2,21 @@
 
 import heapq
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from hf_vitselect.progress import progress
-from hf_vitselect.rules.base import Picks, Pool, Rule
+from hf_vitselect.rules.base import Features, Picks, Pool, Rule, Scores
+from hf_vitselect.rules.blocks import blocks
+from hf_vitselect.rules.faiss_build import faiss_notes
 from hf_vitselect.rules.neighbors.nearest_rows import nearest_rows
+
+if TYPE_CHECKING:
+    from hf_vitselect.rules.neighbors.cluster_index import ClusterIndex
+
+_MOST_EXACT = 50_000  # rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +39,7 @@ class FacilityLocation(Rule):
 
     uses_features = True
 
+    approximate: bool | None = None
     neighbors: int = 64
 
     def __post_init__(self) -> None:
@@ -40,14 +49,7 @@ class FacilityLocation(Rule):
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
         """Pick the rows that represent the others best."""
         rows = len(pool)
-        near, cosines = nearest_rows(pool.features, min(self.neighbors, rows - 1))
-        represented = np.arange(rows).repeat(near.shape[1])
-        values = np.maximum(cosines, 0).astype(np.float64).ravel()
-        # Row j of the graph holds the rows that j would represent, and how well; each row represents itself.
-        graph = csr_array((values, (near.ravel(), represented)), (rows, rows))
-        graph.setdiag((np.abs(pool.features).max(axis=1) > 0).astype(np.float64))
-        graph = graph.tocsr()
-        graph.sort_indices()
+        graph = self._graph(pool.features, rng)
         best = np.zeros(rows)  # how well each row is represented so far
 
         def gain(row: int) -> float:
@@ -72,3 +74,45 @@ class FacilityLocation(Rule):
             picks[turn], gains[turn] = current[1], -current[0]
             add(current[1])
         return picks, gains
+
+    def notes(
+        self, scores: Scores | None, features: Features | None, budget: int, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        """Return the recall of an approximate graph, on at most 256 random rows, and where faiss ran."""
+        if features is None or not self._is_approximate(len(features)):
+            return {}
+        index = _cluster_index(features, rng)
+        return {"recall": round(index.recall(self._edges(len(features)), rng), 4), **faiss_notes()}
+
+    def _is_approximate(self, rows: int) -> bool:
+        return rows > _MOST_EXACT if self.approximate is None else self.approximate
+
+    def _edges(self, rows: int) -> int:
+        return min(self.neighbors, rows - 1)
+
+    def _graph(self, features: Features, rng: np.random.Generator) -> csr_array:
+        """The graph: row j holds the rows that j would represent, and how well."""
+        rows, edges = len(features), self._edges(len(features))
+        near = np.empty((rows, 1 + edges), dtype=np.int32)
+        cosines = np.empty((rows, 1 + edges), dtype=np.float32)
+        near[:, 0] = np.arange(rows)  # each row represents itself
+        for block in blocks(rows, 4096):
+            cosines[block, 0] = (features[block] != 0).any(axis=1)
+        if self._is_approximate(rows):
+            index = _cluster_index(features, rng)
+            for cluster in range(index.clusters):
+                found = index.nearest(cluster, edges)
+                near[found.rows, 1:], cosines[found.rows, 1:] = found.near, found.products
+            del index
+        else:
+            near[:, 1:], cosines[:, 1:] = nearest_rows(features, edges)
+        np.maximum(cosines, 0, out=cosines)
+        ends = np.arange(rows + 1, dtype=np.int64 if near.size > 2**31 - 1 else np.int32) * near.shape[1]
+        return csr_array((cosines.ravel(), near.ravel(), ends), (rows, rows)).T.tocsr()
+
+
+def _cluster_index(features: Features, rng: np.random.Generator) -> "ClusterIndex":
+    # Imported here, so that importing the rules does not load torch.
+    from hf_vitselect.rules.neighbors.cluster_index import ClusterIndex
+
+    return ClusterIndex(features, rng)

@@ -23,8 +23,8 @@ def load_faiss() -> ModuleType:
     installed = [name for name in ("faiss-cpu", "faiss-gpu") if _is_installed(name)]
     if not hasattr(faiss, "Kmeans"):
         raise ImportError(
-            "expected the whole of faiss, got a part: faiss-cpu and faiss-gpu share a folder, and the removal "
-            f"of one removes files of the other; run `{_RESTORE} {(installed or ['faiss-cpu'])[-1]}`"
+            "expected the whole of faiss, got a part: faiss-cpu and faiss-gpu share a folder, and removing "
+            f"one removes files of the other; run `{_RESTORE} {(installed or ['faiss-cpu'])[-1]}`"
         )
     if "faiss-gpu" in installed and "GPU" not in faiss.get_compile_options().split():
         warnings.warn(

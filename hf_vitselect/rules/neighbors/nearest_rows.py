@@ -30,7 +30,7 @@ def nearest_rows(
         for start in range(0, len(queries), products.block_rows):
             block = queries[start : start + products.block_rows]
             candidates, values = products.highest(block, width)
-            # A row whose product is lower than the k-th other's by more than 2 * error has a lower cosine too.
+            # A product below that of the k-th other by more than 2 * error means a lower cosine.
             cuts = values[:, min(neighbors, width - 1)] - 2 * products.error
             counts = np.count_nonzero(values >= cuts[:, None], axis=1)
             for row, others, count in zip(block.tolist(), candidates, counts.tolist(), strict=True):

@@ -87,11 +87,11 @@ class Products:
         query = self._unit_rows(rows)
         values = torch.empty((len(rows), 0), dtype=self._type, device=self._device)
         candidates = torch.empty((len(rows), 0), dtype=torch.int64, device=self._device)
-        with _full_precision(self._device):
+        with full_precision(self._device):
             for chunk in blocks(len(self._removed), self._chunk_rows):
                 units = self._unit_rows(chunk)
                 products = torch.addmm(self._removed[chunk], query, units.T)
-                best = _top_columns(products, min(width, len(units)))
+                best = top_columns(products, min(width, len(units)))
                 values = torch.cat([values, products.gather(1, best)], dim=1)
                 candidates = torch.cat([candidates, best + chunk.start], dim=1)
                 if values.shape[1] > width:
@@ -144,7 +144,7 @@ class Products:
         return torch.from_numpy(array).to(self._device)
 
 
-def _top_columns(products: torch.Tensor, width: int) -> torch.Tensor:
+def top_columns(products: torch.Tensor, width: int) -> torch.Tensor:
     """The columns of the `width` highest products of each row, int64 `[b, width]`, in any order."""
     if products.device.type != "cpu" or width == products.shape[1]:
         return products.topk(width, sorted=False).indices
@@ -187,7 +187,7 @@ def _max_unit_bytes(device: str) -> int:
 
 
 @contextmanager
-def _full_precision(device: str) -> Iterator[None]:
+def full_precision(device: str) -> Iterator[None]:
     """Compute products in their own type with float32 sums, which the bound on their error assumes.
 
     Trainers lower the precision for the whole process (`torch.set_float32_matmul_precision`, autocast).
