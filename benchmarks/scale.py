@@ -24,6 +24,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 from datasets import Dataset, Features, List, Value, disable_progress_bars, load_from_disk
+from scaling import pools, stages
+from scaling.page import fill
+from scaling.stages import STAGES as METHODS
 from selection.features import clip_like, difficulties
 from selection.measure import load, measured, peak_growth
 
@@ -31,6 +34,9 @@ from hf_vitselect import Scorer, score, select_diverse
 from hf_vitselect.data import row_ids
 from hf_vitselect.report import table
 
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "scale.jsonl"
+PAGE = HERE.parent / "docs" / "results" / "scale.md"
 DIMENSIONS = 384
 STAGES = ("row_ids", "score", "score again", "score a stream", "stream again", "select_diverse")
 
@@ -177,6 +183,40 @@ def _call(place: str, run: str, seconds: float, kill_after: float | None = None)
     return float(process.communicate()[0].splitlines()[-1])
 
 
+def methods(args: argparse.Namespace) -> None:
+    """Run stages at every size, one line of JSON each."""
+    for rows in args.rows:
+        folder = args.folder / str(rows)
+        pools.make(rows, folder)
+        pools.vectors_of(rows, stages.SHORT, folder)
+        for name in args.stages:
+            done = itself("method", "--name", name, "--rows", str(rows), "--folder", str(folder))
+            printed = done.communicate()[0]
+            if done.returncode:
+                raise SystemExit(f"{name} at {rows} rows ended with {done.returncode}")
+            command = f"python benchmarks/scale.py methods --rows {rows} --stages {name!r} --folder FOLDER"
+            about = {"commit": _commit(), "command": command, "cores": os.cpu_count()}
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(json.loads(printed.splitlines()[-1]) | about) + "\n")
+            print(printed.splitlines()[-1], flush=True)
+
+
+def method(name: str, rows: int, folder: Path) -> None:
+    """One stage at one size, as a line of JSON."""
+    torch.set_num_threads(1)
+    disable_progress_bars()
+    call = METHODS[name](rows, folder)
+    with peak_growth() as peak:
+        done = measured(call)
+    figures = {"cpu": done.cpu, "wall": done.wall, "peak": peak[0], "load": os.getloadavg()[0]}
+    print(json.dumps({"stage": name, "rows": rows, **figures, "figures": done.result}))
+
+
+def _commit() -> str:
+    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(git, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
 def itself(*arguments: str) -> subprocess.Popen[str]:
     """This script in a process of its own."""
     return subprocess.Popen([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True)
@@ -197,6 +237,15 @@ def main() -> None:
     command.add_argument("--seconds", type=float, default=0.02)
     command.add_argument("--rounds", type=int, default=3)
     command.add_argument("--folder", help="for temporary files")
+    command = commands.add_parser("methods")
+    command.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    command.add_argument("--stages", nargs="+", choices=METHODS, default=list(METHODS))
+    command.add_argument("--folder", type=Path, required=True, help="keeps the pools, 8 GiB a million rows")
+    commands.add_parser("page")
+    command = commands.add_parser("method")
+    command.add_argument("--name", choices=METHODS)
+    command.add_argument("--rows", type=int)
+    command.add_argument("--folder", type=Path)
     command = commands.add_parser("stage")
     command.add_argument("--name", choices=STAGES)
     command.add_argument("--folder", type=Path)
@@ -208,10 +257,14 @@ def main() -> None:
     args = parser.parse_args()
     if args.command == "stage":
         stage(args.name, args.folder, args.share)
+    elif args.command == "method":
+        method(args.name, args.rows, args.folder)
+    elif args.command == "page":
+        PAGE.write_text(fill(PAGE.read_text(), RESULTS.read_text().splitlines()))
     elif args.command == "timed":
         timed(args.folder, args.run, args.seconds)
     else:
-        {"grow": grow, "resume": resume}[args.command](args)
+        {"grow": grow, "resume": resume, "methods": methods}[args.command](args)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from datasets import Dataset
 
 from hf_vitselect import select_diverse
 from hf_vitselect.data import read_texts
+from hf_vitselect.data.columns import read_scores
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.rules import FacilityLocation, KCenter, SemDeDup
 from hf_vitselect.rules.base import Rule
@@ -96,7 +97,7 @@ def _rule(rule: Rule, features: np.memmap, share: float) -> Callable[[], Figures
 def _filter_rows(pool: Dataset, method: Method) -> Any:
     return filter_rows(
         pool,
-        np.array(pool.with_format("numpy")["necessity"], dtype=np.float64),
+        read_scores(pool, "necessity")[0],
         method,
         None,
         scorer_recipes(pool),

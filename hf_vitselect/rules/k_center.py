@@ -6,7 +6,7 @@ import numpy as np
 
 from hf_vitselect.progress import progress
 from hf_vitselect.rules.base import Picks, Pool, Rule
-from hf_vitselect.rules.clusters import unit_rows
+from hf_vitselect.rules.neighbors.farthest_rows import FarthestRows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +19,8 @@ class KCenter(Rule):
     weighted distances. D3's score is the product of difficulty (`UPDScorer`) and dependability (a grade, such
     as `JudgeScore`'s).
 
-    A pick costs one product of n x d, so this is for pools of up to about 100,000 rows. The weighted variant
-    is an unofficial re-implementation; differences in docs/papers.md.
+    Most distances are never computed, see `FarthestRows`. The weighted variant is an unofficial
+    re-implementation; differences in docs/papers.md.
 
     Args:
         weighted: Whether scores weight the distances.
@@ -46,23 +46,17 @@ class KCenter(Rule):
 
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
         """Pick the farthest row again and again."""
-        units = unit_rows(pool.features)
-        weights = pool.scores if self.weighted else np.ones(len(units))
+        weights = pool.scores if self.weighted else np.ones(len(pool))
         if weights.min() < 0:
             raise ValueError(
                 f"expected weights of 0 or more, got {weights.min()}; shift or rescale the scores"
             )
-        nearest = np.full(len(units), 2.0)
-        reach = nearest * weights
+        remaining = FarthestRows(pool.features, weights, len(pool.picked) + budget, rng)
+        for row in pool.picked.tolist():
+            remaining.add(row)
         picks = np.empty(budget, dtype=np.int64)
         gains = np.empty(budget)
-        for turn in progress(range(-len(pool.picked), budget), title="KCenter", unit="pick", leave=False):
-            row = int(pool.picked[turn]) if turn < 0 else int(reach.argmax())
-            if turn >= 0:
-                picks[turn], gains[turn] = row, reach[row]
-            # einsum sums in one order whatever the number of threads; BLAS may not.
-            cosines = np.einsum("nd,d->n", units, units[row])
-            np.minimum(nearest, np.sqrt(np.maximum(2 - 2 * cosines, 0)), out=nearest)
-            np.multiply(nearest, weights, out=reach, where=reach >= 0)
-            reach[row] = -1.0  # marks picked rows, which the line above leaves alone
+        for turn in progress(range(budget), title="KCenter", unit="pick", leave=False):
+            picks[turn], gains[turn] = remaining.farthest()
+            remaining.add(int(picks[turn]))
         return picks, gains
