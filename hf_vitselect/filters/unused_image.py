@@ -16,8 +16,8 @@ class UnusedImage(Filter):
     """Rows whose image saves the seed model little or nothing of the loss.
 
     First come whole kinds, the one with the least use of images first: kinds in which the images save less
-    than `gain_share` of the mean loss without them. A kind that would bring the drops above `most` of the
-    pool stays. Then come single rows of other kinds whose loss the image does not lower, the one whose loss
+    than `gain_share` of the mean loss without them, and lower the loss of no more than `helped` of the rows.
+    A kind that would bring the drops above `most` of the pool stays. Then come single rows of other kinds whose loss the image does not lower, the one whose loss
     it raises most first, up to the same limit. Rows without an image have no gain and are never dropped.
 
     Single rows without gain may have some answers, such as "no", more often than others. Their drops may move
@@ -27,6 +27,8 @@ class UnusedImage(Filter):
 
     Args:
         gain_share: Least share of the loss that a kind's images must save, 0 to 1.
+        helped: Most rows of such a kind whose loss the image lowers, as a share, 0 to 1. Where the seed model
+            has not learned to answer yet, images save little, but they save it in nearly every row.
         most: Most rows to drop, as a share of the pool, 0 to 1.
         smallest: Least rows with image of a kind to judge it; also of an answer to watch its share.
         rows: Whether to drop single rows too.
@@ -46,6 +48,7 @@ class UnusedImage(Filter):
     uses_answers = True
 
     gain_share: float = 0.1
+    helped: float = 0.65
     most: float = 0.3
     smallest: int = 20
     rows: bool = True
@@ -54,7 +57,7 @@ class UnusedImage(Filter):
     loss: str = "necessity"
 
     def __post_init__(self) -> None:
-        for name in ("gain_share", "most", "skew"):
+        for name in ("gain_share", "helped", "most", "skew"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)!r}")
         if self.smallest < 1:
@@ -70,8 +73,9 @@ class UnusedImage(Filter):
         gains = rows.columns[self.column].astype(np.float64)
         if not np.nanmax(gains, initial=-np.inf) > np.nanmin(gains, initial=np.inf):
             raise NothingToGoByError(f"expected different values in {self.column!r}, got equal ones or none")
-        shares, sizes = self._shares_saved(rows, gains)
-        unused = np.flatnonzero((sizes >= self.smallest) & (shares < self.gain_share))
+        shares, helped, sizes = self._shares_saved(rows, gains)
+        unhelped = (sizes >= self.smallest) & (shares < self.gain_share) & (helped <= self.helped)
+        unused = np.flatnonzero(unhelped)
         if len(unused) and len(unused) == np.count_nonzero(sizes >= self.smallest):
             raise NothingToGoByError(
                 f"expected a kind whose images save {self.gain_share:.0%} of the loss, got none of "
@@ -98,7 +102,7 @@ class UnusedImage(Filter):
         """
         gains = rows.columns[self.column].astype(np.float64)
         losses = rows.columns[self.loss].astype(np.float64)
-        shares, sizes = self._shares_saved(rows, gains)
+        shares, _, sizes = self._shares_saved(rows, gains)
         known = np.isfinite(gains) & np.isfinite(losses)
         kinds, without = rows.kinds[known], (losses + gains)[known]
         # The standard error of a ratio of means.
@@ -145,15 +149,17 @@ class UnusedImage(Filter):
 
     def _shares_saved(
         self, rows: Rows, gains: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The share of the loss that each kind's images save, and its rows with image."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        """The share of the loss that each kind's images save, that of the rows they help, and its rows."""
         losses = rows.columns[self.loss].astype(np.float64)
         known = np.isfinite(gains) & np.isfinite(losses)
         kinds, number = rows.kinds[known], len(rows.kind_names)
         saved = np.bincount(kinds, gains[known], minlength=number)
         without = np.bincount(kinds, (losses + gains)[known], minlength=number)
         shares = np.divide(saved, without, out=np.zeros(number), where=without > 0)
-        return shares, np.bincount(kinds, minlength=number)
+        sizes = np.bincount(kinds, minlength=number)
+        helped = np.bincount(kinds, gains[known] > 0, minlength=number) / np.maximum(sizes, 1)
+        return shares, helped, sizes
 
     def _single_rows(
         self, rows: Rows, gains: NDArray[np.float64], single: NDArray[np.bool_], room: float
