@@ -17,8 +17,9 @@ class UnusedImage(Filter):
 
     First come whole kinds, the one with the least use of images first: kinds in which the images save less
     than `gain_share` of the mean loss without them, and lower the loss of no more than `helped` of the rows.
-    A kind that would bring the drops above `most` of the pool stays. Then come single rows of other kinds whose loss the image does not lower, the one whose loss
-    it raises most first, up to the same limit. Rows without an image have no gain and are never dropped.
+    A kind that would bring the drops above `most` of the pool stays. Then come single rows of other kinds
+    whose loss the image does not lower, the one whose loss it raises most first, up to the same limit. Rows
+    without an image have no gain and are never dropped.
 
     Single rows without gain may have some answers, such as "no", more often than others. Their drops may move
     the answers of a kind by at most `skew`: the total variation between the answers' shares before and after,
