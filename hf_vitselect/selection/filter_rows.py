@@ -11,7 +11,7 @@ from hf_vitselect.data.columns import is_numeric, read_features, read_scores, re
 from hf_vitselect.data.rows import read_rows, read_texts
 from hf_vitselect.data.text import first_answers
 from hf_vitselect.filters.base import Rows
-from hf_vitselect.selection.groups import Groups
+from hf_vitselect.selection.groups import Groups, or_one_kind
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
@@ -31,6 +31,7 @@ def filter_rows(
     Every row stands for itself unless there are `weights`, see `Rows`.
     """
     rows = len(dataset)
+    kinds = or_one_kind(groups, rows)
     asks = any(each.uses_answers for each in method.filters)
     return Rows(
         scores=scores,
@@ -39,8 +40,8 @@ def filter_rows(
             for name in method.filter_columns
             if name in dataset.column_names
         },
-        kinds=np.zeros(rows, dtype=np.int64) if groups is None else groups.labels,
-        kind_names=("all rows",) if groups is None else groups.names,
+        kinds=kinds.labels,
+        kind_names=kinds.names,
         answers=first_answers(read_texts(dataset)) if asks else np.full(rows, "", dtype=object),
         image_features=_image_features(dataset, method.over, scorers) if method.uses_image_features else None,
         conversations=lambda: read_rows(dataset),

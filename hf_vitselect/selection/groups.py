@@ -33,6 +33,11 @@ class Groups:
         return replace(self, labels=self.labels[rows])
 
 
+def or_one_kind(groups: Groups | None, rows: int) -> Groups:
+    """Return the kinds of n rows; one kind of all rows for None."""
+    return Groups(np.zeros(rows, dtype=np.int64), ("all rows",)) if groups is None else groups
+
+
 def group_rows(dataset: Dataset, method: Method, earlier: Recipe | None = None) -> Groups | None:
     """Group the rows by the method's kinds, or by those of an earlier recipe; None without kinds."""
     if method.kinds is None:

@@ -13,7 +13,7 @@ from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.rules.quotas import quotas
 from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.filtering import Dropped, run_filters
-from hf_vitselect.selection.groups import Groups, kind_shares, quota_weights
+from hf_vitselect.selection.groups import Groups, kind_shares, or_one_kind, quota_weights
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.recipe import KindShare, Recipe
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
@@ -106,8 +106,8 @@ def stands_for(
     Raises:
         UsageError: If a kind's scored rows are not those of its lowest keys.
     """
-    labels = np.zeros(len(keys), dtype=np.int64) if groups is None else groups.labels
-    names = ("all rows",) if groups is None else groups.names
+    kinds = or_one_kind(groups, len(keys))
+    labels, names = kinds.labels, kinds.names
     last = np.zeros(len(names), dtype=np.uint64)
     np.maximum.at(last, labels[scored], keys[scored])
     there, missing = (np.bincount(labels[rows], minlength=len(names)) for rows in (scored, unscored))

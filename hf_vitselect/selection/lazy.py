@@ -22,7 +22,7 @@ from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scoring.score import score
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates
-from hf_vitselect.selection.groups import Groups, group_rows
+from hf_vitselect.selection.groups import Groups, group_rows, or_one_kind
 from hf_vitselect.selection.judge import drawable, judge, missing_rows, stands_for
 from hf_vitselect.selection.method import CleanBalanced, Method
 from hf_vitselect.selection.pick import find_rows
@@ -100,7 +100,8 @@ class _Draw:
     """The state of the draw.
 
     Attributes:
-        groups: The kinds of all rows of the pool; one kind if None.
+        groups: The kinds of all rows of the pool, if the method has kinds.
+        labels: int64 `[n]`, each row's kind; 0 without kinds.
         queues: The rows of each kind that may be drawn, in the order of their keys.
         more: int64 `[kinds]`, rows to draw next.
         drawn: int64, all rows drawn so far.
@@ -110,6 +111,7 @@ class _Draw:
     budget: int
     keys: NDArray[np.uint64]
     groups: Groups | None
+    labels: NDArray[np.int64]
     queues: list[NDArray[np.int64]]
     more: NDArray[np.int64]
     drawn: NDArray[np.int64]
@@ -120,13 +122,12 @@ class _Draw:
     ) -> "_Draw":
         """Begin with as many rows of each kind as it would give without filters, but with a few at least."""
         groups = group_rows(dataset, method)
-        labels = np.zeros(len(dataset), dtype=np.int64) if groups is None else groups.labels
-        kinds = 1 if groups is None else len(groups.names)
+        kinds = or_one_kind(groups, len(dataset))
         free = free[np.argsort(keys[free], kind="stable")]
-        queues = [free[labels[free] == kind] for kind in range(kinds)]
+        queues = [free[kinds.labels[free] == kind] for kind in range(len(kinds.names))]
         sizes = np.array([len(queue) for queue in queues])
         more = np.maximum(quotas(sizes, np.maximum(sizes, 1.0), min(budget, int(sizes.sum()))), _FIRST)
-        return cls(method, budget, keys, groups, queues, more, NO_ROWS)
+        return cls(method, budget, keys, groups, kinds.labels, queues, more, NO_ROWS)
 
     def next_rows(self) -> NDArray[np.int64]:
         """Return the next rows of each kind, int64, in the pool's order."""
@@ -167,8 +168,7 @@ class _Draw:
 
     def _count(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the rows of each kind."""
-        labels = np.zeros(len(rows), dtype=np.int64) if self.groups is None else self.groups.labels[rows]
-        return np.bincount(labels, minlength=len(self.queues))
+        return np.bincount(self.labels[rows], minlength=len(self.queues))
 
 
 def _score(dataset: Dataset, scorers: Sequence[Scorer], folder: Path, options: dict[str, Any]) -> Dataset:
