@@ -226,12 +226,14 @@ def trials_table(lines: Lines) -> str:
 
 def _provenance(lines: Lines) -> Iterator[str]:
     yield "## Where the figures are from"
-    hours = sum(sum(line["seconds"].values()) for line in lines.values()) / 3600
+    run = [line for line in lines.values() if "same_rows_as" not in line]
+    hours = sum(sum(line["seconds"].values()) for line in run) / 3600
     commits = sorted({line["commit"] for line in lines.values()})
     dates = sorted({line["date"] for line in lines.values()})
     parts = {part: sum(line["part"] == part for line in lines.values()) for part in ("test", "validation")}
     yield (
         f"{parts['test']} test trials and {parts['validation']} validation trials, {hours:.1f} CPU hours, "
+        f"{len(lines) - len(run)} of them copied from a trial of another method that chose the same rows, "
         f"{dates[0]} to {dates[-1]}, at the commits {', '.join(commits)}."
         if lines
         else "No trials yet."
