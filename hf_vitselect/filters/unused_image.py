@@ -97,13 +97,14 @@ class UnusedImage(Filter):
         return self.find_more(rows, thresholds)
 
     def unsure_kinds(self, rows: Rows) -> NDArray[np.int64]:
-        """Return the kinds whose share is near `gain_share`, for the few rows that it is estimated from.
+        """Return the kinds whose shares are near `gain_share` or `helped`, for the few rows they come from.
 
-        That is within two standard errors, unless the standard error is at most half of `gain_share`.
+        Near is within two standard errors, unless that of `gain_share` is at most half of it, or that of
+        `helped` at most a twentieth.
         """
         gains = rows.columns[self.column].astype(np.float64)
         losses = rows.columns[self.loss].astype(np.float64)
-        shares, _, sizes = self._shares_saved(rows, gains)
+        shares, helped, sizes = self._shares_saved(rows, gains)
         known = np.isfinite(gains) & np.isfinite(losses)
         kinds, without = rows.kinds[known], (losses + gains)[known]
         # The standard error of a ratio of means.
@@ -111,6 +112,8 @@ class UnusedImage(Filter):
         sums = np.bincount(kinds, without, minlength=len(sizes))
         errors = np.divide(np.sqrt(squares), sums, out=np.zeros(len(sizes)), where=sums > 0)
         near = (np.abs(shares - self.gain_share) <= 2 * errors) & (errors > self.gain_share / 2)
+        of_helped = np.sqrt(helped * (1 - helped) / np.maximum(sizes, 1))
+        near |= (shares < self.gain_share) & (np.abs(helped - self.helped) <= 2 * of_helped) & (of_helped > 0.05)
         return np.flatnonzero((sizes >= self.smallest) & near)
 
     def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:

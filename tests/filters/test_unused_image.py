@@ -54,6 +54,16 @@ def test_unlearned_kinds_stay():
     assert list(drops.thresholds["kinds"]) == ["facts"]
 
 
+def test_kinds_near_a_bound_are_unsure():
+    near_gain_share = ("near gain_share", "a", [1.5] * 2 + [0.0] * 28)
+    near_helped = ("near helped", "a", [0.01] * 18 + [-0.01] * 12)
+    rows = make_rows([SEEN, ("blind", "a", [0.01] * 2 + [-0.01] * 28), near_gain_share, near_helped])
+    unsure = UnusedImage().unsure_kinds(rows)
+    assert [rows.kind_names[kind] for kind in unsure] == ["near gain_share", "near helped"]
+    often = make_rows([SEEN, ("near helped", "a", [0.01] * 180 + [-0.01] * 120)])
+    assert not len(UnusedImage().unsure_kinds(often))
+
+
 def test_small_kinds_are_not_judged():
     assert not len(UnusedImage(smallest=26, rows=False).find(make_rows([SEEN, FACTS])).rows)
 
