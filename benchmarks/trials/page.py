@@ -1,4 +1,4 @@
-"""The page docs/evidence.md, from the lines of finished trials."""
+"""The page docs/results/evidence.md, from the lines of finished trials."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping

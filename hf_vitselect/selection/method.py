@@ -137,7 +137,7 @@ class CleanBalanced(Method):
 
     Rows whose image is not used, near-copies and the highest losses among equal answers are left out. What is
     left keeps its shares of kinds, weighed by how much the seed model still has to learn in each.
-    docs/evidence.md compares it with random rows.
+    docs/results/evidence.md compares it with random rows.
     """
 
     filters: tuple[Filter, ...] = (UnusedImage(), NearDuplicates(), LossTail())
