@@ -154,10 +154,10 @@ class Trial:
 
     def _twin(self, order: str, finished: Mapping[str, Any]) -> dict[str, Any] | None:
         """The finished trial that differs in nothing but the method, and whose method chose the same rows."""
-        for line in finished.values():
-            if line.get("order") == order and _key({**self.identity, "method": line["method"]}) == line["key"]:
-                return line
-        return None
+        alike = (line for line in finished.values() if line.get("order") == order)
+        return next(
+            (line for line in alike if _key({**self.identity, "method": line["method"]}) == line["key"]), None
+        )
 
     def _train(self, base: Path, selection: Selection, out: Path) -> Path:
         args = self.pool.bed.training(out, self.seed, self.epochs)

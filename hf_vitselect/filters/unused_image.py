@@ -112,8 +112,9 @@ class UnusedImage(Filter):
         sums = np.bincount(kinds, without, minlength=len(sizes))
         errors = np.divide(np.sqrt(squares), sums, out=np.zeros(len(sizes)), where=sums > 0)
         near = (np.abs(shares - self.gain_share) <= 2 * errors) & (errors > self.gain_share / 2)
-        of_helped = np.sqrt(helped * (1 - helped) / np.maximum(sizes, 1))
-        near |= (shares < self.gain_share) & (np.abs(helped - self.helped) <= 2 * of_helped) & (of_helped > 0.05)
+        errors = np.sqrt(helped * (1 - helped) / np.maximum(sizes, 1))
+        unsure = (np.abs(helped - self.helped) <= 2 * errors) & (errors > 0.05)
+        near |= unsure & (shares < self.gain_share)
         return np.flatnonzero((sizes >= self.smallest) & near)
 
     def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:

@@ -138,7 +138,9 @@ def test_thresholds_decide_new_rows():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"gain_share": 2.0}, {"helped": -0.1}, {"most": -0.1}, {"smallest": 0}, {"skew": 1.1}], ids=str
+    "arguments",
+    [{"gain_share": 2.0}, {"helped": -0.1}, {"most": -0.1}, {"smallest": 0}, {"skew": 1.1}],
+    ids=str,
 )
 def test_invalid_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match=f"{next(iter(arguments))}: expected"):

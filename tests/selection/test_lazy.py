@@ -21,7 +21,7 @@ LOSSES = Method(filters=(LossTail(),), kinds="kind", need=0.5)
 
 
 class Loss(Scorer):
-    """A number that only the row's text decides; negative gains for kind c, no score for the texts of `bad`."""
+    """A number that only the row's text decides; losses for kind c's gains, no score for texts of `bad`."""
 
     def __init__(self, bad=()):
         super().__init__(column="necessity")
