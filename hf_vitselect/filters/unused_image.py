@@ -37,7 +37,7 @@ class UnusedImage(Filter):
         column: The loss that the image saves, as `ImageGain` gives it.
         loss: The loss with the image, in the same unit, as `NecessityScorer` gives it.
 
-    Example:
+    Examples:
         >>> from hf_vitselect.filters.base import Rows
         >>> loss, gain = np.array([1.0, 2.0, 1.0, 1.5]), np.array([2.0, 0.5, np.nan, -0.5])
         >>> rows = Rows.of(loss, columns={"necessity": loss, "image_gain": gain})

@@ -40,7 +40,7 @@ def write_report(
     Raises:
         ColumnError: if the rows have columns of reserved names.
 
-    Example:
+    Examples:
         >>> write_report(selection, "report")  # doctest: +SKIP
         PosixPath('report/index.html')
     """
