@@ -194,9 +194,9 @@ def _earlier(lines: Lines, plan: Plan) -> Iterator[str]:
     if old:
         yield "## Earlier plans"
         yield (
-            "Test trials that belong to no table above, over all their pools. The garments' pools 1 to 3 gave "
-            "the verdicts of the default without `helped`. Their results by kind are why it was added, so the "
-            "verdicts above use other pools."
+            "Test trials that belong to no table above, over all their pools. The garments' pools 1 to 3 "
+            "gave the verdicts of the default without `helped`. Their results by kind are why it was added, "
+            "so the verdicts above use other pools."
         )
         yield trials_table(old)
 
