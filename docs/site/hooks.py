@@ -54,7 +54,8 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
             match[0] if file is None else f'<a href="{get_relative_url(file.url, page.url)}">{match[0]}</a>'
         )
 
-    return re.sub(r"(?<![\w/>.])docs/([\w/]+\.md)", link, html) if page.url.startswith("reference/") else html
+    from_docstrings = page.url.startswith(("reference/", "methods/"))
+    return re.sub(r"(?<![\w/>.])docs/([\w/]+\.md)", link, html) if from_docstrings else html
 
 
 def _moved(text: str) -> str:
