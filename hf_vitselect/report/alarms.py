@@ -1,4 +1,4 @@
-"""What a user should know before trusting a selection, the worst first."""
+"""Findings that put a selection in doubt, the worst first."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -119,7 +119,7 @@ def _of_kinds(selection: Selection) -> Iterator[Alarm]:
     left = sum(share.left for share in shares)
     lost = [share for share in shares if not share.picked and share.left > _LARGE_KIND * left]
     if lost:
-        largest = max(lost, key=lambda share: share.left)
+        largest = max(lost, key=lambda kind: kind.left)
         others = f", nor any of {len(lost) - 1} other large kinds" if len(lost) > 1 else ""
         text = (
             f"None of the {largest.left:,} rows left of the kind {_short(largest.name)} was picked{others}."
@@ -127,7 +127,7 @@ def _of_kinds(selection: Selection) -> Iterator[Alarm]:
         yield Alarm("look", text, "Look at its rows, or use quota='uniform'.")
     gone = [share for share in shares if share.rows and not share.left]
     if gone:
-        largest = max(gone, key=lambda share: share.rows)
+        largest = max(gone, key=lambda kind: kind.rows)
         others = f", and of {len(gone) - 1} other kinds" if len(gone) > 1 else ""
         text = f"The filters dropped all {largest.rows:,} rows of the kind {_short(largest.name)}{others}."
         yield Alarm("note", text, "Look at the dropped rows.")

@@ -72,7 +72,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Chooses and reads rows to look at.
+    """A choice of rows to look at.
 
     Attributes:
         selection: Any selection.

@@ -173,7 +173,7 @@ def _compositions(selection: Selection) -> dict[str, list[Bar]]:
 
 
 def _largest_kinds(selection: Selection) -> list[Any]:
-    return sorted((share for share in selection.recipe.shares if share.rows), key=lambda share: -share.rows)
+    return sorted((share for share in selection.recipe.shares if share.rows), key=lambda kind: -kind.rows)
 
 
 def _render(**values: Any) -> str:

@@ -1,4 +1,4 @@
-"""What became of every row of a pool: picked, left over, dropped by a filter, or without a usable score."""
+"""The outcome of every row of a pool: picked, left over, dropped by a filter, or without a usable score."""
 
 from dataclasses import dataclass
 from typing import Literal

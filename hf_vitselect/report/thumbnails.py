@@ -24,6 +24,7 @@ def thumbnail(image: RowImage, side: int, most_bytes: int | None = None) -> byte
         for quality in _QUALITIES:
             file = io.BytesIO()
             pixels.copy().save(file, "JPEG", quality=quality, exif=b"", icc_profile=None)
-            if most_bytes is None or file.tell() <= most_bytes or side <= 16:
-                return file.getvalue()
+            content = file.getvalue()
+            if most_bytes is None or len(content) <= most_bytes or side <= 16:
+                return content
         side //= 2
