@@ -1,9 +1,9 @@
-"""Does the default beat random rows? All trials behind docs/evidence.md, in pieces of at most an hour.
+"""Does the default beat random rows? The trials behind docs/results/evidence.md, in pieces of an hour.
 
     python benchmarks/evidence.py plan                                 what is missing, in CPU hours
     python benchmarks/evidence.py test --fashion FOLDER --minutes 60   run it; call again
     python benchmarks/evidence.py check --fashion FOLDER               would the code pick these rows today?
-    python benchmarks/evidence.py page                                 write docs/evidence.md, plot, README
+    python benchmarks/evidence.py page                                 write docs/results/evidence.md, README
 
 To choose constants, on pools and held-out rows that no verdict uses:
 
@@ -36,7 +36,7 @@ from hf_vitselect.selection import CleanBalanced, Method
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "evidence.jsonl"
-PAGE = HERE.parent / "docs" / "evidence.md"
+PAGE = HERE.parent / "docs" / "results" / "evidence.md"
 README = HERE.parent / "README.md"
 MARKS = ("<!-- evidence: begin -->", "<!-- evidence: end -->")
 
@@ -176,7 +176,7 @@ def main() -> None:
         (plan, "what is missing, and its CPU hours"),
         (test, "run the missing trials"),
         (check, "whether finished trials would pick the same rows"),
-        (write_page, "write docs/evidence.md"),
+        (write_page, "write docs/results/evidence.md"),
         (validate, "try methods on pools that no verdict uses"),
     ):
         command = commands.add_parser(do.__name__.removeprefix("write_"), help=text)

@@ -3,8 +3,8 @@
     python benchmarks/gpu_tables.py
 
 Reads every file of benchmarks/results/, where a later line about a measurement replaces an earlier one, and
-writes each table between its two comments, `<!-- gpu: NAME -->` and `<!-- end -->`, on the pages of docs/.
-What no line gives is "not measured".
+writes each table between its two comments, `<!-- gpu: NAME -->` and `<!-- end -->`, on the pages of
+docs/results/. What no line gives is "not measured".
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     argparse.ArgumentParser(description=__doc__, formatter_class=raw).parse_args()
     results, machines = read(sorted((ROOT / "benchmarks" / "results").glob("*.jsonl")))
-    for page in sorted((ROOT / "docs").glob("*.md")):
+    for page in sorted((ROOT / "docs" / "results").glob("*.md")):
         text = page.read_text()
         if (filled := fill(text, results, machines)) != text:
             page.write_text(filled)

@@ -6,7 +6,7 @@
 `closed` has templates with answers of one or two words: questions without the words of answers are the kinds.
 `open` has answers of whole sentences and nearly as many questions as rows: similar questions are clustered.
 A tenth of the rows has three turns. Each pool is read and grouped in a process of its own. Peak is the growth
-of anonymous memory, which no file stands behind. docs/scale.md keeps what was printed.
+of anonymous memory, which no file stands behind. docs/results/scale.md keeps what was printed.
 """
 
 import argparse

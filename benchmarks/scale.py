@@ -5,7 +5,7 @@
     python benchmarks/scale.py resume                  # killed midway and called again, against left alone
 
 Every stage runs in a process of its own, on one torch thread. Peak is the growth of anonymous memory, which
-no file stands behind. docs/scale.md keeps what was printed.
+no file stands behind. docs/results/scale.md keeps what was printed.
 """
 
 import argparse

@@ -10,7 +10,7 @@
 
 Models are LLaVA's architecture with random weights (scoring/models.py), rows are rendered
 (scoring/pool.py). Everything runs on `--threads` threads, 1 unless set. CPU seconds are the process's.
-docs/scoring.md keeps what was printed.
+docs/results/scoring.md keeps what was printed.
 """
 
 from scoring.commands import main

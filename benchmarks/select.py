@@ -8,7 +8,7 @@
     python benchmarks/select.py large --rows 665000 --device cuda
 
 Features are synthetic (selection/features.py). Everything runs on `--threads` threads, 1 unless set. CPU
-seconds are the process's. docs/benchmarks.md keeps what was printed.
+seconds are the process's. docs/results/selection.md keeps what was printed.
 """
 
 import os

@@ -23,7 +23,7 @@ from hf_vitselect.scorers import EL2NScorer
 from hf_vitselect.selection import Method
 from realpool.chain import BUDGET, CHANCE
 
-# As in docs/self_filter.md: a quarter of the steps of `run_chain`, because there are many fine-tunes.
+# As in docs/results/self_filter.md: a quarter of the steps of `run_chain`, because there are many fine-tunes.
 _tuning = partial(small_training, epochs=3, batch_size=16, learning_rate=5e-4)
 SELECTIONS: dict[str, Rule | Method] = {
     "TopScore": TopScore(),  # also NeighborPenalty's gamma=0: hard rows, however alike

@@ -1,4 +1,4 @@
-"""The plot of docs/evidence.md: accuracy by rows, of random rows and of the default."""
+"""The plot of docs/results/evidence.md: accuracy by rows, of random rows and of the default."""
 
 from collections.abc import Mapping
 from io import BytesIO

@@ -59,7 +59,7 @@ def write_report(
         ColumnError: if the rows have columns of reserved names.
         LayoutError: if the pool is not that of the selection.
 
-    Example:
+    Examples:
         >>> write_report(selection, "report")  # doctest: +SKIP
         PosixPath('report/index.html')
     """

@@ -39,7 +39,7 @@ class Method:
         by: The score, a numeric column. Filters take it for the loss under the seed model.
         over: The features, a column of vectors.
 
-    Example:
+    Examples:
         >>> from hf_vitselect.filters import NearDuplicates
         >>> Method(filters=(NearDuplicates(),), kinds="source").rule
         Random()
@@ -137,7 +137,7 @@ class CleanBalanced(Method):
 
     Rows whose image is not used, near-copies and the highest losses among equal answers are left out. What is
     left keeps its shares of kinds, weighed by how much the seed model still has to learn in each.
-    docs/evidence.md compares it with random rows.
+    docs/results/evidence.md compares it with random rows.
     """
 
     filters: tuple[Filter, ...] = (UnusedImage(), NearDuplicates(), LossTail())

@@ -17,8 +17,8 @@ import pytest
 
 from hf_vitselect.cli.main import main
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks" / "README.md"])
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks" / "README.md"])
 FOLDERS = "docs|examples|benchmarks|tests|hf_vitselect"
 
 
