@@ -2,7 +2,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all lint
+DOCS_VENV := build/docs-venv
+
+.PHONY: demo test test-all lint docs
 demo: $(READY)
 	$(BIN)/hf-vitselect demo $(ARGS)
 
@@ -17,6 +19,16 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, in build/site, from an environment of its own; warnings are errors.
+docs: $(DOCS_VENV)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
+	$(DOCS_VENV)/bin/python docs/site/check_site.py build/site
+
+$(DOCS_VENV)/.ready: docs/site/requirements.txt
+	test -x $(DOCS_VENV)/bin/python || python3 -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/pip install --quiet -r docs/site/requirements.txt
+	touch $@
 
 $(READY): constraints.txt setup.cfg pyproject.toml
 	test -x $(BIN)/python || python3 -m venv $(VENV)

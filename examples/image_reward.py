@@ -1,4 +1,4 @@
-"""Score images and texts with ImageReward, in an environment of its own; see docs/image_reward.md.
+"""Score images and texts with ImageReward, in an environment of its own; see docs/guides/image_reward.md.
 
     python image_reward.py for_image_reward.parquet image_reward.parquet
 

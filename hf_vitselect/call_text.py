@@ -69,7 +69,7 @@ def read_call(text: str, names: Mapping[str, type[Any]]) -> Any:
     Raises:
         UsageError: for a wrong name, argument or value, naming the choices and the nearest one.
 
-    Example:
+    Examples:
         >>> from hf_vitselect.rules import RULES
         >>> read_call("TopScore(lowest=True)", RULES)
         TopScore(lowest=True)
@@ -98,7 +98,7 @@ def write_call(value: Any, *, whole: bool = False) -> str:
             class with `fit`, or a plain value.
         whole: whether to write arguments that are the defaults too.
 
-    Example:
+    Examples:
         >>> from hf_vitselect.rules import NeighborPenalty
         >>> write_call(NeighborPenalty(gamma=0.5))
         'NeighborPenalty(gamma=0.5)'

@@ -82,7 +82,7 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
         "Nothing, or score the whole pool.",
     ),
 }
-"""What each status means and what to do about it; docs/rows.md is made from this."""
+"""What each status means and what to do about it; docs/guides/rows.md is made from this."""
 
 
 class VitSelectError(Exception):

@@ -34,8 +34,12 @@ FLOORS = [
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted({*PACKAGE.rglob("*.py")} - {PACKAGE / "__init__.py"})
 TEST_FILES = sorted(TESTS.rglob("test_*.py"))
-OF_ALL_ROOMS = {"test_package.py", "test_docs.py", "test_words.py"}
-OTHER_TREES = {"examples": ROOT / "examples", "benchmarks": ROOT / "benchmarks"}
+OF_ALL_ROOMS = {"test_package.py", "test_words.py", "test_pages.py", "test_blocks.py"}
+OTHER_TREES = {
+    "examples": ROOT / "examples",
+    "benchmarks": ROOT / "benchmarks",
+    "docs": ROOT / "docs" / "site",
+}
 SCRIPTS = sorted(path for tree in OTHER_TREES.values() for path in tree.rglob("*.py"))
 
 

@@ -119,7 +119,7 @@ ALLOWED = [
     ("benchmarks/on_gpu/*", r"map beside the bare model", "a key of the raw results"),
     ("benchmarks/gpu_tables.py", r"map beside the bare model", "a key of the raw results"),
     ("benchmarks/first_minutes.py", r"RUSAGE_CHILDREN", "a constant of Python"),
-    ("hf_vitselect/report/html_page.py", r"\.children", "an attribute of markdown-it's tokens"),
+    ("hf_vitselect/report/card_html.py", r"\.children", "an attribute of markdown-it's tokens"),
     ("hf_vitselect/report/method_docs.py", r"Towards High", "a paper's title"),
     ("hf_vitselect/selection/recipe.py", r'"make_up"', "a key of the recipe's format 1"),
 ]

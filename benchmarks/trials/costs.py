@@ -30,7 +30,7 @@ class Costs:
     @classmethod
     def measured(cls, lines: Iterable[dict[str, Any]]) -> "Costs":
         """Medians over finished trials."""
-        known = [line for line in lines if line["rows"]]
+        known = [line for line in lines if line["rows"] and "same_rows_as" not in line]
         if not known:
             return cls()
         step = [line["seconds"]["train"] / line["rows"] / line["epochs"] for line in known]

@@ -193,7 +193,11 @@ def _earlier(lines: Lines, plan: Plan) -> Iterator[str]:
     old = {key: line for key, line in lines.items() if line["part"] == "test" and key not in planned}
     if old:
         yield "## Earlier plans"
-        yield "Test trials that belong to no table above, over all their pools."
+        yield (
+            "Test trials that belong to no table above, over all their pools. The garments' pools 1 to 3 "
+            "gave the verdicts of the default without `helped`. Their results by kind are why it was added, "
+            "so the verdicts above use other pools."
+        )
         yield trials_table(old)
 
 
@@ -226,12 +230,14 @@ def trials_table(lines: Lines) -> str:
 
 def _provenance(lines: Lines) -> Iterator[str]:
     yield "## Where the figures are from"
-    hours = sum(sum(line["seconds"].values()) for line in lines.values()) / 3600
+    run = [line for line in lines.values() if "same_rows_as" not in line]
+    hours = sum(sum(line["seconds"].values()) for line in run) / 3600
     commits = sorted({line["commit"] for line in lines.values()})
     dates = sorted({line["date"] for line in lines.values()})
     parts = {part: sum(line["part"] == part for line in lines.values()) for part in ("test", "validation")}
     yield (
         f"{parts['test']} test trials and {parts['validation']} validation trials, {hours:.1f} CPU hours, "
+        f"{len(lines) - len(run)} of them copied from a trial of another method that chose the same rows, "
         f"{dates[0]} to {dates[-1]}, at the commits {', '.join(commits)}."
         if lines
         else "No trials yet."

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from trials.costs import Costs
-from trials.trial import Trial, append_line
+from trials.trial import Trial, append_line, read_lines
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Job:
     trial: Trial
     needs: tuple[str, ...] = ()  # names of jobs to finish first
 
-    def __call__(self, folder: Path) -> dict[str, Any] | None:
+    def __call__(self, folder: Path, results: Path) -> dict[str, Any] | None:
         """Do it; a trial returns its line."""
         torch.set_num_threads(1)  # the models are so small that threads cost more than they gain
         if self.work == "trial":
-            return self.trial.run(folder)
+            return self.trial.run(folder, read_lines(results))
         _ = self.trial.pool.bed.models(folder) if self.work == "models" else self.trial.prepare(folder)
         return None
 
@@ -73,7 +73,7 @@ def run_trials(
         while left or running:
             while len(running) < processes and (job := _next_job(left, running, deadline)):
                 left.remove(job)
-                running[executor.submit(job, folder)] = job
+                running[executor.submit(job, folder, results)] = job
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:

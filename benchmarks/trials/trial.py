@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from functools import cache
@@ -84,7 +84,7 @@ class Trial:
     @property
     def key(self) -> str:
         """Digest of the identity."""
-        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
+        return _key(self.identity)
 
     @property
     def steps(self) -> float:
@@ -112,8 +112,8 @@ class Trial:
         scored = self.pool.scored(folder, self.plain_method)
         return scored, self.pool.held_out(folder, self.part, **self.identity["held_out"])
 
-    def run(self, folder: Path) -> dict[str, Any]:
-        """Select, fine-tune and evaluate."""
+    def run(self, folder: Path, finished: Mapping[str, Any]) -> dict[str, Any]:
+        """Select, fine-tune and evaluate; a finished trial with the same rows in the same order is copied."""
         disable_progress_bars()
         scored, rows = self.prepare(folder)
         _, base = self.pool.bed.models(folder)
@@ -124,6 +124,9 @@ class Trial:
             if self.method != UNTRAINED:
                 selection, chosen = choose(scored, self.method, self.budget, self.seed)
                 selected = time.process_time()
+                if twin := self._twin(order_of(chosen), finished):
+                    named = {"key": self.key, "name": self.name or self.method, "same_rows_as": twin["key"]}
+                    return {**twin, **named, "method": self.identity["method"]}
                 model = self._train(base, selection, Path(out))
             trained = time.process_time()
             grades = answers(model, rows, self.pool.bed.settings.scoring_batch_size)
@@ -148,6 +151,13 @@ class Trial:
             "versions": {name: version(name) for name in PACKAGES},
             "right": base64.b64encode(np.packbits(right).tobytes()).decode(),
         }
+
+    def _twin(self, order: str, finished: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The finished trial that differs in nothing but the method, and whose method chose the same rows."""
+        alike = (line for line in finished.values() if line.get("order") == order)
+        return next(
+            (line for line in alike if _key({**self.identity, "method": line["method"]}) == line["key"]), None
+        )
 
     def _train(self, base: Path, selection: Selection, out: Path) -> Path:
         args = self.pool.bed.training(out, self.seed, self.epochs)
@@ -211,14 +221,23 @@ def composition(scored: Dataset, chosen: Sequence[int]) -> dict[str, Any]:
     """What the picked rows are: how many, the share of each flaw, and distinct scenes."""
     flaws = Counter(np.array(scored["flaw"])[chosen].tolist())
     shares = {flaw: round(count / max(1, len(chosen)), 4) for flaw, count in sorted(flaws.items())}
-    picked = hashlib.sha256(np.sort(np.array(chosen, dtype=np.int64)).tobytes()).hexdigest()[:16]
     return {
         "rows": len(chosen),
         "flaws": shares,
         "distinct": len(set(np.array(scored["group"])[chosen].tolist())),
-        "picked": picked,
+        "picked": order_of(sorted(chosen)),
+        "order": order_of(chosen),
         "scores": _digest(scored),
     }
+
+
+def order_of(rows: Sequence[int]) -> str:
+    """Digest of rows in their order, in which a fine-tune shuffles them."""
+    return hashlib.sha256(np.array(rows, dtype=np.int64).tobytes()).hexdigest()[:16]
+
+
+def _key(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _digest(scored: Dataset) -> str:

@@ -1,30 +1,51 @@
-"""`report`: write a selection's card to a folder."""
+"""`report`: write a selection's page and card to a folder."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import Dataset
 
 from hf_vitselect.cli.command import Command
 from hf_vitselect.cli.flags import SelectionFlags, flag
 from hf_vitselect.cli.pool import load_selection
 from hf_vitselect.cli.summary import Summary, command_line, dropped, train_line
+from hf_vitselect.data.pools import load_pool
 from hf_vitselect.report.html_page import write_report
+from hf_vitselect.selection.selection import Selection
 
 
 @dataclass(kw_only=True)
 class Report(SelectionFlags, Command):
-    """Write a selection's card, without the Hub."""
+    """Write a page that shows a selection, and its card, without the Hub."""
 
-    output_dir: str = flag("Where README.md, index.html, the plots and the examples go.", "report")
-    run_dir: str | None = flag("The run that made the selection; the card shows its settings and cost.", None)
-    example = "--selection demo/selection --output_dir report"
+    output_dir: str = flag("Where index.html, README.md, the plots and the examples go.", "report")
+    run_dir: str | None = flag(
+        "The run that made the selection: its verdict, scored pool, settings and cost are shown.", None
+    )
+    pool: str | None = flag(
+        "The pool of the selection, to show the rows that were left out; by default the run's.", None
+    )
+    example = "--selection demo/selection --run_dir demo --output_dir report"
 
     def run(self) -> Summary:
-        """Write the card."""
+        """Write page and card."""
         selection = load_selection(self.selection)
-        page = write_report(selection, self.output_dir, run=self.run_dir)
+        pool = load_pool(self.pool) if self.pool else _pool_of_run(self.run_dir, selection)
+        page = write_report(selection, self.output_dir, run=self.run_dir, pool=pool)
         facts = {
             "rows": f"{len(selection):,} picked of {selection.recipe.rows:,}",
             "refused": str(dropped(selection.recipe)) or "none",
+            "left out rows": "" if pool is not None else "not shown; name the pool with --pool",
             "page": page,
         }
         push_line = command_line("push", selection=self.selection, repo_id="OWNER/NAME")
         return Summary(facts, [push_line, train_line(self.selection)])
+
+
+def _pool_of_run(run_dir: str | None, selection: Selection) -> Dataset | None:
+    """The scored pool in a run's folder with the selection's number of rows; the report checks the rows."""
+    if run_dir is None:
+        return None
+    scored = sorted(Path(run_dir).glob("*/scored"), key=lambda folder: folder.stat().st_mtime)
+    pools = (load_pool(folder) for folder in reversed(scored))
+    return next((pool for pool in pools if len(pool) == selection.recipe.rows), None)

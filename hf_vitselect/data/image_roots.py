@@ -75,7 +75,7 @@ def with_image_root(
     Raises:
         PoolError: If a folder or an address is not one.
 
-    Example:
+    Examples:
         >>> rows = load_dataset("json", data_files="llava.json", split="train")  # doctest: +SKIP
         >>> pool = with_image_root(rows, "images")  # doctest: +SKIP
     """

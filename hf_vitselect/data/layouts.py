@@ -24,7 +24,7 @@ class KnownLayout:
     Attributes:
         text_columns: the columns of the turns, which a pool must have.
         read_messages: reads a row's messages from its cells.
-        example: a row, for docs/rows.md.
+        example: a row, for docs/guides/rows.md.
         optional: columns that are read if a pool has them.
         unread: columns that are an error next to these.
         can_be_metadata: whether the columns are ignored next to another layout's.
@@ -223,4 +223,4 @@ TOOL_EXAMPLES: tuple[Mapping[str, Any], ...] = (
         "images": [_IMAGE],
     },
 )
-"""Rows with tool calls, for docs/rows.md."""
+"""Rows with tool calls, for docs/guides/rows.md."""

@@ -47,7 +47,9 @@ def load_pool(
     allow_addresses: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """Load a pool, whatever holds it. Rows are not converted: docs/rows.md lists the layouts that are read.
+    """Load a pool, whatever holds it.
+
+    Rows are not converted: docs/guides/rows.md lists the layouts that are read.
 
     Args:
         path: A file (Parquet, JSON, JSON lines, CSV, Arrow, WebDataset's tar, compressed or not), a pattern
@@ -68,7 +70,7 @@ def load_pool(
         PoolError: If it does not exist or cannot be read, or a folder or an address is not one.
         ColumnError: If a column to rename is missing, or its new name is taken.
 
-    Example:
+    Examples:
         >>> pool = load_pool("pool.jsonl", columns={"messages": "dialog"})  # doctest: +SKIP
     """
     rows = _renamed(_open(str(path), config, split, streaming=False), columns or {})

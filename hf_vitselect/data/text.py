@@ -40,7 +40,7 @@ def first_answers(rows: Iterable[Conversation | RowError]) -> NDArray[np.object_
 def words(text: str) -> list[str]:
     """A text's words in order: lower case, no punctuation, every number or list of numbers as `NUMBER`.
 
-    Example:
+    Examples:
         >>> words("Is it 3.5, or 4, cm?")
         ['is', 'it', '0', 'or', '0', 'cm']
     """

@@ -94,7 +94,7 @@ def compare(
         StaleRunError: if the folder holds trials with other settings.
         ValueError: if a name is reserved or unknown, or there is nothing to compare.
 
-    Example:
+    Examples:
         >>> from hf_vitselect.evaluation import ExactMatch
         >>> from hf_vitselect.selection import CleanBalanced
         >>> selections, evaluations = {"default": CleanBalanced()}, {"exact match": ExactMatch(held_out)}

@@ -2,22 +2,25 @@
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 
+from hf_vitselect.data.row_ids import pool_digest
 from hf_vitselect.evaluation.methods import FULL
 from hf_vitselect.evaluation.plot import draw
 from hf_vitselect.evaluation.statistics import LEVEL
 from hf_vitselect.evaluation.stopping import Look
 from hf_vitselect.evaluation.subset_overlap import composition_rows, overlap
 from hf_vitselect.evaluation.trials import Trial
-from hf_vitselect.evaluation.verdicts import Line, compare_scores, group_trials, stack
+from hf_vitselect.evaluation.verdicts import Key, Line, compare_scores, group_trials, stack
 from hf_vitselect.notebook import html_summary
 from hf_vitselect.report.tables import table
+from hf_vitselect.report.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Comparison:
         composition: for each budget in rows, what each method picked, as rows of a table.
         planned: seeds at most, of a comparison that may stop early; None of one without looks.
         looks: of a comparison that may stop early, in order.
+        subsets: for each method and budget, the digest of each seed's row ids in pick order.
     """
 
     lines: dict[str, list[Line]]
@@ -39,6 +43,7 @@ class Comparison:
     composition: dict[int, list[dict[str, Any]]]
     planned: int | None = None
     looks: Sequence[Look] = ()
+    subsets: Mapping[Key, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -59,17 +64,21 @@ class Comparison:
             lines[name] = compare_scores(groups, scores, planned)
             if next(iter(scores.values())).ndim == 2:
                 by_rows.append(name)
-        subsets: dict[int, dict[str, list[Any]]] = {}
+        indices: dict[int, dict[str, list[Any]]] = {}
+        digests: dict[Key, list[str]] = {}
         for (name, rows), group in groups.items():
             if name != FULL:
-                subsets.setdefault(rows, {})[name] = [trial.subset.indices for trial in group]
+                subsets = [trial.subset for trial in group]
+                indices.setdefault(rows, {})[name] = [subset.indices for subset in subsets]
+                digests[name, rows] = [pool_digest(subset.row_ids) for subset in subsets]
         return cls(
             lines,
             by_rows,
-            {rows: overlap(drawn) for rows, drawn in subsets.items()},
-            {rows: composition_rows(pool, lengths, columns, drawn) for rows, drawn in subsets.items()},
+            {rows: overlap(drawn) for rows, drawn in indices.items()},
+            {rows: composition_rows(pool, lengths, columns, drawn) for rows, drawn in indices.items()},
             planned,
             looks,
+            digests,
         )
 
     @property
@@ -105,6 +114,26 @@ class Comparison:
         }
         return html_summary("Comparison", {}, notes=notes, tables=tables)
 
+    def _verdicts(self) -> list[Verdict]:
+        """One for each evaluation, method and budget."""
+        return [
+            Verdict(
+                evaluation=name,
+                method=line.method,
+                rows=line.rows,
+                seeds=len(line.means),
+                verdict=line.random.verdict,
+                difference=line.random.mean,
+                low=line.random.low if np.isfinite(line.random.low) else None,
+                high=line.random.high if np.isfinite(line.random.high) else None,
+                sentence=line.verdict,
+                subsets=list(self.subsets.get((line.method, line.rows), ())),
+            )
+            for name, lines in self.lines.items()
+            for line in lines
+            if line.random is not None
+        ]
+
     def _footnote(self, evaluation: str) -> str:
         lines = self.lines[evaluation]
         count = sum((line.random is not None) + (line.matched is not None) for line in lines)
@@ -118,7 +147,7 @@ class Comparison:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write comparison.md, comparison.json and comparison.png, the plot of the first evaluation.
 
-        The JSON holds the numbers and, under `card`, the rows of the table that a card shows.
+        The JSON holds the numbers and, under `card` and `verdicts`, what cards and reports show.
         """
         out = Path(folder)
         (out / "comparison.md").write_text(f"{self}\n")
@@ -133,6 +162,7 @@ class Comparison:
                 for name, lines in self.lines.items()
                 for line in lines
             ],
+            "verdicts": [asdict(verdict) for verdict in self._verdicts()],
         }
         # JSON has no infinity: an unbounded end of an interval becomes null.
         plain = json.loads(json.dumps(record), parse_constant=lambda _: None)

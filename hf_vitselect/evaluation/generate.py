@@ -22,7 +22,7 @@ def token_f1(answers: Sequence[str], references: Sequence[str]) -> list[float]:
     The harmonic mean of precision and recall over words, without case, punctuation and articles, in [0, 1].
     Two empty texts agree.
 
-    Example:
+    Examples:
         >>> token_f1(["a red ring", "No."], ["the red circle", "no"])
         [0.5, 1.0]
     """
@@ -47,7 +47,7 @@ class Generated(HeldOut):
             number; higher is better.
         max_new_tokens: longest answer, in tokens.
 
-    Example:
+    Examples:
         >>> Generated(held_out, max_new_tokens=16)("model")  # doctest: +SKIP
         [0.5, 1.0]
     """

@@ -125,7 +125,7 @@ class ExactMatch(OneForward):
     including the end of turn. A model that would continue after the right answer is wrong, except under
     `end_of_turn="template"` with a template that has no end of turn.
 
-    Example:
+    Examples:
         >>> np.mean(ExactMatch(held_out)("model"))  # doctest: +SKIP
         0.54
     """
@@ -154,7 +154,7 @@ class MultipleChoice(HeldOut):
     Attributes:
         options: the column with each row's options: a list of distinct texts, including the right answer.
 
-    Example:
+    Examples:
         >>> np.mean(MultipleChoice(held_out, options="choices")("model"))  # doctest: +SKIP
         0.38
     """

@@ -68,7 +68,7 @@ def parse_method(text: str, by: str | None = None) -> tuple[str, Method | Select
         text: a method such as `CleanBalanced()`, a rule alone, or a selection's folder.
         by: the score column of a rule alone whose text names none.
 
-    Example:
+    Examples:
         >>> parse_method("easy=TopScore(lowest=True)")
         ('easy', Method(filters=(), kinds=None, ..., rule=TopScore(lowest=True), ...))
     """

@@ -5,6 +5,7 @@ row, the same rows for all models. Shape (seeds,) is one score per model; then o
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class Difference:
     z: float | None = None
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Literal["better", "worse", "not distinguishable"]:
         """`better`, `worse`, or `not distinguishable` if the interval contains zero."""
         return "better" if self.low > 0 else "worse" if self.high < 0 else "not distinguishable"
 

@@ -39,7 +39,7 @@ def export(
         ExportError: If the format cannot hold a row, or an image cannot be read or referenced.
         FileExistsError: If a file of this name exists.
 
-    Example:
+    Examples:
         >>> export(selection, "LLaMA-Factory/data", LlamaFactory(), name="llava_15pct")  # doctest: +SKIP
         PosixPath('LLaMA-Factory/data/llava_15pct.json')
     """

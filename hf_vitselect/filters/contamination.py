@@ -44,7 +44,7 @@ class Contamination(Filter):
             not have the column or embeddings of the same model.
         PoolError: In `find`, if the evaluation set cannot be read.
 
-    Example:
+    Examples:
         >>> Contamination(evaluation="me/benchmark", over="embedding")
         Contamination(evaluation='me/benchmark', split='test', config=None, over='embedding', threshold=0.95)
     """
@@ -139,7 +139,7 @@ def find_contamination(
         ColumnError: If the embedding column is missing from one of them, or the vectors' lengths differ.
         ValueError: If the threshold is out of range.
 
-    Example:
+    Examples:
         >>> contaminated = find_contamination(pool, evaluation, over="embedding")  # doctest: +SKIP
         >>> select_diverse(scored, 0.15, exclude=contaminated.row_ids)  # doctest: +SKIP
     """

@@ -36,7 +36,7 @@ class LossTail(Filter):
             for one that knows every answer. It is underestimated for rows of several turns. Needs the scores
             to be losses, and the column `response_tokens`.
 
-    Example:
+    Examples:
         >>> from hf_vitselect.filters.base import Rows
         >>> scores = np.array([0.1, 0.2, 0.3, 0.4, 9.0])
         >>> rows = Rows.of(scores, budget=3)

@@ -48,7 +48,7 @@ class NearDuplicates(Filter):
         jaccard: Least similarity of long turns, above 0, at most 1.
         long: Least words of a long turn, 5 or more.
 
-    Example:
+    Examples:
         >>> from hf_vitselect.filters.base import Rows
         >>> from hf_vitselect.data.conversation import Conversation, Turn
         >>> def ask(text):

@@ -22,7 +22,7 @@ class PrefersOtherAnswer(Filter):
         column: The log odds.
         answer: The model's own answer.
 
-    Example:
+    Examples:
         >>> from hf_vitselect.filters.base import Rows
         >>> odds, answers = np.array([0.0, 5.0]), np.array([None, "two"], dtype=object)
         >>> rows = Rows.of(np.zeros(2), columns={"other_answer_odds": odds, "other_answer": answers})

@@ -16,9 +16,10 @@ class UnusedImage(Filter):
     """Rows whose image saves the seed model little or nothing of the loss.
 
     First come whole kinds, the one with the least use of images first: kinds in which the images save less
-    than `gain_share` of the mean loss without them. A kind that would bring the drops above `most` of the
-    pool stays. Then come single rows of other kinds whose loss the image does not lower, the one whose loss
-    it raises most first, up to the same limit. Rows without an image have no gain and are never dropped.
+    than `gain_share` of the mean loss without them, and lower the loss of no more than `helped` of the rows.
+    A kind that would bring the drops above `most` of the pool stays. Then come single rows of other kinds
+    whose loss the image does not lower, the one whose loss it raises most first, up to the same limit. Rows
+    without an image have no gain and are never dropped.
 
     Single rows without gain may have some answers, such as "no", more often than others. Their drops may move
     the answers of a kind by at most `skew`: the total variation between the answers' shares before and after,
@@ -27,6 +28,8 @@ class UnusedImage(Filter):
 
     Args:
         gain_share: Least share of the loss that a kind's images must save, 0 to 1.
+        helped: Most rows of such a kind whose loss the image lowers, as a share, 0 to 1. Where the seed model
+            has not learned to answer yet, images save little, but they save it in nearly every row.
         most: Most rows to drop, as a share of the pool, 0 to 1.
         smallest: Least rows with image of a kind to judge it; also of an answer to watch its share.
         rows: Whether to drop single rows too.
@@ -34,7 +37,7 @@ class UnusedImage(Filter):
         column: The loss that the image saves, as `ImageGain` gives it.
         loss: The loss with the image, in the same unit, as `NecessityScorer` gives it.
 
-    Example:
+    Examples:
         >>> from hf_vitselect.filters.base import Rows
         >>> loss, gain = np.array([1.0, 2.0, 1.0, 1.5]), np.array([2.0, 0.5, np.nan, -0.5])
         >>> rows = Rows.of(loss, columns={"necessity": loss, "image_gain": gain})
@@ -46,6 +49,7 @@ class UnusedImage(Filter):
     uses_answers = True
 
     gain_share: float = 0.1
+    helped: float = 0.65
     most: float = 0.3
     smallest: int = 20
     rows: bool = True
@@ -54,7 +58,7 @@ class UnusedImage(Filter):
     loss: str = "necessity"
 
     def __post_init__(self) -> None:
-        for name in ("gain_share", "most", "skew"):
+        for name in ("gain_share", "helped", "most", "skew"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)!r}")
         if self.smallest < 1:
@@ -70,8 +74,9 @@ class UnusedImage(Filter):
         gains = rows.columns[self.column].astype(np.float64)
         if not np.nanmax(gains, initial=-np.inf) > np.nanmin(gains, initial=np.inf):
             raise NothingToGoByError(f"expected different values in {self.column!r}, got equal ones or none")
-        shares, sizes = self._shares_saved(rows, gains)
-        unused = np.flatnonzero((sizes >= self.smallest) & (shares < self.gain_share))
+        shares, helped, sizes = self._shares_saved(rows, gains)
+        unhelped = (sizes >= self.smallest) & (shares < self.gain_share) & (helped <= self.helped)
+        unused = np.flatnonzero(unhelped)
         if len(unused) and len(unused) == np.count_nonzero(sizes >= self.smallest):
             raise NothingToGoByError(
                 f"expected a kind whose images save {self.gain_share:.0%} of the loss, got none of "
@@ -92,13 +97,14 @@ class UnusedImage(Filter):
         return self.find_more(rows, thresholds)
 
     def unsure_kinds(self, rows: Rows) -> NDArray[np.int64]:
-        """Return the kinds whose share is near `gain_share`, for the few rows that it is estimated from.
+        """Return the kinds whose shares are near `gain_share` or `helped`, for the few rows they come from.
 
-        That is within two standard errors, unless the standard error is at most half of `gain_share`.
+        Near is within two standard errors, unless that of `gain_share` is at most half of it, or that of
+        `helped` at most a twentieth.
         """
         gains = rows.columns[self.column].astype(np.float64)
         losses = rows.columns[self.loss].astype(np.float64)
-        shares, sizes = self._shares_saved(rows, gains)
+        shares, helped, sizes = self._shares_saved(rows, gains)
         known = np.isfinite(gains) & np.isfinite(losses)
         kinds, without = rows.kinds[known], (losses + gains)[known]
         # The standard error of a ratio of means.
@@ -106,6 +112,9 @@ class UnusedImage(Filter):
         sums = np.bincount(kinds, without, minlength=len(sizes))
         errors = np.divide(np.sqrt(squares), sums, out=np.zeros(len(sizes)), where=sums > 0)
         near = (np.abs(shares - self.gain_share) <= 2 * errors) & (errors > self.gain_share / 2)
+        errors = np.sqrt(helped * (1 - helped) / np.maximum(sizes, 1))
+        unsure = (np.abs(helped - self.helped) <= 2 * errors) & (errors > 0.05)
+        near |= unsure & (shares < self.gain_share)
         return np.flatnonzero((sizes >= self.smallest) & near)
 
     def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:
@@ -145,15 +154,17 @@ class UnusedImage(Filter):
 
     def _shares_saved(
         self, rows: Rows, gains: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The share of the loss that each kind's images save, and its rows with image."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        """The share of the loss that each kind's images save, that of the rows they help, and its rows."""
         losses = rows.columns[self.loss].astype(np.float64)
         known = np.isfinite(gains) & np.isfinite(losses)
         kinds, number = rows.kinds[known], len(rows.kind_names)
         saved = np.bincount(kinds, gains[known], minlength=number)
         without = np.bincount(kinds, (losses + gains)[known], minlength=number)
         shares = np.divide(saved, without, out=np.zeros(number), where=without > 0)
-        return shares, np.bincount(kinds, minlength=number)
+        sizes = np.bincount(kinds, minlength=number)
+        helped = np.bincount(kinds, gains[known] > 0, minlength=number) / np.maximum(sizes, 1)
+        return shares, helped, sizes
 
     def _single_rows(
         self, rows: Rows, gains: NDArray[np.float64], single: NDArray[np.bool_], room: float

@@ -39,7 +39,7 @@ def apply_selection(
         HubError: If the repository has no complete selection, or the pool has other rows; the message says
             which are missing or unknown, and whether the commit differs.
 
-    Example:
+    Examples:
         >>> selection = apply_selection(pool, "me/llava-instruct-15pct")  # doctest: +SKIP
     """
     refuse_reserved(pool.features)

@@ -83,7 +83,7 @@ def push_to_hub(
             id is invalid or the pool's own; if the Hub refuses, or has a public repository where a private
             one was asked for, or a card that cannot be read; or if what is read back is not what was pushed.
 
-    Example:
+    Examples:
         >>> push_to_hub(selection, "me/llava-instruct-15pct")  # doctest: +SKIP
         'https://huggingface.co/datasets/me/llava-instruct-15pct'
     """

@@ -44,7 +44,7 @@ class ScoreNet(nn.Module, PyTorchModelHubMixin, library_name="hf_vitselect", tag
     Raises:
         ValueError: for anything but scores with their scaling, or one embedding with its width.
 
-    Example:
+    Examples:
         >>> net = ScoreNet(["clip_score", "judge"], scaling=[(0.1, 0.4, 0.3), (0.0, 10.0, 7.0)])
         >>> net.scale(np.array([[0.4, 5.0], [np.nan, 10.0]])).round(2).tolist()
         [[1.0, 0.0], [0.33, 1.0]]

@@ -33,7 +33,7 @@ def column_shares(pool: Dataset, selection: Selection, column: str) -> Shares:
         ColumnError: if the pool has no such column of plain values.
         LayoutError: if the pool does not have the rows of the selection's pool.
 
-    Example:
+    Examples:
         >>> column_shares(pool, selection, "kind")["caption"]["subset_share"]  # doctest: +SKIP
         0.25
     """

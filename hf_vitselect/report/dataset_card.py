@@ -52,7 +52,7 @@ def dataset_card(
         run: the record of the run that made the selection.
         publish: `"indices"` if the rows themselves are not published.
 
-    Example:
+    Examples:
         >>> body = dataset_card(selection, repo_id="me/llava-instruct-15pct")  # doctest: +SKIP
     """
     known, run = facts(selection, publish), run or RunRecord()

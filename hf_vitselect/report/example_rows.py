@@ -1,6 +1,5 @@
 """Example rows of a subset, with thumbnails."""
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import RowError
+from hf_vitselect.report.thumbnails import thumbnail
 from hf_vitselect.selection.selection import Selection
 
 _SIDE = 192  # pixels
@@ -69,11 +69,6 @@ def _example(rank: str, score: float, row: Conversation) -> Example:
 
 def _thumbnail(image: RowImage) -> bytes | None:
     try:
-        pixels = image.decode()
+        return thumbnail(image, _SIDE)
     except RowError:
         return None
-    pixels.thumbnail((_SIDE, _SIDE))
-    file = io.BytesIO()
-    # Copy only the pixels, not the file's metadata.
-    pixels.copy().save(file, "JPEG", quality=85, exif=b"", icc_profile=None)
-    return file.getvalue()

@@ -11,6 +11,7 @@ import yaml
 from hf_vitselect.call_text import fits
 from hf_vitselect.errors import UsageError, first_line, nearest_path
 from hf_vitselect.report.recipe_facts import without_paths
+from hf_vitselect.report.verdict import Verdict
 from hf_vitselect.resume import without_secrets
 
 
@@ -22,11 +23,15 @@ class RunRecord:
         config: the run's YAML, without secrets and without folders of this machine.
         cost: one row per stage: `stage`, `seconds` and, if known, `tokens` and `device`.
         comparison: the rows that `compare` has saved for the card.
+        verdicts: those of the comparison, the first evaluation's first.
+        plot: the comparison's plot, a PNG file.
     """
 
     config: str | None = None
     cost: list[dict[str, Any]] = field(default_factory=list)
     comparison: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    plot: bytes | None = None
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "RunRecord":
@@ -37,11 +42,15 @@ class RunRecord:
                 f"expected the folder of a run, got {str(folder)!r}, which does not exist"
                 f"{nearest_path(folder)}"
             )
-        config, comparison = folder / "run.yaml", folder / "compare" / "comparison.json"
+        config, compared = folder / "run.yaml", folder / "compare" / "comparison.json"
+        plot = compared.with_suffix(".png")
+        rows, verdicts = _comparison(compared) if compared.exists() else ([], [])
         record = cls(
             _config(config) if config.exists() else None,
             _cost(folder),
-            _comparison(comparison) if comparison.exists() else [],
+            rows,
+            verdicts,
+            plot.read_bytes() if rows and plot.exists() else None,
         )
         if record == cls():
             raise FileNotFoundError(
@@ -65,8 +74,8 @@ def _config(file: Path) -> str:
         ) from error
 
 
-def _comparison(file: Path) -> list[dict[str, Any]]:
-    """Read the rows that `compare` rendered for the card."""
+def _comparison(file: Path) -> tuple[list[dict[str, Any]], list[Verdict]]:
+    """Read the rows that `compare` rendered for the card, and its verdicts."""
     try:
         record = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -76,7 +85,10 @@ def _comparison(file: Path) -> list[dict[str, Any]]:
         raise UsageError(
             f"expected a comparison with rows for a card in {file}, got {repr(rows)[:100]}; run compare again"
         )
-    return list(rows)
+    try:
+        return list(rows), [Verdict.from_json(verdict) for verdict in record.get("verdicts", [])]
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"verdicts in {file}: {error}; run compare again") from error
 
 
 def _cost(folder: Path) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = Non
             Line breaks become spaces and bars are escaped; other Markdown is kept.
         columns: the columns in order; by default all, in order of appearance.
 
-    Example:
+    Examples:
         >>> print(table([{"subset": "random", "accuracy": 0.5}, {"subset": "diverse", "accuracy": 0.625}]))
         | subset  | accuracy |
         |:--------|---------:|

@@ -28,7 +28,7 @@ class Coincide(Rule):
         rows_per_cluster: Average rows of a cluster, 1 or more; 66 is the paper's 665,000 rows in 10,000.
         temperature: Above 0; the lower, the more unequal the quotas.
 
-    Example:
+    Examples:
         >>> features = np.array([[1, 0], [1, 0.1], [1, -0.1]], dtype=np.float32)
         >>> Coincide()(None, features, 1, np.random.default_rng(0), {})[0].tolist()
         [0]

@@ -31,7 +31,7 @@ class FacilityLocation(Rule):
     Args:
         neighbors: Edges of each row in the graph, 1 or more.
 
-    Example:
+    Examples:
         >>> features = np.array([[1, 0], [1, 0.1], [1, -0.1], [0, 1]], dtype=np.float32)
         >>> FacilityLocation(neighbors=3)(None, features, 2, np.random.default_rng(0), {})[0].tolist()
         [1, 3]

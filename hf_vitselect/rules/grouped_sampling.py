@@ -34,7 +34,7 @@ class GroupedSampling(Rule):
             proportional to its rows times its rank by mean score, 1 for the lowest.
         within: Order inside a group: `"random"`, or `"necessity"` for the highest score first.
 
-    Example:
+    Examples:
         >>> scores = np.array([0.1, 0.9, 0.2, 0.8])
         >>> rule = GroupedSampling(groups=2, quota="uniform", within="necessity")
         >>> rows, gains = rule(scores, None, 2, np.random.default_rng(0), {})

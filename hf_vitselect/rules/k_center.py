@@ -28,7 +28,7 @@ class KCenter(Rule):
     Raises:
         ValueError: When picking, if a weight is below 0.
 
-    Example:
+    Examples:
         >>> features = np.array([[1, 0], [1, 0.1], [0, 1]], dtype=np.float32)
         >>> rows, gains = KCenter()(None, features, 2, np.random.default_rng(0), {})
         >>> rows.tolist(), gains.round(3).tolist()

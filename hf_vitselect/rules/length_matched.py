@@ -24,7 +24,7 @@ class LengthMatchedRandom(Rule):
     Raises:
         ValueError: When picking, if no row is marked or a column holds text.
 
-    Example:
+    Examples:
         >>> columns = {"selected": np.array([1, 1, 0, 0, 0]), "response_tokens": np.array([2, 9, 2, 9, 5])}
         >>> rows, gains = LengthMatchedRandom()(None, None, 2, np.random.default_rng(0), columns)
         >>> sorted(columns["response_tokens"][rows].tolist())

@@ -22,7 +22,7 @@ class Leverage(Rule):
     Args:
         energy: Share of the variance that the kept directions hold, above 0 and up to 1.
 
-    Example:
+    Examples:
         >>> features = np.array([[0, 1], [0, 1.1], [0, 0.9], [5, 1]], dtype=np.float32)
         >>> Leverage()(None, features, 1, np.random.default_rng(0), {})[0].tolist()
         [3]

@@ -44,7 +44,7 @@ class MMSSR(Rule):
         style: Column of interaction styles.
         threshold: Scores must be above it.
 
-    Example:
+    Examples:
         >>> columns = {"ocr": np.array([5.0, 1.0, 0.0]), "style": np.array(["word", "word", "yes/no"])}
         >>> rule = MMSSR(capabilities=("ocr",), style="style")
         >>> rule(None, None, 2, np.random.default_rng(0), columns)[0].tolist()

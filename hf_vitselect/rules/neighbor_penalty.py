@@ -45,7 +45,7 @@ class NeighborPenalty(Rule):
         ValueError: If a parameter is out of its range; when picking, if the penalties drive the scores out of
             float64's range, as a large gamma can with negative scores.
 
-    Example:
+    Examples:
         >>> scores = np.array([1.0, 0.9, 0.5])
         >>> features = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
         >>> rows, gains = NeighborPenalty(neighbors=1)(scores, features, 2, np.random.default_rng(0), {})

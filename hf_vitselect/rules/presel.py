@@ -32,7 +32,7 @@ class PreSel(Rule):
     Raises:
         ValueError: When picking, if a score is not above 0.
 
-    Example:
+    Examples:
         >>> scores = np.array([2.0, 2.0, 1.0])
         >>> features = np.eye(3, dtype=np.float32)
         >>> columns = {"task": np.array(["a", "a", "b"])}

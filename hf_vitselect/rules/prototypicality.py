@@ -22,7 +22,7 @@ class Prototypicality(Rule):
         clusters: Number of clusters, 1 or more; at most the number of rows are made.
         nearest: Pick the most typical rows instead, nearest first.
 
-    Example:
+    Examples:
         >>> features = np.array([[1, 0], [1, 0.1], [0, 1]], dtype=np.float32)
         >>> rule = Prototypicality(clusters=1)
         >>> rule(None, features, 1, np.random.default_rng(0), {})[0].tolist()

@@ -14,7 +14,7 @@ class Random(Rule):
     Rows are picked in the order of their random keys, so a smaller subset is the start of a larger one, and
     in a pool with other rows, or the same in another order, the rows keep their order. All gains are 0.
 
-    Example:
+    Examples:
         >>> rows, gains = Random()(None, None, 2, np.random.default_rng(0), {"row": np.arange(4)})
         >>> rows.shape, gains.tolist()
         ((2,), [0.0, 0.0])

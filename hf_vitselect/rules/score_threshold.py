@@ -20,7 +20,7 @@ class ScoreThreshold(Rule):
     Raises:
         ValueError: When picking, if fewer rows than the budget reach the threshold; it says how many do.
 
-    Example:
+    Examples:
         >>> scores = np.array([9.5, 3.0, 9.0])
         >>> rows, gains = ScoreThreshold()(scores, None, 2, np.random.default_rng(0), {})
         >>> sorted(rows.tolist())

@@ -26,7 +26,7 @@ class SemDeDup(Rule):
         keep: Which of several near duplicates to keep: the one `"far"` from the centroid (the paper's
             choice) or `"near"` it.
 
-    Example:
+    Examples:
         >>> features = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
         >>> rows, gains = SemDeDup()(None, features, 2, np.random.default_rng(0), {})
         >>> sorted(rows.tolist())

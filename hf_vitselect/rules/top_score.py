@@ -16,7 +16,7 @@ class TopScore(Rule):
     Args:
         lowest: Pick the lowest scores instead, lowest first.
 
-    Example:
+    Examples:
         >>> rows, gains = TopScore()(np.array([1.0, 3.0, 3.0]), None, 2, np.random.default_rng(0), {})
         >>> rows.tolist(), gains.tolist()
         ([1, 2], [3.0, 3.0])

@@ -60,7 +60,7 @@ class Blend(ColumnScorer):
         product: as in `fit`.
         column: name of the main column.
 
-    Example:
+    Examples:
         >>> blend = Blend.fit(scored, {"necessity": 1.0, "clip_score": 0.5})  # doctest: +SKIP
         >>> scored = scored.map(blend, batched=True)  # doctest: +SKIP
     """

@@ -53,17 +53,17 @@ class CapabilityScorer(ChatScorer):
     Adds `capability` (float32, 0 to 5, the mean of the 14, higher = exercises more), `capability_<name>` for
     each (float32, 0 to 5), `capability_style` (string, one of nine), `capability_answer` (string, the model's
     reply), `capability_status` and `capability_reason`. A reply without such a JSON object gives nulls and
-    `bad_row`. Costs one request per row.
+    `bad_row`. Costs one request per row. Options of `ChatScorer` are keywords too: `base_url`, `provider`,
+    `api_key_env`, `max_tokens`, ...
 
     Args:
         model: the model's name as the endpoint knows it.
         column: name of the main column, and the prefix of the others.
-        **options: as in `ChatScorer`: `base_url`, `provider`, `api_key_env`, `max_tokens`, ...
 
     Raises:
         ValueError, ModelError: as in `ChatScorer`.
 
-    Example:
+    Examples:
         >>> scorer = CapabilityScorer("Qwen/Qwen2.5-VL-7B-Instruct", base_url="http://localhost:8000/v1")
         >>> scored = score(pool, scorer, output_dir="run", shard_size=100)  # doctest: +SKIP
     """

@@ -33,7 +33,7 @@ class ClipEmbedding(ClipFeatureScorer):
         revision: a commit, branch or tag on the Hub.
         batch_size: rows per forward.
 
-    Example:
+    Examples:
         >>> pool.map(ClipEmbedding("openai/clip-vit-large-patch14"), batched=True)  # doctest: +SKIP
     """
 

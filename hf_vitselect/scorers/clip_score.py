@@ -35,7 +35,7 @@ class ClipScore(ClipFeatureScorer):
         revision: a commit, branch or tag on the Hub.
         batch_size: rows per forward.
 
-    Example:
+    Examples:
         >>> pool.map(ClipScore("openai/clip-vit-large-patch14"), batched=True)  # doctest: +SKIP
     """
 

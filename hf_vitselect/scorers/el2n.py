@@ -16,7 +16,7 @@ class EL2NScorer(ResponseScorer):
     Adds `el2n` (float32, 0 to the square root of 2, higher = harder), `el2n_status` and `el2n_reason`. Costs
     one forward per row. Arguments and errors are those of `NecessityScorer`.
 
-    Example:
+    Examples:
         >>> scored = pool.map(EL2NScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 

@@ -25,20 +25,20 @@ class GraNdScorer(VLMScorer):
     model, so it suits small models. Over the output layer alone (without the tied input embeddings) a row
     costs one forward. Rows are taken one at a time.
 
-    Adds `grand` (float32, at least 0, higher = harder), `grand_status` and `grand_reason`.
+    Adds `grand` (float32, at least 0, higher = harder), `grand_status` and `grand_reason`. Options of
+    `ModelOptions` are keywords too, except for batch sizes, attention kernel and compilation.
 
     Args:
         model: the model, a Hub id or a folder.
         column: name of the main column.
         parameters: `"all"`, exact, or `"last_layer"`.
-        **options: as in `ModelOptions`, without batch sizes, attention kernel and compilation.
 
     Raises:
         ModelError: at the first row, if the processor has no chat template or a slow tokenizer, or under
             `"last_layer"` if the model changes its logits after that layer.
         ValueError: if `parameters` is unknown.
 
-    Example:
+    Examples:
         >>> scored = pool.map(GraNdScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 

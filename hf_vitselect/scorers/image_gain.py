@@ -20,7 +20,7 @@ class ImageGain(ResponseScorer):
     another number of tokens without its images is `bad_row`. Costs two forwards per row.
     Arguments and errors are those of `NecessityScorer`.
 
-    Example:
+    Examples:
         >>> scored = pool.map(ImageGain("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 

@@ -54,19 +54,19 @@ class JudgeScore(ChatScorer):
     is counted in a warning for each batch. To read such replies in the end: `scored.filter(lambda rating,
     answer: rating is None and answer is not None, input_columns=["judge", "judge_answer"])`. A row without an
     answer is `no_response` and is not sent. A row that the endpoint refuses (HTTP 400, 413, 422) is
-    `too_long` or `bad_row`, without a reply.
+    `too_long` or `bad_row`, without a reply. Options of `ChatScorer` are keywords too: `base_url`,
+    `provider`, `api_key_env`, `max_tokens`, ...
 
     Args:
         model: the model's name as the endpoint knows it.
         column: name of the main column, and the prefix of the others.
         prompt: the question; `{conversation}` stands for the row's text.
-        **options: as in `ChatScorer`: `base_url`, `provider`, `api_key_env`, `max_tokens`, ...
 
     Raises:
         ValueError: if the prompt has no `{conversation}`, and as in `ChatScorer`.
         ModelError: as in `ChatScorer`.
 
-    Example:
+    Examples:
         >>> judge = JudgeScore("Qwen/Qwen3-8B", base_url="http://localhost:8000/v1")
         >>> scored = score(pool, judge, output_dir="run", shard_size=100)  # doctest: +SKIP
     """

@@ -68,7 +68,7 @@ class MIWVScorer(ResponseScorer):
     learn), `miwv_status` and `miwv_reason`. A row that was not in the pool of `fit` or had no embedding is
     `bad_row`. Costs two forwards per row, one of them longer.
 
-    Example:
+    Examples:
         >>> miwv = MIWVScorer.fit(pool, "llava-hf/llava-1.5-7b-hf", over="embedding")  # doctest: +SKIP
         >>> scored = pool.map(miwv, batched=True)  # doctest: +SKIP
     """

@@ -19,19 +19,19 @@ class NecessityScorer(ResponseScorer):
 
     Adds `necessity` (float32, nats per response token, at least 0, higher = more needed), `response_tokens`
     (int32), `necessity_status` and `necessity_reason`. Any other `column` is the prefix of all: `x`,
-    `x_response_tokens`, `x_status`, `x_reason`. Costs one forward per row.
+    `x_response_tokens`, `x_status`, `x_reason`. Costs one forward per row. Options of `ModelOptions` are
+    keywords too: `dtype`, `batch_size`, `processor`, ...
 
     Args:
         model: the seed model, a Hub id or a folder; loaded at the first row.
         column: name of the main column.
-        **options: as in `ModelOptions`: `dtype`, `batch_size`, `processor`, ...
 
     Raises:
         ModelError: at the first row, if the model cannot be loaded or lacks weights, the processor has no
             chat template or a slow tokenizer, or does not fit the model, or the layers cannot be compiled.
         ValueError: if an option has no such value.
 
-    Example:
+    Examples:
         >>> scored = pool.map(NecessityScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 

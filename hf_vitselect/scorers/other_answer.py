@@ -25,7 +25,7 @@ class OtherAnswer(ResponseScorer):
     `column` is the prefix of all: `x`, `x_text`, `x_status`, `x_reason`. Costs one forward per row, shared
     with `NecessityScorer`. Arguments and errors are those of `NecessityScorer`.
 
-    Example:
+    Examples:
         >>> scored = pool.map(OtherAnswer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 

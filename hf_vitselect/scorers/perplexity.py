@@ -18,7 +18,7 @@ class PerplexityScorer(ResponseScorer):
     Adds `perplexity` (float32, at least 1, higher = harder; `non_finite` above 3.4e38), `perplexity_status`
     and `perplexity_reason`. Costs one forward per row. Arguments and errors are those of `NecessityScorer`.
 
-    Example:
+    Examples:
         >>> scored = pool.map(PerplexityScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 

@@ -23,7 +23,7 @@ class QuestionGain(ResponseScorer):
     `non_finite`; a row whose response has another number of tokens without its question is `bad_row`. Costs
     two forwards per row. Arguments and errors are those of `NecessityScorer`.
 
-    Example:
+    Examples:
         >>> scored = pool.map(QuestionGain("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 

@@ -32,7 +32,7 @@ class ScoreNetScorer(ColumnScorer):
     Raises:
         ColumnError: if the pool lacks a column that the net reads.
 
-    Example:
+    Examples:
         >>> scored = pool.map(ScoreNetScorer("output/score_net"), batched=True)  # doctest: +SKIP
     """
 

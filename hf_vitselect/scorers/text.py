@@ -30,7 +30,7 @@ class TextEmbedding(Scorer):
         revision: a commit, branch or tag on the Hub.
         batch_size: rows per forward.
 
-    Example:
+    Examples:
         >>> pool.map(TextEmbedding("sentence-transformers/all-MiniLM-L6-v2"), batched=True)  # doctest: +SKIP
     """
 

@@ -22,7 +22,7 @@ class UPDScorer(ResponseScorer):
     Adds `upd` (float32, 0 to 1, higher = harder), `upd_status` and `upd_reason`. Costs one forward per row.
     Arguments and errors are those of `NecessityScorer`.
 
-    Example:
+    Examples:
         >>> scored = pool.map(UPDScorer("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
     """
 

@@ -29,7 +29,7 @@ from hf_vitselect.scoring.shards import Ledger
 from hf_vitselect.scoring.task import Task
 from hf_vitselect.scoring.worker_pool import Shard
 
-_ADVICE = "docs/rows.md says for each status what to do"
+_ADVICE = "docs/guides/rows.md says for each status what to do"
 
 
 def score(

@@ -82,7 +82,7 @@ def filter_pool(
         ColumnError: If `by` or a column of kinds is missing, or the pool has a column of a reserved name.
         TypeError: If `filters` holds anything but filters.
 
-    Example:
+    Examples:
         >>> filtered = filter_pool(scored, [NearDuplicates(), UnusedImage()])  # doctest: +SKIP
         >>> filtered.dropped[0]["dropped_reason"]  # doctest: +SKIP
     """

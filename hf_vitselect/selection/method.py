@@ -39,7 +39,7 @@ class Method:
         by: The score, a numeric column. Filters take it for the loss under the seed model.
         over: The features, a column of vectors.
 
-    Example:
+    Examples:
         >>> from hf_vitselect.filters import NearDuplicates
         >>> Method(filters=(NearDuplicates(),), kinds="source").rule
         Random()

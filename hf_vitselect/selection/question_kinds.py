@@ -43,7 +43,7 @@ class QuestionKinds:
         smallest: Rows of the smallest kind, 1 or more; in a large pool a thousandth of its rows.
         clusters: Number of clusters at most, 1 or more.
 
-    Example:
+    Examples:
         >>> labels, kinds = QuestionKinds().find(read_texts(pool))  # doctest: +SKIP
         >>> kinds.names[labels[0]]  # doctest: +SKIP
         'what color is the'

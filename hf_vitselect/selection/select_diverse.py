@@ -73,7 +73,7 @@ def select_diverse(
         RowSetError: If a row to include or exclude is not in the pool, or is in both.
         TypeError: If both a method and a rule are given.
 
-    Example:
+    Examples:
         >>> selection = select_diverse(scored, 0.15)  # doctest: +SKIP
         >>> selection = select_diverse(scored, 0.15, rule=NeighborPenalty(gamma=1.0))  # doctest: +SKIP
     """

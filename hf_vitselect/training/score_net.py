@@ -56,7 +56,7 @@ class ScoreNetTrainer(ResponseSFTTrainer):
         ColumnError: if the pool lacks a column the net reads.
         ModelError: if the processor has no chat template or a slow tokenizer.
 
-    Example:
+    Examples:
         >>> net = ScoreNet.fit(pool, ["clip_score", "image_reward", "judge"])  # doctest: +SKIP
         >>> trainer = ScoreNetTrainer("llava-hf/llava-1.5-7b-hf", pool=pool, score_net=net)  # doctest: +SKIP
         >>> trainer.train()  # doctest: +SKIP

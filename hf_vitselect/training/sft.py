@@ -25,7 +25,7 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
     Raises:
         AllRefusedError, ModelError, RowError, ValueError: as in `ResponseSFTTrainer`.
 
-    Example:
+    Examples:
         >>> trainer = SelectionSFTTrainer(  # doctest: +SKIP
         ...     "llava-hf/llava-1.5-7b-hf", selection=selection, args=SFTConfig(max_length=None)
         ... )

@@ -260,11 +260,11 @@ def test_interrupted_runs_resume(tmp_path, fashion, monkeypatch, capsys):
     options += ["--folder", str(tmp_path / "run"), "--budgets", "0.2", "--seeds", "1"]
     run, ran = trial_module.Trial.run, []
 
-    def interrupted(self, folder):
+    def interrupted(self, *arguments):
         if ran:
             raise KeyboardInterrupt
         ran.append(self.key)
-        return run(self, folder)
+        return run(self, *arguments)
 
     monkeypatch.setattr(trial_module.Trial, "run", interrupted)
     monkeypatch.setattr(sys, "argv", ["evidence.py", "validate", *options])
@@ -281,6 +281,25 @@ def test_interrupted_runs_resume(tmp_path, fashion, monkeypatch, capsys):
     for line in lines:
         assert trial_module.right_rows(line).mean() == pytest.approx(line["accuracy"], abs=1e-5)
         assert np.load(tmp_path / "run" / "answers" / f"{line['key']}.npz")["nll"].shape == (30,)
+
+
+def test_same_rows_train_once(tmp_path, monkeypatch):
+    evidence, trial_module = module("evidence"), module("trials.trial")
+    results, trained = tmp_path / "results.jsonl", []
+    options = ["--tiny", "--worlds", "demo", "--results", str(results), "--folder", str(tmp_path / "run")]
+    options += ["--budgets", "0.2", "--seeds", "1", "--methods", "random=Random()", "hard=TopScore()"]
+    options += ['same=CleanBalanced(filters=(), kinds=None, need=0.0, over="other")']
+    train = trial_module.Trial._train
+    monkeypatch.setattr(
+        trial_module.Trial, "_train", lambda self, *rest: trained.append(self.name) or train(self, *rest)
+    )
+    monkeypatch.setattr(sys, "argv", ["evidence.py", "validate", *options])
+    evidence.main()
+    assert trained == ["random", "hard"]
+    lines = {line["name"]: line for line in map(json.loads, results.read_text().splitlines())}
+    assert lines["same"]["same_rows_as"] == lines["random"]["key"] != lines["same"]["key"]
+    assert lines["same"]["right"] == lines["random"]["right"]
+    assert 'over="other"' in lines["same"]["method"]
 
 
 def test_no_trial_starts_too_late(tmp_path, monkeypatch, capsys):
@@ -304,7 +323,7 @@ def test_failed_trials_stop_no_others(tmp_path, monkeypatch, capsys):
     trials = module("trials.plan").validation_trials(beds, {"a": "Random()", "b": "TopScore()"}, [0.1], 2)
     trial_module, queue = module("trials.trial"), module("trials.queue")
 
-    def run(self, folder):
+    def run(self, folder, finished):
         if self.method == "Random()":
             raise ValueError("too few rows")
         return {"key": self.key, "accuracy": 0.5, "nll": 1.0, "seconds": {"train": 1.0}}

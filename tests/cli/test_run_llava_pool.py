@@ -1,4 +1,4 @@
-"""The whole way of docs/llava_pool.md: LLaVA's JSON and its images, to a pushed subset and a model."""
+"""The whole way of docs/guides/export.md: LLaVA's JSON and its images, to a pushed subset and a model."""
 
 import json
 from pathlib import Path

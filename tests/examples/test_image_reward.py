@@ -1,4 +1,4 @@
-"""docs/image_reward.md: its code runs, with a stand-in for the package that has the model."""
+"""docs/guides/image_reward.md: its code runs, with a stand-in for the package that has the model."""
 
 import contextlib
 import hashlib
@@ -32,7 +32,8 @@ class Model:
 
 def export_and_join():
     """The two Python blocks of the document."""
-    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "image_reward.md").read_text(), re.DOTALL)
+    page = ROOT / "docs" / "guides" / "image_reward.md"
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 
 
 def by_hand(row):

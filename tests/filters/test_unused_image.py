@@ -21,7 +21,7 @@ def make_rows(cells, losses=1.0, **others):
 
 
 SEEN = ("seen", "a", [1.0] * 100)
-FACTS = ("facts", "a", [0.01] * 25 + [np.nan] * 5)
+FACTS = ("facts", "a", [0.05] * 5 + [0.0] * 20 + [np.nan] * 5)  # images save .01 of 1.01
 
 
 def test_kinds_that_save_little_go():
@@ -37,15 +37,39 @@ def test_kinds_that_save_little_go():
 @pytest.mark.parametrize(("loss", "dropped"), [(0.02, 0), (0.08, 0), (0.1, 25)])
 def test_share_counts_loss_without_image(loss, dropped):
     # Images save .01 of .03, .09 and .11: a third, a ninth, and less than a tenth.
-    assert len(UnusedImage().find(make_rows([SEEN, FACTS], losses=loss)).rows) == dropped
+    rows = make_rows([SEEN, FACTS], losses=loss)
+    assert len(UnusedImage(rows=False).find(rows).rows) == dropped
+
+
+@pytest.mark.parametrize(("helped", "dropped"), [(0.0, 0), (0.19, 0), (0.2, 25), (1.0, 25)])
+def test_kinds_helped_nearly_everywhere_stay(helped, dropped):
+    # The images of five rows in twenty-five lower the loss.
+    rows = make_rows([SEEN, FACTS])
+    assert len(UnusedImage(helped=helped, rows=False).find(rows).rows) == dropped
+
+
+def test_unlearned_kinds_stay():
+    unlearned = ("unlearned", "a", [0.02] * 20 + [-0.01] * 5)
+    drops = UnusedImage(rows=False).find(make_rows([SEEN, FACTS, unlearned]))
+    assert list(drops.thresholds["kinds"]) == ["facts"]
+
+
+def test_kinds_near_a_bound_are_unsure():
+    near_gain_share = ("near gain_share", "a", [1.5] * 2 + [0.0] * 28)
+    near_helped = ("near helped", "a", [0.01] * 18 + [-0.01] * 12)
+    rows = make_rows([SEEN, ("blind", "a", [0.01] * 2 + [-0.01] * 28), near_gain_share, near_helped])
+    unsure = UnusedImage().unsure_kinds(rows)
+    assert [rows.kind_names[kind] for kind in unsure] == ["near gain_share", "near helped"]
+    often = make_rows([SEEN, ("near helped", "a", [0.01] * 180 + [-0.01] * 120)])
+    assert not len(UnusedImage().unsure_kinds(often))
 
 
 def test_small_kinds_are_not_judged():
-    assert not len(UnusedImage(smallest=26).find(make_rows([SEEN, FACTS])).rows)
+    assert not len(UnusedImage(smallest=26, rows=False).find(make_rows([SEEN, FACTS])).rows)
 
 
 def test_kinds_stay_within_the_pool_share():
-    more = ("other facts", "a", [0.02] * 20)
+    more = ("other facts", "a", [0.1] * 4 + [0.0] * 16)
     drops = UnusedImage(most=0.16).find(make_rows([SEEN, FACTS, more]))
     assert {drops.reasons[0]} == set(drops.reasons)
     assert (drops.thresholds["kinds"], drops.thresholds["too_large"]) == (
@@ -114,7 +138,9 @@ def test_thresholds_decide_new_rows():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"gain_share": 2.0}, {"most": -0.1}, {"smallest": 0}, {"skew": 1.1}], ids=str
+    "arguments",
+    [{"gain_share": 2.0}, {"helped": -0.1}, {"most": -0.1}, {"smallest": 0}, {"skew": 1.1}],
+    ids=str,
 )
 def test_invalid_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match=f"{next(iter(arguments))}: expected"):

@@ -9,8 +9,8 @@ from datasets import Dataset
 from pools import assistant, png, pool, user
 
 from hf_vitselect.report.card_files import card_files
+from hf_vitselect.report.card_html import card_html
 from hf_vitselect.report.dataset_card import dataset_card, unfinished_card
-from hf_vitselect.report.html_page import html_page
 from hf_vitselect.report.model_card import model_section
 from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.selection.recipe import Recipe
@@ -148,7 +148,7 @@ def cards(selection: Selection) -> dict[str, str]:
         "local.md": dataset_card(selection),
         "unfinished.md": unfinished_card(selection, "me/subset"),
         "model.md": model_section(selection, base_model="llava-hf/llava-1.5-7b-hf", metrics=metrics),
-        "rows.html": html_page(rows["README.md"].decode(), {}),
+        "rows.html": card_html(rows["README.md"].decode(), {}),
     }
 
 

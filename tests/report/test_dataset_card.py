@@ -400,6 +400,7 @@ def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
     wheel = next(tmp_path.glob("*.whl"))
     installed = tmp_path / "installed"
     shutil.unpack_archive(wheel, installed, "zip")
+    assert (installed / "hf_vitselect" / "hub_cards" / "report_page.css").exists()
     # From a folder elsewhere, with the wheel first on the path, nothing of this checkout is found.
     program = (
         "import hf_vitselect.report.markdown as card, hf_vitselect.hub_cards as templates;"

@@ -1,4 +1,4 @@
-"""docs/rows.md is what the code says, and what it says is so."""
+"""docs/guides/rows.md is what the code says, and what it says is so."""
 
 import json
 import re
@@ -12,11 +12,11 @@ from hf_vitselect.data.rows import read_row
 from hf_vitselect.errors import STATUSES, RowStatus
 from hf_vitselect.report.rows_page import rows_page
 
-ROWS = Path(__file__).parents[2] / "docs" / "rows.md"
+ROWS = Path(__file__).parents[2] / "docs" / "guides" / "rows.md"
 
 
 def test_page_matches_the_code():
-    assert ROWS.read_text() == rows_page(), "python -m hf_vitselect.report.rows_page > docs/rows.md"
+    assert ROWS.read_text() == rows_page(), "python -m hf_vitselect.report.rows_page > docs/guides/rows.md"
 
 
 def test_every_status_is_explained_in_order():

@@ -21,7 +21,7 @@ LOSSES = Method(filters=(LossTail(),), kinds="kind", need=0.5)
 
 
 class Loss(Scorer):
-    """A number that only the row's text decides; no gain for kind c, no score for the texts of `bad`."""
+    """A number that only the row's text decides; losses for kind c's gains, no score for texts of `bad`."""
 
     def __init__(self, bad=()):
         super().__init__(column="necessity")
@@ -39,7 +39,7 @@ class Loss(Scorer):
         if text in self.bad:
             return RowError("bad_row", "bad")
         loss = 0.5 + zlib.crc32(text.encode()) / 2**32
-        return loss, 0.001 * loss if text.startswith("c") else loss
+        return loss, -0.001 * loss if text.startswith("c") else loss
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 
 from hf_vitselect.cli.main import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks" / "README.md"])
 FOLDERS = "docs|examples|benchmarks|tests|hf_vitselect"
 
