@@ -53,6 +53,7 @@ def fill(text: str, results: Results, machines: Sequence[Mapping[str, Any]]) -> 
         "overhead": lambda: _overhead(results),
         "training": lambda: _training(results),
         "selection": lambda: _selection(results),
+        "faiss": lambda: _faiss(results),
     }
     return re.sub(
         r"(<!-- gpu: (\w+) -->\n).*?(<!-- end -->)",
@@ -137,6 +138,16 @@ def _selection(results: Results) -> str:
             [name.removeprefix("select "), *counts, seconds, _figure(line.get("ms a pick"), "ms"), memory]
         )
     return _table(["picks", "rows", "picked", "wall", "a pick", "peak GPU memory"], rows)
+
+
+def _faiss(results: Results) -> str:
+    rows = []
+    for rule in ("SemDeDup", "FacilityLocation", "NeighborPenalty"):
+        line = results.get(f"faiss, {rule}", {})
+        counts = [f"{line[key]:,}" if line else MISSING for key in ("rows", "picks")]
+        seconds = [_figure(line.get(f"seconds on the {where}"), "s") for where in ("device", "CPU")]
+        rows.append([rule, *counts, *seconds, _percent(line.get("share of equal picks"))])
+    return _table(["rule", "rows", "picked", "GPU", "CPU", "equal picks"], rows)
 
 
 def _figure(value: float | None, unit: str = "") -> str:

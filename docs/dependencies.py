@@ -25,7 +25,10 @@ Licenses are as the packages' metadata states them. `hf_vitselect` itself is Apa
 
 def license_of(name: str) -> str:
     """The license in a package's metadata: an SPDX expression, else its classifiers, else the first words."""
-    about = metadata(name)
+    try:
+        about = metadata(name)
+    except PackageNotFoundError:
+        return "not installed here"
     if expression := about.get("License-Expression"):
         return expression
     prefix = "License :: OSI Approved :: "
@@ -41,7 +44,9 @@ def declared() -> dict[str, str]:
     lines = dict.fromkeys(config["options"]["install_requires"].split(), "everybody")
     for extra, text in config["options.extras_require"].items():
         lines |= {
-            line: f"the extra `{extra}`" for line in text.split() if line not in lines and extra != "dev"
+            line: f"the extra `{extra}`"
+            for line in text.strip().splitlines()
+            if line not in lines and extra != "dev"
         }
     return lines
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from trl import SFTConfig
 
 from hf_vitselect import EL2NScorer, NecessityScorer, Selection, score, select_diverse
 from hf_vitselect.models import VLM
-from hf_vitselect.rules import NeighborPenalty, TopScore
+from hf_vitselect.rules import FacilityLocation, NeighborPenalty, Rule, SemDeDup, TopScore
+from hf_vitselect.rules.faiss_build import count_gpus
 from hf_vitselect.training import SelectionSFTTrainer
 
 FLASH = "flash_attention_2"
@@ -44,6 +46,7 @@ class Scale:
         batch_tokens: tokens in one forward.
         side: of the square images, in pixels.
         pools: rows of the pools to select from, the smaller one first.
+        faiss_rows: of the pool to select from with faiss.
         dimensions: of an embedding.
         steps: of training, of which the first two are not timed.
     """
@@ -56,6 +59,7 @@ class Scale:
     batch_tokens: int
     side: int
     pools: tuple[int, int]
+    faiss_rows: int
     dimensions: int
     steps: int
 
@@ -69,6 +73,7 @@ FULL = Scale(
     batch_tokens=16384,
     side=480,
     pools=(665_000, 10_000_000),
+    faiss_rows=200_000,
     dimensions=1536,
     steps=8,
 )
@@ -81,6 +86,7 @@ TINY = Scale(
     batch_tokens=2048,
     side=112,
     pools=(2_000, 20_000),
+    faiss_rows=2_000,
     dimensions=64,
     steps=3,
 )
@@ -197,6 +203,36 @@ def select(scale: Scale, pool: int, fraction: float) -> dict[str, Any]:
     }
 
 
+def faiss(scale: Scale, rule: Rule) -> dict[str, Any]:
+    """A rule whose clusters or candidates come from faiss, on the GPU and on the CPU: time and equal picks.
+
+    On a machine without a GPU, such as in a rehearsal, both run on the CPU.
+    """
+    if importlib.util.find_spec("faiss") is None:
+        raise SkippedError("faiss is not installed")
+    if scale.device == "cuda" and not count_gpus():
+        raise SkippedError("faiss sees no GPU: pip install --force-reinstall --no-deps faiss-gpu")
+    features = clip_like(scale.faiss_rows, scale.dimensions, scale.device)
+    scores, budget = difficulties(len(features)), len(features) // 50
+    picks, seconds = [], []
+    for gpus in (count_gpus(), 0):
+        with patch("faiss.get_num_gpus", lambda gpus=gpus: gpus):
+            begun = time.perf_counter()
+            picks.append(rule(scores, features, budget, np.random.default_rng(0), {})[0])
+            seconds.append(time.perf_counter() - begun)
+    notes = rule.notes(scores, features, budget, np.random.default_rng(0))
+    return {
+        "rows": len(features),
+        "dimensions": scale.dimensions,
+        "picks": budget,
+        "seconds on the device": seconds[0],
+        "seconds on the CPU": seconds[1],
+        "faster": seconds[1] / seconds[0],
+        "share of equal picks": len(np.intersect1d(*picks)) / budget,
+        "notes": notes,
+    }
+
+
 def train(scale: Scale, family: str) -> dict[str, Any]:
     """LoRA steps of SelectionSFTTrainer on the language model's attention."""
     model, processor = build(scale.models[family], scale.device, scale.dtype)
@@ -260,6 +296,9 @@ MEASUREMENTS: dict[str, Callable[[Scale], dict[str, Any]]] = {
     "train, qwen": partial(train, family="qwen"),
     "select 15% of the smaller pool": partial(select, pool=0, fraction=0.15),
     "select 2% of the larger pool": partial(select, pool=1, fraction=0.02),
+    "faiss, SemDeDup": partial(faiss, rule=SemDeDup()),
+    "faiss, FacilityLocation": partial(faiss, rule=FacilityLocation(approximate=True)),
+    "faiss, NeighborPenalty": partial(faiss, rule=NeighborPenalty(approximate=True)),
 }
 
 

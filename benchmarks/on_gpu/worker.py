@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from on_gpu.measurements import FULL, MEASUREMENTS, TINY, Scale, SkippedError, free
 
-_PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "flash-attn")
+_PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "flash-attn", "faiss-cpu", "faiss-gpu")
 
 
 def work(tiny: bool, beginnings: Sequence[str]) -> None:

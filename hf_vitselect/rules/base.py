@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_vitselect.rules.blocks import blocks
+from hf_vitselect.rules.faiss_build import faiss_notes
 
 NO_ROWS = np.empty(0, dtype=np.int64)
 
@@ -76,6 +77,11 @@ class Rule(ABC):
         """Names of the other columns that the rule needs."""
         return ()
 
+    @property
+    def uses_faiss(self) -> bool:
+        """Whether picks come from clusters by faiss, and so depend on where it runs."""
+        return False
+
     @abstractmethod
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
         """Pick `budget` rows in addition to `pool.picked`, with `rng` as the only source of randomness."""
@@ -84,7 +90,7 @@ class Rule(ABC):
         self, scores: Scores | None, features: Features | None, budget: int, rng: np.random.Generator
     ) -> dict[str, Any]:
         """Return what a recipe should say about the picks of such a call, as plain JSON."""
-        return {}
+        return faiss_notes() if self.uses_faiss else {}
 
     def __call__(
         self,

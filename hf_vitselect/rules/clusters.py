@@ -59,10 +59,10 @@ def kmeans(
     Returns:
         Each row's cluster, int64 `[n]`, and the unit centroids, float32 `[clusters, d]`.
     """
-    clusters, gpu = min(clusters, len(units)), gpu and count_gpus() > 0
+    clusters, gpus = min(clusters, len(units)), count_gpus() if gpu else 0
     if clusters <= _MOST_AT_ONCE:
-        return _kmeans(units, clusters, rng, gpu)
-    groups = rows_by_label(_kmeans(units, math.isqrt(clusters), rng, gpu)[0])
+        return _kmeans(units, clusters, rng, gpus)
+    groups = rows_by_label(_kmeans(units, math.isqrt(clusters), rng, gpus)[0])
     sizes = np.array([len(rows) for rows in groups])
     counts = quotas(sizes, np.maximum(sizes, 1).astype(np.float64), clusters, np.minimum(sizes, 1))
     labels = np.empty(len(units), dtype=np.int64)
@@ -70,7 +70,7 @@ def kmeans(
     first = 0
     for rows, count in zip(groups, counts.tolist(), strict=True):
         if count:
-            inside, centers = _kmeans(units[rows], count, rng, gpu)
+            inside, centers = _kmeans(units[rows], count, rng, gpus)
             labels[rows] = first + inside
             centroids.append(centers)
             first += count
@@ -78,7 +78,7 @@ def kmeans(
 
 
 def _kmeans(
-    units: UnitRows | NDArray[np.float32], clusters: int, rng: np.random.Generator, gpu: bool
+    units: UnitRows | NDArray[np.float32], clusters: int, rng: np.random.Generator, gpus: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """All clusters at once; faiss trains on 256 rows a cluster at most."""
     faiss = load_faiss()
@@ -92,7 +92,7 @@ def _kmeans(
             seed=int(rng.integers(2**31)),
             spherical=True,
             min_points_per_centroid=1,
-            gpu=gpu,
+            gpu=gpus,
         )
         model.train(few)
         for block in blocks(len(units), _MOST_IN_MEMORY):

@@ -35,6 +35,7 @@ class Coincide(Rule):
     """
 
     uses_features = True
+    uses_faiss = True
 
     rows_per_cluster: int = 66
     temperature: float = 0.1

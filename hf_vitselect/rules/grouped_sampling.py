@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_vitselect.rules.base import Picks, Pool, Rule
-from hf_vitselect.rules.clusters import integer_labels, kmeans, unit_rows
+from hf_vitselect.rules.clusters import UnitRows, integer_labels, kmeans
 from hf_vitselect.rules.quotas import group_quotas, take_in_turn
 
 
@@ -68,6 +68,11 @@ class GroupedSampling(Rule):
         return self.cluster
 
     @property
+    def uses_faiss(self) -> bool:
+        """Whether groups are clusters of the features."""
+        return self.cluster
+
+    @property
     def uses_columns(self) -> tuple[str, ...]:
         """The column of groups, if they come from one."""
         return (self.groups,) if isinstance(self.groups, str) else ()
@@ -85,7 +90,7 @@ class GroupedSampling(Rule):
         if isinstance(self.groups, str):
             return integer_labels(pool.columns[self.groups])
         if self.cluster:
-            return kmeans(unit_rows(pool.features), self.groups, rng)[0]
+            return kmeans(UnitRows(pool.features), self.groups, rng, gpu=True)[0]
         labels = np.empty(len(pool), dtype=np.int64)
         order, groups = np.argsort(pool.scores, kind="stable"), min(self.groups, len(pool))
         for group, rows in enumerate(np.array_split(order, groups)):

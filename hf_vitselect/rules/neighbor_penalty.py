@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.progress import progress
 from hf_vitselect.rules.base import Features, Picks, Pool, Rule, Scores
+from hf_vitselect.rules.faiss_build import faiss_notes
 from hf_vitselect.rules.neighbors.remaining import CandidateSource, RemainingNeighbors, row_norms
 from hf_vitselect.rules.top_score import TopScore
 
@@ -129,7 +130,8 @@ class NeighborPenalty(Rule):
         sample = scores[rows], features[rows], count
         near, _ = self(*sample, rng, {})
         exact, _ = replace(self, approximate=False)(*sample, rng, {})
-        return {"overlap_with_exact": len(np.intersect1d(near, exact)) / count, "overlap_rows": len(rows)}
+        overlap = len(np.intersect1d(near, exact)) / count
+        return {"overlap_with_exact": overlap, "overlap_rows": len(rows), **faiss_notes()}
 
 
 class _Leaderboard:

@@ -43,6 +43,7 @@ class PreSel(Rule):
 
     uses_scores = True
     uses_features = True
+    uses_faiss = True
 
     task: str = "task"
     rows_per_cluster: int = 100
@@ -73,7 +74,7 @@ class PreSel(Rule):
         first = 0  # number of a task's first cluster
         for rows, quota in zip(rows_by_label(tasks), task_quotas.tolist(), strict=True):
             units = unit_rows(pool.features[rows])
-            labels, _ = kmeans(units, max(1, len(rows) // self.rows_per_cluster), rng)
+            labels, _ = kmeans(units, max(1, len(rows) // self.rows_per_cluster), rng, gpu=True)
             for cluster in rows_by_label(labels):
                 typicality[rows[cluster]] = _typicality(units[cluster], self.neighbors)
             sizes = np.bincount(labels)

@@ -30,6 +30,7 @@ class Prototypicality(Rule):
     """
 
     uses_features = True
+    uses_faiss = True
 
     clusters: int = 100
     nearest: bool = False

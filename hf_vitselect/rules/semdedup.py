@@ -34,6 +34,7 @@ class SemDeDup(Rule):
     """
 
     uses_features = True
+    uses_faiss = True
 
     rows_per_cluster: int = 500
     keep: Literal["far", "near"] = "far"

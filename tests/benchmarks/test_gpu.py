@@ -39,7 +39,7 @@ def test_a_tiny_run_measures_everything(tmp_path):
     machine, *measured, last = lines(out.read_text())
     assert lines(done.stdout) == [machine, *measured, last]
     assert str(tmp_path) not in machine["command"]
-    assert len(measured) == 16
+    assert len(measured) == 19
     assert [line["measurement"] for line in measured if "error" in line] == []
     assert all("flash" in line["measurement"] for line in measured if "skipped" in line)
     assert all(line["within"] for line in measured if "within" in line)

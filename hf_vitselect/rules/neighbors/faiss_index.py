@@ -3,12 +3,12 @@
 import math
 from typing import Any, ClassVar
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from hf_vitselect.rules.blocks import blocks
+from hf_vitselect.rules.faiss_build import count_gpus, load_faiss
 
 _BLOCK_ROWS = 2048
 _TRAIN_ROWS = 2**14
@@ -42,7 +42,7 @@ class FaissIndex:
         self._features = features
         self._norms = norms
         rows, dim = features.shape
-        gpu = faiss.get_num_gpus() > 0
+        faiss, gpu = load_faiss(), count_gpus() > 0
         self._index: Any
         if rows < _TRAIN_ROWS or dim <= _DIMENSIONS // 8:
             self._axes = np.eye(dim, dtype=np.float32)
