@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from page_blocks import read_blocks
 
 from hf_vitselect.cli.main import main
 
@@ -24,8 +25,7 @@ FOLDERS = "docs|examples|benchmarks|tests|hf_vitselect"
 
 def blocks(page, language):
     """The fenced blocks of one language, without their indentation."""
-    for found in re.finditer(rf"^( *)```{language}\n(.*?)^\1```", page.read_text(), re.DOTALL | re.MULTILINE):
-        yield inspect.cleandoc(found[2])
+    return [block.code for block in read_blocks(page.read_text()) if block.language == language]
 
 
 PYTHON = [
