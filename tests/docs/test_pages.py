@@ -126,6 +126,13 @@ def test_files_page_is_what_code_says():
     assert (ROOT / "docs" / "files.md").read_text() == written, "python docs/files.py > docs/files.md"
 
 
+def test_commands_page_is_what_code_says():
+    written = runpy.run_path(str(ROOT / "docs" / "commands.py"))["page"]()
+    assert (ROOT / "docs" / "commands.md").read_text() == written, (
+        "python docs/commands.py > docs/commands.md"
+    )
+
+
 def test_dependencies_page_is_what_packages_say():
     written = runpy.run_path(str(ROOT / "docs" / "dependencies.py"))["page"]()
     command = "python docs/dependencies.py > docs/dependencies.md"
