@@ -14,6 +14,7 @@ import json
 import re
 import shlex
 import sys
+import time
 import traceback
 from dataclasses import dataclass
 from functools import partial
@@ -144,6 +145,13 @@ def write_llava_pool(folder: Path) -> None:
     (folder / "llava_v1_5_mix665k.json").write_text(json.dumps(rows))
 
 
+def start_ray() -> None:
+    """Start a Ray cluster of two processors, to which the page's calls connect."""
+    import ray
+
+    ray.init(num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
+
+
 def run_pages(work: Path, pages: list[Path]) -> dict[str, list[str]]:
     """Run pages, each in a folder of its own: by page, what went wrong in each block that was reached."""
     make_quick()
@@ -156,9 +164,12 @@ def run_pages(work: Path, pages: list[Path]) -> dict[str, list[str]]:
         if page.stem == "export":
             write_llava_pool(folder)
         with contextlib.chdir(folder):
+            if page.stem == "gpus":
+                start_ray()
             errors[page.name] = run_page(page.read_text())
         if not number:
             fill_hub(folder)
+        print(page.name, f"{time.process_time():.0f} s of CPU so far", flush=True)
     return errors
 
 

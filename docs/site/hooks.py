@@ -10,6 +10,7 @@ from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
 
 sys.path.insert(0, str(Path(__file__).parent))
+from bars import draw
 from public_names import ROOMS, door, names_of, summary_of
 
 # Of these rooms a class's docstring says all; its methods are those of the base class.
@@ -39,10 +40,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Fill in the table of the package's own names; lead links to pages of the root to these pages here."""
+    """Fill in the table of the door's names and the charts; lead links to pages of the root to those here."""
     for source, name in _OF_ROOT.items():
         markdown = markdown.replace(f"../{source}.md", f"{name}.md")
-    return markdown.replace("<!-- the door -->", _door_table())
+    return draw(markdown.replace("<!-- the door -->", _door_table()))
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:

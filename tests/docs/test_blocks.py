@@ -30,7 +30,10 @@ def errors(tmp_path_factory):
         str(folder / "errors.json"),
     ]
     with HubServer(folder / "hub") as hub:
-        env = client_env(hub.url, folder / "home") | {"PYTHONWARNINGS": "ignore"}
+        env = client_env(hub.url, folder / "home") | {
+            "PYTHONWARNINGS": "ignore",
+            "RAY_raylet_start_wait_time_s": "120",
+        }
         done = subprocess.run(
             [*command, *map(str, PAGES)], env=env, capture_output=True, text=True, check=False
         )

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from page_blocks import read_blocks
 
 from hf_vitselect.cli.main import main
 
@@ -24,8 +25,7 @@ FOLDERS = "docs|examples|benchmarks|tests|hf_vitselect"
 
 def blocks(page, language):
     """The fenced blocks of one language, without their indentation."""
-    for found in re.finditer(rf"^( *)```{language}\n(.*?)^\1```", page.read_text(), re.DOTALL | re.MULTILINE):
-        yield inspect.cleandoc(found[2])
+    return [block.code for block in read_blocks(page.read_text()) if block.language == language]
 
 
 PYTHON = [
@@ -124,6 +124,13 @@ def test_paths_and_links_exist(page):
 def test_files_page_is_what_code_says():
     written = runpy.run_path(str(ROOT / "docs" / "files.py"))["page"]()
     assert (ROOT / "docs" / "files.md").read_text() == written, "python docs/files.py > docs/files.md"
+
+
+def test_commands_page_is_what_code_says():
+    written = runpy.run_path(str(ROOT / "docs" / "commands.py"))["page"]()
+    assert (ROOT / "docs" / "commands.md").read_text() == written, (
+        "python docs/commands.py > docs/commands.md"
+    )
 
 
 def test_dependencies_page_is_what_packages_say():
