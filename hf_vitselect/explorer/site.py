@@ -53,7 +53,9 @@ def write_site(rows: ExploredRows, folder: str | os.PathLike[str]) -> None:
         # The file's name gets into the site, so it is relative.
         pq.write_table(rows.table, Path(source, "rows.parquet"))
         Path(source, "state.json").write_text(json.dumps(dashboard(rows)))
-        place = ["--x", "x", "--y", "y", "--neighbors", "neighbors"]
+        # Named in the metadata only: from the flag the package would compute page ranks, for a minute.
+        near = {"props": {"data": {"neighbors": "neighbors"}}}
+        place = ["--x", "x", "--y", "y", "--export-metadata", json.dumps(near)]
         command = [sys.executable, "-m", f"{_ATLAS}.cli", "rows.parquet", "--text", "conversation"]
         command += ["--image", "image", "--state", "state.json", "--export-application", str(new.resolve())]
         command += place if rows.has_map else ["--disable-projection"]
