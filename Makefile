@@ -22,7 +22,7 @@ lint: $(READY)
 
 # The site, in build/site, from an environment of its own; warnings are errors.
 docs: $(DOCS_VENV)/.ready
-	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
 	$(DOCS_VENV)/bin/python docs/site/check_site.py build/site
 
 $(DOCS_VENV)/.ready: docs/site/requirements.txt

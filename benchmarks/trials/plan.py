@@ -151,8 +151,8 @@ class Plan:
         for each in (*self.base.values(),):
             yield from each.trials(1)
         for versus in self.versus:
-            seeds = versus.seeds(lines)
-            yield from _in_turn(seeds, versus.default, versus.random)
+            yield from _in_turn(versus.seeds(lines), versus.default, versus.random)
+        for versus in self.versus:
             yield from versus.oracle.trials(SEEDS) if versus.oracle else ()
         for arms in self.second.values():
             yield from _in_turn(SEEDS, *arms.values())

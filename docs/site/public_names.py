@@ -12,6 +12,12 @@ ROOMS = (
     "models", "errors",
 )  # fmt: skip
 """The rooms whose names are public, in the order in which a chain uses them."""
+_BASES = {
+    "ChatScorer": "hf_vitselect.scorers.base.chat",
+    "ColumnScorer": "hf_vitselect.scorers.base.columns",
+    "ResponseScorer": "hf_vitselect.scorers.base.response",
+}
+"""Base classes for scorers of one's own, whose options other docstrings refer to."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ def names_of(room: str) -> list[Name]:
     imported = {name.name: name for name in names}
     listed = imported if stub.exists() else _listed(ast.parse(code.read_text()))
     more = {name.name: name for name in door() if name.room == room}
+    if room == "scorers":
+        more |= {name: Name(name, module) for name, module in _BASES.items()}
     public = {name: imported[name] for name in listed} | more
     return sorted(public.values(), key=lambda name: name.name.lower())
 

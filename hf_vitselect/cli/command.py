@@ -47,6 +47,8 @@ class Command(ABC):
     least: ClassVar[Mapping[str, int]] = {}  # the lowest numbers of flags that have one
     positional: ClassVar[str | None] = None  # the flag whose name may be left out if it comes first
     part_types: ClassVar[Mapping[str, type]] = {}  # further dataclasses of flags; parsing sets their objects
+    checked_by_trl: ClassVar[frozenset[str]] = frozenset()  # parts whose values need no check of types here
+    needed: ClassVar[frozenset[str]] = frozenset()  # required flags that have a default
 
     def check(self) -> None:  # noqa: B027
         """Refuse flags that cannot be followed, before any work."""

@@ -12,16 +12,10 @@ from trl import get_peft_config
 
 from hf_vitselect.call_text import write_call
 from hf_vitselect.cli.command import PoolFacts
-from hf_vitselect.cli.flags import (
-    PoolFlags,
-    TrainingCommand,
-    flag,
-    given_flags,
-    parse_budget,
-    refuse_large_budget,
-)
+from hf_vitselect.cli.flags import PoolFlags, flag, given_flags, parse_budget, refuse_large_budget
 from hf_vitselect.cli.pool import reach_options, read_pool
 from hf_vitselect.cli.summary import Summary, command_line
+from hf_vitselect.cli.training_flags import TrainingCommand
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.data.pools import SplitError, load_pool
 from hf_vitselect.errors import UsageError

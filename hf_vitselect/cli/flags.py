@@ -1,19 +1,15 @@
 """Flags that several commands share, and what they mean."""
 
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from typing import Any, ClassVar
-
-from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
 from hf_vitselect.call_text import read_call
 from hf_vitselect.cli.command import Command
 from hf_vitselect.errors import UsageError
 from hf_vitselect.models.options import ModelOptions
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.training.checks import checked_args
 
 
 def flag(help: str, default: Any = MISSING) -> Any:
@@ -82,59 +78,6 @@ class ModelCommand(Command):
         """The arguments of `ModelOptions`."""
         names = [option.name for option in fields(ModelOptions)]
         return {name: getattr(self.model_flags, _RENAMED.get(name, name)) for name in names}
-
-
-@dataclass
-class TrainingFlags(SFTConfig):  # type: ignore[misc]
-    """TRL's SFTConfig without its limit of 1,024 tokens: nothing is truncated here."""
-
-    max_length: int | None = flag("Rows with more tokens are refused before the first step.", None)
-
-
-class TrainingCommand(Command):
-    """A command that fine-tunes a model with TRL's flags."""
-
-    model: ModelConfig
-    training: TrainingFlags
-    prompt: Any
-    part_types: ClassVar[Mapping[str, type]] = {
-        "model": ModelConfig,
-        "training": TrainingFlags,
-        "prompt": PromptFlags,
-    }
-
-    def check(self) -> None:
-        """Refuse options of the training that cannot be followed."""
-        checked_args(self.training, evaluates=False)
-
-    @property
-    def training_arguments(self) -> SFTConfig:
-        """The training arguments with TRL's model flags: revision, attention kernel, dtype."""
-        training, model = self.training, self.model
-        if training.assistant_only_loss:
-            warnings.warn(
-                "assistant_only_loss need not be given: the loss is always that of the response tokens "
-                "alone, with every template",
-                stacklevel=2,
-            )
-            training.assistant_only_loss = False
-        training.model_init_kwargs = {
-            "revision": model.model_revision,
-            "attn_implementation": model.attn_implementation,
-            "dtype": model.dtype,
-        }
-        return training
-
-    @property
-    def trainer_arguments(self) -> dict[str, Any]:
-        """The arguments that our trainers share."""
-        return {
-            "args": self.training_arguments,
-            "peft_config": get_peft_config(self.model),
-            "quantization_config": get_quantization_config(self.model),
-            "processing_class": self.prompt.processor_name_or_path,
-            "end_of_turn": self.prompt.end_of_turn,
-        }
 
 
 def given_flags(flags: Any, kind: Any = None) -> dict[str, Any]:

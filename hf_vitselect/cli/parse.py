@@ -9,7 +9,6 @@ from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
-from trl import ModelConfig, SFTConfig
 
 from hf_vitselect.call_text import fits, type_words
 from hf_vitselect.cli.command import COMMANDS, Command, find_command
@@ -99,8 +98,8 @@ class _Parser(HfArgumentParser):  # type: ignore[misc]
 
 
 def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where: str) -> Command:
-    parser = _Parser(command)
-    first = find_command(command).positional
+    parser, kind = _Parser(command), find_command(command)
+    first = kind.positional
     if first is not None and flags and not flags[0].startswith("-"):
         flags = [f"--{first}", *flags]
     help_line = f"'hf-vitselect {command} --help' lists all flags"
@@ -116,12 +115,10 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
     options = parser._option_string_actions
     if unknown := [flag for flag in sorted(given) if flag.startswith("--") and flag not in options]:
         raise UsageError(f"{where}unknown flags {unknown}{nearest(unknown[0], options)}; {help_line}")
-    # TRL's scripts need no model; a command that trains does.
-    needed = {"model_name_or_path"} if ModelConfig in parser.dataclass_types else set()
     missing = [
         action.dest
         for action in parser._actions
-        if (action.required or action.dest in needed)
+        if (action.required or action.dest in kind.needed)
         and not given & {*action.option_strings}
         and config.get(action.dest) is None
     ]
@@ -139,21 +136,10 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
         raise UsageError(f"{where}expected flags and their values, got {rest} as well; {help_line}")
     made: Command = parsed[0]
     vars(made).update(zip(made.part_types, parsed[1:], strict=True))
-    for part in parsed:
-        if isinstance(part, ModelConfig):
-            _refuse_adapter_flags(part, where)
-        elif not isinstance(part, SFTConfig):
+    for name, part in zip(("", *made.part_types), parsed, strict=True):
+        if name not in made.checked_by_trl:
             _settle_types(part, where)
     return made
-
-
-def _refuse_adapter_flags(model: ModelConfig, where: str) -> None:
-    """Refuse an adapter's flags where no adapter is trained."""
-    for item in fields(model):
-        value = getattr(model, item.name)
-        of_adapter = item.name.startswith(("lora_", "use_rslora", "use_dora"))
-        if of_adapter and not model.use_peft and value != item.default:
-            raise UsageError(f"{where}{item.name}: expected use_peft with it, got {value!r} alone")
 
 
 def _settle_types(flags: Any, where: str) -> None:

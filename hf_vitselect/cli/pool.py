@@ -10,8 +10,6 @@ from hf_vitselect.cli.flags import PoolFlags
 from hf_vitselect.data.pools import load_pool
 from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.selection.selection import Selection
-from hf_vitselect.training import load_seed_rows
-from hf_vitselect.training.seed import ROWS_FILE
 
 
 def read_pool(flags: PoolFlags) -> Dataset:
@@ -66,6 +64,8 @@ def load_rows(pool: Dataset, folder: str | None) -> Selection | Sequence[str]:
     """The rows of a selection's folder, or those that a seed model was trained on."""
     if folder is None:
         return ()
+    from hf_vitselect.training.seed import ROWS_FILE, load_seed_rows  # TRL takes seconds to import
+
     return load_seed_rows(pool, folder) if Path(folder, ROWS_FILE).exists() else load_selection(folder)
 
 

@@ -10,14 +10,16 @@ from typing import Any
 import yaml
 
 from hf_vitselect.cli.command import Command, PoolFacts, refuse_unwritable
-from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag
+from hf_vitselect.cli.flags import PoolFlags, flag
 from hf_vitselect.cli.parse import read_config
 from hf_vitselect.cli.plan import Stage, plan
 from hf_vitselect.cli.pool import read_pool
 from hf_vitselect.cli.summary import Summary, command_line
+from hf_vitselect.cli.training_flags import TrainingCommand
 from hf_vitselect.data.image_files import missing_images
 from hf_vitselect.data.pools import load_pool
 from hf_vitselect.data.row_ids import pool_digest
+from hf_vitselect.errors import UsageError
 from hf_vitselect.models.revisions import identify
 from hf_vitselect.resume import Run, last_whole_checkpoint, without_secrets, write_atomically
 from hf_vitselect.scorers.base.chat import ChatScorer
@@ -58,7 +60,10 @@ def run(
     here = Run(folder)
     stages = plan(config, here.folder)
     for stage in stages:
-        stage.parsed.check()
+        try:
+            stage.parsed.check()
+        except UsageError as error:
+            raise UsageError(f"section {stage.name}: {error}") from error
     pools: dict[str, PoolFacts] = {}  # that stages will have made, by name
     for stage in stages:
         known = _pool_facts(stage.parsed, pools)

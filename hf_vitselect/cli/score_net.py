@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from hf_vitselect.cli.command import PoolFacts
-from hf_vitselect.cli.flags import PoolFlags, TrainingCommand, flag
+from hf_vitselect.cli.flags import PoolFlags, flag
 from hf_vitselect.cli.pool import read_pool
 from hf_vitselect.cli.score import score_and_save
 from hf_vitselect.cli.summary import Summary
+from hf_vitselect.cli.training_flags import TrainingCommand
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.scorers import ScoreNetScorer

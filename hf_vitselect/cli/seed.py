@@ -3,16 +3,10 @@
 from dataclasses import dataclass
 
 from hf_vitselect.cli.command import PoolFacts
-from hf_vitselect.cli.flags import (
-    PoolFlags,
-    TrainingCommand,
-    flag,
-    given_flags,
-    parse_budget,
-    refuse_large_budget,
-)
+from hf_vitselect.cli.flags import PoolFlags, flag, given_flags, parse_budget, refuse_large_budget
 from hf_vitselect.cli.pool import read_pool
 from hf_vitselect.cli.summary import Summary, command_line, dropped, refused_fact
+from hf_vitselect.cli.training_flags import TrainingCommand
 from hf_vitselect.training import train_seed_model
 
 

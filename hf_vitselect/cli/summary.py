@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from hf_vitselect.call_text import parse_call
 from hf_vitselect.data.refusals import Refusals
 from hf_vitselect.errors import NOT_SCORED
@@ -40,6 +38,8 @@ def command_line(command: str, **flags: Any) -> str:
 
 def train_line(selection: str) -> str:
     """The command that trains on a selection, as it works on this machine."""
+    import torch  # takes seconds, which a command's --help need not
+
     flags = {"selection": selection, "model_name_or_path": "MODEL", "output_dir": "model"}
     return command_line("train", **flags, use_cpu=None if torch.accelerator.is_available() else "true")
 

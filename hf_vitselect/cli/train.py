@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from hf_vitselect.cli.flags import SelectionFlags, TrainingCommand
+from hf_vitselect.cli.flags import SelectionFlags
 from hf_vitselect.cli.pool import load_selection
 from hf_vitselect.cli.summary import Summary, command_line
+from hf_vitselect.cli.training_flags import TrainingCommand
 from hf_vitselect.training import SelectionSFTTrainer
 
 

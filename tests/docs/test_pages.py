@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from page_blocks import read_blocks
 
 from hf_vitselect.cli.main import main
 
@@ -24,8 +25,7 @@ FOLDERS = "docs|examples|benchmarks|tests|hf_vitselect"
 
 def blocks(page, language):
     """The fenced blocks of one language, without their indentation."""
-    for found in re.finditer(rf"^( *)```{language}\n(.*?)^\1```", page.read_text(), re.DOTALL | re.MULTILINE):
-        yield inspect.cleandoc(found[2])
+    return [block.code for block in read_blocks(page.read_text()) if block.language == language]
 
 
 PYTHON = [
@@ -112,6 +112,16 @@ def test_flags_of_scripts_exist(script, words):
     assert flags(words) <= known(help_of_script(script, *command))
 
 
+DOCS = ROOT / "docs"
+READ_IN_ORDER = [ROOT / "README.md", DOCS / "tutorial.md", DOCS / "tasks.md", *DOCS.glob("guides/*.md")]
+
+
+@pytest.mark.parametrize("page", sorted(READ_IN_ORDER), ids=lambda page: page.name)
+def test_code_fits_its_column(page):
+    code = [*blocks(page, "python"), *blocks(page, "bash"), *blocks(page, "yaml")]
+    assert [line for block in code for line in block.splitlines() if len(line) > 96] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_paths_and_links_exist(page):
     text = page.read_text()
@@ -124,6 +134,13 @@ def test_paths_and_links_exist(page):
 def test_files_page_is_what_code_says():
     written = runpy.run_path(str(ROOT / "docs" / "files.py"))["page"]()
     assert (ROOT / "docs" / "files.md").read_text() == written, "python docs/files.py > docs/files.md"
+
+
+def test_commands_page_is_what_code_says():
+    written = runpy.run_path(str(ROOT / "docs" / "commands.py"))["page"]()
+    assert (ROOT / "docs" / "commands.md").read_text() == written, (
+        "python docs/commands.py > docs/commands.md"
+    )
 
 
 def test_dependencies_page_is_what_packages_say():
