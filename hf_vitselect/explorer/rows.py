@@ -123,7 +123,7 @@ def _content(row: Conversation | RowError) -> tuple[bytes | None, str, str, str]
 
 
 def _known(selection: Selection, rows: Dataset, positions: NDArray[np.int64]) -> dict[str, pa.Array]:
-    """What the selection says of these rows."""
+    """The outcome, reason, pick and kind of these rows."""
     names = np.full(selection.recipe.rows, None, dtype=object)
     for outcome in outcomes(selection):
         names[outcome.rows] = outcome.name
@@ -177,18 +177,18 @@ def _sorts(column: pa.ChunkedArray) -> bool:
 def _map(rows: Dataset, over: str, projection: Projection, seed: int) -> dict[str, pa.Array]:
     features, statuses = read_features(rows, over)
     usable = np.flatnonzero(statuses == "ok")
-    places = np.full((len(rows), 2), np.nan, dtype=np.float32)
+    points = np.full((len(rows), 2), np.nan, dtype=np.float32)
     near: list[dict[str, list[float]]] = [{"ids": [], "distances": []} for _ in range(len(rows))]
     if len(usable) > 1:
-        places[usable] = project(features[usable], projection, seed)
-        for row, found in zip(usable, neighbors(features[usable]), strict=True):
+        points[usable] = project(features[usable], projection, seed)
+        for row, nearest in zip(usable, neighbors(features[usable]), strict=True):
             near[row] = {
-                "ids": usable[np.array(found["ids"], dtype=int)].tolist(),
-                "distances": found["distances"],
+                "ids": usable[np.array(nearest["ids"], dtype=int)].tolist(),
+                "distances": nearest["distances"],
             }
-    missing = np.isnan(places)
+    missing = np.isnan(points)
     return {
-        "x": pa.array(places[:, 0], mask=missing[:, 0]),
-        "y": pa.array(places[:, 1], mask=missing[:, 1]),
+        "x": pa.array(points[:, 0], mask=missing[:, 0]),
+        "y": pa.array(points[:, 1], mask=missing[:, 1]),
         "neighbors": pa.array(near, _NEAREST),
     }
