@@ -22,7 +22,7 @@ def opened(address: str | Path, size: tuple[int, int] = DESKTOP, scheme: str = "
     if CHROMIUM is None:
         pytest.skip("no Chromium: install the Debian package chromium, or name a browser in CHROMIUM")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         width, height = size
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
         page.complaints = []

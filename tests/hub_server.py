@@ -5,9 +5,9 @@
 
 or `python tests/hub_server.py --root DIR --port 8899`.
 
-Under the root lie `objects/<sha256>`, every file's content, and `<models|datasets>/<owner>/<name>/repo.json`,
-a repository's commits, oldest first: those of main, and those of every other branch and pull request. A
-private repository is hidden from requests without a token.
+Under the root lie `objects/<sha256>`, every file's content, and
+`<models|datasets|spaces>/<owner>/<name>/repo.json`, a repository's commits, oldest first: those of main, and
+those of every other branch and pull request. A private repository is hidden from requests without a token.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class HubServer(ThreadingHTTPServer):
         self.server_close()
 
     def repo(self, kind: str, name: str) -> dict[str, Any]:
-        """A repository; kind is "models" or "datasets".
+        """A repository; kind is "models", "datasets" or "spaces".
 
         It has `private`, `commits` of main, `branches` (name -> commits; those of a pull request are
         refs/pr/<number>) and `discussions`, the pull requests. A commit has sha, message, date and files:
@@ -193,8 +193,8 @@ def listing(files: dict[str, Any], folder: str = "") -> list[dict[str, Any]]:
 
 
 NAME = r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)"
-API = rf"/api/(?P<kind>models|datasets)/{NAME}"
-WEB = rf"/(?:(?P<kind>datasets)/)?{NAME}"
+API = rf"/api/(?P<kind>models|datasets|spaces)/{NAME}"
+WEB = rf"/(?:(?P<kind>datasets|spaces)/)?{NAME}"
 REVISION = r"(?P<revision>[^/]+)"
 ROUTES = [
     ("GET", "/api/whoami-v2", "whoami"),
@@ -294,7 +294,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.body)
         kind = f"{asked.get('type') or 'model'}s"
         name = f"{asked.get('organization') or USER}/{asked['name']}"
-        if kind not in ("models", "datasets") or not re.fullmatch(NAME, name):
+        if kind not in ("models", "datasets", "spaces") or not re.fullmatch(NAME, name):
             raise HubError(400, f"This Hub cannot make {kind}/{name}")
         answer = {"name": name, "url": self.web_url(kind, name)}
         with self.server.lock:
@@ -308,7 +308,7 @@ class Handler(BaseHTTPRequestHandler):
         self.reply_json(answer)
 
     def web_url(self, kind: str, name: str) -> str:
-        return f"{self.server.url}/{'datasets/' if kind == 'datasets' else ''}{name}"
+        return f"{self.server.url}/{'' if kind == 'models' else f'{kind}/'}{name}"
 
     def info(self, kind: str, name: str, revision: str = "main") -> None:
         repo = self.server.repo(kind, name)

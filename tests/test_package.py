@@ -27,7 +27,7 @@ FLOORS = [
     {"selection"},
     {"report", "exports"},
     {"training", "hub"},
-    {"evaluation"},
+    {"evaluation", "explorer"},
     {"demo"},
     {"cli"},
 ]

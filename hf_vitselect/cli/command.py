@@ -26,7 +26,8 @@ COMMANDS = {
     "export": "Write a selection in the format of another trainer: LLaVA, LLaMA-Factory, ms-swift, TRL.",
     "push": "Push a selection and its card to the Hub.",
     "compare": "Fine-tune on selections and on random rows, evaluate, and report which is better.",
-    "report": "Write a selection's card to a folder, as Markdown and as one HTML page.",
+    "report": "Write a page that shows a selection, and its card, to a folder.",
+    "explore": "Explore a scored pool or a selection in a browser, or export it as a site.",
 }
 """What every command is for. Each is a class in a module of its name, imported when it is needed."""
 

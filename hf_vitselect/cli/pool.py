@@ -67,3 +67,10 @@ def load_rows(pool: Dataset, folder: str | None) -> Selection | Sequence[str]:
     from hf_vitselect.training.seed import ROWS_FILE, load_seed_rows  # TRL takes seconds to import
 
     return load_seed_rows(pool, folder) if Path(folder, ROWS_FILE).exists() else load_selection(folder)
+
+
+def find_pool(run_dir: str | Path, selection: Selection) -> Dataset | None:
+    """The latest scored pool in a run's folder with the selection's number of rows, unchecked, if any."""
+    scored = sorted(Path(run_dir).glob("*/scored"), key=lambda folder: folder.stat().st_mtime)
+    pools = (load_pool(folder) for folder in reversed(scored))
+    return next((pool for pool in pools if len(pool) == selection.recipe.rows), None)

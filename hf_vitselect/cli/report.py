@@ -1,17 +1,13 @@
 """`report`: write a selection's page and card to a folder."""
 
 from dataclasses import dataclass
-from pathlib import Path
-
-from datasets import Dataset
 
 from hf_vitselect.cli.command import Command
 from hf_vitselect.cli.flags import SelectionFlags, flag
-from hf_vitselect.cli.pool import load_selection
+from hf_vitselect.cli.pool import find_pool, load_selection
 from hf_vitselect.cli.summary import Summary, command_line, dropped, train_line
 from hf_vitselect.data.pools import load_pool
 from hf_vitselect.report.html_page import write_report
-from hf_vitselect.selection.selection import Selection
 
 
 @dataclass(kw_only=True)
@@ -30,7 +26,10 @@ class Report(SelectionFlags, Command):
     def run(self) -> Summary:
         """Write page and card."""
         selection = load_selection(self.selection)
-        pool = load_pool(self.pool) if self.pool else _pool_of_run(self.run_dir, selection)
+        if self.pool is not None:
+            pool = load_pool(self.pool)
+        else:
+            pool = None if self.run_dir is None else find_pool(self.run_dir, selection)
         page = write_report(selection, self.output_dir, run=self.run_dir, pool=pool)
         facts = {
             "rows": f"{len(selection):,} picked of {selection.recipe.rows:,}",
@@ -40,12 +39,3 @@ class Report(SelectionFlags, Command):
         }
         push_line = command_line("push", selection=self.selection, repo_id="OWNER/NAME")
         return Summary(facts, [push_line, train_line(self.selection)])
-
-
-def _pool_of_run(run_dir: str | None, selection: Selection) -> Dataset | None:
-    """The scored pool in a run's folder with the selection's number of rows; the report checks the rows."""
-    if run_dir is None:
-        return None
-    scored = sorted(Path(run_dir).glob("*/scored"), key=lambda folder: folder.stat().st_mtime)
-    pools = (load_pool(folder) for folder in reversed(scored))
-    return next((pool for pool in pools if len(pool) == selection.recipe.rows), None)

@@ -134,6 +134,7 @@ class Trial:
         args = replace(
             setup.args,
             output_dir=str(out),
+            run_name=f"{self.name}, {self.budget} rows, seed {self.seed}",
             seed=self.seed,
             push_to_hub=False,
             include_num_input_tokens_seen="non_padding",

@@ -2,9 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -12,21 +10,18 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.refusals import reason_of
-from hf_vitselect.data.row_ids import row_contents
 from hf_vitselect.data.rows import read_rows
-from hf_vitselect.errors import LayoutError, RowError, UsageError
+from hf_vitselect.errors import RowError
 from hf_vitselect.report.outcomes import Outcome
+from hf_vitselect.report.pool_rows import kind_labels, read_positions, reason_of_row, refuse_other_length
 from hf_vitselect.report.statistics import score_columns
 from hf_vitselect.report.thumbnails import thumbnail
-from hf_vitselect.selection.groups import group_rows, or_one_kind
-from hf_vitselect.selection.method import read_method
 from hf_vitselect.selection.selection import Selection
 
 _SIDE, _MOST_BYTES = 256, 16_000
 _LONGEST = 1_500  # characters of a text
 _KINDS, _EACH, _PICKS = 12, 6, 72  # kinds shown, of each at least, in all at most
 _SAMPLED = 5_000  # picks among which rows are chosen
-_REPEATS = ", repeats "
 
 
 @dataclass(frozen=True)
@@ -86,18 +81,15 @@ class Gallery:
     _place: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.pool is not None and len(self.pool) != self.selection.recipe.rows:
-            raise LayoutError(
-                f"expected the pool of {self.selection.recipe.rows:,} rows that the selection was made from, "
-                f"got {len(self.pool):,} rows; pass that pool"
-            )
+        if self.pool is not None:
+            refuse_other_length(self.selection, self.pool)
         ids = self.selection.scores["row_id"][:]
         object.__setattr__(self, "_place", {row_id: place for place, row_id in enumerate(ids)})
 
     def picks(self) -> list[Group]:
         """The picks of the largest kinds; of each, rows from its first to its last pick."""
         sample = spread(np.arange(len(self.selection)), _SAMPLED)
-        labels, names = self._kinds(self.selection.dataset.select(sample))
+        labels, names = kind_labels(self.selection.recipe, self.selection.dataset.select(sample))
         order = sorted(range(len(names)), key=lambda i: -int((labels == i).sum()))
         totals = {share.name: share.picked for share in self.selection.recipe.shares}
         each = min(self.most, max(_EACH, _PICKS // min(_KINDS, max(1, len(names)))))
@@ -146,18 +138,17 @@ class Gallery:
 
     def _repeated(self, rows: Sequence[int]) -> list[int | None]:
         """The place of the row that each repeats."""
-        if "dropped_reason" not in self.selection.scores.features:
-            return [None] * len(rows)
-        reasons = self.selection.scores.select(rows)["dropped_reason"]
-        return [self._place.get((reason or "").rpartition(_REPEATS)[2]) for reason in reasons]
+        scores = self.selection.scores.select(rows)
+        repeated = [reason_of_row(self.selection.recipe, row)[1] for row in scores]
+        return [None if row_id is None else self._place.get(row_id) for row_id in repeated]
 
     def _cards(self, rows: NDArray[np.int64], titles: Sequence[str]) -> list[Card]:
         """Read rows of the pool, in this order."""
         if not len(rows):
             return []
         known = self.selection.scores.select(rows)
-        content = self._rows(rows, known["row_id"][:])
-        labels, names = self._kinds(content)
+        content = read_positions(self.selection, self.pool, rows)
+        labels, names = kind_labels(self.selection.recipe, content)
         columns = [*score_columns(self.selection), *filter(None, [self.selection.length_column])]
         numbers = {name: known[name][:] for name in dict.fromkeys(columns)}
         return [
@@ -168,43 +159,10 @@ class Gallery:
                 scores=[
                     (name, f"{values[i]:.4g}") for name, values in numbers.items() if values[i] is not None
                 ],
-                reason=self._reason(known[i]),
+                reason=reason_of_row(self.selection.recipe, known[i])[0],
             )
             for i, row in enumerate(read_rows(content))
         ]
-
-    def _rows(self, rows: NDArray[np.int64], ids: Sequence[str]) -> Dataset:
-        """These rows from the pool if it is known, else from the picks."""
-        if self.pool is None:
-            ranks = self.selection.scores.select(rows)["rank"][:]
-            return self.selection.dataset.select(ranks)
-        content = self.pool.select(rows)
-        read = list(row_contents(content))
-        if odd := [i for i, row_id in enumerate(ids) if row_id.rpartition("-")[0] != read[i]]:
-            raise LayoutError(
-                f"expected the pool that the selection was made from, got another row at {rows[odd[0]]:,}; "
-                "pass that pool, with its images where they were"
-            )
-        return content
-
-    def _reason(self, row: dict[str, Any]) -> str | None:
-        if row["selected"]:
-            return None
-        if row.get("dropped_reason"):
-            return str(row["dropped_reason"]).partition(_REPEATS)[0]
-        by, over = self.selection.recipe.by, self.selection.recipe.over
-        reasons = (row.get(f"{name}_reason") for name in (by, over))
-        return next(filter(None, reasons), None)
-
-    def _kinds(self, rows: Dataset) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-        """The kind of each row and the kinds' names; one kind if they are unknown."""
-        recipe, groups = self.selection.recipe, None
-        with suppress(UsageError):  # a method that is not of this package
-            method = read_method(recipe.method or "")
-            if isinstance(method.kinds, str) or recipe.kinds is not None:
-                groups = group_rows(rows, method, recipe)
-        groups = or_one_kind(groups, len(rows))
-        return groups.labels, groups.names
 
 
 def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 # image_reward.md needs another environment: tests/examples/test_image_reward.py runs it with a stand-in.
 GUIDES = sorted({*DOCS.glob("guides/*.md")} - {DOCS / "guides" / "image_reward.md"})
-PAGES = [DOCS / "tutorial.md", DOCS / "index.md", DOCS / "tasks.md", *GUIDES, ROOT / "README.md"]
+PAGES = [DOCS / "tutorial.md", DOCS / "tasks.md", *GUIDES, ROOT / "README.md"]
 
 
 @pytest.fixture(scope="module")

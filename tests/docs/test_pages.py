@@ -112,6 +112,16 @@ def test_flags_of_scripts_exist(script, words):
     assert flags(words) <= known(help_of_script(script, *command))
 
 
+DOCS = ROOT / "docs"
+READ_IN_ORDER = [ROOT / "README.md", DOCS / "tutorial.md", DOCS / "tasks.md", *DOCS.glob("guides/*.md")]
+
+
+@pytest.mark.parametrize("page", sorted(READ_IN_ORDER), ids=lambda page: page.name)
+def test_code_fits_its_column(page):
+    code = [*blocks(page, "python"), *blocks(page, "bash"), *blocks(page, "yaml")]
+    assert [line for block in code for line in block.splitlines() if len(line) > 96] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_paths_and_links_exist(page):
     text = page.read_text()

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from pools import mixed_pool
 from trainings import models, training
 
@@ -74,6 +75,11 @@ def test_scores_come_from_the_model(finished):
     model = folder / "trials/top" / f"{ROWS}_rows" / "seed_1/model"
     line = next(line for line in comparison.lines["log-likelihood"] if line.method == "top")
     assert line.means[1] == pytest.approx(np.mean(LogLikelihood(mixed_pool(6, seed=900))(str(model))))
+
+
+def test_trackers_see_named_runs(finished):
+    saved = finished[1] / "trials/top" / f"{ROWS}_rows" / "seed_1/model/training_args.bin"
+    assert torch.load(saved, weights_only=False).run_name == f"top, {ROWS} rows, seed 1"
 
 
 def test_table_verdicts_and_plot_are_saved(finished):

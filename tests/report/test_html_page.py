@@ -112,7 +112,7 @@ def test_copies_stand_side_by_side(report: Path) -> None:
         assert re.findall('base64,([^"]+)', dropped) == re.findall('base64,([^"]+)', kept)
 
 
-def test_other_subsets_verdict_is_not_this_ones(tmp_path: Path, scored_pool: Dataset) -> None:
+def test_other_subsets_verdict_is_not_shown(tmp_path: Path, scored_pool: Dataset) -> None:
     selection = select_diverse(scored_pool, 6, rule=TopScore())
     write_comparison(tmp_path / "run", [verdict_on(selection, subsets=["f" * 64], verdict="better")])
     write_report(selection, tmp_path / "out", run=tmp_path / "run")
