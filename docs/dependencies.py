@@ -22,7 +22,7 @@ Written by `python docs/dependencies.py > docs/dependencies.md`; `--all` also li
 Licenses are as the packages' metadata states them. `hf_vitselect` itself is Apache-2.0.
 """
 
-# A development environment does not have it: it brings a model server's packages.
+# Not in a development environment: one brings the packages of a model server, the other CUDA.
 ABSENT = {"embedding-atlas": "MIT", "faiss-gpu": "MIT"}
 
 
