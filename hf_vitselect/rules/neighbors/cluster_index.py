@@ -104,5 +104,6 @@ def _nearest(units: UnitRows, sample: NDArray[np.int64], neighbors: int) -> NDAr
         values = np.concatenate([values, products], axis=1)
         best = np.concatenate([best, np.broadcast_to(rows, products.shape)], axis=1)
         highest = np.argpartition(-values, min(neighbors, values.shape[1]) - 1, axis=1)[:, :neighbors]
-        values, best = (np.take_along_axis(array, highest, axis=1) for array in (values, best))
+        values = np.take_along_axis(values, highest, axis=1)
+        best = np.take_along_axis(best, highest, axis=1)
     return best

@@ -163,8 +163,9 @@ def top_columns(products: torch.Tensor, width: int) -> torch.Tensor:
 def _keys(products: torch.Tensor) -> NDArray[np.float32] | NDArray[np.int16]:
     """Numbers in the order of the products: numpy has no bfloat16, but the order of its bits is simple."""
     if products.dtype == torch.float32:
-        return products.numpy()
-    bits = products.view(torch.int16).numpy()
+        floats: NDArray[np.float32] = products.numpy()
+        return floats
+    bits: NDArray[np.int16] = products.view(torch.int16).numpy()
     return bits ^ ((bits >> 15) & np.int16(0x7FFF))  # negative ones have rising bits for falling values
 
 
