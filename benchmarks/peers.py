@@ -21,11 +21,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from beside.contestants import CONTESTANTS
+from rivals.contestants import CONTESTANTS
 from selection.features import clip_like
 
 from hf_vitselect.report import table
-from hf_vitselect.rules.clusters import unit_rows
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "peers.jsonl"
@@ -49,17 +48,22 @@ def vectors() -> np.ndarray:
     return unit_rows(rows.astype(np.float32))
 
 
-def quality(task: str, units: np.ndarray, found: np.ndarray) -> float:
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """The rows at length 1."""
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def quality(task: str, units: np.ndarray, result: np.ndarray) -> float:
     """The figure of `QUALITY`, over all rows or pairs."""
     if task == "facility location":
-        blocks = (units[start : start + 2000] @ units[found].T for start in range(0, len(units), 2000))
+        blocks = (units[start : start + 2000] @ units[result].T for start in range(0, len(units), 2000))
         return float(np.concatenate([block.max(axis=1) for block in blocks]).mean())
     if task == "k-means":
         centroids = unit_rows(
-            np.array([units[found == label].sum(axis=0) for label in range(found.max() + 1)])
+            np.array([units[result == label].sum(axis=0) for label in range(result.max() + 1)])
         )
-        return float(np.einsum("nd,nd->n", units, centroids[found]).mean())
-    kept = np.setdiff1d(np.arange(len(units)), found)
+        return float(np.einsum("nd,nd->n", units, centroids[result]).mean())
+    kept = np.setdiff1d(np.arange(len(units)), result)
     return 1 - _pairs(units[kept]) / _pairs(units)
 
 
@@ -72,7 +76,7 @@ def _pairs(units: np.ndarray) -> int:
 def measure(args: argparse.Namespace) -> None:
     """Runs all contestants in turns."""
     with tempfile.TemporaryDirectory() as folder:
-        file, out = Path(folder, "vectors.npy"), Path(folder, "found.npy")
+        file, out = Path(folder, "vectors.npy"), Path(folder, "result.npy")
         units = vectors()
         np.save(file, units)
         for task, contestants in CONTESTANTS.items():
@@ -83,7 +87,7 @@ def measure(args: argparse.Namespace) -> None:
                         continue
                     python = sys.executable if name == OURS else args.python
                     inputs = [task, name, str(file), str(COUNTS[task]), str(out)]
-                    run = _run([python, str(HERE / "beside" / "contestants.py"), *inputs], args.limit)
+                    run = _run([python, str(HERE / "rivals" / "contestants.py"), *inputs], args.limit)
                     runs[name].append(
                         run if "error" in run else run | {"quality": quality(task, units, np.load(out))}
                     )
@@ -138,7 +142,7 @@ def page() -> None:
             }
         rows.append(row)
     block = re.compile(r"(<!-- peers -->\n).*?(<!-- end -->)", re.DOTALL)
-    PAGE.write_text(block.sub(lambda found: f"{found[1]}{table(rows)}\n{found[2]}", PAGE.read_text()))
+    PAGE.write_text(block.sub(lambda match: f"{match[1]}{table(rows)}\n{match[2]}", PAGE.read_text()))
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from faiss import get_num_gpus
 from on_gpu.features import clip_like
 from peft import LoraConfig
 from scoring.models import build, matmul_peak
@@ -23,7 +24,6 @@ from trl import SFTConfig
 from hf_vitselect import EL2NScorer, NecessityScorer, Selection, score, select_diverse
 from hf_vitselect.models import VLM
 from hf_vitselect.rules import FacilityLocation, NeighborPenalty, Rule, SemDeDup, TopScore
-from hf_vitselect.rules.faiss_build import count_gpus
 from hf_vitselect.training import SelectionSFTTrainer
 
 FLASH = "flash_attention_2"
@@ -210,12 +210,12 @@ def faiss(scale: Scale, rule: Rule) -> dict[str, Any]:
     """
     if importlib.util.find_spec("faiss") is None:
         raise SkippedError("faiss is not installed")
-    if scale.device == "cuda" and not count_gpus():
+    if scale.device == "cuda" and not get_num_gpus():
         raise SkippedError("faiss sees no GPU: pip install --force-reinstall --no-deps faiss-gpu")
     features = clip_like(scale.faiss_rows, scale.dimensions, scale.device)
     scores, budget = difficulties(len(features)), len(features) // 50
     picks, seconds = [], []
-    for gpus in (count_gpus(), 0):
+    for gpus in (get_num_gpus(), 0):
         with patch("faiss.get_num_gpus", lambda gpus=gpus: gpus):
             begun = time.perf_counter()
             picks.append(rule(scores, features, budget, np.random.default_rng(0), {})[0])

@@ -24,7 +24,7 @@ import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Features, Image, List, Value
 from selection.features import clip_like, difficulties
 
-from hf_vitselect.data.provenance import with_record
+from hf_vitselect.data import with_record
 
 DIMENSIONS = 768
 COPIES = 0.03
@@ -39,14 +39,14 @@ THINGS = [
 VALUES = ("red", "green", "blue", "black", "white", "wooden", "metal", "small", "large", "old")
 CLOSED = (
     ("What color is the {}?", VALUES),
-    ("How many {}s are there next to the {}?", tuple(map(str, range(10)))),
-    ("Is there a {} behind the {}?", ("yes", "no")),
+    ("How many {}s stand next to the {}?", tuple(map(str, range(10)))),
+    ("Does a {} stand behind the {}?", ("yes", "no")),
     ("Where is the {} standing?", ("left", "right", "street", "table", "field")),
     ("What is the {} made of?", ("wood", "metal", "glass", "stone")),
     ("What kind of {} is this?", VALUES),
     ("Which side of the photo is the {} on?", ("left", "right")),
     ("Does the {} have a {}?", ("yes", "no")),
-    ("Who is holding the {}?", ("man", "woman", "child", "nobody")),
+    ("Who is holding the {}?", ("man", "woman", "girl", "nobody")),
     ("What is the {} doing with the {}?", ("eating", "holding", "watching", "nothing")),
     ("Is the {} larger than the {}?", ("yes", "no")),
     ("What is written on the {}?", ("stop", "open", "sale", "nothing")),
@@ -54,15 +54,15 @@ CLOSED = (
 CAPTION = (
     "Provide a one-sentence caption for the provided image.",
     "Give a brief description of the image.",
-    "Share a concise interpretation of the image provided.",
+    "Offer a concise interpretation of the image provided.",
     "Summarize the visual content of the image.",
     "Render a clear and concise summary of the photo.",
-    "Write a terse but informative summary of the picture.",
+    "Write a terse but informative summary of the scene.",
 )
 DETAIL = (
     "Describe the following image in detail.",
     "What do you see happening in this image?",
-    "Can you elaborate on the elements of the picture provided?",
+    "Can you elaborate on the elements of the scene provided?",
     "Walk through the important details of the image.",
 )
 OPEN = (

@@ -8,14 +8,10 @@ import numpy as np
 from datasets import Dataset
 
 from hf_vitselect import select_diverse
-from hf_vitselect.data import read_texts
-from hf_vitselect.data.columns import read_scores
+from hf_vitselect.data import read_scores, read_texts
 from hf_vitselect.filters import NearDuplicates
-from hf_vitselect.rules import FacilityLocation, KCenter, SemDeDup
-from hf_vitselect.rules.base import Rule
-from hf_vitselect.selection import Method, QuestionKinds
-from hf_vitselect.selection.filter_rows import filter_rows
-from hf_vitselect.selection.scorer_recipes import scorer_recipes
+from hf_vitselect.rules import FacilityLocation, KCenter, Rule, SemDeDup
+from hf_vitselect.selection import Method, QuestionKinds, filter_rows, scorer_recipes
 from scaling import pools
 
 Figures = Mapping[str, Any]
@@ -40,8 +36,8 @@ def kinds(rows: int, folder: Path) -> Callable[[], Figures]:
     pool = pools.load(folder)
 
     def call() -> Figures:
-        _, found = QuestionKinds().find(read_texts(pool))
-        return {"form": found.form, "kinds": len(found.names), "others": found.kinds[-1].rows}
+        _, kinds = QuestionKinds().find(read_texts(pool))
+        return {"form": kinds.form, "kinds": len(kinds.names), "others": kinds.kinds[-1].rows}
 
     return call
 
@@ -83,12 +79,12 @@ STAGES: Mapping[str, Callable[[int, Path], Callable[[], Figures]]] = {
 }
 
 
-def _rule(rule: Rule, features: np.memmap, share: float) -> Callable[[], Figures]:
-    budget = int(share * len(features))
+def _rule(rule: Rule, features: np.memmap, budget: float) -> Callable[[], Figures]:
+    rows = int(budget * len(features))
 
     def call() -> Figures:
-        picks, gains = rule(None, features, budget, np.random.default_rng(0), {})
-        notes = rule.notes(None, features, budget, np.random.default_rng(0))
+        picks, gains = rule(None, features, rows, np.random.default_rng(0), {})
+        notes = rule.notes(None, features, rows, np.random.default_rng(0))
         return {"picked": len(picks), "sum of gains": float(gains.sum()), **notes}
 
     return call

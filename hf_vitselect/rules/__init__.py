@@ -4,6 +4,7 @@ A rule that is imported and listed here is also one of the command line, by its 
 """
 
 from hf_vitselect.rules.base import Rule
+from hf_vitselect.rules.clusters import kmeans
 from hf_vitselect.rules.coincide import Coincide
 from hf_vitselect.rules.facility_location import FacilityLocation
 from hf_vitselect.rules.grouped_sampling import GroupedSampling
@@ -35,7 +36,8 @@ __all__ = [
     "ScoreThreshold",
     "SemDeDup",
     "TopScore",
+    "kmeans",
 ]
 
-RULES: dict[str, type[Rule]] = {name: globals()[name] for name in __all__ if name != "Rule"}
+RULES: dict[str, type[Rule]] = {name: globals()[name] for name in __all__ if name not in ("Rule", "kmeans")}
 """Every rule by its name."""

@@ -101,8 +101,8 @@ class FacilityLocation(Rule):
         if self._is_approximate(rows):
             index = _cluster_index(features, rng)
             for cluster in range(index.clusters):
-                found = index.nearest(cluster, edges)
-                near[found.rows, 1:], cosines[found.rows, 1:] = found.near, found.products
+                nearest = index.nearest(cluster, edges)
+                near[nearest.rows, 1:], cosines[nearest.rows, 1:] = nearest.near, nearest.products
             del index
         else:
             near[:, 1:], cosines[:, 1:] = nearest_rows(features, edges)

@@ -38,14 +38,14 @@ def test_equal_seeds_give_equal_clusters():
     assert np.array_equal(one[1], other[1])
 
 
-def test_more_clusters_than_rows_are_refused_quietly():
+def test_most_clusters_are_one_a_row():
     labels, centroids = kmeans(UNITS[:70], 500, np.random.default_rng(0))
     assert len(centroids) == 70
     assert np.bincount(labels, minlength=70).sum() == 70
 
 
 @pytest.mark.parametrize("count", [10, 100])
-def test_rows_on_disk_cluster_like_rows_in_memory(count, tmp_path):
+def test_rows_on_disk_cluster_alike(count, tmp_path):
     np.save(tmp_path / "features.npy", FEATURES)
     on_disk = UnitRows(np.load(tmp_path / "features.npy", mmap_mode="r"))
     one, other = (kmeans(units, count, np.random.default_rng(0)) for units in (UNITS, on_disk))

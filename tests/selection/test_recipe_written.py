@@ -28,7 +28,7 @@ def test_recipe_records_overlap_with_exact(scored):
     one, two = (select_diverse(scored, 9, rule=NeighborPenalty(approximate=True)) for _ in range(2))
     assert one.recipe == two.recipe == Recipe.from_json(json.loads(json.dumps(one.recipe.to_json())))
     assert one.recipe.rule_call.keywords["approximate"] is True
-    assert one.recipe.rule_notes == {"overlap_with_exact": 1.0, "overlap_rows": ROWS}
+    assert one.recipe.rule_notes == {"overlap_with_exact": 1.0, "overlap_rows": ROWS, "faiss": "CPU"}
 
 
 def test_recipe_is_plain_and_reproducible(scored):

@@ -74,10 +74,10 @@ class ClusterIndex:
         exact = _nearest(self._units, sample, neighbors)
         hits = 0
         for cluster in np.unique(self._labels[sample]):
-            found = self.nearest(cluster, neighbors)
-            sampled = np.flatnonzero(np.isin(found.rows, sample))
-            true = exact[np.searchsorted(sample, found.rows[sampled])]
-            hits += sum(len(np.intersect1d(*pair)) for pair in zip(true, found.near[sampled], strict=True))
+            nearest = self.nearest(cluster, neighbors)
+            sampled = np.flatnonzero(np.isin(nearest.rows, sample))
+            true = exact[np.searchsorted(sample, nearest.rows[sampled])]
+            hits += sum(len(np.intersect1d(*pair)) for pair in zip(true, nearest.near[sampled], strict=True))
         return hits / exact.size
 
     def _around(self, cluster: int) -> NDArray[np.int64]:

@@ -92,12 +92,12 @@ class FarthestRows:
     def _first_highest(self) -> int:
         """The place of the highest bound; of several the lowest row's."""
         tied = np.flatnonzero(self._highest == self._highest.max())
-        places = [
+        candidates = [
             start + np.flatnonzero(self._reach[start:end] == self._highest[cluster])
             for cluster in tied.tolist()
             for start, end in [self._ends[cluster : cluster + 2]]
         ]
-        among = np.concatenate(places)
+        among = np.concatenate(candidates)
         return int(among[self._order[among].argmin()])
 
     def _check(self, at: int, size: int) -> None:

@@ -52,7 +52,7 @@ def submodlib(units: np.ndarray, count: int) -> Pick:
 
 
 def our_kmeans(units: np.ndarray, count: int) -> Pick:
-    from hf_vitselect.rules.clusters import kmeans
+    from hf_vitselect.rules import kmeans
 
     return lambda: kmeans(units, count, np.random.default_rng(0))[0]
 
@@ -67,10 +67,8 @@ def sklearn_kmeans(units: np.ndarray, count: int) -> Pick:
 
 def our_duplicates(units: np.ndarray, count: int) -> Pick:
     """Rows with the same text, so that only vectors decide."""
-    from hf_vitselect.data.conversation import Conversation, Turn
-    from hf_vitselect.data.images import RowImage
-    from hf_vitselect.filters import NearDuplicates
-    from hf_vitselect.filters.base import Rows
+    from hf_vitselect.data import Conversation, RowImage, Turn
+    from hf_vitselect.filters import NearDuplicates, Rows
 
     row = Conversation((Turn("user", (None, "?")), Turn("assistant", ("yes",))), (RowImage(),))
     rows = Rows.of(np.zeros(len(units)), image_features=units, conversations=lambda: iter([row] * len(units)))
@@ -87,8 +85,8 @@ def semhash(units: np.ndarray, count: int) -> Pick:
     names = [str(row) for row in range(len(units))]
 
     def call() -> np.ndarray:
-        found = SemHash.from_embeddings(units, names, model=Encoder()).self_deduplicate(threshold=0.95)
-        return np.array([int(row.record) for row in found.filtered], dtype=np.int64)
+        result = SemHash.from_embeddings(units, names, model=Encoder()).self_deduplicate(threshold=0.95)
+        return np.array([int(row.record) for row in result.filtered], dtype=np.int64)
 
     return call
 
@@ -110,10 +108,10 @@ def main(task: str, name: str, vectors: str, count: str, out: str) -> None:
     call = CONTESTANTS[task][name](units, int(count))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cpu, wall = time.process_time(), time.perf_counter()
-    found = call()
+    outcome = call()
     seconds = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    np.save(Path(out), found)
+    np.save(Path(out), outcome)
     print(json.dumps({**seconds, "peak": peak}))
 
 
