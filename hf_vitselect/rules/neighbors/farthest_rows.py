@@ -72,13 +72,16 @@ class FarthestRows:
 
     def add(self, row: int) -> None:
         """Add a row; distances to it count from now on, and it is never the farthest again."""
-        at = self._place[row]
+        at = int(self._place[row])
         new = self._added[self._count] = self._units[at]
         self._reach[at] = -1.0
         if self._count < _FIRST_ADDED:
             near = np.arange(len(self._centroids))
         else:
+            # Its own cluster first: its centroid need not be the nearest.
             near = np.argsort(-(self._centroids @ new), kind="stable")
+            own = self._cluster(at)
+            near = np.append(own, near[near != own])
             sizes = np.diff(self._ends)[near]
             near = near[: int(np.searchsorted(np.cumsum(sizes), _NEAR_ROWS)) + 1]
         for cluster in near.tolist():
@@ -88,6 +91,10 @@ class FarthestRows:
             self._highest[cluster] = self._reach[rows].max()
             self._seen[rows] += self._seen[rows] == self._count
         self._count += 1
+
+    def _cluster(self, at: int) -> int:
+        """The cluster of a place."""
+        return int(np.searchsorted(self._ends, at, side="right")) - 1
 
     def _first_highest(self) -> int:
         """The place of the highest bound; of several the lowest row's."""
@@ -102,8 +109,7 @@ class FarthestRows:
 
     def _check(self, at: int, size: int) -> None:
         """Compare the row at a place, and others of high bounds, with the added rows they have not seen."""
-        cluster = int(np.searchsorted(self._ends, at, side="right")) - 1
-        clusters = np.array([cluster])
+        clusters = np.array([self._cluster(at)])
         rows = np.array([at])
         if size > 1:
             count = min(_CHECKED_CLUSTERS, len(self._highest))

@@ -72,3 +72,18 @@ def test_most_rows_are_not_compared(small_clusters, monkeypatch):
     for _ in range(100):
         farthest.add(farthest.farthest()[0])
     assert compared < 0.2 * 100 * 1500
+
+
+def test_misleading_clusters_change_no_pick(small_clusters, monkeypatch):
+    def shuffled(units, clusters, rng, **_):
+        centroids = unit_rows(rng.standard_normal((clusters, 16)).astype(np.float32))
+        return rng.integers(clusters, size=len(units)), centroids
+
+    monkeypatch.setattr(farthest_rows, "kmeans", shuffled)
+    farthest = FarthestRows(FEATURES, np.ones(1500), 1000, np.random.default_rng(0))
+    found = []
+    for _ in range(1000):
+        found.append(farthest.farthest())
+        farthest.add(found[-1][0])
+    rows, reaches = zip(*found, strict=True)
+    assert (list(rows), list(reaches)) == slow(FEATURES, np.ones(1500), 1000)
