@@ -13,8 +13,9 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-# image_reward.md needs another environment: tests/examples/test_image_reward.py runs it with a stand-in.
-GUIDES = sorted({*DOCS.glob("guides/*.md")} - {DOCS / "guides" / "image_reward.md"})
+# These need another environment or an extra: tests/examples/test_image_reward.py and tests/explorer run them.
+ELSEWHERE = {DOCS / "guides" / "image_reward.md", DOCS / "guides" / "explore.md"}
+GUIDES = sorted({*DOCS.glob("guides/*.md")} - ELSEWHERE)
 PAGES = [DOCS / "tutorial.md", DOCS / "tasks.md", *GUIDES, ROOT / "README.md"]
 
 
