@@ -9,10 +9,11 @@ docs/results/. What no line gives is "not measured".
 
 import argparse
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import results_page
 
 ROOT = Path(__file__).parent.parent
 Results = Mapping[str, Mapping[str, Any]]
@@ -55,12 +56,7 @@ def fill(text: str, results: Results, machines: Sequence[Mapping[str, Any]]) -> 
         "selection": lambda: _selection(results),
         "faiss": lambda: _faiss(results),
     }
-    return re.sub(
-        r"(<!-- gpu: (\w+) -->\n).*?(<!-- end -->)",
-        lambda block: f"{block[1]}{tables[block[2]]()}\n{block[3]}",
-        text,
-        flags=re.DOTALL,
-    )
+    return results_page.fill(text, "gpu", tables)
 
 
 def _machines(machines: Sequence[Mapping[str, Any]]) -> str:

@@ -12,7 +12,6 @@ All get the same vectors, on one thread, each in a process of its own, in turns.
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from results_page import commit, fill
 from rivals.contestants import CONTESTANTS
 from selection.features import clip_like
 
@@ -97,7 +97,7 @@ def measure(args: argparse.Namespace) -> None:
                 line |= (
                     each[0] if "error" in each[0] else {k: median(run[k] for run in each) for k in each[0]}
                 )
-                line |= {"load": os.getloadavg()[0], "commit": _commit()}
+                line |= {"load": os.getloadavg()[0], "commit": commit()}
                 with RESULTS.open("a") as results:
                     results.write(json.dumps(line) + "\n")
 
@@ -118,11 +118,6 @@ def _run(command: list[str], limit: float) -> dict[str, Any]:
     return figures
 
 
-def _commit() -> str:
-    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(git, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-
-
 def page() -> None:
     """Writes the table; of several lines about a contestant the last one counts."""
     latest = {
@@ -141,8 +136,7 @@ def page() -> None:
                 "quality": f"{line['quality']:.4f}, {QUALITY[task]}",
             }
         rows.append(row)
-    block = re.compile(r"(<!-- peers -->\n).*?(<!-- end -->)", re.DOTALL)
-    PAGE.write_text(block.sub(lambda match: f"{match[1]}{table(rows)}\n{match[2]}", PAGE.read_text()))
+    PAGE.write_text(fill(PAGE.read_text(), "peers", {"packages": lambda: table(rows)}))
 
 
 def main() -> None:

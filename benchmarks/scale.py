@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from datasets import Dataset, Features, List, Value, disable_progress_bars, load_from_disk
+from results_page import commit
 from scaling import pools, stages
 from scaling.page import fill
 from scaling.stages import STAGES as METHODS
@@ -195,7 +196,7 @@ def methods(args: argparse.Namespace) -> None:
             if done.returncode:
                 raise SystemExit(f"{name} at {rows} rows ended with {done.returncode}")
             command = f"python benchmarks/scale.py methods --rows {rows} --stages {name!r} --folder FOLDER"
-            about = {"commit": _commit(), "command": command, "cores": os.cpu_count()}
+            about = {"commit": commit(), "command": command, "cores": os.cpu_count()}
             with RESULTS.open("a") as file:
                 file.write(json.dumps(json.loads(printed.splitlines()[-1]) | about) + "\n")
             print(printed.splitlines()[-1], flush=True)
@@ -210,11 +211,6 @@ def method(name: str, rows: int, folder: Path) -> None:
         done = measured(call)
     figures = {"cpu": done.cpu, "wall": done.wall, "peak": peak[0], "load": os.getloadavg()[0]}
     print(json.dumps({"stage": name, "rows": rows, **figures, "figures": done.result}))
-
-
-def _commit() -> str:
-    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(git, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def itself(*arguments: str) -> subprocess.Popen[str]:

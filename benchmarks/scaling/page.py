@@ -2,15 +2,15 @@
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import results_page
+
 from hf_vitselect.report import table
 
 Line = Mapping[str, Any]
-_BLOCK = re.compile(r"(<!-- scale: methods -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def fill(page: str, lines: Sequence[str]) -> str:
@@ -18,7 +18,7 @@ def fill(page: str, lines: Sequence[str]) -> str:
     latest: dict[tuple[str, int], Line] = {}
     for line in map(json.loads, lines):
         latest[line["stage"], line["rows"]] = line
-    return _BLOCK.sub(lambda block: f"{block[1]}{_methods(latest)}\n{block[2]}", page)
+    return results_page.fill(page, "scale", {"methods": lambda: _methods(latest)})
 
 
 def _methods(latest: Mapping[tuple[str, int], Line]) -> str:

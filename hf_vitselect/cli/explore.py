@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from hf_vitselect.cli.command import Command, refuse_unwritable
 from hf_vitselect.cli.flags import flag
-from hf_vitselect.cli.pool import find_pool, load_selection
+from hf_vitselect.cli.pool import load_selection, pool_of
 from hf_vitselect.cli.summary import Summary
 from hf_vitselect.data.pools import load_pool
 from hf_vitselect.explorer import explored_rows, push_space, serve, write_site
@@ -72,10 +72,8 @@ class Explore(Command):
     def _read(self, selection: Selection | None) -> ExploredRows:
         if selection is None:
             pool = load_pool(self.folder)
-        elif self.pool is not None:
-            pool = load_pool(self.pool)
         else:
-            pool = find_pool(Path(self.folder).resolve().parent, selection)
+            pool = pool_of(selection, self.pool, Path(self.folder).resolve().parent)
         return explored_rows(pool, selection, most=self.rows, over=self.over, projection=self.projection)
 
 

@@ -69,8 +69,12 @@ def load_rows(pool: Dataset, folder: str | None) -> Selection | Sequence[str]:
     return load_seed_rows(pool, folder) if Path(folder, ROWS_FILE).exists() else load_selection(folder)
 
 
-def find_pool(run_dir: str | Path, selection: Selection) -> Dataset | None:
-    """The latest scored pool in a run's folder with the selection's number of rows, unchecked, if any."""
+def pool_of(selection: Selection, name: str | None, run_dir: str | Path | None) -> Dataset | None:
+    """The pool of this name; else the latest scored one of the run with as many rows, unchecked, if any."""
+    if name is not None:
+        return load_pool(name)
+    if run_dir is None:
+        return None
     scored = sorted(Path(run_dir).glob("*/scored"), key=lambda folder: folder.stat().st_mtime)
     pools = (load_pool(folder) for folder in reversed(scored))
     return next((pool for pool in pools if len(pool) == selection.recipe.rows), None)

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from hf_vitselect.cli.command import Command
 from hf_vitselect.cli.flags import SelectionFlags, flag
-from hf_vitselect.cli.pool import find_pool, load_selection
+from hf_vitselect.cli.pool import load_selection, pool_of
 from hf_vitselect.cli.summary import Summary, command_line, dropped, train_line
-from hf_vitselect.data.pools import load_pool
 from hf_vitselect.report.html_page import write_report
 
 
@@ -26,10 +25,7 @@ class Report(SelectionFlags, Command):
     def run(self) -> Summary:
         """Write page and card."""
         selection = load_selection(self.selection)
-        if self.pool is not None:
-            pool = load_pool(self.pool)
-        else:
-            pool = None if self.run_dir is None else find_pool(self.run_dir, selection)
+        pool = pool_of(selection, self.pool, self.run_dir)
         page = write_report(selection, self.output_dir, run=self.run_dir, pool=pool)
         facts = {
             "rows": f"{len(selection):,} picked of {selection.recipe.rows:,}",
