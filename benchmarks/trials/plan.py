@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.evaluation import Difference, difference
+from hf_vitselect.evaluation import Difference
 from trials.beds import Bed, Pool
+from trials.strata import stratified
 from trials.trial import ORACLE, UNTRAINED, Trial, right_rows
 
 RANDOM = "Random()"
@@ -54,9 +55,10 @@ class Arm:
             finished.append([lines[key] for key in keys])
         return finished
 
-    def right(self, lines: Mapping[str, Any]) -> NDArray[np.float64]:
-        """Right answers of shape (seeds, pools x held-out rows)."""
-        return np.array([np.concatenate(list(map(right_rows, seed))) for seed in self.lines(lines)])
+    def right(self, lines: Mapping[str, Any]) -> list[NDArray[np.float64]]:
+        """Right answers of shape (seeds, held-out rows), for each pool."""
+        finished = self.lines(lines)
+        return [np.array([right_rows(seed[pool]) for seed in finished]) for pool, _ in enumerate(self.pools)]
 
     def values(self, lines: Mapping[str, Any], name: str) -> NDArray[np.float64]:
         """A figure of every finished trial, shape (seeds, pools)."""
@@ -66,10 +68,7 @@ class Arm:
 
 def compared(arm: Arm, other: Arm, lines: Mapping[str, Any], comparisons: int = 1) -> Difference | None:
     """Difference in accuracy, for other seeds and held-out rows; None without two seeds each."""
-    both = arm.right(lines), other.right(lines)
-    if min(map(len, both)) < 2:
-        return None
-    return difference(*both, comparisons=comparisons)
+    return stratified(arm.right(lines), other.right(lines), comparisons)
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ class Plan:
     def _trials(self, lines: Mapping[str, Any]) -> Iterator[Trial]:
         for each in (*self.base.values(),):
             yield from each.trials(1)
-        for versus in self.versus:
+        for versus in sorted(self.versus, key=lambda versus: not versus.primary):
             yield from _in_turn(versus.seeds(lines), versus.default, versus.random)
         for versus in self.versus:
             yield from versus.oracle.trials(SEEDS) if versus.oracle else ()

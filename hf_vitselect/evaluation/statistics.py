@@ -86,7 +86,7 @@ def difference(
     if not by_rows:
         scores, others = scores[:, None], others[:, None]
     mean = float(scores.mean() - others.mean())
-    degrees = _degrees_of_freedom(scores, others)
+    degrees = degrees_of_freedom(scores, others)
     if degrees is None:
         return Difference(mean, -np.inf, np.inf, level, rows_p)
     error = bootstrap(scores, others, np.random.default_rng(seed), replicates).std(ddof=1)
@@ -136,7 +136,7 @@ def _resampled_mean(models: NDArray[np.float64], rng: np.random.Generator) -> ND
     return result
 
 
-def _degrees_of_freedom(scores: NDArray[np.float64], others: NDArray[np.float64]) -> float | None:
+def degrees_of_freedom(scores: NDArray[np.float64], others: NDArray[np.float64]) -> float | None:
     """Satterthwaite's, from the variances of both methods' seeds and of rows; None if they are unknown."""
     if min(len(scores), len(others)) < 2:
         return None
