@@ -25,9 +25,13 @@ RowStatus = Literal[
     "non_finite",
     "worker_died",
     "not_scored",
+    "repeats",
 ]
 
 NOT_SCORED: RowStatus = "not_scored"
+REPEATS: RowStatus = "repeats"
+UNTRIED = frozenset({NOT_SCORED, REPEATS})
+"""Statuses of rows that nobody has tried to score."""
 
 STATUSES: dict[RowStatus, tuple[str, str]] = {
     "ok": ("The row has its score.", ""),
@@ -77,8 +81,13 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
         "Inspect the row: its image is often very large.",
     ),
     "not_scored": (
-        "`score_candidates` did not need the row: its draw comes too late, it repeats another row, or the "
-        "images of its kind are not used.",
+        "`score_candidates` did not need the row: its draw comes too late, or the images of its kind are not "
+        "used.",
+        "Nothing, or score the whole pool.",
+    ),
+    "repeats": (
+        "`score_candidates` did not need the row: it has the text of another row, and an image with nearly "
+        "the same hash.",
         "Nothing, or score the whole pool.",
     ),
 }

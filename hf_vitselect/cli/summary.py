@@ -7,7 +7,7 @@ from typing import Any
 
 from hf_vitselect.call_text import parse_call
 from hf_vitselect.data.refusals import Refusals
-from hf_vitselect.errors import NOT_SCORED
+from hf_vitselect.errors import UNTRIED
 from hf_vitselect.selection.recipe import Recipe
 
 
@@ -46,7 +46,7 @@ def train_line(selection: str) -> str:
 
 def dropped(recipe: Recipe) -> Refusals:
     """The rows that a recipe counts as dropped, without those that the user excluded."""
-    others = ("excluded", NOT_SCORED)
+    others = {"excluded", *UNTRIED}
     counts = {name: count for name, count in recipe.dropped.items() if name not in others}
     return Refusals(recipe.rows, counts, recipe.dropped_reasons)
 

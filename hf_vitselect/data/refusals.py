@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_column
 from hf_vitselect.data.provenance import without_folders
-from hf_vitselect.errors import NOT_SCORED, AllRefusedError, RowError
+from hf_vitselect.errors import UNTRIED, AllRefusedError, RowError
 
 LONGEST_REASON = 200
 
@@ -62,7 +62,7 @@ class Refusals:
         counts: Counter[str] = Counter()
         reasons: dict[str, str] = {}
         for status, reason in outcomes:
-            if status == NOT_SCORED:
+            if status in UNTRIED:
                 continue
             counts[status] += 1
             if status != "ok" and reason:

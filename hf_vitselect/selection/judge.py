@@ -8,7 +8,6 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.errors import UsageError
-from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.rules.quotas import quotas
 from hf_vitselect.selection.filter_rows import filter_rows
@@ -75,20 +74,6 @@ def judge(
     return Judged(left, dropped, groups, shares, np.unique(np.concatenate([NO_ROWS, *unsure])))
 
 
-def drawable(
-    rows: NDArray[np.bool_], ids: Sequence[str], method: Method, excluded: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Whether rows of a pool that are not scored yet may be drawn, bool `[n]`.
-
-    Excluded rows may not, nor may exact copies of rows before them if the method drops near-copies.
-    """
-    some = rows.copy()
-    some[excluded] = False
-    if any(isinstance(each, NearDuplicates) for each in method.filters):
-        some &= np.array([row_id.endswith("-0") for row_id in ids])
-    return some
-
-
 def stands_for(
     groups: Groups | None,
     scored: NDArray[np.int64],
@@ -100,7 +85,7 @@ def stands_for(
     Args:
         groups: The kinds of all n rows of the pool; one kind if None.
         scored: int64, rows with a score.
-        unscored: int64, rows that could have been drawn, and were not.
+        unscored: int64, rows that could have been drawn, and were not; none that repeats another one.
         keys: uint64 `[n]`, the order of the draw.
 
     Raises:

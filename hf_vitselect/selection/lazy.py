@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.errors import NOT_SCORED, AllRefusedError, UsageError
+from hf_vitselect.data.rows import read_rows
+from hf_vitselect.errors import NOT_SCORED, REPEATS, AllRefusedError, UsageError
+from hf_vitselect.filters import NearDuplicates
+from hf_vitselect.filters.base import Rows
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.rules.quotas import quotas
 from hf_vitselect.rules.random_keys import random_keys
@@ -23,7 +26,7 @@ from hf_vitselect.scoring.score import score
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.groups import Groups, group_rows, or_one_kind
-from hf_vitselect.selection.judge import drawable, judge, missing_rows, stands_for
+from hf_vitselect.selection.judge import judge, missing_rows, stands_for
 from hf_vitselect.selection.method import CleanBalanced, Method
 from hf_vitselect.selection.pick import find_rows
 from hf_vitselect.selection.scorer_recipes import scorer_recipes
@@ -51,9 +54,9 @@ def score_candidates(
     are not used, only a few rows are scored.
 
     `select_diverse(scored, budget, method=method, seed=seed)` then picks nearly the rows that it would pick
-    from a pool in which all rows are scored: thresholds and quotas are estimates, and of rows that repeat
-    each other only those drawn are compared, so that content with many near-copies is picked more often.
-    Exact copies are known without scores and are not drawn.
+    from a pool in which all rows are scored: thresholds and quotas are estimates. Of a method that drops
+    near-duplicates, rows that have the text of another row, and an image with nearly the same hash, are drawn
+    after all others.
 
     Args:
         dataset: The pool.
@@ -67,7 +70,7 @@ def score_candidates(
 
     Returns:
         The pool with the columns of the scorers. Rows that were not drawn have nulls and the status
-        `not_scored`.
+        `not_scored` or, if they repeat another row, `repeats`.
 
     Raises:
         AllRefusedError: If no row that was drawn could be scored.
@@ -83,8 +86,8 @@ def score_candidates(
     refuse_reserved(dataset.features)
     ids, rows = row_ids(dataset), budget_rows(budget, len(dataset))
     never, _ = find_rows(exclude, ids)
-    free = np.flatnonzero(drawable(np.ones(len(ids), dtype=np.bool_), ids, method, never))
-    draw = _Draw.begin(dataset, method, free, random_keys(ids, seed), rows)
+    free, keys = np.setdiff1d(np.arange(len(ids)), never), random_keys(ids, seed)
+    draw = _Draw.begin(dataset, method, free, _copies(dataset, method, free, keys), keys, rows)
     parts: list[Dataset] = []
     while (new := draw.next_rows()).size:
         parts.append(
@@ -92,7 +95,19 @@ def score_candidates(
         )
         draw.drawn = np.concatenate([draw.drawn, new])
         draw.more = draw.missing(concatenate_datasets(parts))
-    return _in_pool(dataset, concatenate_datasets(parts), draw.drawn)
+    return _in_pool(dataset, concatenate_datasets(parts), draw)
+
+
+def _copies(
+    dataset: Dataset, method: Method, free: NDArray[np.int64], keys: NDArray[np.uint64]
+) -> NDArray[np.bool_]:
+    """Whether each row of the pool repeats a free one of lower key that is none, bool `[n]`."""
+    copies, part = np.zeros(len(dataset), dtype=np.bool_), dataset.select(free)
+    ranks = keys[free].argsort().argsort().astype(np.float64)
+    for each in method.filters:
+        if isinstance(each, NearDuplicates):
+            copies[free[each.find(Rows.of(ranks, conversations=lambda: read_rows(part))).rows]] = True
+    return copies
 
 
 @dataclass(eq=False)
@@ -102,7 +117,8 @@ class _Draw:
     Attributes:
         groups: The kinds of all rows of the pool, if the method has kinds.
         labels: int64 `[n]`, each row's kind; 0 without kinds.
-        queues: The rows of each kind that may be drawn, in the order of their keys.
+        copies: bool `[n]`, whether each row repeats another one.
+        queues: The rows of each kind that may be drawn: in the order of their keys, copies last.
         more: int64 `[kinds]`, rows to draw next.
         drawn: int64, all rows drawn so far.
     """
@@ -112,22 +128,31 @@ class _Draw:
     keys: NDArray[np.uint64]
     groups: Groups | None
     labels: NDArray[np.int64]
+    copies: NDArray[np.bool_]
     queues: list[NDArray[np.int64]]
     more: NDArray[np.int64]
     drawn: NDArray[np.int64]
 
     @classmethod
     def begin(
-        cls, dataset: Dataset, method: Method, free: NDArray[np.int64], keys: NDArray[np.uint64], budget: int
+        cls,
+        dataset: Dataset,
+        method: Method,
+        free: NDArray[np.int64],
+        copies: NDArray[np.bool_],
+        keys: NDArray[np.uint64],
+        budget: int,
     ) -> "_Draw":
         """Begin with as many rows of each kind as it would give without filters, but with a few at least."""
         groups = group_rows(dataset, method)
         kinds = or_one_kind(groups, len(dataset))
-        free = free[np.argsort(keys[free], kind="stable")]
+        free = free[np.lexsort((keys[free], copies[free]))]
         queues = [free[kinds.labels[free] == kind] for kind in range(len(kinds.names))]
-        sizes = np.array([len(queue) for queue in queues])
-        more = np.maximum(quotas(sizes, np.maximum(sizes, 1.0), min(budget, int(sizes.sum()))), _FIRST)
-        return cls(method, budget, keys, groups, kinds.labels, queues, more, NO_ROWS)
+        sizes = np.array([np.count_nonzero(~copies[queue]) for queue in queues])
+        more = np.maximum(
+            quotas(sizes, np.maximum(sizes, 1.0), min(budget, int(sizes.sum()))), np.minimum(sizes, _FIRST)
+        )
+        return cls(method, budget, keys, groups, kinds.labels, copies, queues, more, NO_ROWS)
 
     def next_rows(self) -> NDArray[np.int64]:
         """Return the next rows of each kind, int64, in the pool's order."""
@@ -147,7 +172,8 @@ class _Draw:
         more = np.where(unknown, np.maximum(drawn, _FIRST), 0)
         if not len(usable):
             return more
-        rest = [queue[n:] for queue, n, skip in zip(self.queues, drawn, unknown, strict=True) if not skip]
+        later = [queue[n:] for queue, n in zip(self.queues, drawn, strict=True)]
+        rest = np.concatenate([NO_ROWS, *(later[kind] for kind in np.flatnonzero(~unknown))])
         with warnings.catch_warnings():  # select_diverse warns of filters that are skipped
             warnings.filterwarnings("ignore", ".* is skipped: ", UserWarning)
             judged = judge(
@@ -155,7 +181,7 @@ class _Draw:
                 pool.scores[usable],
                 self.method,
                 self.groups and self.groups.take(at),
-                stands_for(self.groups, at, np.concatenate([NO_ROWS, *rest]), self.keys),
+                stands_for(self.groups, at, rest[~self.copies[rest]], self.keys),
                 scorer_recipes(scored, [self.method.by, self.method.over, *self.method.filter_columns]),
                 self.budget,
                 NO_ROWS,
@@ -164,6 +190,9 @@ class _Draw:
         spare = _SPARE * missing_rows(judged, self.budget) * there / np.maximum(left, 1)
         more = np.maximum(more, np.ceil(spare).astype(np.int64))
         more[judged.unsure] = np.maximum(more[judged.unsure], there[judged.unsure])
+        more = np.minimum(more, [np.count_nonzero(~self.copies[rows]) for rows in later])
+        if not more.any() and judged.left.sum() < self.budget:
+            return np.array(list(map(len, later)))  # copies, if there are any
         return more
 
     def _count(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -182,14 +211,17 @@ def _score(dataset: Dataset, scorers: Sequence[Scorer], folder: Path, options: d
         return scored
 
 
-def _in_pool(dataset: Dataset, scored: Dataset, drawn: NDArray[np.int64]) -> Dataset:
+def _in_pool(dataset: Dataset, scored: Dataset, draw: _Draw) -> Dataset:
     """Give the pool the columns of its scored rows; the other rows get nulls and their status."""
     names = [name for name in scored.column_names if name not in dataset.column_names]
     features = Features({name: scored.features[name] for name in names})
-    cells = {name: NOT_SCORED if name.endswith("_status") else None for name in names}
-    absent = Dataset(pa.Table.from_pylist([cells], schema=features.arrow_schema))
-    row = np.full(len(dataset), len(scored))
-    row[drawn] = np.arange(len(drawn))
+    cells = [
+        {name: status if name.endswith("_status") else None for name in names}
+        for status in (NOT_SCORED, REPEATS)
+    ]
+    absent = Dataset(pa.Table.from_pylist(cells, schema=features.arrow_schema))
+    row = len(scored) + draw.copies
+    row[draw.drawn] = np.arange(len(scored))
     columns = concatenate_datasets([scored.select_columns(names), absent]).select(row)
     whole = concatenate_datasets([dataset, columns], axis=1)
     whole.info.description = scored.info.description

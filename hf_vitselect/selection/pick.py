@@ -13,7 +13,7 @@ from hf_vitselect.call_text import write_call
 from hf_vitselect.data.columns import read_values
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import pool_digest
-from hf_vitselect.errors import NOT_SCORED, BudgetError, RowSetError, UsageError
+from hf_vitselect.errors import NOT_SCORED, REPEATS, UNTRIED, BudgetError, RowSetError, UsageError
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.random_keys import random_keys
@@ -21,12 +21,15 @@ from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.diversity import diversity
 from hf_vitselect.selection.filtering import NOTHING_DROPPED, Dropped
 from hf_vitselect.selection.groups import group_rows, quota_weights
-from hf_vitselect.selection.judge import Judged, drawable, judge, missing_rows, stands_for
+from hf_vitselect.selection.judge import Judged, judge, missing_rows, stands_for
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.recipe import KindShare, Recipe, RowSet
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
-_NOT_NEEDED = "a subset of this size does not need their scores"
+_UNTRIED = {
+    NOT_SCORED: "a subset of this size does not need their scores",
+    REPEATS: "the text of another row, and an image with nearly the same hash",
+}
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def pick(
         raise RowSetError(f"expected rows either included or excluded, got {len(both)} rows that are both")
     pool = pool.exclude(never.positions)
     keys = random_keys(ids, seed)
-    unscored = np.flatnonzero(drawable(pool.statuses == NOT_SCORED, ids, method, never.positions))
+    unscored = np.setdiff1d(np.flatnonzero(pool.statuses == NOT_SCORED), never.positions)
     statuses, usable = pool.statuses, pool.usable
     kept = statuses[first.positions] == "ok"
     _refuse_budget(rows, statuses, int(np.count_nonzero(kept)), refusals)
@@ -145,7 +148,8 @@ def pick(
         Recipe.about(dataset, ids, usable[picked]),
         budget=rows,
         dropped=_count(statuses[statuses != "ok"]),
-        dropped_reasons=dict(refusals.reasons) | ({NOT_SCORED: _NOT_NEEDED} if len(unscored) else {}),
+        dropped_reasons=dict(refusals.reasons)
+        | {name: _UNTRIED[name] for name in _UNTRIED if name in statuses},
         included=first.record and replace(first.record, left_out=left_out),
         excluded=never.record,
         by=by if method.uses_scores or method.filters else None,
@@ -220,7 +224,8 @@ def _refuse_missing_scores(judged: Judged, budget: int) -> None:
 
 def _refuse_budget(rows: int, statuses: NDArray[np.object_], included: int, refusals: Refusals) -> None:
     usable, excluded, unscored = (
-        int(np.count_nonzero(statuses == name)) for name in ("ok", "excluded", NOT_SCORED)
+        int(np.count_nonzero(np.isin(statuses.astype(str), names)))
+        for names in (["ok"], ["excluded"], [*UNTRIED])
     )
     if rows > usable:
         others = {

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_column
-from hf_vitselect.errors import NOT_SCORED
+from hf_vitselect.errors import UNTRIED
 from hf_vitselect.rules import LengthMatchedRandom, Random
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.selection import Selection
@@ -21,7 +21,7 @@ def random_baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
     """
     scores, recipe = selection.scores, selection.recipe
     statuses = Candidates.read(scores, recipe.by, recipe.over).statuses
-    free = (statuses == "ok") | (statuses == NOT_SCORED)
+    free = np.isin(statuses.astype(str), ["ok", *UNTRIED])
     if "excluded" in scores.column_names:
         free &= ~read_column(scores, "excluded").to_numpy()
     rows, budget, seed = np.union1d(np.flatnonzero(free), selection.indices), len(selection), recipe.seed or 0

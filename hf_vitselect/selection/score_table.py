@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hf_vitselect.data.columns import LENGTHS, holds_statuses, is_numeric, read_column
 from hf_vitselect.data.dataset_layout import find_layout
 from hf_vitselect.data.rows import answer_characters
-from hf_vitselect.errors import NOT_SCORED
+from hf_vitselect.errors import UNTRIED
 from hf_vitselect.selection.filtering import Dropped
 
 
@@ -34,7 +34,7 @@ def score_table(
     rank[indices] = np.arange(len(indices))
     columns = {"row_id": pa.array(ids, pa.string())} | {name: read_column(pool, name) for name in kept}
     statuses = [columns[name] for name in numbers if name.endswith("_status")]
-    unscored = any(NOT_SCORED in column.unique().to_pylist() for column in statuses)
+    unscored = any(UNTRIED & set(column.unique().to_pylist()) for column in statuses)
     if LENGTHS not in columns or unscored:
         columns["answer_characters"] = pa.array(answer_characters(pool), pa.int64())
     if len(excluded):

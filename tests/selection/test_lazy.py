@@ -5,11 +5,12 @@ import zlib
 import numpy as np
 import pytest
 from datasets import Features, Value
-from pools import assistant, pool, user
+from PIL import Image
+from pools import assistant, encode, pool, user
 
 from hf_vitselect import score, score_candidates, select_diverse
 from hf_vitselect.errors import BudgetError, RowError, UsageError
-from hf_vitselect.filters import LossTail, UnusedImage
+from hf_vitselect.filters import LossTail, NearDuplicates, UnusedImage
 from hf_vitselect.rules import TopScore
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection import CleanBalanced, Method
@@ -130,6 +131,28 @@ def test_exact_copies_are_never_drawn(rows, tmp_path):
     SEEN.clear()
     score_candidates(twice, [Loss()], 110, tmp_path / "all", method=Method(kinds="kind"))
     assert len(SEEN) > len({*SEEN})
+
+
+def test_near_copies_are_drawn_last(tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 200, (8, 8, 3), np.uint8)) for _ in range(30)]
+    copies = [pictures[0].point(lambda level, more=more: level + more) for more in range(1, 31)]
+    image_rows = pool(
+        [([user("what?", 1), assistant("yes")], [encode(picture)]) for picture in pictures + copies]
+    )
+    method = Method(filters=(NearDuplicates(),), by="necessity")
+
+    def scored(budget):
+        SEEN.clear()
+        return score_candidates(image_rows, [Loss()], budget, tmp_path / str(budget), method=method)
+
+    part = scored(20)
+    assert len(SEEN) == 20
+    assert np.count_nonzero(statuses(part) == "repeats") == 30
+    picks = select_diverse(part, 20, method=method)
+    assert np.count_nonzero((picks.indices == 0) | (picks.indices >= 30)) <= 1
+    assert picks.recipe.dropped_reasons["repeats"].startswith("the text of another row")
+    assert len(select_diverse(scored(40), 40, method=method)) == 40  # copies where other rows do not suffice
 
 
 def test_excluded_rows_are_never_drawn(rows, tmp_path):
