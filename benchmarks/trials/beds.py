@@ -16,7 +16,16 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets, load_from_disk
 from trl import SFTConfig
 
-from hf_vitselect import ClipEmbedding, ImageGain, NecessityScorer, ScoreNet, ScoreNetScorer, Scorer, score
+from hf_vitselect import (
+    ClipEmbedding,
+    ImageGain,
+    NecessityScorer,
+    ScoreNet,
+    ScoreNetScorer,
+    Scorer,
+    score,
+    score_candidates,
+)
 from hf_vitselect.demo import (
     SETTINGS,
     Composition,
@@ -117,11 +126,11 @@ class Pool:
             folder: of all testbeds.
             method: adds the scores that it needs besides necessity, image gain and embedding.
         """
-        clip, base = self.bed.models(folder)
+        _, base = self.bed.models(folder)
         run, settings = Run(self.folder(folder)), self.bed.settings
         data = run.stage("data", {"rows": settings.pool_rows, **self.composition}, self._render)
         seed = run.stage("seed", self.bed.identity, partial(self._train_seed, data, base))
-        scored = run.stage("scored", {}, partial(self._score, data, seed, clip))
+        scored = run.stage("scored", {}, partial(self._score, folder, data))
         parts = [load_from_disk(str(scored))]
         for scorer in more_scorers(method, seed, settings.scoring_batch_size):
             run = Run(self.folder(folder) / scorer.column)
@@ -134,6 +143,18 @@ class Pool:
             added = run.stage("scored", {}, partial(_add_columns, scored, scorer))
             parts.append(load_from_disk(str(added)))
         return concatenate_datasets(parts, axis=1) if len(parts) > 1 else parts[0]
+
+    def scored_lazily(self, folder: Path, method: Method, budget: float, seed: int, out: Path) -> Dataset:
+        """The pool with the scores that one selection needs, scored anew; models and pool must exist."""
+        pool = load_from_disk(str(self.folder(folder) / "data"))
+        return score_candidates(pool, self.scorers(folder), budget, out, method=method, seed=seed)
+
+    def scorers(self, folder: Path) -> list[Scorer]:
+        """Those of necessity, image gain and embedding; their models must exist."""
+        clip, _ = self.bed.models(folder)
+        seed, size = self.folder(folder) / "seed", self.bed.settings.scoring_batch_size
+        necessity, gain = (kind(str(seed), batch_size=size) for kind in (NecessityScorer, ImageGain))
+        return [necessity, gain, ClipEmbedding(str(clip))]
 
     def held_out(self, folder: Path, part: str, seed: int, rows: int) -> Dataset:
         """Held-out rows for this pool's trials; their kinds are even in all variants."""
@@ -157,11 +178,8 @@ class Pool:
         pool = load_from_disk(str(data)).remove_columns(TRUTH)
         train_seed_model(pool, str(base), self.bed.settings.seed_share, self.bed.training(out))
 
-    def _score(self, data: Path, seed: Path, clip: Path, out: Path) -> None:
-        size = self.bed.settings.scoring_batch_size
-        necessity, gain = (kind(str(seed), batch_size=size) for kind in (NecessityScorer, ImageGain))
-        pool = load_from_disk(str(data))
-        score(pool, [necessity, gain, ClipEmbedding(str(clip))]).save_to_disk(str(out))
+    def _score(self, folder: Path, data: Path, out: Path) -> None:
+        score(load_from_disk(str(data)), self.scorers(folder)).save_to_disk(str(out))
 
     def _train_score_net(self, scored: Path, base: Path, out: Path) -> None:
         """Self-Filter's stage 1, on the embedding, with the paper's batch and epochs."""

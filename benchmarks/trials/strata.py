@@ -36,8 +36,9 @@ def stratified(
             return None
         gains.append(method.mean() - other.mean())
         parts.append((bootstrap(method, other, rng).var(ddof=1), degrees))
-    mean, variance = float(np.mean(gains)), sum(part for part, _ in parts)
-    degrees = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    mean, reach = float(np.mean(gains)), 0.0
     level = 1 - (1 - LEVEL) / comparisons
-    reach = float(stats.t.ppf((1 + level) / 2, degrees) * np.sqrt(variance) / len(gains))
+    if variance := sum(part for part, _ in parts):  # 0 where two methods give equal answers
+        degrees = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+        reach = float(stats.t.ppf((1 + level) / 2, degrees) * np.sqrt(variance) / len(gains))
     return Difference(mean, mean - reach, mean + reach, level, rows_p=None)

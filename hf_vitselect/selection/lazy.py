@@ -101,7 +101,7 @@ def score_candidates(
 def _copies(
     dataset: Dataset, method: Method, free: NDArray[np.int64], keys: NDArray[np.uint64]
 ) -> NDArray[np.bool_]:
-    """Whether each row of the pool repeats a free one of lower key that is none, bool `[n]`."""
+    """Whether each row of the pool repeats a free one of lower key that stays, bool `[n]`."""
     copies, part = np.zeros(len(dataset), dtype=np.bool_), dataset.select(free)
     ranks = keys[free].argsort().argsort().astype(np.float64)
     for each in method.filters:
