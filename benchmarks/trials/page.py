@@ -61,7 +61,7 @@ def summary(lines: Lines, plan: Plan) -> str:
         if versus.primary:
             means = {"random": _mean(versus.random, lines, "accuracy")}
             means["default"] = _mean(versus.default, lines, "accuracy")
-            gain = _interval(versus.difference(lines))
+            gain = interval(versus.difference(lines))
             gain["verdict"] = gain["verdict"] or "not measured yet"
             rows.append({"testbed, rows": versus.title, **means, **gain})
     return table(rows)
@@ -104,8 +104,8 @@ def _versus_row(versus: Versus, lines: Lines) -> dict[str, Any]:
     row: dict[str, Any] = {"testbed, rows": versus.title}
     for name, arm in (("random", versus.random), ("default", versus.default), ("oracle", versus.oracle)):
         if arm is not None:
-            row[name] = _spread(arm, lines, "accuracy")
-    row |= _interval(versus.difference(lines))
+            row[name] = spread(arm, lines, "accuracy")
+    row |= interval(versus.difference(lines))
     for name, arm in (("random", versus.random), ("default", versus.default), ("oracle", versus.oracle)):
         if arm is not None:
             row[f"NLL, {name}"] = _mean(arm, lines, "nll")
@@ -139,7 +139,7 @@ def _second(lines: Lines, plan: Plan) -> Iterator[str]:
             random = arms.get(f"random, {arm.pools[0].variant}", arms["random"])
             row = {
                 "method": name,
-                "accuracy": _spread(arm, lines, "accuracy"),
+                "accuracy": spread(arm, lines, "accuracy"),
                 "with image": _mean(arm, lines, "accuracy_image"),
                 "NLL": _mean(arm, lines, "nll"),
                 "flawed rows": _flaws(arm, lines),
@@ -147,7 +147,7 @@ def _second(lines: Lines, plan: Plan) -> Iterator[str]:
                 "random needs": _rows_needed(arm, plan.curve[bed], lines),
             }
             if arm is not random:
-                row |= _interval(compared(arm, random, lines))
+                row |= interval(compared(arm, random, lines))
             rows.append(row)
         yield table(rows)
 
@@ -165,8 +165,8 @@ def _curve(lines: Lines, plan: Plan) -> Iterator[str]:
 
 
 def _curve_row(arm: Arm, lines: Lines) -> dict[str, Any]:
-    spread = {"accuracy": _spread(arm, lines, "accuracy")}
-    return spread | {"with image": _mean(arm, lines, "accuracy_image"), "NLL": _mean(arm, lines, "nll")}
+    accuracy = {"accuracy": spread(arm, lines, "accuracy")}
+    return accuracy | {"with image": _mean(arm, lines, "accuracy_image"), "NLL": _mean(arm, lines, "nll")}
 
 
 def _kinds(lines: Lines, plan: Plan) -> Iterator[str]:
@@ -248,14 +248,15 @@ def _provenance(lines: Lines) -> Iterator[str]:
     yield f"Versions: {', '.join(sorted(versions))}."
 
 
-def _interval(gain: Difference | None) -> dict[str, Any]:
+def interval(gain: Difference | None) -> dict[str, Any]:
+    """Columns of a difference with its interval and verdict, empty if it is not known."""
     if gain is None:
         return {"difference": None, "interval": None, "verdict": None}
-    interval = f"{gain.low:+.3f} to {gain.high:+.3f}"
-    return {"difference": f"{gain.mean:+.3f}", "interval": interval, "verdict": gain.verdict}
+    ends = f"{gain.low:+.3f} to {gain.high:+.3f}"
+    return {"difference": f"{gain.mean:+.3f}", "interval": ends, "verdict": gain.verdict}
 
 
-def _spread(arm: Arm, lines: Lines, figure: str) -> str | None:
+def spread(arm: Arm, lines: Lines, figure: str) -> str | None:
     """Mean, standard deviation over seeds inside pools, and how many of both."""
     values = arm.values(lines, figure)
     if not len(values):
