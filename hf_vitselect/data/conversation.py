@@ -95,4 +95,6 @@ class Conversation:
 
     def under(self, access: ImageAccess) -> "Conversation":
         """The same row, with images that may be these files."""
+        if all(image.access is access for image in self.images):
+            return self
         return replace(self, images=tuple(replace(image, access=access) for image in self.images))

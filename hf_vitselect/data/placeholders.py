@@ -78,9 +78,10 @@ def place_images(
         ValueError: for a cell that is not an image.
     """
     filled = [cell for cell in cells if not is_empty(cell)]
-    if filled and not _slots(drafts):
-        drafts = _images_first(drafts, len(filled))
     slots = _slots(drafts)
+    if filled and not slots:
+        drafts = _images_first(drafts, len(filled))
+        slots = _slots(drafts)
     inline = any(slot.image is not None for slot in slots)
     if inline:
         filled = _inline_images(slots, filled)

@@ -94,6 +94,8 @@ def is_empty(cell: Any) -> bool:
     """Whether a cell is empty: null, NaN, `""`, `[]`, `[null]`, `{}`, or a record of only nulls."""
     if cell is None:
         return True
+    if isinstance(cell, bytes):
+        return False
     if isinstance(cell, str):
         return cell.strip() in ("", "[]", "{}", "null")
     if isinstance(cell, Mapping):

@@ -113,7 +113,8 @@ def compare(
     folder.mkdir(parents=True, exist_ok=True)
     setup = Setup(model, args, peft_config, evaluations, processor, end_of_turn)
     refuse_unable(setup)
-    digest = pool_digest(row_ids(pool))
+    ids = row_ids(pool)
+    digest = pool_digest(ids)
     methods = {name: _method(name, given, by, digest) for name, given in selections.items()}
     for method in methods.values():
         if isinstance(method, Chosen):
@@ -127,7 +128,7 @@ def compare(
     def add(name: str, rows: int, seed: int, method: Chosen | Fixed, pool: Dataset) -> Trial:
         place = trial_folder(folder, name, rows, seed)
         trials.append(Trial(name, rows, seed, place, {"pool": digest, "rows": rows, **method.settings(pool)}))
-        trials[-1].select(lambda: method.select(pool, rows, seed))
+        trials[-1].select(lambda: method.select(pool, ids, rows, seed))
         return trials[-1]
 
     uniform = Chosen(Method(rule=Random(), by=by))

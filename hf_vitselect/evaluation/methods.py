@@ -16,7 +16,7 @@ from hf_vitselect.data.rows import answer_characters
 from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.rules import LengthMatchedRandom
 from hf_vitselect.selection.method import Method, read_method
-from hf_vitselect.selection.select_diverse import select_diverse
+from hf_vitselect.selection.select_diverse import select_with_ids
 from hf_vitselect.selection.selection import Selection
 
 RANDOM, MATCHED, FULL = "random", "random, lengths of {}", "full data"
@@ -41,9 +41,9 @@ class Chosen:
         parts = {item.name: write_call(getattr(method, item.name), whole=True) for item in fields(method)}
         return {"method": parts, "columns": digests}
 
-    def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
-        """Select this number of rows."""
-        return select_diverse(pool, rows, method=self.method, seed=seed)
+    def select(self, pool: Dataset, ids: list[str], rows: int, seed: int) -> Selection:
+        """Select this number of rows from a pool with these row ids."""
+        return select_with_ids(pool, ids, rows, method=self.method, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Fixed:
         """The ids of its rows, as plain JSON."""
         return {"row_ids": pool_digest(self.selection.row_ids)}
 
-    def select(self, pool: Dataset, rows: int, seed: int) -> Selection:
+    def select(self, pool: Dataset, ids: list[str], rows: int, seed: int) -> Selection:
         """Return the selection itself."""
         return self.selection
 

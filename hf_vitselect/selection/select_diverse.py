@@ -95,17 +95,42 @@ def select_diverse(
     refuse_reserved(dataset.features)
     refuse_missing_columns(dataset.column_names, method)
     refuse_no_ids(dataset, id_column)
-    ids, rows = row_ids(dataset), budget_rows(budget, len(dataset))
+    return select_with_ids(
+        dataset,
+        row_ids(dataset),
+        budget,
+        method=method,
+        seed=seed,
+        include=include,
+        exclude=exclude,
+        id_column=id_column,
+        scorers=[given for given in (by, over) if isinstance(given, Scorer)],
+    )
+
+
+def select_with_ids(
+    dataset: Dataset,
+    ids: list[str],
+    budget: int | float,
+    *,
+    method: Method,
+    seed: int = 0,
+    include: Selection | Sequence[str] = (),
+    exclude: Selection | Sequence[str] = (),
+    id_column: str | None = None,
+    scorers: Sequence[Scorer] = (),
+) -> Selection:
+    """Select as `select_diverse` does, from a pool whose row ids, and maybe scorers, are known."""
     never = _find(exclude, ids, "exclude")
     picked = pick(
         dataset,
         ids,
-        rows,
+        budget_rows(budget, len(dataset)),
         method=method,
         seed=seed,
         first=_find(include, ids, "include"),
         never=never,
-        scorers=scorer_recipes(dataset, [by or method.by, over or method.over, *method.filter_columns]),
+        scorers=scorer_recipes(dataset, [method.by, method.over, *method.filter_columns, *scorers]),
     )
     given = budget.item() if isinstance(budget, np.generic) else budget
     return Selection.of(dataset, ids, picked.asked(budget=given, id_column=id_column), never.positions)

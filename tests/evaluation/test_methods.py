@@ -3,6 +3,7 @@
 import pytest
 
 from hf_vitselect import select_diverse
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.evaluation.methods import Chosen, parse_method
 from hf_vitselect.filters import LossTail
 from hf_vitselect.rules import NeighborPenalty, Random, TopScore
@@ -42,7 +43,8 @@ def test_unnamed_methods_are_their_own_names():
 
 def test_each_seed_draws_its_own_rows(scored_pool):
     chosen = Chosen(CleanBalanced(filters=(), kinds="kind", need=0.0))
-    first, same, other = (set(chosen.select(scored_pool, 8, seed).row_ids) for seed in (0, 0, 1))
+    ids = row_ids(scored_pool)
+    first, same, other = (set(chosen.select(scored_pool, ids, 8, seed).row_ids) for seed in (0, 0, 1))
     assert first == same != other
 
 
