@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import repeat
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.queues import Queue
+from threading import Thread
 
 import torch
 
@@ -45,7 +46,7 @@ def running(
     devices: Queue[str] = context.Queue()
     for number in range(processes):
         devices.put(gpus[number % len(gpus)] if gpus else "")
-    with ProcessPoolExecutor(processes, context, _take_gpu, (devices, torch.get_num_threads())) as pool:
+    with ProcessPoolExecutor(processes, context, _begin, (devices, torch.get_num_threads())) as pool:
 
         def finish(trials: Sequence[Trial]) -> None:
             done = pool.map(_finish, trials, repeat(setup), repeat(unusable))
@@ -67,8 +68,17 @@ def _visible_gpus() -> list[str]:
     return named[:count] if named else [str(number) for number in range(count)]
 
 
-def _take_gpu(devices: "Queue[str]", threads: int) -> None:
-    """Take a GPU when the process starts, before anything has initialized CUDA."""
+def _begin(devices: "Queue[str]", threads: int) -> None:
+    """Take a GPU when the process starts, before anything has initialized CUDA; end with the parent."""
+    Thread(target=_end_with_parent, daemon=True).start()
     os.environ["CUDA_VISIBLE_DEVICES"] = devices.get()
     os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent ends: a killed comparison leaves no fine-tune behind."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
