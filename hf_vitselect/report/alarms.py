@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 
 from hf_vitselect.call_text import parse_call
-from hf_vitselect.errors import UNTRIED
 from hf_vitselect.report.license import license_names, license_warnings
 from hf_vitselect.report.outcomes import Outcome
 from hf_vitselect.report.statistics import duplicates, score_columns, score_values
@@ -73,9 +72,7 @@ def _of_verdicts(verdicts: Sequence[Verdict]) -> Iterator[Alarm]:
 
 
 def _of_unusable(selection: Selection, ended: Sequence[Outcome]) -> Iterator[Alarm]:
-    unusable = [
-        each for each in ended if each.group == "unusable" and each.name not in {"excluded", *UNTRIED}
-    ]
+    unusable = [each for each in ended if each.group == "unusable" and each.name != "excluded"]
     if not unusable:
         return
     worst, rows = unusable[0], sum(map(len, unusable))

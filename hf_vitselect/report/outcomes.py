@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_vitselect.errors import UNTRIED
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.selection import Selection
 
@@ -15,8 +16,8 @@ class Outcome:
     """The rows of a pool that ended in one way.
 
     Attributes:
-        name: The filter, or the status of rows that could not be picked; otherwise a word for the outcome.
-        group: `dropped` by a filter, `unusable`, or as the name says.
+        name: The filter, or the status of rows without a usable score; otherwise a word for the outcome.
+        group: `picked`, `left` over, `dropped` by a filter, or `unusable`.
         rows: int64 `[n]`, positions in the pool; of picks in pick order.
     """
 
@@ -32,9 +33,9 @@ def outcomes(selection: Selection) -> list[Outcome]:
     """Sort every row of the pool into exactly one outcome.
 
     Returns:
-        The picks, the rows that could have been picked but were not, those that each filter dropped in the
-        order of their number, and the unusable ones by status in the order of their number. Outcomes without
-        rows are left out, except the picks.
+        The picks, the rows that could have been picked but were not, those that `score_candidates` did not
+        need, those that each filter dropped, and the unusable ones by status, each in the order of their
+        number. Outcomes without rows are left out, except the picks.
     """
     scores, recipe = selection.scores, selection.recipe
     unknown = np.full(len(scores), None, dtype=object)
@@ -46,17 +47,19 @@ def outcomes(selection: Selection) -> list[Outcome]:
     free = np.ones(len(scores), dtype=np.bool_)
     free[selection.indices] = False
     dropped, usable = filters != None, statuses == "ok"  # noqa: E711 (element by element)
+    untried = np.isin(statuses.astype(str), [*UNTRIED])
     made = [
         Outcome("picked", "picked", selection.indices),
         Outcome("not picked", "left", np.flatnonzero(free & ~dropped & usable)),
     ]
+    made += _by_name("left", statuses, free & untried)
     made += _by_name("dropped", filters, free & dropped)
-    made += _by_name("unusable", statuses, free & ~dropped & ~usable)
+    made += _by_name("unusable", statuses, free & ~dropped & ~usable & ~untried)
     return [outcome for outcome in made if len(outcome) or outcome.group == "picked"]
 
 
 def _by_name(
-    group: Literal["dropped", "unusable"], names: NDArray[np.object_], among: NDArray[np.bool_]
+    group: Literal["left", "dropped", "unusable"], names: NDArray[np.object_], among: NDArray[np.bool_]
 ) -> list[Outcome]:
     distinct = sorted(set(names[among].tolist()))
     made = [Outcome(name, group, np.flatnonzero(among & (names == name))) for name in distinct]

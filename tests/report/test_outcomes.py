@@ -5,7 +5,7 @@ from datasets import Dataset
 
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.report.outcomes import outcomes
-from hf_vitselect.rules import TopScore
+from hf_vitselect.rules import Random, TopScore
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.select_diverse import select_diverse
 
@@ -34,3 +34,15 @@ def test_plain_selection_has_two_outcomes() -> None:
         ("picked", "picked", [1, 2]),
         ("not picked", "left", [0]),
     ]
+
+
+def test_rows_that_need_no_score_are_left_over() -> None:
+    cells = {"question": [*"abcd"], "answer": [*"1234"], "x": [1.0, 2.0, None, None]}
+    statuses = ["ok", "ok", "repeats", "not_scored"]
+    pool = Dataset.from_dict(cells | {"x_status": statuses})
+    ended = outcomes(select_diverse(pool, 2, rule=Random(), by="x"))
+    assert {(each.name, each.group) for each in ended} == {
+        ("picked", "picked"),
+        ("repeats", "left"),
+        ("not_scored", "left"),
+    }
