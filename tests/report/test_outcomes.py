@@ -3,9 +3,11 @@
 import numpy as np
 from datasets import Dataset
 
+from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.report.outcomes import outcomes
 from hf_vitselect.rules import Random, TopScore
+from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.select_diverse import select_diverse
 
@@ -37,9 +39,10 @@ def test_plain_selection_has_two_outcomes() -> None:
 
 
 def test_rows_that_need_no_score_are_left_over() -> None:
-    cells = {"question": [*"abcd"], "answer": [*"1234"], "x": [1.0, 2.0, None, None]}
-    statuses = ["ok", "ok", "repeats", "not_scored"]
-    pool = Dataset.from_dict(cells | {"x_status": statuses})
+    pool = Dataset.from_dict({"question": [*"abcd"], "answer": [*"1234"]})
+    drawn = random_keys(row_ids(pool), 0).argsort().argsort().tolist()
+    pool = pool.add_column("x", [1.0 if place < 2 else None for place in drawn])
+    pool = pool.add_column("x_status", [["ok", "ok", "repeats", "not_scored"][place] for place in drawn])
     ended = outcomes(select_diverse(pool, 2, rule=Random(), by="x"))
     assert {(each.name, each.group) for each in ended} == {
         ("picked", "picked"),
