@@ -6,7 +6,7 @@ from datasets import Dataset
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.report.outcomes import outcomes
-from hf_vitselect.rules import Random, TopScore
+from hf_vitselect.rules import TopScore
 from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.select_diverse import select_diverse
@@ -43,7 +43,8 @@ def test_rows_that_need_no_score_are_left_over() -> None:
     drawn = random_keys(row_ids(pool), 0).argsort().argsort().tolist()
     pool = pool.add_column("x", [1.0 if place < 2 else None for place in drawn])
     pool = pool.add_column("x_status", [["ok", "ok", "repeats", "not_scored"][place] for place in drawn])
-    ended = outcomes(select_diverse(pool, 2, rule=Random(), by="x"))
+    method = Method(filters=(NearDuplicates(),), by="x")
+    ended = outcomes(select_diverse(pool, 2, method=method))
     assert {(each.name, each.group) for each in ended} == {
         ("picked", "picked"),
         ("repeats", "left"),
