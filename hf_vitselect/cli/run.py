@@ -21,6 +21,7 @@ from hf_vitselect.data.pools import load_pool
 from hf_vitselect.data.row_ids import pool_digest
 from hf_vitselect.errors import UsageError
 from hf_vitselect.models.revisions import identify
+from hf_vitselect.report.cost import cost_of_choosing
 from hf_vitselect.resume import Run, last_whole_checkpoint, without_secrets, write_atomically
 from hf_vitselect.scorers.base.chat import ChatScorer
 from hf_vitselect.selection.selection import Selection
@@ -95,9 +96,24 @@ def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
     report = {"run_dir": here.folder, "output_dir": "report"}
     reported = any(stage.command == "report" for stage in stages)
     return Summary(
-        {"stages": seconds, "missing images": _missing_images(stages), "saved to": here.folder},
+        {
+            "stages": seconds,
+            "choosing": _choosing(here, stages),
+            "missing images": _missing_images(stages),
+            "saved to": here.folder,
+        },
         [command_line("report", selection=folder, **report) for folder in chosen[-1:] if not reported],
     )
+
+
+def _choosing(here: Run, stages: Sequence[Stage]) -> str:
+    """What choosing cost, next to the last fine-tune; empty without one."""
+    by_command = {stage.command: stage for stage in stages}  # the last round's
+    if not {"select", "train"} <= by_command.keys():
+        return ""
+    selection = Selection.load_from_disk(by_command["select"].flags["output_dir"])
+    fine_tune = here.seconds[by_command["train"].name]
+    return cost_of_choosing(here.seconds, fine_tune, len(selection), selection.recipe.rows)
 
 
 def _missing_images(stages: Sequence[Stage]) -> str:

@@ -24,6 +24,7 @@ from hf_vitselect.evaluation import Comparison, Evaluation, ExactMatch, LogLikel
 from hf_vitselect.evaluation.trials import trial_folder
 from hf_vitselect.hub import push_to_hub
 from hf_vitselect.report.card_files import card_files
+from hf_vitselect.report.cost import cost_of_choosing
 from hf_vitselect.report.plots import plots
 from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.report.tables import table
@@ -83,7 +84,9 @@ def demo(
         place = run.folder / "card" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
-    report = "\n\n".join([_filters(selection, pool), *_results(default, papers)])
+    (picked,) = (line for line in default.lines[_ACCURACY] if line.method in DEFAULT)
+    cost = cost_of_choosing(run.seconds, picked.seconds, len(selection), len(pool))
+    report = "\n\n".join([_filters(selection, pool), *_results(default, papers), f"Choosing took {cost}."])
     (run.folder / "table.txt").write_text(report)
     if owner is not None:
         model = trial_folder(out, "CleanBalanced", len(selection), 0) / "model"

@@ -1,6 +1,7 @@
 """A run resumes where it stopped, and refuses what other settings made."""
 
 import json
+import re
 import shutil
 from contextlib import nullcontext
 
@@ -114,7 +115,8 @@ def test_chain_from_seed_to_model(tiny, tmp_path):
         "train": training,
         "report": None,
     }
-    run(config, tmp_path / "run")
+    told = run(config, tmp_path / "run").facts["choosing"]
+    assert re.fullmatch(r"\d+ s \(seed \d+, score \d+, select \d+\); a fine-tune took .*", told)
     assert yaml.safe_load((tmp_path / "run" / "run.yaml").read_text()) == config
     card = (tmp_path / "run" / "report" / "README.md").read_text()
     assert "## Cost" in card
