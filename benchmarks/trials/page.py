@@ -30,7 +30,7 @@ distinct rows.
 
 Each pool has its own seed model and its own {rows:,} held-out rows, about scenes of no pool. Results are
 means over pools, "sd" is that of seeds inside pools. Intervals are those of `compare`: 95%, for other seeds
-and other held-out rows of these pools, which are strata (benchmarks/trials/strata.py). Constants were chosen
+and other held-out rows of these pools, which are strata (`pooled_difference`). Constants were chosen
 on pool 0 and its own held-out rows alone (see "Validation").
 """
 

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.evaluation import Difference
+from hf_vitselect.evaluation import Difference, pooled_difference
 from trials.beds import Bed, Pool
-from trials.strata import stratified
 from trials.trial import ORACLE, UNTRAINED, Trial, right_rows
 
 RANDOM = "Random()"
@@ -69,7 +68,7 @@ class Arm:
 
 def compared(arm: Arm, other: Arm, lines: Mapping[str, Any], comparisons: int = 1) -> Difference | None:
     """Difference in accuracy, for other seeds and held-out rows; None without two seeds each."""
-    return stratified(arm.right(lines), other.right(lines), comparisons)
+    return pooled_difference(arm.right(lines), other.right(lines), comparisons=comparisons)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def _summary(here: Run, stages: Sequence[Stage]) -> Summary:
 
 
 def _choosing(here: Run, stages: Sequence[Stage]) -> str:
-    """What choosing cost, next to the last fine-tune; empty without one."""
+    """The cost of choosing, next to that of the last fine-tune; empty without one."""
     by_command = {stage.command: stage for stage in stages}  # the last round's
     if not {"select", "train"} <= by_command.keys():
         return ""

@@ -9,7 +9,7 @@ from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.generate import Generated, token_f1
 from hf_vitselect.evaluation.held_out import Evaluation, ExactMatch, HeldOut, LogLikelihood, MultipleChoice
-from hf_vitselect.evaluation.statistics import LEVEL, Difference, difference
+from hf_vitselect.evaluation.statistics import LEVEL, Difference, difference, pooled_difference
 from hf_vitselect.evaluation.stopping import decide, look_levels
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "decide",
     "difference",
     "look_levels",
+    "pooled_difference",
     "token_f1",
 ]

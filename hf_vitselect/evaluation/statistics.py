@@ -4,6 +4,7 @@ The scores of a method are float64 of shape (seeds, rows): one model per seed an
 row, the same rows for all models. Shape (seeds,) is one score per model; then only the seeds show the noise.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,13 +87,51 @@ def difference(
     if not by_rows:
         scores, others = scores[:, None], others[:, None]
     mean = float(scores.mean() - others.mean())
-    degrees = degrees_of_freedom(scores, others)
+    degrees = _degrees_of_freedom(scores, others)
     if degrees is None:
         return Difference(mean, -np.inf, np.inf, level, rows_p)
     error = bootstrap(scores, others, np.random.default_rng(seed), replicates).std(ddof=1)
     reach = float(stats.t.ppf((1 + level) / 2, degrees) * error)
     z = _deviate(mean, error, degrees)
     return Difference(mean, mean - reach, mean + reach, level, rows_p, z)
+
+
+def pooled_difference(
+    scores: Sequence[NDArray[np.float64]],
+    others: Sequence[NDArray[np.float64]],
+    *,
+    comparisons: int = 1,
+    replicates: int = REPLICATES,
+) -> Difference | None:
+    """Compare two methods on several pools, each with its own models and held-out rows.
+
+    Pools are strata: their noise is independent, and how much they differ from each other is no noise. The
+    variance of the mean over pools is the sum of the variances inside pools, as `difference` finds them,
+    over the square of the number of pools. Satterthwaite's degrees of freedom count all pools: about 12 with
+    three seeds in each of three.
+
+    Args:
+        scores: for each pool, float64 of shape (seeds, rows).
+        others: scores of the method to compare with, for each pool; inside a pool the same rows.
+        comparisons: number of verdicts in the same table.
+        replicates: of the bootstrap.
+
+    Returns:
+        The difference of the means over pools; None if a pool has fewer than two seeds of either method.
+    """
+    rng = np.random.default_rng(0)
+    gains, parts = [], []
+    for method, other in zip(scores, others, strict=True):
+        degrees = _degrees_of_freedom(method, other)
+        if degrees is None:
+            return None
+        gains.append(method.mean() - other.mean())
+        parts.append((bootstrap(method, other, rng, replicates).var(ddof=1), degrees))
+    mean, reach, level = float(np.mean(gains)), 0.0, 1 - (1 - LEVEL) / comparisons
+    if variance := sum(part for part, _ in parts):  # 0 where both methods give equal answers
+        degrees = variance**2 / sum(part**2 / of_pool for part, of_pool in parts)
+        reach = float(stats.t.ppf((1 + level) / 2, degrees) * np.sqrt(variance) / len(gains))
+    return Difference(mean, mean - reach, mean + reach, level, rows_p=None)
 
 
 def _deviate(mean: float, error: float, degrees: float) -> float:
@@ -136,7 +175,7 @@ def _resampled_mean(models: NDArray[np.float64], rng: np.random.Generator) -> ND
     return result
 
 
-def degrees_of_freedom(scores: NDArray[np.float64], others: NDArray[np.float64]) -> float | None:
+def _degrees_of_freedom(scores: NDArray[np.float64], others: NDArray[np.float64]) -> float | None:
     """Satterthwaite's, from the variances of both methods' seeds and of rows; None if they are unknown."""
     if min(len(scores), len(others)) < 2:
         return None

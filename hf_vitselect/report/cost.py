@@ -1,4 +1,4 @@
-"""What it costs to choose rows, next to the training that fewer rows save."""
+"""The cost of choosing rows, next to the training that fewer rows save."""
 
 from collections.abc import Mapping
 

@@ -94,7 +94,7 @@ NEEDS_ALL = {
 }
 
 
-def test_only_rows_that_may_be_picked_are_scored():
+def test_run_scores_what_may_be_picked():
     score = by_name(CHAIN | {"select": {"budget": "20%", "seed": 3}})["score"]
     assert (score.flags["budget"], score.flags["seed"]) == ("20%", 3)
     assert score.settings.items() >= {"budget": "20%", "seed": 3}.items()

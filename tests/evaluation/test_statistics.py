@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hf_vitselect.evaluation.statistics import bootstrap, difference
+from hf_vitselect.evaluation.statistics import bootstrap, difference, pooled_difference
 
 SEEDS, ROWS = 3, 60
 
@@ -112,3 +112,38 @@ def test_equal_scores_are_not_different():
 def test_other_rows_are_refused():
     with pytest.raises(ValueError, match=r"of the same rows, got \(3, 9\) and \(3, 8\)"):
         difference(np.ones((3, 9)), np.ones((3, 8)))
+
+
+def pools_of(rng, seeds, rows=60, spread=0.15, levels=(0.4, 0.5, 0.6)):
+    """Right answers of models of two equal methods on pools that differ."""
+    pools = []
+    for level in levels:
+        skill = level + spread * rng.standard_normal((2, seeds, 1)) + 0.1 * rng.standard_normal(rows)
+        pools.append((rng.random((2, seeds, rows)) < skill).astype(np.float64))
+    return zip(*pools, strict=True)
+
+
+def test_one_pool_is_a_plain_difference():
+    (scores,), (others,) = pools_of(np.random.default_rng(0), 4, levels=[0.5])
+    found = pooled_difference([scores], [others[:3]], comparisons=4)
+    expected = difference(scores, others[:3], comparisons=4)
+    assert (found.mean, found.low, found.high) == pytest.approx((expected.mean, expected.low, expected.high))
+
+
+def test_noise_in_pools_is_rarely_different():
+    rng = np.random.default_rng(1)
+    found = [pooled_difference(*pools_of(rng, 3), replicates=200).verdict for _ in range(400)]
+    assert 0.01 < 1 - found.count("not distinguishable") / 400 < 0.08
+
+
+def test_differences_of_pools_are_no_noise():
+    scores, others = pools_of(np.random.default_rng(2), 4, rows=2000, spread=0.0, levels=(0.2, 0.7))
+    gain = pooled_difference([pool + 0.1 for pool in scores], others)
+    assert gain.mean == pytest.approx(0.1, abs=0.02)
+    assert gain.high - gain.low < 0.1
+
+
+def test_every_pool_needs_two_seeds():
+    pool = np.ones((2, 5))
+    assert pooled_difference([pool, pool], [pool, pool[:1]]) is None
+    assert pooled_difference([pool, pool], [pool, pool]).verdict == "not distinguishable"

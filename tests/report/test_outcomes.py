@@ -38,7 +38,7 @@ def test_plain_selection_has_two_outcomes() -> None:
     ]
 
 
-def test_rows_that_need_no_score_are_left_over() -> None:
+def test_rows_without_score_are_left() -> None:
     pool = Dataset.from_dict({"question": [*"abcd"], "answer": [*"1234"]})
     drawn = random_keys(row_ids(pool), 0).argsort().argsort().tolist()
     pool = pool.add_column("x", [1.0 if place < 2 else None for place in drawn])
