@@ -15,7 +15,8 @@ Lines = Mapping[str, Any]
 HEAD = """# Does the default beat random rows?
 
 Written by `python benchmarks/evidence.py page` from benchmarks/results/evidence.jsonl. Every finished trial
-is in these tables. `python benchmarks/evidence.py plan` lists what is missing.
+is in these tables, or in that of [lazy scoring](lazy.md). `python benchmarks/evidence.py plan` lists what is
+missing.
 
 A trial renders a pool, trains a seed model on a random eighth of it, scores the pool, selects, fine-tunes
 the aligned base model on the selection ({epochs} epochs, batches of {batch_size}), and asks it held-out
@@ -85,11 +86,16 @@ def _primary(lines: Lines, plan: Plan) -> Iterator[str]:
     yield "## The primary question"
     yield (
         f"Fixed beforehand: {COMPARISONS} comparisons, Bonferroni over them; seeds are added until the "
-        f"interval reaches at most {HALF_WIDTH} to either side."
+        f"interval reaches at most {HALF_WIDTH} to either side. One thing was not: pools became strata when "
+        "three or four seeds of each comparison had run. The last table has the intervals as they were "
+        "computed before, from the seeds' means over all pools, which say less about as few seeds."
     )
     primary = [versus for versus in plan.versus if versus.primary]
     yield table([_versus_row(versus, lines) for versus in primary])
     yield table([_way_row(versus, lines, plan) for versus in primary])
+    yield table(
+        [{"testbed, rows": versus.title, **interval(versus.unstratified(lines))} for versus in primary]
+    )
     if (way := _pooled_way(primary, lines)) is not None:
         yield f"Of the way from random to the oracle at 15%, over both testbeds: {way:.0%}."
 

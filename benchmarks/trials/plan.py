@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.evaluation import Difference, pooled_difference
+from hf_vitselect.evaluation import Difference, difference, pooled_difference
 from trials.beds import Bed, Pool
 from trials.trial import ORACLE, UNTRAINED, Trial, right_rows
 
@@ -94,6 +94,14 @@ class Versus:
     def difference(self, lines: Mapping[str, Any]) -> Difference | None:
         """Of the default from random."""
         return compared(self.default, self.random, lines, self.comparisons)
+
+    def unstratified(self, lines: Mapping[str, Any]) -> Difference | None:
+        """The same from the seeds' means over pools, as if all pools were one."""
+        arms = self.default.right(lines), self.random.right(lines)
+        if min(len(pool) for arm in arms for pool in arm) < 2:
+            return None
+        scores, others = (np.concatenate(arm, axis=1) for arm in arms)
+        return difference(scores, others, comparisons=self.comparisons)
 
     def seeds(self, lines: Mapping[str, Any]) -> int:
         """Seeds to run, given what has run."""
