@@ -149,7 +149,7 @@ def _cost(lines: dict[tuple[str, str], Any], bed: str, budget: float) -> dict[st
 
 def _composition(line: dict[str, Any], budget: float) -> dict[str, Any]:
     picks = line["picks"][f"{budget:.0%}"]
-    shares = {flaw: f"{picks['flaws'].get(flaw, 0):.1%}" for flaw in ("wrong", "blind")}
+    shares = {flaw: f"{picks['flaws'].get(flaw, 0):.1%}" for flaw in ("wrong", "blind", "duplicate")}
     again = f"{1 - picks['distinct'] / picks['rows']:.1%}"
     scored = "all" if line["scored"] == ALL else "those needed"
     row = {"testbed": line["testbed"], "budget": f"{budget:.0%}", "rows scored": scored}

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hf_vitselect.call_text import write_call
 from hf_vitselect.cli.flags import PoolFlags, parse_budget
 from hf_vitselect.cli.parse import parse_section
 from hf_vitselect.cli.select import Select
@@ -55,9 +54,6 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
     subset. The `signals` of `score` are by default those that the methods of `select` and `compare` use. In
     the section select, `include: seed` or `exclude: seed` means the seed model's rows.
 
-    Where the only method draws rows at random, `score` scores only the rows that it may need; `budget: all`
-    in the section score scores all.
-
     With `rounds: 3` the budget is reached in three equal steps. Each further round scores the pool with the
     last round's model, into columns of its own (`necessity_2`), keeps the rows selected so far and selects
     more. Only the last subset and the last model are pushed.
@@ -94,28 +90,7 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
             if command in ("push", "report"):
                 flags["run_dir"] = str(folder)
             stages.append(Stage(name, command, settings, flags))
-    return _with_draw(_with_signals(stages))
-
-
-def _with_draw(stages: list[Stage]) -> list[Stage]:
-    """Let `score` score only what the one selection of the run needs, if nothing else asks for scores."""
-    by_command = {command: [stage for stage in stages if stage.command == command] for command in CHAIN}
-    scores, selects = by_command["score"], by_command["select"]
-    if by_command["score_net"] or by_command["compare"] or len(scores) != 1 or len(selects) != 1:
-        return stages
-    score, select = scores[0], selects[0]
-    if "budget" in score.settings or {"include", "exclude"} & select.settings.keys():
-        return stages
-    method = select.parsed.chosen_method
-    if not method.picks_at_random or not method.uses_scores | bool(method.filters):
-        return stages
-    flags = {"budget": select.parsed.budget, "method": write_call(method), "seed": select.parsed.seed}
-    drawn = replace(score, settings=score.settings | flags, flags=score.flags | flags)
-    try:
-        drawn.parsed.check()
-    except ValueError:  # other scorers, a stream: all rows are scored
-        return stages
-    return [drawn if stage is score else stage for stage in stages]
+    return _with_signals(stages)
 
 
 def _with_signals(stages: list[Stage]) -> list[Stage]:

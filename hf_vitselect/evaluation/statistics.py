@@ -117,8 +117,11 @@ def pooled_difference(
         replicates: of the bootstrap.
 
     Returns:
-        The difference of the means over pools; None if a pool has fewer than two seeds of either method.
+        The difference of the means over pools, without `rows_p` and `z`; None if a pool has fewer than two
+        seeds of either method.
     """
+    if not len(scores):
+        raise ValueError("expected scores of one pool or more, got none")
     rng = np.random.default_rng(0)
     gains, parts = [], []
     for method, other in zip(scores, others, strict=True):

@@ -8,7 +8,7 @@ _CHOOSING = ("seed", "score", "select")
 def cost_of_choosing(seconds: Mapping[str, float], fine_tune: float, rows: int, pool_rows: int) -> str:
     """Compare the seconds of choosing with those that a fine-tune on fewer rows saves.
 
-    A fine-tune on all rows is taken to last longer by as much as there are more rows.
+    A fine-tune on all rows is assumed to take proportionally longer.
 
     Args:
         seconds: Of the stages of a run, by name; those that do not choose are ignored.

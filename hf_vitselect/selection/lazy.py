@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.data.rows import read_rows
-from hf_vitselect.errors import NOT_SCORED, REPEATS, AllRefusedError, UsageError
+from hf_vitselect.errors import NOT_SCORED, REPEATS, AllRefusedError, BudgetError, UsageError
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.filters.base import Rows
 from hf_vitselect.rules.base import NO_ROWS
@@ -54,7 +54,7 @@ def score_candidates(
     are not used, only a few rows are scored.
 
     `select_diverse(scored, budget, method=method, seed=seed)` then picks nearly the rows that it would pick
-    from a pool in which all rows are scored: thresholds and quotas are estimates. Of a method that drops
+    from a pool in which all rows are scored: thresholds and quotas are estimates. For a method that drops
     near-duplicates, rows that have the text of another row, and an image with nearly the same hash, are drawn
     after all others.
 
@@ -87,7 +87,9 @@ def score_candidates(
     ids, rows = row_ids(dataset), budget_rows(budget, len(dataset))
     never, _ = find_rows(exclude, ids)
     free, keys = np.setdiff1d(np.arange(len(ids)), never), random_keys(ids, seed)
-    draw = _Draw.begin(dataset, method, free, _copies(dataset, method, free, keys), keys, rows)
+    if not len(free):
+        raise BudgetError(f"expected rows to pick from, got {len(ids):,} rows, all of them excluded")
+    draw = _Draw.begin(dataset, method, free, _copies(dataset, method, free, ids), keys, rows)
     parts: list[Dataset] = []
     while (new := draw.next_rows()).size:
         parts.append(
@@ -99,11 +101,15 @@ def score_candidates(
 
 
 def _copies(
-    dataset: Dataset, method: Method, free: NDArray[np.int64], keys: NDArray[np.uint64]
+    dataset: Dataset, method: Method, free: NDArray[np.int64], ids: Sequence[str]
 ) -> NDArray[np.bool_]:
-    """Whether each row of the pool repeats a free one of lower key that stays, bool `[n]`."""
+    """Whether each row of the pool repeats a free row that is kept, bool `[n]`.
+
+    The row with the lowest id is kept. By the keys of the draw, the kept one of many copies would nearly
+    always come first in the draw.
+    """
     copies, part = np.zeros(len(dataset), dtype=np.bool_), dataset.select(free)
-    ranks = keys[free].argsort().argsort().astype(np.float64)
+    ranks = np.array(ids)[free].argsort().argsort().astype(np.float64)
     for each in method.filters:
         if isinstance(each, NearDuplicates):
             copies[free[each.find(Rows.of(ranks, conversations=lambda: read_rows(part))).rows]] = True

@@ -14,6 +14,7 @@ from hf_vitselect.data.columns import read_values
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import pool_digest
 from hf_vitselect.errors import NOT_SCORED, REPEATS, UNTRIED, BudgetError, RowSetError, UsageError
+from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.random_keys import random_keys
@@ -126,8 +127,9 @@ def pick(
     pool = pool.take(usable)
     part = dataset if len(usable) == len(dataset) else dataset.select(usable)
     picked = np.searchsorted(usable, first.positions[kept])
+    if np.isin(statuses.astype(str), [*UNTRIED]).any():
+        _refuse_scored_in_part(method, first, REPEATS in statuses)
     if len(unscored):
-        _refuse_scored_in_part(method, first)
         of_all = group_rows(dataset, method)
         groups, weights = of_all and of_all.take(usable), stands_for(of_all, usable, unscored, keys)
     else:
@@ -197,8 +199,13 @@ def _count(statuses: NDArray[np.object_]) -> dict[str, int]:
     return dict(sorted(Counter(statuses).items()))
 
 
-def _refuse_scored_in_part(method: Method, first: NamedRows) -> None:
+def _refuse_scored_in_part(method: Method, first: NamedRows, without_copies: bool) -> None:
     """Refuse rows without a score where they are needed."""
+    if without_copies and not any(isinstance(each, NearDuplicates) for each in method.filters):
+        raise UsageError(
+            "expected a method with the filter NearDuplicates, got one without it, and a pool whose copies "
+            "have no scores; score the pool"
+        )
     if not method.picks_at_random:
         raise UsageError(
             f"expected scores of all rows for {type(method.rule).__name__}, got a pool of which a part was "

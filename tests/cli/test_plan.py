@@ -85,28 +85,6 @@ def test_methods_say_what_is_scored(name):
     assert stage.flags.get("signals") == stage.settings.get("signals") == signals
 
 
-NEEDS_ALL = {
-    "a rule that compares rows": {"select": {"method": "MLLMSelector()"}},
-    "a comparison": {"select": {}, "compare": COMPARE},
-    "a user who says so": {"score": {"budget": "all"}, "select": {}},
-    "two rounds": {"rounds": 2, "select": {}},
-    "included rows": {"select": {"include": "seed"}},
-}
-
-
-def test_run_scores_what_may_be_picked():
-    score = by_name(CHAIN | {"select": {"budget": "20%", "seed": 3}})["score"]
-    assert (score.flags["budget"], score.flags["seed"]) == ("20%", 3)
-    assert score.settings.items() >= {"budget": "20%", "seed": 3}.items()
-    assert score.flags["method"].startswith("CleanBalanced(")
-
-
-@pytest.mark.parametrize("name", NEEDS_ALL)
-def test_all_rows_are_scored_for(name):
-    score = by_name(CHAIN | NEEDS_ALL[name])["score"]
-    assert score.flags.get("budget", "all") == "all"
-
-
 def test_later_rounds_score_anew():
     stages = by_name(CHAIN | {"rounds": 2, "select": {"method": "CleanBalanced(need=1.0)"}})
     assert stages["score"].flags["signals"] == ["necessity", "image_gain"]

@@ -155,6 +155,27 @@ def test_near_copies_are_drawn_last(tmp_path):
     assert len(select_diverse(scored(40), 40, method=method)) == 40  # copies where other rows do not suffice
 
 
+def test_copied_texts_are_not_preferred(tmp_path):
+    texts = [f"single {i}" for i in range(200)] + [f"copied {i}" for i in range(50)]
+    texts += [text.upper() for text in texts[200:]] + [f"{text} " for text in texts[200:]] * 3
+    made = pool([([user(text), assistant("yes")], []) for text in texts])
+    method = Method(filters=(NearDuplicates(),))
+    copied = 0
+    for seed in range(6):
+        part = score_candidates(made, [Loss()], 20, tmp_path / str(seed), method=method, seed=seed)
+        picks = select_diverse(part, 20, method=method, seed=seed).indices
+        copied += np.count_nonzero(picks >= 200)
+    assert 10 < copied < 40  # a fifth of the texts: 24 of 120 picks
+
+
+def test_copies_without_scores_are_refused(tmp_path):
+    made = pool([([user(text), assistant("yes")], []) for text in ["a", "b", "c", "A", "B"]])
+    part = score_candidates(made, [Loss()], 3, tmp_path, method=Method(filters=(NearDuplicates(),)))
+    for method in (Method(), Method(rule=TopScore()), Method(filters=(LossTail(),))):
+        with pytest.raises(UsageError, match="whose copies have no scores"):
+            select_diverse(part, 3, method=method)
+
+
 def test_excluded_rows_are_never_drawn(rows, tmp_path):
     ids = select_diverse(score(rows, Loss()), 60, method=Method(kinds="kind")).row_ids
     part = score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES, exclude=ids)
