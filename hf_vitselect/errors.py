@@ -86,8 +86,7 @@ STATUSES: dict[RowStatus, tuple[str, str]] = {
         "Nothing, or score the whole pool.",
     ),
     "repeats": (
-        "`score_candidates` did not need the row: it has the text of another row, and an image with nearly "
-        "the same hash.",
+        "`score_candidates` did not need the row: it has nearly the same text and images as another row.",
         "Nothing, or score the whole pool.",
     ),
 }

@@ -29,7 +29,7 @@ from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
 _UNTRIED = {
     NOT_SCORED: "a subset of this size does not need their scores",
-    REPEATS: "the text of another row, and an image with nearly the same hash",
+    REPEATS: "nearly the same text and images as another row",
 }
 
 

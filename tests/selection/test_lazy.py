@@ -151,7 +151,7 @@ def test_near_copies_are_drawn_last(tmp_path):
     assert np.count_nonzero(statuses(part) == "repeats") == 30
     picks = select_diverse(part, 20, method=method)
     assert np.count_nonzero((picks.indices == 0) | (picks.indices >= 30)) <= 1
-    assert picks.recipe.dropped_reasons["repeats"].startswith("the text of another row")
+    assert picks.recipe.dropped_reasons["repeats"].startswith("nearly the same text")
     assert len(select_diverse(scored(40), 40, method=method)) == 40  # copies where other rows do not suffice
 
 
