@@ -10,8 +10,6 @@ train on such picks. FOLDER has the four files of Fashion-MNIST; see benchmarks/
 import argparse
 import json
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -21,6 +19,7 @@ import torch
 from datasets import Dataset, disable_progress_bars, load_from_disk
 from evidence import DEFAULT, RESULTS, make_plan
 from results_page import commit, fill
+from selection.measure import measured
 from trials.beds import TRUTH, Pool, known_beds
 from trials.page import interval, spread
 from trials.plan import POOL_SEEDS, compared
@@ -70,22 +69,16 @@ def measure_pool(pool: Pool, folder: Path) -> list[Measured]:
 
     with tempfile.TemporaryDirectory(dir=folder) as out:
         share, args = pool.bed.settings.seed_share, pool.bed.training(Path(out, "seed"))
-        _, cpu = timed(lambda: train_seed_model(rows.remove_columns(TRUTH), str(base), share, args))
+        _, cpu, _ = measured(lambda: train_seed_model(rows.remove_columns(TRUTH), str(base), share, args))
         add("seed model", int(share * len(rows)), cpu, (), None)
-        whole, cpu = timed(lambda: score(rows, pool.scorers(folder), Path(out, "all")))
+        whole, cpu, _ = measured(lambda: score(rows, pool.scorers(folder), Path(out, "all")))
         add(ALL, len(rows), cpu, BUDGETS, whole)
         for budget in BUDGETS:
-            some, cpu = timed(
+            some, cpu, _ = measured(
                 lambda budget=budget: pool.scored_lazily(folder, DEFAULT, budget, 0, Path(out, str(budget)))
             )
             add(f"{budget:.0%}", some["necessity_status"][:].count("ok"), cpu, (budget,), some)
     return lines
-
-
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """Its result and its CPU seconds."""
-    start = time.process_time()
-    return work(), time.process_time() - start
 
 
 def _picks(scored: Dataset, budget: float) -> dict[str, Any]:

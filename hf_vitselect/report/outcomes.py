@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.errors import UNTRIED
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.selection import Selection
 
@@ -40,21 +39,21 @@ def outcomes(selection: Selection) -> list[Outcome]:
     scores, recipe = selection.scores, selection.recipe
     unknown = np.full(len(scores), None, dtype=object)
     filters = np.array(scores["dropped_by"][:], dtype=object) if "dropped_by" in scores.features else unknown
-    statuses = Candidates.read(scores, recipe.by, recipe.over).statuses
+    pool = Candidates.read(scores, recipe.by, recipe.over)
+    statuses = pool.statuses
     if "excluded" in scores.features:
         marked = np.array(scores["excluded"][:], dtype=np.bool_)
         statuses = np.where(marked & (statuses == "ok"), "excluded", statuses)
     free = np.ones(len(scores), dtype=np.bool_)
     free[selection.indices] = False
     dropped, usable = filters != None, statuses == "ok"  # noqa: E711 (element by element)
-    untried = np.isin(statuses.astype(str), [*UNTRIED])
     made = [
         Outcome("picked", "picked", selection.indices),
         Outcome("not picked", "left", np.flatnonzero(free & ~dropped & usable)),
     ]
-    made += _by_name("left", statuses, free & untried)
+    made += _by_name("left", statuses, free & pool.untried)
     made += _by_name("dropped", filters, free & dropped)
-    made += _by_name("unusable", statuses, free & ~dropped & ~usable & ~untried)
+    made += _by_name("unusable", statuses, free & ~dropped & ~usable & ~pool.untried)
     return [outcome for outcome in made if len(outcome) or outcome.group == "picked"]
 
 

@@ -8,6 +8,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import keep_rows, read_features, read_scores, read_statuses, refuse_missing
+from hf_vitselect.errors import UNTRIED
 from hf_vitselect.selection.method import Method
 
 
@@ -47,6 +48,12 @@ class Candidates:
     def usable(self) -> NDArray[np.int64]:
         """The rows that can be picked, int64, in pool order."""
         return np.flatnonzero(self.statuses == "ok")
+
+    @property
+    def untried(self) -> NDArray[np.bool_]:
+        """Whether nobody has tried to score each row, bool of shape (rows,)."""
+        untried: NDArray[np.bool_] = np.isin(self.statuses.astype(str), [*UNTRIED])
+        return untried
 
     def take(self, rows: NDArray[np.int64]) -> "Candidates":
         """Keep some rows, int64, distinct and rising; large features stay on disk."""

@@ -13,7 +13,7 @@ from hf_vitselect.call_text import write_call
 from hf_vitselect.data.columns import read_values
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import pool_digest
-from hf_vitselect.errors import NOT_SCORED, REPEATS, UNTRIED, BudgetError, RowSetError, UsageError
+from hf_vitselect.errors import NOT_SCORED, REPEATS, BudgetError, RowSetError, UsageError
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import Picks, Pool, Rule
@@ -121,13 +121,13 @@ def pick(
     pool = pool.exclude(never.positions)
     keys = random_keys(ids, seed)
     unscored = np.setdiff1d(np.flatnonzero(pool.statuses == NOT_SCORED), never.positions)
-    statuses, usable = pool.statuses, pool.usable
+    statuses, usable, untried = pool.statuses, pool.usable, pool.untried
     kept = statuses[first.positions] == "ok"
-    _refuse_budget(rows, statuses, int(np.count_nonzero(kept)), refusals)
+    _refuse_budget(rows, pool, int(np.count_nonzero(kept)), refusals)
     pool = pool.take(usable)
     part = dataset if len(usable) == len(dataset) else dataset.select(usable)
     picked = np.searchsorted(usable, first.positions[kept])
-    if np.isin(statuses.astype(str), [*UNTRIED]).any():
+    if untried.any():
         _refuse_scored_in_part(method, first, REPEATS in statuses)
     if len(unscored):
         of_all = group_rows(dataset, method)
@@ -151,7 +151,7 @@ def pick(
         budget=rows,
         dropped=_count(statuses[statuses != "ok"]),
         dropped_reasons=dict(refusals.reasons)
-        | {name: _UNTRIED[name] for name in _UNTRIED if name in statuses},
+        | {name: reason for name, reason in _UNTRIED.items() if name in statuses},
         included=first.record and replace(first.record, left_out=left_out),
         excluded=never.record,
         by=by if method.uses_scores or method.filters else None,
@@ -229,21 +229,18 @@ def _refuse_missing_scores(judged: Judged, budget: int) -> None:
         )
 
 
-def _refuse_budget(rows: int, statuses: NDArray[np.object_], included: int, refusals: Refusals) -> None:
-    usable, excluded, unscored = (
-        int(np.count_nonzero(np.isin(statuses.astype(str), names)))
-        for names in (["ok"], ["excluded"], [*UNTRIED])
-    )
+def _refuse_budget(rows: int, pool: Candidates, included: int, refusals: Refusals) -> None:
+    usable = len(pool.usable)
     if rows > usable:
         others = {
-            "excluded": excluded,
-            "not scored: score_candidates scores more": unscored,
+            "excluded": np.count_nonzero(pool.statuses == "excluded"),
+            "not scored: score_candidates scores more": np.count_nonzero(pool.untried),
         }
         reasons = [str(refusals)] * (refusals.refused > 0)
         reasons += [f"{count:,} {name}" for name, count in others.items() if count]
         because = f" ({', '.join(reasons)})" if reasons else ""
         raise BudgetError(
-            f"asked for {rows} rows, but only {usable} of the pool's {len(statuses)} can be picked"
+            f"asked for {rows} rows, but only {usable} of the pool's {len(pool.statuses)} can be picked"
             f"{because}; ask for at most {usable}"
         )
     if rows <= included:

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_column
-from hf_vitselect.errors import UNTRIED
 from hf_vitselect.rules import LengthMatchedRandom, Random
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.selection import Selection
@@ -20,8 +19,8 @@ def random_baselines(selection: Selection) -> dict[str, NDArray[np.int64]]:
         `Selection.length_column` is not None. They depend only on the recipe's seed.
     """
     scores, recipe = selection.scores, selection.recipe
-    statuses = Candidates.read(scores, recipe.by, recipe.over).statuses
-    free = np.isin(statuses.astype(str), ["ok", *UNTRIED])
+    pool = Candidates.read(scores, recipe.by, recipe.over)
+    free = (pool.statuses == "ok") | pool.untried
     if "excluded" in scores.column_names:
         free &= ~read_column(scores, "excluded").to_numpy()
     rows, budget, seed = np.union1d(np.flatnonzero(free), selection.indices), len(selection), recipe.seed or 0
