@@ -183,9 +183,7 @@ def main() -> None:
         command.set_defaults(do=do)
         if do not in (plan, write_page):
             command.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's files")
-        command.add_argument(
-            "--worlds", nargs="*", choices=list(POOL_SEEDS), help="testbeds, by default both"
-        )
+        command.add_argument("--testbeds", nargs="*", choices=list(POOL_SEEDS), help="by default both")
         command.add_argument("--results", type=Path, default=RESULTS, help="lines of finished trials")
         command.add_argument("--folder", type=Path, default=HERE / "data" / "evidence", help="pools, models")
         command.add_argument("--tiny", action="store_true", help="rehearse on pools that teach nothing")
@@ -204,7 +202,7 @@ def main() -> None:
     if args.tiny and args.results == RESULTS:
         parser.error("--tiny: expected --results, too; its figures mean nothing")
     beds = known_beds(getattr(args, "fashion", None), args.tiny)
-    args.beds = {name: beds[name] for name in args.worlds or beds}
+    args.beds = {name: beds[name] for name in args.testbeds or beds}
     args.do(args)
 
 

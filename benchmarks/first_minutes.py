@@ -28,7 +28,8 @@ HELP = "import sys; from hf_vitselect.cli.main import main; main(sys.argv[1:-1])
 STEPS = {
     "`import hf_vitselect`": ["-c", "import hf_vitselect"],
     "`hf-vitselect --help`": ["-c", HELP, "--help"],
-    "`hf-vitselect select --help`": ["-c", HELP, "select", "--help"],
+    "`hf-vitselect train --help`": ["-c", HELP, "train", "--help"],
+    "`hf-vitselect train --help_all`": ["-c", HELP, "train", "--help_all"],
     "`from hf_vitselect import score, select_diverse`": [
         "-c",
         "from hf_vitselect import score, select_diverse",

@@ -13,7 +13,7 @@ HEAD = """\
 # Commands
 
 Written by `python docs/commands.py > docs/commands.md`. The examples run in the folder of the
-[tutorial](tutorial.md). `hf-vitselect COMMAND --help` has everything. Each command also takes
+[tutorial](tutorial.md). `hf-vitselect COMMAND --help_all` also explains TRL's flags. Each command also takes
 `--config file.yaml` with flags and values, and `hf-vitselect run` a section for each command.
 """
 

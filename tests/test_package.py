@@ -217,10 +217,11 @@ def test_selecting_needs_no_trainer_or_plots(tiny, tmp_path):
     assert done.stdout.split() == ["2", "2"]
 
 
-def test_help_is_fast():
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["select", "-h"]])
+def test_help_is_fast(arguments):
     """Under a second of CPU, also of a slow machine: nothing heavy is imported."""
     script = LIGHT.replace(
-        "import hf_vitselect\n", "from hf_vitselect.cli.main import main; main(['--help'])\n"
+        "import hf_vitselect\n", f"from hf_vitselect.cli.main import main; main({arguments})\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     seconds, heavy = json.loads(done.stdout.splitlines()[-1])

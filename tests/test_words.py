@@ -180,10 +180,8 @@ def test_words_of_the_field(name):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_words_of_the_help(command, capsys):
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    words = {match[0].lower() for match in TEXT.finditer(capsys.readouterr().out)}
-    assert words <= {"pack", "packing"}  # TRL's own flags
+    main([command, "--help"])
+    assert not [*TEXT.finditer(capsys.readouterr().out)]
 
 
 def test_modules_have_usual_names():

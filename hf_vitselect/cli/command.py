@@ -3,7 +3,7 @@
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -47,7 +47,8 @@ class Command(ABC):
     least: ClassVar[Mapping[str, int]] = {}  # the lowest numbers of flags that have one
     positional: ClassVar[str | None] = None  # the flag whose name may be left out if it comes first
     part_types: ClassVar[Mapping[str, type]] = {}  # further dataclasses of flags; parsing sets their objects
-    checked_by_trl: ClassVar[frozenset[str]] = frozenset()  # parts whose values need no check of types here
+    checked_by_trl: ClassVar[frozenset[str]] = frozenset()  # parts of TRL's flags, which need no check here
+    usual_flags: ClassVar[Sequence[str]] = ()  # those of TRL's flags that the help names
     needed: ClassVar[frozenset[str]] = frozenset()  # required flags that have a default
 
     def check(self) -> None:  # noqa: B027

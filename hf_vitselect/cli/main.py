@@ -9,6 +9,7 @@ from typing import Any
 
 from hf_vitselect import __version__
 from hf_vitselect.cli.command import COMMANDS
+from hf_vitselect.cli.help_pages import read_help
 from hf_vitselect.errors import nearest
 
 _HELP = f"""\
@@ -41,14 +42,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         near = nearest(name, COMMANDS)
         print(f"hf-vitselect: expected a command among {list(COMMANDS)}, got {name!r}{near}", file=sys.stderr)
         return 2
+    if not {"-h", "--help"}.isdisjoint(flags):
+        print(read_help(name), end="")
+        return 0
     # TRL's own default, which the user has not set.
     warnings.filterwarnings("ignore", "`gradient_checkpointing` is deprecated", FutureWarning)
     usual, warnings.formatwarning = warnings.formatwarning, partial(_format_warning, name)
     try:
-        from hf_vitselect.cli.parse import parse_flags
+        from hf_vitselect.cli.parse import parse_flags, write_help
         from hf_vitselect.models.library_bars import no_library_bars
         from hf_vitselect.scoring.ranks import Rank
 
+        if "--help_all" in flags:
+            print(write_help(name), end="")
+            return 0
         command = parse_flags(name, flags)
         with no_library_bars():
             command.check()

@@ -3,8 +3,10 @@
 import os
 from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import fields
 from pathlib import Path
+from textwrap import fill, indent
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import yaml
@@ -43,6 +45,23 @@ def parse_section(command: str, section: Mapping[str, Any]) -> Command:
     return _parse(command, section, [], where=f"section {command}: ")
 
 
+def write_help(command: str, every_flag: bool = True) -> str:
+    """The purpose of a command, its flags and an example; of TRL's flags a few names, or all."""
+    parser, kind = _Parser(command), find_command(command)
+    notes = [] if command == "run" else ["The flags may also be in a YAML file: --config flags.yaml"]
+    if kind.checked_by_trl and not every_flag:
+        of_trl = {item.name for part in kind.checked_by_trl for item in fields(kind.part_types[part])}
+        for action in parser._actions:
+            action.help = SUPPRESS if action.dest in of_trl else action.help
+        usual = fill(", ".join(f"--{name}" for name in kind.usual_flags), 96)
+        notes.insert(
+            0, f"TRL's flags, such as\n{indent(usual, '  ')}\n--help_all lists and explains them all."
+        )
+    notes.append(f"Example, next to the demo's folder:\n  hf-vitselect {command} {kind.example}")
+    parser.epilog = "\n\n".join(notes)
+    return f"{COMMANDS[command]}\n\n{parser.format_help()}"
+
+
 def read_config(path: str) -> dict[str, Any]:
     """The flags and values, or sections, of a YAML file."""
     try:
@@ -66,6 +85,15 @@ def read_config(path: str) -> dict[str, Any]:
 class _Formatter(RawDescriptionHelpFormatter):
     """Keep the lines of the example; show which flags are required, and defaults that are not empty."""
 
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=100)  # of any terminal: the help is kept as text
+
+    def _format_action_invocation(self, action: Action) -> str:
+        """One spelling of a flag: `--output-dir` goes without saying."""
+        shown = copy(action)
+        shown.option_strings = [flag for flag in action.option_strings if "-" not in flag[2:]]
+        return super()._format_action_invocation(shown)
+
     def _get_help_string(self, action: Action) -> str:
         if action.required:
             return f"{action.help} (required)"
@@ -78,19 +106,12 @@ class _Parser(HfArgumentParser):  # type: ignore[misc]
 
     def __init__(self, command: str) -> None:
         kind = find_command(command)
-        config = "" if command == "run" else "The flags may also be in a YAML file: --config flags.yaml\n\n"
         super().__init__(
             [kind, *kind.part_types.values()],
             usage=f"hf-vitselect {command} [flags]",
-            epilog=f"{config}Example, next to the demo's folder:\n  hf-vitselect {command} {kind.example}",
             allow_abbrev=False,
             formatter_class=_Formatter,
         )
-        self._purpose = COMMANDS[command]
-
-    def format_help(self) -> str:
-        """The help, which starts with what the command is for."""
-        return f"{self._purpose}\n\n{super().format_help()}"
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would print."""
@@ -110,8 +131,6 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
         if action.dest in config:
             action.default, action.required = config[action.dest], False
     given = {flag.partition("=")[0] for flag in flags}
-    if given & {"-h", "--help"}:
-        parser.parse_known_args(["--help"])
     options = parser._option_string_actions
     if unknown := [flag for flag in sorted(given) if flag.startswith("--") and flag not in options]:
         raise UsageError(f"{where}unknown flags {unknown}{nearest(unknown[0], options)}; {help_line}")

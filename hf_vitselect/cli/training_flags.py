@@ -32,6 +32,11 @@ class TrainingCommand(Command):
         "prompt": PromptFlags,
     }
     checked_by_trl = frozenset({"model", "training"})
+    usual_flags = (
+        *("model_name_or_path", "output_dir", "num_train_epochs", "per_device_train_batch_size"),
+        *("gradient_accumulation_steps", "learning_rate", "max_length", "seed", "bf16", "use_cpu"),
+        *("use_peft", "lora_r", "report_to", "resume_from_checkpoint", "push_to_hub", "hub_model_id"),
+    )
     needed = frozenset({"model_name_or_path"})  # TRL's scripts need no model; a command that trains does
 
     def check(self) -> None:

@@ -256,7 +256,7 @@ def test_rows_needed_follow_the_curve():
 def test_interrupted_runs_resume(tmp_path, fashion, monkeypatch, capsys):
     evidence, trial_module = module("evidence"), module("trials.trial")
     results = tmp_path / "results.jsonl"
-    options = ["--tiny", "--fashion", str(fashion), "--worlds", "garments", "--results", str(results)]
+    options = ["--tiny", "--fashion", str(fashion), "--testbeds", "garments", "--results", str(results)]
     options += ["--folder", str(tmp_path / "run"), "--budgets", "0.2", "--seeds", "1"]
     run, ran = trial_module.Trial.run, []
 
@@ -286,7 +286,7 @@ def test_interrupted_runs_resume(tmp_path, fashion, monkeypatch, capsys):
 def test_same_rows_train_once(tmp_path, monkeypatch):
     evidence, trial_module = module("evidence"), module("trials.trial")
     results, trained = tmp_path / "results.jsonl", []
-    options = ["--tiny", "--worlds", "demo", "--results", str(results), "--folder", str(tmp_path / "run")]
+    options = ["--tiny", "--testbeds", "demo", "--results", str(results), "--folder", str(tmp_path / "run")]
     options += ["--budgets", "0.2", "--seeds", "1", "--methods", "random=Random()", "hard=TopScore()"]
     options += ['same=CleanBalanced(filters=(), kinds=None, need=0.0, over="other")']
     train = trial_module.Trial._train
@@ -362,7 +362,7 @@ def test_garments_need_their_folder():
 def test_methods_get_their_scores(tmp_path):
     results = tmp_path / "results.jsonl"
     command = [sys.executable, SCRIPT, "validate", "--tiny", "--results", results, "--seeds", "1"]
-    command += ["--folder", tmp_path / "run", "--budgets", "0.2", "--worlds", "demo", "--methods"]
+    command += ["--folder", tmp_path / "run", "--budgets", "0.2", "--testbeds", "demo", "--methods"]
     command += ["SelfFilter()", 'EL2N=TopScore(by="el2n")', "CleanBalanced()"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     lines = [json.loads(line) for line in results.read_text().splitlines()]
@@ -374,7 +374,7 @@ def test_methods_get_their_scores(tmp_path):
 def test_killed_processes_leave_whole_lines(tmp_path):
     results = tmp_path / "results.jsonl"
     command = [sys.executable, SCRIPT, "validate", "--tiny", "--processes", "2", "--results", results]
-    command += ["--folder", tmp_path / "run", "--budgets", "0.1", "0.2", "--seeds", "2", "--worlds", "demo"]
+    command += ["--folder", tmp_path / "run", "--budgets", "0.1", "0.2", "--seeds", "2", "--testbeds", "demo"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as running:
         deadline = time.monotonic() + 240
         while not results.exists() and time.monotonic() < deadline:

@@ -400,6 +400,8 @@ def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
     wheel = next(tmp_path.glob("*.whl"))
     installed = tmp_path / "installed"
     shutil.unpack_archive(wheel, installed, "zip")
+    files = [path.relative_to(source) for path in source.glob("hf_vitselect/**/*") if path.is_file()]
+    assert [path for path in files if not (installed / path).exists()] == []
     assert (installed / "hf_vitselect" / "hub_cards" / "report_page.css").exists()
     # From a folder elsewhere, with the wheel first on the path, nothing of this checkout is found.
     program = (
