@@ -1,0 +1,297 @@
+"""How much seed model does the default method need? Shares, epochs, a smaller one, none.
+
+    python benchmarks/seed_model.py measure --fashion FOLDER --minutes 60     pool 0: to choose by
+    python benchmarks/seed_model.py measure --fashion FOLDER --part test --models '5%' '12.5%'
+    python benchmarks/seed_model.py page                                      docs/results/seed_model.md
+
+Each seed model scores all rows of a pool; the default picks 15%; models fine-tuned on the picks answer
+held-out rows. Lines are added to benchmarks/results/seed_model.jsonl; the same call goes on where it stopped.
+Pools and base models are those of benchmarks/evidence.py. FOLDER has the four files of Fashion-MNIST; see
+benchmarks/trials/garments.py.
+"""
+
+import argparse
+import base64
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, concatenate_datasets, disable_progress_bars, load_from_disk
+from evidence import DEFAULT
+from numpy.typing import NDArray
+from results_page import commit, fill
+from selection.measure import measured
+from sklearn.metrics import roc_auc_score
+from transformers import AutoProcessor, CLIPModel
+from trials.beds import TRUTH, Bed, Pool, known_beds
+from trials.page import interval
+from trials.plan import POOL_SEEDS
+from trials.trial import PARTS, append_line, choose, composition
+
+from hf_vitselect import ClipEmbedding, ImageGain, NecessityScorer, score
+from hf_vitselect.call_text import write_call
+from hf_vitselect.demo import align, answers, build_llava
+from hf_vitselect.evaluation import pooled_difference
+from hf_vitselect.report import table
+from hf_vitselect.resume import Run
+from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "seed_model.jsonl"
+PAGE = HERE.parent / "docs" / "results" / "seed_model.md"
+BUDGET = 0.15
+
+
+@dataclass(frozen=True)
+class SeedModel:
+    """How a seed model is made.
+
+    Attributes:
+        share: of the pool that it is trained on; 0 for the base model itself.
+        epochs: of its training.
+        layers: of its language model, if it is not the model to fine-tune.
+    """
+
+    name: str
+    share: float
+    epochs: int = 4
+    layers: int | None = None
+
+    def base(self, bed: Bed, folder: Path) -> Path:
+        """The folder of the aligned model that it starts from, made unless it exists."""
+        clip, base = bed.models(folder)
+        if self.layers is None:
+            return base
+        run = Run(folder / bed.name / f"layers{self.layers}")
+        captions = bed.captions(Run(folder / bed.name))
+        return run.stage("base", {}, partial(self._align, bed, captions, clip, base))
+
+    def _align(self, bed: Bed, captions: Dataset, clip: Path, base: Path, out: Path) -> None:
+        processor = AutoProcessor.from_pretrained(base)
+        model = build_llava(processor, clip=CLIPModel.from_pretrained(clip))
+        language = model.model.language_model
+        language.layers = language.layers[: self.layers]
+        model.config.text_config.num_hidden_layers = self.layers
+        settings = bed.settings
+        args = bed.training(out, epochs=settings.align_epochs)
+        args.per_device_train_batch_size = settings.align_batch_size
+        args.learning_rate = settings.align_learning_rate
+        align(model, processor, captions, args)
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        SeedModel("none", 0.0, 0),
+        SeedModel("1%", 0.01),
+        SeedModel("2%", 0.02),
+        SeedModel("5%", 0.05),
+        SeedModel("12.5%", 0.125),
+        SeedModel("30%", 0.3),
+        SeedModel("5%, 2 epochs", 0.05, 2),
+        SeedModel("12.5%, 1 epoch", 0.125, 1),
+        SeedModel("12.5%, 2 of 4 layers", 0.125, layers=2),
+    )
+}
+TODAY = "12.5%"
+
+
+def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: Path) -> dict[str, Any]:
+    """Train a seed model, score the pool with it, and fine-tune on the default's picks."""
+    bed = pool.bed
+    clip, base = bed.models(folder)
+    start = model.base(bed, folder)
+    pool.scored(folder)
+    rows, size = load_from_disk(str(pool.folder(folder) / "data")), bed.settings.scoring_batch_size
+    held_out = pool.held_out(folder, part, PARTS[part] + pool.seed, bed.held_out_rows[part])
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        seed, training = start, 0.0
+        if model.share:
+            seed = Path(out, "seed")
+            blind, args = rows.remove_columns(TRUTH), bed.training(seed, epochs=model.epochs)
+            training = measured(lambda: train_seed_model(blind, str(start), model.share, args)).cpu
+        scorers = [kind(str(seed), batch_size=size) for kind in (NecessityScorer, ImageGain)]
+        scored, scoring, _ = measured(lambda: score(rows, scorers, Path(out, "scores")))
+        features = load_from_disk(str(pool.folder(folder) / "scored"))
+        of_clip = list(ClipEmbedding(str(clip)).features)
+        whole = concatenate_datasets([scored, features.select_columns(of_clip)], axis=1)
+        whole.info.description = features.info.description
+        trials = [_trial(whole, seed, base, pool, held_out, Path(out, "model")) for seed in range(seeds)]
+    return {
+        "testbed": bed.name,
+        "pool": pool.seed,
+        "part": part,
+        "model": model.name,
+        "cpu": {"train": round(training, 1), "score": round(scoring, 1)},
+        "auc": {
+            "wrong": _auc(whole, "wrong", np.array(whole["necessity"], dtype=np.float64), inside=True),
+            "blind": _auc(whole, "blind", -np.array(whole["image_gain"], dtype=np.float64), inside=False),
+        },
+        "held_out": len(held_out),
+        "trials": trials,
+        "date": str(date.today()),
+        "commit": commit(),
+    }
+
+
+def _trial(
+    scored: Dataset, seed: int, base: Path, pool: Pool, held_out: Dataset, out: Path
+) -> dict[str, Any]:
+    selection, chosen = choose(scored, write_call(DEFAULT), BUDGET, seed)
+    trainer = SelectionSFTTrainer(str(base), selection=selection, args=pool.bed.training(out, seed))
+    trainer.train()
+    trainer.save_model()
+    grades = answers(out, held_out, pool.bed.settings.scoring_batch_size)
+    right = np.array(grades["right"])
+    return {
+        "accuracy": round(float(right.mean()), 5),
+        "nll": round(float(np.mean(grades["nll"])), 5),
+        "flaws": composition(scored, chosen)["flaws"],
+        "right": base64.b64encode(np.packbits(right).tobytes()).decode(),
+    }
+
+
+def _auc(scored: Dataset, flaw: str, values: NDArray[np.float64], inside: bool) -> float:
+    """How well a score tells a flaw from sound rows: AUC, inside kinds the mean over rows with the flaw."""
+    kinds, flaws = (np.array(scored[name]) for name in ("kind", "flaw"))
+    seen = np.isin(flaws, ["none", "duplicate", flaw]) & np.isfinite(values)
+    groups = kinds if inside else np.zeros(len(kinds))
+    areas, sizes = [], []
+    for group in np.unique(groups[seen]):
+        part = seen & (groups == group)
+        found = flaws[part] == flaw
+        if 0 < found.sum() < len(found):
+            areas.append(roc_auc_score(found, values[part]))
+            sizes.append(found.sum())
+    return round(float(np.average(areas, weights=sizes)), 4)
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Measure what is missing, until the time is up."""
+    disable_progress_bars()
+    torch.set_num_threads(1)
+    deadline, longest = time.monotonic() + 60 * args.minutes, 0.0
+    done = {(line["testbed"], line["pool"], line["part"], line["model"]) for line in read(args.results)}
+    for name, model, seed, bed in _wanted(args):
+        if (name, seed, args.part, model.name) in done:
+            continue
+        if time.monotonic() + longest > deadline:
+            print("call it again")
+            return
+        start = time.monotonic()
+        line = measure_model(model, Pool(bed, "flawed", seed), args.part, args.seeds, args.folder)
+        longest = max(longest, time.monotonic() - start)
+        append_line(args.results, {"key": f"{name} {seed} {args.part} {model.name}", **line})
+        shown = {key: line[key] for key in ("cpu", "auc")}
+        print(name, seed, model.name, shown, [trial["accuracy"] for trial in line["trials"]], flush=True)
+
+
+def _wanted(args: argparse.Namespace) -> Iterator[tuple[str, SeedModel, int, Bed]]:
+    for model in map(MODELS.__getitem__, args.models):
+        for name, bed in args.beds.items():
+            for seed in POOL_SEEDS[name] if args.part == "test" else (0,):
+                yield name, model, seed, bed
+
+
+def read(results: Path) -> list[dict[str, Any]]:
+    """All lines."""
+    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+
+
+def write_page(args: argparse.Namespace) -> None:
+    """Fill the tables of docs/results/seed_model.md."""
+    lines = read(args.results)
+    tables = {"validation": lambda: _table(lines, "validation"), "test": lambda: _table(lines, "test")}
+    PAGE.write_text(fill(PAGE.read_text(), "seed_model", tables))
+    print(PAGE)
+
+
+def _table(lines: Sequence[dict[str, Any]], part: str) -> str:
+    """A row for each testbed and model: costs, AUC, picks, accuracy, and the difference from today's."""
+    rows = []
+    for bed in dict.fromkeys(line["testbed"] for line in lines):
+        of = {name: _lines_of(lines, bed, part, name) for name in MODELS}
+        for name in (name for name in MODELS if of[name]):
+            mine = of[name]
+            pools = {line["pool"] for line in mine}
+            today = [line for line in of[TODAY] if line["pool"] in pools]
+            gain = None
+            if name != TODAY and len(today) == len(mine):
+                gain = pooled_difference(_right(mine), _right(today))
+            trials = [trial for line in mine for trial in line["trials"]]
+            cost = {key: np.mean([line["cpu"][key] for line in mine]) for key in ("train", "score")}
+            rows.append(
+                {
+                    "testbed": bed,
+                    "seed model": name,
+                    "pools x seeds": f"{len(mine)} x {len(mine[0]['trials'])}",
+                    "training": f"{cost['train']:.0f} s",
+                    "scores": f"{cost['score']:.0f} s",
+                    "AUC wrong": f"{np.mean([line['auc']['wrong'] for line in mine]):.3f}",
+                    "AUC blind": f"{np.mean([line['auc']['blind'] for line in mine]):.3f}",
+                    **{
+                        f"picked {flaw}": f"{np.mean([trial['flaws'].get(flaw, 0) for trial in trials]):.1%}"
+                        for flaw in ("wrong", "blind")
+                    },
+                    "accuracy": f"{np.mean([trial['accuracy'] for trial in trials]):.3f}",
+                    "NLL": f"{np.mean([trial['nll'] for trial in trials]):.3f}",
+                    **(interval(gain) if gain else {"difference": "", "interval": "", "verdict": ""}),
+                }
+            )
+    return table(rows) if rows else "Not measured yet."
+
+
+def _lines_of(lines: Sequence[dict[str, Any]], bed: str, part: str, name: str) -> list[dict[str, Any]]:
+    """The lines of one model on a testbed's pools, in the order of the pools."""
+    own = [line for line in lines if (line["testbed"], line["part"], line["model"]) == (bed, part, name)]
+    return sorted(own, key=lambda line: line["pool"])
+
+
+def _right(lines: Sequence[dict[str, Any]]) -> list[NDArray[np.float64]]:
+    """Right answers of shape (seeds, held-out rows), for each pool."""
+    return [
+        np.array(
+            [
+                np.unpackbits(
+                    np.frombuffer(base64.b64decode(trial["right"]), dtype=np.uint8), count=line["held_out"]
+                )
+                for trial in line["trials"]
+            ],
+            dtype=np.float64,
+        )
+        for line in lines
+    ]
+
+
+def main() -> None:
+    """Parse the command line and run the command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    commands = parser.add_subparsers(required=True)
+    for name, do in (("measure", measure), ("page", write_page)):
+        command = commands.add_parser(name, help=do.__doc__)
+        command.set_defaults(do=do)
+        command.add_argument("--results", type=Path, default=RESULTS, help="lines of what was measured")
+        command.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's files")
+        command.add_argument("--folder", type=Path, default=HERE / "data" / "evidence", help="pools, models")
+        if do is measure:
+            command.add_argument("--part", choices=("validation", "test"), default="validation")
+            command.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+            command.add_argument("--seeds", type=int, default=3, help="fine-tunes on each pool's picks")
+            command.add_argument("--minutes", type=float, default=60.0, help="start nothing that ends later")
+            command.add_argument("--tiny", action="store_true", help="rehearse on pools that teach nothing")
+    args = parser.parse_args()
+    args.beds = known_beds(args.fashion, getattr(args, "tiny", False))
+    args.do(args)
+
+
+if __name__ == "__main__":
+    main()
