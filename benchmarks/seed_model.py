@@ -5,7 +5,7 @@
     python benchmarks/seed_model.py page                                      docs/results/seed_model.md
 
 Each seed model scores all rows of a pool; the default picks 15%; models fine-tuned on the picks answer
-held-out rows. Lines are added to benchmarks/results/seed_model.jsonl; the same call goes on where it stopped.
+held-out rows. Lines are added to benchmarks/results/seed_model.jsonl; the same call resumes.
 Pools and base models are those of benchmarks/evidence.py. FOLDER has the four files of Fashion-MNIST; see
 benchmarks/trials/garments.py.
 """
@@ -160,17 +160,17 @@ def _trial(
 
 
 def _auc(scored: Dataset, flaw: str, values: NDArray[np.float64], inside: bool) -> float:
-    """How well a score tells a flaw from sound rows: AUC, inside kinds the mean over rows with the flaw."""
+    """How well a score separates a flaw from sound rows: AUC; inside kinds a mean weighted by flaws."""
     kinds, flaws = (np.array(scored[name]) for name in ("kind", "flaw"))
     seen = np.isin(flaws, ["none", "duplicate", flaw]) & np.isfinite(values)
     groups = kinds if inside else np.zeros(len(kinds))
     areas, sizes = [], []
     for group in np.unique(groups[seen]):
         part = seen & (groups == group)
-        found = flaws[part] == flaw
-        if 0 < found.sum() < len(found):
-            areas.append(roc_auc_score(found, values[part]))
-            sizes.append(found.sum())
+        flawed = flaws[part] == flaw
+        if 0 < flawed.sum() < len(flawed):
+            areas.append(roc_auc_score(flawed, values[part]))
+            sizes.append(flawed.sum())
     return round(float(np.average(areas, weights=sizes)), 4)
 
 

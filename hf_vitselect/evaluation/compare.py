@@ -115,32 +115,36 @@ def compare(
     refuse_unable(setup)
     ids = row_ids(pool)
     digest = pool_digest(ids)
-    methods = {name: _method(name, given, by, digest) for name, given in selections.items()}
-    for method in methods.values():
-        if isinstance(method, Chosen):
-            refuse_missing_columns(pool.column_names, method.method)
+    given = {name: _method(name, each, by, digest) for name, each in selections.items()}
+    for each in given.values():
+        if isinstance(each, Method):
+            refuse_missing_columns(pool.column_names, each)
     pool, lengths = with_lengths(pool)
+    methods = {
+        name: Chosen(each, pool, ids) if isinstance(each, Method) else Fixed(each)
+        for name, each in given.items()
+    }
     names_of: dict[int, list[str]] = {}
     for name, method in methods.items():
         for rows in [len(method.selection)] if isinstance(method, Fixed) else sizes:
             names_of.setdefault(rows, []).append(name)
 
-    def add(name: str, rows: int, seed: int, method: Chosen | Fixed, pool: Dataset) -> Trial:
+    def add(name: str, rows: int, seed: int, method: Chosen | Fixed) -> Trial:
         place = trial_folder(folder, name, rows, seed)
-        trials.append(Trial(name, rows, seed, place, {"pool": digest, "rows": rows, **method.settings(pool)}))
-        trials[-1].select(lambda: method.select(pool, ids, rows, seed))
+        trials.append(Trial(name, rows, seed, place, {"pool": digest, "rows": rows, **method.settings}))
+        trials[-1].select(lambda: method.select(rows, seed))
         return trials[-1]
 
-    uniform = Chosen(Method(rule=Random(), by=by))
+    uniform = Chosen(Method(rule=Random(), by=by), pool, ids)
     for seed in range(args.seed, args.seed + seeds):
         if full:
-            add(FULL, len(Candidates.read(pool, by, None).usable), seed, uniform, pool)
+            add(FULL, len(Candidates.read(pool, by, None).usable), seed, uniform)
         for rows, names in names_of.items():
-            add(RANDOM, rows, seed, uniform, pool)
+            add(RANDOM, rows, seed, uniform)
             for name in names:
-                picked = add(name, rows, seed, methods[name], pool).subset.indices
+                picked = add(name, rows, seed, methods[name]).subset.indices
                 if matched is None or name in matched:
-                    add(MATCHED.format(name), rows, seed, *length_matched(pool, lengths, picked, by))
+                    add(MATCHED.format(name), rows, seed, length_matched(uniform, lengths, picked))
     looks: list[Look] = []
     planned = seeds if stop_early else None
     with running(setup, find_unusable_rows(trials, setup, pool, processes), processes) as finish:
@@ -153,12 +157,11 @@ def compare(
     return comparison
 
 
-def _method(name: str, given: Rule | Method | Selection, by: str, digest: str) -> Chosen | Fixed:
-    if isinstance(given, Selection):
-        if given.recipe.fingerprint != digest:
-            raise LayoutError(
-                f"expected selections of this pool, but {name!r} is of another one, or of its rows in another"
-                " order; give the pool that it was made from, or rebuild it with apply_selection"
-            )
-        return Fixed(given)
-    return Chosen(Method(rule=given, by=by) if isinstance(given, Rule) else given)
+def _method(name: str, given: Rule | Method | Selection, by: str, digest: str) -> Method | Selection:
+    """The method or selection that was given; refuses a selection of another pool."""
+    if isinstance(given, Selection) and given.recipe.fingerprint != digest:
+        raise LayoutError(
+            f"expected selections of this pool, but {name!r} is of another one, or of its rows in another"
+            " order; give the pool that it was made from, or rebuild it with apply_selection"
+        )
+    return Method(rule=given, by=by) if isinstance(given, Rule) else given

@@ -2,7 +2,8 @@
 
 import os
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hf_vitselect.data.rows import answer_characters
 from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.rules import LengthMatchedRandom
 from hf_vitselect.selection.method import Method, read_method
-from hf_vitselect.selection.select_diverse import select_with_ids
+from hf_vitselect.selection.pick import JudgedPool, judge_pool
 from hf_vitselect.selection.selection import Selection
 
 RANDOM, MATCHED, FULL = "random", "random, lengths of {}", "full data"
@@ -25,38 +26,50 @@ CHARACTERS, MARKS = "response_characters", "resembled"
 _NAMED = re.compile(r"([^=()]+)=(.+)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chosen:
-    """A method whose rows depend on the seed."""
+    """A method whose rows depend on the seed, on a pool with these row ids."""
 
     method: Method
+    pool: Dataset
+    ids: list[str]
 
-    def settings(self, pool: Dataset) -> dict[str, Any]:
+    @cached_property
+    def settings(self) -> dict[str, Any]:
         """The parts of the method and digests of the columns that it reads, as plain JSON."""
         method = self.method
         named = [*method.required_columns, method.by, *method.filter_columns]
         named += [method.over] * method.uses_image_features
         reads = [column for name in dict.fromkeys(named) for column in (name, f"{name}_status")]
-        digests = {name: column_digest(pool, name) for name in reads if name in pool.column_names}
+        digests = {name: column_digest(self.pool, name) for name in reads if name in self.pool.column_names}
         parts = {item.name: write_call(getattr(method, item.name), whole=True) for item in fields(method)}
         return {"method": parts, "columns": digests}
 
-    def select(self, pool: Dataset, ids: list[str], rows: int, seed: int) -> Selection:
-        """Select this number of rows from a pool with these row ids."""
-        return select_with_ids(pool, ids, rows, method=self.method, seed=seed)
+    def select(self, rows: int, seed: int) -> Selection:
+        """Select this number of rows; the pool is judged once for all seeds."""
+        judged = self._judged.get(rows)
+        if judged is None or judged.seed not in (None, seed):
+            judged = judge_pool(self.pool, self.ids, rows, method=self.method, seed=seed)
+            self._judged[rows] = judged
+        return Selection.of(self.pool, self.ids, judged.pick(seed))
+
+    @cached_property
+    def _judged(self) -> dict[int, JudgedPool]:
+        return {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fixed:
     """A finished selection: the same rows for every seed."""
 
     selection: Selection
 
-    def settings(self, pool: Dataset) -> dict[str, Any]:
+    @cached_property
+    def settings(self) -> dict[str, Any]:
         """The ids of its rows, as plain JSON."""
         return {"row_ids": pool_digest(self.selection.row_ids)}
 
-    def select(self, pool: Dataset, ids: list[str], rows: int, seed: int) -> Selection:
+    def select(self, rows: int, seed: int) -> Selection:
         """Return the selection itself."""
         return self.selection
 
@@ -111,9 +124,10 @@ def with_lengths(pool: Dataset) -> tuple[Dataset, str]:
     return pool.add_column(CHARACTERS, lengths, feature=Value("int64")), CHARACTERS
 
 
-def length_matched(pool: Dataset, lengths: str, picked: NDArray[np.int64], by: str) -> tuple[Chosen, Dataset]:
-    """Random rows with the response lengths of the picked rows: the method, and the pool to pick from."""
-    marks = np.zeros(len(pool), dtype=np.bool_)
+def length_matched(uniform: Chosen, lengths: str, picked: NDArray[np.int64]) -> Chosen:
+    """Random rows with the response lengths of the picked rows, given random rows of the same pool."""
+    marks = np.zeros(len(uniform.pool), dtype=np.bool_)
     marks[picked] = True
     rule = LengthMatchedRandom(like=MARKS, lengths=lengths)
-    return Chosen(Method(rule=rule, by=by)), pool.add_column(rule.like, marks.tolist(), feature=Value("bool"))
+    pool = uniform.pool.add_column(rule.like, marks.tolist(), feature=Value("bool"))
+    return Chosen(replace(uniform.method, rule=rule), pool, uniform.ids)

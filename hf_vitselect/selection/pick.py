@@ -1,7 +1,7 @@
 """The core of a selection: the rows of a scored pool that a method picks, and their recipe."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.rules.balance import pick_in_groups
 from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.random_keys import random_keys
+from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.diversity import diversity
 from hf_vitselect.selection.filtering import NOTHING_DROPPED, Dropped
@@ -25,7 +26,7 @@ from hf_vitselect.selection.groups import group_rows, quota_weights
 from hf_vitselect.selection.judge import Judged, judge, missing_rows, stands_for
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.recipe import KindShare, Recipe, RowSet
-from hf_vitselect.selection.scorer_recipes import ScorerRecipe
+from hf_vitselect.selection.scorer_recipes import ScorerRecipe, scorer_recipes
 
 _UNTRIED = {
     NOT_SCORED: "a subset of this size does not need their scores",
@@ -63,9 +64,12 @@ class NamedRows:
         return cls(positions, np.zeros(len(named)) if gains is None else gains, record)
 
 
+_NOBODY = NamedRows(np.empty(0, dtype=np.int64), np.zeros(0), None)
+
+
 @dataclass(frozen=True, eq=False)
 class Picked:
-    """The outcome of `pick`.
+    """The outcome of a selection.
 
     Attributes:
         positions: int64 `[picked]`, rows of the pool in pick order.
@@ -84,33 +88,112 @@ class Picked:
         return replace(self, recipe=replace(self.recipe, **fields))
 
 
-def pick(
+@dataclass(frozen=True, eq=False)
+class JudgedPool:
+    """A pool from which a method can draw subsets of one size, with any seed.
+
+    Attributes:
+        dataset: The pool.
+        ids: Its row ids.
+        rows: The size of the subset.
+        method: How to pick.
+        first: Rows in the subset from the start.
+        never: Rows that are left out.
+        scorers: Those of the pool's columns.
+        statuses: Texts `[n]`, why each row cannot be picked, or `ok`.
+        refusals: The reasons in short.
+        usable: int64 `[m]`, the rows that can be picked.
+        pool: Their scores and features.
+        columns: The other columns that the rule uses, `[m]` each.
+        picked: int64, those of `first` among them.
+        judged: What the filters left of them.
+        seed: The only seed to draw with, if the pool was scored for one; else None.
+    """
+
+    dataset: Dataset
+    ids: list[str]
+    rows: int
+    method: Method
+    first: NamedRows
+    never: NamedRows
+    scorers: tuple[ScorerRecipe, ...]
+    statuses: NDArray[np.object_]
+    refusals: Refusals
+    usable: NDArray[np.int64]
+    pool: Candidates
+    columns: Mapping[str, NDArray[Any]]
+    picked: NDArray[np.int64]
+    judged: Judged
+    seed: int | None
+
+    def pick(self, seed: int) -> Picked:
+        """Draw the subset of one seed."""
+        rule, by, usable, judged = self.method.rule, self.method.by, self.usable, self.judged
+        rest = np.flatnonzero(judged.left)
+        remaining = self.pool.take(rest)  # not `Pool.take`, which would copy features from disk into memory
+        arrays = rule.checked_pool(
+            remaining.scores,
+            remaining.features,
+            {name: values[rest] for name, values in self.columns.items()},
+            np.searchsorted(rest, self.picked),
+            random_keys(self.ids, seed)[usable[rest]],
+        )
+        more, gains = _pick(rule, arrays, judged, self.rows - len(self.picked), seed)
+        picked = np.concatenate([self.picked, rest[more]])
+        kept = self.statuses[self.first.positions] == "ok"
+        left_out = _count(self.statuses[self.first.positions[~kept]])
+        groups, features = judged.groups, self.pool.features
+        recipe = replace(
+            Recipe.about(self.dataset, self.ids, usable[picked]),
+            budget=self.rows,
+            dropped=_count(self.statuses[self.statuses != "ok"]),
+            dropped_reasons=dict(self.refusals.reasons)
+            | {name: reason for name, reason in _UNTRIED.items() if name in self.statuses},
+            included=self.first.record and replace(self.first.record, left_out=left_out),
+            excluded=self.never.record,
+            by=by if self.method.uses_scores or self.method.filters else None,
+            over=self.method.over if rule.uses_features else None,
+            method=write_call(self.method, whole=True),
+            filters=judged.dropped.records,
+            kinds=groups.kinds if groups else None,
+            shares=() if groups is None else _with_picks(judged.shares, groups.labels[picked]),
+            rule_notes=rule.notes(self.pool.scores, features, self.rows, np.random.default_rng(seed)),
+            seed=seed,
+            scorers=self.scorers,
+            diversity={} if features is None else diversity(features, picked, seed),
+        )
+        gains = np.concatenate([self.first.gains[kept], gains])
+        return Picked(usable[picked], gains, recipe, judged.dropped.in_pool(usable))
+
+
+def judge_pool(
     dataset: Dataset,
     ids: list[str],
     rows: int,
     *,
     method: Method,
     seed: int,
-    first: NamedRows,
-    never: NamedRows,
-    scorers: tuple[ScorerRecipe, ...],
+    first: NamedRows = _NOBODY,
+    never: NamedRows = _NOBODY,
+    scorers: Sequence[Scorer] = (),
     earlier: Recipe | None = None,
-) -> Picked:
-    """Pick `rows` rows of a pool.
+) -> JudgedPool:
+    """Find the rows of a pool that can be picked, and have the filters judge them.
 
     Args:
         dataset: The pool.
         ids: Its row ids.
         rows: The size of the subset.
         method: How to pick.
-        seed: Of all random choices.
+        seed: For which the pool was scored, if only a part of it was.
         first: Rows in the subset from the start.
         never: Rows that are left out.
-        scorers: Those of the pool's columns.
+        scorers: Those that the caller named, besides those that the pool records.
         earlier: A recipe whose kinds, thresholds and weights are applied as they are.
     """
-    rule, by, over = method.rule, method.by, method.over
-    pool = Candidates.read(dataset, by, over if rule.uses_features else None)
+    by, over = method.by, method.over
+    recipes = scorer_recipes(dataset, [by, over, *method.filter_columns, *scorers])
+    pool = Candidates.read(dataset, by, over if method.rule.uses_features else None)
     refusals = Refusals.of(zip(pool.statuses, read_reasons(dataset, [by, over], pool.statuses), strict=True))
     refuse_if_none_left(
         refusals, "cannot be picked", "score the pool again, or give other columns as by=, over="
@@ -119,7 +202,6 @@ def pick(
     if both := np.intersect1d(first.positions, never.positions).tolist():
         raise RowSetError(f"expected rows either included or excluded, got {len(both)} rows that are both")
     pool = pool.exclude(never.positions)
-    keys = random_keys(ids, seed)
     unscored = np.setdiff1d(np.flatnonzero(pool.statuses == NOT_SCORED), never.positions)
     statuses, usable, untried = pool.statuses, pool.usable, pool.untried
     kept = statuses[first.positions] == "ok"
@@ -131,42 +213,30 @@ def pick(
         _refuse_scored_in_part(method, first, REPEATS in statuses)
     if len(unscored):
         of_all = group_rows(dataset, method)
-        groups, weights = of_all and of_all.take(usable), stands_for(of_all, usable, unscored, keys)
+        groups = of_all and of_all.take(usable)
+        weights = stands_for(of_all, usable, unscored, random_keys(ids, seed))
     else:
         groups, weights = group_rows(part, method, earlier), np.ones(len(usable))
-    judged = judge(part, pool.scores, method, groups, weights, scorers, rows, picked, earlier)
+    judged = judge(part, pool.scores, method, groups, weights, recipes, rows, picked, earlier)
     if len(unscored):
         _refuse_missing_scores(judged, rows)
-    dropped, rest = judged.dropped, np.flatnonzero(judged.left)
-    remaining = pool.take(rest)  # not `Pool.take`, which would copy features from disk into memory
-    columns = {name: read_values(part, name)[rest] for name in rule.uses_columns}
-    arrays = rule.checked_pool(
-        remaining.scores, remaining.features, columns, np.searchsorted(rest, picked), keys[usable[rest]]
+    return JudgedPool(
+        dataset=dataset,
+        ids=ids,
+        rows=rows,
+        method=method,
+        first=first,
+        never=never,
+        scorers=recipes,
+        statuses=statuses,
+        refusals=refusals,
+        usable=usable,
+        pool=pool,
+        columns={name: read_values(part, name) for name in method.rule.uses_columns},
+        picked=picked,
+        judged=judged,
+        seed=seed if len(unscored) else None,
     )
-    more, gains = _pick(rule, arrays, judged, rows - len(picked), seed)
-    picked = np.concatenate([picked, rest[more]])
-    left_out = _count(statuses[first.positions[~kept]])
-    recipe = replace(
-        Recipe.about(dataset, ids, usable[picked]),
-        budget=rows,
-        dropped=_count(statuses[statuses != "ok"]),
-        dropped_reasons=dict(refusals.reasons)
-        | {name: reason for name, reason in _UNTRIED.items() if name in statuses},
-        included=first.record and replace(first.record, left_out=left_out),
-        excluded=never.record,
-        by=by if method.uses_scores or method.filters else None,
-        over=over if rule.uses_features else None,
-        method=write_call(method, whole=True),
-        filters=dropped.records,
-        kinds=groups.kinds if groups else None,
-        shares=() if groups is None else _with_picks(judged.shares, groups.labels[picked]),
-        rule_notes=rule.notes(pool.scores, pool.features, rows, np.random.default_rng(seed)),
-        seed=seed,
-        scorers=scorers,
-        diversity={} if pool.features is None else diversity(pool.features, picked, seed),
-    )
-    gains = np.concatenate([first.gains[kept], gains])
-    return Picked(usable[picked], gains, recipe, dropped.in_pool(usable))
 
 
 def _pick(

@@ -14,8 +14,7 @@ from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import refuse_missing_columns
 from hf_vitselect.selection.method import Method, method_of
-from hf_vitselect.selection.pick import NamedRows, pick
-from hf_vitselect.selection.scorer_recipes import scorer_recipes
+from hf_vitselect.selection.pick import NamedRows, judge_pool
 from hf_vitselect.selection.selection import Selection
 
 
@@ -95,34 +94,9 @@ def select_diverse(
     refuse_reserved(dataset.features)
     refuse_missing_columns(dataset.column_names, method)
     refuse_no_ids(dataset, id_column)
-    return select_with_ids(
-        dataset,
-        row_ids(dataset),
-        budget,
-        method=method,
-        seed=seed,
-        include=include,
-        exclude=exclude,
-        id_column=id_column,
-        scorers=[given for given in (by, over) if isinstance(given, Scorer)],
-    )
-
-
-def select_with_ids(
-    dataset: Dataset,
-    ids: list[str],
-    budget: int | float,
-    *,
-    method: Method,
-    seed: int = 0,
-    include: Selection | Sequence[str] = (),
-    exclude: Selection | Sequence[str] = (),
-    id_column: str | None = None,
-    scorers: Sequence[Scorer] = (),
-) -> Selection:
-    """Select as `select_diverse` does, from a pool whose row ids, and maybe scorers, are known."""
+    ids = row_ids(dataset)
     never = _find(exclude, ids, "exclude")
-    picked = pick(
+    judged = judge_pool(
         dataset,
         ids,
         budget_rows(budget, len(dataset)),
@@ -130,10 +104,11 @@ def select_with_ids(
         seed=seed,
         first=_find(include, ids, "include"),
         never=never,
-        scorers=scorer_recipes(dataset, [method.by, method.over, *method.filter_columns, *scorers]),
+        scorers=[given for given in (by, over) if isinstance(given, Scorer)],
     )
     given = budget.item() if isinstance(budget, np.generic) else budget
-    return Selection.of(dataset, ids, picked.asked(budget=given, id_column=id_column), never.positions)
+    picked = judged.pick(seed).asked(budget=given, id_column=id_column)
+    return Selection.of(dataset, ids, picked, never.positions)
 
 
 def _find(rows: Selection | Sequence[str], ids: Sequence[str], argument: str) -> NamedRows:

@@ -25,7 +25,7 @@ from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
 from hf_vitselect.selection.json_part import expect, parse_json
 from hf_vitselect.selection.method import Method, read_method
-from hf_vitselect.selection.pick import NamedRows, Picked, pick
+from hf_vitselect.selection.pick import NamedRows, Picked, judge_pool
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.score_table import score_table
 from hf_vitselect.selection.scorer_recipes import refuse_other_scorers, scorer_recipes
@@ -144,18 +144,17 @@ class Selection:
         )
         pool = concatenate_datasets([self.dataset, new_rows])
         ids, rows = row_ids(pool), len(kept) + budget_rows(budget, len(new_rows))
-        picked = pick(
+        seed = self.recipe.seed or 0
+        judged = judge_pool(
             pool,
             ids,
             rows,
             method=method,
-            seed=self.recipe.seed or 0,
+            seed=seed,
             first=NamedRows.find(ids[: len(self)], ids, "include", self.gains, self.recipe),
-            never=NamedRows.find([], ids, "exclude"),
-            scorers=scorer_recipes(pool, [method.by, method.over, *method.filter_columns]),
             earlier=earlier,
         )
-        return Selection.of(pool, ids, picked.asked(id_column=self.recipe.id_column))
+        return Selection.of(pool, ids, judged.pick(seed).asked(id_column=self.recipe.id_column))
 
     def save_to_disk(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a folder, whole or not at all; an older selection there is replaced.

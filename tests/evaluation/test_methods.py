@@ -5,9 +5,10 @@ import pytest
 from hf_vitselect import select_diverse
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.evaluation.methods import Chosen, parse_method
-from hf_vitselect.filters import LossTail
+from hf_vitselect.filters import LossTail, NearDuplicates
 from hf_vitselect.rules import NeighborPenalty, Random, TopScore
 from hf_vitselect.selection import CleanBalanced, Method
+from hf_vitselect.selection.pick import judge_pool
 
 
 @pytest.mark.parametrize(
@@ -42,10 +43,32 @@ def test_unnamed_methods_are_their_own_names():
 
 
 def test_each_seed_draws_its_own_rows(scored_pool):
-    chosen = Chosen(CleanBalanced(filters=(), kinds="kind", need=0.0))
-    ids = row_ids(scored_pool)
-    first, same, other = (set(chosen.select(scored_pool, ids, 8, seed).row_ids) for seed in (0, 0, 1))
+    chosen = Chosen(CleanBalanced(filters=(), kinds="kind", need=0.0), scored_pool, row_ids(scored_pool))
+    first, same, other = (set(chosen.select(8, seed).row_ids) for seed in (0, 0, 1))
     assert first == same != other
+
+
+@pytest.mark.parametrize(
+    "method",
+    [CleanBalanced(filters=(NearDuplicates(), LossTail())), Method(rule=TopScore(), by="necessity")],
+    ids=["kinds and filters", "rule"],
+)
+def test_pools_are_judged_once(scored_pool, monkeypatch, method):
+    judged = []
+
+    def judge(*args, **options):
+        judged.append(args[2])
+        return judge_pool(*args, **options)
+
+    monkeypatch.setattr("hf_vitselect.evaluation.methods.judge_pool", judge)
+    chosen = Chosen(method, scored_pool, row_ids(scored_pool))
+    for rows, seed in [(8, 0), (8, 1), (5, 0), (8, 2), (5, 1)]:
+        selection = chosen.select(rows, seed)
+        alone = select_diverse(scored_pool, rows, method=method, seed=seed)
+        assert selection.indices.tolist() == alone.indices.tolist()
+        assert selection.recipe == alone.recipe
+        assert selection.scores.to_dict() == alone.scores.to_dict()
+    assert judged == [8, 5]
 
 
 @pytest.mark.parametrize(
