@@ -1,5 +1,6 @@
 """Lazy scoring: only the rows that a subset of a given size may need are scored."""
 
+import json
 import os
 import warnings
 from collections.abc import Sequence
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.data.rows import read_rows
-from hf_vitselect.errors import NOT_SCORED, REPEATS, AllRefusedError, BudgetError, UsageError
+from hf_vitselect.errors import NOT_SCORED, REPEATS, AllRefusedError, BudgetError, StaleRunError, UsageError
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.filters.base import Rows
+from hf_vitselect.resume import write_atomically
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.rules.quotas import quotas
 from hf_vitselect.rules.random_keys import random_keys
@@ -62,7 +64,8 @@ def score_candidates(
         dataset: The pool.
         scorers: As in `score`; `method.scorers` gives those that the method uses.
         budget: The largest budget to select; smaller ones can be selected, too.
-        output_dir: A folder that keeps finished shards, as in `score`. The same call resumes.
+        output_dir: A folder that keeps finished shards, as in `score`. The same call resumes; a call with
+            another budget, method or seed scores only what no earlier one has.
         method: `CleanBalanced()` by default.
         seed: Of the selection.
         exclude: Ids of rows that are never picked.
@@ -75,6 +78,7 @@ def score_candidates(
     Raises:
         AllRefusedError: If no row that was drawn could be scored.
         BudgetError: If the budget is not a number of rows or a share.
+        StaleRunError: If `output_dir` holds scores of other scorers or of another pool.
         UsageError: If the method's rule does not draw rows at random.
     """
     method = method or CleanBalanced()
@@ -89,15 +93,13 @@ def score_candidates(
     free, keys = np.setdiff1d(np.arange(len(ids)), never), random_keys(ids, seed)
     if not len(free):
         raise BudgetError(f"expected rows to pick from, got {len(ids):,} rows, all of them excluded")
+    scores = _Scores.resume(dataset, ids, scorers, Path(output_dir), options)
     draw = _Draw.begin(dataset, method, free, _copies(dataset, method, free, ids), keys, rows)
-    parts: list[Dataset] = []
     while (new := draw.next_rows()).size:
-        parts.append(
-            _score(dataset.select(new), scorers, Path(output_dir, f"draw_{len(parts) + 1}"), options)
-        )
+        scores.add(new)
         draw.drawn = np.concatenate([draw.drawn, new])
-        draw.more = draw.missing(concatenate_datasets(parts))
-    return _in_pool(dataset, concatenate_datasets(parts), draw)
+        draw.more = draw.missing(scores.of(draw.drawn))
+    return _in_pool(dataset, scores.of(draw.drawn), draw)
 
 
 def _copies(
@@ -114,6 +116,74 @@ def _copies(
         if isinstance(each, NearDuplicates):
             copies[free[each.find(Rows.of(ranks, conversations=lambda: read_rows(part))).rows]] = True
     return copies
+
+
+@dataclass(eq=False)
+class _Scores:
+    """The scored rows of a pool, in a folder for each time that some were scored, with a list of their ids.
+
+    Attributes:
+        parts: The rows of each folder with their scores.
+        rows: int64, all of these rows, by their positions in the pool.
+    """
+
+    dataset: Dataset
+    ids: list[str]
+    scorers: Sequence[Scorer]
+    folder: Path
+    options: dict[str, Any]
+    parts: list[Dataset]
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def resume(
+        cls,
+        dataset: Dataset,
+        ids: list[str],
+        scorers: Sequence[Scorer],
+        folder: Path,
+        options: dict[str, Any],
+    ) -> "_Scores":
+        """Read what earlier calls have scored, or finish it."""
+        scores = cls(dataset, ids, scorers, folder, options, [], NO_ROWS)
+        while (record := scores._record()).exists():
+            rows, missing = find_rows(json.loads(record.read_text()), ids)
+            if missing:
+                raise StaleRunError(
+                    f"expected scores of this pool in {folder}, got those of {len(missing):,} rows that are "
+                    f"not in it; give another output folder, or delete {folder}"
+                )
+            scores._score(rows)
+        return scores
+
+    def add(self, rows: NDArray[np.int64]) -> None:
+        """Score the rows, int64, that have no scores yet."""
+        new = np.setdiff1d(rows, self.rows)
+        if len(new):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._record(), json.dumps([self.ids[row] for row in new]).encode())
+            self._score(new)
+
+    def of(self, rows: NDArray[np.int64]) -> Dataset:
+        """Return rows, int64, with their scores, in this order."""
+        order = np.argsort(self.rows)
+        return concatenate_datasets(self.parts).select(order[np.searchsorted(self.rows, rows, sorter=order)])
+
+    def _record(self) -> Path:
+        """The file that lists the next folder's rows."""
+        return self.folder / f"draw_{len(self.parts) + 1}.json"
+
+    def _score(self, rows: NDArray[np.int64]) -> None:
+        """Score rows in the next folder, even if all of them are refused: others may not be."""
+        part = self.dataset.select(rows)
+        try:
+            part = score(part, self.scorers, self._record().with_suffix(""), **self.options)
+        except AllRefusedError as error:
+            if error.scored is None:
+                raise
+            part = error.scored
+        self.parts.append(part)
+        self.rows = np.concatenate([self.rows, rows])
 
 
 @dataclass(eq=False)
@@ -204,17 +274,6 @@ class _Draw:
     def _count(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the rows of each kind."""
         return np.bincount(self.labels[rows], minlength=len(self.queues))
-
-
-def _score(dataset: Dataset, scorers: Sequence[Scorer], folder: Path, options: dict[str, Any]) -> Dataset:
-    """Score rows, even if all of them are refused: others may not be."""
-    try:
-        return score(dataset, scorers, folder, **options)
-    except AllRefusedError as error:
-        if error.scored is None:
-            raise
-        scored: Dataset = error.scored
-        return scored
 
 
 def _in_pool(dataset: Dataset, scored: Dataset, draw: _Draw) -> Dataset:

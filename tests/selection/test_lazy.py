@@ -9,7 +9,7 @@ from PIL import Image
 from pools import assistant, encode, pool, user
 
 from hf_vitselect import score, score_candidates, select_diverse
-from hf_vitselect.errors import BudgetError, RowError, UsageError
+from hf_vitselect.errors import BudgetError, RowError, StaleRunError, UsageError
 from hf_vitselect.filters import LossTail, NearDuplicates, UnusedImage
 from hf_vitselect.rules import TopScore
 from hf_vitselect.scorers.base.scorer import Scorer
@@ -96,6 +96,34 @@ def test_same_call_scores_nothing_again(rows, tmp_path):
     assert len(SEEN) == len({*SEEN}) == np.count_nonzero(statuses(one) == "ok")
     SEEN.clear()
     assert score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES)[:] == one[:]
+    assert SEEN == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"budget": 120}, {"budget": 30}, {"seed": 1}, {"method": Method(kinds="kind", need=1.0)}],
+    ids=str,
+)
+def test_other_calls_score_only_new_rows(rows, tmp_path, options):
+    options = {"budget": 60, "method": LOSSES, **options}
+    SEEN.clear()
+    score_candidates(rows, [Loss()], 60, tmp_path / "both", method=LOSSES)
+    both = score_candidates(rows, [Loss()], output_dir=tmp_path / "both", **options)
+    assert len(SEEN) == len({*SEEN})
+    alone = score_candidates(rows, [Loss()], output_dir=tmp_path / "alone", **options)
+    assert both[:] == alone[:]
+    assert select_diverse(both, **options).recipe == select_diverse(alone, **options).recipe
+
+
+def test_other_pools_and_scorers_are_refused(rows, tmp_path):
+    score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES)
+    with pytest.raises(StaleRunError, match="rows that are not in it"):
+        score_candidates(rows.select(range(500)), [Loss()], 60, tmp_path, method=LOSSES)
+    with pytest.raises(StaleRunError, match="bad"):
+        score_candidates(rows, [Loss(["a 0"])], 60, tmp_path, method=LOSSES)
+    mixed = rows.select(np.random.default_rng(0).permutation(ROWS))
+    SEEN.clear()
+    score_candidates(mixed, [Loss()], 60, tmp_path, method=LOSSES)
     assert SEEN == []
 
 
