@@ -39,24 +39,36 @@ class Run:
             self._state(name, _plain({**settings, "stages_before": before}))
             before[name] = settings
 
-    def stage(self, name: str, settings: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
+    def stage(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        work: Callable[[Path], None],
+        part: Mapping[str, Any] | None = None,
+    ) -> Path:
         """Run a stage, unless it has finished with these settings. Refuse one made with others.
 
-        `settings` is everything the result depends on, as plain JSON. `work` writes into the folder it is
-        given; after a crash it is called again and finds its unfinished work there.
+        Args:
+            name: Of the stage and its folder.
+            settings: Everything the result depends on, as plain JSON.
+            work: Writes into the folder it is given; after a crash it is called again and finds its
+                unfinished work there.
+            part: Says which part of the result is needed, as plain JSON; None for the whole. Where the stage
+                has finished with another part, `work` is called again, to add to it.
         """
         folder, record = self.folder / name, self.folder / f"{name}.json"
         current = _plain({**settings, "stages_before": self._before})
         self._before[name] = settings
         state = self._state(name, current)
-        if "seconds" in state:
-            self.seconds[name] = state["seconds"]
+        wanted, before = part and _plain(part), state.get("seconds", 0.0)
+        if "seconds" in state and state.get("part") in (None, wanted):
+            self.seconds[name] = before
             return folder
         write_atomically(record, json.dumps({"settings": current}, indent=2).encode())
         start = time.perf_counter()
         work(folder)
-        self.seconds[name] = round(time.perf_counter() - start, 1)
-        finished = {"settings": current, "seconds": self.seconds[name]}
+        self.seconds[name] = round(before + time.perf_counter() - start, 1)
+        finished = {"settings": current, "seconds": self.seconds[name]} | ({"part": wanted} if wanted else {})
         write_atomically(record, json.dumps(finished, indent=2).encode())
         return folder
 

@@ -6,7 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hf_vitselect.cli.flags import PoolFlags, parse_budget
+from hf_vitselect.call_text import write_call
+from hf_vitselect.cli.flags import ModelFlags, PoolFlags, parse_budget
 from hf_vitselect.cli.parse import parse_section
 from hf_vitselect.cli.select import Select
 from hf_vitselect.scorers import SIGNALS
@@ -31,6 +32,17 @@ _FIRST_ROUND_ONLY = {
 }
 
 
+# Commands that read no scores, or those of the selected rows alone.
+_NEED_NO_OTHER_SCORES = {"seed", "score", "select", "push", "train", "report"}
+_ROWS_FROM_ELSEWHERE = {"dataset_name", "include", "exclude"}  # flags of select
+# Flags of score under which only the columns of the selection's method are added.
+_SCORES_OF_METHOD = {
+    *_POOL_FLAGS,
+    *(item.name for item in fields(ModelFlags)),
+    *("model_name_or_path", "clip_name_or_path", "shard_size", "workers", "engine"),
+}
+
+
 @dataclass(frozen=True)
 class Stage:
     """One command of a run."""
@@ -39,6 +51,7 @@ class Stage:
     command: str
     settings: dict[str, Any]  # the flags of the user's section, as the round sets them
     flags: dict[str, Any]  # all flags: the settings, and the results of earlier stages
+    draw: dict[str, Any] | None = None  # flags of `score` that say which rows it scores, if not all of them
 
     @cached_property
     def parsed(self) -> Any:
@@ -57,6 +70,11 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
     With `rounds: 3` the budget is reached in three equal steps. Each further round scores the pool with the
     last round's model, into columns of its own (`necessity_2`), keeps the rows selected so far and selects
     more. Only the last subset and the last model are pushed.
+
+    Only the rows that `select` may need are scored, see `score_candidates`, if its method draws at random and
+    the configuration needs the scores of no other rows: there is one round, the section score names models
+    alone, select takes no rows from elsewhere, and nothing is compared. `budget: all` in the section score
+    scores all rows.
 
     Args:
         config: a section of flags for each command of `CHAIN` to run; and `rounds`, 1 if not given.
@@ -90,7 +108,29 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
             if command in ("push", "report"):
                 flags["run_dir"] = str(folder)
             stages.append(Stage(name, command, settings, flags))
-    return _with_signals(stages)
+    return _with_draw(_with_signals(stages), sections)
+
+
+def _with_draw(stages: list[Stage], sections: Mapping[str, Mapping[str, Any]]) -> list[Stage]:
+    """Let `score` score only what `select` may need, if nothing else needs scores."""
+    of = {stage.name: stage for stage in stages}
+    if not {"score", "select"} <= of.keys() <= _NEED_NO_OTHER_SCORES:
+        return stages
+    score, select = of["score"].parsed, of["select"].parsed
+    method = select.chosen_method
+    if (
+        not method.picks_at_random
+        or method.by not in score.added_columns()
+        or method.kinds in score.added_columns()
+        or not _ROWS_FROM_ELSEWHERE.isdisjoint(sections["select"])
+        or not sections["score"].keys() <= _SCORES_OF_METHOD
+    ):
+        return stages
+    draw = {"budget": select.budget, "method": write_call(method, whole=True), "seed": select.seed}
+    return [
+        replace(stage, flags=stage.flags | draw, draw=draw) if stage.name == "score" else stage
+        for stage in stages
+    ]
 
 
 def _with_signals(stages: list[Stage]) -> list[Stage]:

@@ -85,7 +85,7 @@ def run(
                 stage.parsed.training.resume_from_checkpoint = checkpoint
             done[stage.name] = stage.parsed.execute()
 
-        here.stage(stage.name, settings[stage.name], work)
+        here.stage(stage.name, settings[stage.name], work, stage.draw)
         say(f"== {stage.name} ==\n{done.get(stage.name, 'done in an earlier call')}\n")
     return _summary(here, stages)
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hf_vitselect.call_text import write_call
 from hf_vitselect.cli.parse import parse_section
 from hf_vitselect.cli.plan import plan
 from hf_vitselect.rules import TopScore
-from hf_vitselect.selection.method import SelfFilter
+from hf_vitselect.selection.method import CleanBalanced, SelfFilter
 
 CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
 RUNS = sorted(file.name for file in CONFIGS.glob("*.yaml") if file.name != "select.yaml")
@@ -38,6 +39,7 @@ CHAIN = {
     "seed": {"dataset_name": "pool", "model_name_or_path": "base"},
 }
 
+ON_CPU = {"use_cpu": True, "bf16": False}
 COMPARE = {
     "eval_dataset_name": "held_out",
     "model_name_or_path": "base",
@@ -147,3 +149,46 @@ def test_rounds_split_a_share():
 def test_impossible_plans_are_errors(config, message):
     with pytest.raises(ValueError, match=message):
         plan(config, Path("run"))
+
+
+LAZY = {
+    "score": {"dataset_name": "pool", "model_name_or_path": "seed"},
+    "select": {"budget": "15%", "seed": 2},
+}
+
+
+def test_scores_are_of_the_rows_drawn():
+    draw = by_name(LAZY)["score"].draw
+    assert draw == {"budget": "15%", "method": write_call(CleanBalanced(), whole=True), "seed": 2}
+    assert by_name(LAZY)["score"].parsed.chosen_method == CleanBalanced()
+    assert by_name({**CHAIN, "report": None})["score"].draw is not None
+    assert "budget" not in by_name(LAZY)["score"].settings
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("score", {"budget": "all"}),
+        ("score", {"signals": ["necessity", "perplexity"]}),
+        ("score", {"clip_name_or_path": "clip", "clip_score": True}),
+        ("score", {"text_name_or_path": "text"}),
+        ("score", {"scorers": ["GraNdScorer(model='seed')"]}),
+        ("score", {"suffix": "_2"}),
+        ("score", {"dataset_streaming": True}),
+        ("select", {"rule": "TopScore"}),
+        ("select", {"by": "quality"}),
+        ("select", {"method": "CleanBalanced(kinds='necessity_status')"}),
+        ("select", {"exclude": "selection"}),
+        ("select", {"include": "selection"}),
+        ("select", {"dataset_name": "scored"}),
+        ("compare", COMPARE),
+        (
+            "score_net",
+            {"columns": ["necessity"], "model_name_or_path": "base", "use_cpu": True, "bf16": False},
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_all_rows_are_scored_where_needed(command, flags):
+    config = {**LAZY, command: {**LAZY.get(command, {}), **flags}}
+    assert by_name(config)["score"].draw is None

@@ -52,6 +52,12 @@ def test_failed_stages_are_done_again(tmp_path):
     assert (Run(tmp_path).stage("a", {"x": 1}, note("done")) / "log").read_text() == "done"
 
 
+def test_another_part_is_added(tmp_path):
+    for part in ({"rows": 5}, {"rows": 5}, {"rows": 9}, None, {"rows": 7}, None):
+        Run(tmp_path).stage("a", {"x": 1}, note(f"{part} "), part)
+    assert (tmp_path / "a" / "log").read_text() == "{'rows': 5} {'rows': 9} None "
+
+
 @pytest.mark.parametrize("unfinished", [False, True], ids=["finished", "unfinished"])
 def test_other_settings_are_named(unfinished, tmp_path):
     Run(tmp_path).stage("a", {"x": 1, "y": 2}, note("done"))
@@ -141,6 +147,35 @@ def test_run_scores_what_the_method_needs(tiny, tmp_path):
     with pytest.raises(ColumnError, match="the features are the column 'embedding'"):
         run({"score": score, "select": {"method": "MostDiverse"}}, tmp_path / "other")
     assert not (tmp_path / "other" / "score").exists()
+
+
+def scored_rows(folder):
+    scored = load_from_disk(folder / "score" / "scored")
+    return {i for i, status in enumerate(scored["necessity_status"]) if status == "ok"}
+
+
+def test_run_scores_what_select_may_need(tiny, tmp_path):
+    mixed_pool(120).save_to_disk(tmp_path / "pool")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
+    select = {"method": "CleanBalanced(filters=(LossTail(),))", "seed": 3}
+    config = {"score": score, "select": {**select, "budget": 10}, "report": None}
+    run(config, tmp_path / "run")
+    first = scored_rows(tmp_path / "run")
+    assert 10 <= len(first) < 100
+    selection = Selection.load_from_disk(tmp_path / "run" / "select")
+    assert selection.recipe.dropped["not_scored"] == 120 - len(first)
+    run(config, tmp_path / "run")  # nothing is done again
+
+    with pytest.raises(StaleRunError, match="budget: 10 then, 60 now"):
+        run({**config, "select": {**select, "budget": 60}}, tmp_path / "run")
+    for stage in ("select", "report"):
+        shutil.rmtree(tmp_path / "run" / stage)
+        (tmp_path / "run" / f"{stage}.json").unlink()
+    run({**config, "select": {**select, "budget": 60}}, tmp_path / "run")
+    assert first < scored_rows(tmp_path / "run")
+    assert len(Selection.load_from_disk(tmp_path / "run" / "select")) == 60
+    run({**config, "score": {**score, "budget": "all"}}, tmp_path / "whole")
+    assert len(scored_rows(tmp_path / "whole")) == 120
 
 
 def test_chain_with_a_score_net(tiny, tmp_path):
