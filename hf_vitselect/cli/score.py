@@ -1,7 +1,7 @@
 """`score`: add score and embedding columns to a pool."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
@@ -190,11 +190,21 @@ class Score(PoolFlags, ModelCommand):
         load = load_stream if self.dataset_streaming else load_pool
         pool = load(self.dataset_name, **pool_options(self))
         settings = {"shard_size": self.shard_size, "workers": self.workers, "engine": self.engine}
-        run: Callable[..., Dataset] = score
-        if self.budget != _ALL:
-            budget, method = parse_budget(self.budget), self.chosen_method
-            run = partial(score_candidates, budget=budget, method=method, seed=self.seed)
-        return score_and_save(pool, self.all_scorers, Path(self.output_dir), run, **settings)
+        scorers, folder = self.all_scorers, Path(self.output_dir)
+        if self.budget == _ALL:
+            return score_and_save(pool, scorers, folder, score, **settings)
+        budget, method = parse_budget(self.budget), self.chosen_method
+        run = partial(score_candidates, budget=budget, method=method, seed=self.seed)
+        summary = score_and_save(pool, scorers, folder, run, **settings)
+        select = command_line(
+            "select",
+            dataset_name=folder / "scored",
+            budget=self.budget,
+            method=write_call(method) if method != CleanBalanced() else None,
+            seed=self.seed or None,
+            output_dir="selection",
+        )
+        return replace(summary, next=[select])
 
 
 def main_column(scorer: Scorer | Fit) -> str:

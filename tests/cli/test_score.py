@@ -1,6 +1,7 @@
 """Every scorer of the package by its text, and what `score` refuses."""
 
 import json
+import shlex
 
 import pytest
 from datasets import load_from_disk
@@ -118,10 +119,11 @@ def test_budget_scores_fewer_rows(tiny, tmp_path, capsys):
     scored = load_from_disk(str(tmp_path / "out" / "scored"))
     unscored = scored["necessity_status"][:].count("not_scored")
     assert 40 <= unscored < 80
-    assert f"{unscored} rows, which the selection does not need" in capsys.readouterr().out
-    flags = ["--dataset_name", str(tmp_path / "out" / "scored"), "--output_dir", str(tmp_path / "subset")]
-    main(["select", *flags, "--budget", "8", *how])
-    assert "8 (budget 8)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"{unscored} rows, which the selection does not need" in told
+    _, *command = shlex.split(told.splitlines()[-1].removeprefix("next"))
+    main([*command[:-1], str(tmp_path / "subset")])  # the last word is the output folder
+    assert "8 (budget 0.1)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
