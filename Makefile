@@ -2,6 +2,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+EXTRAS ?= dev
 DOCS_VENV := build/docs-venv
 
 .PHONY: demo test test-all lint docs
@@ -32,5 +33,5 @@ $(DOCS_VENV)/.ready: docs/site/requirements.txt
 
 $(READY): constraints.txt setup.cfg pyproject.toml
 	test -x $(BIN)/python || python3 -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $(READY)
