@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from hf_vitselect.models.library_bars import no_library_bars
         from hf_vitselect.scoring.ranks import Rank
 
-        if "--help_all" in flags:
+        if not {"--help_all", "--help-all"}.isdisjoint(flags):
             print(write_help(name), end="")
             return 0
         command = parse_flags(name, flags)

@@ -123,7 +123,7 @@ def _parse(command: str, config: Mapping[str, Any], flags: Sequence[str], where:
     first = kind.positional
     if first is not None and flags and not flags[0].startswith("-"):
         flags = [f"--{first}", *flags]
-    help_line = f"'hf-vitselect {command} --help' lists all flags"
+    help_line = f"'hf-vitselect {command} --help_all' lists all flags"
     known = [action.dest for action in parser._actions]
     if unknown := [name for name in config if name not in known]:
         raise UsageError(f"{where}unknown keys {unknown}{nearest(str(unknown[0]), known)}; {help_line}")

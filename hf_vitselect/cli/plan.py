@@ -51,7 +51,7 @@ class Stage:
     command: str
     settings: dict[str, Any]  # the flags of the user's section, as the round sets them
     flags: dict[str, Any]  # all flags: the settings, and the results of earlier stages
-    draw: dict[str, Any] | None = None  # flags of `score` that say which rows it scores, if not all of them
+    part: dict[str, Any] | None = None  # of `score`: the selection whose rows it scores, if not all rows
 
     @cached_property
     def parsed(self) -> Any:
@@ -127,8 +127,9 @@ def _with_draw(stages: list[Stage], sections: Mapping[str, Mapping[str, Any]]) -
     ):
         return stages
     draw = {"budget": select.budget, "method": write_call(method, whole=True), "seed": select.seed}
+    part = {"select": of["select"].settings}  # not `draw`, in which defaults may change with a version
     return [
-        replace(stage, flags=stage.flags | draw, draw=draw) if stage.name == "score" else stage
+        replace(stage, flags=stage.flags | draw, part=part) if stage.name == "score" else stage
         for stage in stages
     ]
 

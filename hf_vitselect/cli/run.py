@@ -60,7 +60,8 @@ def run(
     refuse_unwritable(os.fspath(folder))
     here = Run(folder)
     stages = plan(config, here.folder)
-    for stage in stages:
+    # First the sections of select, whose flags `score` may have, too: an error names the section at fault.
+    for stage in sorted(stages, key=lambda stage: stage.command != "select"):
         try:
             stage.parsed.check()
         except UsageError as error:
@@ -85,7 +86,7 @@ def run(
                 stage.parsed.training.resume_from_checkpoint = checkpoint
             done[stage.name] = stage.parsed.execute()
 
-        here.stage(stage.name, settings[stage.name], work, stage.draw)
+        here.stage(stage.name, settings[stage.name], work, stage.part)
         say(f"== {stage.name} ==\n{done.get(stage.name, 'done in an earlier call')}\n")
     return _summary(here, stages)
 
@@ -137,8 +138,10 @@ def _pool_facts(command: Command, pools: Mapping[str, PoolFacts]) -> PoolFacts |
 
 def _recorded_settings(stage: Stage) -> dict[str, Any]:
     """Everything that a stage's result depends on, without secrets."""
-    left_out = _WHERE if stage.command == "score" else set()
-    settings = {name: value for name, value in stage.settings.items() if name not in left_out}
+    settings = dict(stage.settings)
+    if stage.command == "score":
+        left_out = _WHERE | ({"budget"} if settings.get("budget") == "all" else set())
+        settings = {name: value for name, value in settings.items() if name not in left_out}
     return {**without_secrets(settings), "inputs": _inputs(stage)}
 
 

@@ -109,42 +109,21 @@ def compare(
     if seeds < 1 or not sizes:
         raise ValueError(f"expected at least one seed and one budget, got {seeds=} and {budgets=}")
     processes = processes_or_gpus(processes)
-    folder, trials = Path(output_dir), []
+    folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     setup = Setup(model, args, peft_config, evaluations, processor, end_of_turn)
     refuse_unable(setup)
     ids = row_ids(pool)
-    digest = pool_digest(ids)
-    given = {name: _method(name, each, by, digest) for name, each in selections.items()}
-    for each in given.values():
-        if isinstance(each, Method):
-            refuse_missing_columns(pool.column_names, each)
+    methods = {name: _method(name, given, by, pool_digest(ids)) for name, given in selections.items()}
+    for method in methods.values():
+        if isinstance(method, Method):
+            refuse_missing_columns(pool.column_names, method)
     pool, lengths = with_lengths(pool)
-    methods = {
-        name: Chosen(each, pool, ids) if isinstance(each, Method) else Fixed(each)
-        for name, each in given.items()
-    }
-    names_of: dict[int, list[str]] = {}
-    for name, method in methods.items():
-        for rows in [len(method.selection)] if isinstance(method, Fixed) else sizes:
-            names_of.setdefault(rows, []).append(name)
-
-    def add(name: str, rows: int, seed: int, method: Chosen | Fixed) -> Trial:
-        place = trial_folder(folder, name, rows, seed)
-        trials.append(Trial(name, rows, seed, place, {"pool": digest, "rows": rows, **method.settings}))
-        trials[-1].select(lambda: method.select(rows, seed))
-        return trials[-1]
-
     uniform = Chosen(Method(rule=Random(), by=by), pool, ids)
-    for seed in range(args.seed, args.seed + seeds):
-        if full:
-            add(FULL, len(Candidates.read(pool, by, None).usable), seed, uniform)
-        for rows, names in names_of.items():
-            add(RANDOM, rows, seed, uniform)
-            for name in names:
-                picked = add(name, rows, seed, methods[name]).subset.indices
-                if matched is None or name in matched:
-                    add(MATCHED.format(name), rows, seed, length_matched(uniform, lengths, picked))
+    some = [name for name in methods if matched is None or name in matched]
+    trials = _trials(
+        uniform, methods, sizes, range(args.seed, args.seed + seeds), folder, lengths, some, full
+    )
     looks: list[Look] = []
     planned = seeds if stop_early else None
     with running(setup, find_unusable_rows(trials, setup, pool, processes), processes) as finish:
@@ -155,6 +134,48 @@ def compare(
     comparison = Comparison.of(trials, list(evaluations), pool, lengths, columns, planned, looks)
     comparison.save(folder)
     return comparison
+
+
+def _trials(
+    uniform: Chosen,
+    methods: Mapping[str, Method | Selection],
+    sizes: Sequence[int],
+    seeds: range,
+    folder: Path,
+    lengths: str,
+    matched: Collection[str],
+    full: bool,
+) -> list[Trial]:
+    """Make the subsets of all trials unless they exist, and return the trials seed by seed.
+
+    What a method needs to pick from the pool is in memory only while its own subsets are made.
+    """
+    pool, ids, digest, trials = uniform.pool, uniform.ids, pool_digest(uniform.ids), list[Trial]()
+
+    def add(name: str, rows: int, seed: int, method: Chosen | Fixed) -> Trial:
+        place = trial_folder(folder, name, rows, seed)
+        trials.append(Trial(name, rows, seed, place, {"pool": digest, "rows": rows, **method.settings}))
+        trials[-1].select(lambda: method.select(rows, seed))
+        return trials[-1]
+
+    if full:
+        usable = len(Candidates.read(pool, uniform.method.by, None).usable)
+        for seed in seeds:
+            add(FULL, usable, seed, uniform)
+    sizes_of = {
+        name: [len(given)] if isinstance(given, Selection) else sizes for name, given in methods.items()
+    }
+    for rows in dict.fromkeys(rows for several in sizes_of.values() for rows in several):
+        for seed in seeds:
+            add(RANDOM, rows, seed, uniform)
+        for name in [name for name, several in sizes_of.items() if rows in several]:
+            given = methods[name]
+            method = Fixed(given) if isinstance(given, Selection) else Chosen(given, pool, ids)
+            for seed in seeds:
+                picked = add(name, rows, seed, method).subset.indices
+                if name in matched:
+                    add(MATCHED.format(name), rows, seed, length_matched(uniform, lengths, picked))
+    return sorted(trials, key=lambda trial: trial.seed)
 
 
 def _method(name: str, given: Rule | Method | Selection, by: str, digest: str) -> Method | Selection:

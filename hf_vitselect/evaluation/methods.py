@@ -46,15 +46,17 @@ class Chosen:
         return {"method": parts, "columns": digests}
 
     def select(self, rows: int, seed: int) -> Selection:
-        """Select this number of rows; the pool is judged once for all seeds."""
+        """Select this number of rows; for the same number again the pool is not judged again."""
         judged = self._judged.get(rows)
         if judged is None or judged.seed not in (None, seed):
+            self._judged.clear()  # it may hold the features of all rows
             judged = judge_pool(self.pool, self.ids, rows, method=self.method, seed=seed)
             self._judged[rows] = judged
         return Selection.of(self.pool, self.ids, judged.pick(seed))
 
     @cached_property
     def _judged(self) -> dict[int, JudgedPool]:
+        """The pool as it was judged last, by the number of rows."""
         return {}
 
 

@@ -105,7 +105,7 @@ def score(
             )
         scored = concatenate_datasets([dataset, columns], axis=1)
     scored.info.description = with_record(dataset.info.description, record)
-    _report_refusals(scored, scorers, output_dir)
+    report_refusals(scored, scorers, output_dir)
     return scored
 
 
@@ -271,8 +271,8 @@ def _warn_early(columns: pa.Table, scorers: Sequence[Scorer]) -> None:
             )
 
 
-def _report_refusals(
-    scored: Dataset, scorers: Sequence[Scorer], output_dir: str | os.PathLike[str] | None
+def report_refusals(
+    scored: Dataset, scorers: Sequence[Scorer], output_dir: str | os.PathLike[str] | None = None
 ) -> None:
     """Warn of a column without most rows' scores; refuse a pool in which no scorer has scored any row."""
     refusals_of = {scorer.column: Refusals.read(scored, scorer.column) for scorer in scorers}

@@ -14,7 +14,7 @@ from datasets import Dataset, Features, concatenate_datasets
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import refuse_reserved
-from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import NOT_SCORED, REPEATS, AllRefusedError, BudgetError, StaleRunError, UsageError
 from hf_vitselect.filters import NearDuplicates
@@ -24,7 +24,7 @@ from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.rules.quotas import quotas
 from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.scorers.base.scorer import Scorer
-from hf_vitselect.scoring.score import score
+from hf_vitselect.scoring.score import report_refusals, score
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.groups import Groups, group_rows, or_one_kind
@@ -76,7 +76,7 @@ def score_candidates(
         `not_scored` or, if they repeat another row, `repeats`.
 
     Raises:
-        AllRefusedError: If no row that was drawn could be scored.
+        AllRefusedError: If no row could be scored.
         BudgetError: If the budget is not a number of rows or a share.
         StaleRunError: If `output_dir` holds scores of other scorers or of another pool.
         UsageError: If the method's rule does not draw rows at random.
@@ -99,7 +99,9 @@ def score_candidates(
         scores.add(new)
         draw.drawn = np.concatenate([draw.drawn, new])
         draw.more = draw.missing(scores.of(draw.drawn))
-    return _in_pool(dataset, scores.of(draw.drawn), draw)
+    whole = _in_pool(dataset, scores.of(draw.drawn), draw)
+    report_refusals(whole, scorers)
+    return whole
 
 
 def _copies(
@@ -120,7 +122,10 @@ def _copies(
 
 @dataclass(eq=False)
 class _Scores:
-    """The scored rows of a pool, in a folder for each time that some were scored, with a list of their ids.
+    """The scored rows of a pool, in a folder for each time that some were scored.
+
+    A folder that is finished has a list of its row ids next to it. An unfinished one counts only for a call
+    that scores the same rows.
 
     Attributes:
         parts: The rows of each folder with their scores.
@@ -144,9 +149,9 @@ class _Scores:
         folder: Path,
         options: dict[str, Any],
     ) -> "_Scores":
-        """Read what earlier calls have scored, or finish it."""
+        """Read what earlier calls have scored."""
         scores = cls(dataset, ids, scorers, folder, options, [], NO_ROWS)
-        while (record := scores._record()).exists():
+        for record in sorted(folder.glob("draw_*.json")):
             rows, missing = find_rows(json.loads(record.read_text()), ids)
             if missing:
                 raise StaleRunError(
@@ -160,8 +165,6 @@ class _Scores:
         """Score the rows, int64, that have no scores yet."""
         new = np.setdiff1d(rows, self.rows)
         if len(new):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._record(), json.dumps([self.ids[row] for row in new]).encode())
             self._score(new)
 
     def of(self, rows: NDArray[np.int64]) -> Dataset:
@@ -169,15 +172,15 @@ class _Scores:
         order = np.argsort(self.rows)
         return concatenate_datasets(self.parts).select(order[np.searchsorted(self.rows, rows, sorter=order)])
 
-    def _record(self) -> Path:
-        """The file that lists the next folder's rows."""
-        return self.folder / f"draw_{len(self.parts) + 1}.json"
-
     def _score(self, rows: NDArray[np.int64]) -> None:
-        """Score rows in the next folder, even if all of them are refused: others may not be."""
-        part = self.dataset.select(rows)
+        """Score rows in a folder of their own, even if all of them are refused: others may not be."""
+        part, ids = self.dataset.select(rows), [self.ids[row] for row in rows]
+        place = self.folder / f"draw_{pool_digest(ids)[:16]}"
         try:
-            part = score(part, self.scorers, self._record().with_suffix(""), **self.options)
+            with warnings.catch_warnings():  # of the refused rows of the pool, not of each part
+                warnings.filterwarnings("ignore", ".* rows .* have no ", UserWarning)
+                part = score(part, self.scorers, place, **self.options)
+            write_atomically(place.with_suffix(".json"), json.dumps(ids).encode())
         except AllRefusedError as error:
             if error.scored is None:
                 raise

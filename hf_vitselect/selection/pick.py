@@ -127,7 +127,9 @@ class JudgedPool:
     seed: int | None
 
     def pick(self, seed: int) -> Picked:
-        """Draw the subset of one seed."""
+        """Draw the subset of one seed; a ValueError if it is not the pool's."""
+        if self.seed not in (None, seed):
+            raise ValueError(f"expected the seed {self.seed}, for which the pool was scored, got {seed}")
         rule, by, usable, judged = self.method.rule, self.method.by, self.usable, self.judged
         rest = np.flatnonzero(judged.left)
         remaining = self.pool.take(rest)  # not `Pool.take`, which would copy features from disk into memory

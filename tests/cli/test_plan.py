@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hf_vitselect.call_text import write_call
 from hf_vitselect.cli.parse import parse_section
 from hf_vitselect.cli.plan import plan
 from hf_vitselect.rules import TopScore
@@ -158,11 +157,12 @@ LAZY = {
 
 
 def test_scores_are_of_the_rows_drawn():
-    draw = by_name(LAZY)["score"].draw
-    assert draw == {"budget": "15%", "method": write_call(CleanBalanced(), whole=True), "seed": 2}
-    assert by_name(LAZY)["score"].parsed.chosen_method == CleanBalanced()
-    assert by_name({**CHAIN, "report": None})["score"].draw is not None
-    assert "budget" not in by_name(LAZY)["score"].settings
+    score = by_name(LAZY)["score"]
+    assert score.part == {"select": LAZY["select"]}
+    assert (score.parsed.budget, score.parsed.seed) == ("15%", 2)
+    assert score.parsed.chosen_method == CleanBalanced()
+    assert "budget" not in score.settings
+    assert by_name({**CHAIN, "report": None})["score"].part is not None
 
 
 @pytest.mark.parametrize(
@@ -191,4 +191,4 @@ def test_scores_are_of_the_rows_drawn():
 )
 def test_all_rows_are_scored_where_needed(command, flags):
     config = {**LAZY, command: {**LAZY.get(command, {}), **flags}}
-    assert by_name(config)["score"].draw is None
+    assert by_name(config)["score"].part is None

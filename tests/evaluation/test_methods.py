@@ -62,7 +62,7 @@ def test_pools_are_judged_once(scored_pool, monkeypatch, method):
 
     monkeypatch.setattr("hf_vitselect.evaluation.methods.judge_pool", judge)
     chosen = Chosen(method, scored_pool, row_ids(scored_pool))
-    for rows, seed in [(8, 0), (8, 1), (5, 0), (8, 2), (5, 1)]:
+    for rows, seed in [(8, 0), (8, 1), (8, 2), (5, 0), (5, 1)]:
         selection = chosen.select(rows, seed)
         alone = select_diverse(scored_pool, rows, method=method, seed=seed)
         assert selection.indices.tolist() == alone.indices.tolist()

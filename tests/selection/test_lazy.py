@@ -1,6 +1,7 @@
 """Only the rows that a selection may need are scored, and it picks from them as from a whole pool."""
 
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from pools import assistant, encode, pool, user
 
 from hf_vitselect import score, score_candidates, select_diverse
-from hf_vitselect.errors import BudgetError, RowError, StaleRunError, UsageError
+from hf_vitselect.errors import AllRefusedError, BudgetError, RowError, StaleRunError, UsageError
 from hf_vitselect.filters import LossTail, NearDuplicates, UnusedImage
 from hf_vitselect.rules import TopScore
 from hf_vitselect.scorers.base.scorer import Scorer
@@ -113,6 +114,42 @@ def test_other_calls_score_only_new_rows(rows, tmp_path, options):
     alone = score_candidates(rows, [Loss()], output_dir=tmp_path / "alone", **options)
     assert both[:] == alone[:]
     assert select_diverse(both, **options).recipe == select_diverse(alone, **options).recipe
+
+
+def test_interrupted_calls_do_not_bind(rows, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loss, "score_row", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            score_candidates(rows, [Loss()], 500, tmp_path, method=LOSSES)
+    SEEN.clear()
+    score_candidates(rows.select(range(500)), [Loss()], 60, tmp_path, method=LOSSES)
+    assert len(SEEN) < 120
+
+
+def test_refused_calls_do_not_bind(rows, tmp_path):
+    every = [f"{kind} {i}" for i, kind in enumerate(KINDS)]
+    with pytest.raises(AllRefusedError, match="all 600 rows have no necessity"):
+        score_candidates(rows, [Loss(every)], 60, tmp_path, method=LOSSES)
+    SEEN.clear()
+    score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES)
+    assert len(SEEN) < 120
+
+
+def test_calls_at_once_share_a_folder(rows, tmp_path):
+    with ThreadPoolExecutor(2) as both:
+        budgets = [60, 90]
+        made = [
+            both.submit(score_candidates, rows, [Loss()], budget, tmp_path, method=LOSSES)
+            for budget in budgets
+        ]
+        at_once = [call.result() for call in made]
+    for budget, scored in zip(budgets, at_once, strict=True):
+        SEEN.clear()
+        assert score_candidates(rows, [Loss()], budget, tmp_path, method=LOSSES)[:] == scored[:]
+        assert SEEN == []
 
 
 def test_other_pools_and_scorers_are_refused(rows, tmp_path):
