@@ -38,6 +38,7 @@ from trials.trial import PARTS, append_line, choose, composition
 
 from hf_vitselect import ClipEmbedding, ImageGain, NecessityScorer, score
 from hf_vitselect.call_text import write_call
+from hf_vitselect.data import with_record
 from hf_vitselect.demo import align, answers, build_llava
 from hf_vitselect.evaluation import pooled_difference
 from hf_vitselect.report import table
@@ -121,9 +122,10 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
         scorers = [kind(str(seed), batch_size=size) for kind in (NecessityScorer, ImageGain)]
         scored, scoring, _ = measured(lambda: score(rows, scorers, Path(out, "scores")))
         features = load_from_disk(str(pool.folder(folder) / "scored"))
-        of_clip = list(ClipEmbedding(str(clip)).features)
-        whole = concatenate_datasets([scored, features.select_columns(of_clip)], axis=1)
-        whole.info.description = features.info.description
+        embedding = ClipEmbedding(str(clip))
+        whole = concatenate_datasets([scored, features.select_columns(list(embedding.features))], axis=1)
+        record = {"source": None, "scorers": [scorer.recipe() for scorer in (*scorers, embedding)]}
+        whole.info.description = with_record("", record)
         trials = [_trial(whole, seed, base, pool, held_out, Path(out, "model")) for seed in range(seeds)]
     return {
         "testbed": bed.name,
@@ -179,9 +181,10 @@ def measure(args: argparse.Namespace) -> None:
     disable_progress_bars()
     torch.set_num_threads(1)
     deadline, longest = time.monotonic() + 60 * args.minutes, 0.0
-    done = {(line["testbed"], line["pool"], line["part"], line["model"]) for line in read(args.results)}
+    done = {line["key"] for line in read(args.results)}
     for name, model, seed, bed in _wanted(args):
-        if (name, seed, args.part, model.name) in done:
+        key = f"{name}, pool {seed}, {args.part}, {model.name}, {args.seeds} seeds"
+        if key in done:
             continue
         if time.monotonic() + longest > deadline:
             print("call it again")
@@ -189,7 +192,7 @@ def measure(args: argparse.Namespace) -> None:
         start = time.monotonic()
         line = measure_model(model, Pool(bed, "flawed", seed), args.part, args.seeds, args.folder)
         longest = max(longest, time.monotonic() - start)
-        append_line(args.results, {"key": f"{name} {seed} {args.part} {model.name}", **line})
+        append_line(args.results, {"key": key, **line})
         shown = {key: line[key] for key in ("cpu", "auc")}
         print(name, seed, model.name, shown, [trial["accuracy"] for trial in line["trials"]], flush=True)
 
@@ -210,8 +213,8 @@ def write_page(args: argparse.Namespace) -> None:
     """Fill the tables of docs/results/seed_model.md."""
     lines = read(args.results)
     tables = {"validation": lambda: _table(lines, "validation"), "test": lambda: _table(lines, "test")}
-    PAGE.write_text(fill(PAGE.read_text(), "seed_model", tables))
-    print(PAGE)
+    args.page.write_text(fill(PAGE.read_text(), "seed_model", tables))
+    print(args.page)
 
 
 def _table(lines: Sequence[dict[str, Any]], part: str) -> str:
@@ -282,14 +285,21 @@ def main() -> None:
         command.add_argument("--results", type=Path, default=RESULTS, help="lines of what was measured")
         command.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's files")
         command.add_argument("--folder", type=Path, default=HERE / "data" / "evidence", help="pools, models")
+        if do is write_page:
+            command.add_argument("--page", type=Path, default=PAGE)
         if do is measure:
+            command.add_argument("--testbeds", nargs="*", choices=list(POOL_SEEDS), help="by default both")
             command.add_argument("--part", choices=("validation", "test"), default="validation")
             command.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
             command.add_argument("--seeds", type=int, default=3, help="fine-tunes on each pool's picks")
             command.add_argument("--minutes", type=float, default=60.0, help="start nothing that ends later")
             command.add_argument("--tiny", action="store_true", help="rehearse on pools that teach nothing")
     args = parser.parse_args()
-    args.beds = known_beds(args.fashion, getattr(args, "tiny", False))
+    tiny = getattr(args, "tiny", False)
+    if tiny and args.results == RESULTS:
+        parser.error("--tiny: expected --results, too; its figures mean nothing")
+    beds = known_beds(args.fashion, tiny)
+    args.beds = {name: beds[name] for name in getattr(args, "testbeds", None) or beds}
     args.do(args)
 
 
