@@ -96,7 +96,6 @@ THIRD_PERSON = (
 # What may stay: files, the text that is not looked at, and why.
 ALLOWED = [
     ("hf_vitselect/training/*", r"\b(eval_)?packing\b", "an argument of TRL's SFTConfig"),
-    ("*.md", r"`packing`", "an argument of TRL's SFTConfig"),
     ("hf_vitselect/data/dataset_layout.py", r"\|picture", "names of columns that are refused"),
     ("hf_vitselect/data/placeholders.py", r"\|picture", "spellings of placeholders"),
     ("hf_vitselect/scorers/*", r"at pictures and|The pictures \\", "prompts, which scores depend on"),
