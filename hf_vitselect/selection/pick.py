@@ -213,15 +213,19 @@ def judge_pool(
     picked = np.searchsorted(usable, first.positions[kept])
     if untried.any():
         _refuse_scored_in_part(method, first, REPEATS in statuses)
-    if len(unscored):
         of_all = group_rows(dataset, method)
         groups = of_all and of_all.take(usable)
         weights = stands_for(of_all, usable, unscored, random_keys(ids, seed))
     else:
-        groups, weights = group_rows(part, method, earlier), np.ones(len(usable))
+        of_all, groups, weights = None, group_rows(part, method, earlier), np.ones(len(usable))
     judged = judge(part, pool.scores, method, groups, weights, recipes, rows, picked, earlier)
     if len(unscored):
         _refuse_missing_scores(judged, rows)
+    if of_all is not None:  # the shares count the rows that are stood for; copies are not
+        could_be_picked = np.setdiff1d(np.flatnonzero((statuses == "ok") | untried), never.positions)
+        counts = np.bincount(of_all.labels[could_be_picked], minlength=len(judged.shares)).tolist()
+        shares = [replace(share, rows=count) for share, count in zip(judged.shares, counts, strict=True)]
+        judged = replace(judged, shares=shares)
     return JudgedPool(
         dataset=dataset,
         ids=ids,
@@ -237,7 +241,7 @@ def judge_pool(
         columns={name: read_values(part, name) for name in method.rule.uses_columns},
         picked=picked,
         judged=judged,
-        seed=seed if len(unscored) else None,
+        seed=seed if untried.any() else None,
     )
 
 

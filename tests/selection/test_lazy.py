@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from datasets import Features, Value
+from datasets import Features, Value, concatenate_datasets
 from PIL import Image
 from pools import assistant, encode, pool, user
 
@@ -231,6 +231,17 @@ def test_copied_texts_are_not_preferred(tmp_path):
         picks = select_diverse(part, 20, method=method, seed=seed).indices
         copied += np.count_nonzero(picks >= 200)
     assert 10 < copied < 40  # a fifth of the texts: 24 of 120 picks
+
+
+def test_kinds_count_copies(rows, tmp_path):
+    twice = concatenate_datasets([rows, rows.select(range(0, ROWS, 4))])
+    method = CleanBalanced(filters=(NearDuplicates(),), kinds="kind")
+    whole = select_diverse(score(twice, Loss()), 60, method=method)
+    for budget in (60, ROWS):  # with rows that no draw needs, and with copies alone
+        part = score_candidates(twice, [Loss()], budget, tmp_path / str(budget), method=method)
+        shares = select_diverse(part, budget, method=method).recipe.shares
+        assert [share.rows for share in shares] == [share.rows for share in whole.recipe.shares]
+        assert [share.left for share in shares] == [share.left for share in whole.recipe.shares]
 
 
 def test_copies_without_scores_are_refused(tmp_path):
