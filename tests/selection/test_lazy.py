@@ -244,6 +244,17 @@ def test_kinds_count_copies(rows, tmp_path):
         assert [share.left for share in shares] == [share.left for share in whole.recipe.shares]
 
 
+def test_selections_are_extended(rows, tmp_path):
+    part = score_candidates(rows.select(range(400)), [Loss()], 40, tmp_path, method=LOSSES)
+    first = select_diverse(part, 40, method=LOSSES)
+    more = score(rows.select(range(400, ROWS)), Loss()).cast(part.features)
+    whole = first.extend(more, 20)
+    assert len(whole) == 60
+    assert whole.row_ids[:40] == first.row_ids
+    (cut,) = whole.recipe.filters
+    assert cut.thresholds["cells"] == first.recipe.filters[0].thresholds["cells"]
+
+
 def test_copies_without_scores_are_refused(tmp_path):
     made = pool([([user(text), assistant("yes")], []) for text in ["a", "b", "c", "A", "B"]])
     part = score_candidates(made, [Loss()], 3, tmp_path, method=Method(filters=(NearDuplicates(),)))
