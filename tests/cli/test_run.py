@@ -241,6 +241,12 @@ def test_stages_are_reused_only_unchanged(changed, tiny, tmp_path):
         run(config, tmp_path / "run")
 
 
+def test_budgets_are_those_of_select(tmp_path):
+    score = {"dataset_name": "pool", "model_name_or_path": "seed"}
+    with pytest.raises(UsageError, match="section select: budget: expected rows"):
+        run({"score": score, "select": {"budget": "a few"}}, tmp_path)
+
+
 def test_other_excluded_rows_are_stale(scored_pool, tmp_path):
     scored_pool.save_to_disk(tmp_path / "pool")
     config = {
