@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.filters.base import Drops, Filter, NothingToGoByError, Rows
 from hf_vitselect.filters.cells import Cells, bounds_of_rows
-from hf_vitselect.rules.clusters import integer_labels
+from hf_vitselect.filters.skill import skills
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +31,8 @@ class LossTail(Filter):
         smallest: Least rows of an answer with a cell of its own; a kind's other answers share one.
         spare: Rows to leave, as a multiple of the budget, 1 or more.
         min_skill: Least skill of the seed model in a kind whose rows are dropped, at most 1; None drops rows
-            of all kinds. The skill is 1 less the mean loss of a whole response divided by the entropy of the
-            kind's first answers, both in nats: 0 for a model that knows only how frequent each answer is, 1
-            for one that knows every answer. It is underestimated for rows of several turns. Needs the scores
-            to be losses, and the column `response_tokens`.
+            of all kinds. The skill is that of `skills`; it is underestimated for rows of several turns. Needs
+            the scores to be losses, and the column `response_tokens`.
 
     Examples:
         >>> from hf_vitselect.filters.base import Rows
@@ -75,13 +73,14 @@ class LossTail(Filter):
             raise NothingToGoByError("expected scores that differ inside a kind and answer, got equal ones")
         thresholds: dict[str, Any] = {}
         if self.min_skill is not None:
-            skills = _skills(rows)
+            losses = rows.columns["response_tokens"].astype(np.float64) * rows.scores
+            of_kinds, _ = skills(rows, losses)
             thresholds["skills"] = {
                 name: round(float(skill), 3)
-                for name, skill in sorted(zip(rows.kind_names, skills, strict=True))
+                for name, skill in sorted(zip(rows.kind_names, of_kinds, strict=True))
                 if np.isfinite(skill)
             }
-            quantiles[skills[rows.kinds] < self.min_skill] = 0.0
+            quantiles[of_kinds[rows.kinds] < self.min_skill] = 0.0
         droppable = rows.droppable
         cut = self._cut_for_budget(rows, quantiles)
         highest = np.full(len(cells), -np.inf)  # of the rows of a cell that are not cut
@@ -112,8 +111,8 @@ class LossTail(Filter):
     def describe(self, thresholds: Mapping[str, Any]) -> str:
         """Name the quantile, and the kinds without skill."""
         line = f"losses from quantile {thresholds['cut']:.3g} up of their kind and answer"
-        skills, least = thresholds.get("skills", {}), self.min_skill
-        spared = [kind for kind, skill in skills.items() if least is not None and skill < least]
+        of_kinds, least = thresholds.get("skills", {}), self.min_skill
+        spared = [kind for kind, skill in of_kinds.items() if least is not None and skill < least]
         reason = "where the seed model has too little skill"
         return f"{line}; none of {_listed(spared)}, {reason}" if spared else line
 
@@ -140,22 +139,6 @@ def _quantiles(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArra
     quantiles = np.empty(len(scores))
     quantiles[order] = lower / np.bincount(labels)[labels]
     return quantiles
-
-
-def _skills(rows: Rows) -> NDArray[np.float64]:
-    """The seed model's skill in each kind, as `LossTail.min_skill` says; -inf where all answers are equal."""
-    losses = rows.columns["response_tokens"].astype(np.float64) * rows.scores
-    known = np.isfinite(losses)
-    kinds = rows.kinds[known]
-    sizes = np.bincount(kinds, minlength=len(rows.kind_names))
-    answers = integer_labels(rows.answers[known])
-    pairs, counts = np.unique(kinds * (answers.max(initial=0) + 1) + answers, return_counts=True)
-    of_pair = pairs // (answers.max(initial=0) + 1)
-    shares = counts / sizes[of_pair]
-    entropy = np.bincount(of_pair, -shares * np.log(shares), minlength=len(sizes))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.bincount(kinds, losses[known], minlength=len(sizes)) / sizes
-        return np.where(entropy > 0, 1 - mean / entropy, -np.inf)
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:

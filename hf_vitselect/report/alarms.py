@@ -53,6 +53,7 @@ def find_alarms(
         *_of_unusable(selection, ended),
         *_of_repeats(selection),
         *_of_scores(selection),
+        *_of_skill(selection),
         *_of_filters(selection),
         *_of_kinds(selection),
         *_of_lengths(selection),
@@ -99,6 +100,13 @@ def _of_scores(selection: Selection) -> Iterator[Alarm]:
         if len(values) > 1 and np.ptp(values) == 0:
             text = f"Every row has the same {name}, {values[0]:.4g}: it orders nothing."
             yield Alarm("stop" if name == selection.recipe.by else "look", text, "Check the scorer's model.")
+
+
+def _of_skill(selection: Selection) -> Iterator[Alarm]:
+    skill = selection.recipe.skill
+    if skill is not None and skill < 0:
+        text = f"The seed model knows less about the answers than how frequent each is: skill {skill:.2f}."
+        yield Alarm("look", text, "Train it on more rows, or for more epochs, and score again.")
 
 
 def _of_filters(selection: Selection) -> Iterator[Alarm]:

@@ -16,6 +16,7 @@ from hf_vitselect.selection.groups import Groups, kind_shares, or_one_kind, quot
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.recipe import KindShare, Recipe
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
+from hf_vitselect.selection.seed_skill import seed_skill
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class Judged:
         groups: The kinds of the n rows, if the method has kinds.
         shares: One for each kind, without picks.
         unsure: int64, kinds of which more rows should be scored, see `Filter.unsure_kinds`.
+        skill: That of the seed model, see `seed_skill`.
     """
 
     left: NDArray[np.bool_]
@@ -35,6 +37,7 @@ class Judged:
     groups: Groups | None
     shares: list[KindShare]
     unsure: NDArray[np.int64]
+    skill: float | None
 
 
 def judge(
@@ -71,7 +74,8 @@ def judge(
         for each, record in zip(method.filters, dropped.records, strict=True)
         if not record.skipped
     ]
-    return Judged(left, dropped, groups, shares, np.unique(np.concatenate([NO_ROWS, *unsure])))
+    skill = seed_skill(rows, seen, method, groups, scorers)
+    return Judged(left, dropped, groups, shares, np.unique(np.concatenate([NO_ROWS, *unsure])), skill)
 
 
 def stands_for(

@@ -27,6 +27,7 @@ from hf_vitselect.selection.judge import Judged, judge, missing_rows, stands_for
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.recipe import KindShare, Recipe, RowSet
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe, scorer_recipes
+from hf_vitselect.selection.seed_skill import warn_without_skill
 
 _UNTRIED = {
     NOT_SCORED: "a subset of this size does not need their scores",
@@ -159,6 +160,7 @@ class JudgedPool:
             filters=judged.dropped.records,
             kinds=groups.kinds if groups else None,
             shares=() if groups is None else _with_picks(judged.shares, groups.labels[picked]),
+            skill=judged.skill,
             rule_notes=rule.notes(self.pool.scores, features, self.rows, np.random.default_rng(seed)),
             seed=seed,
             scorers=self.scorers,
@@ -221,6 +223,7 @@ def judge_pool(
     judged = judge(part, pool.scores, method, groups, weights, recipes, rows, picked, earlier)
     if len(unscored):
         _refuse_missing_scores(judged, rows)
+    warn_without_skill(judged.skill)
     if of_all is not None:  # the shares count the rows that are stood for; copies are not
         could_be_picked = np.setdiff1d(np.flatnonzero((statuses == "ok") | untried), never.positions)
         counts = np.bincount(of_all.labels[could_be_picked], minlength=len(judged.shares)).tolist()

@@ -73,8 +73,12 @@ def test_fault_of_rows_is_found(pool: Dataset, alarm: tuple[str, str]) -> None:
             {"shares": (KindShare(name="a", rows=9, left=0, picked=0, score=None, weight=0.0),)},
             ("note", "The filters dropped all 9 rows of the kind 'a'."),
         ),
+        (
+            {"skill": -0.286},
+            ("look", "The seed model knows less about the answers than how frequent each is: skill -0.29."),
+        ),
     ],
-    ids=["restored", "skipped", "lost", "gone"],
+    ids=["restored", "skipped", "lost", "gone", "skill"],
 )
 def test_fault_of_the_recipe_is_found(changes: dict[str, Any], alarm: tuple[str, str]) -> None:
     selection = select_diverse(rows(x=[1.0, 2.0, 3.0, 4.0]), 2, rule=Random())
