@@ -126,6 +126,7 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
         whole = concatenate_datasets([scored, features.select_columns(list(embedding.features))], axis=1)
         record = {"source": None, "scorers": [scorer.recipe() for scorer in (*scorers, embedding)]}
         whole.info.description = with_record("", record)
+        skill = choose(whole, write_call(DEFAULT), BUDGET, 0)[0].recipe.skill
         trials = [_trial(whole, seed, base, pool, held_out, Path(out, "model")) for seed in range(seeds)]
     return {
         "testbed": bed.name,
@@ -137,6 +138,7 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
             "wrong": _auc(whole, "wrong", np.array(whole["necessity"], dtype=np.float64), inside=True),
             "blind": _auc(whole, "blind", -np.array(whole["image_gain"], dtype=np.float64), inside=False),
         },
+        "skill": skill,
         "held_out": len(held_out),
         "trials": trials,
         "date": str(date.today()),
@@ -238,6 +240,7 @@ def _table(lines: Sequence[dict[str, Any]], part: str) -> str:
                     "pools x seeds": f"{len(mine)} x {len(mine[0]['trials'])}",
                     "training": f"{cost['train']:.0f} s",
                     "scores": f"{cost['score']:.0f} s",
+                    "skill": _mean_skill(mine),
                     "AUC wrong": f"{np.mean([line['auc']['wrong'] for line in mine]):.3f}",
                     "AUC blind": f"{np.mean([line['auc']['blind'] for line in mine]):.3f}",
                     **{
@@ -250,6 +253,11 @@ def _table(lines: Sequence[dict[str, Any]], part: str) -> str:
                 }
             )
     return table(rows) if rows else "Not measured yet."
+
+
+def _mean_skill(lines: Sequence[dict[str, Any]]) -> str:
+    known = [line["skill"] for line in lines if line.get("skill") is not None]
+    return f"{np.mean(known):.2f}" if known else ""
 
 
 def _lines_of(lines: Sequence[dict[str, Any]], bed: str, part: str, name: str) -> list[dict[str, Any]]:
