@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from datasets import Dataset
 
-from hf_vitselect.data.columns import read_values
+from hf_vitselect.data.columns import LENGTHS, read_values
 from hf_vitselect.filters.base import Rows
 from hf_vitselect.filters.skill import skills
 from hf_vitselect.selection.groups import Groups
@@ -15,7 +15,6 @@ from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
 _FEWEST = 500  # rows of closed kinds, to say anything
-_TOKENS = "response_tokens"
 
 
 def seed_skill(
@@ -37,11 +36,9 @@ def seed_skill(
     """
     reads_answers = any(each.uses_answers for each in method.filters)
     is_loss = any(each.column == method.by and each.scorer == "NecessityScorer" for each in scorers)
-    if not reads_answers or not is_loss or groups is None or groups.kinds is None:
+    if not (reads_answers and is_loss and groups and groups.kinds and LENGTHS in dataset.column_names):
         return None
-    if _TOKENS not in dataset.column_names:
-        return None
-    losses = rows.scores * read_values(dataset, _TOKENS).astype(np.float64)
+    losses = rows.scores * read_values(dataset, LENGTHS).astype(np.float64)
     skill, closed = skills(rows, losses)
     alike = [not kind.several_turns and kind.question != OTHERS for kind in groups.kinds.kinds]
     alike += [False] * (len(skill) - len(alike))  # rows without a readable question
