@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.filters.base import Drops, Filter, NothingToGoByError, Rows
 from hf_vitselect.filters.cells import Cells, bounds_of_rows
-from hf_vitselect.filters.skill import skills
+from hf_vitselect.filters.skill import Guessing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,10 @@ class LossTail(Filter):
         smallest: Least rows of an answer with a cell of its own; a kind's other answers share one.
         spare: Rows to leave, as a multiple of the budget, 1 or more.
         min_skill: Least skill of the seed model in a kind whose rows are dropped, at most 1; None drops rows
-            of all kinds. The skill is that of `skills`; it is underestimated for rows of several turns. Needs
-            the scores to be losses, and the column `response_tokens`.
+            of all kinds. The skill is 1 less the mean loss of a whole response divided by the entropy of the
+            kind's first answers, both in nats: 0 for a model that knows only how frequent each answer is, 1
+            for one that knows every answer. It is underestimated for rows of several turns. Needs the scores
+            to be losses, and the column `response_tokens`.
 
     Examples:
         >>> from hf_vitselect.filters.base import Rows
@@ -74,7 +76,7 @@ class LossTail(Filter):
         thresholds: dict[str, Any] = {}
         if self.min_skill is not None:
             losses = rows.columns["response_tokens"].astype(np.float64) * rows.scores
-            of_kinds, _ = skills(rows, losses)
+            of_kinds = Guessing.of(rows, losses).skills
             thresholds["skills"] = {
                 name: round(float(skill), 3)
                 for name, skill in sorted(zip(rows.kind_names, of_kinds, strict=True))

@@ -105,7 +105,7 @@ def _of_scores(selection: Selection) -> Iterator[Alarm]:
 def _of_skill(selection: Selection) -> Iterator[Alarm]:
     skill = selection.recipe.skill
     if skill is not None and skill < 0:
-        text = f"The seed model knows less about the answers than how frequent each is: skill {skill:.2f}."
+        text = f"The seed model predicts answers worse than a guess by their frequency: skill {skill:.2f}."
         yield Alarm("look", text, "Train it on more rows, or for more epochs, and score again.")
 
 

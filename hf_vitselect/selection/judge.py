@@ -74,7 +74,9 @@ def judge(
         for each, record in zip(method.filters, dropped.records, strict=True)
         if not record.skipped
     ]
-    skill = seed_skill(rows, seen, method, groups, scorers)
+    copies = np.zeros(len(rows), dtype=np.bool_)
+    copies[dropped.rows[dropped.repeats >= 0]] = True
+    skill = seed_skill(rows, seen, copies, method, groups, scorers)
     return Judged(left, dropped, groups, shares, np.unique(np.concatenate([NO_ROWS, *unsure])), skill)
 
 

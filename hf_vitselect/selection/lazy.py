@@ -65,7 +65,7 @@ def score_candidates(
         scorers: As in `score`; `method.scorers` gives those that the method uses.
         budget: The largest budget to select; smaller ones can be selected, too.
         output_dir: A folder that keeps finished shards, as in `score`. The same call resumes; a call with
-            another budget, method or seed scores only what no earlier one has.
+            another budget, method or seed does not score again what finished ones have.
         method: `CleanBalanced()` by default.
         seed: Of the selection.
         exclude: Ids of rows that are never picked.

@@ -96,8 +96,8 @@ class Recipe(JsonPart):
         filters: What each of its filters did.
         kinds: The kinds of question, if the method has them.
         shares: What each kind gives to the subset, if the method has kinds.
-        skill: What the seed model knows about the answers beyond how frequent each one is: 1 if it knows all
-            of them, below 0 if it knows less than that; None if unknown.
+        skill: How well the seed model predicts recurring answers: 1 if it knows all of them, 0 if as well as
+            a guess by how frequent each one is; None if unknown.
         rule_notes: What the rule says about its picks.
         end_of_turn: Of a seed model: the token after each response.
         row_ids: Of a seed model: the file with the ids of its rows.

@@ -5,55 +5,72 @@ from collections.abc import Sequence
 
 import numpy as np
 from datasets import Dataset
+from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import LENGTHS, read_values
 from hf_vitselect.filters.base import Rows
-from hf_vitselect.filters.skill import skills
+from hf_vitselect.filters.skill import Guessing
 from hf_vitselect.selection.groups import Groups
 from hf_vitselect.selection.kinds import OTHERS
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
-_FEWEST = 500  # rows of closed kinds, to say anything
+_FEWEST = 500  # rows with known answers, to say anything
+_FEWEST_OF_KIND = 50
+_MOST_RARE = (
+    0.1  # of a kind's rows have a rare answer; where more have, nobody knows how frequent answers are
+)
 
 
 def seed_skill(
-    dataset: Dataset, rows: Rows, method: Method, groups: Groups | None, scorers: Sequence[ScorerRecipe]
+    dataset: Dataset,
+    rows: Rows,
+    copies: NDArray[np.bool_],
+    method: Method,
+    groups: Groups | None,
+    scorers: Sequence[ScorerRecipe],
 ) -> float | None:
-    """Return the mean skill of the seed model over the rows of closed kinds with one answer each.
+    """Return the skill of the seed model in kinds of question with recurring answers, one a row.
+
+    It is 1 less the mean loss of a whole response divided by the mean entropy of the answers inside kinds:
+    0 is that of a guess by how frequent each answer is, 1 that of a model that knows every answer.
 
     Args:
         dataset: The n rows that could be picked.
         rows: The same rows as filters see them.
+        copies: bool `[n]`, rows that repeat another one and do not count.
         method: Says which score is the loss.
         groups: Their kinds.
         scorers: Those of the pool's columns.
 
     Returns:
-        At most 1; see `skills`. None if no filter reads answers, if the loss is not that of
-        `NecessityScorer`, if the kinds are not those of `QuestionKinds`, or if there are fewer than 500 such
-        rows.
+        At most 1. None if no filter reads answers, if the loss is not that of `NecessityScorer`, if the kinds
+        are not those of `QuestionKinds`, or if fewer than 500 rows have recurring answers.
     """
     reads_answers = any(each.uses_answers for each in method.filters)
     is_loss = any(each.column == method.by and each.scorer == "NecessityScorer" for each in scorers)
     if not (reads_answers and is_loss and groups and groups.kinds and LENGTHS in dataset.column_names):
         return None
     losses = rows.scores * read_values(dataset, LENGTHS).astype(np.float64)
-    skill, closed = skills(rows, losses)
+    guessing = Guessing.of(rows, np.where(copies, np.nan, losses))
     alike = [not kind.several_turns and kind.question != OTHERS for kind in groups.kinds.kinds]
-    alike += [False] * (len(skill) - len(alike))  # rows without a readable question
-    used = closed & np.isfinite(skill) & np.array(alike)
-    weights = np.bincount(rows.kinds, rows.weights * np.isfinite(losses), minlength=len(skill)) * used
-    if weights.sum() < _FEWEST:
+    alike += [False] * (len(guessing.rows) - len(alike))  # rows without a readable question
+    used = np.array(alike) & (guessing.rows >= _FEWEST_OF_KIND) & (guessing.rare <= _MOST_RARE)
+    if guessing.rows[used].sum() < _FEWEST:
         return None
-    return round(float(np.average(np.where(used, skill, 0.0), weights=weights)), 4)
+    weights = np.bincount(rows.kinds, rows.weights * ~copies, minlength=len(used))[used]
+    # The entropy of a sample is too low by about this much (Miller and Madow).
+    entropies = (guessing.entropies + (guessing.answers - 1) / (2 * np.maximum(guessing.rows, 1)))[used]
+    if not weights @ entropies > 0:
+        return None
+    return round(1 - float(weights @ guessing.losses[used]) / float(weights @ entropies), 4)
 
 
 def warn_without_skill(skill: float | None) -> None:
-    """Warn if the seed model knows less than how frequent each answer is."""
+    """Warn if the seed model is worse than a guess."""
     if skill is not None and skill < 0:
         warnings.warn(
-            "the seed model knows less about the answers than how frequent each one is (a skill of "
+            "the seed model predicts answers worse than a guess by how frequent each one is (a skill of "
             f"{skill:.2f}): its losses say little, and the picks may be no better than random rows; train it "
             "on more rows, or for more epochs",
             stacklevel=3,

@@ -1,16 +1,16 @@
-"""The skill of a model that knows nothing, the answers' frequencies, or the answers."""
+"""The losses of a model that knows nothing, the answers' frequencies, or the answers."""
 
 import numpy as np
 import pytest
 
 from hf_vitselect.filters.base import Rows
-from hf_vitselect.filters.skill import skills
+from hf_vitselect.filters.skill import Guessing
 
 ANSWERS = np.array(["yes"] * 75 + ["no"] * 25, dtype=object)
 
 
-def skill_of(losses, answers=ANSWERS, **others):
-    return skills(Rows.of(np.ones(len(answers)), answers=answers, **others), losses)
+def guessing(losses, answers=ANSWERS, **others):
+    return Guessing.of(Rows.of(np.ones(len(answers)), answers=answers, **others), losses)
 
 
 @pytest.mark.parametrize(
@@ -21,21 +21,20 @@ def skill_of(losses, answers=ANSWERS, **others):
         (np.full(100, np.log(2)), 1 - np.log(2) / 0.562335),
         (np.append(np.zeros(99), np.nan), 1.0),
     ],
-    ids=["answers", "frequencies", "guesses", "unknown"],
+    ids=["answers", "frequencies", "halves", "unknown"],
 )
 def test_skill_is_beyond_frequencies(losses, skill):
-    found, closed = skill_of(losses)
-    assert found == pytest.approx([skill], abs=1e-6)
-    assert closed.tolist() == [True]
+    assert guessing(losses).skills == pytest.approx([skill], abs=1e-6)
 
 
-def test_kinds_have_their_own_skill():
+def test_kinds_are_apart():
     kinds = np.repeat([0, 1, 2, 3], 25)
-    answers = np.array(["a", "b"] * 25 + [f"answer {i}" for i in range(25)] + ["a"] * 25, dtype=object)
-    answers[49] = "b"
-    found, closed = skill_of(
-        np.repeat([0.0, 1.0, 2.0, 3.0], 25), answers, kinds=kinds, kind_names=list("wxyz")
-    )
-    assert found[:2] == pytest.approx([1.0, 1 - 1 / np.log(2)], abs=0.01)
-    assert found[3] == -np.inf
-    assert closed.tolist() == [True, True, False, True]
+    answers = np.array(["a"] * 25 + ["a", "b"] * 12 + ["c"] + [f"answer {i}" for i in range(25)] + ["a"] * 25)
+    losses = np.repeat([0.0, 1.0, 2.0, np.nan], 25)
+    found = guessing(losses, answers.astype(object), kinds=kinds, kind_names=list("wxyz"))
+    assert found.rows.tolist() == [25, 25, 25, 0]
+    assert found.losses.tolist() == [0, 1, 2, 0]
+    assert found.answers.tolist() == [1, 3, 25, 0]
+    assert found.rare == pytest.approx([0, 0.04, 1, 0])
+    assert found.entropies[[0, 2, 3]] == pytest.approx([0, np.log(25), 0])
+    assert found.skills[0] == found.skills[3] == -np.inf

@@ -75,7 +75,7 @@ def test_fault_of_rows_is_found(pool: Dataset, alarm: tuple[str, str]) -> None:
         ),
         (
             {"skill": -0.286},
-            ("look", "The seed model knows less about the answers than how frequent each is: skill -0.29."),
+            ("look", "The seed model predicts answers worse than a guess by their frequency: skill -0.29."),
         ),
     ],
     ids=["restored", "skipped", "lost", "gone", "skill"],
