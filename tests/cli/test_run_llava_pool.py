@@ -55,7 +55,7 @@ def run_chain() -> dict[str, Any]:
     pool = {"dataset_name": "llava.json", "image_root": "images"}
     config = {
         "seed": {**pool, "model_name_or_path": "base", "budget": 0.05, **training},
-        "score": {"batch_size": 64},
+        "score": {"batch_size": 64, "budget": "all"},
         "select": {"budget": 0.1, "id_column": "id"},
         "push": {"repo_id": "tester/llava-10pct"},
         "train": {"model_name_or_path": "base", **training},
