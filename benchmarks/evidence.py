@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from trials.beds import known_beds
+from trials.commands import bed_commands
 from trials.costs import Costs
 from trials.page import page, summary, trials_table
 from trials.plan import POOL_SEEDS, RANDOM, Plan, validation_trials
@@ -169,23 +170,17 @@ def with_summary(readme: str, text: str) -> str:
 
 def main() -> None:
     """Parse the command line and run the command."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    commands = parser.add_subparsers(required=True)
-    for do, text in (
-        (plan, "what is missing, and its CPU hours"),
-        (test, "run the missing trials"),
-        (check, "whether finished trials would pick the same rows"),
-        (write_page, "write docs/results/evidence.md"),
-        (validate, "try methods on pools that no verdict uses"),
-    ):
-        command = commands.add_parser(do.__name__.removeprefix("write_"), help=text)
-        command.set_defaults(do=do)
-        if do not in (plan, write_page):
-            command.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's files")
+    texts = {
+        plan: "what is missing, and its CPU hours",
+        test: "run the missing trials",
+        check: "whether finished trials would pick the same rows",
+        write_page: "write docs/results/evidence.md",
+        validate: "try methods on pools that no verdict uses",
+    }
+    parser, commands = bed_commands(__doc__, texts)
+    for do, command in commands.items():
         command.add_argument("--testbeds", nargs="*", choices=list(POOL_SEEDS), help="by default both")
         command.add_argument("--results", type=Path, default=RESULTS, help="lines of finished trials")
-        command.add_argument("--folder", type=Path, default=HERE / "data" / "evidence", help="pools, models")
         command.add_argument("--tiny", action="store_true", help="rehearse on pools that teach nothing")
         if do in (test, validate):
             command.add_argument("--minutes", type=float, default=60.0, help="start nothing that ends later")
@@ -201,7 +196,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.tiny and args.results == RESULTS:
         parser.error("--tiny: expected --results, too; its figures mean nothing")
-    beds = known_beds(getattr(args, "fashion", None), args.tiny)
+    beds = known_beds(args.fashion, args.tiny)
     args.beds = {name: beds[name] for name in args.testbeds or beds}
     args.do(args)
 

@@ -21,6 +21,7 @@ from evidence import DEFAULT, RESULTS, make_plan
 from results_page import commit, fill
 from selection.measure import measured
 from trials.beds import TRUTH, Pool, known_beds
+from trials.commands import bed_commands
 from trials.page import interval, spread
 from trials.plan import POOL_SEEDS, compared
 from trials.trial import choose, composition, read_lines
@@ -164,14 +165,7 @@ def _accuracy(args: argparse.Namespace) -> str:
 
 def main() -> None:
     """Parse the command line and run the command."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    commands = parser.add_subparsers(required=True)
-    for name, do in (("measure", measure), ("page", write_page)):
-        command = commands.add_parser(name, help=do.__doc__)
-        command.set_defaults(do=do)
-        command.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's files")
-        command.add_argument("--folder", type=Path, default=HERE / "data" / "evidence", help="pools, models")
+    parser, _ = bed_commands(__doc__, {do: do.__doc__ for do in (measure, write_page)})
     args = parser.parse_args()
     args.beds = known_beds(args.fashion)
     args.do(args)

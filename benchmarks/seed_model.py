@@ -11,8 +11,6 @@ benchmarks/trials/garments.py.
 """
 
 import argparse
-import base64
-import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -32,11 +30,13 @@ from selection.measure import measured
 from sklearn.metrics import roc_auc_score
 from transformers import AutoProcessor, CLIPModel
 from trials.beds import TRUTH, Bed, Pool, known_beds
+from trials.commands import bed_commands
 from trials.page import interval
 from trials.plan import POOL_SEEDS
-from trials.trial import PARTS, append_line, choose, composition
+from trials.trial import PARTS, append_line, bits_as_text, bits_of, choose, composition, read_lines
+from trl import SFTConfig
 
-from hf_vitselect import ClipEmbedding, ImageGain, NecessityScorer, score
+from hf_vitselect import ClipEmbedding, ImageGain, NecessityScorer, Selection, score
 from hf_vitselect.call_text import write_call
 from hf_vitselect.data import with_record
 from hf_vitselect.demo import align, answers, build_llava
@@ -126,8 +126,12 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
         whole = concatenate_datasets([scored, features.select_columns(list(embedding.features))], axis=1)
         record = {"source": None, "scorers": [scorer.recipe() for scorer in (*scorers, embedding)]}
         whole.info.description = with_record("", record)
-        skill = choose(whole, write_call(DEFAULT), BUDGET, 0)[0].recipe.skill
-        trials = [_trial(whole, seed, base, pool, held_out, Path(out, "model")) for seed in range(seeds)]
+        picks = [choose(whole, write_call(DEFAULT), BUDGET, number) for number in range(seeds)]
+        trials = [
+            _trial(selection, base, bed.training(Path(out, "model"), number), held_out, pool)
+            | {"flaws": composition(whole, chosen)["flaws"]}
+            for number, (selection, chosen) in enumerate(picks)
+        ]
     return {
         "testbed": bed.name,
         "pool": pool.seed,
@@ -138,7 +142,7 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
             "wrong": _auc(whole, "wrong", np.array(whole["necessity"], dtype=np.float64), inside=True),
             "blind": _auc(whole, "blind", -np.array(whole["image_gain"], dtype=np.float64), inside=False),
         },
-        "skill": skill,
+        "skill": picks[0][0].recipe.skill,  # every seed's
         "held_out": len(held_out),
         "trials": trials,
         "date": str(date.today()),
@@ -147,19 +151,17 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
 
 
 def _trial(
-    scored: Dataset, seed: int, base: Path, pool: Pool, held_out: Dataset, out: Path
+    selection: Selection, base: Path, args: SFTConfig, held_out: Dataset, pool: Pool
 ) -> dict[str, Any]:
-    selection, chosen = choose(scored, write_call(DEFAULT), BUDGET, seed)
-    trainer = SelectionSFTTrainer(str(base), selection=selection, args=pool.bed.training(out, seed))
+    trainer = SelectionSFTTrainer(str(base), selection=selection, args=args)
     trainer.train()
     trainer.save_model()
-    grades = answers(out, held_out, pool.bed.settings.scoring_batch_size)
+    grades = answers(Path(args.output_dir), held_out, pool.bed.settings.scoring_batch_size)
     right = np.array(grades["right"])
     return {
         "accuracy": round(float(right.mean()), 5),
         "nll": round(float(np.mean(grades["nll"])), 5),
-        "flaws": composition(scored, chosen)["flaws"],
-        "right": base64.b64encode(np.packbits(right).tobytes()).decode(),
+        "right": bits_as_text(right),
     }
 
 
@@ -183,7 +185,7 @@ def measure(args: argparse.Namespace) -> None:
     disable_progress_bars()
     torch.set_num_threads(1)
     deadline, longest = time.monotonic() + 60 * args.minutes, 0.0
-    done = {line["key"] for line in read(args.results)}
+    done = read_lines(args.results)
     for name, model, seed, bed in _wanted(args):
         key = f"{name}, pool {seed}, {args.part}, {model.name}, {args.seeds} seeds"
         if key in done:
@@ -206,14 +208,9 @@ def _wanted(args: argparse.Namespace) -> Iterator[tuple[str, SeedModel, int, Bed
                 yield name, model, seed, bed
 
 
-def read(results: Path) -> list[dict[str, Any]]:
-    """All lines."""
-    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-
-
 def write_page(args: argparse.Namespace) -> None:
     """Fill the tables of docs/results/seed_model.md."""
-    lines = read(args.results)
+    lines = list(read_lines(args.results).values())
     tables = {"validation": lambda: _table(lines, "validation"), "test": lambda: _table(lines, "test")}
     args.page.write_text(fill(PAGE.read_text(), "seed_model", tables))
     print(args.page)
@@ -256,7 +253,7 @@ def _table(lines: Sequence[dict[str, Any]], part: str) -> str:
 
 
 def _mean_skill(lines: Sequence[dict[str, Any]]) -> str:
-    known = [line["skill"] for line in lines if line.get("skill") is not None]
+    known = [line["skill"] for line in lines if line["skill"] is not None]
     return f"{np.mean(known):.2f}" if known else ""
 
 
@@ -269,39 +266,23 @@ def _lines_of(lines: Sequence[dict[str, Any]], bed: str, part: str, name: str) -
 def _right(lines: Sequence[dict[str, Any]]) -> list[NDArray[np.float64]]:
     """Right answers of shape (seeds, held-out rows), for each pool."""
     return [
-        np.array(
-            [
-                np.unpackbits(
-                    np.frombuffer(base64.b64decode(trial["right"]), dtype=np.uint8), count=line["held_out"]
-                )
-                for trial in line["trials"]
-            ],
-            dtype=np.float64,
-        )
-        for line in lines
+        np.array([bits_of(trial["right"], line["held_out"]) for trial in line["trials"]]) for line in lines
     ]
 
 
 def main() -> None:
     """Parse the command line and run the command."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    commands = parser.add_subparsers(required=True)
-    for name, do in (("measure", measure), ("page", write_page)):
-        command = commands.add_parser(name, help=do.__doc__)
-        command.set_defaults(do=do)
+    parser, commands = bed_commands(__doc__, {do: do.__doc__ for do in (measure, write_page)})
+    for command in commands.values():
         command.add_argument("--results", type=Path, default=RESULTS, help="lines of what was measured")
-        command.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's files")
-        command.add_argument("--folder", type=Path, default=HERE / "data" / "evidence", help="pools, models")
-        if do is write_page:
-            command.add_argument("--page", type=Path, default=PAGE)
-        if do is measure:
-            command.add_argument("--testbeds", nargs="*", choices=list(POOL_SEEDS), help="by default both")
-            command.add_argument("--part", choices=("validation", "test"), default="validation")
-            command.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
-            command.add_argument("--seeds", type=int, default=3, help="fine-tunes on each pool's picks")
-            command.add_argument("--minutes", type=float, default=60.0, help="start nothing that ends later")
-            command.add_argument("--tiny", action="store_true", help="rehearse on pools that teach nothing")
+    commands[write_page].add_argument("--page", type=Path, default=PAGE)
+    command = commands[measure]
+    command.add_argument("--testbeds", nargs="*", choices=list(POOL_SEEDS), help="by default both")
+    command.add_argument("--part", choices=("validation", "test"), default="validation")
+    command.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    command.add_argument("--seeds", type=int, default=3, help="fine-tunes on each pool's picks")
+    command.add_argument("--minutes", type=float, default=60.0, help="start nothing that ends later")
+    command.add_argument("--tiny", action="store_true", help="rehearse on pools that teach nothing")
     args = parser.parse_args()
     tiny = getattr(args, "tiny", False)
     if tiny and args.results == RESULTS:

@@ -157,7 +157,7 @@ class Trial:
             "date": date.today().isoformat(),
             "commit": _commit(),
             "versions": {name: version(name) for name in PACKAGES},
-            "right": base64.b64encode(np.packbits(right).tobytes()).decode(),
+            "right": bits_as_text(right),
         }
 
     def _twin(self, order: str, finished: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -278,5 +278,15 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
 
 def right_rows(line: dict[str, Any]) -> NDArray[np.float64]:
     """Which held-out rows a trial's model answered right, as 0 and 1."""
-    bits = np.frombuffer(base64.b64decode(line["right"]), dtype=np.uint8)
-    return np.unpackbits(bits, count=line["held_out"]["rows"]).astype(np.float64)
+    return bits_of(line["right"], line["held_out"]["rows"])
+
+
+def bits_as_text(right: NDArray[np.bool_]) -> str:
+    """Write booleans as text, a bit each."""
+    return base64.b64encode(np.packbits(right).tobytes()).decode()
+
+
+def bits_of(text: str, count: int) -> NDArray[np.float64]:
+    """Read what `bits_as_text` wrote, as 0 and 1."""
+    bits = np.frombuffer(base64.b64decode(text), dtype=np.uint8)
+    return np.unpackbits(bits, count=count).astype(np.float64)

@@ -114,7 +114,8 @@ def compare(
     setup = Setup(model, args, peft_config, evaluations, processor, end_of_turn)
     refuse_unable(setup)
     ids = row_ids(pool)
-    methods = {name: _method(name, given, by, pool_digest(ids)) for name, given in selections.items()}
+    digest = pool_digest(ids)
+    methods = {name: _method(name, given, by, digest) for name, given in selections.items()}
     for method in methods.values():
         if isinstance(method, Method):
             refuse_missing_columns(pool.column_names, method)

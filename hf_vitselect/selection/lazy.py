@@ -180,7 +180,9 @@ class _Scores:
             with warnings.catch_warnings():  # of the refused rows of the pool, not of each part
                 warnings.filterwarnings("ignore", ".* rows .* have no ", UserWarning)
                 part = score(part, self.scorers, place, **self.options)
-            write_atomically(place.with_suffix(".json"), json.dumps(ids).encode())
+            record = place.with_suffix(".json")
+            if not record.exists():
+                write_atomically(record, json.dumps(ids).encode())
         except AllRefusedError as error:
             if error.scored is None:
                 raise

@@ -159,7 +159,9 @@ class JudgedPool:
             method=write_call(self.method, whole=True),
             filters=judged.dropped.records,
             kinds=groups.kinds if groups else None,
-            shares=() if groups is None else _with_picks(judged.shares, groups.labels[picked]),
+            shares=()
+            if groups is None
+            else tuple(_with_counts(judged.shares, "picked", groups.labels[picked])),
             skill=judged.skill,
             rule_notes=rule.notes(self.pool.scores, features, self.rows, np.random.default_rng(seed)),
             seed=seed,
@@ -226,9 +228,7 @@ def judge_pool(
     warn_without_skill(judged.skill)
     if of_all is not None:  # the shares count the rows that are stood for; copies are not
         could_be_picked = np.setdiff1d(np.flatnonzero((statuses == "ok") | untried), never.positions)
-        counts = np.bincount(of_all.labels[could_be_picked], minlength=len(judged.shares)).tolist()
-        shares = [replace(share, rows=count) for share, count in zip(judged.shares, counts, strict=True)]
-        judged = replace(judged, shares=shares)
+        judged = replace(judged, shares=_with_counts(judged.shares, "rows", of_all.labels[could_be_picked]))
     return JudgedPool(
         dataset=dataset,
         ids=ids,
@@ -262,9 +262,10 @@ def _pick(
     return pick_in_groups(rule, pool, labels, weights, budget, rng)
 
 
-def _with_picks(shares: Sequence[KindShare], labels: NDArray[np.int64]) -> tuple[KindShare, ...]:
-    picked = np.bincount(labels, minlength=len(shares)).tolist()
-    return tuple(replace(share, picked=count) for share, count in zip(shares, picked, strict=True))
+def _with_counts(shares: Sequence[KindShare], name: str, labels: NDArray[np.int64]) -> list[KindShare]:
+    """Set this field of each kind's share to the number of labels of the kind."""
+    counts = np.bincount(labels, minlength=len(shares)).tolist()
+    return [replace(share, **{name: count}) for share, count in zip(shares, counts, strict=True)]
 
 
 def find_rows(named: Sequence[str], ids: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
