@@ -1,4 +1,4 @@
-"""How much seed model does the default method need? Shares, epochs, a smaller one, none.
+"""How much seed model does the default method need? Shares, epochs, a smaller one, none, a second round.
 
     python benchmarks/seed_model.py measure --fashion FOLDER --minutes 60     pool 0: to choose by
     python benchmarks/seed_model.py measure --fashion FOLDER --part test --models '5%' '12.5%'
@@ -59,12 +59,14 @@ class SeedModel:
         share: of the pool that it is trained on; 0 for the base model itself.
         epochs: of its training.
         layers: of its language model, if it is not the model to fine-tune.
+        second: whether it is trained on what the default picks with the first seed model, not at random.
     """
 
     name: str
     share: float
     epochs: int = 4
     layers: int | None = None
+    second: bool = False
 
     def base(self, bed: Bed, folder: Path) -> Path:
         """The folder of the aligned model that it starts from, made unless it exists."""
@@ -100,6 +102,7 @@ MODELS = {
         SeedModel("5%, 2 epochs", 0.05, 2),
         SeedModel("12.5%, 1 epoch", 0.125, 1),
         SeedModel("12.5%, 2 of 4 layers", 0.125, layers=2),
+        SeedModel("second round", BUDGET, second=True),
     )
 }
 TODAY = "12.5%"
@@ -109,21 +112,24 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
     """Train a seed model, score the pool with it, and fine-tune on the default's picks."""
     bed = pool.bed
     clip, base = bed.models(folder)
-    start = model.base(bed, folder)
-    pool.scored(folder)
+    start, first = model.base(bed, folder), pool.scored(folder)
     rows, size = load_from_disk(str(pool.folder(folder) / "data")), bed.settings.scoring_batch_size
     held_out = pool.held_out(folder, part, PARTS[part] + pool.seed, bed.held_out_rows[part])
     with tempfile.TemporaryDirectory(dir=folder) as out:
         seed, training = start, 0.0
         if model.share:
             seed = Path(out, "seed")
-            blind, args = rows.remove_columns(TRUTH), bed.training(seed, epochs=model.epochs)
-            training = measured(lambda: train_seed_model(blind, str(start), model.share, args)).cpu
+            args = bed.training(seed, epochs=model.epochs)
+            if model.second:
+                selection, _ = choose(first, write_call(DEFAULT), model.share, 0)
+                training = measured(lambda: _train(selection, start, args)).cpu
+            else:
+                blind = rows.remove_columns(TRUTH)
+                training = measured(lambda: train_seed_model(blind, str(start), model.share, args)).cpu
         scorers = [kind(str(seed), batch_size=size) for kind in (NecessityScorer, ImageGain)]
         scored, scoring, _ = measured(lambda: score(rows, scorers, Path(out, "scores")))
-        features = load_from_disk(str(pool.folder(folder) / "scored"))
         embedding = ClipEmbedding(str(clip))
-        whole = concatenate_datasets([scored, features.select_columns(list(embedding.features))], axis=1)
+        whole = concatenate_datasets([scored, first.select_columns(list(embedding.features))], axis=1)
         record = {"source": None, "scorers": [scorer.recipe() for scorer in (*scorers, embedding)]}
         whole.info.description = with_record("", record)
         picks = [choose(whole, write_call(DEFAULT), BUDGET, number) for number in range(seeds)]
@@ -153,9 +159,7 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
 def _trial(
     selection: Selection, base: Path, args: SFTConfig, held_out: Dataset, pool: Pool
 ) -> dict[str, Any]:
-    trainer = SelectionSFTTrainer(str(base), selection=selection, args=args)
-    trainer.train()
-    trainer.save_model()
+    _train(selection, base, args)
     grades = answers(Path(args.output_dir), held_out, pool.bed.settings.scoring_batch_size)
     right = np.array(grades["right"])
     return {
@@ -163,6 +167,12 @@ def _trial(
         "nll": round(float(np.mean(grades["nll"])), 5),
         "right": bits_as_text(right),
     }
+
+
+def _train(selection: Selection, base: Path, args: SFTConfig) -> None:
+    trainer = SelectionSFTTrainer(str(base), selection=selection, args=args)
+    trainer.train()
+    trainer.save_model()
 
 
 def _auc(scored: Dataset, flaw: str, values: NDArray[np.float64], inside: bool) -> float:
