@@ -25,9 +25,10 @@ _CHUNK = 256  # tokens whose logits the package makes at a time
 
 
 def speed(args: argparse.Namespace) -> None:
-    """Scores the same rows naively and with the package, in turns."""
+    """Score the same rows naively and with the package, also in half precision, in turns."""
     vlm, compiled = VLM(*build(args.model)), VLM(*build(args.model))
     compile_layers(compiled.model)
+    half = {dtype: VLM(*build(args.model, dtype=dtype)) for dtype in ("bfloat16", "float16")}
     print(f"{sum(p.numel() for p in vlm.model.parameters()) / 1e6:.0f}M parameters; {load()}", flush=True)
     lines = []
     for tokens in args.tokens:
@@ -38,6 +39,10 @@ def speed(args: argparse.Namespace) -> None:
                 "one row a forward": lambda rows=rows: _means(vlm, rows, 1),
                 f"{args.batch_size} rows a forward": lambda rows=rows: _means(vlm, rows, args.batch_size),
                 "the same, compiled": lambda rows=rows: _means(compiled, rows, args.batch_size),
+                **{
+                    f"the same, {dtype}": partial(_means, half[dtype], rows, args.batch_size)
+                    for dtype in half
+                },
             }
             taken = _in_turns(ways, args.rounds)
             for name, times in taken.items():
