@@ -12,10 +12,13 @@ _LETTER = re.compile(r"\(?([A-Za-z])[).:]?")
 
 
 def lettered(choices: Sequence[str]) -> list[str]:
-    """The choices as lines, `A. red`."""
+    """The choices as lines, `A. red`, unless they have their letters already."""
     if len(choices) > len(ascii_uppercase):
         raise ValueError(f"expected at most {len(ascii_uppercase)} choices, got {len(choices)}")
-    return [f"{letter}. {choice}" for letter, choice in zip(ascii_uppercase, choices, strict=False)]
+    letters = ascii_uppercase[: len(choices)]
+    if all(re.match(rf"\(?{letter}[).:]", choice) for letter, choice in zip(letters, choices, strict=True)):
+        return list(choices)
+    return [f"{letter}. {choice}" for letter, choice in zip(letters, choices, strict=True)]
 
 
 def letter_of(answer: Any, choices: Sequence[str]) -> str:

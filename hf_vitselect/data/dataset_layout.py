@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasets import Audio, ClassLabel, Features, Image, Video
+from datasets import Audio, ClassLabel, Features, Image, Value, Video
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.images import image_cells
@@ -18,7 +18,7 @@ from hf_vitselect.data.turns import Message, draft_turns
 from hf_vitselect.data.unknown_layout import unknown_layout
 from hf_vitselect.errors import LayoutError, RowError
 
-SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
+SYSTEM_COLUMNS = ("system", "system_prompt", "system_message", "sys_prompt", "system_instruction")
 UNREAD_COLUMNS = ("history", "functions", "documents", "chat_template_kwargs")
 
 _MEDIA_COLUMN = re.compile(
@@ -26,8 +26,12 @@ _MEDIA_COLUMN = re.compile(
     re.IGNORECASE,
 )
 _NUMBERED_COLUMN = re.compile(r"(image|images|img|picture)[ _-]?(\d+)", re.IGNORECASE)
+# Not `image_id`, `image_size` or `image_source`.
 _IMAGE_COLUMN = re.compile(
-    r"(image|img|picture|pic|photo)s?([ _-]?(path|file|filename|url|list|bytes|data|base64)s?)?",
+    r"((left|right|first|second|input|question|query|main|source|original|raw|encoded|file)[ _-]?)?"
+    r"(image|img|picture|pic|photo|screenshot|jpe?g|png|webp)s?"
+    r"([ _-]?(path|file|filename|name|url|uri|link|src|list|bytes|data|content|base64|b64|str|string)s?)*"
+    r"|file_?names?",
     re.IGNORECASE,
 )
 _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError)
@@ -125,8 +129,9 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
     """
     names = list(columns)
     known = _known_layout(names)
-    unread = [name for name in (*UNREAD_COLUMNS, *known.unread) if name in names]
-    if unread := [name for name in unread if name not in known.optional]:
+    own = {*known.text_columns, *known.optional}
+    others = {*UNREAD_COLUMNS, *known.unread}
+    if unread := [name for name in names if name.lower() in others and name not in own]:
         raise LayoutError(
             f"expected the conversation in {'+'.join(known.text_columns)}, got {unread} next to it, "
             f"which is not read; move it into the turns, or drop it with dataset.remove_columns({unread})"
@@ -212,16 +217,30 @@ def _refuse_features(layout: Layout, columns: Sequence[str] | Features) -> None:
             f"expected video and audio in columns of that name, got {unread}; such rows cannot be scored: "
             f"drop the columns with dataset.remove_columns({unread})"
         )
-    if layout.image_columns:
-        return
-    for name in columns:  # Without this check the rows would pass for text.
+    for name in columns:  # Without this check rows would lose images, or pass for text.
         feature = getattr(features.get(name), "feature", features.get(name))
-        if _IMAGE_COLUMN.fullmatch(name) or isinstance(feature, Image):
-            raise LayoutError(
-                f"expected images in a column images or image, got {name!r}, which is not read; "
-                f"rename it with dataset.rename_column({name!r}, 'images'), "
-                f"or drop it with dataset.remove_columns({name!r})"
+        if name in layout.image_columns:
+            continue
+        if isinstance(feature, Image) or (
+            not layout.image_columns and (_IMAGE_COLUMN.fullmatch(name) or _may_hold_images(feature))
+        ):
+            known = " and ".join(layout.image_columns) or "a column images or image"
+            rename = (
+                ""
+                if layout.image_columns
+                else f"rename it with dataset.rename_column({name!r}, 'images'), or "
             )
+            raise LayoutError(
+                f"expected images in {known}, got {name!r}, which is not read; "
+                f"{rename}drop it with dataset.remove_columns({name!r})"
+            )
+
+
+def _may_hold_images(feature: Any) -> bool:
+    """Whether a feature is of bytes, or of records of bytes and a path."""
+    if isinstance(feature, Mapping):
+        return feature.keys() == {"bytes", "path"}
+    return isinstance(feature, Value) and "binary" in feature.dtype
 
 
 def _has_labels(feature: Any) -> bool:

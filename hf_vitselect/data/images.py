@@ -20,11 +20,14 @@ from PIL import Image
 from hf_vitselect.data.fetching import is_url, without_query
 from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess, ImageFile
 from hf_vitselect.data.pixels import decode, image_error, upright_rgb
-from hf_vitselect.data.stored import from_text, is_empty, is_record_of_lists, records, short
+from hf_vitselect.data.stored import JsonText, from_text, is_empty, is_record_of_lists, records, short
 from hf_vitselect.errors import RowError
 
-# The base64 of PNG, JPEG, GIF and WebP begins like this; no file name does.
-_BASE64 = re.compile(r"(iVBORw0KGgo|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/\s]{40}")
+# The base64 of PNG, JPEG, GIF, WebP, TIFF and BMP begins like this; no file name does.
+_BASE64 = re.compile(r"(iVBORw0KGgo|[/_]9j[/_]|R0lGOD|UklGR|SUkqA|TU0AK|Qk[0-3])[A-Za-z0-9+/_\s-]{40}")
+
+
+_URL_SAFE = str.maketrans("-_", "+/")
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def image_cells(cell: Any) -> list[Any]:
     if is_record_of_lists(cell):
         cell = records(cell)
     cells = list(cell) if isinstance(cell, (list, tuple, np.ndarray)) else [cell]
+    cells = [from_text(one) if isinstance(one, JsonText) else one for one in cells]
     if any(isinstance(one, (list, tuple, np.ndarray)) and not is_empty(one) for one in cells):
         raise ValueError("expected encoded images, got nested lists, as of pixels")
     return cells
@@ -140,7 +144,7 @@ def read_image(cell: Any) -> RowImage:
 def from_base64(text: Any) -> bytes:
     """The bytes of a data URI, or of plain base64."""
     try:
-        text = "".join((text.partition("base64,")[2] or text).split())
+        text = "".join((text.partition("base64,")[2] or text).split()).translate(_URL_SAFE)
         return base64.b64decode(text, validate=True)
     except (AttributeError, TypeError, binascii.Error) as error:
         raise RowError("image_error", f"expected an image in base64, got {short(text)}: {error}") from error

@@ -10,11 +10,23 @@ from functools import partial
 from typing import Any
 
 from hf_vitselect.data.choices import letter_of, lettered
-from hf_vitselect.data.stored import from_text, is_empty, records
+from hf_vitselect.data.stored import JsonText, from_text, is_empty, records, short
 from hf_vitselect.data.turns import Message, messages_from_text, read_messages, read_text, refuse_unread
 
-CONTEXT_COLUMNS = ("context", "passage", "hint")
+CONTEXT_COLUMNS = (
+    *("context", "contexts", "passage", "passages", "hint", "hints", "lecture", "paragraph", "paragraphs"),
+    *("document", "documents", "article", "background", "text"),
+)
 """Columns that belong to a question and are not read: an error next to one."""
+
+ASKED_COLUMNS = ("question", "questions", "query", "prompt", "instruction", "input", "inputs", "problem")
+"""Columns that hold a question: an error next to another one."""
+
+ANSWERED_COLUMNS = ("answer", "answers", "response", "output", "outputs", "completion", "solution")
+"""Columns that hold an answer: an error next to a caption, which is one."""
+
+STRUCTURES = ("messages", "conversations", "texts", "prompt", "completion", "choices", "options", "history")
+"""Columns that may hold lists or records; the others of a layout hold text."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +62,13 @@ def _prompt_completion(row: Mapping[str, Any]) -> Iterator[Message]:
         if isinstance(side, str) and (messages := messages_from_text(side)) is not None:
             side = messages
         if isinstance(side, str) or not hasattr(side, "__len__"):
-            yield Message(role, read_text(side))
+            yield Message(role, _unmixed_text(side))
         else:
             yield from read_messages(side)
 
 
 def _cauldron(row: Mapping[str, Any]) -> Iterator[Message]:
-    for text in records(row["texts"]):
+    for text in map(from_text, records(row["texts"])):
         refuse_unread(text)
         yield Message("user", text["user"])
         yield Message("assistant", text["assistant"])
@@ -71,9 +83,9 @@ def _pair(question: str, answer: str, row: Mapping[str, Any]) -> Iterator[Messag
 
 def _alpaca(row: Mapping[str, Any]) -> Iterator[Message]:
     yield from _history(row)
-    more = row.get("input")
-    asked = [] if is_empty(row["instruction"]) and not is_empty(more) else [_text(row, "instruction")]
-    yield Message("user", "\n".join([*filter(None, asked), *([] if is_empty(more) else [read_text(more)])]))
+    more = [] if row.get("input") in (None, "") else [_text(row, "input")]
+    asked = [] if is_empty(row["instruction"]) and more else [_text(row, "instruction")]
+    yield Message("user", "\n".join([*filter(None, asked), *more]))
     yield Message("assistant", _text(row, "output"))
 
 
@@ -112,9 +124,18 @@ def _text(row: Mapping[str, Any], column: str) -> str:
     if row[column] is None:
         raise ValueError(f"the {column} is null")
     try:
-        return read_text(row[column])
+        return _unmixed_text(row[column])
     except ValueError as error:
         raise ValueError(f"the {column}: {error}") from error
+
+
+def _unmixed_text(cell: Any) -> str:
+    """A text that is one beyond doubt: in a column of mixed types a list and its text look the same."""
+    if isinstance(cell, JsonText) and cell[:1] in "[{tf":  # also true and false
+        raise ValueError(
+            f"expected text, got {short(str(cell))} in a column of mixed types; make all of them texts"
+        )
+    return read_text(cell)
 
 
 _QUESTION, _IMAGE = "What color is it?", "<the image>"
@@ -135,6 +156,7 @@ LAYOUTS = (
         ("prompt", "completion"),
         _prompt_completion,
         {"prompt": _QUESTION, "completion": "red", "images": [_IMAGE]},
+        unread=("label", "kto_tag"),  # whether the completion is a good one
     ),
     KnownLayout(
         ("conversations",),
@@ -163,7 +185,7 @@ LAYOUTS = (
             "images": [_IMAGE],
         },
         optional=("input", "history"),
-        unread=CONTEXT_COLUMNS,
+        unread=(*CONTEXT_COLUMNS, *ASKED_COLUMNS),
     ),
     KnownLayout(
         ("query", "response"),
@@ -175,20 +197,20 @@ LAYOUTS = (
             "images": [_IMAGE],
         },
         optional=("history",),
-        unread=CONTEXT_COLUMNS,
+        unread=(*CONTEXT_COLUMNS, *ASKED_COLUMNS),
     ),
     KnownLayout(
         ("question", "answer"),
         partial(_pair, "question", "answer"),
         {"question": _QUESTION, "answer": "red", "image": _IMAGE},
-        unread=CONTEXT_COLUMNS,
+        unread=(*CONTEXT_COLUMNS, *ASKED_COLUMNS),
     ),
     *(
         KnownLayout(
             ("question", column, "answer"),
             partial(_multiple_choice, column),
             {"question": _QUESTION, column: _CHOICES, "answer": answer, "image": _IMAGE},
-            unread=CONTEXT_COLUMNS,
+            unread=(*CONTEXT_COLUMNS, *ASKED_COLUMNS),
         )
         for column, answer in (("choices", 1), ("options", "B"))
     ),
@@ -196,6 +218,7 @@ LAYOUTS = (
         ("caption",),
         _caption,
         {"caption": "a red dot", "image": _IMAGE},
+        unread=(*ASKED_COLUMNS, *ANSWERED_COLUMNS),
         can_be_metadata=True,
     ),
 )

@@ -12,7 +12,7 @@ from datasets import Features, IterableDataset, Value
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.data.dataset_layout import is_conversation_column
 from hf_vitselect.data.stored import records, with_features
-from hf_vitselect.data.tool_calls import CALL_ROLES
+from hf_vitselect.data.tool_calls import CALL_ROLES, without_nulls
 from hf_vitselect.data.turns import known_role
 from hf_vitselect.errors import PoolError, first_line, nearest
 
@@ -100,7 +100,7 @@ class Entry:
         if not isinstance(message, Mapping) or self.keys is None:
             return message
         role, content = self.keys
-        others = {key: value for key, value in message.items() if key not in self.keys}
+        others = {key: without_nulls(value) for key, value in message.items() if key not in self.keys}
         tag: Any = message.get(role)
         return {"role": self.roles.get(tag, tag), "content": message.get(content), **others}
 

@@ -16,9 +16,9 @@ _MEDIA_PLACEHOLDER = re.compile(r"<\|?(?:video|audio)(?:_pad)?(?:[ _-]?\d+)?\|?>
 _NAMED = re.compile(r"<(?:img|image)>[^<>\n]*</(?:img|image)>", re.IGNORECASE)
 # Placeholders of other models and tools. They are refused, not read: `<img>` or `[image]` may be plain text.
 _FOREIGN_PLACEHOLDER = re.compile(
-    r"<\|?/?(image|img|picture|photo)([ _-]?(pad|token|placeholder|here|soft_token|start))?([ _-]?\d+)?"
-    r" ?/?\|?>|<\|?vision_start\|?>|<start_of_image>|\[(image|img|picture)([ _-]?\d+)?\]"
-    r"|\{\{? ?(image|img|picture)([ _-]?\d+)? ?\}?\}|<__media__>",
+    r"<\|?/?(image|img|picture|photo)[^<>\n]{0,200}>|<im_patch>|<\|?vision_(start|end)\|?>|<start_of_image>"
+    r"|<(\|media(_pad)?\||__media__)>|\[(image|img|picture)([ _-]?\d+)?\]|!\[[^\]\n]*\]\([^)\n]+\)"
+    r"|\{\{? ?(image|img|picture)([ _-]?\d+)? ?\}?\}",
     re.IGNORECASE,
 )
 
@@ -92,7 +92,7 @@ def place_images(
             raise RowError("image_missing", f"{counts} and {nulls} null(s)")
         raise RowError("placeholder_mismatch", counts)
     else:
-        filled = [filled[i] for i in _order(slots)]
+        filled = [cells[i] for i in _order(slots, cells)]
     images = map(read_image, filled)
     # Only a column has the feature `Image`. A record in a turn is the row's own.
     held = tuple(replace(image, in_feature=False) if inline else image for image in images)
@@ -128,12 +128,17 @@ def _inline_images(slots: Sequence[Slot], column_images: Sequence[Any]) -> list[
     return [slot.image for slot in slots]
 
 
-def _order(slots: Sequence[Slot]) -> Sequence[int]:
-    """The index of each slot's image: the next one, or the one of its number."""
+def _order(slots: Sequence[Slot], cells: Sequence[Any]) -> Sequence[int]:
+    """The index of each slot's image: the next one, or the one of its number, for which nulls count."""
+    filled = [i for i, cell in enumerate(cells) if not is_empty(cell)]
     numbers = [slot.number for slot in slots if slot.number is not None]
     if not numbers:
-        return range(len(slots))
-    first = min(numbers)
-    if first > 1 or sorted(numbers) != list(range(first, first + len(slots))):
-        raise RowError("placeholder_mismatch", f"placeholders numbered {numbers} for {len(slots)} image(s)")
-    return [number - first for number in numbers]
+        return filled
+    first = 0 if 0 in numbers else 1
+    indices = [number - first for number in numbers]
+    if sorted(indices) != filled:
+        nulls = f" and {len(cells) - len(filled)} null(s)" if len(cells) > len(filled) else ""
+        raise RowError(
+            "placeholder_mismatch", f"placeholders numbered {numbers} for {len(filled)} image(s){nulls}"
+        )
+    return indices

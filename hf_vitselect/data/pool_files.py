@@ -31,6 +31,8 @@ COMPRESSED: dict[str, Callable[..., Any]] = {
     ".zst": open,
 }
 _SAVED = ("state.json", "dataset_dict.json")
+_METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+"""What `datasets` reads in a folder of images: a row for each."""
 _SPLITS = {"test": {"test", "testing"}, "validation": {"validation", "valid", "val", "dev"}}
 
 
@@ -40,8 +42,8 @@ class Files:
 
     Attributes:
         name: As the user gave it.
-        path: The files' format, or the name on the Hub.
-        splits: The files of each split; none for a name on the Hub.
+        path: The files' format, `imagefolder`, or the name on the Hub.
+        splits: The files of each split; none for a folder of images or a name on the Hub.
     """
 
     name: str
@@ -96,7 +98,9 @@ def _in_folder(name: str, folder: Path) -> Path | Files:
     if (folder / "config.json").exists():
         raise PoolError(f"expected a pool, got a model in {name!r}; give a folder of data files")
     if (folder / "README.md").exists():  # a repository, whose card may list its splits
-        return Files(name, str(folder), {})
+        return Files(name, str(folder.resolve()), {})
+    if any(file.name in _METADATA for file in folder.rglob("metadata.*")):
+        return Files(name, "imagefolder", {})
     files = sorted(file for file in folder.rglob("*") if _kind(file) not in (None, "arrow"))
     files = [file for file in files if _kind(file) != "webdataset"] or files  # A tar may hold images alone.
     if not files:

@@ -4,12 +4,13 @@ import glob
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pandas as pd  # type: ignore[import-untyped]
 from datasets import (
     Dataset,
     DatasetDict,
@@ -22,6 +23,7 @@ from datasets import (
 from huggingface_hub import HfApi
 
 from hf_vitselect.data.columns import refuse_missing
+from hf_vitselect.data.dataset_layout import is_conversation_column
 from hf_vitselect.data.image_roots import changed_access, image_access, recorded_access, with_access
 from hf_vitselect.data.llama_factory import find_entry
 from hf_vitselect.data.pool_files import COMPRESSED, Files, find_files
@@ -30,6 +32,10 @@ from hf_vitselect.data.webdataset import load_tars, stream_tars
 from hf_vitselect.errors import ColumnError, PoolError, first_line, nearest_path
 
 _ROWS_OF_SPLIT = re.compile(r"(?P<split>[^\[\]%+]+)(?:\[(?P<first>\d*):(?P<last>\d*)\])?")
+
+
+_NULLS = ["", "NaN", "nan", "NA", "N/A", "<NA>", "None", "null", "NULL"]
+"""What is null in the columns of a CSV that hold no part of a conversation."""
 
 
 class SplitError(PoolError):
@@ -49,12 +55,14 @@ def load_pool(
 ) -> Dataset:
     """Load a pool, whatever holds it.
 
-    Rows are not converted: docs/guides/rows.md lists the layouts that are read.
+    Rows are not converted: docs/guides/rows.md lists the layouts that are read. In a CSV the texts of
+    conversations stay as they are: `007` is no number, `None` no null.
 
     Args:
         path: A file (Parquet, JSON, JSON lines, CSV, Arrow, WebDataset's tar, compressed or not), a pattern
-            of files, a folder of such files, a folder written by `score`, `select` or `save_to_disk`,
-            LLaMA-Factory's `dataset_info.json` or its folder, or a dataset on the Hub.
+            of files, a folder of such files, a folder of images with their metadata.jsonl or .csv, a
+            folder written by `score`, `select` or `save_to_disk`, LLaMA-Factory's `dataset_info.json` or its
+            folder, or a dataset on the Hub.
         config: Of a dataset on the Hub; the name of an entry of a `dataset_info.json`.
         split: A split or a part of one, `train[:100]`, as in `datasets.load_dataset`.
         image_root: The folder where the relative paths of images start; by default the folder of a local
@@ -73,7 +81,7 @@ def load_pool(
     Examples:
         >>> pool = load_pool("pool.jsonl", columns={"messages": "dialog"})  # doctest: +SKIP
     """
-    rows = _renamed(_open(str(path), config, split, streaming=False), columns or {})
+    rows = _opened(str(path), config, split, columns or {}, streaming=False)
     return _with_images(rows, str(path), image_root, allow_paths, fetch_urls, allow_addresses)
 
 
@@ -89,33 +97,42 @@ def load_stream(
     columns: Mapping[str, str] | None = None,
 ) -> IterableDataset:
     """Load a pool as a stream; as `load_pool`, but a part of a split only in rows."""
-    stream = _renamed(_open(str(path), config, split, streaming=True), columns or {})
+    stream = _opened(str(path), config, split, columns or {}, streaming=True)
     return _with_images(stream, str(path), image_root, allow_paths, fetch_urls, allow_addresses)
 
 
-def _open(path: str, config: str | None, split: str, *, streaming: bool) -> Dataset | IterableDataset:
+def _opened(path: str, config: str | None, split: str, columns: Mapping[str, str], *, streaming: bool) -> Any:
+    """The rows of a pool, its columns renamed."""
+    texts = {old for new, old in columns.items() if is_conversation_column(new)}
+    return _renamed(_open(path, config, split, texts, streaming=streaming), columns)
+
+
+def _open(
+    path: str, config: str | None, split: str, texts: Collection[str] = (), *, streaming: bool
+) -> Dataset | IterableDataset:
+    """The rows of a pool; `texts` are columns of a conversation whose names do not say so."""
     if entry := find_entry(path, config):
         split = re.sub(r"^train\b", entry.split, split)
         opened: Dataset | IterableDataset = entry.converted(
-            _open(entry.path, entry.config, split, streaming=streaming)
+            _open(entry.path, entry.config, split, entry.columns.values(), streaming=streaming)
         )
         return opened
     source = find_files(path)
     if isinstance(source, Path):
         saved = _part_of_saved(source, split)
         return saved.to_iterable_dataset() if streaming else saved
-    rows: Dataset = _stream(source, config, split) if streaming else _load(source, config, split)
+    rows: Dataset = (_stream if streaming else _load)(source, config, split, texts)
     return rows
 
 
-def _stream(files: Files, config: str | None, split: str) -> IterableDataset:
+def _stream(files: Files, config: str | None, split: str, texts: Collection[str]) -> IterableDataset:
     part = _ROWS_OF_SPLIT.fullmatch(split)
     if part is None:
         raise PoolError(
             f"expected a split such as train or train[:1000], got {split!r}; "
             "a stream has no length: give rows, or drop dataset_streaming"
         )
-    stream: IterableDataset = _load(files, config, part["split"], streaming=True)
+    stream: IterableDataset = _load(files, config, part["split"], texts, streaming=True)
     if part["last"]:
         stream = stream.take(int(part["last"]))
     return stream.skip(int(part["first"])) if part["first"] else stream
@@ -183,30 +200,51 @@ def _part(splits: Mapping[str, Dataset], split: str, name: str) -> Dataset:
     return picked[0] if len(picked) == 1 else concatenate_datasets(picked)
 
 
-def _load(files: Files, config: str | None, split: str, *, streaming: bool = False) -> Any:
+def _load(
+    files: Files, config: str | None, split: str, texts: Collection[str], *, streaming: bool = False
+) -> Any:
     """Call `datasets.load_dataset`."""
     options: dict[str, Any] = {"split": split, "streaming": streaming}
+    if files.path == "imagefolder":
+        options["data_dir"] = str(Path(files.name).expanduser())
     if files.splits:
         if config is not None:
             raise PoolError(f"dataset_config: expected none for files, got {config!r} for {files.name!r}")
         options["data_files"] = files.splits
-        if ".tsv" in Path(next(iter(files.splits.values()))[0]).suffixes:
-            options["sep"] = "\t"
     if files.path == "webdataset":
         return _load_tars(files, split, streaming=streaming)
-    if files.path == files.name:
+    if files.path == files.name and not os.path.isdir(files.path):
         _refuse_unknown(files.name)
     try:
+        if files.path == "csv":
+            options |= _csv_options(next(iter(files.splits.values()))[0], texts)
         return load_dataset(files.path, config, **options)
     except Exception as error:  # From the Hub, the network or the files' parsers.
         if isinstance(error, StopIteration) or "corresponds to no data" in str(error):
             raise PoolError(f"expected rows in {files.name!r}, got none") from error
         if re.search(r"[Ss]plit|instruction format", str(error)):
             raise _no_such_split(split, files.name, list(files.splits), error) from error
-        if files.path == files.name:
+        if files.path == files.name and not os.path.isdir(files.path):
             raise _unknown(files.name, error) from error
         where = _bad_line(files) or first_line(error)
         raise PoolError(f"{files.name!r} cannot be read: {where}") from error
+
+
+def _csv_options(file: str, texts: Collection[str]) -> dict[str, Any]:
+    """Options with which the texts of conversations stay as they are: 007 is no number, None no null."""
+    separator = "\t" if ".tsv" in Path(file).suffixes else ","
+    names = list(pd.read_csv(file, sep=separator, nrows=0))
+    texts = [name for name in names if name in texts or is_conversation_column(name)]
+    return {
+        "sep": separator,
+        "converters": dict.fromkeys(texts, _text_or_null),
+        "keep_default_na": False,
+        "na_values": {name: _NULLS for name in names if name not in texts},
+    }
+
+
+def _text_or_null(cell: str) -> str | None:
+    return cell or None
 
 
 def _load_tars(files: Files, split: str, *, streaming: bool) -> Dataset | IterableDataset:

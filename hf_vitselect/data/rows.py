@@ -109,8 +109,13 @@ def _columns(table: pa.Table) -> Sequence[str] | Features:
     """The names of the table's columns; its features instead where the names alone may mislead."""
     metadata = (table.schema.metadata or {}).get(b"huggingface", b"")
     # Parsing features takes time, and `map` may call this for every row.
-    named = {"images", "image"} & set(table.column_names) or b'"Image"' not in metadata
-    if named and not any(kind in metadata for kind in (b'"ClassLabel"', b'"Audio"', b'"Video"')):
+    named = {"images", "image"} & set(table.column_names)
+    clear = (
+        metadata.count(b'"Image"') < 2
+        if named
+        else b'"Image"' not in metadata and b'"binary"' not in metadata
+    )
+    if clear and not any(kind in metadata for kind in (b'"ClassLabel"', b'"Audio"', b'"Video"')):
         return table.column_names
     try:
         return Features.from_arrow_schema(table.schema)

@@ -7,9 +7,11 @@ as records of lists, and CSV stores every structure as text. Nothing here knows 
 import ast
 import json
 import re
+import tokenize
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +20,11 @@ from datasets import Audio, Dataset, Features, Image, IterableDataset, Json, Lar
 
 TABLE_ROWS = 100
 """Rows of a table where their images are in memory."""
+
+
+class JsonText(str):
+    """The JSON of a cell of mixed types that is no text in quotes: a number, a list, or a text like one."""
+
 
 UNSTORED = "__hf_vitselect_unstored"
 """The column that says why a row could not be stored as it is, in batches of `encode_batch` and in tars."""
@@ -70,11 +77,23 @@ def from_text(cell: Any) -> Any:
             cell = json.loads(cell)
         except (ValueError, RecursionError):
             try:
-                # NumPy omits the comma between two lines. No text contains a line break here.
-                cell = ast.literal_eval(re.sub(r"\}\s*\n\s*\{", "}, {", cell.strip()))
-            except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+                cell = ast.literal_eval(_with_commas(cell.strip()))
+            except (ValueError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError) as error:
                 raise ValueError(f"expected a list or its JSON, got the text {cell[:60]!r}") from error
     return cell
+
+
+def _with_commas(literal: str) -> str:
+    """A Python literal with the commas that NumPy leaves out: between texts, and between two lines."""
+    # No text contains a line break here.
+    lines = re.sub(r"\}\s*\n\s*\{", "}, {", literal).splitlines(keepends=True)
+    read = tokenize.generate_tokens(iter(lines).__next__)
+    tokens = [token for token in read if token.type != tokenize.NL]
+    for token, following in reversed(list(pairwise(tokens))):
+        if token.type == following.type == tokenize.STRING:
+            row, column = token.end
+            lines[row - 1] = f"{lines[row - 1][:column]},{lines[row - 1][column:]}"
+    return "".join(lines)
 
 
 def records(cell: Any) -> Any:
@@ -237,7 +256,7 @@ def _load_json(text: str) -> str | None:
     whether it is a list or a text.
     """
     if text[:1] != '"':
-        return None if text == "null" else text
+        return None if text == "null" else JsonText(text)
     try:
         return str(json.loads(text))
     except ValueError:

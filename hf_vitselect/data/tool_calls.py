@@ -17,21 +17,27 @@ _SCHEMAS = ("function", "parameters", "input_schema", "properties", "items")
 _KEYS = {"type", "id", "index", "function", "name", "arguments"}
 
 
-def read_calls(cell: Any) -> tuple[ToolCall, ...]:
+def read_calls(cell: Any, in_text: bool = False) -> tuple[ToolCall, ...]:
     """Read one call or a list of them.
+
+    Args:
+        cell: The calls.
+        in_text: Whether they come from JSON text, in which a null is one.
 
     Raises:
         ValueError: if one is not a name and its arguments.
     """
-    calls = records(cell)
-    return tuple(map(_call, calls if isinstance(calls, list) else [calls]))
+    in_text, calls = in_text or isinstance(cell, str), records(cell)
+    return tuple(_call(call, in_text) for call in (calls if isinstance(calls, list) else [calls]))
 
 
-def _call(cell: Any) -> ToolCall:
+def _call(cell: Any, in_text: bool) -> ToolCall:
     call = from_text(cell) if isinstance(cell, str) else cell
     if not isinstance(call, Mapping) or call.get("type") not in (None, "", "function"):
         raise ValueError(f"expected the call of a function, got {short(call)}")
-    function = from_text(call["function"]) if not is_empty(call.get("function")) else call
+    held = call.get("function")
+    in_text = in_text or isinstance(cell, str) or isinstance(held, str)
+    function = call if is_empty(held) else from_text(held)
     others = [
         key
         for record in (call, function)
@@ -41,15 +47,15 @@ def _call(cell: Any) -> ToolCall:
     name = function.get("name")
     if others or not isinstance(name, str) or not name:
         raise ValueError(f"expected a tool call with a name and its arguments, got {short(call)}")
-    return ToolCall(name, _arguments(function.get("arguments")), _id(call.get("id")))
+    return ToolCall(name, _arguments(function.get("arguments"), in_text), _id(call.get("id")))
 
 
-def _arguments(cell: Any) -> str:
-    """The arguments as JSON. Arrow adds a null for each key of other rows, so nulls are not arguments."""
+def _arguments(cell: Any, in_text: bool) -> str:
+    """The arguments as JSON. Arrow adds a null for each key of other rows; in JSON text a null is a value."""
     if isinstance(cell, str) and cell.strip():
         arguments = from_text(cell)
     else:
-        arguments = {} if cell in (None, "") else without_nulls(cell)
+        arguments = {} if cell in (None, "") else cell if in_text else without_nulls(cell)
     if not isinstance(arguments, Mapping):
         raise ValueError(f"expected a tool call whose arguments are a record, got {short(cell)}")
     return json.dumps(arguments, ensure_ascii=False)

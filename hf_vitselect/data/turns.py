@@ -15,7 +15,7 @@ import numpy as np
 from hf_vitselect.data.conversation import ToolCall
 from hf_vitselect.data.images import from_base64
 from hf_vitselect.data.placeholders import Draft, Slot, split_text
-from hf_vitselect.data.stored import from_text, is_empty, is_record_of_lists, records, short
+from hf_vitselect.data.stored import JsonText, from_text, is_empty, is_record_of_lists, records, short
 from hf_vitselect.data.tool_calls import CALL_KEYS, CALL_ROLES, read_calls
 from hf_vitselect.errors import RowError
 
@@ -27,11 +27,12 @@ ROLES = {
 }
 """The spellings of each role, in any case."""
 
-UNREAD_KEYS = (
-    *("reasoning_content", "reasoning", "thinking", "thought"),
-    *("image", "images", "tools", "functions", "system", "parts", "documents"),
+PLAIN_KEYS = (
+    *("id", "index", "turn", "turn_id", "message_id", "name", "source", "model", "lang", "language", "score"),
+    *("date", "timestamp", "created_at", "finish_reason", "category", "task", "tag", "tags", "label"),
+    *("meta", "metadata"),
 )
-"""Keys of a message that belong to the conversation but are not understood: refused unless empty."""
+"""Keys of a message that say nothing. Texts, lists and records under other keys are refused."""
 
 MEDIA_KEYS = ("video", "videos", "audio", "audios")
 
@@ -43,6 +44,7 @@ _logger = logging.getLogger(__name__)
 _ROLE_OF = {spelling: role for role, spellings in ROLES.items() for spelling in spellings}
 _ROLE_OF |= dict.fromkeys(CALL_ROLES, "assistant")
 _READ_KEYS = {"role", "content", "from", "value", "user", "assistant", *CALL_KEYS}
+_NOT_REFUSED = {*_READ_KEYS, *PLAIN_KEYS, *MASK_KEYS, "tool_call_id"}
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _IMAGE_PARTS = ("image", "image_url", "input_image")
 _MEDIA_PARTS = ("video", "video_url", "input_video", "audio", "audio_url", "input_audio")
@@ -74,7 +76,8 @@ def read_messages(cell: Any) -> Iterator[Message]:
     if isinstance(messages, Mapping) or not isinstance(messages, Iterable):
         raise ValueError(f"expected a list of messages, got {type(messages).__name__}")
     calling: Message | None = None
-    for message in map(_message, map(from_text, messages)):
+    for each in messages:
+        message = _message(from_text(each), in_text=isinstance(cell, str) or isinstance(each, str))
         if calling is not None and message.role == calling.role:
             calling = replace(calling, calls=calling.calls + message.calls)
             continue
@@ -87,7 +90,7 @@ def read_messages(cell: Any) -> Iterator[Message]:
         yield calling
 
 
-def _message(message: Any) -> Message:
+def _message(message: Any, in_text: bool) -> Message:
     refuse_unread(message)
     role = _one_of(message, "role", "from")
     role = role.strip().lower() if isinstance(role, str) else role
@@ -101,7 +104,7 @@ def _message(message: Any) -> Message:
     if len(held) > 1 or not (role in CALL_ROLES or _ROLE_OF.get(role) == "assistant"):
         raise ValueError(f"expected tool calls once, in an assistant turn, got them in a turn of {role!r}")
     content = None if role in CALL_ROLES else message.get("content", message.get("value"))
-    return Message(role, content, read_calls(held[0]))
+    return Message(role, content, read_calls(held[0], in_text))
 
 
 def messages_from_text(text: str) -> Any:
@@ -121,7 +124,7 @@ def refuse_unread(message: Any) -> None:
 
     Raises:
         RowError: `media_unsupported` for video and audio.
-        ValueError: if it is not a record, or one of `UNREAD_KEYS` is not empty.
+        ValueError: if it is not a record, or a key may hold a part of the conversation; see `PLAIN_KEYS`.
     """
     if not isinstance(message, Mapping):
         raise ValueError(f"expected a message with role and content, got {type(message).__name__}")
@@ -130,8 +133,9 @@ def refuse_unread(message: Any) -> None:
     for key in MEDIA_KEYS:
         if not is_empty(message.get(key)):
             raise RowError("media_unsupported", f"a message has {key!r}")
-    for key in UNREAD_KEYS:
-        if not is_empty(message.get(key)):
+    for key, value in message.items():
+        numeric = isinstance(value, (int, float, np.number, np.bool_))
+        if key not in _NOT_REFUSED and not numeric and not is_empty(value):
             raise ValueError(f"a message has {key!r}, which is not understood; remove it from the message")
     for key in MASK_KEYS:
         if message.get(key) not in (None, 1):  # True equals 1.
@@ -151,16 +155,14 @@ def _warn_of_mask(key: str) -> None:
 def draft_turns(messages: Iterable[Message]) -> list[Draft]:
     """Turns with slots whose images are not known yet."""
     read = list(messages)
-    unquoted = _unquoted([message.content for message in read])
+    roles = [_known_role(message.role) for message in read]
+    for message, role in zip(read, roles, strict=True):
+        if role in ("user", "assistant") and _is_null(message.content) and not message.calls:
+            raise ValueError(f"the content of a turn of {message.role!r} is null")
+    unquoted = _unquoted(roles, [message.content for message in read])
     return [
-        Draft(
-            known := _known_role(message.role),
-            list(_parts(known, content)),
-            message.calls,
-            message.call_id,
-            message.name,
-        )
-        for message, content in zip(read, unquoted, strict=True)
+        Draft(role, list(_parts(role, content)), message.calls, message.call_id, message.name)
+        for message, role, content in zip(read, roles, unquoted, strict=True)
     ]
 
 
@@ -218,10 +220,21 @@ def _known_role(role: Any) -> str:
     return known
 
 
-def _unquoted(contents: Sequence[Any]) -> list[Any]:
-    """Contents as they were before somebody stored them as JSON text."""
+def _unquoted(roles: Sequence[str], contents: Sequence[Any]) -> list[Any]:
+    """Contents as they were before somebody stored them as JSON text.
+
+    An answer may be such JSON itself, so it is parts only if it was stored as JSON, or a question is parts.
+    """
     parts = [_parts_from_text(content) for content in contents]
-    if not any(map(_is_quoted, contents)) or not all(map(_is_json, contents)):
+    asked_in_parts = any(
+        part is not None and role != "assistant" for part, role in zip(parts, roles, strict=True)
+    )
+    parts = [
+        part if role != "assistant" or asked_in_parts or isinstance(content, JsonText) else None
+        for part, role, content in zip(parts, roles, contents, strict=True)
+    ]
+    texts = [content for content in contents if isinstance(content, str)]
+    if len(texts) < 2 or not any(map(_is_quoted, texts)) or not all(map(_is_json, texts)):
         return [content if part is None else part for content, part in zip(contents, parts, strict=True)]
     if not any(parts):
         raise ValueError("every content is a text in quotes, as JSON is stored; decode the column first")
@@ -261,17 +274,20 @@ def _is_quoted(content: Any) -> bool:
     return isinstance(content, str) and len(content) > 1 and content[0] == content[-1] == '"'
 
 
-def _is_json(content: Any) -> bool:
-    if isinstance(content, str):
-        try:
-            json.loads(content)
-        except (ValueError, RecursionError):
-            return False
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
     return True
 
 
+def _is_null(content: Any) -> bool:
+    return content is None or (isinstance(content, float) and math.isnan(content))
+
+
 def _parts(role: str, content: Any) -> Iterator[str | Slot]:
-    if content is None or (isinstance(content, float) and math.isnan(content)):
+    if _is_null(content):
         return
     if is_record_of_lists(content):
         content = records(content)

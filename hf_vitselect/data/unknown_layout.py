@@ -8,7 +8,8 @@ from hf_vitselect.data.layouts import LAYOUTS
 _TURNS = ("messages", "conversations", "conversation", "dialog", "dialogue", "chat", "turns")
 _ASKED = ("question", "query", "prompt", "instruction", "input", "problem", "user", "human", "q")
 _ANSWERED = (
-    *("answer", "response", "completion", "output", "answers", "solution", "target", "label"),
+    *("answer", "multiple_choice_answer", "response", "completion", "output", "answers", "solution"),
+    *("target", "label"),
     *("assistant", "gpt", "reply", "a", "chosen"),
 )
 _CAPTION = ("caption", "captions", "description", "text", "title")

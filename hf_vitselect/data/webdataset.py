@@ -20,6 +20,7 @@ from datasets.iterable_dataset import ArrowExamplesIterable
 
 from hf_vitselect.data.dataset_layout import is_conversation_column
 from hf_vitselect.data.images import image_cells, read_image
+from hf_vitselect.data.layouts import STRUCTURES
 from hf_vitselect.data.stored import UNSTORED, encode_batch, is_empty
 from hf_vitselect.data.turns import read_text
 from hf_vitselect.errors import PoolError, RowError, first_line
@@ -29,6 +30,7 @@ _MEDIA = ("mp4", "webm", "mov", "avi", "wav", "mp3", "flac", "ogg")
 _LARGEST = 2**28  # bytes of a file that is read: 256 MiB
 _HEAD = 100  # samples that show the columns
 _NAMES = ("image", "images")
+_STRUCTURES = (*STRUCTURES, "tools")
 _TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "int64": (int,), "float64": (int, float)}
 _DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error)
 
@@ -175,6 +177,8 @@ def _images(record: Mapping[str, Any], files: Files | str) -> list[dict[str, Any
         if sorted(ends) != sorted(names):
             raise ValueError(f"the record names the images {ends}, the sample has {names}")
         names = ends
+    elif len({re.sub(r"\d+", "", name.partition(".")[2].rpartition(".")[0]) for name in names}) > 1:
+        raise ValueError(f"expected images with numbers in their names, got {names}; list them in 'images'")
     if unread := [name for name in names if own[name] is None]:
         raise ValueError(f"{unread[0]} is a link, or larger than {_LARGEST:,} bytes")
     return [{"bytes": own[name], "path": name} for name in names]
@@ -207,9 +211,9 @@ def _cell(name: str, value: Any, kind: str) -> Any:
     if kind != "string":
         fits = type(value) in _TYPES[kind] and (kind != "int64" or abs(value) < 2**63)
         return value if fits else _left_out(name, value)
-    if isinstance(value, (dict, list)) or (isinstance(value, bool) and not is_conversation_column(name)):
-        return json.dumps(value)
-    return read_text(value)
+    ours = is_conversation_column(name)
+    structured = isinstance(value, (dict, list)) and (name in _STRUCTURES or not ours)
+    return json.dumps(value) if structured or (isinstance(value, bool) and not ours) else read_text(value)
 
 
 def _left_out(name: str, value: Any) -> None:

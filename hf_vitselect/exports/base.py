@@ -142,7 +142,8 @@ def _difference(read: Conversation, row: Conversation) -> str:
     """The first difference between two conversations."""
     for number, (got, said) in enumerate(zip(read.turns, row.turns, strict=False), start=1):
         if got != said:
-            return f"the parts of turn {number} as {str(got.parts)[:80]} in place of {str(said.parts)[:80]}"
+            shown = [turn.calls if got.parts == said.parts else turn.parts for turn in (got, said)]
+            return f"turn {number} as {str(shown[0])[:80]} in place of {str(shown[1])[:80]}"
     if len(read.turns) != len(row.turns):
         return f"with {len(read.turns)} turns in place of {len(row.turns)}"
     return "with other tools" if read.tools != row.tools else "with other images"

@@ -26,6 +26,12 @@ def test_answers_name_their_choice(answer, choices, letter):
     assert letter_of(answer, choices) == letter
 
 
+@pytest.mark.parametrize("choices", [["A. red", "B. blue"], ["(A) red", "(B) blue"], ["A) red", "B) blue"]])
+def test_letters_are_not_written_twice(choices):
+    assert lettered(choices) == choices
+    assert lettered(["A. red", "blue"]) == ["A. A. red", "B. blue"]
+
+
 REFUSED = {
     "too high": (3, COLORS, "none"),
     "negative": (-1, COLORS, "none"),

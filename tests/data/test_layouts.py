@@ -17,8 +17,9 @@ from stored_rows import ANSWERED, ASKED, CELL, LAYOUTS, TWO, read, table_rows
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.pools import load_pool
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.data.rows import read_mapping
+from hf_vitselect.data.rows import read_mapping, read_rows
 from hf_vitselect.errors import RowError
 
 
@@ -265,3 +266,19 @@ def test_row_ids_ignore_image_location(tmp_path):
         rows[place] = [([user("a", 1)], [str(path)]), ([user("one too many", 2)], [str(path)])]
     embedded = [(turns, [png()]) for turns, _ in rows["here"]]
     assert row_ids(pool(rows["here"])) == row_ids(pool(rows["there"])) == row_ids(pool(embedded))
+
+
+@pytest.mark.parametrize("answer", [["red", "scarlet"], True, {"a": 1}], ids=str)
+def test_answer_of_other_type_is_no_text(answer, tmp_path):
+    rows = [{"question": "q", "answer": "red"}, {"question": "q", "answer": answer}]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    good, bad = read_rows(load_pool(tmp_path / "p.jsonl"))
+    assert good.turns[1] == ANSWERED
+    assert bad.status == "bad_row"
+    assert "mixed types" in str(bad)
+
+
+@pytest.mark.parametrize("choices", ["['blue' 'red']", "['blue'\n 'red']", "['blue', 'red']"])
+def test_lists_as_numpy_prints_them(choices):
+    row = read({"question": "q", "choices": choices, "answer": 1})
+    assert row.turns == (Turn("user", ("q\nA. blue\nB. red",)), Turn("assistant", ("B",)))

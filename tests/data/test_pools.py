@@ -5,9 +5,11 @@ import json
 
 import pytest
 from datasets import Dataset, DatasetDict
+from pools import png
 
 from hf_vitselect.data import pools as loading
 from hf_vitselect.data.pools import load_pool, load_stream
+from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import ColumnError, PoolError
 
 ROWS = Dataset.from_dict({"prompt": [f"q{i}" for i in range(6)], "completion": ["a"] * 6})
@@ -50,6 +52,40 @@ def test_pools_open_with_their_splits(name, tmp_path):
     for opened in (load_pool, load_stream):
         with pytest.raises(PoolError, match=r"expected an existing split.*got 'nope'.*train"):
             opened(f"{tmp_path}/{name}", split="nope")
+
+
+@pytest.mark.parametrize("load", [load_pool, load_stream])
+def test_texts_of_a_csv_do_not_change(load, tmp_path):
+    answers = ["007", "1.50", "None", "N/A", ""]
+    lines = [f"q,{answer},{answer},0.5,NaN" for answer in answers]
+    (tmp_path / "p.csv").write_text("\n".join(["question,answer,raw,score,note", *lines, ""]))
+    rows = list(load(tmp_path / "p.csv"))
+    assert [row["answer"] for row in rows] == [*answers[:-1], None]
+    assert [(row["score"], row["note"]) for row in rows] == [(0.5, None)] * 5
+    swapped = list(load(tmp_path / "p.csv", columns={"answer": "raw", "old": "answer"}))
+    assert [row["answer"] for row in swapped] == [*answers[:-1], None]
+
+
+@pytest.mark.parametrize("metadata", ["metadata.jsonl", "metadata.csv"])
+def test_folder_of_images_has_them(metadata, tmp_path):
+    row = {"file_name": "a.png", "question": "what?", "answer": "red"}
+    Dataset.from_list([row]).to_json(tmp_path / "metadata.jsonl")
+    if metadata.endswith("csv"):
+        Dataset.from_list([row]).to_csv(tmp_path / metadata)
+        (tmp_path / "metadata.jsonl").unlink()
+    (tmp_path / "a.png").write_bytes(png())
+    (read,) = read_rows(load_pool(tmp_path))
+    assert (read.transcript, read.images[0].encoded()) == ("USER: what? ASSISTANT: red", png())
+
+
+def test_folder_with_a_card_is_read(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.jsonl").write_text(LINES)
+    (tmp_path / "README.md").write_text("# A pool\n")
+    for name in (str(tmp_path), f"{tmp_path}/"):
+        assert load_pool(name)["prompt"][:] == ROWS["prompt"][:]
+    monkeypatch.chdir(tmp_path.parent)
+    assert len(load_pool(tmp_path.name)) == 6
 
 
 def test_a_share_of_a_split(tmp_path):

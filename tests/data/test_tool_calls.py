@@ -42,6 +42,26 @@ FORMS = {
 }
 
 
+WITH_NULL = '{"times": 2, "by": null}'
+NULLS = {
+    "a call": {"role": "function_call", "content": f'{{"name": "zoom", "arguments": {WITH_NULL}}}'},
+    "arguments": {
+        "role": "assistant",
+        "tool_calls": [{"function": {"name": "zoom", "arguments": WITH_NULL}}],
+    },
+    "a function": {
+        "role": "assistant",
+        "tool_calls": [{"function": f'{{"name": "zoom", "arguments": {WITH_NULL}}}'}],
+    },
+}
+
+
+@pytest.mark.parametrize("message", NULLS.values(), ids=NULLS)
+def test_nulls_in_json_are_arguments(message):
+    for messages in ([ASKED, message], json.dumps([ASKED, message])):
+        assert read({"messages": messages}).turns[1].calls == (ToolCall("zoom", WITH_NULL),)
+
+
 @pytest.mark.parametrize("row", FORMS.values(), ids=FORMS)
 def test_every_form_is_the_same_call(row):
     assert read(row).turns == (Turn("user", ("what?",)), Turn("assistant", read(row).turns[1].parts, (CALL,)))

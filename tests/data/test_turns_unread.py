@@ -198,6 +198,27 @@ STATUSES = {
     "a number twice": (asked("<image_1><image_1>", images=TWO), "placeholder_mismatch", "[1, 1]"),
     "a number too high": (asked("<image_3>", images=[CELL]), "placeholder_mismatch", "[3]"),
     "numbers and none": (asked("<image_1><image>", images=TWO), "placeholder_mismatch", "[1]"),
+    "numbers that would skip a null": (
+        asked("<image_1> or <image_2>", images=[TWO[0], None, TWO[1]]),
+        "placeholder_mismatch",
+        "2 image(s) and 1 null(s)",
+    ),
+    "the number of a null": (
+        asked("<image 1>what?", image_1=None, image_2=CELL),
+        "placeholder_mismatch",
+        "[1]",
+    ),
+    "the index of a null": (
+        asked(part("image", index=0), images=[None, CELL]),
+        "placeholder_mismatch",
+        "null",
+    ),
+    "a null question": (asked(None), "bad_row", "'user' is null"),
+    "a null answer": (
+        {"messages": [CHAT[0], {"role": "assistant", "content": None}]},
+        "bad_row",
+        "'assistant' is null",
+    ),
     "Pixtral's placeholder": (asked("[IMG]what?", images=[CELL]), "placeholder_mismatch", "[IMG]"),
     "a tag": (asked("<img>what?", images=[CELL]), "placeholder_mismatch", "<img>"),
     "Qwen's placeholder": (
@@ -217,6 +238,26 @@ STATUSES = {
         "placeholder_mismatch",
         "1 of 2",
     ),
+}
+
+
+STATUSES |= {
+    f"a message with {key}": ({"messages": [{**CHAT[0], key: value}, RED]}, "bad_row", repr(key))
+    for key, value in (
+        ("image_url", "a.png"),
+        ("attachments", ["a.png"]),
+        ("context", "a red dot"),
+        ("think", "hm"),
+        ("type", "image"),
+        ("tool_responses", [{"name": "zoom"}]),
+    )
+}
+STATUSES |= {
+    f"the placeholder {text}": (asked(f"{text} what?", images=[CELL]), "placeholder_mismatch", text)
+    for text in (
+        *("<IMG_CONTEXT>", "<ImageContent>", "<im_patch>", "<image:1>", "<image id=1>", "<img src='a.png'>"),
+        *("![a dot](a.png)", "<|media_pad|>", "<|vision_end|>"),
+    )
 }
 
 
@@ -243,6 +284,18 @@ def test_url_image_is_remote(where):
     assert caught.value.status == "image_remote"
 
 
+@pytest.mark.parametrize("key", ["id", "name", "timestamp", "source"])
+def test_plain_keys_of_messages_are_ignored(key):
+    assert read({"messages": [{**CHAT[0], key: "x"}, {**RED, "rating": 3, "images": []}]}) == read(
+        {"messages": CHAT}
+    )
+
+
+def test_numbers_count_nulls():
+    row = read(asked("<image_3> or <image_1>", images=[TWO[0], None, TWO[1]]))
+    assert [picture.data for picture in row.images] == [png(1), png(0)]
+
+
 def test_weights_are_said_once(caplog):
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
@@ -261,6 +314,20 @@ COLUMNS = {
     "upper case": (["messages", "Images"], "'Images'"),
     "two system prompts": (["messages", "system", "system_prompt"], "system and system_prompt"),
     "a history": (["prompt", "completion", "history"], "history.*remove_columns"),
+    "a judgment": (["prompt", "completion", "label"], "label"),
+    "a caption next to an answer": (["question", "answers", "caption"], "'question', 'answers'"),
+    "a caption next to a prompt": (["prompt", "caption"], r"in caption, got \['prompt'\]"),
+    "two questions": (["instruction", "question", "output"], r"instruction\+output, got \['question'\]"),
+    "an instruction": (["instruction", "question", "answer"], r"question\+answer, got \['instruction'\]"),
+    "the inputs of M3IT": (["instruction", "inputs", "output"], r"\['inputs'\]"),
+    "contexts": (["question", "answer", "contexts", "Lecture"], r"\['contexts', 'Lecture'\]"),
+}
+COLUMNS |= {
+    name: (["question", "answer", name], repr(name))
+    for name in (
+        *("image_base64_str", "image_b64", "image_src", "image_name", "image_file_path", "imageUrl", "jpg"),
+        *("left_image", "input_image", "question_images", "screenshot", "file_name"),
+    )
 }
 
 
@@ -271,7 +338,16 @@ def test_unread_columns_are_refused(columns, named):
     assert str(caught.value).count("\n") < 3
 
 
-@pytest.mark.parametrize("columns", [["prompt"], ["image_path", "images"], ["question", "image_1"]], ids=str)
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ["prompt"],
+        ["image_path", "images"],
+        ["question", "image_1"],
+        ["image_id", "image_size", "image_gain", "num_images", "image_hash"],
+    ],
+    ids=str,
+)
 def test_other_columns_are_ignored(columns):
     assert find_layout(["messages", *columns]).text_columns == ("messages",)
 
@@ -280,6 +356,22 @@ def test_other_columns_are_ignored(columns):
 def test_misnamed_image_column_is_refused(kind):
     with pytest.raises(LayoutError, match="'screenshot'"):
         find_layout(Features({"prompt": Value("string"), "completion": Value("string"), "screenshot": kind}))
+
+
+STORED = {"bytes": Value("binary"), "path": Value("string")}
+
+
+@pytest.mark.parametrize(
+    "way", [find_layout, lambda it: table_rows(Dataset.from_dict({name: [] for name in it}, it))]
+)
+@pytest.mark.parametrize(
+    "kinds",
+    [{"before": STORED}, {"before": Value("binary")}, {"image": Image(), "after": Image()}],
+    ids=["records of bytes", "bytes", "a second image"],
+)
+def test_misnamed_image_bytes_are_refused(kinds, way):
+    with pytest.raises(LayoutError, match=f"'{[*kinds][-1]}', which is not read"):
+        way(Features({"prompt": Value("string"), "completion": Value("string"), **kinds}))
 
 
 LABEL, TEXT = ClassLabel(names=["no", "yes"]), Value("string")
@@ -324,7 +416,15 @@ def test_pixel_array_is_not_records():
 
 
 @pytest.mark.parametrize(
-    "text", ['[{"type": "button", "text": "OK"}]', '[{"type": "text", "at": 1}, {"a": 1}]']
+    "text",
+    [
+        '[{"type": "button", "text": "OK"}]',
+        '[{"type": "text", "at": 1}, {"a": 1}]',
+        '[{"type": "text", "text": "Sign in"}]',
+        '{"type": "image", "url": "logo.png"}',
+        '[{"text": "a"}]',
+        '"STOP"',
+    ],
 )
 def test_json_answer_is_text(text):
     assert read({"prompt": "what?", "completion": text}).turns[1].text == text

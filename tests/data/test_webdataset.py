@@ -183,3 +183,24 @@ def test_tars_beside_files_are_ignored(tmp_path):
     write_tar(tmp_path / "images.tar", [("a.png", png())])
     (tmp_path / "rows.jsonl").write_text('{"prompt": "what?", "completion": "red"}\n')
     assert load_pool(tmp_path).column_names == ["prompt", "completion"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"question": "q", "answer": ["red", "scarlet"]},
+        {"question": {"text": "q"}, "answer": "red"},
+        {"caption": ["a"]},
+    ],
+    ids=["answers", "a question", "captions"],
+)
+def test_lists_and_records_are_no_texts(record, tmp_path):
+    (row,) = both(write_tar(tmp_path / "p.tar", good(row=json.dumps(record))))
+    assert row.status == "bad_row"
+    assert "expected text" in str(row)
+
+
+def test_a_mask_is_no_second_image(tmp_path):
+    (row,) = both(write_tar(tmp_path / "p.tar", [*good(), ("a.mask.png", png())]))
+    assert row.status == "bad_row"
+    assert "a.mask.png" in str(row)
