@@ -269,7 +269,7 @@ def test_row_ids_ignore_image_location(tmp_path):
 
 
 @pytest.mark.parametrize("answer", [["red", "scarlet"], True, {"a": 1}], ids=str)
-def test_answer_of_other_type_is_no_text(answer, tmp_path):
+def test_mixed_answers_are_no_texts(answer, tmp_path):
     rows = [{"question": "q", "answer": "red"}, {"question": "q", "answer": answer}]
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     good, bad = read_rows(load_pool(tmp_path / "p.jsonl"))

@@ -55,7 +55,7 @@ def test_pools_open_with_their_splits(name, tmp_path):
 
 
 @pytest.mark.parametrize("load", [load_pool, load_stream])
-def test_texts_of_a_csv_do_not_change(load, tmp_path):
+def test_csv_texts_do_not_change(load, tmp_path):
     answers = ["007", "1.50", "None", "N/A", ""]
     lines = [f"q,{answer},{answer},0.5,NaN" for answer in answers]
     (tmp_path / "p.csv").write_text("\n".join(["question,answer,raw,score,note", *lines, ""]))
