@@ -4,7 +4,7 @@
 
 runs pages with the Hub of HF_ENDPOINT, on which the names in `HUB` are tiny models and pools. The first page
 is the tutorial; its demo is a small one, and every later page finds it in its own folder. Fine-tunes take two
-steps on the CPU. Nothing else differs from what the page says.
+steps, those of pages that expect a GPU on the CPU. Nothing else differs from what the page says.
 """
 
 import contextlib
@@ -33,7 +33,10 @@ HUB = {
 """What stands on the Hub for each name of the docs: a folder of the small demo."""
 
 DEMO = {"pool_rows": 240, "held_out_rows": 16, "caption_rows": 64, "clip_epochs": 1, "tune_epochs": 1}
-QUICK = {"max_steps": 2, "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "report_to": "none"}
+QUICK = {"max_steps": 2, "gradient_checkpointing": False, "report_to": "none"}
+ON_CPU = {"use_cpu": True, "bf16": False}
+FOR_ANY_MACHINE = ("tutorial", "tasks", "compare")
+"""Pages on the demo's models, which say themselves how to train on the CPU; the others expect a GPU."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ def run_page(text: str) -> list[str]:
     return errors
 
 
-def make_quick() -> None:
-    """Make the demo small, and every fine-tune two steps on the CPU."""
+def make_quick() -> dict[str, Any]:
+    """Make the demo small, and every fine-tune two steps; returns what its arguments are set to."""
     import torch
     from trl import SFTConfig
 
@@ -100,10 +103,10 @@ def make_quick() -> None:
     from hf_vitselect.demo.models import DemoSettings
 
     torch.set_num_threads(1)
-    finish = SFTConfig.__post_init__
+    finish, changed = SFTConfig.__post_init__, dict(QUICK)
 
     def quick(args: SFTConfig) -> None:
-        for name, value in QUICK.items():
+        for name, value in changed.items():
             setattr(args, name, value)
         finish(args)
 
@@ -111,6 +114,7 @@ def make_quick() -> None:
     command.demo = partial(chain.demo, settings=DemoSettings(**DEMO))
     compare = chain.compare
     chain.compare = lambda *args, **options: compare(*args, **options | {"processes": 1})
+    return changed
 
 
 def fill_hub(folder: Path) -> None:
@@ -154,7 +158,7 @@ def start_ray() -> None:
 
 def run_pages(work: Path, pages: list[Path]) -> dict[str, list[str]]:
     """Run pages, each in a folder of its own: by page, what went wrong in each block that was reached."""
-    make_quick()
+    changed = make_quick()
     errors = {}
     for number, page in enumerate(pages):
         folder = work / page.stem
@@ -163,6 +167,8 @@ def run_pages(work: Path, pages: list[Path]) -> dict[str, list[str]]:
             (folder / "demo").symlink_to(work / pages[0].stem / "demo")
         if page.stem == "export":
             write_llava_pool(folder)
+        changed.clear()
+        changed |= QUICK if page.stem in FOR_ANY_MACHINE else QUICK | ON_CPU
         with contextlib.chdir(folder):
             if page.stem == "gpus":
                 start_ray()

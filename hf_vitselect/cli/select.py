@@ -29,7 +29,7 @@ class Select(PoolFlags, Command):
     output_dir: str = flag("Where the selection goes.", "selection")
     budget: str = flag("Rows (1200) or a share (0.15) of the pool.", "0.15")
     method: str | None = flag(
-        f"How rows are picked, such as 'CleanBalanced(need=1.0)', the default: one of {', '.join(NAMED)}.",
+        f"How rows are picked, by default 'CleanBalanced()': one of {', '.join(NAMED)}.",
         None,
     )
     rule: str | None = flag(

@@ -24,7 +24,7 @@ from hf_vitselect.data.turns import MASK_KEYS, MEDIA_KEYS, PLAIN_KEYS, ROLES
 from hf_vitselect.errors import STATUSES
 
 _HEAD = """\
-# Rows
+# Row layouts
 
 If your data looks like one of these layouts, `load_pool` reads it as it is. Everything reads rows through
 the same code: `map`, `score`, row ids, selection, training, evaluation and publishing. A column that may
