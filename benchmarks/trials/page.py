@@ -92,44 +92,57 @@ def _primary(lines: Lines, plan: Plan) -> Iterator[str]:
     )
     primary = [versus for versus in plan.versus if versus.primary]
     yield table([_versus_row(versus, lines) for versus in primary])
+    if (way := _pooled_way(primary, lines)) is not None:
+        yield f"Of the way from random to the oracle at 15%, over both testbeds: {way:.0%}."
     yield table([_way_row(versus, lines, plan) for versus in primary])
+    yield "On rows with image, and by likelihood:"
+    yield table([_likelihood_row(versus, lines) for versus in primary])
+    yield "Without strata:"
     yield table(
         [{"testbed, rows": versus.title, **interval(versus.unstratified(lines))} for versus in primary]
     )
-    if (way := _pooled_way(primary, lines)) is not None:
-        yield f"Of the way from random to the oracle at 15%, over both testbeds: {way:.0%}."
 
 
 def _guards(lines: Lines, plan: Plan) -> Iterator[str]:
     yield "## Where it must not lose"
     yield "At 5% and on pools without any flaw, the interval's lower end should be above -.02."
-    yield table([_versus_row(versus, lines) for versus in plan.versus if not versus.primary])
+    guards = [versus for versus in plan.versus if not versus.primary]
+    yield table([_versus_row(versus, lines) for versus in guards])
+    yield table([_likelihood_row(versus, lines) for versus in guards])
+
+
+def _arms(versus: Versus) -> dict[str, Arm]:
+    arms = {"random": versus.random, "default": versus.default}
+    return arms if versus.oracle is None else arms | {"oracle": versus.oracle}
 
 
 def _versus_row(versus: Versus, lines: Lines) -> dict[str, Any]:
-    row: dict[str, Any] = {"testbed, rows": versus.title}
-    for name, arm in (("random", versus.random), ("default", versus.default), ("oracle", versus.oracle)):
-        if arm is not None:
-            row[name] = spread(arm, lines, "accuracy")
-    row |= interval(versus.difference(lines))
-    for name, arm in (("random", versus.random), ("default", versus.default), ("oracle", versus.oracle)):
-        if arm is not None:
-            row[f"NLL, {name}"] = _mean(arm, lines, "nll")
-    return row
+    means = {name: _mean(arm, lines, "accuracy") for name, arm in _arms(versus).items()}
+    return {"testbed, rows": versus.title, **means, **interval(versus.difference(lines))}
+
+
+def _likelihood_row(versus: Versus, lines: Lines) -> dict[str, Any]:
+    """Accuracy on rows with image, and the mean loss of all."""
+    arms = _arms(versus)
+    return {
+        "testbed, rows": versus.title,
+        **{f"with image, {name}": _mean(arm, lines, "accuracy_image") for name, arm in arms.items()},
+        **{f"NLL, {name}": _mean(arm, lines, "nll") for name, arm in arms.items()},
+    }
 
 
 def _way_row(versus: Versus, lines: Lines, plan: Plan) -> dict[str, Any]:
-    """What else there is to see: rows with image, the way to the oracle, the rows that random needs."""
-    row: dict[str, Any] = {"testbed, rows": versus.title}
-    arms = {"random": versus.random, "default": versus.default, "oracle": versus.oracle}
-    for name, arm in arms.items():
-        if arm is not None:
-            row[f"with image, {name}"] = _mean(arm, lines, "accuracy_image")
+    """The way to the oracle, the rows that random needs, and the seeds behind each mean."""
     way = _way(versus, lines)
-    row["of the way to the oracle"] = None if way is None else f"{way:.0%}"
-    bed = versus.default.pools[0].bed.name
-    row["random needs"] = _rows_needed(versus.default, plan.curve[bed], lines)
-    return row
+    curve = plan.curve[versus.default.pools[0].bed.name]
+    return {
+        "testbed, rows": versus.title,
+        "of the way to the oracle": None if way is None else f"{way:.0%}",
+        "random needs": _rows_needed(versus.default, curve, lines),
+        "pools": len(versus.default.pools),
+        **{f"seeds, {name}": len(arm.lines(lines)) for name, arm in _arms(versus).items()},
+        **{f"sd, {name}": _sd(arm, lines) for name, arm in _arms(versus).items()},
+    }
 
 
 def _second(lines: Lines, plan: Plan) -> Iterator[str]:
@@ -140,22 +153,29 @@ def _second(lines: Lines, plan: Plan) -> Iterator[str]:
     )
     for bed, arms in plan.second.items():
         yield f"### {bed}"
-        rows = []
+        rows, missing = [], []
         for name, arm in arms.items():
             random = arms.get(f"random, {arm.pools[0].variant}", arms["random"])
-            row = {
-                "method": name,
-                "accuracy": spread(arm, lines, "accuracy"),
-                "with image": _mean(arm, lines, "accuracy_image"),
-                "NLL": _mean(arm, lines, "nll"),
-                "flawed rows": _flaws(arm, lines),
-                "distinct": _mean(arm, lines, "distinct", digits=0),
-                "random needs": _rows_needed(arm, plan.curve[bed], lines),
-            }
-            if arm is not random:
-                row |= interval(compared(arm, random, lines))
-            rows.append(row)
-        yield table(rows)
+            if not arm.lines(lines):
+                missing.append(name)
+                continue
+            gain = {} if arm is random else interval(compared(arm, random, lines))
+            rows.append(
+                {
+                    "method": name,
+                    "seeds": len(arm.lines(lines)),
+                    "accuracy": _mean(arm, lines, "accuracy"),
+                    **{column: gain.get(column) for column in ("difference", "interval", "verdict")},
+                    "random needs": _rows_needed(arm, plan.curve[bed], lines),
+                    "with image": _mean(arm, lines, "accuracy_image"),
+                    "NLL": _mean(arm, lines, "nll"),
+                    **_flaws(arm, lines),
+                    "distinct": _mean(arm, lines, "distinct", digits=0),
+                }
+            )
+        yield table(rows) if rows else "None yet."
+        if missing:
+            yield f"Not run yet: {'; '.join(missing)}."
 
 
 def _curve(lines: Lines, plan: Plan) -> Iterator[str]:
@@ -164,7 +184,11 @@ def _curve(lines: Lines, plan: Plan) -> Iterator[str]:
     for bed, curve in plan.curve.items():
         base = plan.base[bed]
         rows = [{"rows": "base model", **_curve_row(base, lines)}]
-        rows += [{"rows": f"{budget:.0%}", **_curve_row(arm, lines)} for budget, arm in curve.items()]
+        rows += [
+            {"rows": f"{budget:.0%}", **_curve_row(arm, lines)}
+            for budget, arm in curve.items()
+            if arm.lines(lines)
+        ]
         yield f"### {bed}"
         yield table(rows)
         yield f"The majority answer of each kind: {_mean(base, lines, 'floor')}."
@@ -190,7 +214,7 @@ def _kinds(lines: Lines, plan: Plan) -> Iterator[str]:
 def _validation(lines: Lines) -> Iterator[str]:
     yield "## Validation"
     yield "Every trial on pool 0: what constants were chosen by. No verdict follows from this table."
-    yield trials_table({key: line for key, line in lines.items() if line["part"] == "validation"})
+    yield _folded(trials_table({key: line for key, line in lines.items() if line["part"] == "validation"}))
 
 
 def _earlier(lines: Lines, plan: Plan) -> Iterator[str]:
@@ -204,7 +228,12 @@ def _earlier(lines: Lines, plan: Plan) -> Iterator[str]:
             "gave the verdicts of the default without `helped`. Their results by kind are why it was added, "
             "so the verdicts above use other pools."
         )
-        yield trials_table(old)
+        yield _folded(trials_table(old))
+
+
+def _folded(text: str) -> str:
+    """A long table, shown on a click."""
+    return f'<details markdown="1">\n<summary>The trials</summary>\n\n{text}\n\n</details>'
 
 
 def trials_table(lines: Lines) -> str:
@@ -268,9 +297,14 @@ def spread(arm: Arm, lines: Lines, figure: str) -> str | None:
     if not len(values):
         return None
     count = f"{values.shape[1]} pools x {len(values)}" if values.shape[1] > 1 else f"{len(values)}"
-    if len(values) < 2:
-        return f"{values.mean():.3f} ({count})"
-    return f"{values.mean():.3f} sd {np.sqrt(values.var(axis=0, ddof=1).mean()):.3f} ({count})"
+    sd = f" sd {_sd(arm, lines, figure)}" if len(values) > 1 else ""
+    return f"{values.mean():.3f}{sd} ({count})"
+
+
+def _sd(arm: Arm, lines: Lines, figure: str = "accuracy") -> str | None:
+    """The standard deviation over seeds inside pools."""
+    values = arm.values(lines, figure)
+    return f"{np.sqrt(values.var(axis=0, ddof=1).mean()):.3f}" if len(values) > 1 else None
 
 
 def _both(values: list[float]) -> str:
@@ -282,16 +316,14 @@ def _mean(arm: Arm, lines: Lines, figure: str, digits: int = 3) -> str | None:
     return f"{values.mean():,.{digits}f}" if len(values) else None
 
 
-def _flaws(arm: Arm, lines: Lines) -> str | None:
+def _flaws(arm: Arm, lines: Lines) -> dict[str, str]:
     """Share of wrong and blind rows among the picked ones, and of near-copies."""
     finished = [line for seed in arm.lines(lines) for line in seed]
-    if not finished:
-        return None
     shares = {
         flaw: np.mean([line["flaws"].get(flaw, 0.0) for line in finished])
         for flaw in ("wrong", "blind", "duplicate")
     }
-    return ", ".join(f"{share:.1%} {flaw}" for flaw, share in shares.items())
+    return {flaw: f"{share:.1%}" for flaw, share in shares.items()}
 
 
 def _by_kind(arm: Arm, lines: Lines) -> dict[str, str]:
