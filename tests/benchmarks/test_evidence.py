@@ -219,7 +219,8 @@ def test_page_shows_every_trial(tmp_path):
         trials, lambda trial: 2 if "TopScore" in trial.method else 3 if "sound" in trial.method else 1
     )
     text = page_module.page(lines, plan)
-    assert "| demo, 15%     | 0.500 sd 0.000 (4 pools x 3) | 0.750 sd 0.000 (4 pools x 3) | 1.000" in text
+    assert "| demo, 15%     | 0.500  | 0.750   | 1.000  | +0.250 " in text
+    assert "| demo, 15%     | 50%                      | > 6.7 x      |     4 |             3 |" in text
     assert "+0.250" in text
     assert "better" in text
     assert "over both testbeds: 50%" in text
