@@ -4,7 +4,7 @@
 
 Reads every file of benchmarks/results/, where a later line about a measurement replaces an earlier one, and
 writes each table between its two comments, `<!-- gpu: NAME -->` and `<!-- end -->`, on the pages of
-docs/results/. What no line gives is "not measured".
+docs/results/. A figure that no line gives is "not measured", and a row of such figures is left out.
 """
 
 import argparse
@@ -160,8 +160,12 @@ def _percent(value: float | None) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """The table without the rows of which hardly anything was measured."""
+    known = [row for row in rows if 2 * row.count(MISSING) < len(row)]
+    lines = [header, ["---"] * len(header), *known]
+    shown = "\n".join(f"| {' | '.join(line)} |" for line in lines) if known else ""
+    missing = f"{len(rows) - len(known)} of {len(rows)} rows were not measured yet." if known != rows else ""
+    return "\n\n".join(filter(None, (shown, missing)))
 
 
 if __name__ == "__main__":

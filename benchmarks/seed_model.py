@@ -248,15 +248,15 @@ def _table(lines: Sequence[dict[str, Any]], part: str) -> str:
                     "training": f"{cost['train']:.0f} s",
                     "scores": f"{cost['score']:.0f} s",
                     "skill": _mean_skill(mine),
+                    "accuracy": f"{np.mean([trial['accuracy'] for trial in trials]):.3f}",
+                    **(interval(gain) if gain else {"difference": "", "interval": "", "verdict": ""}),
+                    "NLL": f"{np.mean([trial['nll'] for trial in trials]):.3f}",
                     "AUC wrong": f"{np.mean([line['auc']['wrong'] for line in mine]):.3f}",
                     "AUC blind": f"{np.mean([line['auc']['blind'] for line in mine]):.3f}",
                     **{
                         f"picked {flaw}": f"{np.mean([trial['flaws'].get(flaw, 0) for trial in trials]):.1%}"
                         for flaw in ("wrong", "blind")
                     },
-                    "accuracy": f"{np.mean([trial['accuracy'] for trial in trials]):.3f}",
-                    "NLL": f"{np.mean([trial['nll'] for trial in trials]):.3f}",
-                    **(interval(gain) if gain else {"difference": "", "interval": "", "verdict": ""}),
                 }
             )
     return table(rows) if rows else "Not measured yet."

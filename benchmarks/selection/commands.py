@@ -49,7 +49,7 @@ def speed(args: argparse.Namespace) -> None:
     budget = int(args.share * args.rows)
     loops = {
         "the paper's loop, float32": loop(scores, paper_cosines(features)),
-        "the loop, the contract's cosines": loop(scores, contract_cosines(features)),
+        "the loop, float64 cosines": loop(scores, contract_cosines(features)),
     }
     precisions = ["float32"] + ["bfloat16"] * (native() == "bfloat16")
     seconds: dict[str, list[Measured]] = {name: [] for name in [*loops, *precisions]}

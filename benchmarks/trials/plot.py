@@ -25,7 +25,8 @@ def plot(lines: Mapping[str, Any], plan: Plan) -> bytes:
         oracles = [each.oracle for each in versus if each.oracle is not None]
         _draw(axes, lines, oracles, "oracle: sound, distinct rows", GREEN, "^:")
         axes.set_xscale("log")
-        axes.set_xticks(list(random), [f"{budget:.0%}" for budget in random])
+        measured = [budget for budget, arm in random.items() if arm.lines(lines)]
+        axes.set_xticks(measured, [f"{budget:.0%}" for budget in measured])
         axes.minorticks_off()
         axes.set_title(bed)
         axes.set_xlabel("rows trained on, of the pool")
