@@ -16,7 +16,7 @@ from hf_vitselect import NecessityScorer, score, select_diverse, with_image_root
 from hf_vitselect.data.image_files import with_image_bytes
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.row_ids import row_contents, row_ids
-from hf_vitselect.data.rows import read_rows, read_table, read_texts, undecoded
+from hf_vitselect.data.rows import read_mapping, read_rows, read_table, read_texts, undecoded
 from hf_vitselect.errors import LayoutError, RowError
 from hf_vitselect.evaluation.held_out import response_losses
 from hf_vitselect.rules import TopScore
@@ -341,3 +341,10 @@ def test_input_columns_are_refused_with_advice(scorer, columns, batched):
     rows = pool([([user("what?"), assistant("red")], [])] * 2)
     with pytest.raises(LayoutError, match="input_columns="):
         rows.map(scorer, batched=batched, input_columns=columns)
+
+
+def test_row_of_lists_is_no_batch():
+    row = {"id": 7, "question": ["a", "b"], "answer": ["1", "2"]}
+    (found,), batched = read_mapping(row)
+    assert not batched
+    assert "expected text, got list" in str(found)
