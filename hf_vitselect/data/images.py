@@ -25,8 +25,6 @@ from hf_vitselect.errors import RowError
 
 # The base64 of PNG, JPEG, GIF, WebP, TIFF and BMP begins like this; no file name does.
 _BASE64 = re.compile(r"(iVBORw0KGgo|[/_]9j[/_]|R0lGOD|UklGR|SUkqA|TU0AK|Qk[0-3])[A-Za-z0-9+/_\s-]{40}")
-
-
 _URL_SAFE = str.maketrans("-_", "+/")
 
 

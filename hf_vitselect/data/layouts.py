@@ -83,7 +83,8 @@ def _pair(question: str, answer: str, row: Mapping[str, Any]) -> Iterator[Messag
 
 def _alpaca(row: Mapping[str, Any]) -> Iterator[Message]:
     yield from _history(row)
-    more = [] if row.get("input") in (None, "") else [_text(row, "input")]
+    given = row.get("input")  # `[]` and `null` may be code that is asked about
+    more = [] if given == "" or (not isinstance(given, str) and is_empty(given)) else [_text(row, "input")]
     asked = [] if is_empty(row["instruction"]) and more else [_text(row, "instruction")]
     yield Message("user", "\n".join([*filter(None, asked), *more]))
     yield Message("assistant", _text(row, "output"))

@@ -282,3 +282,11 @@ def test_mixed_answers_are_no_texts(answer, tmp_path):
 def test_lists_as_numpy_prints_them(choices):
     row = read({"question": "q", "choices": choices, "answer": 1})
     assert row.turns == (Turn("user", ("q\nA. blue\nB. red",)), Turn("assistant", ("B",)))
+
+
+@pytest.mark.parametrize("code", ["[]", "{}", "null"])
+def test_input_may_be_empty_code(code):
+    row = read({"instruction": "What is it?", "input": code, "output": "empty"})
+    assert row.turns[0].text == f"What is it?\n{code}"
+    for nothing in (None, "", float("nan")):
+        assert read({"instruction": "q", "input": nothing, "output": "a"}).turns[0].text == "q"
