@@ -31,9 +31,9 @@ class Model:
 
 
 def export_and_join():
-    """The two Python blocks of the document."""
+    """The last two Python blocks of the document; the first loads a pool."""
     page = ROOT / "docs" / "guides" / "image_reward.md"
-    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)[1:]
 
 
 def by_hand(row):
