@@ -35,8 +35,8 @@ def letter_of(answer: Any, choices: Sequence[str]) -> str:
         raise ValueError("the answer is null")
     text = read_text(answer).strip()
     named = {index for index, choice in enumerate(choices) if choice.strip() == text}
-    if re.fullmatch(r"\d+", text):
-        named.add(int(text))
+    if re.fullmatch(r"\d+(\.0+)?", text):  # pandas writes whole numbers among nulls as 1.0
+        named.add(int(float(text)))
     if letter := _LETTER.fullmatch(text):
         named.add(ascii_uppercase.index(letter[1].upper()))
     named = {index for index in named if index < len(choices)}

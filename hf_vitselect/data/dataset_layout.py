@@ -31,7 +31,7 @@ _IMAGE_COLUMN = re.compile(
     r"((left|right|first|second|input|question|query|main|source|original|raw|encoded|file)[ _-]?)?"
     r"(image|img|picture|pic|photo|screenshot|jpe?g|png|webp)s?"
     r"([ _-]?(path|file|filename|name|url|uri|link|src|list|bytes|data|content|base64|b64|str|string)s?)*"
-    r"|file_?names?",
+    r"|file_names?",
     re.IGNORECASE,
 )
 _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError)
@@ -224,15 +224,16 @@ def _refuse_features(layout: Layout, columns: Sequence[str] | Features) -> None:
         if isinstance(feature, Image) or (
             not layout.image_columns and (_IMAGE_COLUMN.fullmatch(name) or _may_hold_images(feature))
         ):
-            known = " and ".join(layout.image_columns) or "a column images or image"
-            rename = (
-                ""
-                if layout.image_columns
-                else f"rename it with dataset.rename_column({name!r}, 'images'), or "
-            )
+            if layout.image_columns:
+                raise LayoutError(
+                    f"expected images in {' and '.join(layout.image_columns)} alone, got {name!r}, which is "
+                    f"not read; drop one with dataset.remove_columns, such as [{name!r}], and give the other "
+                    "the name that is read"
+                )
             raise LayoutError(
-                f"expected images in {known}, got {name!r}, which is not read; "
-                f"{rename}drop it with dataset.remove_columns({name!r})"
+                f"expected images in a column images or image, got {name!r}, which is not read; "
+                f"rename it with dataset.rename_column({name!r}, 'images'), "
+                f"or drop it with dataset.remove_columns({name!r})"
             )
 
 

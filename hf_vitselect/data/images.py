@@ -23,8 +23,9 @@ from hf_vitselect.data.pixels import decode, image_error, upright_rgb
 from hf_vitselect.data.stored import JsonText, from_text, is_empty, is_record_of_lists, records, short
 from hf_vitselect.errors import RowError
 
-# The base64 of PNG, JPEG, GIF, WebP, TIFF and BMP begins like this; no file name does.
+# The base64 of PNG, JPEG, GIF, WebP, TIFF and BMP begins like this.
 _BASE64 = re.compile(r"(iVBORw0KGgo|[/_]9j[/_]|R0lGOD|UklGR|SUkqA|TU0AK|Qk[0-3])[A-Za-z0-9+/_\s-]{40}")
+_SUFFIX = re.compile(r"\.\w{2,5}$")
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -120,7 +121,7 @@ def read_image(cell: Any) -> RowImage:
     if is_empty(cell):
         return RowImage()
     if isinstance(cell, str):
-        if cell.startswith("data:") or _BASE64.match(cell):
+        if cell.startswith("data:") or (_BASE64.match(cell) and not _SUFFIX.search(cell)):
             return RowImage(data=from_base64(cell))
         return RowImage(path=cell.removeprefix("file://"))
     if isinstance(cell, bytes):
@@ -142,7 +143,7 @@ def read_image(cell: Any) -> RowImage:
 def from_base64(text: Any) -> bytes:
     """The bytes of a data URI, or of plain base64."""
     try:
-        text = "".join((text.partition("base64,")[2] or text).split()).translate(_URL_SAFE)
-        return base64.b64decode(text, validate=True)
+        text = "".join((text.partition("base64,")[2] or text).split())
+        return base64.b64decode(text.translate(_URL_SAFE), validate=True)
     except (AttributeError, TypeError, binascii.Error) as error:
         raise RowError("image_error", f"expected an image in base64, got {short(text)}: {error}") from error

@@ -11,7 +11,14 @@ from typing import Any
 
 from hf_vitselect.data.choices import letter_of, lettered
 from hf_vitselect.data.stored import JsonText, from_text, is_empty, records, short
-from hf_vitselect.data.turns import Message, messages_from_text, read_messages, read_text, refuse_unread
+from hf_vitselect.data.turns import (
+    Message,
+    messages_from_text,
+    parts_from_text,
+    read_messages,
+    read_text,
+    refuse_unread,
+)
 
 CONTEXT_COLUMNS = (
     *("context", "contexts", "passage", "passages", "hint", "hints", "lecture", "paragraph", "paragraphs"),
@@ -62,7 +69,7 @@ def _prompt_completion(row: Mapping[str, Any]) -> Iterator[Message]:
         if isinstance(side, str) and (messages := messages_from_text(side)) is not None:
             side = messages
         if isinstance(side, str) or not hasattr(side, "__len__"):
-            yield Message(role, _unmixed_text(side))
+            yield Message(role, side if parts_from_text(side) is not None else _unmixed_text(side))
         else:
             yield from read_messages(side)
 
@@ -132,7 +139,7 @@ def _text(row: Mapping[str, Any], column: str) -> str:
 
 def _unmixed_text(cell: Any) -> str:
     """A text that is one beyond doubt: in a column of mixed types a list and its text look the same."""
-    if isinstance(cell, JsonText) and cell[:1] in "[{tf":  # also true and false
+    if isinstance(cell, JsonText) and cell.startswith(("[", "{", "t", "f")):  # also true and false
         raise ValueError(
             f"expected text, got {short(str(cell))} in a column of mixed types; make all of them texts"
         )
@@ -186,7 +193,8 @@ LAYOUTS = (
             "images": [_IMAGE],
         },
         optional=("input", "history"),
-        unread=(*CONTEXT_COLUMNS, *ASKED_COLUMNS),
+        # `prompt` and `text` often hold the same once more, formatted.
+        unread=tuple({*CONTEXT_COLUMNS, *ASKED_COLUMNS} - {"prompt", "text"}),
     ),
     KnownLayout(
         ("query", "response"),

@@ -1,15 +1,20 @@
 """The files of a pool, or its name on the Hub."""
 
 import bz2
+import csv
 import glob
 import gzip
+import json
 import lzma
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hf_vitselect.errors import PoolError, nearest_path
 
@@ -99,9 +104,9 @@ def _in_folder(name: str, folder: Path) -> Path | Files:
         raise PoolError(f"expected a pool, got a model in {name!r}; give a folder of data files")
     if (folder / "README.md").exists():  # a repository, whose card may list its splits
         return Files(name, str(folder.resolve()), {})
-    if any(file.name in _METADATA for file in folder.rglob("metadata.*")):
-        return Files(name, "imagefolder", {})
     files = sorted(file for file in folder.rglob("*") if _kind(file) not in (None, "arrow"))
+    if files and all(file.name in _METADATA and _names_files(file) for file in files):
+        return Files(name, "imagefolder", {})
     files = [file for file in files if _kind(file) != "webdataset"] or files  # A tar may hold images alone.
     if not files:
         raise PoolError(
@@ -109,6 +114,20 @@ def _in_folder(name: str, folder: Path) -> Path | Files:
             f"{nearest_path(folder / 'scored')}"
         )
     return Files.of(name, files, folder)
+
+
+def _names_files(metadata: Path) -> bool:
+    """Whether the rows of a folder of images name their files, as `datasets` asks for."""
+    try:
+        if metadata.suffix == ".parquet":
+            names: Iterable[str] = pq.read_schema(metadata).names
+        else:
+            with open(metadata, encoding="utf-8-sig") as file:
+                line = file.readline()
+            names = json.loads(line) if metadata.suffix == ".jsonl" else next(csv.reader([line]), [])
+    except (OSError, ValueError, pa.ArrowException):  # The loader says what is wrong.
+        return False
+    return any(re.fullmatch(r"(.*_)?file_names?", name) for name in names)
 
 
 def _kind(path: Path) -> str | None:

@@ -34,7 +34,23 @@ from hf_vitselect.errors import ColumnError, PoolError, first_line, nearest_path
 _ROWS_OF_SPLIT = re.compile(r"(?P<split>[^\[\]%+]+)(?:\[(?P<first>\d*):(?P<last>\d*)\])?")
 
 
-_NULLS = ["", "NaN", "nan", "NA", "N/A", "<NA>", "None", "null", "NULL"]
+_NULLS = [
+    *(
+        "",
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "<NA>",
+        "N/A",
+    ),
+    *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+]
 """What is null in the columns of a CSV that hold no part of a conversation."""
 
 
@@ -55,8 +71,8 @@ def load_pool(
 ) -> Dataset:
     """Load a pool, whatever holds it.
 
-    Rows are not converted: docs/guides/rows.md lists the layouts that are read. In a CSV the texts of
-    conversations stay as they are: `007` is no number, `None` no null.
+    Rows are not converted: docs/guides/rows.md lists the layouts that are read. In a CSV that is given as a
+    file or a pattern, the texts of conversations stay as they are: `007` is no number, `None` no null.
 
     Args:
         path: A file (Parquet, JSON, JSON lines, CSV, Arrow, WebDataset's tar, compressed or not), a pattern

@@ -69,7 +69,7 @@ def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError
     for name in layout.image_columns:
         _refuse_arrays(batch[name])
     first = batch[layout.text_columns[0]]
-    if not _is_batch(first) or not _all_lists(batch, len(first)):
+    if not _is_batch(first) or not _all_lists([batch[name] for name in layout.columns], len(first)):
         return read_plain(layout, [batch], batch.get(ACCESS, NO_ACCESS)), False
     rows = ({name: batch[name][i] for name in layout.columns} for i in range(len(first)))
     return read_plain(layout, rows, batch.get(ACCESS, NO_ACCESS)), True
@@ -159,12 +159,11 @@ def _is_batch(first: Any) -> bool:
     return not isinstance(inner, Mapping) or is_record_of_lists(inner)
 
 
-def _all_lists(batch: Mapping[str, Any], rows: int) -> bool:
-    """Whether every column of a mapping may hold the cells of this many rows."""
-    cells = [column for name, column in batch.items() if name != ACCESS]
+def _all_lists(columns: Iterable[Any], rows: int) -> bool:
+    """Whether every column may hold the cells of this many rows."""
     return all(
         hasattr(column, "__len__") and not isinstance(column, (str, bytes, Mapping)) and len(column) == rows
-        for column in cells
+        for column in columns
     )
 
 

@@ -22,6 +22,9 @@ TABLE_ROWS = 100
 """Rows of a table where their images are in memory."""
 
 
+_WITHOUT_COMMA = re.compile(r"""['"]\s*['"]|\}\s*\n\s*\{""")
+
+
 class JsonText(str):
     """The JSON of a cell of mixed types that is no text in quotes: a number, a list, or a text like one."""
 
@@ -85,6 +88,8 @@ def from_text(cell: Any) -> Any:
 
 def _with_commas(literal: str) -> str:
     """A Python literal with the commas that NumPy leaves out: between texts, and between two lines."""
+    if not _WITHOUT_COMMA.search(literal):
+        return literal
     # No text contains a line break here.
     lines = re.sub(r"\}\s*\n\s*\{", "}, {", literal).splitlines(keepends=True)
     read = tokenize.generate_tokens(iter(lines).__next__)

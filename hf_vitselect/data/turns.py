@@ -28,11 +28,25 @@ ROLES = {
 """The spellings of each role, in any case."""
 
 PLAIN_KEYS = (
-    *("id", "index", "turn", "turn_id", "message_id", "name", "source", "model", "lang", "language", "score"),
-    *("date", "timestamp", "created_at", "finish_reason", "category", "task", "tag", "tags", "label"),
-    *("meta", "metadata"),
+    *("id", "uid", "uuid", "hashed_ip", "index", "turn", "name", "author", "username", "country", "state"),
+    *(
+        "source",
+        "data_source",
+        "dataset",
+        "split",
+        "url",
+        "model",
+        "model_name",
+        "version",
+        "lang",
+        "language",
+    ),
+    *("date", "time", "timestamp", "create_time", "createdAt", "status", "finish_reason", "stop_reason"),
+    *("category", "task", "topic", "difficulty", "quality", "rating", "score", "label", "tag", "tags"),
+    *("usage", "logprobs", "header", "cache_control", "meta", "metadata"),
 )
-"""Keys of a message that say nothing. Texts, lists and records under other keys are refused."""
+"""Keys of a message that say nothing, as do those that end in `_id` or `_at`. Texts, lists and records under
+other keys are refused."""
 
 MEDIA_KEYS = ("video", "videos", "audio", "audios")
 
@@ -44,7 +58,7 @@ _logger = logging.getLogger(__name__)
 _ROLE_OF = {spelling: role for role, spellings in ROLES.items() for spelling in spellings}
 _ROLE_OF |= dict.fromkeys(CALL_ROLES, "assistant")
 _READ_KEYS = {"role", "content", "from", "value", "user", "assistant", *CALL_KEYS}
-_NOT_REFUSED = {*_READ_KEYS, *PLAIN_KEYS, *MASK_KEYS, "tool_call_id"}
+_NOT_REFUSED = {*_READ_KEYS, *PLAIN_KEYS, *MASK_KEYS}
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _IMAGE_PARTS = ("image", "image_url", "input_image")
 _MEDIA_PARTS = ("video", "video_url", "input_video", "audio", "audio_url", "input_audio")
@@ -134,8 +148,11 @@ def refuse_unread(message: Any) -> None:
         if not is_empty(message.get(key)):
             raise RowError("media_unsupported", f"a message has {key!r}")
     for key, value in message.items():
-        numeric = isinstance(value, (int, float, np.number, np.bool_))
-        if key not in _NOT_REFUSED and not numeric and not is_empty(value):
+        if key in _NOT_REFUSED or value is None or str(key).endswith(("_id", "_at")):
+            continue
+        if isinstance(value, (int, float, np.number, np.bool_)) or (key, value) == ("type", "message"):
+            continue
+        if not is_empty(value):
             raise ValueError(f"a message has {key!r}, which is not understood; remove it from the message")
     for key in MASK_KEYS:
         if message.get(key) not in (None, 1):  # True equals 1.
@@ -225,7 +242,10 @@ def _unquoted(roles: Sequence[str], contents: Sequence[Any]) -> list[Any]:
 
     An answer may be such JSON itself, so it is parts only if it was stored as JSON, or a question is parts.
     """
-    parts = [_parts_from_text(content) for content in contents]
+    texts = [content for content in contents if isinstance(content, str)]
+    if not any(text.lstrip()[:1] in ("[", "{", '"') for text in texts):  # the usual case
+        return list(contents)
+    parts = [parts_from_text(content) for content in contents]
     asked_in_parts = any(
         part is not None and role != "assistant" for part, role in zip(parts, roles, strict=True)
     )
@@ -233,7 +253,6 @@ def _unquoted(roles: Sequence[str], contents: Sequence[Any]) -> list[Any]:
         part if role != "assistant" or asked_in_parts or isinstance(content, JsonText) else None
         for part, role, content in zip(parts, roles, contents, strict=True)
     ]
-    texts = [content for content in contents if isinstance(content, str)]
     if len(texts) < 2 or not any(map(_is_quoted, texts)) or not all(map(_is_json, texts)):
         return [content if part is None else part for content, part in zip(contents, parts, strict=True)]
     if not any(parts):
@@ -244,7 +263,7 @@ def _unquoted(roles: Sequence[str], contents: Sequence[Any]) -> list[Any]:
     ]
 
 
-def _parts_from_text(content: Any) -> Any:
+def parts_from_text(content: Any) -> Any:
     """The content parts whose JSON this text is; None for any other content."""
     if not isinstance(content, str) or content.lstrip()[:1] not in ("[", "{"):
         return None
@@ -295,7 +314,7 @@ def _parts(role: str, content: Any) -> Iterator[str | Slot]:
         yield from split_text(role, read_text(content))
         return
     for part in content:
-        stored = _parts_from_text(part)
+        stored = parts_from_text(part)
         yield from _part(role, part if stored is None else stored)
 
 

@@ -9,7 +9,7 @@ import logging
 import re
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,18 @@ import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Features, Image, IterableDataset, List, NamedSplit, Value
 from datasets.iterable_dataset import ArrowExamplesIterable
 
-from hf_vitselect.data.dataset_layout import is_conversation_column
+from hf_vitselect.data.dataset_layout import find_layout, is_conversation_column
 from hf_vitselect.data.images import image_cells, read_image
 from hf_vitselect.data.layouts import STRUCTURES
 from hf_vitselect.data.stored import UNSTORED, encode_batch, is_empty
 from hf_vitselect.data.turns import read_text
-from hf_vitselect.errors import PoolError, RowError, first_line
+from hf_vitselect.errors import LayoutError, PoolError, RowError, first_line
 
 _IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 _MEDIA = ("mp4", "webm", "mov", "avi", "wav", "mp3", "flac", "ogg")
 _LARGEST = 2**28  # bytes of a file that is read: 256 MiB
 _HEAD = 100  # samples that show the columns
 _NAMES = ("image", "images")
-_STRUCTURES = (*STRUCTURES, "tools")
 _TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "int64": (int,), "float64": (int, float)}
 _DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error)
 
@@ -124,12 +123,13 @@ def _samples(tar: str) -> Iterator[tuple[str | None, Files | str]]:
 def _rows(shards: Sequence[tuple[str, int, int]], columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """The rows of some tars."""
     nothing: dict[str, Any] = {"__key__": None, **dict.fromkeys(columns), "images": None, UNSTORED: None}
+    texts = _texts_of(columns)
     for tar, _, _ in shards:
         for key, files in _samples(tar):
             record, problem = _record(key, files, tar)
             row = nothing | {"__key__": None if key is None else key.encode("utf-8", "replace").decode()}
             try:
-                row |= {"images": _images(record, files), **_cells(record, columns)}
+                row |= {"images": _images(record, files), **_cells(record, columns, texts)}
             except (RowError, TypeError, ValueError) as error:
                 problem = problem or str(error)
             yield row | {UNSTORED: problem}
@@ -190,7 +190,16 @@ def _by_number(name: str) -> list[tuple[bool, int, str]]:
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
-def _cells(record: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+def _texts_of(columns: Iterable[str]) -> set[str]:
+    """The columns of a layout that hold texts, never lists or records."""
+    try:
+        layout = find_layout([*columns, "images"])
+    except LayoutError:  # The reader of the rows raises it again.
+        return set()
+    return {*layout.text_columns, *filter(None, [layout.system_column])} - {*STRUCTURES}
+
+
+def _cells(record: Mapping[str, Any], columns: Mapping[str, str], texts: Collection[str]) -> dict[str, Any]:
     """The cells of a record.
 
     Raises:
@@ -202,18 +211,18 @@ def _cells(record: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, A
             continue
         if name not in columns and is_conversation_column(name):
             raise ValueError(f"{name!r} is in none of the first {_HEAD} records; give it to one of them")
-        if name in columns:
-            cells[name] = _cell(name, value, columns[name])
+        if name in columns and not (name in texts and value in ([], {})):
+            cells[name] = _cell(name, value, columns[name], name in texts)
     return cells
 
 
-def _cell(name: str, value: Any, kind: str) -> Any:
+def _cell(name: str, value: Any, kind: str, is_text: bool) -> Any:
     if kind != "string":
         fits = type(value) in _TYPES[kind] and (kind != "int64" or abs(value) < 2**63)
         return value if fits else _left_out(name, value)
-    ours = is_conversation_column(name)
-    structured = isinstance(value, (dict, list)) and (name in _STRUCTURES or not ours)
-    return json.dumps(value) if structured or (isinstance(value, bool) and not ours) else read_text(value)
+    structured = isinstance(value, (dict, list)) and not is_text
+    plain = isinstance(value, bool) and not is_conversation_column(name)
+    return json.dumps(value) if structured or plain else read_text(value)
 
 
 def _left_out(name: str, value: Any) -> None:

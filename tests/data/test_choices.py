@@ -12,6 +12,7 @@ NAMED = {
     "the first": (0, COLORS, "A"),
     "an index as text": ("2", COLORS, "C"),
     "an index among nulls": (2.0, COLORS, "C"),
+    "an index among nulls of a CSV": ("2.0", COLORS, "C"),
     "a letter": ("B", COLORS, "B"),
     "a small letter": ("c", COLORS, "C"),
     "a letter in brackets": ("(A)", COLORS, "A"),

@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset, Image, List
 from PIL import Image as PILImage
 from pools import encode, png, pool, stripes, user
-from stored_rows import ANSWERED, ASKED, CELL, LAYOUTS, TWO, read, table_rows
+from stored_rows import ANSWERED, ASKED, CELL, LAYOUTS, PART, TWO, read, table_rows
 
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.image_access import ImageAccess
@@ -290,3 +290,14 @@ def test_input_may_be_empty_code(code):
     assert row.turns[0].text == f"What is it?\n{code}"
     for nothing in (None, "", float("nan")):
         assert read({"instruction": "q", "input": nothing, "output": "a"}).turns[0].text == "q"
+
+
+def test_formatted_copy_is_ignored():
+    row = read({"instruction": "q", "input": "", "output": "a", "text": "### q ### a", "prompt": "### q"})
+    assert row.transcript == "USER: q ASSISTANT: a"
+
+
+def test_prompt_in_parts_among_texts(tmp_path):
+    rows = [{"prompt": "q", "completion": "a"}, {"prompt": [PART], "completion": "a"}]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [row.turns[0].text for row in read_rows(load_pool(tmp_path / "p.jsonl"))] == ["q", "red"]

@@ -78,6 +78,18 @@ def test_folder_of_images_has_them(metadata, tmp_path):
     assert (read.transcript, read.images[0].encoded()) == ("USER: what? ASSISTANT: red", png())
 
 
+def test_metadata_may_be_the_pool(tmp_path):
+    (tmp_path / "metadata.jsonl").write_text(LINES)
+    assert load_pool(tmp_path)["prompt"][:] == ROWS["prompt"][:]
+
+
+def test_nulls_of_other_csv_columns(tmp_path):
+    (tmp_path / "p.csv").write_text("question,answer,score\nq,n/a,n/a\nq,#N/A,#N/A\nq,a,0.5\n")
+    rows = load_pool(tmp_path / "p.csv")
+    assert rows["answer"][:] == ["n/a", "#N/A", "a"]
+    assert rows["score"][:] == [None, None, 0.5]
+
+
 def test_folder_with_a_card_is_read(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.jsonl").write_text(LINES)

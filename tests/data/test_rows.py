@@ -344,7 +344,7 @@ def test_input_columns_are_refused_with_advice(scorer, columns, batched):
 
 
 def test_row_of_lists_is_no_batch():
-    row = {"id": 7, "question": ["a", "b"], "answer": ["1", "2"]}
+    row = {"question": ["a", "b"], "answer": "1"}
     (found,), batched = read_mapping(row)
     assert not batched
     assert "expected text, got list" in str(found)

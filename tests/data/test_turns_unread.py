@@ -1,12 +1,13 @@
 """Nothing of a conversation is left out in silence: it is used, or its row has a status that says so."""
 
+import base64
 import json
 import logging
 
 import numpy as np
 import pytest
 from datasets import Array3D, Audio, ClassLabel, Dataset, Features, Image, List, Value
-from pools import png
+from pools import encode, png, stripes
 from stored_rows import ANSWERED, ASKED, CELL, TWO, read, table_rows
 
 from hf_vitselect.data.conversation import Conversation, Turn
@@ -90,8 +91,6 @@ def test_path_next_to_empty_bytes():
 
 
 def test_data_uris_are_read():
-    import base64
-
     uri = "data:image/png;base64," + base64.b64encode(png()).decode()
     in_json = {"bytes": uri.partition(",")[2], "path": None}
     for row in (
@@ -100,6 +99,19 @@ def test_data_uris_are_read():
     ):
         assert read(row) == SEEN
     assert read(asked("what?", image="data:image/png;base64,!")).status == "image_error"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "BMP", "TIFF"])
+def test_base64_of_other_kinds_and_alphabets(kind):
+    image = encode(stripes(), kind)
+    for text in (base64.b64encode(image), base64.urlsafe_b64encode(image)):
+        assert read(asked("what?", images=[text.decode()])).images == (RowImage(data=image),)
+
+
+@pytest.mark.parametrize("stem", ["_9j_", "Qk0_"])
+def test_name_of_file_is_no_base64(stem):
+    name = f"{stem}{'a' * 50}.jpg"
+    assert read(asked("what?", images=[name])).images == (RowImage(path=name),)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +134,7 @@ def test_tools_read_from_every_storage():
 
 def test_system_column_becomes_a_turn():
     system = Turn("system", ("be brief",))
-    for name in ("system", "system_prompt"):
+    for name in ("system", "system_prompt", "sys_prompt", "system_instruction"):
         assert read({"messages": CHAT, name: "be brief"}).turns[0] == system
     told = [{"role": "system", "content": "be brief"}, *CHAT]
     assert read({"messages": told, "system": "be brief"}) == read({"messages": told})
@@ -269,6 +281,11 @@ def test_unread_parts_have_status_and_reason(row, status, reason):
     assert reason in str(found)
 
 
+@pytest.mark.parametrize("text", ["List<ImageView>", "<imagery>", "<photosynthesis>", "<image_caption>"])
+def test_other_tags_are_no_placeholders(text):
+    assert read(asked(text, images=[CELL])).turns[0].parts == (None, text)
+
+
 @pytest.mark.parametrize("text", ["[IMG]", "<img>", "what is <|image_pad|>?", "a <Image /> in React"])
 def test_text_rows_may_spell_placeholders(text):
     assert read(asked(text)).turns[0].text == text
@@ -284,7 +301,7 @@ def test_url_image_is_remote(where):
     assert caught.value.status == "image_remote"
 
 
-@pytest.mark.parametrize("key", ["id", "name", "timestamp", "source"])
+@pytest.mark.parametrize("key", ["id", "name", "timestamp", "source", "parent_id", "created_at", "status"])
 def test_plain_keys_of_messages_are_ignored(key):
     assert read({"messages": [{**CHAT[0], key: "x"}, {**RED, "rating": 3, "images": []}]}) == read(
         {"messages": CHAT}

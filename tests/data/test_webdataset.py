@@ -200,6 +200,14 @@ def test_lists_and_records_are_no_texts(record, tmp_path):
     assert "expected text" in str(row)
 
 
+def test_lists_of_other_layouts_are_metadata(tmp_path):
+    more = {"caption": ["a", "b"], "text": ["c"], "question": {"id": 1}}
+    (row,) = both(write_tar(tmp_path / "p.tar", good(row=json.dumps({"conversations": TURNS, **more}))))
+    assert row.transcript == "USER: what? ASSISTANT: red"
+    video = json.dumps({"conversations": TURNS, "videos": ["a.mp4"]})
+    assert both(write_tar(tmp_path / "q.tar", good(row=video)))[0].status == "media_unsupported"
+
+
 def test_a_mask_is_no_second_image(tmp_path):
     (row,) = both(write_tar(tmp_path / "p.tar", [*good(), ("a.mask.png", png())]))
     assert row.status == "bad_row"
