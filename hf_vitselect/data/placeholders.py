@@ -16,8 +16,9 @@ _MEDIA_PLACEHOLDER = re.compile(r"<\|?(?:video|audio)(?:_pad)?(?:[ _-]?\d+)?\|?>
 _NAMED = re.compile(r"<(?:img|image)>[^<>\n]*</(?:img|image)>", re.IGNORECASE)
 # Placeholders of other models and tools. They are refused, not read: `<img>` or `[image]` may be plain text.
 _FOREIGN_PLACEHOLDER = re.compile(
-    r"<\|?/?(image(content|here|token)?|img|picture|photo)(?![a-z]|_caption)[^<>\n]{0,200}>|<im_patch>|<\|?vision_(start|end)\|?>|<start_of_image>"
-    r"|<(\|media(_pad)?\||__media__)>|\[(image|img|picture)([ _-]?\d+)?\]|!\[[^\]\n]*\]\([^)\n]+\)"
+    r"<\|?/?(image(content|here|token)?|img|picture|photo)(?![a-z]|_caption)[^<>\n]{0,200}>"
+    r"|<im_patch>|<\|?vision_(start|end)\|?>|<start_of_image>|<(\|media(_pad)?\||__media__)>"
+    r"|\[(image|img|picture)([ _-]?\d+)?\]|!\[[^\]\n]*\]\([^)\n]+\)"
     r"|\{\{? ?(image|img|picture)([ _-]?\d+)? ?\}?\}",
     re.IGNORECASE,
 )

@@ -35,23 +35,10 @@ _ROWS_OF_SPLIT = re.compile(r"(?P<split>[^\[\]%+]+)(?:\[(?P<first>\d*):(?P<last>
 
 
 _NULLS = [
-    *(
-        "",
-        "#N/A",
-        "#N/A N/A",
-        "#NA",
-        "-1.#IND",
-        "-1.#QNAN",
-        "-NaN",
-        "-nan",
-        "1.#IND",
-        "1.#QNAN",
-        "<NA>",
-        "N/A",
-    ),
-    *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+    *("", "#N/A N/A", "#N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN", "-NaN", "-nan", "NaN"),
+    *("nan", "<NA>", "N/A", "n/a", "NA", "NULL", "null", "None"),
 ]
-"""What is null in the columns of a CSV that hold no part of a conversation."""
+"""What pandas takes for null, here only in the columns of a CSV that hold no part of a conversation."""
 
 
 class SplitError(PoolError):
