@@ -32,8 +32,6 @@ from hf_vitselect.data.webdataset import load_tars, stream_tars
 from hf_vitselect.errors import ColumnError, PoolError, first_line, nearest_path
 
 _ROWS_OF_SPLIT = re.compile(r"(?P<split>[^\[\]%+]+)(?:\[(?P<first>\d*):(?P<last>\d*)\])?")
-
-
 _NULLS = [
     *("", "#N/A N/A", "#N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN", "-NaN", "-nan", "NaN"),
     *("nan", "<NA>", "N/A", "n/a", "NA", "NULL", "null", "None"),

@@ -207,8 +207,8 @@ def rows_page() -> str:
             "  row, as some do with system turns, the row is `bad_row`.",
             f"- Columns {_code(CONTEXT_COLUMNS)}, or a second one of {_code(ASKED_COLUMNS)}, next to an "
             "instruction, query or question: an error. So is a question or an answer next to a caption.",
-            "- Columns `prompt` and `text` next to `instruction` and `output` are ignored: they often hold the "
-            "same once more.",
+            "- Columns `prompt` and `text` next to `instruction` and `output` are ignored: they often hold "
+            "the same once more.",
             "- Columns of video or audio (`video`, `videos`, `audio_path`, ...), message keys "
             f"{_code(MEDIA_KEYS)}, placeholders and parts: `media_unsupported` for the rows that use them.",
             f"- Message keys {_code(MASK_KEYS)}: ignored with a warning. Every answer counts.",
