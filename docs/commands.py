@@ -3,6 +3,7 @@
 python docs/commands.py > docs/commands.md
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields
 from typing import Any
@@ -26,7 +27,7 @@ def page() -> str:
 def _section(name: str) -> Iterator[str]:
     command = find_command(name)
     yield from (f"## {name}", "", COMMANDS[name], "", "```text")
-    yield from (f"hf-vitselect {name} {command.example}", "```", "")
+    yield from (_wrapped(f"hf-vitselect {name} {command.example}"), "```", "")
     yield from ("| flag | default | |", "| --- | --- | --- |")
     borrowed = {part: _of_trl(part) for part in command.part_types.values()}
     for kind in (command, *(part for part, library in borrowed.items() if library is None)):
@@ -34,6 +35,17 @@ def _section(name: str) -> Iterator[str]:
     yield ""
     if names := [f"`{library}`" for library in borrowed.values() if library]:
         yield from (f"And the flags of TRL's {' and '.join(names)}.", "")
+
+
+def _wrapped(line: str, width: int = 90) -> str:
+    """A long command on several lines, broken before flags."""
+    lines = [""]
+    for part in re.split(r" (?=--)", line):
+        if lines[-1] and len(f"{lines[-1]} {part}") > width:
+            lines.append(f"    {part}")
+        else:
+            lines[-1] += f" {part}" if lines[-1] else part
+    return " \\\n".join(lines)
 
 
 def _of_trl(part: type[Any]) -> str | None:
