@@ -22,11 +22,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trials.beds import known_beds
-from trials.commands import bed_commands
+from trials.commands import bed_commands, choose_beds, run_command
 from trials.costs import Costs
 from trials.page import page, summary, trials_table
-from trials.plan import POOL_SEEDS, RANDOM, Plan, validation_trials
+from trials.plan import RANDOM, Plan, validation_trials
 from trials.plot import plot
 from trials.queue import run_trials
 from trials.trial import ORACLE, Trial, choose, composition, read_lines
@@ -179,9 +178,8 @@ def main() -> None:
     }
     parser, commands = bed_commands(__doc__, texts)
     for do, command in commands.items():
-        command.add_argument("--testbeds", nargs="*", choices=list(POOL_SEEDS), help="by default both")
+        choose_beds(command)
         command.add_argument("--results", type=Path, default=RESULTS, help="lines of finished trials")
-        command.add_argument("--tiny", action="store_true", help="rehearse on pools that teach nothing")
         if do in (test, validate):
             command.add_argument("--minutes", type=float, default=60.0, help="start nothing that ends later")
             command.add_argument("--processes", type=int, default=1, help="trials at once")
@@ -193,12 +191,7 @@ def main() -> None:
             command.add_argument("--budgets", nargs="+", type=float, default=[0.15, 0.3])
             command.add_argument("--seeds", type=int, default=3)
             command.add_argument("--variant", default="flawed", help="flawed, clean, wrong 20%%, ...")
-    args = parser.parse_args()
-    if args.tiny and args.results == RESULTS:
-        parser.error("--tiny: expected --results, too; its figures mean nothing")
-    beds = known_beds(args.fashion, args.tiny)
-    args.beds = {name: beds[name] for name in args.testbeds or beds}
-    args.do(args)
+    run_command(parser, RESULTS)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from datasets import Dataset, disable_progress_bars, load_from_disk
 from evidence import DEFAULT, RESULTS, make_plan
 from results_page import commit, fill
 from selection.measure import measured
-from trials.beds import TRUTH, Pool, known_beds
-from trials.commands import bed_commands
+from trials.beds import TRUTH, Pool
+from trials.commands import bed_commands, run_command
 from trials.page import interval, spread
 from trials.plan import POOL_SEEDS, compared
 from trials.trial import choose, composition, read_lines
@@ -166,9 +166,7 @@ def _accuracy(args: argparse.Namespace) -> str:
 def main() -> None:
     """Parse the command line and run the command."""
     parser, _ = bed_commands(__doc__, {do: do.__doc__ for do in (measure, write_page)})
-    args = parser.parse_args()
-    args.beds = known_beds(args.fashion)
-    args.do(args)
+    run_command(parser, OURS)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from datasets import Dataset, disable_progress_bars
 from evidence import DEFAULT
 from results_page import commit, fill
 from scipy.stats import spearmanr
-from trials.beds import Pool, known_beds
-from trials.commands import bed_commands
+from trials.beds import Pool
+from trials.commands import bed_commands, choose_beds, run_command
 from trials.plan import POOL_SEEDS
 from trials.trial import append_line, choose, read_lines
 
@@ -113,16 +113,8 @@ def main() -> None:
     for command in commands.values():
         command.add_argument("--results", type=Path, default=RESULTS, help="lines of what was measured")
     commands[write_page].add_argument("--page", type=Path, default=PAGE)
-    command = commands[measure]
-    command.add_argument("--tiny", action="store_true", help="rehearse on pools that teach nothing")
-    command.add_argument("--testbeds", nargs="*", choices=list(POOL_SEEDS), help="by default both")
-    args = parser.parse_args()
-    tiny = getattr(args, "tiny", False)
-    if tiny and args.results == RESULTS:
-        parser.error("--tiny: expected --results, too; its figures mean nothing")
-    beds = known_beds(args.fashion, tiny)
-    args.beds = {name: beds[name] for name in getattr(args, "testbeds", None) or beds}
-    args.do(args)
+    choose_beds(commands[measure])
+    run_command(parser, RESULTS)
 
 
 if __name__ == "__main__":

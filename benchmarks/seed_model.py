@@ -29,8 +29,8 @@ from results_page import commit, fill
 from selection.measure import measured
 from sklearn.metrics import roc_auc_score
 from transformers import AutoProcessor, CLIPModel
-from trials.beds import TRUTH, Bed, Pool, known_beds
-from trials.commands import bed_commands
+from trials.beds import TRUTH, Bed, Pool
+from trials.commands import bed_commands, choose_beds, run_command
 from trials.page import interval
 from trials.plan import POOL_SEEDS
 from trials.trial import PARTS, append_line, bits_as_text, bits_of, choose, composition, read_lines
@@ -287,19 +287,12 @@ def main() -> None:
         command.add_argument("--results", type=Path, default=RESULTS, help="lines of what was measured")
     commands[write_page].add_argument("--page", type=Path, default=PAGE)
     command = commands[measure]
-    command.add_argument("--testbeds", nargs="*", choices=list(POOL_SEEDS), help="by default both")
+    choose_beds(command)
     command.add_argument("--part", choices=("validation", "test"), default="validation")
     command.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     command.add_argument("--seeds", type=int, default=3, help="fine-tunes on each pool's picks")
     command.add_argument("--minutes", type=float, default=60.0, help="start nothing that ends later")
-    command.add_argument("--tiny", action="store_true", help="rehearse on pools that teach nothing")
-    args = parser.parse_args()
-    tiny = getattr(args, "tiny", False)
-    if tiny and args.results == RESULTS:
-        parser.error("--tiny: expected --results, too; its figures mean nothing")
-    beds = known_beds(args.fashion, tiny)
-    args.beds = {name: beds[name] for name in getattr(args, "testbeds", None) or beds}
-    args.do(args)
+    run_command(parser, RESULTS)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from trials.beds import known_beds
+from trials.plan import POOL_SEEDS
+
 FOLDER = Path(__file__).parents[1] / "data" / "evidence"
 
 
@@ -29,3 +32,25 @@ def bed_commands(
         command.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's files")
         command.add_argument("--folder", type=Path, default=FOLDER, help="pools, models")
     return parser, made
+
+
+def choose_beds(command: argparse.ArgumentParser) -> None:
+    """Give a command the flags that choose its testbeds; it needs --results, too."""
+    command.add_argument("--testbeds", nargs="*", choices=list(POOL_SEEDS), help="by default both")
+    command.add_argument("--tiny", action="store_true", help="rehearse on pools that teach nothing")
+
+
+def run_command(parser: argparse.ArgumentParser, results: Path) -> None:
+    """Parse the command line and run the command, with its testbeds as `beds`.
+
+    Args:
+        parser: of `bed_commands`.
+        results: the file to which no rehearsal may add.
+    """
+    args = parser.parse_args()
+    tiny = getattr(args, "tiny", False)
+    if tiny and args.results == results:
+        parser.error("--tiny: expected --results, too; its figures mean nothing")
+    beds = known_beds(args.fashion, tiny)
+    args.beds = {name: beds[name] for name in getattr(args, "testbeds", None) or beds}
+    args.do(args)

@@ -156,14 +156,14 @@ def _second(lines: Lines, plan: Plan) -> Iterator[str]:
         rows, missing = [], []
         for name, arm in arms.items():
             random = arms.get(f"random, {arm.pools[0].variant}", arms["random"])
-            if not arm.lines(lines):
+            if not (seeds := len(arm.lines(lines))):
                 missing.append(name)
                 continue
             gain = {} if arm is random else interval(compared(arm, random, lines))
             rows.append(
                 {
                     "method": name,
-                    "seeds": len(arm.lines(lines)),
+                    "seeds": seeds,
                     "accuracy": _mean(arm, lines, "accuracy"),
                     **{column: gain.get(column) for column in ("difference", "interval", "verdict")},
                     "random needs": _rows_needed(arm, plan.curve[bed], lines),
@@ -204,8 +204,7 @@ def _kinds(lines: Lines, plan: Plan) -> Iterator[str]:
     for versus in plan.versus:
         if not versus.primary or versus.default.budget != 0.15:
             continue
-        arms = {"random": versus.random, "default": versus.default, "oracle": versus.oracle}
-        means = {name: _by_kind(arm, lines) for name, arm in arms.items() if arm is not None}
+        means = {name: _by_kind(arm, lines) for name, arm in _arms(versus).items()}
         kinds = sorted({kind for finished in means.values() for kind in finished})
         yield f"### {versus.title}"
         yield table([{"kind": kind} | {name: means[name].get(kind) for name in means} for kind in kinds])
