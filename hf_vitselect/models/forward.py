@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+_VOCABULARY = 16_384
+"""Rows of an output layer that exist in float32 at the same time."""
+
 
 class ForwardOutput(NamedTuple):
     """The results of one forward.
@@ -75,6 +78,20 @@ def logits_at(
 ) -> torch.Tensor:
     """The logits of a forward at the positions of the mask `keep`, of shape (kept, vocabulary)."""
     return run_forward(model, forward, inputs, lambda states: states[keep].unsqueeze(0)).logits[0]
+
+
+def output_logits(head: torch.nn.Module, states: torch.Tensor) -> torch.Tensor:
+    """The logits of states of shape (tokens, hidden size).
+
+    In half precision, rounding the logits costs a loss more digits than all layers before, so a plain output
+    layer is applied in float32. One with an adapter or quantized weights is called as it is.
+    """
+    if type(head) is not torch.nn.Linear or head.weight.dtype not in (torch.bfloat16, torch.float16):
+        logits: torch.Tensor = head(states)
+        return logits
+    states = states.float()
+    logits = torch.cat([states @ block.float().T for block in head.weight.split(_VOCABULARY)], dim=-1)
+    return logits if head.bias is None else logits + head.bias.float()
 
 
 def compile_layers(model: Any) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from hf_vitselect.models.encoded import Encoded
 from hf_vitselect.models.encoding import Encoder
-from hf_vitselect.models.forward import full_precision, run_forward
+from hf_vitselect.models.forward import full_precision, output_logits, run_forward
 from hf_vitselect.models.prefix_sharing import (
     RowSequence,
     attention_mask,
@@ -121,7 +121,7 @@ class ResponseForward:
         kept = torch.split(output.states[predicts] if chunked else output.logits[0], CHUNK)
         targets = torch.split(inputs["input_ids"][response], CHUNK)
         chunks = [
-            token_stats(head(part) if chunked else part, right)
+            token_stats(output_logits(head, part) if chunked else part, right)
             for part, right in zip(kept, targets, strict=True)
         ]
         return [torch.cat(parts) for parts in zip(*chunks, strict=True)], output.states[response]
