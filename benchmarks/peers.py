@@ -1,12 +1,15 @@
-"""Facility location, k-means and near-duplicates next to other packages: seconds, memory, quality.
+"""Facility location, k-means, near-duplicates and COINCIDE next to other packages: seconds, memory, quality.
 
     python -m venv PEERS
-    PEERS/bin/pip install apricot-select numba scikit-learn semhash submodlib-py
-    python benchmarks/peers.py --python PEERS/bin/python
+    PEERS/bin/pip install apricot-select faiss-cpu numba pandas scikit-learn semhash submodlib-py torch tqdm
+    git -C CLONES clone https://github.com/G-JWLee/COINCIDE_code
+    git -C CLONES clone https://github.com/hkust-nlp/deita
+    python benchmarks/peers.py --python PEERS/bin/python --clones CLONES
     python benchmarks/peers.py --page                       # docs/results/selection.md from the results
 
 All get the same vectors, on one thread, each in a process of its own, in turns. One that takes longer than
-`--limit` has no figures. Lines go to benchmarks/results/peers.jsonl.
+`--limit` has no figures; one that takes longer than a minute runs once. Lines go to
+benchmarks/results/peers.jsonl.
 """
 
 import argparse
@@ -29,11 +32,13 @@ from hf_vitselect.report import table
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "peers.jsonl"
 PAGE = HERE.parent / "docs" / "results" / "selection.md"
-COUNTS = {"facility location": 3000, "k-means": 64, "duplicates": 0}
+COUNTS = {"facility location": 3000, "k-means": 64, "duplicates": 0, "clusters": 3000}
+COVERAGE = "mean cosine of all rows to the nearest pick"
 QUALITY = {
-    "facility location": "mean cosine of all rows to the nearest pick",
+    "facility location": COVERAGE,
     "k-means": "mean cosine to the centroid",
     "duplicates": "share of pairs with a cosine of 0.95 that lose a row",
+    "clusters": COVERAGE,
 }
 SIZE, DIMENSIONS, COPIES = 20_000, 384, 0.03
 OURS = "hf_vitselect"
@@ -55,7 +60,7 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
 
 def quality(task: str, units: np.ndarray, result: np.ndarray) -> float:
     """The figure of `QUALITY`, over all rows or pairs."""
-    if task == "facility location":
+    if QUALITY[task] == COVERAGE:
         blocks = (units[start : start + 2000] @ units[result].T for start in range(0, len(units), 2000))
         return float(np.concatenate([block.max(axis=1) for block in blocks]).mean())
     if task == "k-means":
@@ -79,15 +84,16 @@ def measure(args: argparse.Namespace) -> None:
         file, out = Path(folder, "vectors.npy"), Path(folder, "result.npy")
         units = vectors()
         np.save(file, units)
-        for task, contestants in CONTESTANTS.items():
+        for task, contestants in ((task, CONTESTANTS[task]) for task in args.tasks):
             runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contestants}
             for _ in range(args.rounds):
                 for name in contestants:
-                    if runs[name] and "error" in runs[name][0]:
+                    if runs[name] and runs[name][0].get("wall", args.limit) > 60:
                         continue
                     python = sys.executable if name == OURS else args.python
                     inputs = [task, name, str(file), str(COUNTS[task]), str(out)]
-                    run = _run([python, str(HERE / "rivals" / "contestants.py"), *inputs], args.limit)
+                    command = [python, str(HERE / "rivals" / "contestants.py"), *inputs]
+                    run = _run(command, args.clones, args.limit)
                     runs[name].append(
                         run if "error" in run else run | {"quality": quality(task, units, np.load(out))}
                     )
@@ -102,14 +108,11 @@ def measure(args: argparse.Namespace) -> None:
                     results.write(json.dumps(line) + "\n")
 
 
-def _run(command: list[str], limit: float) -> dict[str, Any]:
-    threads = dict.fromkeys(
-        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-    )
+def _run(command: list[str], clones: Path, limit: float) -> dict[str, Any]:
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    env = os.environ | dict.fromkeys(threads, "1") | {"CLONES": str(clones)}
     try:
-        done = subprocess.run(
-            command, env=os.environ | threads, capture_output=True, text=True, timeout=limit, check=False
-        )
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
         return {"error": f"no answer in {limit:.0f} s"}
     if done.returncode:
@@ -144,12 +147,14 @@ def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--python", help="the interpreter of the peers' environment")
+    parser.add_argument("--clones", type=Path, help="the folder with COINCIDE_code and deita")
+    parser.add_argument("--tasks", nargs="*", choices=list(QUALITY), default=list(QUALITY))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--limit", type=float, default=120, help="seconds of one run")
+    parser.add_argument("--limit", type=float, default=600, help="seconds of one run")
     parser.add_argument("--page", action="store_true", help="write the table and measure nothing")
     args = parser.parse_args()
-    if not args.page and not args.python:
-        parser.error("--python: expected the interpreter of the peers' environment")
+    if not args.page and not (args.python and args.clones):
+        parser.error("expected --python and --clones, the peers' environment and repositories")
     page() if args.page else measure(args)
 
 

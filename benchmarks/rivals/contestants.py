@@ -1,12 +1,17 @@
 """One contestant on given vectors, in a process of its own: seconds, memory and picks.
 
 Run by either interpreter: ours has `hf_vitselect`, the peers' has their packages. Nothing is imported that
-the contestant does not need, and imports are not counted.
+the contestant does not need, and imports are not counted. COINCIDE and deita are no packages on PyPI: their
+loops are run from clones of their repositories, in the folder that the variable CLONES names.
 """
 
+import importlib.util
 import json
+import os
 import resource
+import runpy
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +96,63 @@ def semhash(units: np.ndarray, count: int) -> Pick:
     return call
 
 
+def deita(units: np.ndarray, count: int) -> Pick:
+    """Its loop over rows in the order of their scores, here that of the rows; on the CPU."""
+    spec = importlib.util.spec_from_file_location(
+        "deita_filter", _clone("deita/src/deita/selection/filter/base.py")
+    )
+    base = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(base)
+    import pandas
+
+    class InOrder(base.IterativeFilter):
+        def _sort(self, df: pandas.DataFrame) -> pandas.DataFrame:
+            return df
+
+    rows = pandas.DataFrame({"embedding": list(units)})
+    loop = InOrder(threshold=0.95, data_size=-1, chunk_size=100_000, device="cpu")
+    return lambda: np.setdiff1d(np.arange(len(units)), loop.filter(rows).index.to_numpy())
+
+
+def our_coincide(units: np.ndarray, count: int) -> Pick:
+    from hf_vitselect.rules import Coincide
+
+    return lambda: Coincide()(None, units, count, np.random.default_rng(0), {})[0]
+
+
+def coincide(units: np.ndarray, count: int) -> Pick:
+    """k-means by faiss, the mean cosine of a centroid to the others, then its script, on the CPU."""
+    import faiss
+    import torch
+
+    script = _clone("COINCIDE_code/COINCIDE_cluster/tinyllava/eval/score/coincide/cluster_wise_prune.py")
+    torch.Tensor.cuda = lambda tensor: tensor
+
+    def call() -> np.ndarray:
+        model = faiss.Kmeans(units.shape[1], len(units) // 66, niter=20, seed=0, spherical=True)
+        model.train(units)
+        cosines = model.centroids @ model.centroids.T
+        values = {
+            "embedding": units,
+            "cluster": model.index.search(units, 1)[1][:, 0],
+            "transfer": (cosines.sum(axis=1) - 1) / (len(cosines) - 1),
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            options = ["--fraction", str(count / len(units)), "--gamma", "0.70710678", "--temp", "0.1"]
+            for name, value in values.items():
+                np.save(Path(folder, name), value)
+                options += [f"--{name}_path", str(Path(folder, f"{name}.npy"))]
+            sys.argv = [script, *options, "--output_indices_path", str(Path(folder, "picks.npy"))]
+            runpy.run_path(script, run_name="__main__")
+            return np.load(Path(folder, "picks.npy"))
+
+    return call
+
+
+def _clone(path: str) -> str:
+    return str(Path(os.environ["CLONES"], path))
+
+
 CONTESTANTS = {
     "facility location": {
         "hf_vitselect": our_facility_location,
@@ -98,7 +160,8 @@ CONTESTANTS = {
         "submodlib-py": submodlib,
     },
     "k-means": {"hf_vitselect": our_kmeans, "scikit-learn": sklearn_kmeans},
-    "duplicates": {"hf_vitselect": our_duplicates, "semhash": semhash},
+    "duplicates": {"hf_vitselect": our_duplicates, "semhash": semhash, "deita": deita},
+    "clusters": {"hf_vitselect": our_coincide, "COINCIDE": coincide},
 }
 
 
