@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset, disable_caching, disable_progress_bars
 from evidence import DEFAULT
 from results_page import commit, fill
 from scipy.stats import spearmanr
@@ -72,6 +72,7 @@ def _same_picks(scored: Dataset, again: Dataset, budget: float) -> float:
 def measure(args: argparse.Namespace) -> None:
     """Measure every pool of the verdicts."""
     disable_progress_bars()
+    disable_caching()  # else scores of an earlier version of the code come back
     torch.set_num_threads(1)
     done = read_lines(args.results)
     for name, bed in args.beds.items():
