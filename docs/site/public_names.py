@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "hf_vitselect"
 ROOMS = (
     "data", "scorers", "scoring", "filters", "rules", "selection", "training", "evaluation", "hub", "exports",
-    "models", "errors",
+    "report", "explorer", "models", "demo", "errors",
 )  # fmt: skip
 """The rooms whose names are public, in the order in which a chain uses them."""
 _BASES = {

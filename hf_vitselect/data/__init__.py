@@ -7,7 +7,7 @@ from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.pools import load_pool
 from hf_vitselect.data.provenance import with_record
 from hf_vitselect.data.row_ids import pool_digest, row_ids
-from hf_vitselect.data.rows import read_texts
+from hf_vitselect.data.rows import read_rows, read_texts
 
 __all__ = [
     "Conversation",
@@ -15,6 +15,7 @@ __all__ = [
     "Turn",
     "load_pool",
     "pool_digest",
+    "read_rows",
     "read_scores",
     "read_texts",
     "row_ids",
