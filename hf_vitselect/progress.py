@@ -1,7 +1,9 @@
-"""Progress bars: one for each long piece of work, on terminals and in notebooks only."""
+"""Progress bars: ours, on terminals and in notebooks only; those of libraries are hidden."""
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -19,7 +21,41 @@ def progress(items: Iterable[Any] | None = None, *, title: str, unit: str, **how
         unit: What is counted, such as "row".
         how: Other arguments of tqdm, such as `total`.
     """
-    # A notebook's output is no terminal, but shows bars. None: nowhere but on a terminal.
-    hidden = False if issubclass(tqdm, tqdm_notebook) else None
-    hidden = os.environ.get("TQDM_DISABLE", "0") not in ("", "0") or hidden
+    # None: nowhere but on a terminal.
+    hidden = os.environ.get("TQDM_DISABLE", "0") not in ("", "0") or (False if _in_notebook() else None)
     return tqdm(items, **{"desc": title, "unit": unit, "delay": _SECONDS, "disable": hidden, **how})
+
+
+def somebody_watches() -> bool:
+    """Whether bars are seen: on a terminal or in a notebook, whose output is no terminal."""
+    return _in_notebook() or sys.stderr.isatty()
+
+
+def _in_notebook() -> bool:
+    return issubclass(tqdm, tqdm_notebook)
+
+
+@contextmanager
+def no_library_bars() -> Iterator[None]:
+    """Hide the bars of transformers and, unless the environment sets them, those of datasets.
+
+    Downloads from the Hub keep theirs: they may take minutes.
+    """
+    # Imported here, so that importing the rules loads neither.
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils.logging import set_tqdm_hook
+
+    hook = set_tqdm_hook(_without_bar)
+    hides = not are_progress_bars_disabled() and "HF_DATASETS_DISABLE_PROGRESS_BARS" not in os.environ
+    if hides:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        set_tqdm_hook(hook)
+        if hides:
+            enable_progress_bars()
+
+
+def _without_bar(bar: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    return bar(*positional, **{**named, "disable": True})

@@ -4,10 +4,17 @@ import io
 import re
 import sys
 
+import datasets
 import pytest
+from datasets import Dataset
+from pools import mixed_pool
+from trainings import training
+from transformers.utils import logging
 
+from hf_vitselect import NecessityScorer, compare, score, select_diverse
 from hf_vitselect import progress as module
-from hf_vitselect.progress import progress
+from hf_vitselect.progress import no_library_bars, progress
+from hf_vitselect.rules import Random
 
 
 class Terminal(io.StringIO):
@@ -57,3 +64,57 @@ def test_notebooks_show_bars(monkeypatch):
         module, "tqdm", type("Widget", (module.tqdm_notebook,), {"__new__": lambda _, *a, **how: how})
     )
     assert progress(title="Work", unit="row")["disable"] is False
+
+
+@pytest.fixture
+def bars(monkeypatch):
+    """The bars of datasets, as a user has them."""
+    monkeypatch.delenv("HF_DATASETS_DISABLE_PROGRESS_BARS", raising=False)
+    datasets.enable_progress_bars()
+    yield
+    datasets.disable_progress_bars()
+
+
+def test_bars_are_hidden_and_restored(bars, capsys):
+    rows = Dataset.from_dict({"a": [1, 2]})
+    with no_library_bars(), no_library_bars():
+        rows.map(lambda row: {"b": row["a"]}, load_from_cache_file=False)
+        list(logging.tqdm(range(3), desc="Loading weights"))
+    assert "Map" not in capsys.readouterr().err
+    rows.map(lambda row: {"b": row["a"]}, load_from_cache_file=False)
+    list(logging.tqdm(range(3), desc="Loading weights"))
+    assert {"Map:", "weights:"} <= set(capsys.readouterr().err.split())
+
+
+def test_errors_restore_the_bars(bars):
+    with pytest.raises(KeyError), no_library_bars():
+        raise KeyError
+    assert not datasets.are_progress_bars_disabled()
+    file = io.StringIO()
+    list(logging.tqdm(range(3), file=file))
+    assert file.getvalue()
+
+
+def test_environment_has_the_last_word(bars, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_DISABLE_PROGRESS_BARS", "0")
+    with no_library_bars():
+        assert not datasets.are_progress_bars_disabled()
+
+
+def test_calls_write_no_bar_to_files(bars, capfd, tiny, tmp_path):
+    pool = mixed_pool(8)
+    model = tiny("llava").folder
+    capfd.readouterr()
+    scorers = NecessityScorer(model)
+    scored = score(pool, scorers, tmp_path / "scores")
+    assert score(pool, scorers)["necessity"] == scored["necessity"]
+    selection = select_diverse(scored, 4, rule=Random())
+    selection.save_to_disk(tmp_path / "selection")
+    args = training(tmp_path)
+    folder, evaluations = tmp_path / "compared", {"constant": _constant}
+    compare(scored, {"mine": selection}, model, evaluations, folder, seeds=2, args=args)
+    assert "%|" not in capfd.readouterr().err
+
+
+def _constant(model):
+    return 0.5

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     usual, warnings.formatwarning = warnings.formatwarning, partial(_format_warning, name)
     try:
         from hf_vitselect.cli.parse import parse_flags, write_help
-        from hf_vitselect.models.library_bars import no_library_bars
+        from hf_vitselect.progress import no_library_bars
         from hf_vitselect.scoring.ranks import Rank
 
         if not {"--help_all", "--help-all"}.isdisjoint(flags):

@@ -13,7 +13,6 @@ import torch
 
 from hf_vitselect.errors import RowError
 from hf_vitselect.evaluation.trials import Setup, Trial
-from hf_vitselect.models.library_bars import no_library_bars
 from hf_vitselect.progress import progress
 
 
@@ -49,17 +48,11 @@ def running(
     with ProcessPoolExecutor(processes, context, _begin, (devices, torch.get_num_threads())) as pool:
 
         def finish(trials: Sequence[Trial]) -> None:
-            done = pool.map(_finish, trials, repeat(setup), repeat(unusable))
+            done = pool.map(Trial.finish, trials, repeat(setup), repeat(unusable))
             for _ in progress(done, total=len(trials), title="Fine-tuning", unit="model"):
                 pass
 
         yield finish
-
-
-def _finish(trial: Trial, setup: Setup, unusable: Mapping[int, RowError]) -> None:
-    """Finish a trial without bars of its own: those of several processes would overwrite one another."""
-    with no_library_bars():
-        trial.finish(setup, unusable)
 
 
 def _visible_gpus() -> list[str]:

@@ -16,6 +16,7 @@ from hf_vitselect.errors import RowError
 from hf_vitselect.evaluation.held_out import Evaluation
 from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.models.revisions import identify
+from hf_vitselect.progress import no_library_bars
 from hf_vitselect.resume import Run, last_whole_checkpoint
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training import SelectionSFTTrainer
@@ -96,6 +97,7 @@ class Trial:
         """The selected rows."""
         return Selection.load_from_disk(self.folder / "subset")
 
+    @no_library_bars()
     def finish(self, setup: Setup, unusable: Mapping[int, RowError]) -> None:
         """Fine-tune on the subset without the unusable rows of the pool, and evaluate the model.
 

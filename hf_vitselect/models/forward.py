@@ -90,7 +90,8 @@ def output_logits(head: torch.nn.Module, states: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = head(states)
         return logits
     states = states.float()
-    logits = torch.cat([states @ block.float().T for block in head.weight.split(_VOCABULARY)], dim=-1)
+    parts = torch.split(head.weight, _VOCABULARY)
+    logits = torch.cat([states @ part.float().T for part in parts], dim=-1)
     return logits if head.bias is None else logits + head.bias.float()
 
 

@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError
 
 from hf_vitselect.errors import ModelError, VitSelectError, nearest
-from hf_vitselect.models.library_bars import no_library_bars
 from hf_vitselect.models.revisions import adapter_base
+from hf_vitselect.progress import no_library_bars
 
 _logger = logging.getLogger(__name__)
 _SHOWN = 3

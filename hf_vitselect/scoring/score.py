@@ -20,7 +20,7 @@ from hf_vitselect.data.row_ids import column_digest, pool_digest, row_ids, table
 from hf_vitselect.data.rows import refuse_transform, undecoded
 from hf_vitselect.data.stored import UNSTORED, encode_batch, with_features
 from hf_vitselect.errors import ColumnError, LayoutError
-from hf_vitselect.progress import progress
+from hf_vitselect.progress import no_library_bars, progress, somebody_watches
 from hf_vitselect.scorers.base.scorer import Scorer, refuse_overwrite
 from hf_vitselect.scorers.base.shared_forward import group_by_forward
 from hf_vitselect.scoring.engine import Engine
@@ -95,11 +95,14 @@ def score(
     if isinstance(dataset, IterableDataset):
         if output_dir is None:
             raise ValueError("expected output_dir=, where the rows of a stream are written with their scores")
-        scored = _score_stream(dataset, scorers, output_dir, shard_size, chosen)
+        with no_library_bars():
+            scored = _score_stream(dataset, scorers, output_dir, shard_size, chosen)
     elif output_dir is None and chosen.workers is None:
-        scored = _map(dataset, scorers, shard_size)
+        with nullcontext() if somebody_watches() else no_library_bars():  # the bar of `map` is the only one
+            scored = _map(dataset, scorers, shard_size)
     else:
-        with TemporaryDirectory() if output_dir is None else nullcontext(output_dir) as folder:
+        kept = TemporaryDirectory() if output_dir is None else nullcontext(output_dir)
+        with kept as folder, no_library_bars():
             columns = _score_shards(
                 dataset, scorers, folder, shard_size, chosen, in_memory=output_dir is None
             )
