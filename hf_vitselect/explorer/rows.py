@@ -82,10 +82,11 @@ def explored_rows(
     pools = {_free(name, own): column for name, column in _pool_columns(rows).items()}
     has_map = over in rows.column_names and len(rows) > 1
     table = pa.table(own | pools | (_map(rows, over, projection, seed) if has_map else {}))
+    texts = dict.fromkeys(("outcome", "kind", *pools))  # without a selection both may be the pool's own
     return ExploredRows(
         table,
         [name for name, column in pools.items() if not pa.types.is_string(column.type)],
-        [name for name in ("outcome", "kind", *pools) if name in table.column_names and _sorts(table[name])],
+        [name for name in texts if name in table.column_names and _sorts(table[name])],
         has_map,
     )
 
