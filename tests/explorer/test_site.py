@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from browser import opened
 from datasets import Dataset
@@ -17,6 +20,21 @@ from hf_vitselect.cli.main import main
 from hf_vitselect.explorer import site as site_module
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection.select_diverse import select_diverse
+
+# A GPU that takes every call and draws nothing. Chromium has none that suffices on most servers, and without
+# one the map has no tooltips.
+GPU = """
+const never = new Promise(() => {});
+const known = { then: undefined, lost: never, mapAsync: () => never, [Symbol.toPrimitive]: () => 0 };
+const gpu = new Proxy(function () {}, {
+  get: (_, name) => (name in known ? known[name] : gpu), apply: () => gpu, construct: () => gpu,
+});
+Object.defineProperty(navigator, "gpu", { value: gpu });
+const getContext = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+  return kind === "webgpu" ? gpu : getContext.call(this, kind, ...rest);
+};
+"""
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +47,18 @@ def site(tmp_path_factory: pytest.TempPathFactory, scored_pool: Dataset) -> Path
     flags = [str(folder / "selection"), "--export", str(folder / "site"), "--projection", "pca"]
     assert main(["explore", *flags]) == 0
     return folder / "site"
+
+
+@contextmanager
+def served(site: Path) -> Iterator[str]:
+    """The address of a site while it is served."""
+    handler = partial(site_module._Quiet, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
 
 
 def test_missing_extra_is_one_line(
@@ -68,25 +98,43 @@ def test_export_replaces_only_an_explorer(site: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.slow
 def test_browser_shows_and_filters_rows(site: Path) -> None:
-    handler = partial(site_module._Quiet, directory=str(site))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        with opened("about:blank") as page:
-            asked: list[str] = []
-            page.on("request", lambda request: asked.append(request.url))
-            page.goto(f"{address}/index.html")
-            page.get_by_text("40 / 40 points").wait_for(timeout=120_000)
-            page.get_by_text("what colour is it? 0").first.wait_for(timeout=60_000)
-            for title in ("outcome", "kind", "necessity", "Map in bins"):
-                assert page.get_by_text(title, exact=True).first.is_visible()
-            assert page.locator("img").count() > 3
-            page.locator(":text-is('not picked'):not(td *)").last.wait_for(timeout=60_000)
-            page.wait_for_timeout(3_000)  # until the charts after the map's legend are drawn
-            page.locator(":text-is('picked'):not(td *)").last.click()
-            page.get_by_text("8 / 40 points").wait_for(timeout=60_000)
-            assert [url for url in asked if not url.startswith((address, "blob:", "data:"))] == []
-        server.shutdown()
+    with served(site) as address, opened("about:blank") as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{address}/index.html")
+        page.get_by_text("40 / 40 points").wait_for(timeout=120_000)
+        page.get_by_text("what colour is it? 0").first.wait_for(timeout=60_000)
+        for title in ("outcome", "kind", "necessity", "Map in bins"):
+            assert page.get_by_text(title, exact=True).first.is_visible()
+        assert page.locator("img").count() > 3
+        page.locator(":text-is('not picked'):not(td *)").last.wait_for(timeout=60_000)
+        page.wait_for_timeout(3_000)  # until the charts after the map's legend are drawn
+        page.locator(":text-is('picked'):not(td *)").last.click()
+        page.get_by_text("8 / 40 points").wait_for(timeout=60_000)
+        assert [url for url in asked if not url.startswith((address, "blob:", "data:"))] == []
+
+
+@pytest.mark.slow
+def test_search_lists_rows_and_neighbors(site: Path) -> None:
+    rows = pq.read_table(site / "data" / "dataset.parquet", columns=["conversation", "neighbors"])
+    found = [row for row in rows.to_pylist() if "circle" in row["conversation"]]
+    with served(site) as address, opened("about:blank") as page:
+        page.add_init_script(GPU)
+        page.goto(f"{address}/index.html")
+        page.get_by_text("40 / 40 points").wait_for(timeout=120_000)
+        page.get_by_label("Search").click()
+        page.locator("input[type=search]").fill("circle")
+        page.locator("input[type=search]").press("Enter")
+        page.get_by_text(f"{len(found)} results.").wait_for(timeout=60_000)
+        cards = page.locator("button:has-text('USER:')")
+        assert cards.count() == len(found)
+        assert all("circle" in text for text in cards.all_inner_texts())
+        cards.filter(has_text=found[1]["conversation"]).click()
+        page.get_by_text("Nearest Neighbors").click(timeout=60_000)
+        page.get_by_text("Neighbors of #").wait_for(timeout=60_000)
+        page.get_by_text("10 results.").wait_for(timeout=60_000)
+        for text, near in zip(cards.all_inner_texts(), found[1]["neighbors"]["ids"], strict=True):
+            assert rows["conversation"][near].as_py() in text
 
 
 @pytest.mark.slow
