@@ -5,6 +5,7 @@ from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from textwrap import fill, indent
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
@@ -85,11 +86,14 @@ def read_config(path: str) -> dict[str, Any]:
 class _Formatter(RawDescriptionHelpFormatter):
     """Keep the lines of the example; show which flags are required, and defaults that are not empty."""
 
-    def __init__(self, prog: str) -> None:
+    def __init__(self, prog: str, positional: str | None) -> None:
         super().__init__(prog, width=100)  # of any terminal: the help is kept as text
+        self._positional = positional
 
     def _format_action_invocation(self, action: Action) -> str:
-        """One spelling of a flag: `--output-dir` goes without saying."""
+        """One spelling of a flag: `--output-dir` goes without saying, as does the name of a positional."""
+        if action.dest == self._positional:
+            return action.dest.upper()
         shown = copy(action)
         shown.option_strings = [flag for flag in action.option_strings if "-" not in flag[2:]]
         return super()._format_action_invocation(shown)
@@ -106,11 +110,12 @@ class _Parser(HfArgumentParser):  # type: ignore[misc]
 
     def __init__(self, command: str) -> None:
         kind = find_command(command)
+        first = f" {kind.positional.upper()}" if kind.positional else ""
         super().__init__(
             [kind, *kind.part_types.values()],
-            usage=f"hf-vitselect {command} [flags]",
+            usage=f"hf-vitselect {command}{first} [flags]",
             allow_abbrev=False,
-            formatter_class=_Formatter,
+            formatter_class=partial(_Formatter, positional=kind.positional),
         )
 
     def error(self, message: str) -> NoReturn:

@@ -30,3 +30,11 @@ def test_help_all_explains_trls_flags(capsys):
     text = capsys.readouterr().out
     assert "--weight_decay" not in text
     assert "--learning_rate" in text
+
+
+@pytest.mark.parametrize(("command", "name"), [("explore", "FOLDER"), ("export", "SELECTION")])
+def test_positional_has_no_dashes(command, name):
+    text = read_help(command)
+    assert f"usage: hf-vitselect {command} {name} [flags]\n" in text
+    assert f"\n  {name}  " in text
+    assert f"--{name.lower()}" not in text

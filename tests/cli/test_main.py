@@ -275,7 +275,7 @@ def help_of(command, capsys):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_purpose_and_example(command, capsys):
     text = help_of(command, capsys)
-    assert text.startswith(f"{COMMANDS[command]}\n\nusage: hf-vitselect {command} [flags]")
+    assert text.startswith(f"{COMMANDS[command]}\n\nusage: hf-vitselect {command} ")
     heading, example = text.rstrip().splitlines()[-2:]
     assert heading == "Example, next to the demo's folder:"
     program, name, *flags = shlex.split(example)
