@@ -4,7 +4,8 @@
 
 runs pages with the Hub of HF_ENDPOINT, on which the names in `HUB` are tiny models and pools. The first page
 is the tutorial; its demo is a small one, and every later page finds it in its own folder. Fine-tunes take two
-steps, those of pages that expect a GPU on the CPU. Nothing else differs from what the page says.
+steps, those of pages that expect a GPU on the CPU. The explorer's site is written, and not served. Nothing
+else differs from what the page says.
 """
 
 import contextlib
@@ -94,11 +95,12 @@ def run_page(text: str) -> list[str]:
 
 
 def make_quick() -> dict[str, Any]:
-    """Make the demo small, and every fine-tune two steps; returns what its arguments are set to."""
+    """Make the demo small, every fine-tune two steps, and serve nothing; returns a fine-tune's arguments."""
     import torch
     from trl import SFTConfig
 
     from hf_vitselect.cli import demo as command
+    from hf_vitselect.cli import explore
     from hf_vitselect.demo import chain
     from hf_vitselect.demo.models import DemoSettings
 
@@ -112,6 +114,7 @@ def make_quick() -> dict[str, Any]:
 
     SFTConfig.__post_init__ = quick
     command.demo = partial(chain.demo, settings=DemoSettings(**DEMO))
+    explore.serve = lambda folder, port, ready: None
     compare = chain.compare
     chain.compare = lambda *args, **options: compare(*args, **options | {"processes": 1})
     return changed
