@@ -26,9 +26,9 @@ docs: $(DOCS_VENV)/.ready
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
 	$(DOCS_VENV)/bin/python docs/site/check_site.py build/site
 
-$(DOCS_VENV)/.ready: docs/site/requirements.txt
+$(DOCS_VENV)/.ready: setup.cfg
 	test -x $(DOCS_VENV)/bin/python || python3 -m venv $(DOCS_VENV)
-	$(DOCS_VENV)/bin/pip install --quiet -r docs/site/requirements.txt
+	$(DOCS_VENV)/bin/pip install --quiet $$(sed -n '/^docs =/,/^[^ ]/s/^    //p' setup.cfg)
 	touch $@
 
 $(READY): constraints.txt setup.cfg pyproject.toml

@@ -22,8 +22,13 @@ Written by `python docs/dependencies.py > docs/dependencies.md`; `--all` also li
 Licenses are as the packages' metadata states them. `hf_vitselect` itself is Apache-2.0.
 """
 
-# Not in a development environment: one brings the packages of a model server, the other CUDA.
-ABSENT = {"embedding-atlas": "MIT", "faiss-gpu": "MIT"}
+# Not in a development environment: of the explorer, with CUDA, or of the site.
+ABSENT = {
+    "embedding-atlas": "MIT",
+    "faiss-gpu": "MIT",
+    "mkdocs-material": "MIT",
+    "mkdocstrings-python": "ISC",
+}
 
 
 def license_of(name: str) -> str:

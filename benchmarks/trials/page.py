@@ -225,8 +225,8 @@ def _earlier(lines: Lines, plan: Plan) -> Iterator[str]:
         yield (
             "Test trials that belong to no table above, over all their pools. The garments' pools 1 to 3 "
             "gave the verdicts of the default without `helped`. Their results by kind are why it was added, "
-            "so the garments' verdicts above use other pools. The demo's pools and held-out rows are the same "
-            "as then: `helped` was not chosen by them, but its results there were known."
+            "so the garments' verdicts above use other pools. The demo's pools and held-out rows are those "
+            "of then: `helped` was not chosen by them, but its results there were known."
         )
         yield _folded(trials_table(old))
 
