@@ -34,7 +34,7 @@ HUB = {
 """What stands on the Hub for each name of the docs: a folder of the small demo."""
 
 DEMO = {"pool_rows": 240, "held_out_rows": 16, "caption_rows": 64, "clip_epochs": 1, "tune_epochs": 1}
-QUICK = {"max_steps": 2, "gradient_checkpointing": False, "report_to": "none"}
+QUICK = {"max_steps": 2, "gradient_checkpointing": False}
 ON_CPU = {"use_cpu": True, "bf16": False}
 FOR_ANY_MACHINE = ("tutorial", "tasks", "compare")
 """Pages on the demo's models, which say themselves how to train on the CPU; the others expect a GPU."""

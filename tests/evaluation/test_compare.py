@@ -1,6 +1,7 @@
 """Comparisons that resume, and what they report, on a model that learns nothing."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -191,3 +192,11 @@ def test_names_sharing_folders_are_refused(names, scored_pool, tiny, tmp_path):
 def test_unknown_matched_name_is_refused(scored_pool, tiny, tmp_path):
     with pytest.raises(ValueError, match=r"matched: expected some of \['top'\], got \['typo'\]"):
         compared(scored_pool, tiny, tmp_path, {"top": TopScore()}, matched=["typo"])
+
+
+def test_tensorboard_gets_a_run_each(scored_pool, tiny, tmp_path):
+    args = replace(training(tmp_path), report_to=["tensorboard"])
+    compared(scored_pool, tiny, tmp_path, {"top": TopScore()}, matched=[], args=args)
+    trials = {file.relative_to(tmp_path / "trials").parts[:3] for file in tmp_path.rglob("events.out*")}
+    folders = [("random", "seed_0"), ("random", "seed_1"), ("top", "seed_0"), ("top", "seed_1")]
+    assert trials == {(name, f"{ROWS}_rows", seed) for name, seed in folders}
