@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset
+from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import refuse_missing, refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
@@ -53,7 +54,8 @@ class FilteredPool:
         refuse_non_filtered_pool(folder)
         with replace_folder(folder) as new:
             self.dataset.save_to_disk(new / "dataset")
-            self.dropped.save_to_disk(new / "dropped")
+            # Without rows, datasets would write no file and could not read the folder.
+            self.dropped.save_to_disk(new / "dropped", num_shards=None if len(self.dropped) else 1)
             (new / _RECORD).write_text(json.dumps([record.to_json() for record in self.records], indent=2))
 
 
@@ -105,11 +107,19 @@ def filter_pool(
     )
     dropped = run_filters(method.filters, rows).in_pool(usable)
     columns = dropped_columns(row_ids(dataset), dropped)
-    gone = dataset.select(dropped.rows)
+    gone = _select(dataset, dropped.rows)
     for name, cells in columns.items():
         gone = gone.add_column(name, cells.take(pa.array(dropped.rows)))
     stay = np.setdiff1d(np.arange(len(dataset)), dropped.rows)
     return FilteredPool(dataset.select(stay), gone, dropped.records, len(dataset) - len(usable))
+
+
+def _select(dataset: Dataset, rows: NDArray[np.int64]) -> Dataset:
+    """Select rows; without any, a dataset that can get columns, unlike `select` of tables side by side."""
+    if len(rows):
+        return dataset.select(rows)
+    table = dataset.features.arrow_schema.empty_table()
+    return Dataset(table, info=dataset.info.copy(), split=dataset.split)
 
 
 def refuse_non_filtered_pool(folder: Path) -> None:

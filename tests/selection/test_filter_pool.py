@@ -104,3 +104,14 @@ def test_saved_pools_can_be_selected_from(tmp_path):
     (tmp_path / "other" / "thesis.tex").write_text("x")
     with pytest.raises(FileExistsError, match="holds no filtered pool"):
         filtered.save_to_disk(tmp_path / "other")
+
+
+def test_pools_may_lose_no_row(tmp_path):
+    rows = make_pool().select([0, 2, 4])
+    for part in (rows, rows.remove_columns("image_gain").add_column("image_gain", [1.0, 2.0, 3.0])):
+        filtered = filter_pool(part, [NearDuplicates()])
+        assert (len(filtered.dataset), len(filtered.dropped)) == (3, 0)
+        filtered.save_to_disk(tmp_path / "out")
+        dropped = load_from_disk(tmp_path / "out" / "dropped")
+        assert dropped.column_names == [*part.column_names, "dropped_by", "dropped_reason"]
+        assert dropped.features == filtered.dropped.features
