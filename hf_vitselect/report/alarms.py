@@ -118,6 +118,9 @@ def _of_filters(selection: Selection) -> Iterator[Alarm]:
         if record.skipped is not None:
             text = f"{name} was skipped: {record.skipped}."
             yield Alarm("look", text, "Add what it needs, or leave the filter out.")
+    if (reason := selection.recipe.need_skipped) is not None:
+        text = f"Need was skipped: {reason}."
+        yield Alarm("look", text, "Check the scorer's model, or use need=0.")
 
 
 def _of_kinds(selection: Selection) -> Iterator[Alarm]:

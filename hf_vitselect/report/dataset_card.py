@@ -29,7 +29,7 @@ _PLOTS = {
 }
 _NOT_METADATA = (
     *("budget", "dropped_reasons", "scorers", "diversity", "composition", "versions"),
-    *("filters", "kinds", "shares", "skill", "rule_notes", "texts_removed"),
+    *("filters", "kinds", "shares", "need_skipped", "skill", "rule_notes", "texts_removed"),
 )
 
 

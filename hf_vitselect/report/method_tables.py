@@ -72,10 +72,11 @@ def quota_note(recipe: Recipe) -> Markdown:
     size = "its rows left" if method.quota == "proportional" else "the same for all kinds"
     need = (
         f", times the mean {code(method.by)} of these rows to the power {method.need:g}"
-        if method.need
+        if method.need and recipe.need_skipped is None
         else ""
     )
-    return Markdown(f"A kind's share of the budget is {size}{need}.")
+    skipped = f" Its need was skipped: {md(recipe.need_skipped)}." if recipe.need_skipped else ""
+    return Markdown(f"A kind's share of the budget is {size}{need}.{skipped}")
 
 
 def answer_table(recipe: Recipe) -> Markdown:

@@ -1,5 +1,6 @@
 """The kinds of a pool's rows, and what each kind gives to the subset."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -65,8 +66,10 @@ def kind_shares(
     weights: NDArray[np.float64],
     method: Method,
     earlier: Recipe | None = None,
-) -> list[KindShare]:
+) -> tuple[list[KindShare], str | None]:
     """Weigh every kind by its rows left and their need; the kinds of an earlier recipe keep their weights.
+
+    A kind whose scores are all 0 has no need. Where no kind has any, need does not count, with a warning.
 
     Args:
         groups: The kinds of n rows.
@@ -76,8 +79,11 @@ def kind_shares(
         method: Says how kinds are weighed.
         earlier: A recipe whose weights are kept.
 
+    Returns:
+        A share for each kind, and why need does not count, if the method has it.
+
     Raises:
-        ValueError: If need counts and a mean score is not above 0.
+        ValueError: If need counts, some score is below 0, and a mean score is not above 0.
     """
     size = len(groups.names)
     rows, counts, sums, there = (
@@ -86,16 +92,13 @@ def kind_shares(
     )
     means = sums / np.maximum(there, 1)
     shares = counts.copy() if method.quota == "proportional" else np.ones(size)
-    if method.need:
-        if (means[counts > 0] <= 0).any():
-            raise ValueError(
-                f"need: expected scores above 0 in {method.by!r}, got a kind's mean of "
-                f"{means[counts > 0].min():.3g}; "
-                "give another score as by=, or need=0"
-            )
+    skipped = _why_no_need(means[counts > 0], scores[left], method, earlier) if method.need else None
+    if skipped is not None:
+        warnings.warn(f"need is skipped: {skipped}", stacklevel=2)
+    elif method.need:
         shares[counts > 0] *= means[counts > 0] ** method.need
     known = {share.name: share.weight for share in earlier.shares} if earlier else {}
-    return [
+    weighed = [
         KindShare(
             name=name,
             rows=round(rows[i]),
@@ -106,10 +109,25 @@ def kind_shares(
         )
         for i, name in enumerate(groups.names)
     ]
+    return weighed, skipped
+
+
+def _why_no_need(
+    means: NDArray[np.float64], scores: NDArray[np.float64], method: Method, earlier: Recipe | None
+) -> str | None:
+    """Say why need cannot count, as in an earlier recipe; None if it can."""
+    if (means <= 0).any() and scores.min() < 0:
+        raise ValueError(
+            f"need: expected scores of 0 or more in {method.by!r}, got a kind's mean of {means.min():.3g}; "
+            "give another score as by=, or need=0"
+        )
+    if earlier is not None:
+        return earlier.need_skipped
+    return None if (means > 0).any() else f"expected scores above 0 in {method.by!r}, got only 0"
 
 
 def quota_weights(shares: Sequence[KindShare]) -> NDArray[np.float64]:
-    """The kinds' weights, above 0: one of which an earlier recipe had no rows left gives rows last."""
+    """The kinds' weights, above 0: one without need, or without rows left in an earlier recipe, gives last."""
     weights: NDArray[np.float64] = np.maximum([share.weight for share in shares], 1e-100)
     return weights
 

@@ -28,6 +28,7 @@ class Judged:
         dropped: What the filters dropped; its rows are among the n.
         groups: The kinds of the n rows, if the method has kinds.
         shares: One for each kind, without picks.
+        need_skipped: Why the shares go without the method's need.
         unsure: int64, kinds of which more rows should be scored, see `Filter.unsure_kinds`.
         skill: That of the seed model, see `seed_skill`.
     """
@@ -36,6 +37,7 @@ class Judged:
     dropped: Dropped
     groups: Groups | None
     shares: list[KindShare]
+    need_skipped: str | None
     unsure: NDArray[np.int64]
     skill: float | None
 
@@ -68,7 +70,9 @@ def judge(
     dropped = run_filters(method.filters, seen, earlier.filters if earlier else None)
     left = np.ones(len(rows), dtype=np.bool_)
     left[dropped.rows] = False
-    shares = [] if groups is None else kind_shares(groups, scores, left, weights, method, earlier)
+    shares, need_skipped = list[KindShare](), None
+    if groups is not None:
+        shares, need_skipped = kind_shares(groups, scores, left, weights, method, earlier)
     unsure = [
         each.unsure_kinds(seen)
         for each, record in zip(method.filters, dropped.records, strict=True)
@@ -77,7 +81,8 @@ def judge(
     copies = np.zeros(len(rows), dtype=np.bool_)
     copies[dropped.rows[dropped.repeats >= 0]] = True
     skill = seed_skill(rows, seen, copies, method, groups, scorers)
-    return Judged(left, dropped, groups, shares, np.unique(np.concatenate([NO_ROWS, *unsure])), skill)
+    unsure_kinds = np.unique(np.concatenate([NO_ROWS, *unsure]))
+    return Judged(left, dropped, groups, shares, need_skipped, unsure_kinds, skill)
 
 
 def stands_for(

@@ -33,8 +33,8 @@ class Method:
             group if None.
         quota: A kind's share of the budget before `need`: `"proportional"` to its rows that the filters
             leave, or `"uniform"`.
-        need: Weighs the quotas by the mean score of a kind's rows to this power, 0 or more. Needs scores
-            above 0.
+        need: Weighs the quotas by the mean score of a kind's rows to this power, 0 or more. Needs scores of
+            0 or more; it is skipped with a warning if all are 0.
         rule: From `hf_vitselect.rules`; picks inside each kind.
         by: The score, a numeric column. Filters take it for the loss under the seed model.
         over: The features, a column of vectors.

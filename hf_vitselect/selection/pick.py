@@ -162,6 +162,7 @@ class JudgedPool:
             shares=()
             if groups is None
             else tuple(_with_counts(judged.shares, "picked", groups.labels[picked])),
+            need_skipped=judged.need_skipped,
             skill=judged.skill,
             rule_notes=rule.notes(self.pool.scores, features, self.rows, np.random.default_rng(seed)),
             seed=seed,

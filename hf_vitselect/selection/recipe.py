@@ -96,6 +96,7 @@ class Recipe(JsonPart):
         filters: What each of its filters did.
         kinds: The kinds of question, if the method has them.
         shares: What each kind gives to the subset, if the method has kinds.
+        need_skipped: Why the shares go without the method's need.
         skill: How well the seed model predicts recurring answers: 1 if it knows all of them, 0 if as well as
             a guess by how frequent each one is; None if unknown.
         rule_notes: What the rule says about its picks.
@@ -125,6 +126,7 @@ class Recipe(JsonPart):
     filters: tuple[FilterRecord, ...] = ()
     kinds: Kinds | None = None
     shares: tuple[KindShare, ...] = ()
+    need_skipped: str | None = None
     skill: float | None = None
     rule_notes: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None

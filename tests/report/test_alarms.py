@@ -74,11 +74,15 @@ def test_fault_of_rows_is_found(pool: Dataset, alarm: tuple[str, str]) -> None:
             ("note", "The filters dropped all 9 rows of the kind 'a'."),
         ),
         (
+            {"need_skipped": "expected scores above 0 in 'x', got only 0"},
+            ("look", "Need was skipped: expected scores above 0 in 'x', got only 0."),
+        ),
+        (
             {"skill": -0.286},
             ("look", "The seed model predicts answers worse than a guess by their frequency: skill -0.29."),
         ),
     ],
-    ids=["restored", "skipped", "lost", "gone", "skill"],
+    ids=["restored", "skipped", "lost", "gone", "need", "skill"],
 )
 def test_fault_of_the_recipe_is_found(changes: dict[str, Any], alarm: tuple[str, str]) -> None:
     selection = select_diverse(rows(x=[1.0, 2.0, 3.0, 4.0]), 2, rule=Random())

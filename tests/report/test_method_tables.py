@@ -83,6 +83,9 @@ def test_quotas_are_in_words(recipe: Recipe) -> None:
     note = quota_note(changed(recipe, method='Method(kinds="a", need=0.5, by="x", rule=Random())'))
     weighed = "times the mean `x` of these rows to the power 0.5"
     assert note == f"A kind's share of the budget is its rows left, {weighed}."
+    method = 'Method(kinds="a", need=0.5, by="x", rule=Random())'
+    note = quota_note(changed(recipe, method=method, need_skipped="got only 0"))
+    assert note == "A kind's share of the budget is its rows left. Its need was skipped: got only 0."
     note = quota_note(changed(recipe, method='Method(kinds="a", quota="uniform", rule=Random())'))
     assert note == "A kind's share of the budget is the same for all kinds."
     assert quota_note(changed(recipe, method="Mine(rule=Random())")) == ""

@@ -13,6 +13,7 @@ from hf_vitselect.errors import UsageError
 from hf_vitselect.rules import GroupedSampling, NeighborPenalty, Random, TopScore
 from hf_vitselect.selection import CleanBalanced, Method, MLLMSelector, SelfFilter
 from hf_vitselect.selection.method import NAMED, read_method
+from hf_vitselect.selection.recipe import Recipe
 
 KINDS = ["a", "a", "a", "b"] * (ROWS // 4)
 
@@ -104,8 +105,31 @@ def test_need_weighs_kinds():
 
 def test_need_refuses_negative_scores():
     pool = random_pool(scores=[-1.0] * ROWS).add_column("kind", KINDS)
-    with pytest.raises(ValueError, match="need: expected scores above 0 in 'necessity'"):
+    with pytest.raises(ValueError, match="need: expected scores of 0 or more in 'necessity'"):
         select_diverse(pool, 5, method=Method(kinds="kind", need=1.0))
+
+
+def test_kinds_of_zeros_have_no_need():
+    scores = [0.0 if kind == "b" else 1.0 for kind in KINDS]
+    pool = random_pool(scores=scores).add_column("kind", KINDS)
+    for rows, picked in ((16, [16, 0]), (32, [30, 2])):
+        recipe = select_diverse(pool, rows, method=Method(kinds="kind", need=0.5)).recipe
+        assert [share.picked for share in recipe.shares] == picked
+        assert recipe.need_skipped is None
+
+
+def test_zeros_skip_need():
+    pool = random_pool(scores=[0.0] * ROWS).add_column("kind", KINDS)
+    need, plain = (Method(kinds="kind", need=need) for need in (0.5, 0.0))
+    with pytest.warns(UserWarning, match="need is skipped: expected scores above 0") as warned:
+        selection = select_diverse(pool.select(range(30)), 16, method=need)
+    assert len(warned) == 1
+    assert selection.row_ids == select_diverse(pool.select(range(30)), 16, method=plain).row_ids
+    recipe = Recipe.from_json(selection.recipe.to_json())
+    assert recipe.need_skipped == "expected scores above 0 in 'necessity', got only 0"
+    with pytest.warns(UserWarning, match="need is skipped"):
+        more = selection.extend(pool.select(range(30, ROWS)), 4)
+    assert more.recipe.need_skipped == recipe.need_skipped
 
 
 def test_extending_keeps_weights(scored):
