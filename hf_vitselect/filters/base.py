@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
+from hf_vitselect.rules.base import as_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def numbers(self, column: str) -> NDArray[np.float64]:
+        """Return a column of numbers, float64 `[n]`; a ColumnError if it holds anything else."""
+        return as_numbers(column, self.columns[column])
 
     @property
     def droppable(self) -> NDArray[np.bool_]:

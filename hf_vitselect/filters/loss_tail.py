@@ -75,7 +75,7 @@ class LossTail(Filter):
             raise NothingToGoByError("expected scores that differ inside a kind and answer, got equal ones")
         thresholds: dict[str, Any] = {}
         if self.min_skill is not None:
-            losses = rows.columns["response_tokens"].astype(np.float64) * rows.scores
+            losses = rows.numbers("response_tokens") * rows.scores
             of_kinds = Guessing.of(rows, losses).skills
             thresholds["skills"] = {
                 name: round(float(skill), 3)

@@ -45,14 +45,14 @@ class PrefersOtherAnswer(Filter):
 
     def find(self, rows: Rows) -> Drops:
         """Find the rows with high odds, the highest first."""
-        odds = rows.columns[self.column].astype(np.float64)
+        odds = rows.numbers(self.column)
         if not np.nanmax(odds, initial=-np.inf) > np.nanmin(odds, initial=np.inf):
             raise NothingToGoByError(f"expected different values in {self.column!r}, got equal ones or none")
         return self.find_more(rows, {})
 
     def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:
         """Find the rows with high odds, the highest first."""
-        odds = rows.columns[self.column].astype(np.float64)
+        odds = rows.numbers(self.column)
         dropped = np.flatnonzero(rows.droppable & (odds >= self.log_odds))
         dropped = dropped[np.lexsort((dropped, -rows.scores[dropped], -odds[dropped]))]
         answers = rows.columns[self.answer]

@@ -71,7 +71,7 @@ class UnusedImage(Filter):
 
     def find(self, rows: Rows) -> Drops:
         """Find the rows of kinds without use of images, then single rows without gain."""
-        gains = rows.columns[self.column].astype(np.float64)
+        gains = rows.numbers(self.column)
         if not np.nanmax(gains, initial=-np.inf) > np.nanmin(gains, initial=np.inf):
             raise NothingToGoByError(f"expected different values in {self.column!r}, got equal ones or none")
         shares, helped, sizes = self._shares_saved(rows, gains)
@@ -102,8 +102,8 @@ class UnusedImage(Filter):
         Near is within two standard errors, unless that of `gain_share` is at most half of it, or that of
         `helped` at most a twentieth.
         """
-        gains = rows.columns[self.column].astype(np.float64)
-        losses = rows.columns[self.loss].astype(np.float64)
+        gains = rows.numbers(self.column)
+        losses = rows.numbers(self.loss)
         shares, helped, sizes = self._shares_saved(rows, gains)
         known = np.isfinite(gains) & np.isfinite(losses)
         kinds, without = rows.kinds[known], (losses + gains)[known]
@@ -119,7 +119,7 @@ class UnusedImage(Filter):
 
     def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:
         """Find the rows of the kinds that were dropped, then single rows, by the bounds of their cells."""
-        gains = rows.columns[self.column].astype(np.float64)
+        gains = rows.numbers(self.column)
         droppable = rows.droppable & np.isfinite(gains)
         shares = np.array([thresholds["kinds"].get(name, np.inf) for name in rows.kind_names])[rows.kinds]
         dropped = droppable & np.isfinite(shares)
@@ -156,7 +156,7 @@ class UnusedImage(Filter):
         self, rows: Rows, gains: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
         """The share of the loss that each kind's images save, that of the rows they help, and its rows."""
-        losses = rows.columns[self.loss].astype(np.float64)
+        losses = rows.numbers(self.loss)
         known = np.isfinite(gains) & np.isfinite(losses)
         kinds, number = rows.kinds[known], len(rows.kind_names)
         saved = np.bincount(kinds, gains[known], minlength=number)

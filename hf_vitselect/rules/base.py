@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_vitselect.errors import ColumnError
 from hf_vitselect.rules.blocks import blocks
 from hf_vitselect.rules.faiss_build import faiss_notes
 
@@ -40,6 +41,10 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def numbers(self, column: str) -> NDArray[np.float64]:
+        """Return a column of numbers, see `as_numbers`."""
+        return as_numbers(column, self.columns[column])
 
     def take(self, rows: NDArray[np.int64]) -> "Pool":
         """Keep some rows, int64, ascending, and the picks among them."""
@@ -172,6 +177,22 @@ class Rule(ABC):
                 got = ", ".join(given) or "no arrays"
                 raise ValueError(f"{type(self).__name__} expected {name}, got {got}; add that column")
         return given
+
+
+def as_numbers(column: str, values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the values of a column of numbers, or true and false, as float64 `[n]`; NaN for None.
+
+    Raises:
+        ColumnError: If a value is anything else.
+    """
+    if values.dtype.kind not in "biuf":
+        for value in values.tolist():
+            if not isinstance(value, int | float | np.number | None):
+                raise ColumnError(
+                    f"expected numbers in {column!r}, got {type(value).__name__} {str(value)[:40]!r}; give "
+                    f"another column, or cast it with dataset.cast_column({column!r}, Value('float64'))"
+                )
+    return values.astype(np.float64)
 
 
 def _is_whole(number: Any) -> bool:

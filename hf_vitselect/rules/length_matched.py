@@ -41,7 +41,7 @@ class LengthMatchedRandom(Rule):
 
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
         """Pick rows such that they and the earlier picks together have the lengths, in random order."""
-        marks, lengths = (_numbers(name, pool.columns[name]) for name in self.uses_columns)
+        marks, lengths = map(pool.numbers, self.uses_columns)
         lengths = np.where(np.isfinite(lengths), lengths, np.inf)
         marked = lengths[np.nan_to_num(marks) != 0]  # a mark may be missing
         if not len(marked):
@@ -60,12 +60,3 @@ class LengthMatchedRandom(Rule):
             picks.append(rest[np.argsort(distance, kind="stable")[:count]])
             free[picks[-1]] = False
         return pool.unpicked(rng.permutation(np.concatenate(picks)))[:budget], np.zeros(budget)
-
-
-def _numbers(name: str, values: NDArray[np.generic]) -> NDArray[np.float64]:
-    if any(isinstance(value, str) for value in values.tolist()):
-        raise ValueError(
-            f"LengthMatchedRandom expected numbers, or true and false, in {name!r}, got text; "
-            "give another column"
-        )
-    return values.astype(np.float64)

@@ -68,7 +68,7 @@ class MMSSR(Rule):
     def pick(self, pool: Pool, budget: int, rng: np.random.Generator) -> Picks:
         """Pick for each capability in turn."""
         styles = integer_labels(pool.columns[self.style])
-        scores = {name: np.nan_to_num(pool.columns[name].astype(np.float64)) for name in self.capabilities}
+        scores = {name: np.nan_to_num(pool.numbers(name)) for name in self.capabilities}
         left = np.ones(len(pool), dtype=np.bool_)
         left[pool.picked] = False
         picks: list[int] = []

@@ -127,7 +127,7 @@ def _why_no_need(
 
 
 def quota_weights(shares: Sequence[KindShare]) -> NDArray[np.float64]:
-    """The kinds' weights, above 0: one without need, or without rows left in an earlier recipe, gives last."""
+    """The kinds' weights, above 0: one without need, or without rows in an earlier recipe, gives last."""
     weights: NDArray[np.float64] = np.maximum([share.weight for share in shares], 1e-100)
     return weights
 

@@ -15,7 +15,7 @@ import hf_vitselect.filters
 from hf_vitselect.call_text import read_call, write_call
 from hf_vitselect.data.conversation import Conversation, Turn
 from hf_vitselect.data.images import RowImage
-from hf_vitselect.errors import RowError
+from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.filters import (
     FILTERS,
     Contamination,
@@ -216,6 +216,16 @@ def test_constant_numbers_decide_nothing(each):
     columns = {name: np.full(ROWS, 0.5) for name in POOL.columns}
     with pytest.raises(NothingToGoByError, match=r"expected .*, got"):
         each.find(replace(POOL, scores=np.full(ROWS, 0.5), columns=columns))
+
+
+@pytest.mark.parametrize("each", BY_NUMBERS, ids=repr)
+def test_texts_are_no_numbers(each):
+    for name in {*each.uses_columns} - {"other_answer"}:
+        rows = replace(POOL, columns=POOL.columns | {name: np.full(ROWS, "x", dtype=object)})
+        with pytest.raises(ColumnError, match=f"expected numbers in '{name}', got str 'x'; give another"):
+            each.find(rows)
+        unknown = replace(POOL, columns=POOL.columns | {name: np.full(ROWS, None, dtype=object)})
+        assert np.isnan(unknown.numbers(name)).all()
 
 
 @every_filter

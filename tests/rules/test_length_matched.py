@@ -59,7 +59,7 @@ def test_null_marks_count_as_false():
 def test_text_columns_raise_an_error(name):
     columns = {"selected": np.array([1, 0]), "response_tokens": np.array([2, 9])}
     columns[name] = np.array(["no", "0"], dtype=object)
-    with pytest.raises(ValueError, match=f"true and false, in '{name}', got text"):
+    with pytest.raises(ValueError, match=f"expected numbers in '{name}', got str"):
         LengthMatchedRandom()(None, None, 1, np.random.default_rng(0), columns)
 
 

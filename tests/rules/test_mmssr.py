@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hf_vitselect.errors import ColumnError
 from hf_vitselect.rules import MMSSR
 
 
@@ -35,6 +36,12 @@ def test_random_rows_fill_the_rest():
 def test_scores_must_exceed_the_threshold():
     rows, _ = pick(2, {"ocr": [2, 3, 5, 4]}, ["x"] * 4, threshold=3)
     assert rows.tolist() == [2, 3]
+
+
+def test_texts_are_no_scores():
+    columns = {"ocr": np.array(["5", None], dtype=object), "style": np.array(["x", "x"])}
+    with pytest.raises(ColumnError, match="expected numbers in 'ocr', got str '5'; give another column"):
+        MMSSR(capabilities=("ocr",), style="style")(None, None, 1, np.random.default_rng(0), columns)
 
 
 def test_no_capability_raises_an_error():
