@@ -32,6 +32,7 @@ class Rows:
         budget: Rows to be left at least, those of `picked` included.
         weights: float64 `[n]`, the rows of the pool that each row stands for, 1 or more: above 1 where only
             a random part of a kind was scored.
+        no_score: The name of the method's score if the pool has no such column; `scores` is then all 0.
     """
 
     scores: NDArray[np.float64]
@@ -45,6 +46,7 @@ class Rows:
     picked: NDArray[np.int64]
     budget: int
     weights: NDArray[np.float64]
+    no_score: str | None = None
 
     @classmethod
     def of(cls, scores: NDArray[np.float64], **others: Any) -> "Rows":
@@ -111,6 +113,9 @@ class Filter(ABC):
     A filter is a frozen dataclass of keyword arguments; a value out of its range raises `ValueError`. Its
     fields are plain JSON values. Subclasses say what they use, and define `find`.
     """
+
+    uses_scores: ClassVar[bool] = False
+    """Whether the filter needs the method's score."""
 
     uses_kinds: ClassVar[bool] = False
     """Whether the filter needs kinds."""

@@ -44,6 +44,7 @@ class LossTail(Filter):
         array([4])
     """
 
+    uses_scores = True
     uses_kinds = True
     uses_answers = True
 

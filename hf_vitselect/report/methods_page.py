@@ -67,7 +67,12 @@ def _filter(kind: type[Filter]) -> str:
     arguments = inspect.signature(kind).parameters.values()
     required = [f"its `{each.name}`" for each in arguments if each.default is each.empty]
     columns = [] if required else [code(name) for name in kind().uses_columns]
-    asks = {"kinds": kind.uses_kinds, "answers": kind.uses_answers, "embeddings": kind.uses_image_features}
+    asks = {
+        "scores": kind.uses_scores,
+        "kinds": kind.uses_kinds,
+        "answers": kind.uses_answers,
+        "embeddings": kind.uses_image_features,
+    }
     uses = [*required, *columns, *(name for name, used in asks.items() if used)]
     return _row(code(kind.__name__), _what(kind), ", ".join(uses) or "conversations and images")
 

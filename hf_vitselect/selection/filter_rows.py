@@ -49,6 +49,7 @@ def filter_rows(
         picked=picked,
         budget=budget,
         weights=np.ones(rows) if weights is None else weights,
+        no_score=None if method.by in dataset.column_names else method.by,
     )
 
 

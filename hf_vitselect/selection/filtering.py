@@ -110,7 +110,8 @@ def _find(each: Filter, rows: Rows, record: FilterRecord | None) -> Drops | str:
     """The filter's drops, or why it is skipped."""
     if record is not None and record.skipped is not None:
         return record.skipped
-    if absent := [name for name in each.uses_columns if name not in rows.columns]:
+    absent = [rows.no_score] if each.uses_scores and rows.no_score is not None else []
+    if absent := absent + [name for name in each.uses_columns if name not in rows.columns]:
         return f"the pool has no column {absent[0]!r}"
     try:
         return each.find(rows) if record is None else each.find_more(rows, record.thresholds)

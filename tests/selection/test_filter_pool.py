@@ -11,7 +11,7 @@ from pools import assistant, png, pool, user
 from hf_vitselect.data.pools import load_pool
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import ColumnError
-from hf_vitselect.filters import Drops, Filter, LossTail, NearDuplicates, UnusedImage
+from hf_vitselect.filters import Drops, Filter, LossTail, NearDuplicates, PrefersOtherAnswer, UnusedImage
 from hf_vitselect.selection import filter_pool, select_diverse
 from hf_vitselect.selection.method import Method
 
@@ -64,9 +64,22 @@ def test_missing_columns_skip_their_filter():
     rows = make_pool().remove_columns(["necessity", "image_gain"])
     with pytest.warns(UserWarning, match="is skipped") as warned:
         filtered = filter_pool(rows, [UnusedImage(), LossTail(), NearDuplicates()])
-    assert [str(warning.message).split(" is skipped")[0] for warning in warned] == ["UnusedImage", "LossTail"]
+    assert [str(warning.message) for warning in warned] == [
+        "UnusedImage is skipped: the pool has no column 'image_gain'",
+        "LossTail is skipped: the pool has no column 'necessity'",
+    ]
     assert [record.skipped is None for record in filtered.records] == [False, False, True]
     assert len(filtered.dropped) == 2
+
+
+@pytest.mark.parametrize("missing", ["other_answer_odds", "other_answer"])
+def test_other_answers_need_both_columns(missing):
+    rows = (
+        make_pool().add_column("other_answer_odds", [0.0] * 9 + [6.0]).add_column("other_answer", ["a"] * 10)
+    )
+    assert len(filter_pool(rows.remove_columns("necessity"), [PrefersOtherAnswer()]).dropped) == 1
+    with pytest.warns(UserWarning, match=f"is skipped: the pool has no column '{missing}'"):
+        filter_pool(rows.remove_columns(missing), [PrefersOtherAnswer()])
 
 
 @dataclass(frozen=True, kw_only=True)
