@@ -31,7 +31,7 @@ class FilterRows(PoolFlags, Command):
         "Groups of rows for filters that go by kind: QuestionKinds(), or a column.", "QuestionKinds()"
     )
     by: str | None = flag("The score column; necessity if the pool has it.", None)
-    over: str = flag("The column of CLIP embeddings, used if the pool has it.", "embedding")
+    over: str = flag("The column of CLIP embeddings, used if ClipEmbedding has made it.", "embedding")
     example = (
         "--dataset_name demo/score/scored --filters 'UnusedImage()' 'NearDuplicates()' --output_dir filtered"
     )

@@ -33,6 +33,8 @@ class Rows:
         weights: float64 `[n]`, the rows of the pool that each row stands for, 1 or more: above 1 where only
             a random part of a kind was scored.
         no_score: The name of the method's score if the pool has no such column; `scores` is then all 0.
+        unknown_features: The name of the method's features if the pool has them, but no record of what made
+            them; `image_features` is then None.
     """
 
     scores: NDArray[np.float64]
@@ -47,6 +49,7 @@ class Rows:
     budget: int
     weights: NDArray[np.float64]
     no_score: str | None = None
+    unknown_features: str | None = None
 
     @classmethod
     def of(cls, scores: NDArray[np.float64], **others: Any) -> "Rows":

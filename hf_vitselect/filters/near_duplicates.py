@@ -1,10 +1,11 @@
 """Rows that repeat another row: the same text about nearly the same images."""
 
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +31,10 @@ class NearDuplicates(Filter):
     Texts are the same if all turns are, whatever their case and whitespace. Turns of at least `long` words
     may differ a little: the Jaccard similarity of their shingles of five words, estimated by MinHash, must be
     at least `jaccard`. Images are the same if the cosine of the rows' image features (several images
-    averaged) is at least `cosine`. In a pool without features, at most `bits` of the 384 bits of an image's
-    hash may differ (`image_hash`), for each of several images in order. Rows must have the same number of
-    images; rows without image are compared by text alone. Rows that cannot be read, or whose image cannot be
-    decoded, repeat nothing.
+    averaged) is at least `cosine`. In a pool without features by `ClipEmbedding`, at most `bits` of the 384
+    bits of an image's hash may differ (`image_hash`), for each of several images in order. Features of
+    unknown origin are ignored with a warning. Rows must have the same number of images; rows without image
+    are compared by text alone. Rows that cannot be read, or whose image cannot be decoded, repeat nothing.
 
     Of rows that repeat each other the one with the lowest score stays, a loss as a rule; a row that is picked
     already stays anyway. Every dropped row repeats a row that stays. The most similar are dropped first.
@@ -79,6 +80,13 @@ class NearDuplicates(Filter):
     def find(self, rows: Rows) -> Drops:
         """Find the rows that repeat a row that stays, the most similar first."""
         texts = TextGroups.read(rows, self.long)
+        ignored = rows.unknown_features if texts.images.any() else None
+        if ignored is not None:
+            warnings.warn(
+                f"the column {ignored!r} is ignored: no record says that ClipEmbedding made it, so "
+                "NearDuplicates compares images by a hash; score the pool with ClipEmbedding for cosines",
+                stacklevel=2,
+            )
         hashes = _hash_images(rows, texts) if rows.image_features is None else None
         picked = np.isin(np.arange(len(rows)), rows.picked)
         repeats = np.full(len(rows), -1, dtype=np.int64)
@@ -102,7 +110,14 @@ class NearDuplicates(Filter):
             _reason(text, image, texts.images[row] > 0, hashes is not None)
             for row, (text, image) in zip(dropped, alike[:, dropped].T.tolist(), strict=True)
         ]
-        return Drops(rows=dropped, reasons=reasons, repeats=repeats[dropped])
+        thresholds = {} if ignored is None else {"ignored": ignored}
+        return Drops(rows=dropped, reasons=reasons, repeats=repeats[dropped], thresholds=thresholds)
+
+    def describe(self, thresholds: Mapping[str, Any]) -> str:
+        """Name the features that were ignored."""
+        if (ignored := thresholds.get("ignored")) is None:
+            return ""
+        return f"images are compared by a hash: no record says that ClipEmbedding made {ignored!r}"
 
     def _find_repeats(self, members: "_Members", picked: int) -> NDArray[np.int64]:
         """The most similar row before each that is kept, int64 `[m]`; -1 for a row to keep.

@@ -11,6 +11,7 @@ from hf_vitselect.data.columns import is_numeric, read_features, read_scores, re
 from hf_vitselect.data.rows import read_rows, read_texts
 from hf_vitselect.data.text import first_answers
 from hf_vitselect.filters.base import Rows
+from hf_vitselect.scorers import SCORERS, ClipEmbedding
 from hf_vitselect.selection.groups import Groups, or_one_kind
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
@@ -33,6 +34,8 @@ def filter_rows(
     rows = len(dataset)
     kinds = or_one_kind(groups, rows)
     asks = any(each.uses_answers for each in method.filters)
+    made_by = next((each.scorer for each in scorers if each.column == method.over), None)
+    has_features = method.over in dataset.column_names and method.uses_image_features
     return Rows(
         scores=scores,
         columns={
@@ -43,13 +46,16 @@ def filter_rows(
         kinds=kinds.labels,
         kind_names=kinds.names,
         answers=first_answers(read_texts(dataset)) if asks else np.full(rows, "", dtype=object),
-        image_features=_image_features(dataset, method.over, scorers) if method.uses_image_features else None,
+        image_features=_image_features(dataset, method.over)
+        if has_features and made_by == ClipEmbedding.__name__
+        else None,
         conversations=lambda: read_rows(dataset),
         left=np.ones(rows, dtype=np.bool_),
         picked=picked,
         budget=budget,
         weights=np.ones(rows) if weights is None else weights,
         no_score=None if method.by in dataset.column_names else method.by,
+        unknown_features=method.over if has_features and made_by not in SCORERS else None,
     )
 
 
@@ -61,12 +67,7 @@ def _filter_column(dataset: Dataset, name: str) -> NDArray[Any]:
     return np.where(statuses == "ok", values, np.nan)
 
 
-def _image_features(
-    dataset: Dataset, over: str, scorers: Sequence[ScorerRecipe]
-) -> NDArray[np.float32] | None:
-    """The image half of CLIP embeddings; None if the column is missing or another scorer's."""
-    made_by_clip = any(each.column == over and each.scorer == "ClipEmbedding" for each in scorers)
-    if over not in dataset.column_names or not made_by_clip:
-        return None
+def _image_features(dataset: Dataset, over: str) -> NDArray[np.float32]:
+    """The image half of CLIP embeddings."""
     features, _ = read_features(dataset, over)
     return features[:, : features.shape[1] // 2]

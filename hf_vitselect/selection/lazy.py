@@ -255,8 +255,8 @@ class _Draw:
             return more
         later = [queue[n:] for queue, n in zip(self.queues, drawn, strict=True)]
         rest = np.concatenate([NO_ROWS, *(later[kind] for kind in np.flatnonzero(~unknown))])
-        with warnings.catch_warnings():  # select_diverse warns of filters that are skipped
-            warnings.filterwarnings("ignore", ".* is skipped: ", UserWarning)
+        with warnings.catch_warnings():  # select_diverse warns of what is skipped or ignored
+            warnings.filterwarnings("ignore", ".* is (skipped|ignored): ", UserWarning)
             judged = judge(
                 scored.select(usable),
                 pool.scores[usable],

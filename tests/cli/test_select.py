@@ -58,6 +58,7 @@ def test_every_rule_runs_by_its_text(name, saved, tmp_path, capsys):
     assert len(Selection.load_from_disk(tmp_path / "out")) == 5
 
 
+@pytest.mark.filterwarnings("ignore:the column 'embedding' is ignored")
 def test_skipped_filters_are_named_once(saved, tmp_path, capsys):
     flags = ["--dataset_name", saved, "--budget", "5", "--output_dir", str(tmp_path / "out")]
     with pytest.warns(UserWarning, match="is skipped") as warned:

@@ -48,6 +48,7 @@ def test_each_seed_draws_its_own_rows(scored_pool):
     assert first == same != other
 
 
+@pytest.mark.filterwarnings("ignore:the column 'embedding' is ignored")
 @pytest.mark.parametrize(
     "method",
     [CleanBalanced(filters=(NearDuplicates(), LossTail())), Method(rule=TopScore(), by="necessity")],

@@ -41,7 +41,7 @@ def scored() -> Dataset:
 
 
 def method() -> Method:
-    return Method(rule=TopScore(), filters=(NearDuplicates(),), kinds="kind", by="necessity")
+    return Method(rule=TopScore(), filters=(NearDuplicates(),), kinds="kind", by="necessity", over="clip")
 
 
 def test_every_row_shows_its_outcome(scored: Dataset) -> None:

@@ -46,6 +46,20 @@ def test_near_images_of_one_text_repeat():
     assert drops.reasons == ["the same text, images of cosine 0.985", "the same text, images of cosine 0.956"]
 
 
+def test_unknown_features_are_ignored():
+    image = encode(stripes())
+    rows = make_rows(about([image] * 2), unknown_features="embedding")
+    with pytest.warns(UserWarning, match="the column 'embedding' is ignored: no record says") as warned:
+        drops = NearDuplicates().find(rows)
+    assert len(warned) == 1
+    assert drops.reasons == ["the same text, images whose hashes differ in 0 of 384 bits"]
+    assert NearDuplicates().describe(drops.thresholds) == (
+        "images are compared by a hash: no record says that ClipEmbedding made 'embedding'"
+    )
+    without_image = make_rows([("why", "so", [])] * 2, unknown_features="embedding")
+    assert NearDuplicates().find(without_image).thresholds == {}
+
+
 def test_row_of_lowest_score_stays():
     rows = make_rows(about(SOME[:3]), scores=[2, 1, 3], features=at_angles(0, 1, 2))
     assert repeats(rows) == {0: 1, 2: 1}

@@ -23,8 +23,9 @@ def changed(recipe: Recipe, **changes: object) -> Recipe:
 
 
 def test_skipped_filter_says_why(scored_pool: Dataset) -> None:
+    plain = scored_pool.remove_columns("embedding")
     with pytest.warns(UserWarning, match="UnusedImage is skipped"):
-        recipe = select_diverse(scored_pool, 10, method=CleanBalanced()).recipe
+        recipe = select_diverse(plain, 10, method=CleanBalanced()).recipe
     line = next(line for line in filter_table(recipe).splitlines() if "`UnusedImage()`" in line)
     assert re.search(r"\| +\| +\| the pool has no column", line)
 
@@ -53,11 +54,14 @@ def test_notes_are_the_filters_own(recipe: Recipe) -> None:
         {"filter": "UnusedImage()", "thresholds": unused},
         {"filter": "LossTail(cut=0.85)", "thresholds": {"cut": 0.9}},
         {"filter": "Mine()", "thresholds": {"cut": 0.9}},
+        {"filter": "NearDuplicates()", "thresholds": {"ignored": "embedding"}},
     ]
     assert filter_notes(changed(recipe, filters=records)) == [
         "`UnusedImage`: whole kinds, by the share of the loss that their images save&#58; &#39;a fact&#39; "
         "(-1.0%); kinds too large to drop&#58; &#39;a list&#39; (5.0%).",
         "`LossTail`: losses from quantile 0.9 up of their kind and answer.",
+        "`NearDuplicates`: images are compared by a hash&#58; no record says that ClipEmbedding made "
+        "&#39;embedding&#39;.",
     ]
 
 

@@ -63,6 +63,7 @@ CHOICES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:the column 'embedding' is ignored")
 @pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
 def test_script_makes_the_same_picks(choice: dict[str, Any], scored: Dataset) -> None:
     selection = select_diverse(scored, 0.25, seed=5, **choice)

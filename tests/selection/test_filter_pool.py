@@ -9,6 +9,7 @@ from datasets import Value, load_from_disk
 from pools import assistant, png, pool, user
 
 from hf_vitselect.data.pools import load_pool
+from hf_vitselect.data.provenance import with_record
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import ColumnError
 from hf_vitselect.filters import Drops, Filter, LossTail, NearDuplicates, PrefersOtherAnswer, UnusedImage
@@ -80,6 +81,17 @@ def test_other_answers_need_both_columns(missing):
     assert len(filter_pool(rows.remove_columns("necessity"), [PrefersOtherAnswer()]).dropped) == 1
     with pytest.warns(UserWarning, match=f"is skipped: the pool has no column '{missing}'"):
         filter_pool(rows.remove_columns(missing), [PrefersOtherAnswer()])
+
+
+def test_embeddings_need_a_record():
+    rows = make_pool().add_column("embedding", [[1.0, 0.0]] * 10)
+    with pytest.warns(UserWarning, match="the column 'embedding' is ignored"):
+        record = filter_pool(rows, [NearDuplicates()]).records[0]
+    assert (record.dropped, record.thresholds) == (2, {"ignored": "embedding"})
+    rows.info.description = with_record(
+        None, {"scorers": [{"column": "embedding", "scorer": "TextEmbedding"}]}
+    )
+    assert filter_pool(rows, [NearDuplicates()]).records[0].thresholds == {}
 
 
 @dataclass(frozen=True, kw_only=True)
