@@ -70,4 +70,4 @@ class Candidates:
 def refuse_missing_columns(columns: Sequence[str], method: Method) -> None:
     """Refuse a pool without the columns that a method requires."""
     for name, use in method.required_columns.items():
-        refuse_missing([name], columns, f"{use} the column", "score the pool first")
+        refuse_missing([name], columns, f"{use} the column", method.advice(name))

@@ -21,6 +21,8 @@ from hf_vitselect.scorers import SIGNALS, ClipEmbedding
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.question_kinds import QuestionKinds
 
+_DIFFICULTY = "score_net"  # the column of ScoreNetScorer
+
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
@@ -88,6 +90,17 @@ class Method:
             required[self.over] = "the features are"
         return required
 
+    def advice(self, column: str) -> str:
+        """Say how a pool gets a column that the method requires."""
+        if column == _DIFFICULTY:
+            return (
+                "train a ScoreNet and score the pool with ScoreNetScorer, as in docs/guides/self_filter.md; "
+                "a run needs a section score_net"
+            )
+        if column == self.over and self.rule.uses_features:
+            return "score the pool first, with ClipEmbedding, or with clip_name_or_path in the section score"
+        return "score the pool first"
+
     @property
     def filter_columns(self) -> tuple[str, ...]:
         """The columns that only filters use; a filter without its column is skipped."""
@@ -122,7 +135,7 @@ class Method:
         """
         made: list[Scorer] = [SIGNALS[name](model=model, **options) for name in self.signals]
         if self.uses_scores and not any(self.by in scorer.features for scorer in made):
-            advice = "train a ScoreNet" if self.by == "score_net" else "add it to the pool yourself"
+            advice = self.advice(self.by) if self.by == _DIFFICULTY else "add it to the pool yourself"
             raise UsageError(f"expected a score among {list(SIGNALS)}, got {self.by!r}; {advice}")
         if clip is not None and (self.rule.uses_features or self.uses_image_features):
             made.append(ClipEmbedding(model=clip, column=self.over))
@@ -160,7 +173,7 @@ class SelfFilter(Method):
     """
 
     rule: Rule = NeighborPenalty(rescale="minmax")  # a score net's numbers may be negative
-    by: str = "score_net"
+    by: str = _DIFFICULTY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,8 +144,23 @@ def test_run_scores_what_the_method_needs(tiny, tmp_path):
     recipe = Selection.load_from_disk(tmp_path / "run" / "select").recipe
     assert [scorer.column for scorer in recipe.scorers] == ["necessity", "image_gain"]
     assert not [record.filter for record in recipe.filters if "no column" in (record.skipped or "")]
-    with pytest.raises(ColumnError, match="the features are the column 'embedding'"):
-        run({"score": score, "select": {"method": "MostDiverse"}}, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (
+            "MostDiverse()",
+            "the features are the column 'embedding', .*clip_name_or_path in the section score",
+        ),
+        ("SelfFilter()", "the score is the column 'score_net', .* needs a section score_net"),
+    ],
+)
+def test_missing_sections_are_named(method, message, tiny, tmp_path):
+    mixed_pool(16).save_to_disk(tmp_path / "pool")
+    score = {"dataset_name": str(tmp_path / "pool"), "model_name_or_path": tiny("llava").folder}
+    with pytest.raises(ColumnError, match=message):
+        run({"score": score, "select": {"method": method}}, tmp_path / "other")
     assert not (tmp_path / "other" / "score").exists()
 
 

@@ -65,7 +65,7 @@ def test_scorers_follow_the_columns():
     assert columns(MLLMSelector()) == ["necessity"]
     assert columns(SelfFilter(by="necessity")) == ["necessity", "embedding"]
     assert "necessity" in columns(CleanBalanced())
-    with pytest.raises(UsageError, match="got 'score_net'; train a ScoreNet"):
+    with pytest.raises(UsageError, match=r"got 'score_net'; train a ScoreNet .*docs/guides/self_filter\.md"):
         SelfFilter().scorers("seed", "clip")
 
 
