@@ -13,6 +13,8 @@ from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
 from hf_vitselect.rules.base import as_numbers
 
+_LONGEST_QUOTE = 60
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -151,5 +153,13 @@ class Filter(ABC):
         return np.empty(0, dtype=np.int64)
 
     def describe(self, thresholds: Mapping[str, Any]) -> str:
-        """Describe the thresholds of an earlier `find` in one line, for a card; empty without any."""
+        """Describe the thresholds of an earlier `find` in one line, for a card; empty without any.
+
+        Cards show it whole, so texts of rows are cut, see `quoted`.
+        """
         return ""
+
+
+def quoted(text: str) -> str:
+    """A text of rows in quotes, cut at 60 characters."""
+    return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 1]}…")

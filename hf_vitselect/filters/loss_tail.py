@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.filters.base import Drops, Filter, NothingToGoByError, Rows
+from hf_vitselect.filters.base import Drops, Filter, NothingToGoByError, Rows, quoted
 from hf_vitselect.filters.cells import Cells, bounds_of_rows
 from hf_vitselect.filters.skill import Guessing
 
@@ -147,7 +147,7 @@ def _quantiles(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArra
 def _listed(names: Sequence[str], most: int = 5) -> str:
     """The first names."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
+    return ", ".join(map(quoted, names[:most])) + more
 
 
 def _described(cell: tuple[str, str | None]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from hf_vitselect.errors import RowError
-from hf_vitselect.filters.base import Drops, Filter, Rows
+from hf_vitselect.filters.base import Drops, Filter, Rows, quoted
 from hf_vitselect.filters.image_hash import HASH_BITS, image_hash
 from hf_vitselect.filters.min_hash import BAND, SIGNATURE, similarities
 from hf_vitselect.filters.same_text import TextGroups
@@ -117,7 +117,7 @@ class NearDuplicates(Filter):
         """Name the features that were ignored."""
         if (ignored := thresholds.get("ignored")) is None:
             return ""
-        return f"images are compared by a hash: no record says that ClipEmbedding made {ignored!r}"
+        return f"images are compared by a hash: no record says that ClipEmbedding made {quoted(str(ignored))}"
 
     def _find_repeats(self, members: "_Members", picked: int) -> NDArray[np.int64]:
         """The most similar row before each that is kept, int64 `[m]`; -1 for a row to keep.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.filters.base import Drops, Filter, NothingToGoByError, Rows
+from hf_vitselect.filters.base import Drops, Filter, NothingToGoByError, Rows, quoted
 from hf_vitselect.filters.cells import Cells, bounds_of_rows
 
 
@@ -145,11 +145,10 @@ class UnusedImage(Filter):
             lines.append(f"kinds too large to drop: {_with_shares(thresholds['too_large'])}")
         if answers := thresholds.get("answers"):
             kind = max(answers, key=lambda kind: answers[kind]["moved"])
-            shares = [f"{answer!r} {a:.1%} to {b:.1%}" for answer, (a, b) in answers[kind]["shares"].items()]
-            lines.append(
-                f"single rows moved the answers of kind {kind!r} most, by {answers[kind]['moved']:.1%}: "
-                f"{', '.join(shares[:3])}"
-            )
+            moved, both = answers[kind]["moved"], answers[kind]["shares"].items()
+            shares = [f"{quoted(answer)} {before:.1%} to {after:.1%}" for answer, (before, after) in both]
+            answers_of = f"single rows moved the answers of kind {quoted(kind)} most, by {moved:.1%}"
+            lines.append(f"{answers_of}: {', '.join(shares[:3])}")
         return "; ".join(lines)
 
     def _shares_saved(
@@ -198,7 +197,7 @@ class UnusedImage(Filter):
 
 def _with_shares(kinds: Mapping[str, float], most: int = 5) -> str:
     """Kinds with the share of the loss that their images save."""
-    named = [f"{kind!r} ({share:.1%})" for kind, share in kinds.items()]
+    named = [f"{quoted(kind)} ({share:.1%})" for kind, share in kinds.items()]
     return ", ".join(named[:most]) + (f" and {len(named) - most} more" if len(named) > most else "")
 
 

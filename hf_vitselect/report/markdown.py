@@ -21,12 +21,12 @@ class Markdown(str):
     """Text that goes into a card unchanged; templates escape every other value."""
 
 
-def md(value: object) -> Markdown:
-    """Any value as one line of Markdown that renders literally."""
+def md(value: object, longest: int | None = _LONGEST_TEXT) -> Markdown:
+    """Any value as one line of Markdown that renders literally, cut at a length unless that is None."""
     text = "".join(c if c.isprintable() else " " for c in str(value))
     text = " ".join(text.split())
-    if len(text) > _LONGEST_TEXT:
-        text = f"{text[: _LONGEST_TEXT - 1]}…"
+    if longest is not None and len(text) > longest:
+        text = f"{text[: longest - 1]}…"
     return Markdown(re.sub(r"(?i)www\.", lambda m: f"{m[0][:-1]}&#46;", text.translate(_MARKUP)))
 
 

@@ -32,13 +32,14 @@ def filter_table(recipe: Recipe) -> Markdown:
 def filter_notes(recipe: Recipe) -> list[Markdown]:
     """The basis of each filter, in its own words.
 
-    A filter that is not of this package, or thresholds that it does not understand, have no note.
+    A filter that is not of this package, or thresholds that it does not understand, have no note. A note is
+    shown whole: filters cut the texts of rows in it.
     """
     notes: list[Markdown] = []
     for record in recipe.filters:
         with suppress(UsageError, LookupError, TypeError, ValueError, AttributeError):
             if basis := read_call(record.filter, FILTERS).describe(record.thresholds):
-                notes.append(Markdown(f"{code(record.filter.partition('(')[0])}: {md(basis)}."))
+                notes.append(Markdown(f"{code(record.filter.partition('(')[0])}: {md(basis, longest=None)}."))
     return notes
 
 

@@ -65,6 +65,16 @@ def test_notes_are_the_filters_own(recipe: Recipe) -> None:
     ]
 
 
+def test_notes_are_whole(recipe: Recipe) -> None:
+    shares = {f"{letter * 100}": [0.5, 0.25] for letter in "xyz"}
+    answers = {"a kind of question " * 9: {"moved": 0.05, "shares": shares}}
+    kinds = {f"kind {i} {'of a question ' * 9}": 0.01 * i for i in range(9)}
+    thresholds = {"kinds": kinds, "too_large": {}, "answers": answers}
+    (note,) = filter_notes(changed(recipe, filters=[{"filter": "UnusedImage()", "thresholds": thresholds}]))
+    assert "and 4 more; single rows moved the answers of kind" in note
+    assert note.endswith(f"&#39;{'z' * 59}…&#39; 50.0% to 25.0%.")
+
+
 def test_most_moved_answers_come_first(recipe: Recipe) -> None:
     answers = {
         "little": {"moved": 0.01, "shares": {"no": [0.5, 0.49]}},
