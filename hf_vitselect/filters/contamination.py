@@ -30,6 +30,9 @@ class Contamination(Filter):
     first, then the highest cosines. `find_contamination` does the same for datasets in Python, with whole
     embeddings.
 
+    Other filters are skipped with a warning where the pool lacks their column. With `over`, this one raises
+    an error on purpose: a test set that leaks unnoticed would be worse.
+
     Args:
         evaluation: A file, a folder, or a dataset on the Hub, as `load_pool` reads it; any conversation
             layout, with or without answers.
@@ -87,8 +90,8 @@ class Contamination(Filter):
         """Highest cosine of each row's image to one of the evaluation set, -inf without image."""
         if rows.image_features is None:
             raise ColumnError(
-                f"Contamination(over={over!r}) expected CLIP embeddings in the pool, got none; score the "
-                "pool with ClipEmbedding, or leave out over= to find exact matches only"
+                f"Contamination(over={over!r}) expected embeddings by ClipEmbedding in the pool, got none; "
+                "score the pool with it, or leave out over= to find exact matches only"
             )
         refuse_missing([over], dataset.column_names, "expected in the evaluation set the column")
         targets, statuses = read_features(dataset, over)

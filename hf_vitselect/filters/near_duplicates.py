@@ -37,7 +37,8 @@ class NearDuplicates(Filter):
     are compared by text alone. Rows that cannot be read, or whose image cannot be decoded, repeat nothing.
 
     Of rows that repeat each other the one with the lowest score stays, a loss as a rule; a row that is picked
-    already stays anyway. Every dropped row repeats a row that stays. The most similar are dropped first.
+    already stays anyway. Every dropped row repeats a row that stays unless a later filter drops it. The most
+    similar are dropped first.
 
     Rows are grouped by their texts' hashes, and only rows of a group are compared. A group of more than 4,096
     rows is divided by k-means of its images, as `SemDeDup` does; copies that fall into different clusters are

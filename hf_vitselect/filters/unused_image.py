@@ -26,11 +26,14 @@ class UnusedImage(Filter):
     which is half the sum of the absolute differences. Where they would move more, fewer rows of the answers
     that lose the largest shares are dropped.
 
+    `most` and `skew` bound what `find` drops. `Selection.extend` applies the kinds and gains that it found to
+    new rows as they are, whatever share of them goes.
+
     Args:
         gain_share: Least share of the loss that a kind's images must save, 0 to 1.
         helped: Most rows of such a kind whose loss the image lowers, as a share, 0 to 1. Where the seed model
             has not learned to answer yet, images save little, but they save it in nearly every row.
-        most: Most rows to drop, as a share of the pool, 0 to 1.
+        most: Most rows to drop by `find`, as a share of the pool, 0 to 1.
         smallest: Least rows with image of a kind to judge it; also of an answer to watch its share.
         rows: Whether to drop single rows too.
         skew: Most that the shares of a kind's answers may move by single rows, 0 to 1.

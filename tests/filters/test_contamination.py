@@ -89,7 +89,7 @@ def test_filter_drops_near_images(saved):
     found = dropped_by(each, POOL, features)
     assert list(found) == [0, 2, 1]
     assert found[1] == "the cosine of its image to one of the evaluation set is 0.995"
-    with pytest.raises(ColumnError, match="expected CLIP embeddings in the pool, got none"):
+    with pytest.raises(ColumnError, match="expected embeddings by ClipEmbedding in the pool, got none"):
         dropped_by(each, POOL)
     with pytest.raises(ColumnError, match=r"expected vectors of 6 numbers .* got 8"):
         dropped_by(each, POOL, features[:, :3])
