@@ -1,5 +1,6 @@
 """The command line: finds the command, runs it, prints; no logic."""
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -24,14 +25,28 @@ With --debug an error shows its traceback.
 Example, which leaves a folder that the examples of the other commands use:
   hf-vitselect demo --output_dir demo"""
 
+_NOBODY_READS = 141  # what a shell reports of a tool that SIGPIPE ends
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: 2 for what the user can act on, 1 for an unexpected error, 130 for an interrupt.
-        With `--debug` among the arguments the error is raised instead.
+        The exit status: 2 for what the user can act on, 1 for an unexpected error, 130 for an interrupt, 141
+        if nobody reads the output any more. With `--debug` among the arguments the error is raised instead.
     """
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if _can_print():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again as it ends
+        return _NOBODY_READS
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _take_debug(given)
     name, *flags = given or [""]
@@ -63,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if Rank.here().number == 0:
             print(summary)
     except (Exception, KeyboardInterrupt) as error:
-        if debug:
+        if debug or (isinstance(error, BrokenPipeError) and not _can_print()):
             raise
         from hf_vitselect.cli.errors import describe_error
 
@@ -73,6 +88,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         warnings.formatwarning = usual
     return 0
+
+
+def _can_print() -> bool:
+    """Print an empty line; return whether anybody reads the output, unlike `head` once it has its lines."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def _take_debug(flags: list[str]) -> bool:

@@ -1,6 +1,9 @@
 """Every command by its flags, on local paths."""
 
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -330,3 +333,36 @@ def test_runs_summarize_each_stage(scored_pool, tmp_path, capsys):
         assert ("== select ==\ndone in an earlier call" in said) == again
         assert ("4 (budget 4)" in said) != again
         assert f"saved to  {tmp_path / 'run'}" in said
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["--help", "run --help", "run --config {run} --output_dir {out}"])
+def test_closed_pipes_end_quietly(command, unbuffered, scored_pool, tmp_path):
+    scored_pool.save_to_disk(tmp_path / "scored")
+    (tmp_path / "run.yaml").write_text(
+        f"select:\n  dataset_name: {tmp_path / 'scored'}\n  budget: 4\n  rule: Random\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-c", "import sys; from hf_vitselect.cli.main import main; sys.exit(main())"),
+            *command.format(run=tmp_path / "run.yaml", out=tmp_path / "out").split(),
+        ],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        check=False,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_other_broken_pipes_are_errors(monkeypatch, capsys):
+    def fail(self):
+        raise BrokenPipeError("worker")
+
+    monkeypatch.setattr("hf_vitselect.cli.select.Select.check", fail)
+    assert main(["select", "--dataset_name", "x"]) == 2
+    assert "worker" in capsys.readouterr().err
