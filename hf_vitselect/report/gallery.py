@@ -38,7 +38,7 @@ class Card:
         problem: Why there is no thumbnail of an image.
         kind: What it asks, if known.
         scores: By column, as texts.
-        reason: Why it was picked or left out.
+        reason: Why it was left out, or how many of its kind were picked.
         repeats: The row that it repeats.
     """
 
@@ -116,7 +116,8 @@ class Gallery:
             pairs = outcome.group == "dropped" and self._repeated(outcome.rows[:1].tolist()) != [None]
             most = self.most // 2 if outcome.group != "dropped" or pairs else self.most
             rows = spread(outcome.rows, most)
-            cards = self._cards(rows, [f"row {row:,}" for row in rows])
+            titles = [f"row {row:,}" for row in rows]
+            cards = self._cards(rows, titles, unusable=outcome.group == "unusable")
             groups.append(Group(outcome.name, len(outcome), self._with_repeats(rows, cards)))
         return groups
 
@@ -142,7 +143,7 @@ class Gallery:
         repeated = [reason_of_row(self.selection.recipe, row)[1] for row in scores]
         return [None if row_id is None else self._place.get(row_id) for row_id in repeated]
 
-    def _cards(self, rows: NDArray[np.int64], titles: Sequence[str]) -> list[Card]:
+    def _cards(self, rows: NDArray[np.int64], titles: Sequence[str], *, unusable: bool = False) -> list[Card]:
         """Read rows of the pool, in this order."""
         if not len(rows):
             return []
@@ -151,6 +152,12 @@ class Gallery:
         labels, names = kind_labels(self.selection.recipe, content)
         columns = [*score_columns(self.selection), *filter(None, [self.selection.length_column])]
         numbers = {name: known[name][:] for name in dict.fromkeys(columns)}
+        recipe, kinds = self.selection.recipe, [names[label] for label in labels]
+        others = (
+            [f"no usable value in {' or '.join(filter(None, (recipe.by, recipe.over)))}"] * len(rows)
+            if unusable
+            else [self._place_in_kind(*row) for row in zip(kinds, known["selected"], strict=True)]
+        )
         return [
             replace(
                 _read(row),
@@ -159,10 +166,19 @@ class Gallery:
                 scores=[
                     (name, f"{values[i]:.4g}") for name, values in numbers.items() if values[i] is not None
                 ],
-                reason=reason_of_row(self.selection.recipe, known[i])[0],
+                reason=reason_of_row(self.selection.recipe, known[i])[0] or others[i],
             )
             for i, row in enumerate(read_rows(content))
         ]
+
+    def _place_in_kind(self, kind: str, picked: bool) -> str | None:
+        """Why a row is among the picks of its kind or not; None for a pick of a method without kinds."""
+        counts = [
+            f"{share.picked:,} of {share.rows:,} rows of its kind are picked"
+            for share in self.selection.recipe.shares
+            if share.name == kind
+        ]
+        return ": ".join(([] if picked else ["others came first"]) + counts) or None
 
 
 def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

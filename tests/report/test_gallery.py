@@ -50,6 +50,8 @@ def test_picks_come_by_kind() -> None:
             assert card.question == questions[rank][0]["content"][-1]["text"]
             assert rows[row]["topic"] == group.name
             assert ("necessity", f"{row}") in card.scores
+            kind = next(share for share in selection.recipe.shares if share.name == group.name)
+            assert card.reason == f"{group.rows} of {kind.rows} rows of its kind are picked"
 
 
 def test_dropped_rows_show_what_they_repeat() -> None:
@@ -90,3 +92,19 @@ def test_many_small_kinds_fill_the_gallery() -> None:
 )
 def test_spread_keeps_both_ends(rows: int, most: int, chosen: list[int]) -> None:
     assert spread(np.arange(rows), most).tolist() == chosen
+
+
+def test_every_row_has_a_reason() -> None:
+    rows = made_pool()
+    selection = select_diverse(rows, 20, method=METHOD)
+    gallery = Gallery(selection, rows)
+    [left] = gallery.others(each for each in outcomes(selection) if each.group == "left")
+    assert left.cards
+    assert all("others came first: " in card.reason for card in left.cards)
+    broken = rows.remove_columns("necessity")
+    broken = broken.add_column("necessity", [None] * 5 + [1.0] * (len(rows) - 5), feature=Value("float32"))
+    selection = select_diverse(broken, 20, rule=TopScore())
+    gallery = Gallery(selection, broken)
+    [unusable] = gallery.others(each for each in outcomes(selection) if each.group == "unusable")
+    assert [card.reason for card in unusable.cards] == ["no usable value in necessity"] * 5
+    assert {card.reason for group in gallery.picks() for card in group.cards} == {None}

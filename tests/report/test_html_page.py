@@ -108,7 +108,7 @@ def test_copies_stand_side_by_side(report: Path) -> None:
     for pair in pairs:
         dropped, kept = pair.split("</article>")[:2]
         assert "dropped, row" in dropped
-        assert "repeats, row" in kept
+        assert "other copy, row" in kept
         assert re.findall('base64,([^"]+)', dropped) == re.findall('base64,([^"]+)', kept)
 
 
