@@ -1,12 +1,14 @@
 """What a newcomer waits for: the environment, the first import, the first --help, the first scores.
 
-python benchmarks/first_minutes.py              # in this environment
-python benchmarks/first_minutes.py --install    # in a fresh one, which it makes and removes
+python benchmarks/first_minutes.py                      # in this environment
+python benchmarks/first_minutes.py --install            # in fresh ones, which it makes and removes
+python benchmarks/first_minutes.py --before CHECKOUT    # next to an older commit, checked out there
 """
 
 import argparse
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,25 +44,33 @@ STEPS = {
 }
 
 
-def measure(python: Path, arguments: list[str], folder: Path) -> dict[str, str]:
-    """Run a step in a process of its own: its seconds on the clock and on the CPU."""
+def measure(python: Path, arguments: list[str], folder: Path, code: Path | None = None) -> dict[str, str]:
+    """Run a step in a process of its own: its seconds on the clock and on the CPU, none if it fails.
+
+    `code` is the checkout whose package runs; None for the installed one.
+    """
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    if code is not None:
+        environment["PYTHONPATH"] = str(code.resolve())
+        shutil.rmtree(folder / "scores", ignore_errors=True)
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [python, *arguments, folder], env=environment, cwd=folder, check=True, capture_output=True, text=True
+    done = subprocess.run(
+        [python, *arguments, folder], env=environment, cwd=folder, check=code is None, capture_output=True
     )
+    if done.returncode:
+        return {}
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"seconds": f"{time.perf_counter() - start:.2f}", "CPU seconds": f"{cpu:.2f}"}
 
 
-def install(folder: Path) -> dict[str, str]:
-    """Make an environment as `make demo` does, and install the package without its development tools."""
+def install(venv: Path, extras: str = "") -> dict[str, str]:
+    """Make an environment, and install the package with these extras: its seconds and megabytes."""
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    pip = [folder / "venv" / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", ROOT]
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    pip = [venv / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", f"{ROOT}{extras}"]
     subprocess.run(pip, check=True)
-    return {"what": "environment", "seconds": f"{time.perf_counter() - start:.0f}"}
+    return {"seconds": f"{time.perf_counter() - start:.0f}", "MB": megabytes(venv)}
 
 
 def megabytes(folder: Path) -> str:
@@ -73,6 +83,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--install", action="store_true", help="make a fresh environment and measure there")
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="an older commit to run in turns")
     flags = parser.parse_args()
     from hf_vitselect.report import table
 
@@ -80,10 +91,16 @@ def main() -> None:
         folder, rows = Path(name), []
         python = Path(sys.executable)
         if flags.install:
-            rows.append(install(folder) | {"MB": megabytes(folder / "venv")})
+            rows.append({"what": "environment"} | install(folder / "venv"))
+            rows.append({"what": "environment of `make demo`"} | install(folder / "dev", "[dev]"))
             python = folder / "venv" / "bin" / "python"
         subprocess.run([python, "-c", TINY, folder], cwd=folder, check=True, capture_output=True)
-        rows += [{"what": what, **measure(python, step, folder)} for what, step in STEPS.items()]
+        for what, step in STEPS.items():
+            row = {"what": what}
+            if flags.before:
+                older = measure(python, step, folder, flags.before)
+                row |= {f"{name}, before": older.get(name) for name in ("seconds", "CPU seconds")}
+            rows.append(row | measure(python, step, folder, ROOT if flags.before else None))
         print(table(rows, ["what", "seconds", "CPU seconds", "MB"] if flags.install else None))
 
 
