@@ -1,12 +1,9 @@
 """The export of a selection to the format of another trainer."""
 
-import difflib
-import inspect
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from hf_vitselect.errors import ExportError
 from hf_vitselect.exports.base import Format, Target
@@ -48,7 +45,7 @@ def export(
         PosixPath('LLaMA-Factory/data/llava_15pct.json')
     """
     if not isinstance(to, Format):
-        raise TypeError(_no_format(to, output_dir))
+        raise TypeError(f"to: expected a format, got {to!r}; call export(selection, output_dir, Llava())")
     place = Path(output_dir)
     if not name or Path(name).name != name:
         raise ExportError(f"name: expected a file name without folders and suffix, got {name!r}")
@@ -70,22 +67,6 @@ def export(
     return min(
         place / path.name for path in made if path.name.endswith(to.suffix) and path.name.startswith(name)
     )
-
-
-def _no_format(*given: object) -> str:
-    """Say which format to pass in place of the first argument; a later one may name it."""
-    names = {kind.__name__.lower(): kind.__name__ for kind in _formats(Format)}
-    words = [one.__name__ if isinstance(one, type) else str(one) for one in given]
-    plain = ["".join(filter(str.isalnum, word)).lower() for word in words]
-    close = [match for word in plain for match in difflib.get_close_matches(word, names, n=1, cutoff=0.7)]
-    advice = f"{names[close[0]]}())" if close else f"Llava()), or another of {sorted(names.values())}"
-    return f"to: expected a format, got {given[0]!r}; call export(selection, output_dir, {advice}"
-
-
-def _formats(kind: Any) -> list[type[Format]]:
-    """A kind of format and all below it, without abstract ones."""
-    below = [each for part in kind.__subclasses__() for each in _formats(part)]
-    return below if inspect.isabstract(kind) else [kind, *below]
 
 
 def refuse_existing(place: Path, name: str) -> None:
