@@ -85,7 +85,8 @@ class NearDuplicates(Filter):
         if ignored is not None:
             warnings.warn(
                 f"the column {ignored!r} is ignored: no record says that ClipEmbedding made it, so "
-                "NearDuplicates compares images by a hash; score the pool with ClipEmbedding for cosines",
+                "NearDuplicates compares images by a hash; score() leaves a record, map does not, but "
+                "select_diverse takes the scorer itself as over=",
                 stacklevel=2,
             )
         hashes = _hash_images(rows, texts) if rows.image_features is None else None
