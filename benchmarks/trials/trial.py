@@ -24,7 +24,7 @@ from hf_vitselect import Selection, select_diverse
 from hf_vitselect.call_text import write_call
 from hf_vitselect.demo import answers
 from hf_vitselect.rules import Random
-from hf_vitselect.selection import Method, read_method
+from hf_vitselect.selection import CleanBalanced, Method, read_method
 from hf_vitselect.training import SelectionSFTTrainer
 from trials.beds import TRUTH, Pool, more_scorers, uses_score_net
 
@@ -36,6 +36,8 @@ CODE = {"pools": 1, "selection": 1, "training": 1}
 PARTS = {"validation": 1, "test": 100}
 ORACLE = "sound and distinct rows"
 UNTRAINED = "base model"
+MORE_TURNS = "default, twice the rows of several turns"
+SPECIAL = (ORACLE, UNTRAINED, MORE_TURNS)  # what a trial does without a method of the package
 PACKAGES = ("torch", "transformers", "trl", "datasets", "numpy")
 
 
@@ -45,7 +47,8 @@ class Trial:
 
     Attributes:
         part: `validation` or `test`.
-        method: as text, such as `TopScore(lowest=True)`; ORACLE, or UNTRAINED for the base model itself.
+        method: as text, such as `TopScore(lowest=True)`; ORACLE, MORE_TURNS, or UNTRAINED for the base model
+            itself.
         budget: share of the pool.
         seed: of the rows, of their order and of the fine-tune.
         name: of the method, for the reader; no result depends on it.
@@ -98,8 +101,8 @@ class Trial:
 
     @property
     def plain_method(self) -> Method | None:
-        """The method, None for the oracle and the base model."""
-        return None if self.method in (ORACLE, UNTRAINED) else plain_method(self.method)
+        """The method, None for what is `SPECIAL`."""
+        return None if self.method in SPECIAL else plain_method(self.method)
 
     @property
     def more_columns(self) -> tuple[str, ...]:
@@ -185,21 +188,41 @@ def plain_method(text: str) -> Method:
 @cache
 def canonical(text: str) -> str:
     """A method's text with every argument, so that a changed default is another method."""
-    return text if text in (ORACLE, UNTRAINED) else write_call(plain_method(text), whole=True)
+    return text if text in SPECIAL else write_call(plain_method(text), whole=True)
 
 
 def choose(scored: Dataset, method: str, budget: float, seed: int) -> tuple[Selection, list[int]]:
     """The subset of a method and its rows' indices; only the oracle sees the truth."""
     blind = scored.remove_columns(TRUTH)
-    if method != ORACLE:
+    if method not in (ORACLE, MORE_TURNS):
         selection = select_diverse(blind, budget, method=plain_method(method), seed=seed)
         return selection, selection.indices.tolist()
+    picked = (_with_more_turns if method == MORE_TURNS else _sound)(scored, budget, seed)
+    return select_diverse(blind.select(picked), 1.0, rule=Random(), seed=seed), picked.tolist()
+
+
+def _sound(scored: Dataset, budget: float, seed: int) -> NDArray[np.int64]:
+    """Random sound and distinct rows."""
     sound = np.flatnonzero(np.array(scored["flaw"]) == "none")  # near-duplicates have a flaw of their own
     count = max(1, int(budget * len(scored)))
     if len(sound) < count:
         raise ValueError(f"expected {count} sound and distinct rows, got {len(sound)}; lower the budget")
-    picked = np.random.default_rng(seed).permutation(sound)[:count]
-    return select_diverse(blind.select(picked), 1.0, rule=Random(), seed=seed), picked.tolist()
+    return np.random.default_rng(seed).permutation(sound)[:count]
+
+
+def _with_more_turns(scored: Dataset, budget: float, seed: int) -> NDArray[np.int64]:
+    """The default's picks, twice as many of several turns, from its picks of twice the budget.
+
+    They carry more answers for as many images: the best that a budget in tokens could do, as if their further
+    turns cost nothing.
+    """
+    default = write_call(CleanBalanced())
+    picks, more = (np.array(choose(scored, default, each, seed)[1]) for each in (budget, 2 * budget))
+    several = np.array([len(turns) > 2 for turns in scored["messages"]])
+    added = np.setdiff1d(more[several[more]], picks, assume_unique=True)[: several[picks].sum()]
+    single = picks[~several[picks]]
+    kept = single[: len(single) - len(added)]
+    return np.sort(np.concatenate([picks[several[picks]], added, kept]))
 
 
 def measured(rows: Dataset, right: NDArray[np.bool_], nll: NDArray[np.float32]) -> dict[str, Any]:

@@ -169,6 +169,20 @@ def test_oracle_draws_sound_and_distinct_rows(world):
         trial.choose(scored, trial.ORACLE, 1.0, 3)
 
 
+def test_more_turns_at_equal_rows(world):
+    trial = module("trials.trial")
+    scored = render_pool(300, seed=1, world=world)
+    losses = np.random.default_rng(0).random(300)
+    scored = scored.add_column("necessity", losses).add_column("image_gain", losses)
+    several = np.array([len(turns) > 2 for turns in scored["messages"]])
+    usual, more = (
+        trial.choose(scored, method, 0.3, 0)[1] for method in ("CleanBalanced()", trial.MORE_TURNS)
+    )
+    assert len(more) == len({*more}) == len(usual) == 90
+    assert several[usual].sum() < several[more].sum() <= 2 * several[usual].sum()
+    assert {*more} & {*usual} >= {*np.array(usual)[several[usual]].tolist()}
+
+
 def test_seeds_are_added_until_narrow(monkeypatch):
     beds = module("trials.beds").known_beds(tiny=True)
     plan_module = module("trials.plan")
