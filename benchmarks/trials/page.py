@@ -212,7 +212,12 @@ def _kinds(lines: Lines, plan: Plan) -> Iterator[str]:
 
 def _validation(lines: Lines) -> Iterator[str]:
     yield "## Validation"
-    yield "Every trial on pool 0: what constants were chosen by. No verdict follows from this table."
+    yield (
+        "Every trial on pool 0: what constants were chosen by. No verdict follows from this table. Meant to "
+        "pass the oracle: quotas by need alone (`need 1`), a cut only where the seed model has skill "
+        "(`skill`), more answers for as many images (`more turns`), and, on [another page](seed_model.md), a "
+        "larger seed model and a second round."
+    )
     yield _folded(trials_table({key: line for key, line in lines.items() if line["part"] == "validation"}))
 
 
