@@ -25,7 +25,7 @@ save(build_llava(processor), processor, sys.argv[1] + "/model")
 render_pool(64).save_to_disk(sys.argv[1] + "/pool")
 """
 
-HELP = "import sys; from hf_vitselect.cli.main import main; main(sys.argv[1:-1])"
+HELP = "import sys; from hf_vitselect.cli.main import main; sys.exit(main(sys.argv[1:-1]))"
 
 STEPS = {
     "`import hf_vitselect`": ["-c", "import hf_vitselect"],
@@ -54,9 +54,8 @@ def measure(python: Path, arguments: list[str], folder: Path, code: Path | None 
         environment["PYTHONPATH"] = str(code.resolve())
         shutil.rmtree(folder / "scores", ignore_errors=True)
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [python, *arguments, folder], env=environment, cwd=folder, check=code is None, capture_output=True
-    )
+    command, today = [python, *arguments, folder], code in (None, ROOT)
+    done = subprocess.run(command, env=environment, cwd=folder, check=today, capture_output=True)
     if done.returncode:
         return {}
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

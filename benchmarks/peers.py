@@ -82,13 +82,13 @@ def measure(args: argparse.Namespace) -> None:
     """Runs all contestants in turns."""
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder, "vectors.npy"), Path(folder, "result.npy")
-        units = vectors()
+        units, today = vectors(), commit()
         np.save(file, units)
         for task, contestants in ((task, CONTESTANTS[task]) for task in args.tasks):
             runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contestants}
             for _ in range(args.rounds):
                 for name in contestants:
-                    if runs[name] and runs[name][0].get("wall", args.limit) > 60:
+                    if runs[name] and ("error" in runs[name][0] or runs[name][0]["wall"] > 60):
                         continue
                     python = sys.executable if name == OURS else args.python
                     inputs = [task, name, str(file), str(COUNTS[task]), str(out)]
@@ -103,7 +103,7 @@ def measure(args: argparse.Namespace) -> None:
                 line |= (
                     each[0] if "error" in each[0] else {k: median(run[k] for run in each) for k in each[0]}
                 )
-                line |= {"load": os.getloadavg()[0], "commit": commit()}
+                line |= {"load": os.getloadavg()[0], "commit": today}
                 with RESULTS.open("a") as results:
                     results.write(json.dumps(line) + "\n")
 

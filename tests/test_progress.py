@@ -86,6 +86,25 @@ def test_bars_are_hidden_and_restored(bars, capsys):
     assert {"Map:", "weights:"} <= set(capsys.readouterr().err.split())
 
 
+def test_overlapping_blocks_restore_the_bars(bars, capsys):
+    first, second = no_library_bars(), no_library_bars()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    list(logging.tqdm(range(3), desc="Loading weights"))
+    assert datasets.are_progress_bars_disabled()
+    assert capsys.readouterr().err == ""
+    second.__exit__(None, None, None)
+    assert not datasets.are_progress_bars_disabled()
+    list(logging.tqdm(range(3), desc="Loading weights"))
+    assert "Loading weights" in capsys.readouterr().err
+
+
+def test_streams_without_isatty_show_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", object())
+    assert not module.bars_are_visible()
+
+
 def test_errors_restore_the_bars(bars):
     with pytest.raises(KeyError), no_library_bars():
         raise KeyError

@@ -1,7 +1,7 @@
 """One contestant on given vectors, in a process of its own: seconds, memory and picks.
 
 Run by either interpreter: ours has `hf_vitselect`, the peers' has their packages. Nothing is imported that
-the contestant does not need, and imports are not counted. COINCIDE and deita are no packages on PyPI: their
+the contestant does not need, and imports are not counted. COINCIDE and deita are not on PyPI: their
 loops are run from clones of their repositories, in the folder that the variable CLONES names.
 """
 

@@ -213,8 +213,8 @@ def _kinds(lines: Lines, plan: Plan) -> Iterator[str]:
 def _validation(lines: Lines) -> Iterator[str]:
     yield "## Validation"
     yield (
-        "Every trial on pool 0: what constants were chosen by. No verdict follows from this table. Meant to "
-        "pass the oracle: quotas by need alone (`need 1`), a cut only where the seed model has skill "
+        "Every trial on pool 0: what constants were chosen by. No verdict follows from this table. Tried "
+        "to pass the oracle: quotas by need alone (`need 1`), a cut only where the seed model has skill "
         "(`skill`), more answers for as many images (`more turns`), and, on [another page](seed_model.md), a "
         "larger seed model and a second round."
     )
@@ -230,8 +230,8 @@ def _earlier(lines: Lines, plan: Plan) -> Iterator[str]:
         yield (
             "Test trials that belong to no table above, over all their pools. The garments' pools 1 to 3 "
             "gave the verdicts of the default without `helped`. Their results by kind are why it was added, "
-            "so the garments' verdicts above use other pools. The demo's pools and held-out rows are those "
-            "of then: `helped` was not chosen by them, but its results there were known."
+            "so the garments' verdicts above use other pools. The demo's pools and held-out rows are the "
+            "same as before: `helped` was not chosen by them, but its results there were known."
         )
         yield _folded(trials_table(old))
 

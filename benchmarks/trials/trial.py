@@ -211,7 +211,7 @@ def _sound(scored: Dataset, budget: float, seed: int) -> NDArray[np.int64]:
 
 
 def _with_more_turns(scored: Dataset, budget: float, seed: int) -> NDArray[np.int64]:
-    """The default's picks, twice as many of several turns, from its picks of twice the budget.
+    """The default's picks, with twice as many of several turns: the first such rows of a pick twice as large.
 
     They carry more answers for as many images: the best that a budget in tokens could do, as if their further
     turns cost nothing.

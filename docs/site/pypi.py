@@ -31,6 +31,8 @@ def with_urls(setup: str, repository: str, tag: str) -> str:
         "Changelog": f"{repository}/blob/{tag}/CHANGELOG.md",
     }
     lines = "".join(f"    {name} = {url}\n" for name, url in urls.items())
+    if "project_urls =\n" not in setup:
+        raise ValueError("setup.cfg: expected a line `project_urls =`")
     return setup.replace("project_urls =\n", f"project_urls =\n{lines}", 1)
 
 

@@ -1,9 +1,11 @@
 """The command line: finds the command, runs it, prints; no logic."""
 
 import os
+import select
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ With --debug an error shows its traceback.
 Example, which leaves a folder that the examples of the other commands use:
   hf-vitselect demo --output_dir demo"""
 
-_NOBODY_READS = 141  # what a shell reports of a tool that SIGPIPE ends
+_BROKEN_PIPE = 141  # what a shell reports of a tool that SIGPIPE ends
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,33 +35,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 2 for what the user can act on, 1 for an unexpected error, 130 for an interrupt, 141
-        if nobody reads the output any more. With `--debug` among the arguments the error is raised instead.
+        if the reader has closed the pipe. With `--debug` among the arguments the error is raised instead.
     """
     try:
-        status = _run(arguments)
-        sys.stdout.flush()
+        status, text = _run(arguments)
+        print(text, end="", flush=True)
     except BrokenPipeError:
-        if _can_print():
+        if not _reader_is_gone():
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again as it ends
-        return _NOBODY_READS
+        return _BROKEN_PIPE
     return status
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None) -> tuple[int, str]:
+    """Run one command; returns its exit status and what to print."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _take_debug(given)
     name, *flags = given or [""]
     if name in ("-h", "--help", "--version"):
-        print(__version__ if name == "--version" else _HELP)
-        return 0
+        return 0, f"{__version__ if name == '--version' else _HELP}\n"
     if name not in COMMANDS:
         near = nearest(name, COMMANDS)
         print(f"hf-vitselect: expected a command among {list(COMMANDS)}, got {name!r}{near}", file=sys.stderr)
-        return 2
+        return 2, ""
     if not {"-h", "--help"}.isdisjoint(flags):
-        print(read_help(name), end="")
-        return 0
+        return 0, read_help(name)
     # TRL's own default, which the user has not set.
     warnings.filterwarnings("ignore", "`gradient_checkpointing` is deprecated", FutureWarning)
     usual, warnings.formatwarning = warnings.formatwarning, partial(_format_warning, name)
@@ -69,34 +70,31 @@ def _run(arguments: Sequence[str] | None) -> int:
         from hf_vitselect.scoring.ranks import Rank
 
         if not {"--help_all", "--help-all"}.isdisjoint(flags):
-            print(write_help(name), end="")
-            return 0
+            return 0, write_help(name)
         command = parse_flags(name, flags)
         with no_library_bars():
             command.check()
             summary = command.execute()
-        if Rank.here().number == 0:
-            print(summary)
+        return 0, f"{summary}\n" if Rank.here().number == 0 else ""
     except (Exception, KeyboardInterrupt) as error:
-        if debug or (isinstance(error, BrokenPipeError) and not _can_print()):
+        if debug or (isinstance(error, BrokenPipeError) and _reader_is_gone()):
             raise
         from hf_vitselect.cli.errors import describe_error
 
         message, status = describe_error(error, name)
         print(f"hf-vitselect {name}: {message}", file=sys.stderr)
-        return status
+        return status, ""
     finally:
         warnings.formatwarning = usual
-    return 0
 
 
-def _can_print() -> bool:
-    """Print an empty line; return whether anybody reads the output, unlike `head` once it has its lines."""
-    try:
-        print(flush=True)
-    except BrokenPipeError:
-        return False
-    return True
+def _reader_is_gone() -> bool:
+    """Whether stdout is a pipe whose reader has closed it, as `head` does once it has its lines."""
+    with suppress(OSError):  # stdout is no file
+        poll = select.poll()
+        poll.register(sys.stdout)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    return False
 
 
 def _take_debug(flags: list[str]) -> bool:

@@ -38,7 +38,7 @@ def export(
     Raises:
         ExportError: If the format cannot hold a row, or an image cannot be read or referenced.
         FileExistsError: If a file of this name exists.
-        TypeError: If `to` is no format, such as the name of one.
+        TypeError: If `to` is not a `Format`, for example its name.
 
     Examples:
         >>> export(selection, "LLaMA-Factory/data", LlamaFactory(), name="llava_15pct")  # doctest: +SKIP

@@ -84,15 +84,22 @@ def output_logits(head: torch.nn.Module, states: torch.Tensor) -> torch.Tensor:
     """The logits of states of shape (tokens, hidden size).
 
     In half precision, rounding the logits costs a loss more digits than all layers before, so a plain output
-    layer is applied in float32. One with an adapter or quantized weights is called as it is.
+    layer is applied in float32. One with an adapter, quantized or offloaded weights is called as it is.
+    Where a model changes the logits afterwards, scoring uses the model's own.
     """
-    if type(head) is not torch.nn.Linear or head.weight.dtype not in (torch.bfloat16, torch.float16):
+    if type(head) is not torch.nn.Linear or not _is_plain_half(head.weight):
         logits: torch.Tensor = head(states)
         return logits
     states = states.float()
     parts = torch.split(head.weight, _VOCABULARY)
     logits = torch.cat([states @ part.float().T for part in parts], dim=-1)
     return logits if head.bias is None else logits + head.bias.float()
+
+
+def _is_plain_half(weight: torch.Tensor) -> bool:
+    """Whether these are weights in half precision, in memory and no subclass, as quantized ones may be."""
+    plain = type(weight) in (torch.Tensor, torch.nn.Parameter) and not weight.is_meta
+    return plain and weight.dtype in (torch.bfloat16, torch.float16)
 
 
 def compile_layers(model: Any) -> None:

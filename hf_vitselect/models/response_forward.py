@@ -114,9 +114,9 @@ class ResponseForward:
             inputs,
             lambda states: states[:, :0] if chunked else states[predicts].unsqueeze(0),
         )
-        if chunked is None:
+        if chunked is None:  # the first forward: its logits may be rounded, see `output_logits`
             raw, logits = output.raw, output.logits
-            self._output_is_last = raw.dtype == logits.dtype and torch.equal(raw, logits)
+            self._output_is_last = chunked = raw.dtype == logits.dtype and torch.equal(raw, logits)
         head = self.model.get_output_embeddings()
         kept = torch.split(output.states[predicts] if chunked else output.logits[0], CHUNK)
         targets = torch.split(inputs["input_ids"][response], CHUNK)

@@ -1,8 +1,9 @@
 """Rows of a pool to look at: their images, questions, answers and scores, and what became of them."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -117,7 +118,7 @@ class Gallery:
             most = self.most // 2 if outcome.group != "dropped" or pairs else self.most
             rows = spread(outcome.rows, most)
             titles = [f"row {row:,}" for row in rows]
-            cards = self._cards(rows, titles, unusable=outcome.group == "unusable")
+            cards = self._cards(rows, titles, outcome.name)
             groups.append(Group(outcome.name, len(outcome), self._with_repeats(rows, cards)))
         return groups
 
@@ -143,8 +144,10 @@ class Gallery:
         repeated = [reason_of_row(self.selection.recipe, row)[1] for row in scores]
         return [None if row_id is None else self._place.get(row_id) for row_id in repeated]
 
-    def _cards(self, rows: NDArray[np.int64], titles: Sequence[str], *, unusable: bool = False) -> list[Card]:
-        """Read rows of the pool, in this order."""
+    def _cards(
+        self, rows: NDArray[np.int64], titles: Sequence[str], outcome: str | None = None
+    ) -> list[Card]:
+        """Read rows of the pool, in this order; if None, their outcome is to be picked or not."""
         if not len(rows):
             return []
         known = self.selection.scores.select(rows)
@@ -152,12 +155,6 @@ class Gallery:
         labels, names = kind_labels(self.selection.recipe, content)
         columns = [*score_columns(self.selection), *filter(None, [self.selection.length_column])]
         numbers = {name: known[name][:] for name in dict.fromkeys(columns)}
-        recipe, kinds = self.selection.recipe, [names[label] for label in labels]
-        others = (
-            [f"no usable value in {' or '.join(filter(None, (recipe.by, recipe.over)))}"] * len(rows)
-            if unusable
-            else [self._place_in_kind(*row) for row in zip(kinds, known["selected"], strict=True)]
-        )
         return [
             replace(
                 _read(row),
@@ -166,19 +163,25 @@ class Gallery:
                 scores=[
                     (name, f"{values[i]:.4g}") for name, values in numbers.items() if values[i] is not None
                 ],
-                reason=reason_of_row(self.selection.recipe, known[i])[0] or others[i],
+                reason=self._reason(known[i], outcome, names[labels[i]]),
             )
             for i, row in enumerate(read_rows(content))
         ]
 
-    def _place_in_kind(self, kind: str, picked: bool) -> str | None:
-        """Why a row is among the picks of its kind or not; None for a pick of a method without kinds."""
+    def _reason(self, scores: Mapping[str, Any], outcome: str | None, kind: str) -> str | None:
+        """Say why a row has its outcome; None for a pick of a method without kinds."""
+        recipe = self.selection.recipe
+        if reason := reason_of_row(recipe, scores)[0]:
+            return reason
+        outcome = outcome or ("picked" if scores["selected"] else "not picked")
+        if outcome not in ("picked", "not picked"):
+            return recipe.dropped_reasons.get(outcome, outcome)
         counts = [
             f"{share.picked:,} of {share.rows:,} rows of its kind are picked"
-            for share in self.selection.recipe.shares
+            for share in recipe.shares
             if share.name == kind
         ]
-        return ": ".join(([] if picked else ["others came first"]) + counts) or None
+        return ": ".join([outcome] * (outcome == "not picked") + counts) or None
 
 
 def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -21,11 +21,11 @@ class Markdown(str):
     """Text that goes into a card unchanged; templates escape every other value."""
 
 
-def md(value: object, longest: int | None = _LONGEST_TEXT) -> Markdown:
-    """Any value as one line of Markdown that renders literally, cut at a length unless that is None."""
+def md(value: object, longest: int = _LONGEST_TEXT) -> Markdown:
+    """Any value as one line of Markdown that renders literally, cut at a length."""
     text = "".join(c if c.isprintable() else " " for c in str(value))
     text = " ".join(text.split())
-    if longest is not None and len(text) > longest:
+    if len(text) > longest:
         text = f"{text[: longest - 1]}…"
     return Markdown(re.sub(r"(?i)www\.", lambda m: f"{m[0][:-1]}&#46;", text.translate(_MARKUP)))
 

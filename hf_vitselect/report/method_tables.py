@@ -13,6 +13,7 @@ from hf_vitselect.selection.recipe import KindShare, Recipe
 
 _MOST_LINES = 40
 _LONGEST_EXAMPLE = 80
+_LONGEST_NOTE = 2_000
 
 
 def filter_table(recipe: Recipe) -> Markdown:
@@ -33,13 +34,15 @@ def filter_notes(recipe: Recipe) -> list[Markdown]:
     """The basis of each filter, in its own words.
 
     A filter that is not of this package, or thresholds that it does not understand, have no note. A note is
-    shown whole: filters cut the texts of rows in it.
+    long enough for what filters of this package say; they cut the texts of rows in it.
     """
     notes: list[Markdown] = []
     for record in recipe.filters:
         with suppress(UsageError, LookupError, TypeError, ValueError, AttributeError):
             if basis := read_call(record.filter, FILTERS).describe(record.thresholds):
-                notes.append(Markdown(f"{code(record.filter.partition('(')[0])}: {md(basis, longest=None)}."))
+                notes.append(
+                    Markdown(f"{code(record.filter.partition('(')[0])}: {md(basis, longest=_LONGEST_NOTE)}.")
+                )
     return notes
 
 

@@ -116,18 +116,20 @@ def _why_no_need(
     means: NDArray[np.float64], scores: NDArray[np.float64], method: Method, earlier: Recipe | None
 ) -> str | None:
     """Say why need cannot count, as in an earlier recipe; None if it can."""
+    if earlier is not None and earlier.need_skipped is not None:
+        return earlier.need_skipped
     if (means <= 0).any() and scores.min() < 0:
         raise ValueError(
             f"need: expected scores of 0 or more in {method.by!r}, got a kind's mean of {means.min():.3g}; "
             "give another score as by=, or need=0"
         )
-    if earlier is not None:
-        return earlier.need_skipped
-    return None if (means > 0).any() else f"expected scores above 0 in {method.by!r}, got only 0"
+    if earlier is not None or (means > 0).any() or not len(scores):
+        return None
+    return f"expected scores above 0 in {method.by!r}, got only 0"
 
 
 def quota_weights(shares: Sequence[KindShare]) -> NDArray[np.float64]:
-    """The kinds' weights, above 0: one without need, or without rows in an earlier recipe, gives last."""
+    """The kinds' weights, above 0: kinds without need, or rows in an earlier recipe, come last."""
     weights: NDArray[np.float64] = np.maximum([share.weight for share in shares], 1e-100)
     return weights
 

@@ -365,4 +365,11 @@ def test_other_broken_pipes_are_errors(monkeypatch, capsys):
 
     monkeypatch.setattr("hf_vitselect.cli.select.Select.check", fail)
     assert main(["select", "--dataset_name", "x"]) == 2
-    assert "worker" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "worker" in err
+
+
+def test_output_may_be_closed(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["--version"]) == 0

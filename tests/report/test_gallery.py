@@ -100,11 +100,14 @@ def test_every_row_has_a_reason() -> None:
     gallery = Gallery(selection, rows)
     [left] = gallery.others(each for each in outcomes(selection) if each.group == "left")
     assert left.cards
-    assert all("others came first: " in card.reason for card in left.cards)
+    assert all(card.reason.startswith("not picked: ") for card in left.cards)
     broken = rows.remove_columns("necessity")
     broken = broken.add_column("necessity", [None] * 5 + [1.0] * (len(rows) - 5), feature=Value("float32"))
     selection = select_diverse(broken, 20, rule=TopScore())
     gallery = Gallery(selection, broken)
     [unusable] = gallery.others(each for each in outcomes(selection) if each.group == "unusable")
-    assert [card.reason for card in unusable.cards] == ["no usable value in necessity"] * 5
+    assert [card.reason for card in unusable.cards] == ["no usable value in necessity or embedding"] * 5
     assert {card.reason for group in gallery.picks() for card in group.cards} == {None}
+    selection = select_diverse(rows, 20, rule=TopScore(), exclude=selection)
+    excluded = next(each for each in outcomes(selection) if each.name == "excluded")
+    assert {card.reason for card in Gallery(selection, rows).others([excluded])[0].cards} == {"excluded"}

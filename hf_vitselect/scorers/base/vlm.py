@@ -18,7 +18,7 @@ class VLMScorer(ModelOptions, SharedForwardScorer):
     """A scorer that reads rows with a vision-language model and its chat template."""
 
     needs = "a vision-language model"
-    version = 2  # the end of turn is supervised also where the template writes none
+    version = 3  # in half precision the output layer runs in float32
 
     def __post_init__(self) -> None:
         ModelOptions.__post_init__(self)
