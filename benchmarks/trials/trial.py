@@ -188,6 +188,8 @@ def plain_method(text: str) -> Method:
 @cache
 def canonical(text: str) -> str:
     """A method's text with every argument, so that a changed default is another method."""
+    if text == MORE_TURNS:
+        return f"{text}: {canonical(write_call(CleanBalanced()))}"
     return text if text in SPECIAL else write_call(plain_method(text), whole=True)
 
 
