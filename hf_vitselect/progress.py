@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -36,42 +37,66 @@ def _in_notebook() -> bool:
     return issubclass(tqdm, tqdm_notebook)
 
 
-_lock = Lock()
-_hiding = 0  # blocks of `no_library_bars` that are open, in any thread
-_restore = ExitStack()
+class _Hidden:
+    """Bars that are hidden while a block is open, be it nested or in another thread."""
+
+    def __init__(self, hide: Callable[[], Callable[[], object]]) -> None:
+        """Take a function that hides the bars, and returns one that brings them back."""
+        self._hide = hide
+        self._show: Callable[[], object] | None = None
+        self._blocks = 0
+        self._lock = Lock()
+
+    @contextmanager
+    def block(self) -> Iterator[None]:
+        with self._lock:
+            self._show = self._show or self._hide()
+            self._blocks += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._blocks -= 1
+                if not self._blocks:
+                    self._show()
+                    self._show = None
+
+
+# Libraries are imported here alone: a rule needs neither, and a score without a model no transformers.
+def _hide_datasets() -> Callable[[], object]:
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if are_progress_bars_disabled() or "HF_DATASETS_DISABLE_PROGRESS_BARS" in os.environ:
+        return lambda: None
+    disable_progress_bars()
+    show: Callable[[], object] = enable_progress_bars
+    return show
+
+
+def _hide_transformers() -> Callable[[], object]:
+    from transformers.utils.logging import set_tqdm_hook
+
+    return partial(set_tqdm_hook, set_tqdm_hook(_without_bar))
+
+
+_DATASETS, _TRANSFORMERS = _Hidden(_hide_datasets), _Hidden(_hide_transformers)
+
+
+@contextmanager
+def no_dataset_bars() -> Iterator[None]:
+    """Hide the bars of datasets, unless the environment sets them."""
+    with _DATASETS.block():
+        yield
 
 
 @contextmanager
 def no_library_bars() -> Iterator[None]:
-    """Hide the bars of transformers and, unless the environment sets them, those of datasets.
+    """Hide the bars of datasets and transformers.
 
-    They come back when the last of several such blocks ends, nested or in other threads. Downloads from the
-    Hub keep theirs: they may take minutes.
+    Downloads from the Hub keep theirs: they may take minutes.
     """
-    global _hiding
-    with _lock:
-        if not _hiding:
-            _hide(_restore)
-        _hiding += 1
-    try:
+    with _DATASETS.block(), _TRANSFORMERS.block():
         yield
-    finally:
-        with _lock:
-            _hiding -= 1
-            if not _hiding:
-                _restore.close()
-
-
-def _hide(restore: ExitStack) -> None:
-    """Hide them, and note how to bring them back."""
-    # Imported here, so that importing the rules loads neither.
-    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-    from transformers.utils.logging import set_tqdm_hook
-
-    restore.callback(set_tqdm_hook, set_tqdm_hook(_without_bar))
-    if not are_progress_bars_disabled() and "HF_DATASETS_DISABLE_PROGRESS_BARS" not in os.environ:
-        disable_progress_bars()
-        restore.callback(enable_progress_bars)
 
 
 def _without_bar(bar: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Audio, Dataset, Features, Image, IterableDataset, Json, LargeList, List, Value, Video
 
-from hf_vitselect.progress import no_library_bars
+from hf_vitselect.progress import no_dataset_bars
 
 TABLE_ROWS = 100
 """Rows of a table where their images are in memory."""
@@ -53,7 +53,7 @@ def without_bytes(table: pa.Table) -> pa.Table:
 
 def with_plain_rows(dataset: Dataset, **more: Any) -> Dataset:
     """A dataset whose rows are those of `plain_rows`."""
-    with no_library_bars():
+    with no_dataset_bars():
         dataset = dataset.cast(_map_features(dataset.features, _undecoded))
     schema = dataset.features.arrow_schema
     if not more and not _decoders(schema):

@@ -20,7 +20,7 @@ from hf_vitselect.data.row_ids import column_digest, pool_digest, row_ids, table
 from hf_vitselect.data.rows import refuse_transform, undecoded
 from hf_vitselect.data.stored import UNSTORED, encode_batch, with_features
 from hf_vitselect.errors import ColumnError, LayoutError
-from hf_vitselect.progress import bars_are_visible, no_library_bars, progress
+from hf_vitselect.progress import bars_are_visible, no_dataset_bars, progress
 from hf_vitselect.scorers.base.scorer import Scorer, refuse_overwrite
 from hf_vitselect.scorers.base.shared_forward import group_by_forward
 from hf_vitselect.scoring.engine import Engine
@@ -95,14 +95,14 @@ def score(
     if isinstance(dataset, IterableDataset):
         if output_dir is None:
             raise ValueError("expected output_dir=, where the rows of a stream are written with their scores")
-        with no_library_bars():
+        with no_dataset_bars():
             scored = _score_stream(dataset, scorers, output_dir, shard_size, chosen)
     elif output_dir is None and chosen.workers is None:
-        with nullcontext() if bars_are_visible() else no_library_bars():  # the bar of `map` is the only one
+        with nullcontext() if bars_are_visible() else no_dataset_bars():  # the bar of `map` is the only one
             scored = _map(dataset, scorers, shard_size)
     else:
         kept = TemporaryDirectory() if output_dir is None else nullcontext(output_dir)
-        with kept as folder, no_library_bars():
+        with kept as folder, no_dataset_bars():
             columns = _score_shards(
                 dataset, scorers, folder, shard_size, chosen, in_memory=output_dir is None
             )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hf_vitselect.data.columns import refuse_missing, refuse_reserved
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.filters.base import Filter
-from hf_vitselect.progress import no_library_bars
+from hf_vitselect.progress import no_dataset_bars
 from hf_vitselect.resume import refuse_other_contents, replace_folder
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.filter_rows import filter_rows
@@ -53,7 +53,7 @@ class FilteredPool:
         """
         folder = Path(path)
         refuse_non_filtered_pool(folder)
-        with replace_folder(folder) as new, no_library_bars():
+        with replace_folder(folder) as new, no_dataset_bars():
             self.dataset.save_to_disk(new / "dataset")
             # Without rows, datasets would write no file and could not read the folder.
             self.dropped.save_to_disk(new / "dropped", num_shards=None if len(self.dropped) else 1)

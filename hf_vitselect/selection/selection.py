@@ -19,7 +19,7 @@ from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.data.rows import read_texts
 from hf_vitselect.errors import ColumnError, RowError, SelectionError, UsageError, first_line
 from hf_vitselect.notebook import one_line
-from hf_vitselect.progress import no_library_bars
+from hf_vitselect.progress import no_dataset_bars
 from hf_vitselect.resume import refuse_other_contents, replace_folder, write_atomically
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.selection.budget import budget_rows
@@ -165,7 +165,7 @@ class Selection:
         """
         target = Path(path)
         refuse_non_selection(target)
-        with replace_folder(target) as folder, no_library_bars():
+        with replace_folder(target) as folder, no_dataset_bars():
             self.dataset.save_to_disk(folder / "dataset")
             self.scores.save_to_disk(folder / "scores")
             np.savez(folder / "picks.npz", indices=self.indices, gains=self.gains)
