@@ -48,11 +48,15 @@ def running(
     with ProcessPoolExecutor(processes, context, _begin, (devices, torch.get_num_threads())) as pool:
 
         def finish(trials: Sequence[Trial]) -> None:
-            done = pool.map(Trial.finish, trials, repeat(setup), repeat(unusable))
+            done = pool.map(_finish, trials, repeat(setup), repeat(unusable))
             for _ in progress(done, total=len(trials), title="Fine-tuning", unit="model"):
                 pass
 
         yield finish
+
+
+def _finish(trial: Trial, setup: Setup, unusable: Mapping[int, RowError]) -> None:
+    trial.finish(setup, unusable)
 
 
 def _visible_gpus() -> list[str]:
