@@ -84,7 +84,8 @@ def measure(args: argparse.Namespace) -> None:
         file, out = Path(folder, "vectors.npy"), Path(folder, "result.npy")
         units, today = vectors(), commit()
         np.save(file, units)
-        for task, contestants in ((task, CONTESTANTS[task]) for task in args.tasks):
+        for task in args.tasks:
+            contestants = CONTESTANTS[task]
             runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contestants}
             for _ in range(args.rounds):
                 for name in contestants:

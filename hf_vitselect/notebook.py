@@ -6,7 +6,6 @@ from html import escape
 Cell = int | str | None
 """A number is aligned to the right; a text is shown as it is."""
 
-_WIDEST = 120
 _NUMBER = ' class="number"'
 
 # The colors are the page's own: notebooks have themes that do not follow the system's.
@@ -24,12 +23,6 @@ _STYLE = """\
 .hf-vitselect td { overflow-wrap: break-word; }
 .hf-vitselect .number { text-align: right; font-variant-numeric: tabular-nums; }
 </style>"""
-
-
-def one_line(text: str) -> str:
-    """A text as one short line."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 1]}…"
 
 
 def html_summary(

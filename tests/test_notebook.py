@@ -9,11 +9,12 @@ from random_pool import random_pool
 from recipes import with_recipe
 
 from hf_vitselect import select_diverse
+from hf_vitselect.data.text import one_line
 from hf_vitselect.evaluation.comparison import Comparison
 from hf_vitselect.evaluation.statistics import difference
 from hf_vitselect.evaluation.verdicts import Line
 from hf_vitselect.filters import LossTail
-from hf_vitselect.notebook import html_summary, one_line
+from hf_vitselect.notebook import html_summary
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection import Method
 

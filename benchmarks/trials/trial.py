@@ -196,10 +196,11 @@ def canonical(text: str) -> str:
 def choose(scored: Dataset, method: str, budget: float, seed: int) -> tuple[Selection, list[int]]:
     """The subset of a method and its rows' indices; only the oracle sees the truth."""
     blind = scored.remove_columns(TRUTH)
-    if method not in (ORACLE, MORE_TURNS):
+    draw = {ORACLE: _sound, MORE_TURNS: _with_more_turns}.get(method)
+    if draw is None:
         selection = select_diverse(blind, budget, method=plain_method(method), seed=seed)
         return selection, selection.indices.tolist()
-    picked = (_with_more_turns if method == MORE_TURNS else _sound)(scored, budget, seed)
+    picked = draw(scored, budget, seed)
     return select_diverse(blind.select(picked), 1.0, rule=Random(), seed=seed), picked.tolist()
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_column
 from hf_vitselect.data.provenance import without_folders
+from hf_vitselect.data.text import cut
 from hf_vitselect.errors import UNTRIED, AllRefusedError, RowError
 
 LONGEST_REASON = 200
@@ -19,9 +20,7 @@ LONGEST_REASON = 200
 
 def reason_of(error: RowError) -> str:
     """A row's reason as its column holds it: one short line, the same on every machine."""
-    text = without_folders(" ".join(error.message.split()))
-    if len(text) > LONGEST_REASON:
-        text = f"{text[: LONGEST_REASON - 1]}…"
+    text = cut(without_folders(" ".join(error.message.split())), LONGEST_REASON)
     return text.encode("utf-8", "replace").decode()
 
 

@@ -28,6 +28,16 @@ def normalized(text: str) -> str:
     return " ".join(text.lower().split())
 
 
+def cut(text: str, most: int) -> str:
+    """A text of at most `most` characters; a longer one ends in an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def one_line(text: str, most: int = 120) -> str:
+    """A text as one line of printable characters, cut at `most`."""
+    return cut(" ".join("".join(c if c.isprintable() else " " for c in text).split()), most)
+
+
 def first_answers(rows: Iterable[Conversation | RowError]) -> NDArray[np.object_]:
     """Each row's first answer, normalized and without punctuation at its end.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.text import cut
 from hf_vitselect.errors import RowError
 from hf_vitselect.rules.base import as_numbers
 
@@ -162,4 +163,4 @@ class Filter(ABC):
 
 def quoted(text: str) -> str:
     """A text of rows in quotes, cut at 60 characters."""
-    return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 1]}…")
+    return repr(cut(text, _LONGEST_QUOTE))

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from hf_vitselect.call_text import parse_call
+from hf_vitselect.data.text import cut
 from hf_vitselect.report.license import license_names, license_warnings
 from hf_vitselect.report.outcomes import Outcome
 from hf_vitselect.report.statistics import duplicates, score_columns, score_values
@@ -143,7 +144,7 @@ def _of_kinds(selection: Selection) -> Iterator[Alarm]:
 
 
 def _short(name: str) -> str:
-    return f"'{name}'" if len(name) <= _LONGEST_NAME else f"'{name[: _LONGEST_NAME - 1]}…'"
+    return f"'{cut(name, _LONGEST_NAME)}'"
 
 
 def _of_lengths(selection: Selection) -> Iterator[Alarm]:

@@ -3,6 +3,8 @@
 import io
 from typing import TYPE_CHECKING
 
+from hf_vitselect.data.text import one_line
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -45,5 +47,4 @@ def rgb(color: str) -> tuple[float, ...]:
 
 def short_label(text: str) -> str:
     """A text as one short line for an axis."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 1]}…"
+    return one_line(text, _LONGEST_LABEL)

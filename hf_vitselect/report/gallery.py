@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.refusals import reason_of
 from hf_vitselect.data.rows import read_rows
+from hf_vitselect.data.text import cut
 from hf_vitselect.errors import RowError
 from hf_vitselect.report.outcomes import Outcome
 from hf_vitselect.report.pool_rows import kind_labels, read_positions, reason_of_row, refuse_other_length
@@ -219,5 +220,4 @@ def _problem(error: RowError) -> str:
 
 
 def _cut(text: str) -> str:
-    text = text.strip()
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return cut(text.strip(), _LONGEST)

@@ -13,7 +13,7 @@ from datasets import Dataset
 from jinja2 import Environment, StrictUndefined
 
 from hf_vitselect.data.columns import refuse_reserved
-from hf_vitselect.notebook import one_line
+from hf_vitselect.data.text import one_line
 from hf_vitselect.report.alarms import find_alarms
 from hf_vitselect.report.card_files import card_files
 from hf_vitselect.report.card_html import card_html

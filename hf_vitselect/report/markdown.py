@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from hf_vitselect.data.text import one_line
 from hf_vitselect.report.tables import table
 
 BEGIN, END = "<!-- vitselect:begin -->", "<!-- vitselect:end -->"
@@ -23,10 +24,7 @@ class Markdown(str):
 
 def md(value: object, longest: int = _LONGEST_TEXT) -> Markdown:
     """Any value as one line of Markdown that renders literally, cut at a length."""
-    text = "".join(c if c.isprintable() else " " for c in str(value))
-    text = " ".join(text.split())
-    if len(text) > longest:
-        text = f"{text[: longest - 1]}…"
+    text = one_line(str(value), longest)
     return Markdown(re.sub(r"(?i)www\.", lambda m: f"{m[0][:-1]}&#46;", text.translate(_MARKUP)))
 
 

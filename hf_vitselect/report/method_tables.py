@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from hf_vitselect.call_text import read_call, short_call
+from hf_vitselect.data.text import cut
 from hf_vitselect.errors import UsageError
 from hf_vitselect.filters import FILTERS
 from hf_vitselect.report.markdown import Markdown, code, escaped_table, md
@@ -56,7 +57,7 @@ def kind_table(recipe: Recipe) -> Markdown:
     return escaped_table(
         {
             "kind": name,
-            **({"for example": _cut(question)} if asked else {}),
+            **({"for example": cut(question, _LONGEST_EXAMPLE)} if asked else {}),
             "pool": share.rows,
             "left": share.left,
             "picked": share.picked,
@@ -125,7 +126,3 @@ def _changes(shares: Mapping[str, Any]) -> Iterator[str]:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_EXAMPLE else f"{text[: _LONGEST_EXAMPLE - 1]}…"

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from hf_vitselect.call_text import Call, parse_call, short_call, write_call
 from hf_vitselect.data.provenance import recorded_source, versions
 from hf_vitselect.data.row_ids import pool_digest
+from hf_vitselect.data.text import one_line
 from hf_vitselect.errors import UsageError
-from hf_vitselect.notebook import Cell, html_summary, one_line
+from hf_vitselect.notebook import Cell, html_summary
 from hf_vitselect.selection.composition import ValueCount, composition
 from hf_vitselect.selection.filtering import FilterRecord
 from hf_vitselect.selection.json_part import JsonPart, expect, read

@@ -17,8 +17,8 @@ from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.provenance import read_record, with_record
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.data.rows import read_texts
+from hf_vitselect.data.text import one_line
 from hf_vitselect.errors import ColumnError, RowError, SelectionError, UsageError, first_line
-from hf_vitselect.notebook import one_line
 from hf_vitselect.progress import no_dataset_bars
 from hf_vitselect.resume import refuse_other_contents, replace_folder, write_atomically
 from hf_vitselect.rules.base import NO_ROWS
