@@ -4,6 +4,9 @@
     python benchmarks/scale.py grow --rows 10000 100000 --share 0.15
     python benchmarks/scale.py resume                  # killed midway and called again, against left alone
 
+    python benchmarks/scale.py methods --folder FOLDER       # methods on pools of conversations
+    python benchmarks/scale.py page                          # docs/results/scale.md
+
 Every stage runs in a process of its own, on one torch thread. Peak is the growth of anonymous memory, which
 no file stands behind. docs/results/scale.md keeps what was printed.
 """
@@ -25,7 +28,6 @@ import pyarrow as pa
 import torch
 from datasets import Dataset, Features, List, Value, disable_progress_bars, load_from_disk
 from results_page import commit
-from scaling import pools, stages
 from scaling.page import fill
 from scaling.stages import STAGES as METHODS
 from selection.features import clip_like, difficulties
@@ -188,9 +190,8 @@ def methods(args: argparse.Namespace) -> None:
     """Run stages at every size, one line of JSON each."""
     for rows in args.rows:
         folder = args.folder / str(rows)
-        pools.make(rows, folder)
-        pools.vectors_of(rows, stages.SHORT, folder)
         for name in args.stages:
+            METHODS[name].make(rows, folder)
             done = itself("method", "--name", name, "--rows", str(rows), "--folder", str(folder))
             printed = done.communicate()[0]
             if done.returncode:
@@ -206,7 +207,7 @@ def method(name: str, rows: int, folder: Path) -> None:
     """One stage at one size, as a line of JSON."""
     torch.set_num_threads(1)
     disable_progress_bars()
-    call = METHODS[name](rows, folder)
+    call = METHODS[name].prepare(folder)
     with peak_growth() as peak:
         done = measured(call)
     figures = {"cpu": done.cpu, "wall": done.wall, "peak": peak[0], "load": os.getloadavg()[0]}
@@ -236,7 +237,12 @@ def main() -> None:
     command = commands.add_parser("methods")
     command.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     command.add_argument("--stages", nargs="+", choices=METHODS, default=list(METHODS))
-    command.add_argument("--folder", type=Path, required=True, help="keeps the pools, 8 GiB a million rows")
+    command.add_argument(
+        "--folder",
+        type=Path,
+        required=True,
+        help="keeps the pools: 8 GiB a million rows with embeddings, 0.7 without",
+    )
     commands.add_parser("page")
     command = commands.add_parser("method")
     command.add_argument("--name", choices=METHODS)

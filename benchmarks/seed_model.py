@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from results_page import commit, fill
 from selection.measure import measured
 from sklearn.metrics import roc_auc_score
-from transformers import AutoProcessor, CLIPModel
+from transformers import AutoProcessor, CLIPModel, LlavaForConditionalGeneration
 from trials.beds import TRUTH, Bed, Pool
 from trials.commands import bed_commands, choose_beds, run_command
 from trials.page import interval
@@ -59,6 +59,7 @@ class SeedModel:
         share: of the pool that it is trained on; 0 for the base model itself.
         epochs: of its training.
         layers: of its language model, if it is not the model to fine-tune.
+        frozen: whether its vision tower keeps the base model's weights.
         second: whether it is trained on what the default picks with the first seed model, not at random.
     """
 
@@ -66,6 +67,7 @@ class SeedModel:
     share: float
     epochs: int = 4
     layers: int | None = None
+    frozen: bool = False
     second: bool = False
 
     def base(self, bed: Bed, folder: Path) -> Path:
@@ -76,6 +78,14 @@ class SeedModel:
         run = Run(folder / bed.name / f"layers{self.layers}")
         captions = bed.captions(Run(folder / bed.name))
         return run.stage("base", {}, partial(self._align, bed, captions, clip, base))
+
+    def start(self, base: Path) -> Any:
+        """What its training starts from."""
+        if not self.frozen:
+            return str(base)
+        model = LlavaForConditionalGeneration.from_pretrained(base)
+        model.model.vision_tower.requires_grad_(False)
+        return model
 
     def _align(self, bed: Bed, captions: Dataset, clip: Path, base: Path, out: Path) -> None:
         processor = AutoProcessor.from_pretrained(base)
@@ -101,7 +111,13 @@ MODELS = {
         SeedModel("30%", 0.3),
         SeedModel("5%, 2 epochs", 0.05, 2),
         SeedModel("12.5%, 1 epoch", 0.125, 1),
+        SeedModel("12.5%, 2 epochs", 0.125, 2),
+        SeedModel("12.5%, vision frozen", 0.125, frozen=True),
         SeedModel("12.5%, 2 of 4 layers", 0.125, layers=2),
+        SeedModel("12.5%, 2 of 4 layers, vision frozen", 0.125, layers=2, frozen=True),
+        SeedModel("12.5%, 2 of 4 layers, 2 epochs", 0.125, 2, layers=2),
+        SeedModel("12.5%, 2 of 4 layers, vision frozen, 2 epochs", 0.125, 2, layers=2, frozen=True),
+        SeedModel("12.5%, 1 of 4 layers", 0.125, layers=1),
         SeedModel("second round", BUDGET, second=True),
     )
 }
@@ -125,7 +141,9 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
                 training = measured(lambda: _train(selection, start, args)).cpu
             else:
                 blind = rows.remove_columns(TRUTH)
-                training = measured(lambda: train_seed_model(blind, str(start), model.share, args)).cpu
+                training = measured(
+                    lambda: train_seed_model(blind, model.start(start), model.share, args)
+                ).cpu
         scorers = [kind(str(seed), batch_size=size) for kind in (NecessityScorer, ImageGain)]
         scored, scoring, _ = measured(lambda: score(rows, scorers, Path(out, "scores")))
         embedding = ClipEmbedding(str(clip))

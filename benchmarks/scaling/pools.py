@@ -1,5 +1,7 @@
 """Pools of any size that resemble real ones, written as Arrow files that are mapped into memory.
 
+Every image is a PNG of noise of its own. `task` names the rows' tasks.
+
 | share | rows |
 |---|---|
 | 40% | one short question with an answer of a word or two |
@@ -14,6 +16,8 @@ Things are words of a Zipf distribution, so that some questions occur often and 
 """
 
 import random
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -89,10 +93,12 @@ FEATURES = Features(
         "necessity_status": Value("string"),
         "image_gain": Value("float32"),
         "response_tokens": Value("int32"),
+        "task": Value("string"),
         "embedding": List(Value("float32"), length=DIMENSIONS),
     }
 )
 Pairs = list[tuple[str, str]]
+_SIDE = 16  # pixels of an image
 
 
 class Writer:
@@ -107,17 +113,17 @@ class Writer:
         weights = 1 / np.arange(1, len(THINGS) + 1)
         self._cumulative = list(np.cumsum(weights))
         self._kinds = (
-            (0.40, self._closed),
-            (0.60, self._several),
-            (0.72, lambda: [(self._rng.choice(CAPTION), self._text(1))]),
-            (0.80, lambda: [(self._rng.choice(DETAIL), self._text(self._rng.randint(4, 9)))]),
-            (1.00, self._open),
+            (0.40, "closed", self._closed),
+            (0.60, "several", self._several),
+            (0.72, "caption", lambda: [(self._rng.choice(CAPTION), self._text(1))]),
+            (0.80, "detail", lambda: [(self._rng.choice(DETAIL), self._text(self._rng.randint(4, 9)))]),
+            (1.00, "open", self._open),
         )
 
-    def row(self) -> Pairs:
-        """The questions and answers of a new row."""
+    def row(self) -> tuple[str, Pairs]:
+        """The task, and the questions and answers, of a new row."""
         place = self._rng.random()
-        return next(make() for limit, make in self._kinds if place < limit)
+        return next((task, make()) for limit, task, make in self._kinds if place < limit)
 
     def copies(self) -> bool:
         """Whether the next row is a near-copy."""
@@ -157,16 +163,16 @@ def make(rows: int, folder: Path, dimensions: int = DIMENSIONS) -> Path:
         folder: Of the files.
         dimensions: 0 leaves the embeddings out, 768 has them.
     """
-    file = folder / "pool.arrow"
+    file = _file(folder, dimensions)
     if file.exists():
         return file
     features = FEATURES if dimensions else Features({name: FEATURES[name] for name in list(FEATURES)[:-1]})
     folder.mkdir(parents=True, exist_ok=True)
     chance, losses = np.random.default_rng(1), difficulties(rows).astype(np.float32) + np.float32(0.01)
-    vectors = vectors_of(rows, DIMENSIONS, folder) if dimensions else None
+    vectors = vectors_of(rows, folder, DIMENSIONS) if dimensions else None
     part = file.with_suffix(".part")
     with pa.OSFile(str(part), "wb") as sink, pa.ipc.new_stream(sink, features.arrow_schema) as stream:
-        for start, messages, images, originals in _texts(rows):
+        for start, tasks, messages, images, originals in _texts(rows):
             stop = start + len(messages)
             loss = losses[start:stop]
             columns: dict[str, Any] = {
@@ -176,6 +182,7 @@ def make(rows: int, folder: Path, dimensions: int = DIMENSIONS) -> Path:
                 "necessity_status": ["ok"] * len(loss),
                 "image_gain": (loss * chance.normal(0.4, 0.4, len(loss))).astype(np.float32),
                 "response_tokens": [max(1, sum(map(_answer_length, row))) for row in messages],
+                "task": tasks,
             }
             if vectors is not None:
                 block = _with_copies(vectors, start, stop, originals, chance)
@@ -187,16 +194,20 @@ def make(rows: int, folder: Path, dimensions: int = DIMENSIONS) -> Path:
     return file
 
 
-def load(folder: Path) -> Dataset:
+def load(folder: Path, dimensions: int = DIMENSIONS) -> Dataset:
     """The pool in a folder, mapped into memory; the embeddings count as those of CLIP."""
-    scorers = [{"column": "embedding", "scorer": "ClipEmbedding"}]
+    scorers = [{"column": "embedding", "scorer": "ClipEmbedding"}] if dimensions else []
     info = DatasetInfo(description=with_record("", {"scorers": scorers}))
-    return Dataset.from_file(str(folder / "pool.arrow"), info=info)
+    return Dataset.from_file(str(_file(folder, dimensions)), info=info)
 
 
-def vectors_of(rows: int, dimensions: int, folder: Path) -> np.memmap:
+def _file(folder: Path, dimensions: int) -> Path:
+    return folder / f"pool_{dimensions}.arrow"
+
+
+def vectors_of(rows: int, folder: Path, dimensions: int) -> np.memmap:
     """Synthetic embeddings on disk, float32 `[rows, dimensions]`; made if they are not there yet."""
-    file = folder / f"vectors_{dimensions}.npy"
+    file = _vectors_file(folder, dimensions)
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(".part")
@@ -204,23 +215,33 @@ def vectors_of(rows: int, dimensions: int, folder: Path) -> np.memmap:
         clip_like(rows, dimensions, out=made)
         made.flush()
         part.rename(file)
-    return np.load(file, mmap_mode="r+")
+    return load_vectors(folder, dimensions)
 
 
-def _texts(rows: int) -> Iterator[tuple[int, list[Any], list[Any], dict[int, int]]]:
-    """Blocks of rows: the first row, messages, images, and the originals of near-copies."""
+def load_vectors(folder: Path, dimensions: int) -> np.memmap:
+    """The same, if they are there."""
+    return np.load(_vectors_file(folder, dimensions), mmap_mode="r+")
+
+
+def _vectors_file(folder: Path, dimensions: int) -> Path:
+    return folder / f"vectors_{dimensions}.npy"
+
+
+def _texts(rows: int) -> Iterator[tuple[int, list[str], list[Any], list[Any], dict[int, int]]]:
+    """Blocks of rows: the first row, tasks, messages, images, and the originals of near-copies."""
     writer, earlier = Writer(0), []
     for start in range(0, rows, _BATCH):
-        messages, images, originals = [], [], {}
+        tasks, messages, images, originals = [], [], [], {}
         for row in range(start, min(start + _BATCH, rows)):
             if row and writer.copies():
                 original = row - writer.back(row)
-                pairs, image = earlier[original - row]
+                task, pairs, image = earlier[original - row]
                 pairs = [(question.upper(), answer) for question, answer in pairs]
                 originals[row] = original
             else:
-                pairs, image = writer.row(), not writer.without_image()
-            earlier.append((pairs, image))
+                (task, pairs), image = writer.row(), not writer.without_image()
+            earlier.append((task, pairs, image))
+            tasks.append(task)
             messages.append(
                 [
                     {"role": role, "content": text}
@@ -228,9 +249,22 @@ def _texts(rows: int) -> Iterator[tuple[int, list[Any], list[Any], dict[int, int
                     for role, text in (("user", question), ("assistant", answer))
                 ]
             )
-            images.append([{"bytes": b"image %d" % row, "path": None}] if image else [])
+            images.append([{"bytes": _png(originals.get(row, row), row), "path": None}] if image else [])
         del earlier[:-_BACK]
-        yield start, messages, images, originals
+        yield start, tasks, messages, images, originals
+
+
+def _png(original: int, row: int) -> bytes:
+    """The gray noise of a row, with one pixel of its own: that of a near-copy differs in no other."""
+    pixels = bytearray(random.Random(original).randbytes(_SIDE**2))
+    pixels[row % _SIDE**2] = row % 256
+    lines = b"".join(b"\0" + pixels[at : at + _SIDE] for at in range(0, _SIDE**2, _SIDE))
+    header = struct.pack(">IIBBBBB", _SIDE, _SIDE, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 0)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
 
 
 def _with_copies(

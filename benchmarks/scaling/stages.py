@@ -1,6 +1,7 @@
 """What is measured on a pool: each stage prepares what is not counted, and returns the call that is."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +12,48 @@ from hf_vitselect import select_diverse
 from hf_vitselect.data import read_scores, read_texts
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.rules import FacilityLocation, KCenter, Rule, SemDeDup
-from hf_vitselect.selection import Method, QuestionKinds, filter_rows, scorer_recipes
+from hf_vitselect.selection import CleanBalanced, Method, QuestionKinds, filter_rows, scorer_recipes
 from scaling import pools
 
 Figures = Mapping[str, Any]
+Call = Callable[[], Figures]
 SHORT = 384
 """Dimensions of the vectors of facility location and k-center."""
 
 
-def default(rows: int, folder: Path) -> Callable[[], Figures]:
+@dataclass(frozen=True)
+class Stage:
+    """What is measured.
+
+    Attributes:
+        prepare: from a pool's folder to the call.
+        dimensions: of the embeddings that it needs, 0 for none.
+        conversations: whether it needs more of the pool than these.
+    """
+
+    prepare: Callable[[Path], Call]
+    dimensions: int = pools.DIMENSIONS
+    conversations: bool = True
+
+    def make(self, rows: int, folder: Path) -> None:
+        """Make the files that it reads, unless they are there."""
+        make = pools.make if self.conversations else pools.vectors_of
+        make(rows, folder, self.dimensions)
+
+
+def default(folder: Path) -> Call:
     """Pick 15% by the default method, row ids included."""
-    pool = pools.load(folder)
-
-    def call() -> Figures:
-        recipe = select_diverse(pool, 0.15).recipe
-        dropped = {record.filter.partition("(")[0]: record.dropped for record in recipe.filters}
-        return {"picked": recipe.selected, "kinds": len(recipe.shares), "dropped": dropped}
-
-    return call
+    return _pick(pools.load(folder), CleanBalanced())
 
 
-def kinds(rows: int, folder: Path) -> Callable[[], Figures]:
+def default_of_columns(folder: Path) -> Call:
+    """The same with kinds from a column, and no embeddings: images are compared by hashes."""
+    return _pick(pools.load(folder, 0), CleanBalanced(kinds="task"))
+
+
+def kinds(folder: Path) -> Call:
     """Find the kinds of question, reading included."""
-    pool = pools.load(folder)
+    pool = pools.load(folder, 0)
 
     def call() -> Figures:
         _, kinds = QuestionKinds().find(read_texts(pool))
@@ -42,9 +62,53 @@ def kinds(rows: int, folder: Path) -> Callable[[], Figures]:
     return call
 
 
-def near_duplicates(rows: int, folder: Path) -> Callable[[], Figures]:
+def near_duplicates(folder: Path) -> Call:
     """Find near-copies by texts and image features, reading included."""
-    pool = pools.load(folder)
+    return _near_duplicates(pools.load(folder))
+
+
+def hashed_duplicates(folder: Path) -> Call:
+    """The same by texts and image hashes."""
+    return _near_duplicates(pools.load(folder, 0))
+
+
+def semdedup(folder: Path) -> Call:
+    """Pick 15% by SemDeDup."""
+    return _rule(SemDeDup(), pools.load_vectors(folder, pools.DIMENSIONS), 0.15)
+
+
+def facility_location(folder: Path) -> Call:
+    """Pick 2% by facility location."""
+    return _rule(FacilityLocation(), pools.load_vectors(folder, SHORT), 0.02)
+
+
+def k_center(folder: Path) -> Call:
+    """Pick 2% by k-center."""
+    return _rule(KCenter(), pools.load_vectors(folder, SHORT), 0.02)
+
+
+STAGES: Mapping[str, Stage] = {
+    "the default, 15%": Stage(default),
+    "the default, 15%, kinds from a column, hashed images": Stage(default_of_columns, 0),
+    "kinds": Stage(kinds, 0),
+    "near-duplicates": Stage(near_duplicates),
+    "near-duplicates, hashed images": Stage(hashed_duplicates, 0),
+    "SemDeDup, 15%": Stage(semdedup),
+    "FacilityLocation, 2%": Stage(facility_location, SHORT, conversations=False),
+    "KCenter, 2%": Stage(k_center, SHORT, conversations=False),
+}
+
+
+def _pick(pool: Dataset, method: Method) -> Call:
+    def call() -> Figures:
+        recipe = select_diverse(pool, 0.15, method=method).recipe
+        dropped = {record.filter.partition("(")[0]: record.dropped for record in recipe.filters}
+        return {"picked": recipe.selected, "kinds": len(recipe.shares), "dropped": dropped}
+
+    return call
+
+
+def _near_duplicates(pool: Dataset) -> Call:
     method = Method(filters=(NearDuplicates(),))
 
     def call() -> Figures:
@@ -54,32 +118,7 @@ def near_duplicates(rows: int, folder: Path) -> Callable[[], Figures]:
     return call
 
 
-def semdedup(rows: int, folder: Path) -> Callable[[], Figures]:
-    """Pick 15% by SemDeDup, 768 dimensions."""
-    return _rule(SemDeDup(), pools.vectors_of(rows, pools.DIMENSIONS, folder), 0.15)
-
-
-def facility_location(rows: int, folder: Path) -> Callable[[], Figures]:
-    """Pick 2% by facility location, 384 dimensions."""
-    return _rule(FacilityLocation(), pools.vectors_of(rows, SHORT, folder), 0.02)
-
-
-def k_center(rows: int, folder: Path) -> Callable[[], Figures]:
-    """Pick 2% by k-center, 384 dimensions."""
-    return _rule(KCenter(), pools.vectors_of(rows, SHORT, folder), 0.02)
-
-
-STAGES: Mapping[str, Callable[[int, Path], Callable[[], Figures]]] = {
-    "the default, 15%": default,
-    "kinds": kinds,
-    "near-duplicates": near_duplicates,
-    "SemDeDup, 15%": semdedup,
-    "FacilityLocation, 2%": facility_location,
-    "KCenter, 2%": k_center,
-}
-
-
-def _rule(rule: Rule, features: np.memmap, budget: float) -> Callable[[], Figures]:
+def _rule(rule: Rule, features: np.memmap, budget: float) -> Call:
     rows = int(budget * len(features))
 
     def call() -> Figures:
