@@ -1,20 +1,24 @@
 """The base class of all filters, and the rows they look at."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, ClassVar
 
 import numpy as np
+from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.rows import read_rows, read_texts
 from hf_vitselect.data.text import cut
 from hf_vitselect.errors import RowError
 from hf_vitselect.rules.base import as_numbers
 
 _LONGEST_QUOTE = 60
+
+_UNKNOWN = RowError("bad_row", "no conversations were given")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +33,7 @@ class Rows:
         answers: Texts, `[n]`: each row's first answer, normalized; empty for a row that cannot be read.
         image_features: float32 `[n, d]`, the image half of CLIP embeddings, all zeros for a row without
             image; None if the pool has none.
-        conversations: Reads the rows anew, in order, with the error of a row that cannot be read.
+        pool: The rows themselves; None if nobody may read them.
         left: bool `[n]`, whether no earlier filter has dropped the row.
         picked: int64 `[m]`, rows that are already in the subset and are never dropped.
         budget: Rows to be left at least, those of `picked` included.
@@ -46,7 +50,7 @@ class Rows:
     kind_names: Sequence[str]
     answers: NDArray[np.object_]
     image_features: NDArray[np.float32] | None
-    conversations: Callable[[], Iterator[Conversation | RowError]]
+    pool: Dataset | None
     left: NDArray[np.bool_]
     picked: NDArray[np.int64]
     budget: int
@@ -62,14 +66,13 @@ class Rows:
         conversation that can be read, are all left, and stand for themselves; the budget is 1.
         """
         n = len(scores)
-        missing = RowError("bad_row", "no conversations were given")
         given: dict[str, Any] = {
             "columns": {},
             "kinds": np.zeros(n, dtype=np.int64),
             "kind_names": ["all"],
             "answers": np.full(n, "", dtype=object),
             "image_features": None,
-            "conversations": lambda: repeat(missing, n),
+            "pool": None,
             "left": np.ones(n, dtype=np.bool_),
             "picked": np.empty(0, dtype=np.int64),
             "budget": 1,
@@ -79,6 +82,16 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def texts(self) -> Iterator[Conversation | RowError]:
+        """Read every row, in order, each image empty; the error of a row that cannot be read."""
+        return repeat(_UNKNOWN, len(self)) if self.pool is None else read_texts(self.pool)
+
+    def conversations(self, rows: NDArray[np.int64] | None = None) -> Iterator[Conversation | RowError]:
+        """Read all rows, or some, int64, with their images; the error of a row that cannot be read."""
+        if self.pool is None:
+            return repeat(_UNKNOWN, len(self) if rows is None else len(rows))
+        return read_rows(self.pool if rows is None else self.pool.select(rows))
 
     def numbers(self, column: str) -> NDArray[np.float64]:
         """Return a column of numbers, float64 `[n]`; a ColumnError if it holds anything else."""

@@ -51,12 +51,11 @@ class NearDuplicates(Filter):
         long: Least words of a long turn, 5 or more.
 
     Examples:
+        >>> from datasets import Dataset
         >>> from hf_vitselect.filters.base import Rows
-        >>> from hf_vitselect.data.conversation import Conversation, Turn
-        >>> def ask(text):
-        ...     return Conversation((Turn("user", (text,)), Turn("assistant", ("two",))))
-        >>> texts = [ask("How many legs?"), ask("how many wings?"), ask("how  many legs?")]
-        >>> rows = Rows.of(np.array([0.3, 0.1, 0.2]), conversations=lambda: iter(texts))
+        >>> questions = ["How many legs?", "how many wings?", "how  many legs?"]
+        >>> pool = Dataset.from_dict({"question": questions, "answer": ["two"] * 3})
+        >>> rows = Rows.of(np.array([0.3, 0.1, 0.2]), pool=pool)
         >>> drops = NearDuplicates().find(rows)
         >>> drops.rows, drops.repeats
         (array([0]), array([2]))
@@ -252,10 +251,10 @@ def _members(
 
 def _hash_images(rows: Rows, texts: TextGroups) -> dict[int, NDArray[np.bool_]]:
     """The hashes of the images of rows in groups, bool `[images, 384]`, by row, if all of them have one."""
-    compared = np.isin(np.arange(len(rows)), np.concatenate([*texts.groups, np.empty(0, np.int64)]))
+    compared = np.sort(np.concatenate([*texts.groups, np.empty(0, np.int64)]))
     hashes = {}
-    for i, row in enumerate(rows.conversations()):
-        if compared[i] and not isinstance(row, RowError):
+    for i, row in zip(compared.tolist(), rows.conversations(compared), strict=True):
+        if not isinstance(row, RowError):
             with suppress(RowError):
                 of_row = [image_hash(image.decode()) for image in row.images]
                 known = [one for one in of_row if one is not None]

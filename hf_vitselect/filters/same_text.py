@@ -39,7 +39,7 @@ class TextGroups:
         usable = np.zeros(n, dtype=np.bool_)
         signatures: list[NDArray[np.uint32]] = []
         compared = rows.left | np.isin(np.arange(n), rows.picked)
-        for i, row in enumerate(rows.conversations()):
+        for i, row in enumerate(rows.texts()):
             if not compared[i] or isinstance(row, RowError):
                 continue
             usable[i], images[i] = True, len(row.images)

@@ -8,7 +8,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import is_numeric, read_features, read_scores, read_values
-from hf_vitselect.data.rows import read_rows, read_texts
+from hf_vitselect.data.rows import read_texts
 from hf_vitselect.data.text import first_answers
 from hf_vitselect.filters.base import Rows
 from hf_vitselect.scorers import SCORERS, ClipEmbedding
@@ -49,7 +49,7 @@ def filter_rows(
         image_features=_image_features(dataset, method.over)
         if has_features and made_by == ClipEmbedding.__name__
         else None,
-        conversations=lambda: read_rows(dataset),
+        pool=dataset,
         left=np.ones(rows, dtype=np.bool_),
         picked=picked,
         budget=budget,

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.row_ids import pool_digest, row_ids
-from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import NOT_SCORED, REPEATS, AllRefusedError, BudgetError, StaleRunError, UsageError
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.filters.base import Rows
@@ -116,7 +115,7 @@ def _copies(
     ranks = np.array(ids)[free].argsort().argsort().astype(np.float64)
     for each in method.filters:
         if isinstance(each, NearDuplicates):
-            copies[free[each.find(Rows.of(ranks, conversations=lambda: read_rows(part))).rows]] = True
+            copies[free[each.find(Rows.of(ranks, pool=part)).rows]] = True
     return copies
 
 

@@ -13,8 +13,6 @@ from pools import pool as make_pool
 
 import hf_vitselect.filters
 from hf_vitselect.call_text import read_call, write_call
-from hf_vitselect.data.conversation import Conversation, Turn
-from hf_vitselect.data.images import RowImage
 from hf_vitselect.errors import ColumnError, RowError
 from hf_vitselect.filters import (
     FILTERS,
@@ -75,26 +73,21 @@ def make_rows(seed=0):
         kind_names=KINDS,
         answers=answers.astype(object),
         image_features=features,
-        conversations=Conversations(texts, answers, features.any(axis=1)),
+        pool=to_pool(texts, answers, features.any(axis=1)),
         left=rng.random(ROWS) < 0.9,
         picked=np.empty(0, dtype=np.int64),
         budget=ROWS // 10,
     )
 
 
-class Conversations:
-    def __init__(self, texts, answers, has_image):
-        self.texts, self.answers, self.has_image = np.array(texts), answers, has_image
-
-    def __call__(self):
-        for text, answer, has_image in zip(
-            self.texts.tolist(), self.answers.tolist(), self.has_image, strict=True
-        ):
-            turns = (Turn("user", (text,)), Turn("assistant", (answer,)))
-            yield Conversation(turns, (RowImage(data=text.encode()),) * int(has_image))
-
-    def take(self, order):
-        return Conversations(self.texts[order], self.answers[order], self.has_image[order])
+def to_pool(texts, answers, has_image):
+    """A pool of such rows; nothing decodes their images."""
+    return make_pool(
+        [
+            ([user(text, int(image)), assistant(answer)], [text.encode()] * int(image))
+            for text, answer, image in zip(texts, answers.tolist(), has_image, strict=True)
+        ]
+    )
 
 
 def take(rows, order):
@@ -107,7 +100,7 @@ def take(rows, order):
         kinds=rows.kinds[order],
         answers=rows.answers[order],
         image_features=rows.image_features[order],
-        conversations=rows.conversations.take(order),
+        pool=rows.pool.select(order),
         left=rows.left[order],
         picked=old_to_new[rows.picked],
     )
@@ -119,8 +112,7 @@ POOL = make_rows()
 @pytest.fixture(autouse=True)
 def benchmark(monkeypatch):
     """An evaluation set: texts of rows, which count for those without image, and images of others."""
-    texts, answers = POOL.conversations.texts, POOL.conversations.answers
-    turns = [([user(str(texts[i])), assistant(str(answers[i]))], []) for i in range(150, 400)]
+    turns = [(messages, []) for messages in POOL.pool.select(range(150, 400))["messages"]]
     images = np.zeros((250, 8), dtype=np.float32)
     images[:40] = POOL.image_features[300:340]
     dataset = with_vectors(make_pool(turns), np.hstack([images, np.ones_like(images)]))

@@ -6,7 +6,6 @@ from pools import assistant, png, pool, user, with_vectors
 
 from hf_vitselect import find_contamination, select_diverse
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.data.rows import read_rows
 from hf_vitselect.errors import ColumnError, PoolError
 from hf_vitselect.filters import Contamination, Rows
 from hf_vitselect.report.recipe_facts import published_recipe
@@ -63,9 +62,7 @@ def test_contaminated_rows_are_never_picked():
 
 
 def dropped_by(each, dataset, features=None):
-    rows = Rows.of(
-        np.zeros(len(dataset)), conversations=lambda: read_rows(dataset), image_features=features, budget=1
-    )
+    rows = Rows.of(np.zeros(len(dataset)), pool=dataset, image_features=features, budget=1)
     drops = each.find(rows)
     return dict(zip(drops.rows.tolist(), drops.reasons, strict=True))
 

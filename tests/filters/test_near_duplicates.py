@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 from pools import assistant, encode, pool, stripes, user
 
-from hf_vitselect.data.rows import read_rows
 from hf_vitselect.filters import NearDuplicates, Rows, near_duplicates
 
 
@@ -16,7 +15,7 @@ def make_rows(talks, scores=None, features=None, **others):
     )
     return Rows.of(
         np.arange(len(talks), dtype=np.float64) if scores is None else np.array(scores, dtype=np.float64),
-        conversations=lambda: read_rows(dataset),
+        pool=dataset,
         image_features=None if features is None else np.array(features, dtype=np.float32),
         **others,
     )

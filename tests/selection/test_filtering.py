@@ -42,7 +42,7 @@ def rows(budget, columns=None):
         kind_names=("all rows",),
         answers=np.full(10, "", dtype=object),
         image_features=None,
-        conversations=lambda: iter(()),
+        pool=None,
         left=np.ones(10, dtype=np.bool_),
         picked=np.empty(0, dtype=np.int64),
         budget=budget,
