@@ -39,6 +39,7 @@ class Rows:
         budget: Rows to be left at least, those of `picked` included.
         weights: float64 `[n]`, the rows of the pool that each row stands for, 1 or more: above 1 where only
             a random part of a kind was scored.
+        copies: float64 `[n]`, the rows that were not scored because they repeat each row.
         no_score: The name of the method's score if the pool has no such column; `scores` is then all 0.
         unknown_features: The name of the method's features if the pool has them, but no record of what made
             them; `image_features` is then None.
@@ -55,6 +56,7 @@ class Rows:
     picked: NDArray[np.int64]
     budget: int
     weights: NDArray[np.float64]
+    copies: NDArray[np.float64]
     no_score: str | None = None
     unknown_features: str | None = None
 
@@ -77,6 +79,7 @@ class Rows:
             "picked": np.empty(0, dtype=np.int64),
             "budget": 1,
             "weights": np.ones(n),
+            "copies": np.zeros(n),
         }
         return cls(scores=scores, **given | others)
 

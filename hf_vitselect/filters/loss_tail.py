@@ -19,7 +19,8 @@ class LossTail(Filter):
 
     A high loss marks wrong answers first, but also rare ones: a cut across answers, or across kinds, changes
     their shares. So the loss is ranked inside each cell, the rows of one kind and one first answer, whether
-    earlier filters have dropped them or not. A row's quantile is the share of its cell with a lower loss.
+    earlier filters have dropped them or not. A row's quantile is the share of its cell with a lower loss,
+    where copies that were not scored count with the row that they repeat.
     Rows from the quantile `cut` up are dropped.
 
     Where too few rows would be left for the budget, the cut rises in all cells alike. Where the seed model
@@ -71,7 +72,7 @@ class LossTail(Filter):
     def find(self, rows: Rows) -> Drops:
         """Find the rows above the cut of their cell, the highest quantile first."""
         cells = Cells.of(rows, self.smallest)
-        quantiles = _quantiles(cells.labels, rows.scores)
+        quantiles = _quantiles(cells.labels, rows.scores, 1 + rows.copies)
         if not quantiles.any():
             raise NothingToGoByError("expected scores that differ inside a kind and answer, got equal ones")
         thresholds: dict[str, Any] = {}
@@ -130,17 +131,22 @@ class LossTail(Filter):
         return float(np.min(quantiles[tail][quantiles[tail] > quantiles[beyond[0]]], initial=1.0))
 
 
-def _quantiles(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The share of each row's cell with a lower score, float64 `[n]`, 0 to less than 1."""
+def _quantiles(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], counts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The share of each row's cell with a lower score, float64 `[n]`, 0 to less than 1.
+
+    Each row counts as often as `counts` says, whole numbers `[n]` of 1 or more.
+    """
     order = np.lexsort((scores, labels))
     labels, scores = labels[order], scores[order]
     new_cell = np.append(True, labels[1:] != labels[:-1])
     new_score = new_cell | np.append(True, scores[1:] != scores[:-1])
     positions = np.arange(len(scores))
-    starts = np.maximum.accumulate(np.where(new_cell, positions, 0))
-    lower = np.maximum.accumulate(np.where(new_score, positions, 0)) - starts
+    starts, firsts = (np.maximum.accumulate(np.where(new, positions, 0)) for new in (new_cell, new_score))
+    before = np.append(0, np.cumsum(counts[order]))
     quantiles = np.empty(len(scores))
-    quantiles[order] = lower / np.bincount(labels)[labels]
+    quantiles[order] = (before[firsts] - before[starts]) / np.bincount(labels, counts[order])[labels]
     return quantiles
 
 

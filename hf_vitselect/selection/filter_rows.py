@@ -26,10 +26,11 @@ def filter_rows(
     picked: NDArray[np.int64],
     budget: int,
     weights: NDArray[np.float64] | None = None,
+    copies: NDArray[np.float64] | None = None,
 ) -> Rows:
     """Gather what the method's filters look at; `dataset` holds the n rows that could be picked.
 
-    Every row stands for itself unless there are `weights`, see `Rows`.
+    Every row stands for itself alone unless there are `weights` and `copies`, see `Rows`.
     """
     rows = len(dataset)
     kinds = or_one_kind(groups, rows)
@@ -54,6 +55,7 @@ def filter_rows(
         picked=picked,
         budget=budget,
         weights=np.ones(rows) if weights is None else weights,
+        copies=np.zeros(rows) if copies is None else copies,
         no_score=None if method.by in dataset.column_names else method.by,
         unknown_features=method.over if has_features and made_by not in SCORERS else None,
     )

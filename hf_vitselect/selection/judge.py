@@ -48,6 +48,7 @@ def judge(
     method: Method,
     groups: Groups | None,
     weights: NDArray[np.float64],
+    copies: NDArray[np.float64],
     scorers: Sequence[ScorerRecipe],
     budget: int,
     picked: NDArray[np.int64],
@@ -61,12 +62,13 @@ def judge(
         method: How to pick.
         groups: Their kinds.
         weights: float64 `[n]`, the rows of the pool that each row stands for.
+        copies: float64 `[n]`, the rows of the pool that repeat each row and have no score.
         scorers: Those of the pool's columns.
         budget: The size of the subset.
         picked: int64, rows that are in the subset already.
         earlier: A recipe whose thresholds and weights are applied as they are.
     """
-    seen = filter_rows(rows, scores, method, groups, scorers, picked, budget, weights)
+    seen = filter_rows(rows, scores, method, groups, scorers, picked, budget, weights, copies)
     dropped = run_filters(method.filters, seen, earlier.filters if earlier else None)
     left = np.ones(len(rows), dtype=np.bool_)
     left[dropped.rows] = False
@@ -78,9 +80,9 @@ def judge(
         for each, record in zip(method.filters, dropped.records, strict=True)
         if not record.skipped
     ]
-    copies = np.zeros(len(rows), dtype=np.bool_)
-    copies[dropped.rows[dropped.repeats >= 0]] = True
-    skill = seed_skill(rows, seen, copies, method, groups, scorers)
+    repeating = np.zeros(len(rows), dtype=np.bool_)
+    repeating[dropped.rows[dropped.repeats >= 0]] = True
+    skill = seed_skill(rows, seen, repeating, method, groups, scorers)
     unsure_kinds = np.unique(np.concatenate([NO_ROWS, *unsure]))
     return Judged(left, dropped, groups, shares, need_skipped, unsure_kinds, skill)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from datasets import Dataset, Features, concatenate_datasets
 from numpy.typing import NDArray
 
-from hf_vitselect.data.columns import refuse_reserved
+from hf_vitselect.data.columns import COPIES, RESERVED, refuse_reserved
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import NOT_SCORED, REPEATS, AllRefusedError, BudgetError, StaleRunError, UsageError
 from hf_vitselect.filters import NearDuplicates
@@ -72,7 +72,8 @@ def score_candidates(
 
     Returns:
         The pool with the columns of the scorers. Rows that were not drawn have nulls and the status
-        `not_scored` or, if they repeat another row, `repeats`.
+        `not_scored` or, if they repeat another row, `repeats`. The column `near_copies`, int32, counts the
+        rows of that status that repeat each row.
 
     Raises:
         AllRefusedError: If no row could be scored.
@@ -86,14 +87,14 @@ def score_candidates(
             f"expected a method whose rule is Random, got {type(method.rule).__name__}, which compares all "
             "rows of the pool; call score"
         )
-    refuse_reserved(dataset.features)
+    refuse_reserved(dataset.features, (*RESERVED, COPIES))
     ids, rows = row_ids(dataset), budget_rows(budget, len(dataset))
     never, _ = find_rows(exclude, ids)
     free, keys = np.setdiff1d(np.arange(len(ids)), never), random_keys(ids, seed)
     if not len(free):
         raise BudgetError(f"expected rows to pick from, got {len(ids):,} rows, all of them excluded")
     scores = _Scores.resume(dataset, ids, scorers, Path(output_dir), options)
-    draw = _Draw.begin(dataset, method, free, _copies(dataset, method, free, ids), keys, rows)
+    draw = _Draw.begin(dataset, method, free, _find_repeats(dataset, method, free, ids), keys, rows)
     while (new := draw.next_rows()).size:
         scores.add(new)
         draw.drawn = np.concatenate([draw.drawn, new])
@@ -103,20 +104,21 @@ def score_candidates(
     return whole
 
 
-def _copies(
+def _find_repeats(
     dataset: Dataset, method: Method, free: NDArray[np.int64], ids: Sequence[str]
-) -> NDArray[np.bool_]:
-    """Whether each row of the pool repeats a free row that is kept, bool `[n]`.
+) -> NDArray[np.int64]:
+    """The free row, kept, that each free row of the pool repeats, int64 `[n]`, or -1.
 
     The row with the lowest id is kept. By the keys of the draw, the kept one of many copies would nearly
     always come first in the draw.
     """
-    copies, part = np.zeros(len(dataset), dtype=np.bool_), dataset.select(free)
+    repeats, part = np.full(len(dataset), -1), dataset.select(free)
     ranks = np.array(ids)[free].argsort().argsort().astype(np.float64)
     for each in method.filters:
         if isinstance(each, NearDuplicates):
-            copies[free[each.find(Rows.of(ranks, pool=part)).rows]] = True
-    return copies
+            drops = each.find(Rows.of(ranks, pool=part))
+            repeats[free[drops.rows]] = free[drops.repeats]
+    return repeats
 
 
 @dataclass(eq=False)
@@ -197,7 +199,7 @@ class _Draw:
     Attributes:
         groups: The kinds of all rows of the pool, if the method has kinds.
         labels: int64 `[n]`, each row's kind; 0 without kinds.
-        copies: bool `[n]`, whether each row repeats another one.
+        repeats: int64 `[n]`, the row that each row repeats, or -1.
         queues: The rows of each kind that may be drawn: in the order of their keys, copies last.
         more: int64 `[kinds]`, rows to draw next.
         drawn: int64, all rows drawn so far.
@@ -208,7 +210,7 @@ class _Draw:
     keys: NDArray[np.uint64]
     groups: Groups | None
     labels: NDArray[np.int64]
-    copies: NDArray[np.bool_]
+    repeats: NDArray[np.int64]
     queues: list[NDArray[np.int64]]
     more: NDArray[np.int64]
     drawn: NDArray[np.int64]
@@ -219,20 +221,20 @@ class _Draw:
         dataset: Dataset,
         method: Method,
         free: NDArray[np.int64],
-        copies: NDArray[np.bool_],
+        repeats: NDArray[np.int64],
         keys: NDArray[np.uint64],
         budget: int,
     ) -> "_Draw":
         """Begin with as many rows of each kind as it would give without filters, but with a few at least."""
         groups = group_rows(dataset, method)
         kinds = or_one_kind(groups, len(dataset))
-        free = free[np.lexsort((keys[free], copies[free]))]
+        free = free[np.lexsort((keys[free], repeats[free] >= 0))]
         queues = [free[kinds.labels[free] == kind] for kind in range(len(kinds.names))]
-        sizes = np.array([np.count_nonzero(~copies[queue]) for queue in queues])
+        sizes = np.array([np.count_nonzero(repeats[queue] < 0) for queue in queues])
         more = np.maximum(
             quotas(sizes, np.maximum(sizes, 1.0), min(budget, int(sizes.sum()))), np.minimum(sizes, _FIRST)
         )
-        return cls(method, budget, keys, groups, kinds.labels, copies, queues, more, NO_ROWS)
+        return cls(method, budget, keys, groups, kinds.labels, repeats, queues, more, NO_ROWS)
 
     def next_rows(self) -> NDArray[np.int64]:
         """Return the next rows of each kind, int64, in the pool's order."""
@@ -261,7 +263,8 @@ class _Draw:
                 pool.scores[usable],
                 self.method,
                 self.groups and self.groups.take(at),
-                stands_for(self.groups, at, rest[~self.copies[rest]], self.keys),
+                stands_for(self.groups, at, rest[self.repeats[rest] < 0], self.keys),
+                self.copies[at].astype(np.float64),
                 scorer_recipes(scored, [self.method.by, self.method.over, *self.method.filter_columns]),
                 self.budget,
                 NO_ROWS,
@@ -270,10 +273,16 @@ class _Draw:
         spare = _SPARE * missing_rows(judged, self.budget) * there / np.maximum(left, 1)
         more = np.maximum(more, np.ceil(spare).astype(np.int64))
         more[judged.unsure] = np.maximum(more[judged.unsure], there[judged.unsure])
-        more = np.minimum(more, [np.count_nonzero(~self.copies[rows]) for rows in later])
+        more = np.minimum(more, [np.count_nonzero(self.repeats[rows] < 0) for rows in later])
         if not more.any() and judged.left.sum() < self.budget:
             return np.array(list(map(len, later)))  # copies, if there are any
         return more
+
+    @property
+    def copies(self) -> NDArray[np.int64]:
+        """The rows that repeat each row and were not drawn, int64 `[n]`."""
+        unscored = np.delete(self.repeats, self.drawn)
+        return np.bincount(unscored[unscored >= 0], minlength=len(self.repeats))
 
     def _count(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the rows of each kind."""
@@ -289,9 +298,10 @@ def _in_pool(dataset: Dataset, scored: Dataset, draw: _Draw) -> Dataset:
         for status in (NOT_SCORED, REPEATS)
     ]
     absent = Dataset(pa.Table.from_pylist(cells, schema=features.arrow_schema))
-    row = len(scored) + draw.copies
+    row = len(scored) + (draw.repeats >= 0)
     row[draw.drawn] = np.arange(len(scored))
     columns = concatenate_datasets([scored.select_columns(names), absent]).select(row)
-    whole = concatenate_datasets([dataset, columns], axis=1)
+    copies = Dataset(pa.table({COPIES: pa.array(draw.copies, pa.int32())}))
+    whole = concatenate_datasets([dataset, columns, copies], axis=1)
     whole.info.description = scored.info.description
     return whole

@@ -10,7 +10,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.call_text import write_call
-from hf_vitselect.data.columns import read_values
+from hf_vitselect.data.columns import COPIES, read_values
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import pool_digest
 from hf_vitselect.errors import NOT_SCORED, REPEATS, BudgetError, RowSetError, UsageError
@@ -221,9 +221,11 @@ def judge_pool(
         of_all = group_rows(dataset, method)
         groups = of_all and of_all.take(usable)
         weights = stands_for(of_all, usable, unscored, random_keys(ids, seed))
+        copies = read_values(part, COPIES).astype(np.float64)
     else:
-        of_all, groups, weights = None, group_rows(part, method, earlier), np.ones(len(usable))
-    judged = judge(part, pool.scores, method, groups, weights, recipes, rows, picked, earlier)
+        of_all, groups = None, group_rows(part, method, earlier)
+        weights, copies = np.ones(len(usable)), np.zeros(len(usable))
+    judged = judge(part, pool.scores, method, groups, weights, copies, recipes, rows, picked, earlier)
     if len(unscored):
         _refuse_missing_scores(judged, rows)
     warn_without_skill(judged.skill)

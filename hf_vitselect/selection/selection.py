@@ -12,7 +12,7 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets, load_from_disk
 from numpy.typing import NDArray
 
-from hf_vitselect.data.columns import LENGTHS, refuse_reserved
+from hf_vitselect.data.columns import COPIES, LENGTHS, refuse_reserved
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.provenance import read_record, with_record
 from hf_vitselect.data.row_ids import pool_digest, row_ids
@@ -123,8 +123,13 @@ class Selection:
             UsageError: If no method is given and the recipe's has parts that are not of this package, or was
                 published without texts.
         """
-        if new_rows.features != self.dataset.features:
-            ours, theirs = self.dataset.features, new_rows.features
+        # Counts of copies matter only in a pool of which a part was scored.
+        picks, new_rows = (
+            rows.select_columns([name for name in rows.column_names if name != COPIES])
+            for rows in (self.dataset, new_rows)
+        )
+        if new_rows.features != picks.features:
+            ours, theirs = picks.features, new_rows.features
             other = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
             raise ColumnError(
                 f"expected new rows with the selection's columns and types, got others in {other}; "
@@ -137,13 +142,13 @@ class Selection:
                 "expected a recipe with the questions and thresholds that kinds and filters go by, got one "
                 'published with publish="indices", without them; pass method='
             )
-        refuse_missing_columns(self.dataset.column_names, method)
+        refuse_missing_columns(picks.column_names, method)
         over = method.over if method.rule.uses_features else None
-        kept = Candidates.read(self.dataset, method.by, over).usable
+        kept = Candidates.read(picks, method.by, over).usable
         refuse_other_scorers(
             [*method.required_columns, *method.filter_columns], self.recipe.scorers, scorer_recipes(new_rows)
         )
-        pool = concatenate_datasets([self.dataset, new_rows])
+        pool = concatenate_datasets([picks, new_rows])
         ids, rows = row_ids(pool), len(kept) + budget_rows(budget, len(new_rows))
         seed = self.recipe.seed or 0
         judged = judge_pool(

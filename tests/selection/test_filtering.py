@@ -47,6 +47,7 @@ def rows(budget, columns=None):
         picked=np.empty(0, dtype=np.int64),
         budget=budget,
         weights=np.ones(10),
+        copies=np.zeros(10),
     )
 
 

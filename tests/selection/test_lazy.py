@@ -247,12 +247,32 @@ def test_kinds_count_copies(rows, tmp_path):
 def test_selections_are_extended(rows, tmp_path):
     part = score_candidates(rows.select(range(400)), [Loss()], 40, tmp_path, method=LOSSES)
     first = select_diverse(part, 40, method=LOSSES)
-    more = score(rows.select(range(400, ROWS)), Loss()).cast(part.features)
+    more = score(rows.select(range(400, ROWS)), Loss())
     whole = first.extend(more, 20)
     assert len(whole) == 60
     assert whole.row_ids[:40] == first.row_ids
     (cut,) = whole.recipe.filters
     assert cut.thresholds["cells"] == first.recipe.filters[0].thresholds["cells"]
+
+
+def test_loss_tail_counts_copies(tmp_path):
+    """A fifth of all rows is cut, as if their copies had scores: more than the wrong answers among them."""
+    texts = [f"a {i}" for i in range(200)]
+    talks = [([user(text), assistant("yes")], []) for text in [*texts, *map(str.upper, texts[:100])]]
+
+    class Wrong(Loss):
+        def score_row(self, text):
+            loss, gain = super().score_row(text.lower())
+            return loss + 9 * (int(text.split()[1]) >= 150), gain  # wrong answers repeat nothing
+
+    method = Method(filters=(NearDuplicates(), LossTail(cut=0.8)))
+    part = score_candidates(pool(talks), [Wrong()], 100, tmp_path, method=method)
+    assert sum(part["near_copies"]) == np.count_nonzero(statuses(part) == "repeats") == 100
+    assert max(part["near_copies"][150:200]) == 0
+    for scored in (part, score(pool(talks), Wrong())):
+        assert not {*range(150, 200)} & {*select_diverse(scored, 100, method=method).indices}
+    alone = score(pool(talks[:200]), Wrong())
+    assert {*range(150, 200)} & {*select_diverse(alone, 100, method=method).indices}
 
 
 def test_copies_without_scores_are_refused(tmp_path):
