@@ -1,171 +1,250 @@
-"""What it saves to score only the rows that a selection may need, and what it changes.
+"""What choosing costs with fewer scored rows and a smaller seed model, and whether the picks are as good.
 
-    python benchmarks/lazy.py measure --fashion FOLDER     CPU seconds and picks, added to results/lazy.jsonl
+    python benchmarks/lazy.py measure --fashion FOLDER     adds to results/lazy.jsonl; the same call resumes
     python benchmarks/lazy.py page                         docs/results/lazy.md
 
-Pools and models are those of benchmarks/evidence.py, whose trials also say how accurate the models are that
-train on such picks. FOLDER has the four files of Fashion-MNIST; see benchmarks/trials/garments.py.
+Pools, base models and the results of scoring all rows are those of benchmarks/evidence.py, seed models those
+of benchmarks/seed_model.py. FOLDER has the four files of Fashion-MNIST; see benchmarks/trials/garments.py.
 """
 
 import argparse
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset, disable_progress_bars, load_from_disk
 from evidence import DEFAULT, RESULTS, make_plan
+from numpy.typing import NDArray
 from results_page import commit, fill
+from seed_model import MODELS, TODAY, SeedModel, fine_tune
 from selection.measure import measured
 from trials.beds import TRUTH, Pool
-from trials.commands import bed_commands, run_command
+from trials.commands import bed_commands, choose_beds, run_command
 from trials.page import interval, spread
-from trials.plan import POOL_SEEDS, compared
-from trials.trial import choose, composition, read_lines
+from trials.plan import POOL_SEEDS, Arm
+from trials.trial import PARTS, append_line, bits_of, composition, read_lines
 
-from hf_vitselect import score
-from hf_vitselect.call_text import write_call
+from hf_vitselect import (
+    ClipEmbedding,
+    ImageGain,
+    NecessityScorer,
+    Scorer,
+    score,
+    score_candidates,
+    select_diverse,
+)
+from hf_vitselect.evaluation import pooled_difference
 from hf_vitselect.report import table
 from hf_vitselect.training import train_seed_model
 
 HERE = Path(__file__).parent
 OURS = HERE / "results" / "lazy.jsonl"
 PAGE = HERE.parent / "docs" / "results" / "lazy.md"
+SMALL = MODELS["12.5%, 2 of 4 layers, vision frozen, 2 epochs"]
+PART = "test"
 BUDGETS = (0.15, 0.05)
-ALL = "all rows"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of a pool.
-
-    Attributes:
-        scored: `seed model`; ALL; or the budget whose rows were scored.
-        cpu: seconds, on one thread.
-        rows: number of rows that were trained on, or scored.
-        picks: by budget, what the selection consists of: shares of flaws, and distinct scenes.
-    """
-
-    testbed: str
-    pool: int
-    scored: str
-    cpu: float
-    rows: int
-    picks: dict[str, dict[str, Any]]
-
-
-def measure_pool(pool: Pool, folder: Path) -> list[Measured]:
-    """Train a seed model, then score all rows, and those that each budget needs."""
-    pool.scored(folder)
-    _, base = pool.bed.models(folder)
-    rows = load_from_disk(str(pool.folder(folder) / "data"))
-    lines = []
-
-    def add(scored: str, count: int, cpu: float, budgets: tuple[float, ...], columns: Dataset | None) -> None:
-        picks = {f"{budget:.0%}": _picks(columns, budget) for budget in budgets} if columns else {}
-        lines.append(Measured(pool.bed.name, pool.seed, scored, round(cpu, 1), count, picks))
-
-    with tempfile.TemporaryDirectory(dir=folder) as out:
-        share, args = pool.bed.settings.seed_share, pool.bed.training(Path(out, "seed"))
-        _, cpu, _ = measured(lambda: train_seed_model(rows.remove_columns(TRUTH), str(base), share, args))
-        add("seed model", int(share * len(rows)), cpu, (), None)
-        whole, cpu, _ = measured(lambda: score(rows, pool.scorers(folder), Path(out, "all")))
-        add(ALL, len(rows), cpu, BUDGETS, whole)
-        for budget in BUDGETS:
-            some, cpu, _ = measured(
-                lambda budget=budget: pool.scored_lazily(folder, DEFAULT, budget, 0, Path(out, str(budget)))
-            )
-            add(f"{budget:.0%}", some["necessity_status"][:].count("ok"), cpu, (budget,), some)
-    return lines
-
-
-def _picks(scored: Dataset, budget: float) -> dict[str, Any]:
-    chosen = choose(scored, write_call(DEFAULT), budget, 0)[1]
-    of_picks = composition(scored, chosen)
-    return {"rows": len(chosen), "flaws": of_picks["flaws"], "distinct": of_picks["distinct"]}
+SEEDS = {(TODAY, 0.15): 2, (TODAY, 0.05): 0, (SMALL.name, 0.15): 3, (SMALL.name, 0.05): 2}
+"""Models to fine-tune on each pool's picks; with none, only the first pool's cost counts."""
 
 
 def measure(args: argparse.Namespace) -> None:
-    """Measure the first pool of each testbed."""
+    """Measure what is missing."""
     disable_progress_bars()
     torch.set_num_threads(1)
-    for name, bed in args.beds.items():
-        for line in measure_pool(Pool(bed, "flawed", POOL_SEEDS[name][0]), args.folder):
-            with OURS.open("a") as results:
-                print(
-                    json.dumps(asdict(line) | {"date": str(date.today()), "commit": commit()}), file=results
-                )
+    done = read_lines(args.results)
+    for bed in args.beds.values():
+        for number in POOL_SEEDS[bed.name]:
+            pool = Pool(bed, "flawed", number)
+            for model in (MODELS[TODAY], SMALL):
+                key = f"{bed.name}, pool {number}, {model.name}"
+                if key not in done:
+                    first = number == POOL_SEEDS[bed.name][0]
+                    line = measure_pool(pool, model, args.folder, first)
+                    about = {"testbed": bed.name, "pool": number, "model": model.name}
+                    made = {"date": str(date.today()), "commit": commit()}
+                    append_line(args.results, {"key": key, **about, **line, **made})
+                    shown = {name: {**of, "trials": len(of.get("trials", []))} for name, of in line.items()}
+                    print(key, json.dumps(shown), flush=True)
+
+
+def measure_pool(pool: Pool, model: SeedModel, folder: Path, first: bool) -> dict[str, Any]:
+    """Train a seed model, then score the rows that each budget needs; for the first pool all rows, too.
+
+    Returns:
+        CPU seconds and rows of `seed model`; of `all rows`; and of each budget, with the picks of every seed
+        and the models that were fine-tuned on them.
+    """
+    bed = pool.bed
+    clip, base = bed.models(folder)
+    pool.scored(folder)
+    rows = load_from_disk(str(pool.folder(folder) / "data"))
+    out: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        seed, start = Path(place, "seed"), model.start(model.base(bed, folder))
+        blind, args = rows.remove_columns(TRUTH), bed.training(seed, epochs=model.epochs)
+        training = measured(lambda: train_seed_model(blind, start, model.share, args))
+        out["seed model"] = {"cpu": training.cpu, "rows": len(training.result)}
+        size = bed.settings.scoring_batch_size
+        scorers = [NecessityScorer(str(seed), batch_size=size), ImageGain(str(seed), batch_size=size)]
+        every = [*scorers, ClipEmbedding(str(clip))]
+        if first:
+            out["all rows"] = _costs(rows, rows, every, 0.15, Path(place, "all"))
+        held_out = pool.held_out(folder, PART, PARTS[PART] + pool.seed, bed.held_out_rows[PART])
+        for budget in BUDGETS:
+            name = f"{budget:.0%}"
+            out[name] = _costs(rows, None, every, budget, Path(place, name)) if first else {}
+            out[name]["trials"] = [
+                _trial(pool, rows, every, budget, number, Path(place, f"{name} {number}"), base, held_out)
+                for number in range(SEEDS[model.name, budget])
+            ]
+    return out
+
+
+def _costs(
+    rows: Dataset, some: Dataset | None, scorers: Sequence[Scorer], budget: float, place: Path
+) -> dict[str, Any]:
+    """CPU seconds of scores, and of all of choosing: scores, kinds, copies, filters, picks."""
+    if some is None:
+        scored, choosing, _ = measured(
+            lambda: score_candidates(rows, scorers, budget, place / "chosen", method=DEFAULT)
+        )
+        some = rows.select(np.flatnonzero(np.array(scored["necessity_status"]) == "ok"))
+        scores = measured(lambda: score(some, scorers, place / "scores")).cpu
+    else:
+        scored, scores, _ = measured(lambda: score(some, scorers, place))
+        choosing = scores
+    picking = measured(lambda: select_diverse(scored, budget, method=DEFAULT)).cpu
+    return {"rows": len(some), "scores": scores, "cpu": choosing + picking}
+
+
+def _trial(
+    pool: Pool,
+    rows: Dataset,
+    scorers: Sequence[Scorer],
+    budget: float,
+    seed: int,
+    place: Path,
+    base: Path,
+    held_out: Dataset,
+) -> dict[str, Any]:
+    """Score the rows that are needed, pick, fine-tune, ask."""
+    scored = score_candidates(rows, scorers, budget, place / "scores", method=DEFAULT, seed=seed)
+    selection = select_diverse(scored, budget, method=DEFAULT, seed=seed)
+    line = fine_tune(selection, base, pool.bed.training(place / "model", seed), held_out, pool)
+    found = composition(scored, selection.indices.tolist())
+    return {**line, "flaws": found["flaws"], "distinct": found["distinct"], "rows": len(selection)}
 
 
 def write_page(args: argparse.Namespace) -> None:
     """Fill the tables of docs/results/lazy.md."""
-    every = [json.loads(line) for line in OURS.read_text().splitlines()]
-    last = {(line["testbed"], line["scored"]): line for line in every}
-    beds = list(dict.fromkeys(testbed for testbed, _ in last))
-    PAGE.write_text(
-        fill(
-            PAGE.read_text(),
-            "lazy",
-            {
-                "cost": lambda: table([_cost(last, bed, budget) for bed in beds for budget in BUDGETS]),
-                "picks": lambda: table(
-                    [
-                        _composition(last[bed, scored], budget)
-                        for bed in beds
-                        for budget in BUDGETS
-                        for scored in (ALL, f"{budget:.0%}")
-                    ]
-                ),
-                "accuracy": lambda: _accuracy(args),
-            },
-        )
-    )
+    ours, evidence, plan = list(read_lines(args.results).values()), read_lines(RESULTS), make_plan(args)
+    arms = {
+        (arm.pools[0].bed.name, arm.budget): (arm, versus.random)
+        for versus in plan.versus
+        for arm in [versus.default]
+        if arm.budget in BUDGETS and arm.pools[0].variant == "flawed"
+    }
+    tables = {
+        "cost": lambda: table([*_cost_rows(ours)]),
+        "picks": lambda: table([*_pick_rows(ours, evidence, arms)]),
+        "accuracy": lambda: table([*_accuracy_rows(ours, evidence, arms)]),
+    }
+    PAGE.write_text(fill(PAGE.read_text(), "lazy", tables))
     print(PAGE)
 
 
-def _cost(lines: dict[tuple[str, str], Any], bed: str, budget: float) -> dict[str, Any]:
-    seed, whole, some = (lines[bed, scored] for scored in ("seed model", ALL, f"{budget:.0%}"))
-    share = (seed["cpu"] + some["cpu"]) / (seed["cpu"] + whole["cpu"])
-    return {
-        "testbed": bed,
-        "budget": f"{budget:.0%}",
-        "rows scored": f"{some['rows'] / whole['rows']:.0%}",
-        "seed model": f"{seed['cpu']:.0f} s",
-        "scores of all rows": f"{whole['cpu']:.0f} s",
-        "of the rows needed": f"{some['cpu']:.0f} s",
-        "scores alone": f"{some['cpu'] / whole['cpu']:.0%}",
-        "with the seed model": f"{share:.0%}",
-    }
+Lines = Sequence[Mapping[str, Any]]
+Arms = Mapping[tuple[str, float], tuple[Arm, Arm]]
 
 
-def _composition(line: dict[str, Any], budget: float) -> dict[str, Any]:
-    picks = line["picks"][f"{budget:.0%}"]
-    shares = {flaw: f"{picks['flaws'].get(flaw, 0):.1%}" for flaw in ("wrong", "blind", "duplicate")}
-    again = f"{1 - picks['distinct'] / picks['rows']:.1%}"
-    scored = "all" if line["scored"] == ALL else "those needed"
-    row = {"testbed": line["testbed"], "budget": f"{budget:.0%}", "rows scored": scored}
-    return row | shares | {"again": again}
+def _of(lines: Lines, bed: str, model: str) -> list[Mapping[str, Any]]:
+    """The lines of one seed model on a testbed's pools, in the order of the pools."""
+    own = [line for line in lines if (line["testbed"], line["model"]) == (bed, model)]
+    return sorted(own, key=lambda line: line["pool"])
 
 
-def _accuracy(args: argparse.Namespace) -> str:
-    lines, planned = read_lines(RESULTS), make_plan(args)
-    rows = []
-    for versus in planned.versus:
-        lazy = planned.lazy.get(versus.default.pools[0].bed.name)
-        if versus.primary and lazy and versus.default.budget == lazy.budget:
-            arms = {"random": versus.random, "all scored": versus.default, "those needed scored": lazy}
-            row = {name: spread(arm, lines, "accuracy") for name, arm in arms.items()}
-            gain = interval(compared(lazy, versus.default, lines))
-            rows.append({"testbed, rows": versus.title, **row, **gain})
-    return table(rows)
+def _arms(lines: Lines) -> Iterator[tuple[str, float, str, list[Mapping[str, Any]]]]:
+    for bed in POOL_SEEDS:
+        for budget in BUDGETS:
+            for model in (TODAY, SMALL.name):
+                if own := _of(lines, bed, model):
+                    yield bed, budget, model, own
+
+
+def _cost_rows(lines: Lines) -> Iterator[dict[str, Any]]:
+    """CPU seconds on the first pool, as shares of what the larger seed model and scores of all rows take."""
+    for bed, budget, model, own in _arms(lines):
+        whole, mine = _of(lines, bed, TODAY)[0], own[0]
+        some, seed = mine[f"{budget:.0%}"], mine["seed model"]["cpu"]
+        every = whole["seed model"]["cpu"] + whole["all rows"]["scores"]
+        choosing = whole["seed model"]["cpu"] + whole["all rows"]["cpu"]
+        yield {
+            "testbed": bed,
+            "budget": f"{budget:.0%}",
+            "seed model": model,
+            "rows scored": f"{some['rows'] / whole['all rows']['rows']:.0%}",
+            "its training": f"{seed:.0f} s",
+            "scores": f"{some['scores']:.1f} s",
+            "of training and scores": f"{(seed + some['scores']) / every:.0%} of {every:.0f} s",
+            "of all of choosing": f"{(seed + some['cpu']) / choosing:.0%} of {choosing:.0f} s",
+        }
+
+
+def _pick_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Iterator[dict[str, Any]]:
+    """Shares of flaws, means over pools and seeds; the range is that of the runs."""
+    for (bed, budget), (arm, _) in arms.items():
+        whole = [line for seed in arm.lines(evidence) for line in seed]
+        yield _shares(bed, budget, "all", TODAY, whole)
+        for model in (TODAY, SMALL.name):
+            own = [trial for line in _of(lines, bed, model) for trial in line[f"{budget:.0%}"]["trials"]]
+            if own:
+                yield _shares(bed, budget, "those needed", model, own)
+
+
+def _shares(bed: str, budget: float, scored: str, model: str, trials: Lines) -> dict[str, Any]:
+    row = {"testbed": bed, "budget": f"{budget:.0%}", "rows scored": scored, "seed model": model}
+    for flaw in ("none", "wrong", "blind", "duplicate"):
+        shares = [trial["flaws"].get(flaw, 0) for trial in trials]
+        spread = f"{np.mean(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})"
+        row["sound" if flaw == "none" else flaw] = spread
+    return row
+
+
+def _accuracy_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Iterator[dict[str, Any]]:
+    """The difference of what few scores pick from what all scores pick, on the same pools."""
+    for (bed, budget), (arm, random) in arms.items():
+        for model in (TODAY, SMALL.name):
+            own = [(line, line[f"{budget:.0%}"]["trials"]) for line in _of(lines, bed, model)]
+            if not any(trials for _, trials in own):
+                continue
+            every = [trial["accuracy"] for _, trials in own for trial in trials]
+            yield {
+                "testbed": bed,
+                "budget": f"{budget:.0%}",
+                "random": spread(random, evidence, "accuracy"),
+                "all scored": spread(arm, evidence, "accuracy"),
+                "seed model": model,
+                "those needed scored": f"{np.mean(every):.3f} ({len(own)} pools x {len(own[0][1])})",
+                **interval(pooled_difference([_right(trials) for _, trials in own], arm.right(evidence))),
+            }
+
+
+def _right(trials: Lines) -> NDArray[np.float64]:
+    """Right answers of shape (seeds, held-out rows)."""
+    return np.array([bits_of(trial["right"], trial["held_out"]) for trial in trials])
 
 
 def main() -> None:
     """Parse the command line and run the command."""
-    parser, _ = bed_commands(__doc__, {do: do.__doc__ for do in (measure, write_page)})
+    parser, commands = bed_commands(__doc__, {do: do.__doc__ for do in (measure, write_page)})
+    for command in commands.values():
+        command.add_argument("--results", type=Path, default=OURS, help="lines of what was measured")
+    choose_beds(commands[measure])
     run_command(parser, OURS)
 
 

@@ -152,7 +152,7 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
         whole.info.description = with_record("", record)
         picks = [choose(whole, write_call(DEFAULT), BUDGET, number) for number in range(seeds)]
         trials = [
-            _trial(selection, base, bed.training(Path(out, "model"), number), held_out, pool)
+            fine_tune(selection, base, bed.training(Path(out, "model"), number), held_out, pool)
             | {"flaws": composition(whole, chosen)["flaws"]}
             for number, (selection, chosen) in enumerate(picks)
         ]
@@ -174,9 +174,10 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
     }
 
 
-def _trial(
+def fine_tune(
     selection: Selection, base: Path, args: SFTConfig, held_out: Dataset, pool: Pool
 ) -> dict[str, Any]:
+    """Fine-tune on a selection and ask held-out rows."""
     _train(selection, base, args)
     grades = answers(Path(args.output_dir), held_out, pool.bed.settings.scoring_batch_size)
     right = np.array(grades["right"])
@@ -184,6 +185,7 @@ def _trial(
         "accuracy": round(float(right.mean()), 5),
         "nll": round(float(np.mean(grades["nll"])), 5),
         "right": bits_as_text(right),
+        "held_out": len(held_out),
     }
 
 
