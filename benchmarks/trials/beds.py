@@ -24,7 +24,6 @@ from hf_vitselect import (
     ScoreNetScorer,
     Scorer,
     score,
-    score_candidates,
 )
 from hf_vitselect.demo import (
     SETTINGS,
@@ -143,11 +142,6 @@ class Pool:
             added = run.stage("scored", {}, partial(_add_columns, scored, scorer))
             parts.append(load_from_disk(str(added)))
         return concatenate_datasets(parts, axis=1) if len(parts) > 1 else parts[0]
-
-    def scored_lazily(self, folder: Path, method: Method, budget: float, seed: int, out: Path) -> Dataset:
-        """The pool with the scores that one selection needs, scored anew; models and pool must exist."""
-        pool = load_from_disk(str(self.folder(folder) / "data"))
-        return score_candidates(pool, self.scorers(folder), budget, out, method=method, seed=seed)
 
     def scorers(self, folder: Path) -> list[Scorer]:
         """Those of necessity, image gain and embedding; their models must exist."""

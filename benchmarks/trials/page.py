@@ -16,8 +16,7 @@ Lines = Mapping[str, Any]
 HEAD = """# Does the default beat random rows?
 
 Written by `python benchmarks/evidence.py page` from benchmarks/results/evidence.jsonl. Every finished trial
-is in these tables, or in that of [lazy scoring](lazy.md). `python benchmarks/evidence.py plan` lists what is
-missing.
+is in these tables. `python benchmarks/evidence.py plan` lists what is missing.
 
 A trial renders a pool, trains a seed model on a random eighth of it, scores the pool, selects, fine-tunes
 the aligned base model on the selection ({epochs} epochs, batches of {batch_size}), and asks it held-out

@@ -35,12 +35,11 @@ class Arm:
     method: str
     budget: float
     epochs: int | None = None
-    lazy: bool = False
 
     def trials(self, seeds: int, first: int = 0) -> list[Trial]:
         """Trials of all pools, seed by seed."""
         return [
-            Trial(pool, self.part, self.method, self.budget, seed, self.epochs, lazy=self.lazy)
+            Trial(pool, self.part, self.method, self.budget, seed, self.epochs)
             for seed in range(first, seeds)
             for pool in self.pools
         ]
@@ -122,14 +121,12 @@ class Plan:
         second: by bed, the arms of the second table by name.
         curve: by bed, random rows by budget.
         base: by bed, the base model itself.
-        lazy: by bed, the default at 15% where only the rows are scored that it needs.
     """
 
     versus: tuple[Versus, ...]
     second: Mapping[str, Mapping[str, Arm]]
     curve: Mapping[str, Mapping[float, Arm]]
     base: Mapping[str, Arm]
-    lazy: Mapping[str, Arm]
 
     @classmethod
     def of(
@@ -137,7 +134,7 @@ class Plan:
     ) -> "Plan":
         """Plan everything for a default method and the others of the second table."""
         versus: list[Versus] = []
-        second, curve, base, lazy = {}, {}, {}, {}
+        second, curve, base = {}, {}, {}
         for name, bed in beds.items():
             flawed = tuple(Pool(bed, "flawed", seed) for seed in POOL_SEEDS[name])
             clean = tuple(Pool(bed, "clean", seed) for seed in POOL_SEEDS[name][:2])
@@ -150,8 +147,7 @@ class Plan:
             second[name] = _second(bed, default, others, part)
             curve[name] = {budget: Arm(flawed, part, RANDOM, budget) for budget in CURVE}
             base[name] = Arm(flawed, part, UNTRAINED, 0.0)
-            lazy[name] = Arm(flawed, part, default, 0.15, lazy=True)
-        return cls(tuple(versus), second, curve, base, lazy)
+        return cls(tuple(versus), second, curve, base)
 
     def trials(self, lines: Mapping[str, Any]) -> list[Trial]:
         """Every trial to have, each once, in the order to run them; grows while intervals are too wide."""
@@ -164,8 +160,6 @@ class Plan:
             yield from _in_turn(versus.seeds(lines), versus.default, versus.random)
         for versus in self.versus:
             yield from versus.oracle.trials(SEEDS) if versus.oracle else ()
-        for arm in self.lazy.values():
-            yield from arm.trials(2)
         for arms in self.second.values():
             yield from _in_turn(SEEDS, *arms.values())
         for curve in self.curve.values():

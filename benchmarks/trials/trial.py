@@ -53,7 +53,6 @@ class Trial:
         seed: of the rows, of their order and of the fine-tune.
         name: of the method, for the reader; no result depends on it.
         epochs: of the fine-tune; the bed's own if None.
-        lazy: whether only the rows are scored that the selection may need.
     """
 
     pool: Pool
@@ -63,7 +62,6 @@ class Trial:
     seed: int
     epochs: int | None = None
     name: str = ""
-    lazy: bool = False
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -84,7 +82,6 @@ class Trial:
             "seed": self.seed,
             "epochs": self.pool.bed.settings.tune_epochs if self.epochs is None else self.epochs,
             "code": CODE,
-            **({"lazy": True} if self.lazy else {}),
         }
 
     @property
@@ -123,16 +120,12 @@ class Trial:
         disable_progress_bars()
         scored, rows = self.prepare(folder)
         _, base = self.pool.bed.models(folder)
-        begun = start = selected = time.process_time()
+        start = selected = time.process_time()
         chosen: list[int] = []
         with tempfile.TemporaryDirectory(dir=folder) as out:
-            model, seen = base, scored
-            if self.lazy:
-                how = (plain_method(self.method), self.budget, self.seed)
-                seen = self.pool.scored_lazily(folder, *how, Path(out, "scores"))
-                start = time.process_time()
+            model = base
             if self.method != UNTRAINED:
-                selection, chosen = choose(seen, self.method, self.budget, self.seed)
+                selection, chosen = choose(scored, self.method, self.budget, self.seed)
                 selected = time.process_time()
                 if twin := self._twin(order_of(chosen), finished):
                     named = {"key": self.key, "name": self.name or self.method, "same_rows_as": twin["key"]}
@@ -140,8 +133,7 @@ class Trial:
                 model = self._train(base, selection, Path(out, "model"))
             trained = time.process_time()
             grades = answers(model, rows, self.pool.bed.settings.scoring_batch_size)
-        seconds = {"score": start - begun} if self.lazy else {}
-        seconds |= {"select": selected - start, "train": trained - selected}
+        seconds = {"select": selected - start, "train": trained - selected}
         seconds["evaluate"] = time.process_time() - trained
         right, nll = np.array(grades["right"]), np.array(grades["nll"], dtype=np.float32)
         (folder / "answers").mkdir(exist_ok=True)
