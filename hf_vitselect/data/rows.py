@@ -42,7 +42,9 @@ def read_texts(dataset: Any) -> Iterator[Conversation | RowError]:
     refuse_transform(dataset)
     light = dataset.select_columns(list(find_layout(dataset.features or dataset.column_names).columns))
     if isinstance(light, Dataset):  # At once: gathering the rows of a shuffled dataset would copy the bytes.
-        light = Dataset(without_bytes(light.data.table), indices_table=light._indices)
+        # Without a fingerprint, datasets would hash all texts, and could not from 2 GiB on.
+        table, known = without_bytes(light.data.table), light._fingerprint
+        light = Dataset(table, indices_table=light._indices, fingerprint=known)
     for table in light.with_format("arrow").iter(1000):
         layout, rows = _plain_rows(without_bytes(table))
         for row in rows:

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset
+from datasets.fingerprint import generate_random_fingerprint
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import LENGTHS, holds_statuses, is_numeric, read_column
@@ -42,7 +43,8 @@ def score_table(
     if dropped.records:
         columns |= dropped_columns(ids, dropped)
     columns |= {"selected": pa.array(rank >= 0), "rank": pa.array(rank, mask=rank < 0)}
-    return Dataset(pa.table(columns))
+    # datasets would hash all texts otherwise, and could not from 2 GiB on.
+    return Dataset(pa.table(columns), fingerprint=generate_random_fingerprint())
 
 
 def dropped_columns(ids: list[str], dropped: Dropped) -> dict[str, pa.Array]:

@@ -41,3 +41,43 @@ def test_rows_without_weight_come_last():
 def test_negative_weights_raise_an_error():
     with pytest.raises(ValueError, match="weights of 0 or more"):
         KCenter(weighted=True)(SCORES - 1, FEATURES, 2, np.random.default_rng(0), {})
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Rows of 2,000 topics: enough for clusters."""
+    chance = np.random.default_rng(1)
+    topics = chance.standard_normal((2000, 16))
+    rows = topics[chance.integers(2000, size=40_000)] + 0.3 * chance.standard_normal((40_000, 16))
+    return rows.astype(np.float32)
+
+
+def radius(features, picks):
+    """The distance of the farthest row from its nearest pick."""
+    units = features / np.linalg.norm(features, axis=1, keepdims=True)
+    nearest = (units @ units[picks].T).max(axis=1)
+    return np.sqrt(2 - 2 * nearest.min())
+
+
+def test_approximate_picks_reach_nearly_as_far(many):
+    picks = {
+        approximate: KCenter(approximate=approximate)(None, many, 400, np.random.default_rng(0), {})[0]
+        for approximate in (True, False)
+    }
+    chosen = np.random.default_rng(0).choice(len(many), 400, replace=False)
+    exact, nearly, by_chance = (radius(many, rows) for rows in (picks[False], picks[True], chosen))
+    assert len({*picks[True].tolist()}) == 400
+    assert exact < nearly < (exact + by_chance) / 2
+
+
+def test_approximate_gains_are_no_less_than_distances(many):
+    picks, gains = KCenter(approximate=True)(None, many, 100, np.random.default_rng(0), {})
+    for turn in (50, 99):
+        others = many[picks[:turn]]
+        assert gains[turn] >= radius(np.vstack([others, many[picks[turn]]]), np.arange(turn)) - 1e-5
+
+
+def test_note_says_how_much_farther(many):
+    rule = KCenter(approximate=True)
+    assert 1 < rule.notes(None, many, 400, np.random.default_rng(0))["radius"] < 1.15
+    assert KCenter().notes(None, many, 400, np.random.default_rng(0)) == {}

@@ -1,4 +1,4 @@
-"""The row farthest from all added ones, as rows are added one after another."""
+"""The row farthest from all added ones, exactly or nearly, as rows are added one after another."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ _CHECKED_CLUSTERS = 16
 
 
 class FarthestRows:
-    """The row of the largest weighted distance to the nearest added row, exactly.
+    """The row of the largest weighted distance to the nearest added row.
 
     The distance is that of unit rows, 0 to 2; it is 2 before any row is added. Ties go to the lowest row.
 
@@ -26,17 +26,27 @@ class FarthestRows:
     together. Those products, by BLAS, only say which distances can matter; all distances that count are
     summed in one order.
 
+    Not `exact`, bounds stand for distances: a row is compared with the added rows around it alone, after the
+    first ones. No distance is underestimated. The time is then linear in the rows for a fixed number of added
+    ones.
+
     Memory beyond the features is a copy of them.
     """
 
     def __init__(
-        self, features: NDArray[np.float32], weights: NDArray[np.float64], adds: int, rng: np.random.Generator
+        self,
+        features: NDArray[np.float32],
+        weights: NDArray[np.float64],
+        adds: int,
+        rng: np.random.Generator,
+        exact: bool = True,
     ) -> None:
         """Start without added rows.
 
         `features` are float32 `[n, d]`, `weights` float64 `[n]`, 0 or more. At most `adds` rows will be
-        added. `rng` affects only speed, never the result.
+        added. `rng` draws the clusters, which affect only the speed of an exact search.
         """
+        self._exact = exact
         units, rows = UnitRows(features), len(features)
         clusters = max(1, rows // _ROWS_PER_CLUSTER) if rows > _ONE_CLUSTER else 1
         labels, self._centroids = (
@@ -65,7 +75,7 @@ class FarthestRows:
         size = 1
         while True:
             at = self._first_highest()
-            if self._seen[at] == self._count:
+            if not self._exact or self._seen[at] == self._count:
                 return int(self._order[at]), float(self._reach[at])
             self._check(at, size)
             size = min(4 * size, _MOST_CHECKED)
