@@ -3,6 +3,7 @@
     python benchmarks/score.py speed          # bar 5: against one row at a time with all logits, in turns
     python benchmarks/score.py signals        # what entropies, error norms and pooled states cost
     python benchmarks/score.py memory         # of the logits, all and in chunks
+    python benchmarks/score.py vision         # the vision tower's part of a forward over distinct images
     python benchmarks/score.py map            # bar 7: what `map` and a resumed `score` add to the forwards
     python benchmarks/score.py precision      # what dtype, attention, batch, compiling do to losses and speed
     python benchmarks/score.py throughput     # rows/s, tokens/s, TFLOP/s, share of the measured peak

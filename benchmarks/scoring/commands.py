@@ -10,15 +10,15 @@ from statistics import median
 from typing import Any
 
 import torch
-from scoring.models import SHAPES, build, matmul_peak, save
+from scoring.models import SHAPES, build, forward_flops, matmul_peak, save
 from scoring.naive import mean_loss
-from scoring.operations import Operations
+from scoring.operations import Operations, image_patches
 from scoring.pool import as_dataset, rows_about_images
 from selection.measure import Measured, load, measured, peak_growth
 
 from hf_vitselect import NecessityScorer, score
 from hf_vitselect.data import Conversation
-from hf_vitselect.models import VLM, compile_layers, token_stats
+from hf_vitselect.models import VLM, Encoder, compile_layers, token_stats
 from hf_vitselect.report import table
 
 _CHUNK = 256  # tokens whose logits the package makes at a time
@@ -109,6 +109,39 @@ def memory(args: argparse.Namespace) -> None:
         with peak_growth() as growth:
             call()
         print(f"{name}: {growth[0] / 2**20:.0f} MiB")
+
+
+def vision(args: argparse.Namespace) -> None:
+    """Say which part of a forward over distinct images the vision tower takes: what a cache could save."""
+    talks, lines = rows_about_images(args.rows, 1, args.tokens), []
+    for name in ("small", "7b", "qwen 3b"):
+        model, processor = build(name, "meta")
+        rows = [Encoder(processor).encode(row) for row in talks]
+        patches, tokens = [image_patches(row) for row in rows], [row.length for row in rows]
+        answers = sum(int(row.response.sum()) for row in rows)
+        whole = forward_flops(model, sum(tokens), sum(count**2 / 2 for count in tokens), answers, patches)
+        own = forward_flops(model, 0, 0, 0, patches)
+        images = sum(int((row.inputs["input_ids"] == model.config.image_token_id).sum()) for row in rows)
+        bytes_of_image = images / len(rows) * model.config.text_config.hidden_size * 2
+        lines.append(
+            {
+                "model": name,
+                "tokens a row": round(sum(tokens) / len(rows)),
+                "of an image": round(images / len(rows)),
+                "vision tower, operations": f"{own / whole:.1%}",
+                "features of an image, bfloat16": f"{bytes_of_image / 2**20:.2f} MiB",
+            }
+        )
+    print(table(lines))
+    vlm = VLM(*build("small"))
+    tower, spent, start = vlm.model.model.vision_tower, [0.0], [0.0]
+    tower.register_forward_pre_hook(lambda *_: start.__setitem__(0, time.process_time()))
+    tower.register_forward_hook(lambda *_: spent.__setitem__(0, spent[0] + time.process_time() - start[0]))
+    _means(vlm, talks, 8)
+    spent[0] = 0.0
+    taken = measured(lambda: _means(vlm, talks, 8)).cpu
+    share = f"{spent[0]:.2f} of {taken:.2f} CPU s ({spent[0] / taken:.1%})"
+    print(f"small: {share} in the vision tower; {load()}")
 
 
 def overhead(args: argparse.Namespace) -> None:
@@ -242,6 +275,7 @@ def main(description: str) -> None:
         ("speed", speed, 32),
         ("signals", signals, 8),
         ("memory", memory, 8),
+        ("vision", vision, 8),
         ("map", overhead, 64),
         ("precision", precision, 16),
         ("throughput", throughput, 64),

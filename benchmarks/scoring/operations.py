@@ -30,7 +30,7 @@ class Operations(ForwardStats):
             first = rows[sequence.indices[0]]
             self.pairs += sequence.shared**2 / 2
             if first.prefix:
-                self.patches.append(_patches(first))
+                self.patches.append(image_patches(first))
             for index in sequence.indices:
                 own = rows[index].length - sequence.shared
                 self.pairs += own * (sequence.shared + own / 2)
@@ -41,7 +41,7 @@ class Operations(ForwardStats):
         return forward_flops(model, self.tokens, self.pairs, self.answers, self.patches)
 
 
-def _patches(row: Any) -> int:
+def image_patches(row: Any) -> int:
     """Patches of an encoded row's images in the vision tower."""
     if (grid := row.inputs.get("image_grid_thw")) is not None:
         return int(grid.prod(-1).sum())
