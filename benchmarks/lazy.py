@@ -136,8 +136,8 @@ def _trial(
     scored = score_candidates(rows, scorers, budget, place / "scores", method=DEFAULT, seed=seed)
     selection = select_diverse(scored, budget, method=DEFAULT, seed=seed)
     line = fine_tune(selection, base, pool.bed.training(place / "model", seed), held_out, pool)
-    found = composition(scored, selection.indices.tolist())
-    return {**line, "flaws": found["flaws"], "distinct": found["distinct"], "rows": len(selection)}
+    shares = composition(scored, selection.indices.tolist())["flaws"]
+    return {**line, "flaws": shares, "rows": len(selection)}
 
 
 def write_page(args: argparse.Namespace) -> None:

@@ -16,7 +16,6 @@ Things are words of a Zipf distribution, so that some questions occur often and 
 """
 
 import random
-import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -206,7 +205,7 @@ def _file(folder: Path, dimensions: int) -> Path:
 
 
 def vectors_of(rows: int, folder: Path, dimensions: int) -> np.memmap:
-    """Synthetic embeddings on disk, float32 `[rows, dimensions]`; made if they are not there yet."""
+    """Synthetic embeddings on disk, float32 `[rows, dimensions]`; made unless they exist."""
     file = _vectors_file(folder, dimensions)
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -219,7 +218,7 @@ def vectors_of(rows: int, folder: Path, dimensions: int) -> np.memmap:
 
 
 def load_vectors(folder: Path, dimensions: int) -> np.memmap:
-    """The same, if they are there."""
+    """The same, if they exist."""
     return np.load(_vectors_file(folder, dimensions), mmap_mode="r+")
 
 
@@ -259,11 +258,10 @@ def _png(original: int, row: int) -> bytes:
     pixels = bytearray(random.Random(original).randbytes(_SIDE**2))
     pixels[row % _SIDE**2] = row % 256
     lines = b"".join(b"\0" + pixels[at : at + _SIDE] for at in range(0, _SIDE**2, _SIDE))
-    header = struct.pack(">IIBBBBB", _SIDE, _SIDE, 8, 0, 0, 0, 0)
+    header = 2 * _SIDE.to_bytes(4) + bytes([8, 0, 0, 0, 0])
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 0)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in chunks
+        len(data).to_bytes(4) + name + data + zlib.crc32(name + data).to_bytes(4) for name, data in chunks
     )
 
 

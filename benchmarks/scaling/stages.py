@@ -36,7 +36,7 @@ class Stage:
     conversations: bool = True
 
     def make(self, rows: int, folder: Path) -> None:
-        """Make the files that it reads, unless they are there."""
+        """Make the files that it reads, unless they exist."""
         make = pools.make if self.conversations else pools.vectors_of
         make(rows, folder, self.dimensions)
 

@@ -70,7 +70,7 @@ def test_approximate_picks_reach_nearly_as_far(many):
     assert exact < nearly < (exact + by_chance) / 2
 
 
-def test_approximate_gains_are_no_less_than_distances(many):
+def test_approximate_gains_never_fall_short(many):
     picks, gains = KCenter(approximate=True)(None, many, 100, np.random.default_rng(0), {})
     for turn in (50, 99):
         others = many[picks[:turn]]
