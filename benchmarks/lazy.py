@@ -85,9 +85,9 @@ def measure_pool(pool: Pool, model: SeedModel, folder: Path, first: bool) -> dic
     rows = load_from_disk(str(pool.folder(folder) / "data"))
     out: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        seed, start = Path(place, "seed"), model.start(model.base(bed, folder))
+        seed, start = Path(place, "seed"), model.base(bed, folder)
         blind, args = rows.remove_columns(TRUTH), bed.training(seed, epochs=model.epochs)
-        training = measured(lambda: train_seed_model(blind, start, model.share, args))
+        training = measured(lambda: train_seed_model(blind, model.start(start), model.share, args))
         out["seed model"] = {"cpu": training.cpu, "rows": len(training.result)}
         size = bed.settings.scoring_batch_size
         scorers = [NecessityScorer(str(seed), batch_size=size), ImageGain(str(seed), batch_size=size)]
@@ -137,7 +137,7 @@ def _trial(
     selection = select_diverse(scored, budget, method=DEFAULT, seed=seed)
     line = fine_tune(selection, base, pool.bed.training(place / "model", seed), held_out, pool)
     shares = composition(scored, selection.indices.tolist())["flaws"]
-    return {**line, "flaws": shares, "rows": len(selection)}
+    return {**line, "held_out": len(held_out), "flaws": shares, "rows": len(selection)}
 
 
 def write_page(args: argparse.Namespace) -> None:
@@ -220,7 +220,7 @@ def _accuracy_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Ite
     for (bed, budget), (arm, random) in arms.items():
         for model in (TODAY, SMALL.name):
             own = [(line, line[f"{budget:.0%}"]["trials"]) for line in _of(lines, bed, model)]
-            if not any(trials for _, trials in own):
+            if len(own) < len(arm.pools) or not own[0][1]:
                 continue
             every = [trial["accuracy"] for _, trials in own for trial in trials]
             yield {

@@ -185,7 +185,6 @@ def fine_tune(
         "accuracy": round(float(right.mean()), 5),
         "nll": round(float(np.mean(grades["nll"])), 5),
         "right": bits_as_text(right),
-        "held_out": len(held_out),
     }
 
 

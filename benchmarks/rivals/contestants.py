@@ -72,11 +72,15 @@ def sklearn_kmeans(units: np.ndarray, count: int) -> Pick:
 
 def our_duplicates(units: np.ndarray, count: int) -> Pick:
     """Rows with the same text, so that only vectors decide."""
-    from hf_vitselect.data import Conversation, RowImage, Turn
+    from datasets import Dataset, Features, Image, List, Value
+
     from hf_vitselect.filters import NearDuplicates, Rows
 
-    row = Conversation((Turn("user", (None, "?")), Turn("assistant", ("yes",))), (RowImage(),))
-    rows = Rows.of(np.zeros(len(units)), image_features=units, conversations=lambda: iter([row] * len(units)))
+    turns = [{"role": "user", "content": "<image>?"}, {"role": "assistant", "content": "yes"}]
+    texts = List({"role": Value("string"), "content": Value("string")})
+    row = {"messages": turns, "images": [{"bytes": b"", "path": None}]}
+    pool = Dataset.from_list([row] * len(units), Features({"messages": texts, "images": List(Image())}))
+    rows = Rows.of(np.zeros(len(units)), image_features=units, pool=pool)
     return lambda: NearDuplicates(cosine=0.95).find(rows).rows
 
 

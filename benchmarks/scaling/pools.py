@@ -254,7 +254,7 @@ def _texts(rows: int) -> Iterator[tuple[int, list[str], list[Any], list[Any], di
 
 
 def _png(original: int, row: int) -> bytes:
-    """The gray noise of a row, with one pixel of its own: that of a near-copy differs in no other."""
+    """The gray noise of an original, with one pixel of the row's own."""
     pixels = bytearray(random.Random(original).randbytes(_SIDE**2))
     pixels[row % _SIDE**2] = row % 256
     lines = b"".join(b"\0" + pixels[at : at + _SIDE] for at in range(0, _SIDE**2, _SIDE))

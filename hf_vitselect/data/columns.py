@@ -34,10 +34,6 @@ _BATCH_ROWS = 512
 _IN_MEMORY = 2**26  # bytes of vectors kept in memory: 64 MiB
 
 
-COPIES = "near_copies"
-"""The column that `score_candidates` adds: how many rows have no score because they repeat each row."""
-
-
 def refuse_reserved(columns: Mapping[str, Any], reserved: Iterable[str] = RESERVED) -> None:
     """Refuse a pool that has columns of reserved names; a column's feature may be None if unknown."""
     taken = [name for name in reserved if name in columns]

@@ -33,7 +33,7 @@ class Rows:
         answers: Texts, `[n]`: each row's first answer, normalized; empty for a row that cannot be read.
         image_features: float32 `[n, d]`, the image half of CLIP embeddings, all zeros for a row without
             image; None if the pool has none.
-        pool: The rows themselves; None if nobody may read them.
+        pool: The rows themselves; None if not given.
         left: bool `[n]`, whether no earlier filter has dropped the row.
         picked: int64 `[m]`, rows that are already in the subset and are never dropped.
         budget: Rows to be left at least, those of `picked` included.

@@ -251,8 +251,10 @@ def _members(
 
 def _hash_images(rows: Rows, texts: TextGroups) -> dict[int, NDArray[np.bool_]]:
     """The hashes of the images of rows in groups, bool `[images, 384]`, by row, if all of them have one."""
-    compared = np.sort(np.concatenate([*texts.groups, np.empty(0, np.int64)]))
-    hashes = {}
+    in_groups = np.sort(np.concatenate([*texts.groups, np.empty(0, np.int64)]))
+    compared = in_groups[texts.images[in_groups] > 0]
+    without = np.setdiff1d(in_groups, compared).tolist()
+    hashes = {row: np.empty((0, HASH_BITS), dtype=np.bool_) for row in without}
     for i, row in zip(compared.tolist(), rows.conversations(compared), strict=True):
         if not isinstance(row, RowError):
             with suppress(RowError):

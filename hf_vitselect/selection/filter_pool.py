@@ -16,7 +16,9 @@ from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.filters.base import Filter
 from hf_vitselect.progress import no_dataset_bars
 from hf_vitselect.resume import refuse_other_contents, replace_folder
+from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.selection.candidates import Candidates
+from hf_vitselect.selection.copies import count_copies, recorded_repeats
 from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.filtering import FilterRecord, run_filters
 from hf_vitselect.selection.groups import group_rows
@@ -96,18 +98,25 @@ def filter_pool(
     candidates = Candidates.read(dataset, method.by, None)
     usable = candidates.usable
     part = dataset if len(usable) == len(dataset) else dataset.select(usable)
-    grouped = any(each.uses_kinds for each in filters)
+    grouped, ids = any(each.uses_kinds for each in filters), row_ids(dataset)
+    if candidates.untried.any():
+        of_all = group_rows(dataset, method) if grouped else None
+        copies = count_copies(recorded_repeats(dataset, ids, method.by, NO_ROWS), of_all)[usable]
+        groups = of_all and of_all.take(usable)
+    else:
+        groups, copies = group_rows(part, method) if grouped else None, None
     rows = filter_rows(
         part,
         candidates.scores[usable],
         method,
-        group_rows(part, method) if grouped else None,
+        groups,
         scorer_recipes(dataset),
-        picked=np.empty(0, dtype=np.int64),
+        picked=NO_ROWS,
         budget=1,
+        copies=copies,
     )
     dropped = run_filters(method.filters, rows).in_pool(usable)
-    columns = dropped_columns(row_ids(dataset), dropped)
+    columns = dropped_columns(ids, dropped)
     gone = _select(dataset, dropped.rows)
     for name, cells in columns.items():
         gone = gone.add_column(name, cells.take(pa.array(dropped.rows)))

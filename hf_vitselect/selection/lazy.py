@@ -13,7 +13,7 @@ import pyarrow as pa
 from datasets import Dataset, Features, concatenate_datasets
 from numpy.typing import NDArray
 
-from hf_vitselect.data.columns import COPIES, RESERVED, refuse_reserved
+from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.row_ids import pool_digest, row_ids
 from hf_vitselect.errors import NOT_SCORED, REPEATS, AllRefusedError, BudgetError, StaleRunError, UsageError
 from hf_vitselect.filters import NearDuplicates
@@ -26,6 +26,7 @@ from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scoring.score import report_refusals, score
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates
+from hf_vitselect.selection.copies import count_copies, repeats_column
 from hf_vitselect.selection.groups import Groups, group_rows, or_one_kind
 from hf_vitselect.selection.judge import judge, missing_rows, stands_for
 from hf_vitselect.selection.method import CleanBalanced, Method
@@ -72,8 +73,8 @@ def score_candidates(
 
     Returns:
         The pool with the columns of the scorers. Rows that were not drawn have nulls and the status
-        `not_scored` or, if they repeat another row, `repeats`. The column `near_copies`, int32, counts the
-        rows of that status that repeat each row.
+        `not_scored` or, if they repeat another row, `repeats`. The method's score has a column more, such as
+        `necessity_repeats`, with the id of the row that such a row repeats.
 
     Raises:
         AllRefusedError: If no row could be scored.
@@ -87,7 +88,7 @@ def score_candidates(
             f"expected a method whose rule is Random, got {type(method.rule).__name__}, which compares all "
             "rows of the pool; call score"
         )
-    refuse_reserved(dataset.features, (*RESERVED, COPIES))
+    refuse_reserved(dataset.features)
     ids, rows = row_ids(dataset), budget_rows(budget, len(dataset))
     never, _ = find_rows(exclude, ids)
     free, keys = np.setdiff1d(np.arange(len(ids)), never), random_keys(ids, seed)
@@ -99,7 +100,7 @@ def score_candidates(
         scores.add(new)
         draw.drawn = np.concatenate([draw.drawn, new])
         draw.more = draw.missing(scores.of(draw.drawn))
-    whole = _in_pool(dataset, scores.of(draw.drawn), draw)
+    whole = _in_pool(dataset, scores.of(draw.drawn), draw, ids)
     report_refusals(whole, scorers)
     return whole
 
@@ -117,7 +118,10 @@ def _find_repeats(
     for each in method.filters:
         if isinstance(each, NearDuplicates):
             drops = each.find(Rows.of(ranks, pool=part))
+            assert drops.repeats is not None
             repeats[free[drops.rows]] = free[drops.repeats]
+    while (chained := (repeats >= 0) & (repeats[repeats] >= 0)).any():  # by several filters
+        repeats[chained] = repeats[repeats[chained]]
     return repeats
 
 
@@ -264,7 +268,7 @@ class _Draw:
                 self.method,
                 self.groups and self.groups.take(at),
                 stands_for(self.groups, at, rest[self.repeats[rest] < 0], self.keys),
-                self.copies[at].astype(np.float64),
+                count_copies(self.repeated, self.groups)[at],
                 scorer_recipes(scored, [self.method.by, self.method.over, *self.method.filter_columns]),
                 self.budget,
                 NO_ROWS,
@@ -279,17 +283,18 @@ class _Draw:
         return more
 
     @property
-    def copies(self) -> NDArray[np.int64]:
-        """The rows that repeat each row and were not drawn, int64 `[n]`."""
-        unscored = np.delete(self.repeats, self.drawn)
-        return np.bincount(unscored[unscored >= 0], minlength=len(self.repeats))
+    def repeated(self) -> NDArray[np.int64]:
+        """The row that each row repeats, int64 `[n]`, or -1, also for a row that was drawn."""
+        repeated = self.repeats.copy()
+        repeated[self.drawn] = -1
+        return repeated
 
     def _count(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the rows of each kind."""
         return np.bincount(self.labels[rows], minlength=len(self.queues))
 
 
-def _in_pool(dataset: Dataset, scored: Dataset, draw: _Draw) -> Dataset:
+def _in_pool(dataset: Dataset, scored: Dataset, draw: _Draw, ids: Sequence[str]) -> Dataset:
     """Give the pool the columns of its scored rows; the other rows get nulls and their status."""
     names = [name for name in scored.column_names if name not in dataset.column_names]
     features = Features({name: scored.features[name] for name in names})
@@ -301,7 +306,8 @@ def _in_pool(dataset: Dataset, scored: Dataset, draw: _Draw) -> Dataset:
     row = len(scored) + (draw.repeats >= 0)
     row[draw.drawn] = np.arange(len(scored))
     columns = concatenate_datasets([scored.select_columns(names), absent]).select(row)
-    copies = Dataset(pa.table({COPIES: pa.array(draw.copies, pa.int32())}))
-    whole = concatenate_datasets([dataset, columns, copies], axis=1)
+    repeats = pa.array([ids[row] if row >= 0 else None for row in draw.repeated.tolist()], pa.string())
+    named = Dataset(pa.table({repeats_column(draw.method.by): repeats}), fingerprint=columns._fingerprint)
+    whole = concatenate_datasets([dataset, columns, named], axis=1)
     whole.info.description = scored.info.description
     return whole

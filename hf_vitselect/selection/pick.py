@@ -10,7 +10,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.call_text import write_call
-from hf_vitselect.data.columns import COPIES, read_values
+from hf_vitselect.data.columns import read_values
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import pool_digest
 from hf_vitselect.errors import NOT_SCORED, REPEATS, BudgetError, RowSetError, UsageError
@@ -20,6 +20,7 @@ from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.candidates import Candidates
+from hf_vitselect.selection.copies import count_copies, recorded_repeats
 from hf_vitselect.selection.diversity import diversity
 from hf_vitselect.selection.filtering import NOTHING_DROPPED, Dropped
 from hf_vitselect.selection.groups import group_rows, quota_weights
@@ -221,7 +222,8 @@ def judge_pool(
         of_all = group_rows(dataset, method)
         groups = of_all and of_all.take(usable)
         weights = stands_for(of_all, usable, unscored, random_keys(ids, seed))
-        copies = read_values(part, COPIES).astype(np.float64)
+        repeats = recorded_repeats(dataset, ids, method.by, never.positions)
+        copies = count_copies(repeats, of_all)[usable]
     else:
         of_all, groups = None, group_rows(part, method, earlier)
         weights, copies = np.ones(len(usable)), np.zeros(len(usable))

@@ -12,7 +12,7 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets, load_from_disk
 from numpy.typing import NDArray
 
-from hf_vitselect.data.columns import COPIES, LENGTHS, refuse_reserved
+from hf_vitselect.data.columns import LENGTHS, refuse_reserved
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.provenance import read_record, with_record
 from hf_vitselect.data.row_ids import pool_digest, row_ids
@@ -24,6 +24,7 @@ from hf_vitselect.resume import refuse_other_contents, replace_folder, write_ato
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
+from hf_vitselect.selection.copies import repeats_column
 from hf_vitselect.selection.json_part import expect, parse_json
 from hf_vitselect.selection.method import Method, read_method
 from hf_vitselect.selection.pick import NamedRows, Picked, judge_pool
@@ -123,11 +124,12 @@ class Selection:
             UsageError: If no method is given and the recipe's has parts that are not of this package, or was
                 published without texts.
         """
-        # Counts of copies matter only in a pool of which a part was scored.
-        picks, new_rows = (
-            rows.select_columns([name for name in rows.column_names if name != COPIES])
-            for rows in (self.dataset, new_rows)
-        )
+        picks, name = self.dataset, repeats_column(self.recipe.by or "")
+        if (name in picks.column_names) != (name in new_rows.column_names):  # a part of one was not scored
+            picks, new_rows = (
+                rows.select_columns([column for column in rows.column_names if column != name])
+                for rows in (picks, new_rows)
+            )
         if new_rows.features != picks.features:
             ours, theirs = picks.features, new_rows.features
             other = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))

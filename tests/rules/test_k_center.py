@@ -79,5 +79,13 @@ def test_approximate_gains_never_fall_short(many):
 
 def test_note_says_how_much_farther(many):
     rule = KCenter(approximate=True)
-    assert 1 < rule.notes(None, many, 400, np.random.default_rng(0))["radius"] < 1.15
+    picks = [
+        KCenter(approximate=approximate)(None, many, 400, np.random.default_rng(0), {})[0]
+        for approximate in (True, False)
+    ]
+    expected = radius(many, picks[0]) / radius(many, picks[1])
+    note = rule.notes(None, many, 400, np.random.default_rng(0))["radius"]
+    assert note == pytest.approx(expected, abs=0.02)
+    assert note > 1
+    assert rule.notes(None, many, 40, np.random.default_rng(0)) == {"radius": None}
     assert KCenter().notes(None, many, 400, np.random.default_rng(0)) == {}

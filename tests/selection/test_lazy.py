@@ -10,11 +10,12 @@ from PIL import Image
 from pools import assistant, encode, pool, user
 
 from hf_vitselect import score, score_candidates, select_diverse
-from hf_vitselect.errors import AllRefusedError, BudgetError, RowError, StaleRunError, UsageError
+from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.errors import AllRefusedError, BudgetError, ColumnError, RowError, StaleRunError, UsageError
 from hf_vitselect.filters import LossTail, NearDuplicates, UnusedImage
 from hf_vitselect.rules import TopScore
 from hf_vitselect.scorers.base.scorer import Scorer
-from hf_vitselect.selection import CleanBalanced, Method
+from hf_vitselect.selection import CleanBalanced, Method, filter_pool
 
 ROWS = 600
 KINDS = ["a", "a", "b", "c", "c", "c"] * (ROWS // 6)
@@ -267,12 +268,63 @@ def test_loss_tail_counts_copies(tmp_path):
 
     method = Method(filters=(NearDuplicates(), LossTail(cut=0.8)))
     part = score_candidates(pool(talks), [Wrong()], 100, tmp_path, method=method)
-    assert sum(part["near_copies"]) == np.count_nonzero(statuses(part) == "repeats") == 100
-    assert max(part["near_copies"][150:200]) == 0
+    assert np.count_nonzero(statuses(part) == "repeats") == 100
     for scored in (part, score(pool(talks), Wrong())):
         assert not {*range(150, 200)} & {*select_diverse(scored, 100, method=method).indices}
     alone = score(pool(talks[:200]), Wrong())
     assert {*range(150, 200)} & {*select_diverse(alone, 100, method=method).indices}
+
+
+def cut(dataset, method, **options):
+    """The number of rows that LossTail drops."""
+    return select_diverse(dataset, 60, method=method, **options).recipe.filters[-1].dropped
+
+
+def test_copies_count_where_they_are(tmp_path):
+    """A row counts with its copies that are in the pool and not excluded."""
+    texts = [f"a {i}" for i in range(100)]
+    talks = [([user(text), assistant("yes")], []) for text in [*texts, *map(str.upper, texts[:50])]]
+    method = Method(filters=(NearDuplicates(), LossTail(cut=0.8)), kinds="kind")
+    made = pool(talks).add_column("kind", ["x"] * 150)
+    part = score_candidates(made, [Loss()], 80, tmp_path, method=method)
+    ids, copies = row_ids(made), np.flatnonzero(statuses(part) == "repeats")
+    repeated = [ids.index(name) for name in part.select(copies)["necessity_repeats"]]
+    assert "repeats" not in statuses(part)[repeated]
+    assert part["necessity_repeats"][:].count(None) == 150 - len(copies) == 100
+    fifth = pytest.approx(np.count_nonzero(statuses(part) == "ok") / 5, abs=1)
+    assert cut(part, method) > 1.25 * fifth.expected
+    assert cut(part, method, exclude=[ids[row] for row in copies]) == fifth
+    assert cut(part.select(np.setdiff1d(np.arange(150), copies)), method) == fifth
+    assert cut(part.remove_columns("necessity_repeats"), method) == fifth
+    filtered = filter_pool(part, method.filters, kinds="kind")
+    assert filtered.records[-1].dropped == cut(part, method)
+
+
+def test_joined_pools_keep_their_copies(tmp_path):
+    texts = [f"a {i}" for i in range(100)]
+    talks = [([user(text), assistant("yes")], []) for text in [*texts, *map(str.upper, texts[:50])]]
+    method = Method(filters=(NearDuplicates(), LossTail(cut=0.8)), kinds="kind")
+    made = pool(talks).add_column("kind", ["x"] * 150)
+    part = score_candidates(made, [Loss()], 80, tmp_path, method=method)
+    more = pool([([user(f"b {i}"), assistant("yes")], []) for i in range(100)])
+    whole = score(more.add_column("kind", ["y"] * 100), Loss())
+    assert cut(concatenate_datasets([part, whole]), method) == cut(part, method) + 20
+
+
+def test_copies_of_other_kinds_do_not_count(tmp_path):
+    texts = [f"a {i}" for i in range(100)]
+    talks = [([user(text), assistant("yes")], []) for text in [*texts, *map(str.upper, texts)]]
+    made = pool(talks).add_column("kind", ["x"] * 100 + ["y"] * 100)
+    method = Method(filters=(NearDuplicates(), LossTail(cut=0.8)), kinds="kind")
+    part = score_candidates(made, [Loss()], 70, tmp_path, method=method)
+    scored = np.count_nonzero(statuses(part) == "ok")
+    assert cut(part, method) == pytest.approx(scored / 5, abs=2)
+
+
+def test_scored_pools_are_refused(rows, tmp_path):
+    part = score_candidates(rows, [Loss()], 60, tmp_path / "one", method=LOSSES)
+    with pytest.raises(ColumnError, match="overwrite"):
+        score_candidates(part, [Loss()], 60, tmp_path / "again", method=LOSSES)
 
 
 def test_copies_without_scores_are_refused(tmp_path):

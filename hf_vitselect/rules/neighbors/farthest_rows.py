@@ -26,9 +26,8 @@ class FarthestRows:
     together. Those products, by BLAS, only say which distances can matter; all distances that count are
     summed in one order.
 
-    Not `exact`, bounds stand for distances: a row is compared with the added rows around it alone, after the
-    first ones. No distance is underestimated. The time is then linear in the rows for a fixed number of added
-    ones.
+    Not `exact`, bounds stand for distances: a row is compared with the first added rows and with those around
+    it. No distance is underestimated.
 
     Memory beyond the features is a copy of them.
     """
@@ -89,7 +88,7 @@ class FarthestRows:
             near = np.arange(len(self._centroids))
         else:
             # Its own cluster first: its centroid need not be the nearest.
-            near = np.argsort(-(self._centroids @ new), kind="stable")
+            near = np.argsort(-np.einsum("nd,d->n", self._centroids, new), kind="stable")
             own = self._cluster(at)
             near = np.append(own, near[near != own])
             sizes = np.diff(self._ends)[near]

@@ -1,0 +1,46 @@
+"""Rows that have no score because they repeat another one: `score_candidates` names it in a column."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_vitselect.data.columns import read_column
+from hf_vitselect.selection.groups import Groups, or_one_kind
+
+
+def repeats_column(by: str) -> str:
+    """Name the column next to a score: the id of the row that a row repeats, null if it repeats none."""
+    return f"{by}_repeats"
+
+
+def recorded_repeats(
+    dataset: Dataset, ids: Sequence[str], by: str, excluded: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Read the row of the pool that each row repeats, int64 `[n]`, or -1.
+
+    Args:
+        dataset: The pool.
+        ids: Its row ids.
+        by: Its score.
+        excluded: int64, rows that count as repeating nothing.
+    """
+    repeats, name = np.full(len(dataset), -1, dtype=np.int64), repeats_column(by)
+    if name in dataset.column_names:
+        position = {row_id: row for row, row_id in enumerate(ids)}
+        repeats[:] = [position.get(row_id, -1) for row_id in read_column(dataset, name).to_pylist()]
+        repeats[excluded] = -1
+    return repeats
+
+
+def count_copies(repeats: NDArray[np.int64], groups: Groups | None) -> NDArray[np.float64]:
+    """Count the rows of the same kind that repeat each row, float64 `[n]`.
+
+    Args:
+        repeats: int64 `[n]`, the row that each row repeats, or -1.
+        groups: The kinds of the n rows; one kind if None.
+    """
+    labels = or_one_kind(groups, len(repeats)).labels
+    alike = (repeats >= 0) & (labels[repeats] == labels)
+    return np.bincount(repeats[alike], minlength=len(repeats)).astype(np.float64)
