@@ -319,7 +319,7 @@ def test_joined_pools_keep_their_copies(tmp_path):
     assert cut(concatenate_datasets([part, whole]), method) == cut(part, method) + 20
 
 
-def test_copies_of_other_kinds_do_not_count(tmp_path):
+def test_copies_of_other_kinds_are_ignored(tmp_path):
     texts = [f"a {i}" for i in range(100)]
     talks = [([user(text), assistant("yes")], []) for text in [*texts, *map(str.upper, texts)]]
     made = pool(talks).add_column("kind", ["x"] * 100 + ["y"] * 100)
