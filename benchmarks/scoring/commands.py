@@ -133,7 +133,7 @@ def vision(args: argparse.Namespace) -> None:
             }
         )
     print(table(lines))
-    vlm = VLM(*build("small"))
+    vlm = VLM(*build(args.model))
     tower, spent, start = vlm.model.model.vision_tower, [0.0], [0.0]
     tower.register_forward_pre_hook(lambda *_: start.__setitem__(0, time.process_time()))
     tower.register_forward_hook(lambda *_: spent.__setitem__(0, spent[0] + time.process_time() - start[0]))
@@ -141,7 +141,7 @@ def vision(args: argparse.Namespace) -> None:
     spent[0] = 0.0
     taken = measured(lambda: _means(vlm, talks, 8)).cpu
     share = f"{spent[0]:.2f} of {taken:.2f} CPU s ({spent[0] / taken:.1%})"
-    print(f"small: {share} in the vision tower; {load()}")
+    print(f"{args.model}: {share} in the vision tower; {load()}")
 
 
 def overhead(args: argparse.Namespace) -> None:
