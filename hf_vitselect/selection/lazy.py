@@ -284,7 +284,7 @@ class _Draw:
 
     @property
     def repeated(self) -> NDArray[np.int64]:
-        """The row that each row repeats, int64 `[n]`, or -1, also for a row that was drawn."""
+        """The row that each row repeats, int64 `[n]`; -1 for a row that repeats none or was drawn."""
         repeated = self.repeats.copy()
         repeated[self.drawn] = -1
         return repeated
