@@ -29,15 +29,7 @@ from trials.page import interval, spread
 from trials.plan import POOL_SEEDS, Arm
 from trials.trial import PARTS, append_line, bits_of, composition, read_lines
 
-from hf_vitselect import (
-    ClipEmbedding,
-    ImageGain,
-    NecessityScorer,
-    Scorer,
-    score,
-    score_candidates,
-    select_diverse,
-)
+from hf_vitselect import Scorer, score, score_candidates, select_diverse
 from hf_vitselect.evaluation import pooled_difference
 from hf_vitselect.report import table
 from hf_vitselect.training import train_seed_model
@@ -82,7 +74,7 @@ def measure_pool(pool: Pool, model: SeedModel, folder: Path, first: bool) -> dic
         and the models that were fine-tuned on them.
     """
     bed = pool.bed
-    clip, base = bed.models(folder)
+    _, base = bed.models(folder)
     pool.scored(folder)
     rows = load_from_disk(str(pool.folder(folder) / "data"))
     out: dict[str, Any] = {}
@@ -91,37 +83,36 @@ def measure_pool(pool: Pool, model: SeedModel, folder: Path, first: bool) -> dic
         blind, args = rows.remove_columns(TRUTH), bed.training(seed, epochs=model.epochs)
         training = measured(lambda: train_seed_model(blind, model.start(start), model.share, args))
         out["seed model"] = {"cpu": training.cpu, "rows": len(training.result)}
-        size = bed.settings.scoring_batch_size
-        scorers = [NecessityScorer(str(seed), batch_size=size), ImageGain(str(seed), batch_size=size)]
-        every = [*scorers, ClipEmbedding(str(clip))]
+        scorers = pool.scorers(folder, seed)
         if first:
-            out["all rows"] = _costs(rows, rows, every, 0.15, Path(place, "all"))
+            out["all rows"] = _cost_of_all(rows, scorers, Path(place, "all"))
         held_out = pool.held_out(folder, PART, PARTS[PART] + pool.seed, bed.held_out_rows[PART])
         for budget in BUDGETS:
             name = f"{budget:.0%}"
-            out[name] = _costs(rows, None, every, budget, Path(place, name)) if first else {}
+            out[name] = _cost_of_needed(rows, scorers, budget, Path(place, name)) if first else {}
             out[name]["trials"] = [
-                _trial(pool, rows, every, budget, number, Path(place, f"{name} {number}"), base, held_out)
+                _trial(pool, rows, scorers, budget, number, Path(place, f"{name} {number}"), base, held_out)
                 for number in range(SEEDS.get((model.name, budget), 0))
             ]
     return out
 
 
-def _costs(
-    rows: Dataset, some: Dataset | None, scorers: Sequence[Scorer], budget: float, place: Path
-) -> dict[str, Any]:
-    """CPU seconds of scores, and of all of choosing: scores, kinds, copies, filters, picks."""
-    if some is None:
-        scored, choosing, _ = measured(
-            lambda: score_candidates(rows, scorers, budget, place / "chosen", method=DEFAULT)
-        )
-        some = rows.select(np.flatnonzero(np.array(scored["necessity_status"]) == "ok"))
-        scores = measured(lambda: score(some, scorers, place / "scores")).cpu
-    else:
-        scored, scores, _ = measured(lambda: score(some, scorers, place))
-        choosing = scores
+def _cost_of_all(rows: Dataset, scorers: Sequence[Scorer], place: Path) -> dict[str, Any]:
+    """CPU seconds of the scores of all rows, and of all of choosing 15% of them."""
+    scored, scores, _ = measured(lambda: score(rows, scorers, place))
+    picking = measured(lambda: select_diverse(scored, 0.15, method=DEFAULT)).cpu
+    return {"rows": len(rows), "scores": scores, "cpu": scores + picking}
+
+
+def _cost_of_needed(rows: Dataset, scorers: Sequence[Scorer], budget: float, place: Path) -> dict[str, Any]:
+    """CPU seconds of the scores that a budget needs, and of all of choosing: kinds, copies, picks."""
+    scored, choosing, _ = measured(
+        lambda: score_candidates(rows, scorers, budget, place / "chosen", method=DEFAULT)
+    )
     picking = measured(lambda: select_diverse(scored, budget, method=DEFAULT)).cpu
-    return {"rows": len(some), "scores": scores, "cpu": choosing + picking}
+    needed = rows.select(np.flatnonzero(np.array(scored["necessity_status"]) == "ok"))
+    scores = measured(lambda: score(needed, scorers, place / "scores")).cpu
+    return {"rows": len(needed), "scores": scores, "cpu": choosing + picking}
 
 
 def _trial(

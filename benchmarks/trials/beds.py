@@ -143,10 +143,10 @@ class Pool:
             parts.append(load_from_disk(str(added)))
         return concatenate_datasets(parts, axis=1) if len(parts) > 1 else parts[0]
 
-    def scorers(self, folder: Path) -> list[Scorer]:
-        """Those of necessity, image gain and embedding; their models must exist."""
+    def scorers(self, folder: Path, seed: Path | None = None) -> list[Scorer]:
+        """Those of necessity, image gain and embedding, by the pool's seed model or another one."""
         clip, _ = self.bed.models(folder)
-        seed, size = self.folder(folder) / "seed", self.bed.settings.scoring_batch_size
+        seed, size = seed or self.folder(folder) / "seed", self.bed.settings.scoring_batch_size
         necessity, gain = (kind(str(seed), batch_size=size) for kind in (NecessityScorer, ImageGain))
         return [necessity, gain, ClipEmbedding(str(clip))]
 

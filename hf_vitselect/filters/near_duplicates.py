@@ -252,9 +252,8 @@ def _members(
 def _hash_images(rows: Rows, texts: TextGroups) -> dict[int, NDArray[np.bool_]]:
     """The hashes of the images of rows in groups, bool `[images, 384]`, by row, if all of them have one."""
     in_groups = np.sort(np.concatenate([*texts.groups, np.empty(0, np.int64)]))
-    compared = in_groups[texts.images[in_groups] > 0]
-    without = np.setdiff1d(in_groups, compared).tolist()
-    hashes = {row: np.empty((0, HASH_BITS), dtype=np.bool_) for row in without}
+    without, compared = (in_groups[(texts.images[in_groups] > 0) == has] for has in (False, True))
+    hashes = {row: np.empty((0, HASH_BITS), dtype=np.bool_) for row in without.tolist()}
     for i, row in zip(compared.tolist(), rows.conversations(compared), strict=True):
         if not isinstance(row, RowError):
             with suppress(RowError):

@@ -15,23 +15,24 @@ def repeats_column(by: str) -> str:
     return f"{by}_repeats"
 
 
-def recorded_repeats(
-    dataset: Dataset, ids: Sequence[str], by: str, excluded: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Read the row of the pool that each row repeats, int64 `[n]`, or -1.
+def recorded_copies(
+    dataset: Dataset, ids: Sequence[str], by: str, excluded: NDArray[np.int64], groups: Groups | None
+) -> NDArray[np.float64]:
+    """Count the rows that repeat each row of a pool by its own record, as `count_copies` does.
 
     Args:
         dataset: The pool.
         ids: Its row ids.
         by: Its score.
-        excluded: int64, rows that count as repeating nothing.
+        excluded: int64, rows that do not count.
+        groups: The kinds of its rows; one kind if None.
     """
     repeats, name = np.full(len(dataset), -1, dtype=np.int64), repeats_column(by)
     if name in dataset.column_names:
         position = {row_id: row for row, row_id in enumerate(ids)}
         repeats[:] = [position.get(row_id, -1) for row_id in read_column(dataset, name).to_pylist()]
         repeats[excluded] = -1
-    return repeats
+    return count_copies(repeats, groups)
 
 
 def count_copies(repeats: NDArray[np.int64], groups: Groups | None) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from hf_vitselect.progress import no_dataset_bars
 from hf_vitselect.resume import refuse_other_contents, replace_folder
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.selection.candidates import Candidates
-from hf_vitselect.selection.copies import count_copies, recorded_repeats
+from hf_vitselect.selection.copies import recorded_copies
 from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.filtering import FilterRecord, run_filters
 from hf_vitselect.selection.groups import group_rows
@@ -101,7 +101,7 @@ def filter_pool(
     grouped, ids = any(each.uses_kinds for each in filters), row_ids(dataset)
     if candidates.untried.any():
         of_all = group_rows(dataset, method) if grouped else None
-        copies = count_copies(recorded_repeats(dataset, ids, method.by, NO_ROWS), of_all)[usable]
+        copies = recorded_copies(dataset, ids, method.by, NO_ROWS, of_all)[usable]
         groups = of_all and of_all.take(usable)
     else:
         groups, copies = group_rows(part, method) if grouped else None, None

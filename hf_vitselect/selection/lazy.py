@@ -307,7 +307,7 @@ def _in_pool(dataset: Dataset, scored: Dataset, draw: _Draw, ids: Sequence[str])
     row[draw.drawn] = np.arange(len(scored))
     columns = concatenate_datasets([scored.select_columns(names), absent]).select(row)
     repeats = pa.array([ids[row] if row >= 0 else None for row in draw.repeated.tolist()], pa.string())
-    named = Dataset(pa.table({repeats_column(draw.method.by): repeats}), fingerprint=columns._fingerprint)
+    named = Dataset(pa.table({repeats_column(draw.method.by): repeats}))
     whole = concatenate_datasets([dataset, columns, named], axis=1)
     whole.info.description = scored.info.description
     return whole

@@ -20,7 +20,7 @@ from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.candidates import Candidates
-from hf_vitselect.selection.copies import count_copies, recorded_repeats
+from hf_vitselect.selection.copies import recorded_copies
 from hf_vitselect.selection.diversity import diversity
 from hf_vitselect.selection.filtering import NOTHING_DROPPED, Dropped
 from hf_vitselect.selection.groups import group_rows, quota_weights
@@ -222,8 +222,7 @@ def judge_pool(
         of_all = group_rows(dataset, method)
         groups = of_all and of_all.take(usable)
         weights = stands_for(of_all, usable, unscored, random_keys(ids, seed))
-        repeats = recorded_repeats(dataset, ids, method.by, never.positions)
-        copies = count_copies(repeats, of_all)[usable]
+        copies = recorded_copies(dataset, ids, method.by, never.positions, of_all)[usable]
     else:
         of_all, groups = None, group_rows(part, method, earlier)
         weights, copies = np.ones(len(usable)), np.zeros(len(usable))

@@ -288,14 +288,19 @@ def cut(dataset, method, **options):
     return select_diverse(dataset, 40, method=method, **options).recipe.filters[-1].dropped
 
 
-def test_copies_count_where_they_are(tmp_path):
-    """A row counts with its copies that are in the pool and not excluded."""
+def score_easy_copies(folder):
+    """A partly scored pool of 100 rows of one kind, and copies of the first 50; and its method."""
     texts = [f"a {i}" for i in range(100)]
     talks = [([user(text), assistant("yes")], []) for text in [*texts, *map(str.upper, texts[:50])]]
     method = Method(filters=(NearDuplicates(), LossTail(cut=0.8)), kinds="kind")
     made = pool(talks).add_column("kind", ["x"] * 150)
-    part = score_candidates(made, [EasyCopies()], 80, tmp_path, method=method)
-    ids, copies = row_ids(made), np.flatnonzero(statuses(part) == "repeats")
+    return score_candidates(made, [EasyCopies()], 80, folder, method=method), method
+
+
+def test_copies_count_where_they_are(tmp_path):
+    """A row counts with its copies that are in the pool and not excluded."""
+    part, method = score_easy_copies(tmp_path)
+    ids, copies = row_ids(part), np.flatnonzero(statuses(part) == "repeats")
     repeated = [ids.index(name) for name in part.select(copies)["necessity_repeats"]]
     assert "repeats" not in statuses(part)[repeated]
     assert part["necessity_repeats"][:].count(None) == 150 - len(copies) == 100
@@ -309,11 +314,7 @@ def test_copies_count_where_they_are(tmp_path):
 
 
 def test_joined_pools_keep_their_copies(tmp_path):
-    texts = [f"a {i}" for i in range(100)]
-    talks = [([user(text), assistant("yes")], []) for text in [*texts, *map(str.upper, texts[:50])]]
-    method = Method(filters=(NearDuplicates(), LossTail(cut=0.8)), kinds="kind")
-    made = pool(talks).add_column("kind", ["x"] * 150)
-    part = score_candidates(made, [EasyCopies()], 80, tmp_path, method=method)
+    part, method = score_easy_copies(tmp_path)
     more = pool([([user(f"b {i}"), assistant("yes")], []) for i in range(100)])
     whole = score(more.add_column("kind", ["y"] * 100), EasyCopies())
     assert cut(concatenate_datasets([part, whole]), method) == cut(part, method) + 20
