@@ -8,10 +8,12 @@ of benchmarks/seed_model.py. FOLDER has the four files of Fashion-MNIST; see ben
 """
 
 import argparse
-import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,69 +34,115 @@ from trials.trial import PARTS, append_line, bits_of, composition, read_lines
 from hf_vitselect import Scorer, score, score_candidates, select_diverse
 from hf_vitselect.evaluation import pooled_difference
 from hf_vitselect.report import table
+from hf_vitselect.resume import Run
 from hf_vitselect.training import train_seed_model
 
 HERE = Path(__file__).parent
 OURS = HERE / "results" / "lazy.jsonl"
 PAGE = HERE.parent / "docs" / "results" / "lazy.md"
-SMALL = MODELS["12.5%, 2 of 4 layers, vision frozen"]
+FROZEN = MODELS["12.5%, vision frozen"]
 SHORT = MODELS["12.5%, 2 of 4 layers, vision frozen, 2 epochs"]
-NAMES = (TODAY, SMALL.name, SHORT.name)
 PART = "test"
 BUDGETS = (0.15, 0.05)
-SEEDS = {(TODAY, 0.15): 2, (SMALL.name, 0.15): 3, (SHORT.name, 0.15): 3, (SHORT.name, 0.05): 2}
-"""Models to fine-tune on each pool's picks; with none, only the first pool's cost counts."""
+SEEDS = {(FROZEN.name, 0.15): 5, (SHORT.name, 0.05): 5, (TODAY, 0.15): 5, (SHORT.name, 0.15): 3}
+"""Models to fine-tune on each pool's picks, by seed model and budget."""
+NAMES = (TODAY, FROZEN.name, SHORT.name)
 
 
 def measure(args: argparse.Namespace) -> None:
-    """Measure what is missing."""
+    """Measure what is missing: costs on the first pool of each testbed, then seed after seed on all pools."""
     disable_progress_bars()
     torch.set_num_threads(1)
-    done = read_lines(args.results)
-    for bed in args.beds.values():
-        for number in POOL_SEEDS[bed.name]:
-            pool = Pool(bed, "flawed", number)
-            for model in map(MODELS.__getitem__, NAMES):
-                key = f"{bed.name}, pool {number}, {model.name}"
-                if key not in done:
-                    first = number == POOL_SEEDS[bed.name][0]
-                    line = measure_pool(pool, model, args.folder, first)
-                    about = {"testbed": bed.name, "pool": number, "model": model.name}
-                    made = {"date": str(date.today()), "commit": commit()}
-                    append_line(args.results, {"key": key, **about, **line, **made})
-                    shown = {name: {**of, "trials": len(of.get("trials", []))} for name, of in line.items()}
-                    print(key, json.dumps(shown), flush=True)
+    pools = {
+        bed.name: [Pool(bed, "flawed", number) for number in POOL_SEEDS[bed.name]]
+        for bed in args.beds.values()
+    }
+    for first, *_ in pools.values():
+        for name in NAMES:
+            _add(
+                args.results,
+                Seeded(first, MODELS[name]),
+                {"what": "cost"},
+                partial(Seeded.cost, folder=args.folder),
+            )
+    for (name, budget), seeds in SEEDS.items():
+        for seed in range(seeds):
+            for pool in chain.from_iterable(pools.values()):
+                what = {"budget": f"{budget:.0%}", "seed": seed}
+                run = partial(Seeded.trial, folder=args.folder, budget=budget, seed=seed)
+                _add(args.results, Seeded(pool, MODELS[name]), what, run)
 
 
-def measure_pool(pool: Pool, model: SeedModel, folder: Path, first: bool) -> dict[str, Any]:
-    """Train a seed model, then score the rows that each budget needs; for the first pool all rows, too.
+@dataclass(frozen=True)
+class Seeded:
+    """A pool and a kind of seed model for it."""
 
-    Returns:
-        CPU seconds and rows of `seed model`; of `all rows`; and of each budget, with the picks of every seed
-        and the models that were fine-tuned on them.
-    """
-    bed = pool.bed
-    _, base = bed.models(folder)
-    pool.scored(folder)
-    rows = load_from_disk(str(pool.folder(folder) / "data"))
-    out: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        seed, start = Path(place, "seed"), model.base(bed, folder)
-        blind, args = rows.remove_columns(TRUTH), bed.training(seed, epochs=model.epochs)
-        training = measured(lambda: train_seed_model(blind, model.start(start), model.share, args))
-        out["seed model"] = {"cpu": training.cpu, "rows": len(training.result)}
-        scorers = pool.scorers(folder, seed)
-        if first:
-            out["all rows"] = _cost_of_all(rows, scorers, Path(place, "all"))
-        held_out = pool.held_out(folder, PART, PARTS[PART] + pool.seed, bed.held_out_rows[PART])
-        for budget in BUDGETS:
-            name = f"{budget:.0%}"
-            out[name] = _cost_of_needed(rows, scorers, budget, Path(place, name)) if first else {}
-            out[name]["trials"] = [
-                _trial(pool, rows, scorers, budget, number, Path(place, f"{name} {number}"), base, held_out)
-                for number in range(SEEDS.get((model.name, budget), 0))
-            ]
-    return out
+    pool: Pool
+    model: SeedModel
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What every line says."""
+        return {"testbed": self.pool.bed.name, "pool": self.pool.seed, "model": self.model.name}
+
+    def rows(self, folder: Path) -> Dataset:
+        """The pool."""
+        self.pool.scored(folder)
+        return load_from_disk(str(self.pool.folder(folder) / "data"))
+
+    def seed_model(self, folder: Path) -> Path:
+        """The folder of the seed model, trained unless it exists."""
+        run = Run(self.pool.folder(folder) / "seed models" / self.model.name)
+        return run.stage("seed", self.pool.bed.identity, partial(self._train, folder))
+
+    def _train(self, folder: Path, out: Path) -> int:
+        bed, start = self.pool.bed, self.model.base(self.pool.bed, folder)
+        args = bed.training(out, epochs=self.model.epochs)
+        blind = self.rows(folder).remove_columns(TRUTH)
+        return len(train_seed_model(blind, self.model.start(start), self.model.share, args))
+
+    def cost(self, folder: Path) -> dict[str, Any]:
+        """CPU seconds and rows of the `seed model`, of `all rows`, and of what each budget needs."""
+        rows = self.rows(folder)
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            seed = Path(place, "seed")
+            trained, training, _ = measured(lambda: self._train(folder, seed))
+            scorers = self.pool.scorers(folder, seed)
+            return {
+                "seed model": {"cpu": training, "rows": trained},
+                "all rows": _cost_of_all(rows, scorers, Path(place, "all")),
+                **{
+                    f"{budget:.0%}": _cost_of_needed(rows, scorers, budget, Path(place, f"{budget:.0%}"))
+                    for budget in BUDGETS
+                },
+            }
+
+    def trial(self, folder: Path, budget: float, seed: int) -> dict[str, Any]:
+        """Score the rows that are needed, pick, fine-tune, ask."""
+        pool, rows = self.pool, self.rows(folder)
+        _, base = pool.bed.models(folder)
+        scorers = pool.scorers(folder, self.seed_model(folder))
+        held_out = pool.held_out(folder, PART, PARTS[PART] + pool.seed, pool.bed.held_out_rows[PART])
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            scores = Path(place, "scores")
+            scored = score_candidates(rows, scorers, budget, scores, method=DEFAULT, seed=seed)
+            selection = select_diverse(scored, budget, method=DEFAULT, seed=seed)
+            args = pool.bed.training(Path(place, "model"), seed)
+            line = fine_tune(selection, base, args, held_out, pool)
+        flaws = composition(scored, selection.indices.tolist())["flaws"]
+        return {**line, "held_out": len(held_out), "flaws": flaws, "rows": len(selection)}
+
+
+def _add(
+    results: Path, seeded: Seeded, what: Mapping[str, Any], run: Callable[[Seeded], dict[str, Any]]
+) -> None:
+    """Run what has no line yet, and add its line."""
+    about = {**seeded.about, **what}
+    key = ", ".join(map(str, about.values()))
+    if key not in read_lines(results):
+        line = {"key": key, **about, **run(seeded), "date": str(date.today()), "commit": commit()}
+        append_line(results, line)
+        print(key, {name: value for name, value in line.items() if name not in ("key", "right")}, flush=True)
 
 
 def _cost_of_all(rows: Dataset, scorers: Sequence[Scorer], place: Path) -> dict[str, Any]:
@@ -113,24 +161,6 @@ def _cost_of_needed(rows: Dataset, scorers: Sequence[Scorer], budget: float, pla
     needed = rows.select(np.flatnonzero(np.array(scored["necessity_status"]) == "ok"))
     scores = measured(lambda: score(needed, scorers, place / "scores")).cpu
     return {"rows": len(needed), "scores": scores, "cpu": choosing + picking}
-
-
-def _trial(
-    pool: Pool,
-    rows: Dataset,
-    scorers: Sequence[Scorer],
-    budget: float,
-    seed: int,
-    place: Path,
-    base: Path,
-    held_out: Dataset,
-) -> dict[str, Any]:
-    """Score the rows that are needed, pick, fine-tune, ask."""
-    scored = score_candidates(rows, scorers, budget, place / "scores", method=DEFAULT, seed=seed)
-    selection = select_diverse(scored, budget, method=DEFAULT, seed=seed)
-    line = fine_tune(selection, base, pool.bed.training(place / "model", seed), held_out, pool)
-    shares = composition(scored, selection.indices.tolist())["flaws"]
-    return {**line, "held_out": len(held_out), "flaws": shares, "rows": len(selection)}
 
 
 def write_page(args: argparse.Namespace) -> None:
@@ -155,47 +185,47 @@ Lines = Sequence[Mapping[str, Any]]
 Arms = Mapping[tuple[str, float], tuple[Arm, Arm]]
 
 
-def _of(lines: Lines, bed: str, model: str) -> list[Mapping[str, Any]]:
-    """The lines of one seed model on a testbed's pools, in the order of the pools."""
-    own = [line for line in lines if (line["testbed"], line["model"]) == (bed, model)]
-    return sorted(own, key=lambda line: line["pool"])
-
-
-def _arms(lines: Lines) -> Iterator[tuple[str, float, str, list[Mapping[str, Any]]]]:
+def _cost_rows(lines: Lines) -> Iterator[dict[str, Any]]:
+    """CPU seconds on the first pool, as shares of what today's seed model and scores of all rows take."""
+    costs = {(line["testbed"], line["model"]): line for line in lines if line.get("what") == "cost"}
     for bed in POOL_SEEDS:
+        whole = costs[bed, TODAY]
+        every, choosing = (whole["seed model"]["cpu"] + whole["all rows"][name] for name in ("scores", "cpu"))
         for budget in BUDGETS:
             for model in NAMES:
-                if own := _of(lines, bed, model):
-                    yield bed, budget, model, own
+                some, seed = costs[bed, model][f"{budget:.0%}"], costs[bed, model]["seed model"]["cpu"]
+                yield {
+                    "testbed": bed,
+                    "budget": f"{budget:.0%}",
+                    "seed model": model,
+                    "rows scored": f"{some['rows'] / whole['all rows']['rows']:.0%}",
+                    "its training": f"{seed:.0f} s",
+                    "scores": f"{some['scores']:.1f} s",
+                    "of training and scores": f"{(seed + some['scores']) / every:.0%} of {every:.0f} s",
+                    "of all of choosing": f"{(seed + some['cpu']) / choosing:.0%} of {choosing:.0f} s",
+                }
 
 
-def _cost_rows(lines: Lines) -> Iterator[dict[str, Any]]:
-    """CPU seconds on the first pool, as shares of what the larger seed model and scores of all rows take."""
-    for bed, budget, model, own in _arms(lines):
-        whole, mine = _of(lines, bed, TODAY)[0], own[0]
-        some, seed = mine[f"{budget:.0%}"], mine["seed model"]["cpu"]
-        every = whole["seed model"]["cpu"] + whole["all rows"]["scores"]
-        choosing = whole["seed model"]["cpu"] + whole["all rows"]["cpu"]
-        yield {
-            "testbed": bed,
-            "budget": f"{budget:.0%}",
-            "seed model": model,
-            "rows scored": f"{some['rows'] / whole['all rows']['rows']:.0%}",
-            "its training": f"{seed:.0f} s",
-            "scores": f"{some['scores']:.1f} s",
-            "of training and scores": f"{(seed + some['scores']) / every:.0%} of {every:.0f} s",
-            "of all of choosing": f"{(seed + some['cpu']) / choosing:.0%} of {choosing:.0f} s",
-        }
+def _trials(lines: Lines, bed: str, budget: float, model: str) -> list[list[Mapping[str, Any]]]:
+    """Each pool's trials, or none if a pool has less than two."""
+    pools = [
+        [
+            line
+            for line in lines
+            if [line.get(name) for name in ("testbed", "pool", "model", "budget")]
+            == [bed, pool, model, f"{budget:.0%}"]
+        ]
+        for pool in POOL_SEEDS[bed]
+    ]
+    return pools if min(map(len, pools)) > 1 else []
 
 
 def _pick_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Iterator[dict[str, Any]]:
     """Shares of flaws, means over pools and seeds; the range is that of the runs."""
     for (bed, budget), (arm, _) in arms.items():
-        whole = [line for seed in arm.lines(evidence) for line in seed]
-        yield _shares(bed, budget, "all", TODAY, whole)
+        yield _shares(bed, budget, "all", TODAY, list(chain.from_iterable(arm.lines(evidence))))
         for model in NAMES:
-            own = [trial for line in _of(lines, bed, model) for trial in line[f"{budget:.0%}"]["trials"]]
-            if own:
+            if own := list(chain.from_iterable(_trials(lines, bed, budget, model))):
                 yield _shares(bed, budget, "those needed", model, own)
 
 
@@ -212,19 +242,17 @@ def _accuracy_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Ite
     """The difference of what few scores pick from what all scores pick, on the same pools."""
     for (bed, budget), (arm, random) in arms.items():
         for model in NAMES:
-            own = [(line, line[f"{budget:.0%}"]["trials"]) for line in _of(lines, bed, model)]
-            if len(own) < len(arm.pools) or not own[0][1]:
-                continue
-            every = [trial["accuracy"] for _, trials in own for trial in trials]
-            yield {
-                "testbed": bed,
-                "budget": f"{budget:.0%}",
-                "random": spread(random, evidence, "accuracy"),
-                "all scored": spread(arm, evidence, "accuracy"),
-                "seed model": model,
-                "those needed scored": f"{np.mean(every):.3f} ({len(own)} pools x {len(own[0][1])})",
-                **interval(pooled_difference([_right(trials) for _, trials in own], arm.right(evidence))),
-            }
+            if own := _trials(lines, bed, budget, model):
+                accuracy = np.mean([np.mean([trial["accuracy"] for trial in trials]) for trials in own])
+                yield {
+                    "testbed": bed,
+                    "budget": f"{budget:.0%}",
+                    "random": spread(random, evidence, "accuracy"),
+                    "all scored": spread(arm, evidence, "accuracy"),
+                    "seed model": model,
+                    "those needed scored": f"{accuracy:.3f} ({len(own)} pools x {len(own[0])})",
+                    **interval(pooled_difference([_right(trials) for trials in own], arm.right(evidence))),
+                }
 
 
 def _right(trials: Lines) -> NDArray[np.float64]:
