@@ -43,19 +43,19 @@ def measure_pool(pool: Pool, dtype: str, folder: Path) -> dict[str, Any]:
     scorers = [kind(seed, batch_size=size, dtype=dtype) for kind in (NecessityScorer, ImageGain)]
     columns = [name for scorer in scorers for name in scorer.features]
     again = score(scored.remove_columns(columns), scorers)
-    picks = {f"{budget:.0%}": _same_picks(scored, again, budget) for budget in BUDGETS}
+    picks = {f"{budget:.0%}": same_picks(scored, again, budget) for budget in BUDGETS}
     return {
         "testbed": pool.bed.name,
         "pool": pool.seed,
         "dtype": dtype,
-        **{scorer.column: _apart(scored, again, scorer.column) for scorer in scorers},
+        **{scorer.column: apart(scored, again, scorer.column) for scorer in scorers},
         "picks": picks,
         "date": str(date.today()),
         "commit": commit(),
     }
 
 
-def _apart(scored: Dataset, again: Dataset, column: str) -> dict[str, float]:
+def apart(scored: Dataset, again: Dataset, column: str) -> dict[str, float]:
     """Rank correlation and largest difference of two versions of a score."""
     old, new = (np.array(each[column], dtype=np.float64) for each in (scored, again))
     known = np.isfinite(old) & np.isfinite(new)
@@ -63,7 +63,7 @@ def _apart(scored: Dataset, again: Dataset, column: str) -> dict[str, float]:
     return {"rank correlation": rank, "largest difference": float(np.abs(old - new)[known].max())}
 
 
-def _same_picks(scored: Dataset, again: Dataset, budget: float) -> float:
+def same_picks(scored: Dataset, again: Dataset, budget: float) -> float:
     """The share of picks that both versions have."""
     old, new = (set(choose(each, write_call(DEFAULT), budget, 0)[1]) for each in (scored, again))
     return len(old & new) / len(old)

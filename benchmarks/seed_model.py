@@ -163,8 +163,8 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
         "model": model.name,
         "cpu": {"train": round(training, 1), "score": round(scoring, 1)},
         "auc": {
-            "wrong": _auc(whole, "wrong", np.array(whole["necessity"], dtype=np.float64), inside=True),
-            "blind": _auc(whole, "blind", -np.array(whole["image_gain"], dtype=np.float64), inside=False),
+            "wrong": auc(whole, "wrong", np.array(whole["necessity"], dtype=np.float64), inside=True),
+            "blind": auc(whole, "blind", -np.array(whole["image_gain"], dtype=np.float64), inside=False),
         },
         "skill": picks[0][0].recipe.skill,  # every seed's
         "held_out": len(held_out),
@@ -194,7 +194,7 @@ def _train(selection: Selection, base: Path, args: SFTConfig) -> None:
     trainer.save_model()
 
 
-def _auc(scored: Dataset, flaw: str, values: NDArray[np.float64], inside: bool) -> float:
+def auc(scored: Dataset, flaw: str, values: NDArray[np.float64], inside: bool) -> float:
     """How well a score separates a flaw from sound rows: AUC; inside kinds a mean weighted by flaws."""
     kinds, flaws = (np.array(scored[name]) for name in ("kind", "flaw"))
     seen = np.isin(flaws, ["none", "duplicate", flaw]) & np.isfinite(values)

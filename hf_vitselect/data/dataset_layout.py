@@ -44,6 +44,8 @@ class Layout:
     Attributes:
         text_columns: hold the turns, the required ones first.
         image_columns: one that holds all images, or several that hold one each, in order.
+        other_image_columns: may name images too, such as `image_path` next to `image`. They are not read; a
+            row with an image in these alone is refused.
         system_column: holds the system prompt.
         tools_column: holds the tools.
         media_columns: hold video and audio; a row that uses one is refused.
@@ -53,6 +55,7 @@ class Layout:
 
     text_columns: tuple[str, ...]
     image_columns: tuple[str, ...]
+    other_image_columns: tuple[str, ...]
     system_column: str | None
     tools_column: str | None
     media_columns: tuple[str, ...]
@@ -65,6 +68,11 @@ class Layout:
         others = [name for name in (self.system_column, self.tools_column) if name]
         problems = [UNSTORED] if self.has_problems else []
         return (*self.text_columns, *self.image_columns, *others, *self.media_columns, *problems)
+
+    @property
+    def needed_columns(self) -> tuple[str, ...]:
+        """All columns that `read` looks at."""
+        return (*self.columns, *self.other_image_columns)
 
     def read(self, row: Mapping[str, Any]) -> Conversation:
         """Read one row of plain values, its images not decoded.
@@ -79,6 +87,8 @@ class Layout:
                 if not is_empty(row.get(name)):
                     raise RowError("media_unsupported", f"something in the column {name!r}")
             turns, images = place_images(self._drafts(row), self.image_cells(row))
+            if not images:
+                self._refuse_other_images(row)
             return Conversation(turns, images, self._tools(row))
         except _UNREADABLE as error:
             raise RowError("bad_row", f"not a conversation: {error}") from error
@@ -100,6 +110,17 @@ class Layout:
         while cells and is_empty(cells[-1]):
             cells.pop()
         return cells
+
+    def _refuse_other_images(self, row: Mapping[str, Any]) -> None:
+        """Refuse a row that would pass for text."""
+        for name in self.other_image_columns:
+            if not is_empty(row.get(name)):
+                own = " and ".join(self.image_columns)
+                raise RowError(
+                    "image_missing",
+                    f"nothing in {own}, but something in {name!r}, which is not read; "
+                    f"fill {own} from it, or drop it with dataset.remove_columns({name!r})",
+                )
 
     def _drafts(self, row: Mapping[str, Any]) -> list[Draft]:
         drafts = draft_turns(self.read_messages(row))
@@ -138,7 +159,8 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
         )
     layout = Layout(
         (*known.text_columns, *(name for name in known.optional if name in names)),
-        _image_columns(names),
+        images := _image_columns(names),
+        tuple(name for name in names if name not in images and _IMAGE_COLUMN.fullmatch(name)),
         _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names]),
         "tools" if "tools" in names else None,
         tuple(name for name in names if _MEDIA_COLUMN.fullmatch(name)),

@@ -75,7 +75,7 @@ def _image(image: RowImage) -> dict[str, Any]:
 def _stored_rows(dataset: Dataset) -> Iterator[pa.Table]:
     """All stored rows, selected or not, in no order, without reading image bytes."""
     try:
-        columns = list(find_layout(dataset.column_names).columns)
+        columns = list(find_layout(dataset.column_names).needed_columns)
     except LayoutError:  # Scorers of columns are mapped over any dataset.
         return
     access = image_access(dataset)

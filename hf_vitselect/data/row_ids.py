@@ -57,7 +57,7 @@ def _tool_fields(turn: Turn) -> list[Any]:
 
 def _cells_hash(layout: Layout, row: Mapping[str, Any], access: ImageAccess) -> str:
     """Hash of a row that cannot be read: its cells as they are, but images by their bytes."""
-    cells = {name: cell for name, cell in row.items() if name not in layout.image_columns}
+    cells = {name: row[name] for name in layout.columns if name not in layout.image_columns}
     try:
         images = [replace(read_image(cell), access=access).digest() for cell in layout.image_cells(row)]
     except (RowError, TypeError, ValueError):

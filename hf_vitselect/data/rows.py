@@ -25,7 +25,7 @@ _EMPTY = RowImage()
 def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
     """The conversation columns of a dataset or stream as Arrow tables, images still encoded."""
     refuse_transform(dataset)
-    columns = list(find_layout(dataset.features or dataset.column_names).columns)
+    columns = list(find_layout(dataset.features or dataset.column_names).needed_columns)
     access = image_access(dataset)
     for table in dataset.select_columns(columns).with_format("arrow").iter(batch_size):
         yield mark_access(table, access)
@@ -40,7 +40,7 @@ def read_rows(dataset: Any) -> Iterator[Conversation | RowError]:
 def read_texts(dataset: Any) -> Iterator[Conversation | RowError]:
     """Every row as `read_rows` reads it, but each image is empty: no image's bytes are loaded or copied."""
     refuse_transform(dataset)
-    light = dataset.select_columns(list(find_layout(dataset.features or dataset.column_names).columns))
+    light = dataset.select_columns(list(find_layout(dataset.features or dataset.column_names).needed_columns))
     if isinstance(light, Dataset):  # At once: gathering the rows of a shuffled dataset would copy the bytes.
         # Without a fingerprint, datasets would hash all texts, and could not from 2 GiB on.
         table, known = without_bytes(light.data.table), light._fingerprint
@@ -71,9 +71,9 @@ def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError
     for name in layout.image_columns:
         _refuse_arrays(batch[name])
     first = batch[layout.text_columns[0]]
-    if not _is_batch(first) or not _all_lists([batch[name] for name in layout.columns], len(first)):
+    if not _is_batch(first) or not _all_lists([batch[name] for name in layout.needed_columns], len(first)):
         return read_plain(layout, [batch], batch.get(ACCESS, NO_ACCESS)), False
-    rows = ({name: batch[name][i] for name in layout.columns} for i in range(len(first)))
+    rows = ({name: batch[name][i] for name in layout.needed_columns} for i in range(len(first)))
     return read_plain(layout, rows, batch.get(ACCESS, NO_ACCESS)), True
 
 
@@ -103,7 +103,7 @@ def refuse_transform(dataset: Any) -> None:
 def _plain_rows(table: pa.Table) -> tuple[Layout, list[dict[str, Any]]]:
     """The layout of an undecoded Arrow table, and its rows with only the columns of that layout."""
     layout = find_layout(_columns(table))
-    columns = [*layout.columns, *([IMAGES] if IMAGES in table.column_names else [])]
+    columns = [*layout.needed_columns, *([IMAGES] if IMAGES in table.column_names else [])]
     return layout, plain_rows(table.select(columns))
 
 

@@ -134,7 +134,16 @@ def _scorer(scorer: ScorerRecipe) -> dict[str, Any]:
         "formula": formula(scorer.scorer),
         "end_of_turn": scorer.settings.get("end_of_turn"),
         "identity": scorer.identity,
+        "processor": _processor(scorer),
     }
+
+
+def _processor(scorer: ScorerRecipe) -> dict[str, str | None] | None:
+    """Name and exact version of the processor; None if it is the model's."""
+    given, named = scorer.settings.get("processor"), scorer.identity.processor
+    if isinstance(given, Mapping):
+        return {"name": given["class"], "commit": None, "digest": given["digest"]}
+    return {"name": named.model, "commit": named.commit, "digest": named.digest} if named else None
 
 
 def _short(value: Any) -> str:

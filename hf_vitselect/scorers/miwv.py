@@ -101,7 +101,7 @@ class MIWVScorer(ResponseScorer):
         nearest = np.full(len(pool), -1, dtype=np.int64)
         nearest[usable] = usable[nearest_rows(features[usable], 1)[0][:, 0]]
         refuse_transform(pool)
-        columns = list(find_layout(pool.features).columns)
+        columns = list(find_layout(pool.features).needed_columns)
         neighbors = Neighbors(pool.with_format(None).select_columns(columns), nearest)
         return cls(model, neighbors=neighbors, **options)
 

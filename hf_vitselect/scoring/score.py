@@ -169,7 +169,7 @@ def _score_shards(
     reads = [name for scorer in scorers for name in scorer.reads if name in dataset.column_names]
     ledger = Ledger(folder, _settings(dataset, ids, scorers, shard_size, reads))
     task = Task(scorers, image_access(dataset))
-    names = dict.fromkeys([*find_layout(dataset.column_names).columns, *reads])
+    names = dict.fromkeys([*find_layout(dataset.column_names).needed_columns, *reads])
     inputs = dataset.select_columns(list(names)).with_format("arrow")
     missing = [
         shard

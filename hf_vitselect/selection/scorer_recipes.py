@@ -45,8 +45,14 @@ class ScorerRecipe:
         """Read any JSON value; see `JsonPart`."""
         expect(isinstance(value, Mapping), name, "an object", value)
         column = read(str, value.get("column"), f"{name}.column")
-        for key in ("scorer", "model", "processor"):
+        for key in ("scorer", "model"):
             read(str | None, value.get(key), f"{name}.{key}")
+        processor = value.get("processor")
+        if isinstance(processor, Mapping):  # It was given as an object, not by its name.
+            for key in ("class", "digest"):
+                read(str, processor.get(key), f"{name}.processor.{key}")
+        else:
+            read(str | None, processor, f"{name}.processor")
         identity = Identity.from_json(value.get("identity") or {}, f"{name}.identity")
         return cls(column, value.get("scorer"), identity, plain(value))
 

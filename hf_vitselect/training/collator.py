@@ -41,6 +41,6 @@ class ResponseCollator:
 def undecoded_rows(dataset: Dataset, reads: Sequence[str] = ()) -> Dataset:
     """Keep the conversation columns, images still encoded, so that training decodes as scoring does."""
     refuse_transform(dataset)
-    columns = [*find_layout(dataset.features).columns, *reads]
+    columns = [*find_layout(dataset.features).needed_columns, *reads]
     rows = dataset.with_format(None).select_columns(columns)
     return with_plain_rows(rows, **{ACCESS: image_access(dataset)})

@@ -19,7 +19,7 @@ from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.images import RowImage
 from hf_vitselect.data.pools import load_pool
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.data.rows import read_mapping, read_rows
+from hf_vitselect.data.rows import read_mapping, read_rows, read_texts
 from hf_vitselect.errors import RowError
 
 
@@ -74,6 +74,23 @@ def test_images_without_placeholders_come_first():
 def test_text_only_row_has_no_images(images):
     row = read({"prompt": "what?", "completion": "red", **images})
     assert row == Conversation((Turn("user", ("what?",)), ANSWERED))
+
+
+@pytest.mark.parametrize("images", [{"images": []}, {"images": None}, {"image": None}], ids=str)
+@pytest.mark.parametrize("path", ["image_path", "file_name", "picture"])
+def test_image_in_unread_column_alone(images, path):
+    turns = [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "red"}]
+    row = {"messages": turns, **images}
+    assert read(row | {path: ""}).images == ()
+    filled = Dataset.from_list([row | {path: "a.png"}])
+    for (error,) in (read_rows(filled), read_texts(filled), read_mapping(filled[:1])[0]):
+        assert (error.status, path in error.message) == ("image_missing", True)
+
+
+def test_unread_image_column_next_to_image():
+    row = {"messages": [user("what?", pictures=1)], "image": png()}
+    assert read(row | {"image_path": "a.png"}) == read(row)
+    assert row_ids(Dataset.from_list([row | {"image_path": "a.png"}])) == row_ids(Dataset.from_list([row]))
 
 
 def test_cauldron_texts_are_turns_in_order():

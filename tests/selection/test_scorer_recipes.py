@@ -1,10 +1,14 @@
 """What the recipe says about the scorers."""
 
+import pytest
 from datasets import Features, Value, load_from_disk
 from pools import mixed_pool
 
-from hf_vitselect import NecessityScorer, TextEmbedding, score, select_diverse
+from hf_vitselect import NecessityScorer, Selection, TextEmbedding, score, select_diverse
+from hf_vitselect.errors import SelectionError
+from hf_vitselect.report.dataset_card import dataset_card
 from hf_vitselect.rules import NeighborPenalty, Random, TopScore
+from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
 
 def test_scorer_object_enters_recipe(tiny):
@@ -26,6 +30,21 @@ def test_recorded_scorers_enter_recipe(tiny, tmp_path):
     selection = select_diverse(load_from_disk(tmp_path / "scored"), 3, rule=TopScore())
     assert [recipe.to_json() for recipe in selection.recipe.scorers] == [scorer.recipe()]
     assert selection.recipe.scorers[0].identity.digest
+
+
+def test_processor_object_enters_recipe(tiny, tmp_path):
+    model = tiny("qwen2_5_vl")
+    scorer = NecessityScorer(model.folder, processor=model.processor)
+    selection = select_diverse(score(mixed_pool(8), scorer), 3, rule=TopScore())
+    selection.save_to_disk(tmp_path)
+    (recipe,) = Selection.load_from_disk(tmp_path).recipe.scorers
+    processor = scorer.recipe()["processor"]
+    assert recipe.settings["processor"] == processor
+    assert f"processor `Qwen2VLImagesOnly`, sha256 of its files `{processor['digest']}`" in str(
+        dataset_card(selection)
+    )
+    with pytest.raises(SelectionError, match=r"processor\.digest"):
+        ScorerRecipe.from_json({"column": "necessity", "processor": {"class": "Any"}}, "scorer")
 
 
 def test_scorer_of_removed_column_is_omitted(tiny):
