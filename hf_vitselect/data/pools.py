@@ -16,8 +16,10 @@ from datasets import (
     DatasetDict,
     IterableDataset,
     ReadInstruction,
+    Value,
     concatenate_datasets,
     load_dataset,
+    load_dataset_builder,
     load_from_disk,
 )
 from huggingface_hub import HfApi
@@ -56,8 +58,9 @@ def load_pool(
 ) -> Dataset:
     """Load a pool, whatever holds it.
 
-    Rows are not converted: docs/guides/rows.md lists the layouts that are read. In a CSV that is given as a
-    file or a pattern, the texts of conversations stay as they are: `007` is no number, `None` no null.
+    Rows are not converted: docs/guides/rows.md lists the layouts that are read. In a CSV the texts of
+    conversations stay as they are: `007` is no number, `None` no null. In a folder of images with a
+    metadata.csv, texts that `datasets` reads as numbers are an error.
 
     Args:
         path: A file (Parquet, JSON, JSON lines, CSV, Arrow, WebDataset's tar, compressed or not), a pattern
@@ -219,7 +222,11 @@ def _load(
     try:
         if files.path == "csv":
             options |= _csv_options(next(iter(files.splits.values()))[0], texts)
-        return load_dataset(files.path, config, **options)
+            return load_dataset(files.path, config, **options)
+        rows = load_dataset(files.path, config, **options)
+        if rows.info.builder_name == "csv":  # of a repository; only now its columns are known
+            names = (with_features(rows) if streaming else rows).column_names
+            return load_dataset(files.path, config, **options, **_keep_texts(names or [], texts))
     except Exception as error:  # From the Hub, the network or the files' parsers.
         if isinstance(error, StopIteration) or "corresponds to no data" in str(error):
             raise PoolError(f"expected rows in {files.name!r}, got none") from error
@@ -229,19 +236,50 @@ def _load(
             raise _unknown(files.name, error) from error
         where = _bad_line(files) or first_line(error)
         raise PoolError(f"{files.name!r} cannot be read: {where}") from error
+    _refuse_numbers(rows, files, config, texts, options.get("data_dir"))
+    return rows
+
+
+def _refuse_numbers(
+    rows: Any, files: Files, config: str | None, texts: Collection[str], data_dir: str | None
+) -> None:
+    """Refuse texts that a folder of images has read as numbers, from a CSV."""
+    if rows.info.builder_name != "imagefolder":
+        return
+    numbers = [
+        name
+        for name, feature in rows.features.items()
+        if _is_text(name, texts) and isinstance(feature, Value) and "string" not in feature.dtype
+    ]
+    if not numbers:
+        return
+    sources = load_dataset_builder(files.path, config, data_dir=data_dir).config.data_files
+    if any(str(file).endswith("metadata.csv") for part in (sources or {}).values() for file in part):
+        raise PoolError(
+            f"expected texts in {numbers} of metadata.csv in {files.name!r}, got numbers, as datasets reads "
+            "007 as 7 there; write the rows to a metadata.jsonl instead"
+        )
 
 
 def _csv_options(file: str, texts: Collection[str]) -> dict[str, Any]:
     """Options with which the texts of conversations stay as they are: 007 is no number, None no null."""
     separator = "\t" if ".tsv" in Path(file).suffixes else ","
     names = list(pd.read_csv(file, sep=separator, nrows=0))
-    texts = [name for name in names if name in texts or is_conversation_column(name)]
+    return {"sep": separator, **_keep_texts(names, texts)}
+
+
+def _keep_texts(names: Sequence[str], texts: Collection[str]) -> dict[str, Any]:
+    """Options of a CSV with these columns."""
+    kept = [name for name in names if _is_text(name, texts)]
     return {
-        "sep": separator,
-        "converters": dict.fromkeys(texts, _text_or_null),
+        "converters": dict.fromkeys(kept, _text_or_null),
         "keep_default_na": False,
-        "na_values": {name: _NULLS for name in names if name not in texts},
+        "na_values": {name: _NULLS for name in names if name not in kept},
     }
+
+
+def _is_text(name: str, texts: Collection[str]) -> bool:
+    return name in texts or is_conversation_column(name)
 
 
 def _text_or_null(cell: str) -> str | None:

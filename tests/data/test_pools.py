@@ -40,6 +40,7 @@ HELD = {
     "splits": lambda here: DatasetDict(train=ROWS, test=ROWS.select([0])).save_to_disk(here / "splits"),
     "scored": lambda here: ROWS.save_to_disk(here / "scored" / "scored"),
 }
+CSV_CARD = "---\nconfigs:\n- config_name: main\n  data_files: train.csv\n---\n"
 
 
 @pytest.mark.parametrize("name", HELD)
@@ -64,6 +65,28 @@ def test_csv_texts_do_not_change(load, tmp_path):
     assert [(row["score"], row["note"]) for row in rows] == [(0.5, None)] * 5
     swapped = list(load(tmp_path / "p.csv", columns={"answer": "raw", "old": "answer"}))
     assert [row["answer"] for row in swapped] == [*answers[:-1], None]
+
+
+@pytest.mark.parametrize("card", ["# A pool\n", CSV_CARD], ids=["plain", "configs"])
+@pytest.mark.parametrize("load", [load_pool, load_stream])
+def test_csv_with_card_keeps_texts(load, card, tmp_path):
+    (tmp_path / "README.md").write_text(card)
+    (tmp_path / "train.csv").write_text("question,answer,score\nq,007,NaN\nq,1.50,0.5\n")
+    assert list(load(tmp_path)) == [
+        {"question": "q", "answer": "007", "score": None},
+        {"question": "q", "answer": "1.50", "score": 0.5},
+    ]
+
+
+@pytest.mark.parametrize("load", [load_pool, load_stream])
+def test_image_folder_refuses_numbers_in_csv(load, tmp_path):
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "metadata.csv").write_text("file_name,question,answer\na.png,q,007\n")
+    with pytest.raises(PoolError, match=r"\['answer'\] of metadata.csv.*metadata.jsonl instead"):
+        load(tmp_path)
+    (tmp_path / "metadata.csv").unlink()
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "question": "q", "answer": 7}\n')
+    assert [row["answer"] for row in load(tmp_path)] == [7]
 
 
 @pytest.mark.parametrize("metadata", ["metadata.jsonl", "metadata.csv"])
