@@ -1,10 +1,7 @@
 """Lazy scoring: only the rows that a subset of a given size may need are scored."""
 
-import json
 import os
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +11,19 @@ from datasets import Dataset, Features, concatenate_datasets
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import refuse_reserved
-from hf_vitselect.data.row_ids import pool_digest, row_ids
-from hf_vitselect.errors import NOT_SCORED, REPEATS, AllRefusedError, BudgetError, StaleRunError, UsageError
+from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.errors import NOT_SCORED, REPEATS, BudgetError, UsageError
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.filters.base import Rows
-from hf_vitselect.resume import write_atomically
-from hf_vitselect.rules.base import NO_ROWS
-from hf_vitselect.rules.quotas import quotas
 from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.scorers.base.scorer import Scorer
-from hf_vitselect.scoring.score import report_refusals, score
+from hf_vitselect.scoring.score import report_refusals
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.selection.candidates import Candidates
-from hf_vitselect.selection.copies import count_copies, repeats_column
-from hf_vitselect.selection.groups import Groups, group_rows, or_one_kind
-from hf_vitselect.selection.judge import judge, missing_rows, stands_for
+from hf_vitselect.selection.copies import repeats_column
+from hf_vitselect.selection.draw import Draw
+from hf_vitselect.selection.kept_scores import KeptScores
 from hf_vitselect.selection.method import CleanBalanced, Method
 from hf_vitselect.selection.pick import find_rows
-from hf_vitselect.selection.scorer_recipes import scorer_recipes
-
-_FIRST = 20  # rows of a kind to begin with, as filters need them to judge a kind
-_SPARE = 1.1  # what is drawn in place of dropped rows may be dropped, too
 
 
 def score_candidates(
@@ -94,8 +83,8 @@ def score_candidates(
     free, keys = np.setdiff1d(np.arange(len(ids)), never), random_keys(ids, seed)
     if not len(free):
         raise BudgetError(f"expected rows to pick from, got {len(ids):,} rows, all of them excluded")
-    scores = _Scores.resume(dataset, ids, scorers, Path(output_dir), options)
-    draw = _Draw.begin(dataset, method, free, _find_repeats(dataset, method, free, ids), keys, rows)
+    scores = KeptScores.resume(dataset, ids, scorers, Path(output_dir), options)
+    draw = Draw.begin(dataset, method, free, _find_repeats(dataset, method, free, ids), keys, rows)
     while (new := draw.next_rows()).size:
         scores.add(new)
         draw.drawn = np.concatenate([draw.drawn, new])
@@ -125,176 +114,7 @@ def _find_repeats(
     return repeats
 
 
-@dataclass(eq=False)
-class _Scores:
-    """The scored rows of a pool, in a folder for each time that some were scored.
-
-    A folder that is finished has a list of its row ids next to it. An unfinished one counts only for a call
-    that scores the same rows.
-
-    Attributes:
-        parts: The rows of each folder with their scores.
-        rows: int64, all of these rows, by their positions in the pool.
-    """
-
-    dataset: Dataset
-    ids: list[str]
-    scorers: Sequence[Scorer]
-    folder: Path
-    options: dict[str, Any]
-    parts: list[Dataset]
-    rows: NDArray[np.int64]
-
-    @classmethod
-    def resume(
-        cls,
-        dataset: Dataset,
-        ids: list[str],
-        scorers: Sequence[Scorer],
-        folder: Path,
-        options: dict[str, Any],
-    ) -> "_Scores":
-        """Read what earlier calls have scored."""
-        scores = cls(dataset, ids, scorers, folder, options, [], NO_ROWS)
-        for record in sorted(folder.glob("draw_*.json")):
-            rows, missing = find_rows(json.loads(record.read_text()), ids)
-            if missing:
-                raise StaleRunError(
-                    f"expected scores of this pool in {folder}, got those of {len(missing):,} rows that are "
-                    f"not in it; give another output folder, or delete {folder}"
-                )
-            scores._score(rows)
-        return scores
-
-    def add(self, rows: NDArray[np.int64]) -> None:
-        """Score the rows, int64, that have no scores yet."""
-        new = np.setdiff1d(rows, self.rows)
-        if len(new):
-            self._score(new)
-
-    def of(self, rows: NDArray[np.int64]) -> Dataset:
-        """Return rows, int64, with their scores, in this order."""
-        order = np.argsort(self.rows)
-        return concatenate_datasets(self.parts).select(order[np.searchsorted(self.rows, rows, sorter=order)])
-
-    def _score(self, rows: NDArray[np.int64]) -> None:
-        """Score rows in a folder of their own, even if all of them are refused: others may not be."""
-        part, ids = self.dataset.select(rows), [self.ids[row] for row in rows]
-        place = self.folder / f"draw_{pool_digest(ids)[:16]}"
-        try:
-            with warnings.catch_warnings():  # of the refused rows of the pool, not of each part
-                warnings.filterwarnings("ignore", ".* rows .* have no ", UserWarning)
-                part = score(part, self.scorers, place, **self.options)
-            record = place.with_suffix(".json")
-            if not record.exists():
-                write_atomically(record, json.dumps(ids).encode())
-        except AllRefusedError as error:
-            if error.scored is None:
-                raise
-            part = error.scored
-        self.parts.append(part)
-        self.rows = np.concatenate([self.rows, rows])
-
-
-@dataclass(eq=False)
-class _Draw:
-    """The state of the draw.
-
-    Attributes:
-        groups: The kinds of all rows of the pool, if the method has kinds.
-        labels: int64 `[n]`, each row's kind; 0 without kinds.
-        repeats: int64 `[n]`, the row that each row repeats, or -1.
-        queues: The rows of each kind that may be drawn: in the order of their keys, copies last.
-        more: int64 `[kinds]`, rows to draw next.
-        drawn: int64, all rows drawn so far.
-    """
-
-    method: Method
-    budget: int
-    keys: NDArray[np.uint64]
-    groups: Groups | None
-    labels: NDArray[np.int64]
-    repeats: NDArray[np.int64]
-    queues: list[NDArray[np.int64]]
-    more: NDArray[np.int64]
-    drawn: NDArray[np.int64]
-
-    @classmethod
-    def begin(
-        cls,
-        dataset: Dataset,
-        method: Method,
-        free: NDArray[np.int64],
-        repeats: NDArray[np.int64],
-        keys: NDArray[np.uint64],
-        budget: int,
-    ) -> "_Draw":
-        """Begin with as many rows of each kind as it would give without filters, but with a few at least."""
-        groups = group_rows(dataset, method)
-        kinds = or_one_kind(groups, len(dataset))
-        free = free[np.lexsort((keys[free], repeats[free] >= 0))]
-        queues = [free[kinds.labels[free] == kind] for kind in range(len(kinds.names))]
-        sizes = np.array([np.count_nonzero(repeats[queue] < 0) for queue in queues])
-        more = np.maximum(
-            quotas(sizes, np.maximum(sizes, 1.0), min(budget, int(sizes.sum()))), np.minimum(sizes, _FIRST)
-        )
-        return cls(method, budget, keys, groups, kinds.labels, repeats, queues, more, NO_ROWS)
-
-    def next_rows(self) -> NDArray[np.int64]:
-        """Return the next rows of each kind, int64, in the pool's order."""
-        count = self._count(self.drawn)
-        drawn = [queue[n : n + m] for queue, n, m in zip(self.queues, count, self.more, strict=True)]
-        return np.sort(np.concatenate(drawn))
-
-    def missing(self, scored: Dataset) -> NDArray[np.int64]:
-        """Return how many more rows of each kind to draw, given all that were drawn, int64 `[kinds]`."""
-        order = np.argsort(self.drawn)  # as in the pool
-        scored, at = scored.select(order), self.drawn[order]
-        pool = Candidates.read(scored, self.method.by, None)
-        usable = pool.usable
-        at, drawn = at[usable], self._count(self.drawn)
-        there = self._count(at)
-        unknown = (there == 0) & (drawn < [len(queue) for queue in self.queues])
-        more = np.where(unknown, np.maximum(drawn, _FIRST), 0)
-        if not len(usable):
-            return more
-        later = [queue[n:] for queue, n in zip(self.queues, drawn, strict=True)]
-        rest = np.concatenate([NO_ROWS, *(later[kind] for kind in np.flatnonzero(~unknown))])
-        with warnings.catch_warnings():  # select_diverse warns of what is skipped or ignored
-            warnings.filterwarnings("ignore", ".* is (skipped|ignored): ", UserWarning)
-            judged = judge(
-                scored.select(usable),
-                pool.scores[usable],
-                self.method,
-                self.groups and self.groups.take(at),
-                stands_for(self.groups, at, rest[self.repeats[rest] < 0], self.keys),
-                count_copies(self.repeated, self.groups)[at],
-                scorer_recipes(scored, [self.method.by, self.method.over, *self.method.filter_columns]),
-                self.budget,
-                NO_ROWS,
-            )
-        left = self._count(at[judged.left])
-        spare = _SPARE * missing_rows(judged, self.budget) * there / np.maximum(left, 1)
-        more = np.maximum(more, np.ceil(spare).astype(np.int64))
-        more[judged.unsure] = np.maximum(more[judged.unsure], there[judged.unsure])
-        more = np.minimum(more, [np.count_nonzero(self.repeats[rows] < 0) for rows in later])
-        if not more.any() and judged.left.sum() < self.budget:
-            return np.array(list(map(len, later)))  # copies, if there are any
-        return more
-
-    @property
-    def repeated(self) -> NDArray[np.int64]:
-        """The row that each row repeats, int64 `[n]`; -1 for a row that repeats none or was drawn."""
-        repeated = self.repeats.copy()
-        repeated[self.drawn] = -1
-        return repeated
-
-    def _count(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Count the rows of each kind."""
-        return np.bincount(self.labels[rows], minlength=len(self.queues))
-
-
-def _in_pool(dataset: Dataset, scored: Dataset, draw: _Draw, ids: Sequence[str]) -> Dataset:
+def _in_pool(dataset: Dataset, scored: Dataset, draw: Draw, ids: Sequence[str]) -> Dataset:
     """Give the pool the columns of its scored rows; the other rows get nulls and their status."""
     names = [name for name in scored.column_names if name not in dataset.column_names]
     features = Features({name: scored.features[name] for name in names})
