@@ -35,7 +35,6 @@ from hf_vitselect import Scorer, score, score_candidates, select_diverse
 from hf_vitselect.evaluation import pooled_difference
 from hf_vitselect.report import table
 from hf_vitselect.resume import Run
-from hf_vitselect.training import train_seed_model
 
 HERE = Path(__file__).parent
 OURS = HERE / "results" / "lazy.jsonl"
@@ -99,7 +98,7 @@ class Seeded:
         bed, start = self.pool.bed, self.model.base(self.pool.bed, folder)
         args = bed.training(out, epochs=self.model.epochs)
         blind = self.rows(folder).remove_columns(TRUTH)
-        return len(train_seed_model(blind, self.model.start(start), self.model.share, args))
+        return len(self.model.train(blind, start, args))
 
     def cost(self, folder: Path) -> dict[str, Any]:
         """CPU seconds and rows of the `seed model`, of `all rows`, and of what each budget needs."""

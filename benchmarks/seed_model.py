@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from results_page import commit, fill
 from selection.measure import measured
 from sklearn.metrics import roc_auc_score
-from transformers import AutoProcessor, CLIPModel, LlavaForConditionalGeneration
+from transformers import AutoProcessor, CLIPModel
 from trials.beds import TRUTH, Bed, Pool
 from trials.commands import bed_commands, choose_beds, run_command
 from trials.page import interval
@@ -79,13 +79,9 @@ class SeedModel:
         captions = bed.captions(Run(folder / bed.name))
         return run.stage("base", {}, partial(self._align, bed, captions, clip, base))
 
-    def start(self, base: Path) -> Any:
-        """What its training starts from."""
-        if not self.frozen:
-            return str(base)
-        model = LlavaForConditionalGeneration.from_pretrained(base)
-        model.model.vision_tower.requires_grad_(False)
-        return model
+    def train(self, pool: Dataset, base: Path, args: SFTConfig) -> Selection:
+        """Fine-tune it on a random part of a pool; returns the rows."""
+        return train_seed_model(pool, str(base), self.share, args, freeze_vision=self.frozen)
 
     def _align(self, bed: Bed, captions: Dataset, clip: Path, base: Path, out: Path) -> None:
         processor = AutoProcessor.from_pretrained(base)
@@ -141,9 +137,7 @@ def measure_model(model: SeedModel, pool: Pool, part: str, seeds: int, folder: P
                 training = measured(lambda: _train(selection, start, args)).cpu
             else:
                 blind = rows.remove_columns(TRUTH)
-                training = measured(
-                    lambda: train_seed_model(blind, model.start(start), model.share, args)
-                ).cpu
+                training = measured(lambda: model.train(blind, start, args)).cpu
         scorers = [kind(str(seed), batch_size=size) for kind in (NecessityScorer, ImageGain)]
         scored, scoring, _ = measured(lambda: score(rows, scorers, Path(out, "scores")))
         embedding = ClipEmbedding(str(clip))

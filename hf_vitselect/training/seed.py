@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from peft import PeftModel
 from trl import SFTConfig
 
 from hf_vitselect.call_text import fits, write_call
@@ -52,6 +53,7 @@ def train_seed_model(
     quantization_config: Any = None,
     processing_class: Any = None,
     end_of_turn: EndOfTurn = "auto",
+    freeze_vision: bool = False,
     seed: int = 0,
 ) -> Selection:
     """Fine-tune a model on uniformly random rows of a pool and save it to `args.output_dir`.
@@ -69,6 +71,8 @@ def train_seed_model(
         quantization_config: as in TRL.
         processing_class: a processor with a chat template, or its Hub id or folder; None is the model's own.
         end_of_turn: as in `SelectionSFTTrainer`.
+        freeze_vision: keep the weights of the vision encoder, as `get_encoder(modality="image")` of
+            `transformers` finds it: training takes less time and memory. A loaded model stays frozen.
         seed: the seed of the draw.
 
     Returns:
@@ -78,7 +82,7 @@ def train_seed_model(
     Raises:
         BudgetError: if the budget is invalid, or more than the rows that can be trained on.
         ColumnError: if the pool has columns with the names that `Selection.scores` adds.
-        ModelError: as in `SelectionSFTTrainer`.
+        ModelError: as in `SelectionSFTTrainer`, and with `freeze_vision` if the model has no vision encoder.
     """
     refuse_reserved(pool.features)
     budget_rows(budget, len(pool))
@@ -97,6 +101,8 @@ def train_seed_model(
         end_of_turn=end_of_turn,
         unusable={},
     )
+    if freeze_vision:
+        _freeze_vision(trainer.model)
     trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
     trainer.save_model()
     trainer.create_model_card()
@@ -104,6 +110,16 @@ def train_seed_model(
         record = {"recipe": published_recipe(selection).to_json(), "row_ids": selection.row_ids}
         write_atomically(Path(args.output_dir, ROWS_FILE), json.dumps(record, indent=2).encode())
     return selection
+
+
+def _freeze_vision(model: Any) -> None:
+    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    encoder = inner.get_encoder(modality="image")
+    if encoder is inner:  # as of a model of texts alone
+        raise ModelError(
+            f"expected a model with a vision encoder, got {type(inner).__name__}; drop freeze_vision"
+        )
+    encoder.requires_grad_(False)
 
 
 def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:

@@ -4,10 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from lengths import words
+from peft import LoraConfig
 from pools import mixed_pool
+from safetensors.torch import load_file
+from tiny_judge import save_judge
 from trainings import config
+from transformers import AutoModelForImageTextToText
 
-from hf_vitselect.errors import BudgetError, SelectionError
+from hf_vitselect.errors import BudgetError, ModelError, SelectionError
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.training import load_seed_rows, train_seed_model
 
@@ -71,6 +77,36 @@ def test_damaged_seed_rows_are_refused(tmp_path, content, message):
         load_seed_rows(mixed_pool(5), tmp_path)
 
 
+@pytest.mark.parametrize("architecture", ["llava", "idefics3", "qwen2_5_vl", "gemma3"])
+def test_frozen_vision_keeps_its_weights(architecture, tiny, tmp_path):
+    model = tiny(architecture)
+    options = {"freeze_vision": True, "processing_class": model.processor}
+    train_seed_model(mixed_pool(4), model.folder, 4, config(tmp_path), **options)
+    before, after = map(AutoModelForImageTextToText.from_pretrained, (model.folder, tmp_path))
+    assert not _changed(*(each.get_encoder(modality="image") for each in (before, after)))
+    assert _changed(before, after)
+
+
+def test_frozen_vision_keeps_its_adapter(tiny, tmp_path):
+    lora = LoraConfig(target_modules="all-linear", init_lora_weights=False)
+    options = {"freeze_vision": True, "peft_config": lora}
+    train_seed_model(mixed_pool(4), tiny("llava").folder, 4, config(tmp_path), **options)
+    trained = load_file(tmp_path / "adapter_model.safetensors")
+    moved = load_file(tmp_path / "checkpoint-3" / "adapter_model.safetensors")
+    changed = {name for name in trained if not torch.equal(trained[name], moved[name])}
+    assert changed
+    assert not any("vision_tower" in name for name in changed)
+    assert any("vision_tower" in name for name in trained)
+
+
+def test_text_model_has_no_vision(tmp_path):
+    model = save_judge(tmp_path / "text")
+    with pytest.raises(ModelError, match="vision encoder, got LlamaForCausalLM"):
+        train_seed_model(
+            words("what?", "who?").remove_columns("images"), model, 2, config(tmp_path), freeze_vision=True
+        )
+
+
 def test_seed_model_resumes_from_checkpoint(tiny, tmp_path):
     pool, model = mixed_pool(8), tiny("llava").folder
     train_seed_model(pool, model, 4, config(tmp_path, max_steps=3))
@@ -78,6 +114,12 @@ def test_seed_model_resumes_from_checkpoint(tiny, tmp_path):
     (tmp_path / "checkpoint-3" / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(Exception, match="header"):
         train_seed_model(pool, model, 4, args)
+
+
+def _changed(before, after):
+    """Names of the weights that differ."""
+    other = after.state_dict()
+    return [name for name, weight in before.state_dict().items() if not torch.equal(weight, other[name])]
 
 
 def _encoded(pool):
