@@ -149,8 +149,9 @@ def measure_pool(pool: Pool, folder: Path) -> dict[str, Any]:
 def write_page(args: argparse.Namespace) -> None:
     """Fill the table of docs/results/scoring.md."""
     lines = list(read_lines(args.results).values())
-    PAGE.write_text(fill(PAGE.read_text(), "image size", {"picks": lambda: table([*_rows(lines)])}))
-    print(PAGE)
+    tables = {"picks": lambda: table([*_rows(lines)])}
+    args.page.write_text(fill(args.page.read_text(), "image size", tables))
+    print(args.page)
 
 
 def _rows(lines: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -174,6 +175,7 @@ def main() -> None:
     parser, commands = bed_commands(__doc__, {do: do.__doc__ for do in (measure, write_page)})
     for command in commands.values():
         command.add_argument("--results", type=Path, default=RESULTS, help="lines of what was measured")
+    commands[write_page].add_argument("--page", type=Path, default=PAGE)
     choose_beds(commands[measure])
     run_command(parser, RESULTS)
 
