@@ -5,8 +5,8 @@
 
 A LLaVA's images have one size. So a small Qwen2-VL, which takes any, is aligned on each testbed's captions
 and trained on the random part of its first pool, both with images of 48 pixels a side. It scores the pool
-with the same and with smaller images. The CLIP embedding stays as it is. FOLDER has the four files of
-Fashion-MNIST; see benchmarks/trials/garments.py.
+with the same and with smaller images; another one is also trained with smaller ones. The CLIP embedding stays
+as it is. FOLDER has the four files of Fashion-MNIST; see benchmarks/trials/garments.py.
 """
 
 import argparse
@@ -44,7 +44,8 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "image_size.jsonl"
 PAGE = HERE.parent / "docs" / "results" / "scoring.md"
 SIDE, PATCH, MERGED = 48, 4, 2  # pixels; patches of a token's side
-SIDES = (48, 40, 32, 24)
+SIDES = ((48, 48), (48, 40), (48, 32), (48, 24), (32, 32))
+"""Pixels a side, of the seed model's training and of the scores."""
 BUDGETS = (0.05, 0.15, 0.3)
 NAMES = ("vision_start", "vision_end", "image_pad", "video_pad")
 TEMPLATE = (
@@ -98,9 +99,11 @@ def _align(bed: Bed, folder: Path, base: Path, out: Path) -> None:
     align(model(whole.tokenizer), whole, bed.captions(Run(folder / bed.name)), args)
 
 
-def _train_seed(bed: Bed, base: Path, start: Path, rows: Dataset, out: Path) -> None:
+def _train_seed(bed: Bed, base: Path, start: Path, side: int, rows: Dataset, out: Path) -> None:
     args, share = bed.training(out), bed.settings.seed_share
-    train_seed_model(rows.remove_columns(TRUTH), str(start), share, args, processing_class=processor(base))
+    train_seed_model(
+        rows.remove_columns(TRUTH), str(start), share, args, processing_class=processor(base, side)
+    )
 
 
 def measure(args: argparse.Namespace) -> None:
@@ -109,9 +112,10 @@ def measure(args: argparse.Namespace) -> None:
     disable_caching()  # else scores of an earlier version of the code come back
     torch.set_num_threads(1)
     for name, bed in args.beds.items():
-        if name not in read_lines(args.results):
+        key = f"{name}, {SIDES}, {BUDGETS}"
+        if key not in read_lines(args.results):
             line = measure_pool(Pool(bed, "flawed", POOL_SEEDS[name][0]), args.folder)
-            append_line(args.results, {"key": name, **line})
+            append_line(args.results, {"key": key, **line})
             print(json.dumps(line), flush=True)
 
 
@@ -121,29 +125,37 @@ def measure_pool(pool: Pool, folder: Path) -> dict[str, Any]:
     _, base = bed.models(folder)
     rows = load_from_disk(str(pool.folder(folder) / "data"))
     run = Run(folder / bed.name / "image size")
-    start = run.stage("base", {}, partial(_align, bed, folder, base))
-    seed = run.stage("seed", {"pool": pool.seed}, partial(_train_seed, bed, base, start, rows))
+    start = run.stage("base", bed.identity, partial(_align, bed, folder, base))
     size = bed.settings.scoring_batch_size
-    whole, sizes = None, []
-    for side in SIDES:
+    whole, lines = None, []
+    for trained, side in SIDES:
+        train = partial(_train_seed, bed, base, start, trained, rows)
+        folder_of_size = Run(run.folder / f"seed {trained}, pool {pool.seed}")
+        seed = folder_of_size.stage("seed", bed.identity, train)
         options = {"batch_size": size, "processor": processor(base, side)}
         scorers = [kind(str(seed), **options) for kind in (NecessityScorer, ImageGain)]
         plain = scored.remove_columns([name for scorer in scorers for name in scorer.features])
+        score(plain.select(range(size)), scorers)  # warms up
         again, cpu, _ = measured(partial(score, plain, scorers))
         whole = whole or again
-        sizes.append(
+        need, gain = (np.array(again[scorer.column], dtype=np.float64) for scorer in scorers)
+        lines.append(
             {
+                "trained": trained,
                 "side": side,
                 "tokens": (side // (PATCH * MERGED)) ** 2,
                 "cpu": cpu,
+                "skill": choose(again, write_call(DEFAULT), BUDGETS[0], 0)[0].recipe.skill,
                 **{scorer.column: apart(whole, again, scorer.column) for scorer in scorers},
-                "auc": auc(again, "wrong", np.array(again["necessity"], dtype=np.float64), inside=True),
+                "auc": {
+                    "wrong": auc(again, "wrong", need, inside=True),
+                    "blind": auc(again, "blind", -gain, inside=False),
+                },
                 "picks": {f"{budget:.0%}": same_picks(whole, again, budget) for budget in BUDGETS},
             }
         )
-    skill = choose(whole, write_call(DEFAULT), BUDGETS[0], 0)[0].recipe.skill
     made = {"date": str(date.today()), "commit": commit()}
-    return {"testbed": bed.name, "pool": pool.seed, "rows": len(rows), "skill": skill, "sizes": sizes, **made}
+    return {"testbed": bed.name, "pool": pool.seed, "rows": len(rows), "sizes": lines, **made}
 
 
 def write_page(args: argparse.Namespace) -> None:
@@ -160,13 +172,14 @@ def _rows(lines: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         for size in line["sizes"]:
             row = {
                 "testbed": line["testbed"],
-                "pixels a side": size["side"],
+                "trained with": f"{size['trained']} pixels",
+                "scored with": f"{size['side']} pixels",
                 "image tokens": size["tokens"],
                 "CPU": f"{size['cpu']:.0f} s, {size['cpu'] / whole['cpu']:.0%}",
             }
             for column in ("necessity", "image_gain"):
                 row[f"{column}: rank correlation"] = f"{size[column]['rank correlation']:.3f}"
-            row["AUC wrong"] = f"{size['auc']:.3f}"
+            row |= {f"AUC {flaw}": f"{area:.3f}" for flaw, area in size["auc"].items()}
             yield row | {f"same picks, {budget}": f"{share:.1%}" for budget, share in size["picks"].items()}
 
 

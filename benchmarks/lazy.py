@@ -10,7 +10,7 @@ of benchmarks/seed_model.py. FOLDER has the four files of Fashion-MNIST; see ben
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
 from itertools import chain
@@ -24,7 +24,7 @@ from evidence import DEFAULT, RESULTS, make_plan
 from numpy.typing import NDArray
 from results_page import commit, fill
 from seed_model import MODELS, TODAY, SeedModel, fine_tune
-from selection.measure import measured
+from selection.measure import Measured, measured
 from trials.beds import TRUTH, Pool
 from trials.commands import bed_commands, choose_beds, run_command
 from trials.page import interval, spread
@@ -92,23 +92,25 @@ class Seeded:
     def seed_model(self, folder: Path) -> Path:
         """The folder of the seed model, trained unless it exists."""
         run = Run(self.pool.folder(folder) / "seed models" / self.model.name)
-        return run.stage("seed", self.pool.bed.identity, partial(self._train, folder))
+        identity = {**self.pool.bed.identity, **asdict(self.model)}
+        return run.stage("seed", identity, lambda out: self._train(folder, out))
 
-    def _train(self, folder: Path, out: Path) -> int:
+    def _train(self, folder: Path, out: Path) -> Measured:
+        """Train a seed model; only the training is measured."""
         bed, start = self.pool.bed, self.model.base(self.pool.bed, folder)
         args = bed.training(out, epochs=self.model.epochs)
         blind = self.rows(folder).remove_columns(TRUTH)
-        return len(self.model.train(blind, start, args))
+        return measured(lambda: self.model.train(blind, start, args))
 
     def cost(self, folder: Path) -> dict[str, Any]:
         """CPU seconds and rows of the `seed model`, of `all rows`, and of what each budget needs."""
         rows = self.rows(folder)
         with tempfile.TemporaryDirectory(dir=folder) as place:
             seed = Path(place, "seed")
-            trained, training, _ = measured(lambda: self._train(folder, seed))
+            trained, training, _ = self._train(folder, seed)
             scorers = self.pool.scorers(folder, seed)
             return {
-                "seed model": {"cpu": training, "rows": trained},
+                "seed model": {"cpu": training, "rows": len(trained)},
                 "all rows": _cost_of_all(rows, scorers, Path(place, "all")),
                 **{
                     f"{budget:.0%}": _cost_of_needed(rows, scorers, budget, Path(place, f"{budget:.0%}"))
@@ -206,7 +208,7 @@ def _cost_rows(lines: Lines) -> Iterator[dict[str, Any]]:
 
 
 def _trials(lines: Lines, bed: str, budget: float, model: str) -> list[list[Mapping[str, Any]]]:
-    """Each pool's trials, or none if a pool has less than two."""
+    """Each pool's trials, as many of each; none if a pool has fewer than two."""
     pools = [
         [
             line
@@ -216,7 +218,8 @@ def _trials(lines: Lines, bed: str, budget: float, model: str) -> list[list[Mapp
         ]
         for pool in POOL_SEEDS[bed]
     ]
-    return pools if min(map(len, pools)) > 1 else []
+    seeds = min(map(len, pools))
+    return [pool[:seeds] for pool in pools] if seeds > 1 else []
 
 
 def _pick_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Iterator[dict[str, Any]]:

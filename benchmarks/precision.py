@@ -98,9 +98,9 @@ def _table(lines: list[dict[str, Any]]) -> str:
         own = [line for line in lines if (line["testbed"], line["dtype"]) == (testbed, dtype)]
         row: dict[str, Any] = {"testbed": testbed, "dtype": dtype, "pools": len(own)}
         for column in ("necessity", "image_gain"):
-            apart = [line[column] for line in own]
-            row[f"{column}: rank correlation"] = f"{min(each['rank correlation'] for each in apart):.5f}"
-            row[f"{column}: difference"] = f"{max(each['largest difference'] for each in apart):.1e}"
+            each_pool = [line[column] for line in own]
+            row[f"{column}: rank correlation"] = f"{min(each['rank correlation'] for each in each_pool):.5f}"
+            row[f"{column}: difference"] = f"{max(each['largest difference'] for each in each_pool):.1e}"
         for budget in own[0]["picks"]:
             shares = [line["picks"][budget] for line in own]
             row[f"same picks, {budget}"] = f"{np.mean(shares):.1%} ({min(shares):.1%} at least)"

@@ -34,6 +34,8 @@ _IMAGE_COLUMN = re.compile(
     r"|file_names?",
     re.IGNORECASE,
 )
+_IMAGE_FILE = re.compile(r"\.(jpe?g|png|webp|gif|bmp|tiff?)$", re.IGNORECASE)
+_NULL_WORDS = ("", "none", "null", "nan", "na", "n/a")
 _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError)
 
 
@@ -45,7 +47,7 @@ class Layout:
         text_columns: hold the turns, the required ones first.
         image_columns: one that holds all images, or several that hold one each, in order.
         other_image_columns: may name images too, such as `image_path` next to `image`. They are not read; a
-            row with an image in these alone is refused.
+            row with no other image is refused.
         system_column: holds the system prompt.
         tools_column: holds the tools.
         media_columns: hold video and audio; a row that uses one is refused.
@@ -114,7 +116,7 @@ class Layout:
     def _refuse_other_images(self, row: Mapping[str, Any]) -> None:
         """Refuse a row that would pass for text."""
         for name in self.other_image_columns:
-            if not is_empty(row.get(name)):
+            if any(_names_image(name, cell) for cell in image_cells(row.get(name))):
                 own = " and ".join(self.image_columns)
                 raise RowError(
                     "image_missing",
@@ -157,9 +159,10 @@ def find_layout(columns: Sequence[str] | Features) -> Layout:
             f"expected the conversation in {'+'.join(known.text_columns)}, got {unread} next to it, "
             f"which is not read; move it into the turns, or drop it with dataset.remove_columns({unread})"
         )
+    images = _image_columns(names)
     layout = Layout(
         (*known.text_columns, *(name for name in known.optional if name in names)),
-        images := _image_columns(names),
+        images,
         tuple(name for name in names if name not in images and _IMAGE_COLUMN.fullmatch(name)),
         _at_most_one("system prompt", [name for name in SYSTEM_COLUMNS if name in names]),
         "tools" if "tools" in names else None,
@@ -181,7 +184,7 @@ def _known_layout(names: Sequence[str]) -> KnownLayout:
     ]
     matches = [layout for layout in matches if not layout.can_be_metadata] or matches
     if not matches:
-        raise LayoutError(unknown_layout(names, [name for name in names if not _holds_media(name)]))
+        raise LayoutError(unknown_layout(names, [name for name in names if not holds_media(name)]))
     if len(matches) > 1:
         both = ["+".join(layout.text_columns) for layout in matches]
         raise LayoutError(
@@ -196,10 +199,10 @@ def is_conversation_column(name: str) -> bool:
     known = {"tools", *SYSTEM_COLUMNS, *UNREAD_COLUMNS, *CONTEXT_COLUMNS}.union(
         *((*layout.text_columns, *layout.optional) for layout in LAYOUTS)
     )
-    return name in known or _holds_media(name)
+    return name in known or holds_media(name)
 
 
-def _holds_media(name: str) -> bool:
+def holds_media(name: str) -> bool:
     """Whether a column of this name holds images, video or audio."""
     return any(pattern.fullmatch(name) for pattern in (_IMAGE_COLUMN, _NUMBERED_COLUMN, _MEDIA_COLUMN))
 
@@ -257,6 +260,14 @@ def _refuse_features(layout: Layout, columns: Sequence[str] | Features) -> None:
                 f"rename it with dataset.rename_column({name!r}, 'images'), "
                 f"or drop it with dataset.remove_columns({name!r})"
             )
+
+
+def _names_image(column: str, cell: Any) -> bool:
+    """Whether a cell may be an image or name one; numbers, and files of another kind, do not."""
+    if isinstance(cell, str):
+        known = cell.strip().lower() not in _NULL_WORDS
+        return known and (_IMAGE_FILE.search(cell) is not None or not column.lower().startswith("file"))
+    return not is_empty(cell) and not isinstance(cell, (int, float))
 
 
 def _may_hold_images(feature: Any) -> bool:

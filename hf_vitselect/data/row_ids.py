@@ -16,7 +16,7 @@ from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.image_roots import marked_access
 from hf_vitselect.data.images import read_image
 from hf_vitselect.data.rows import read_plain, undecoded
-from hf_vitselect.data.stored import plain_rows
+from hf_vitselect.data.stored import is_empty, plain_rows
 from hf_vitselect.errors import RowError
 from hf_vitselect.progress import progress
 
@@ -57,7 +57,9 @@ def _tool_fields(turn: Turn) -> list[Any]:
 
 def _cells_hash(layout: Layout, row: Mapping[str, Any], access: ImageAccess) -> str:
     """Hash of a row that cannot be read: its cells as they are, but images by their bytes."""
-    cells = {name: row[name] for name in layout.columns if name not in layout.image_columns}
+    others = [name for name in layout.other_image_columns if not is_empty(row.get(name))]
+    names = [name for name in (*layout.columns, *others) if name not in layout.image_columns]
+    cells = {name: row[name] for name in names}
     try:
         images = [replace(read_image(cell), access=access).digest() for cell in layout.image_cells(row)]
     except (RowError, TypeError, ValueError):

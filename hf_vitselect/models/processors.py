@@ -1,6 +1,7 @@
 """Processors: loaded, saved as bytes, and refused where they cannot serve a model."""
 
 import hashlib
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from hf_vitselect.models.revisions import adapter_base
 from hf_vitselect.models.weights import load_errors
 
 _FILES = ("processor_config.json", "preprocessor_config.json")
+_HOW_LOADED = ("is_local", "local_files_only")
+"""What a tokenizer writes besides what it is."""
+
 _SETTINGS = (
     "patch_size",
     "vision_feature_select_strategy",
@@ -37,7 +41,7 @@ class SavedProcessor:
         with tempfile.TemporaryDirectory() as folder:
             processor.save_pretrained(folder)
             paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-            files = tuple((path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths)
+            files = tuple((path.relative_to(folder).as_posix(), _content(path)) for path in paths)
         return cls(type(processor), files)
 
     def load(self) -> Any:
@@ -53,6 +57,15 @@ class SavedProcessor:
         """Class and sha256 of the files, as plain JSON."""
         digest = hashlib.sha256(repr(self.files).encode()).hexdigest()
         return {"class": self.kind.__name__, "digest": digest}
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes, of a tokenizer's config without how it was loaded."""
+    if path.name != "tokenizer_config.json":
+        return path.read_bytes()
+    config = json.loads(path.read_bytes())
+    kept = {name: value for name, value in config.items() if name not in _HOW_LOADED}
+    return json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False).encode()
 
 
 def load_processor(

@@ -79,8 +79,8 @@ _IMAGES = """\
 
 - Images are in the column `images` (a list) or `image` (one, or a list); or in numbered columns (`image_1`,
   `image_2`, ...), in the order of their numbers. Two of these at once are an error. Without any of them, a
-  column such as `picture` or `image_path` is an error too. Next to one of them it is not read; a row with an
-  image in it alone is `image_missing`.
+  column such as `picture` or `image_path` is an error too. Next to one of them it is
+  ignored, but a row that has an image in it alone is refused as `image_missing`.
 - An image is encoded bytes, a record of `bytes` and `path`, a path, a URL, base64 (plain or a data URI), or
   an open Pillow image. Lists of pixels are `bad_row`.
 - A missing image is null, `""`, `[]`, `[null]`, or no column. A null among images is skipped unless a

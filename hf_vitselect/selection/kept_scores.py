@@ -1,4 +1,4 @@
-"""Scores that earlier calls have left in a folder, and more of them."""
+"""Scores of some rows of a pool, kept in a folder so that no row is scored twice."""
 
 import json
 import warnings

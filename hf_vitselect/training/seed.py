@@ -71,8 +71,8 @@ def train_seed_model(
         quantization_config: as in TRL.
         processing_class: a processor with a chat template, or its Hub id or folder; None is the model's own.
         end_of_turn: as in `SelectionSFTTrainer`.
-        freeze_vision: keep the weights of the vision encoder, as `get_encoder(modality="image")` of
-            `transformers` finds it: training takes less time and memory. A loaded model stays frozen.
+        freeze_vision: freeze the vision encoder (`get_encoder(modality="image")` of `transformers`), but not
+            the projector; training is faster. If `model` is a loaded model, its encoder is left frozen.
         seed: the seed of the draw.
 
     Returns:
@@ -82,7 +82,8 @@ def train_seed_model(
     Raises:
         BudgetError: if the budget is invalid, or more than the rows that can be trained on.
         ColumnError: if the pool has columns with the names that `Selection.scores` adds.
-        ModelError: as in `SelectionSFTTrainer`, and with `freeze_vision` if the model has no vision encoder.
+        ModelError: as in `SelectionSFTTrainer`; or if `freeze_vision` finds no encoder, or leaves nothing to
+            train.
     """
     refuse_reserved(pool.features)
     budget_rows(budget, len(pool))
@@ -115,11 +116,17 @@ def train_seed_model(
 def _freeze_vision(model: Any) -> None:
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
     encoder = inner.get_encoder(modality="image")
-    if encoder is inner:  # as of a model of texts alone
+    if encoder is inner:  # a text-only model, or one whose encoder has an unusual name
         raise ModelError(
-            f"expected a model with a vision encoder, got {type(inner).__name__}; drop freeze_vision"
+            f"expected a vision encoder in the model, transformers finds none in {type(inner).__name__}; "
+            "drop freeze_vision"
         )
     encoder.requires_grad_(False)
+    for name, parameter in encoder.named_parameters():
+        if "merger" in name:  # the projector of Qwen's models is a part of their encoder
+            parameter.requires_grad_(True)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ModelError("expected something to train besides the vision encoder; drop freeze_vision")
 
 
 def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:

@@ -87,6 +87,27 @@ def test_image_in_unread_column_alone(images, path):
         assert (error.status, path in error.message) == ("image_missing", True)
 
 
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("image_bytes", 51234),
+        ("photos", 0),
+        ("image_path", "None"),
+        ("file_name", "1.txt"),
+        ("image_list", "['']"),
+    ],
+)
+def test_unread_column_without_an_image(column, cell):
+    turns = [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "red"}]
+    assert read({"messages": turns, "images": [], column: cell}).images == ()
+
+
+def test_refused_images_have_ids_of_their_own():
+    turns = [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "red"}]
+    rows = [{"messages": turns, "image": None, "image_path": path} for path in ("a.png", "b.png")]
+    assert sorted(row_ids(Dataset.from_list(rows))) == sorted(row_ids(Dataset.from_list(rows[::-1])))
+
+
 def test_unread_image_column_next_to_image():
     row = {"messages": [user("what?", pictures=1)], "image": png()}
     assert read(row | {"image_path": "a.png"}) == read(row)

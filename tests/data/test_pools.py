@@ -71,19 +71,43 @@ def test_csv_texts_do_not_change(load, tmp_path):
 @pytest.mark.parametrize("load", [load_pool, load_stream])
 def test_csv_with_card_keeps_texts(load, card, tmp_path):
     (tmp_path / "README.md").write_text(card)
-    (tmp_path / "train.csv").write_text("question,answer,score\nq,007,NaN\nq,1.50,0.5\n")
+    (tmp_path / "train.csv").write_text("question,answer,score,image\nq,007,NaN,None\nq,None,0.5,1.png\n")
     assert list(load(tmp_path)) == [
-        {"question": "q", "answer": "007", "score": None},
-        {"question": "q", "answer": "1.50", "score": 0.5},
+        {"question": "q", "answer": "007", "score": None, "image": None},
+        {"question": "q", "answer": "None", "score": 0.5, "image": "1.png"},
     ]
+
+
+CSV_OPTIONS = CSV_CARD.replace("train.csv", "'*.csv'\n  sep: ';'\n  na_values: ['-']")
+
+
+@pytest.mark.parametrize("load", [load_pool, load_stream])
+def test_csv_keeps_the_cards_options(load, tmp_path):
+    (tmp_path / "README.md").write_text(CSV_OPTIONS)
+    (tmp_path / "train-0.csv").write_text("question;answer;score\n" + "q;2;-\n" * 3)
+    (tmp_path / "train-1.csv").write_text("question;answer;score\nq;yes;0.5\n")
+    rows = list(load(tmp_path))
+    assert [row["answer"] for row in rows] == ["2", "2", "2", "yes"]
+    assert [row["score"] for row in rows] == [None, None, None, 0.5]
+
+
+def test_changed_repository_is_read_again(tmp_path):
+    for folder, answer in (("one", "a"), ("two", "b"), ("two", "c")):
+        here = tmp_path / folder / "pool"
+        here.mkdir(parents=True, exist_ok=True)
+        (here / "README.md").write_text(CSV_CARD)
+        (here / "train.csv").write_text(f"question,answer\nq,{answer}\n")
+        assert load_pool(here)["answer"][:] == [answer]
 
 
 @pytest.mark.parametrize("load", [load_pool, load_stream])
 def test_image_folder_refuses_numbers_in_csv(load, tmp_path):
     (tmp_path / "a.png").write_bytes(png())
     (tmp_path / "metadata.csv").write_text("file_name,question,answer\na.png,q,007\n")
-    with pytest.raises(PoolError, match=r"\['answer'\] of metadata.csv.*metadata.jsonl instead"):
+    with pytest.raises(PoolError, match=r"texts in \['answer'\].*metadata.jsonl instead"):
         load(tmp_path)
+    (tmp_path / "metadata.csv").write_text("file_name,question,answer,system,n\na.png,q,yes,,7\n")
+    assert [(row["answer"], row["n"]) for row in load(tmp_path)] == [("yes", 7)]
     (tmp_path / "metadata.csv").unlink()
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "question": "q", "answer": 7}\n')
     assert [row["answer"] for row in load(tmp_path)] == [7]

@@ -12,6 +12,7 @@ from trl import SFTConfig
 from hf_vitselect import NecessityScorer, score, select_diverse
 from hf_vitselect.cli.main import main
 from hf_vitselect.errors import ModelError
+from hf_vitselect.models.processors import SavedProcessor
 from hf_vitselect.rules import Random
 from hf_vitselect.scorers import GraNdScorer
 from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
@@ -83,6 +84,11 @@ def test_a_processor_is_named(llava, processor, tiny):
         score(POOL, NecessityScorer(str(llava)))
     for given in (processor, Path(processor)):
         assert score(POOL, NecessityScorer(str(llava), processor=given))["necessity"][:] == want
+
+
+def test_loaded_processors_have_one_digest(processor):
+    loaded = [AutoProcessor.from_pretrained(processor, local_files_only=only) for only in (True, False)]
+    assert len({SavedProcessor.of(one).recipe()["digest"] for one in loaded}) == 1
 
 
 def test_its_files_belong_to_the_recipe(llava, processor):

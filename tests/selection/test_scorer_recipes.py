@@ -40,9 +40,7 @@ def test_processor_object_enters_recipe(tiny, tmp_path):
     (recipe,) = Selection.load_from_disk(tmp_path).recipe.scorers
     processor = scorer.recipe()["processor"]
     assert recipe.settings["processor"] == processor
-    assert f"processor `Qwen2VLImagesOnly`, sha256 of its files `{processor['digest']}`" in str(
-        dataset_card(selection)
-    )
+    assert f"processor `Qwen2VLImagesOnly`, digest `{processor['digest']}`" in str(dataset_card(selection))
     with pytest.raises(SelectionError, match=r"processor\.digest"):
         ScorerRecipe.from_json({"column": "necessity", "processor": {"class": "Any"}}, "scorer")
 
