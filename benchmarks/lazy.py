@@ -9,12 +9,14 @@ of benchmarks/seed_model.py. FOLDER has the four files of Fashion-MNIST; see ben
 
 import argparse
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,7 @@ PART = "test"
 BUDGETS = (0.15, 0.05)
 SEEDS = {(FROZEN.name, 0.15): 5, (SHORT.name, 0.05): 5, (TODAY, 0.15): 5, (SHORT.name, 0.15): 3}
 """Models to fine-tune on each pool's picks, by seed model and budget."""
+ROUNDS = 3
 NAMES = (TODAY, FROZEN.name, SHORT.name)
 
 
@@ -56,14 +59,13 @@ def measure(args: argparse.Namespace) -> None:
         bed.name: [Pool(bed, "flawed", number) for number in POOL_SEEDS[bed.name]]
         for bed in args.beds.values()
     }
-    for first, *_ in pools.values():
-        for name in NAMES:
-            _add(
-                args.results,
-                Seeded(first, MODELS[name]),
-                {"what": "cost"},
-                partial(Seeded.cost, folder=args.folder),
-            )
+    for round_ in range(ROUNDS):  # all models in turn, as other work changes the machine's speed
+        for first, *_ in pools.values():
+            for name in NAMES:
+                what = {"what": "cost", "round": round_}
+                _add(
+                    args.results, Seeded(first, MODELS[name]), what, partial(Seeded.cost, folder=args.folder)
+                )
     for (name, budget), seeds in SEEDS.items():
         for seed in range(seeds):
             for pool in chain.from_iterable(pools.values()):
@@ -103,20 +105,19 @@ class Seeded:
         return measured(lambda: self.model.train(blind, start, args))
 
     def cost(self, folder: Path) -> dict[str, Any]:
-        """CPU seconds and rows of the `seed model`, of `all rows`, and of what each budget needs."""
+        """CPU seconds and rows of the seed model and of what each budget needs; with today's of all rows, too."""
         rows = self.rows(folder)
         with tempfile.TemporaryDirectory(dir=folder) as place:
             seed = Path(place, "seed")
             trained, training, _ = self._train(folder, seed)
             scorers = self.pool.scorers(folder, seed)
-            return {
-                "seed model": {"cpu": training, "rows": len(trained)},
-                "all rows": _cost_of_all(rows, scorers, Path(place, "all")),
-                **{
-                    f"{budget:.0%}": _cost_of_needed(rows, scorers, budget, Path(place, f"{budget:.0%}"))
-                    for budget in BUDGETS
-                },
-            }
+            line = {"seed model": {"cpu": training, "rows": len(trained)}}
+            if self.model.name == TODAY:
+                line["all rows"] = _cost_of_all(rows, scorers, Path(place, "all"))
+            for budget in BUDGETS:
+                name = f"{budget:.0%}"
+                line[name] = _cost_of_needed(rows, scorers, budget, Path(place, name))
+            return line
 
     def trial(self, folder: Path, budget: float, seed: int) -> dict[str, Any]:
         """Score the rows that are needed, pick, fine-tune, ask."""
@@ -187,24 +188,30 @@ Arms = Mapping[tuple[str, float], tuple[Arm, Arm]]
 
 
 def _cost_rows(lines: Lines) -> Iterator[dict[str, Any]]:
-    """CPU seconds on the first pool, as shares of what today's seed model and scores of all rows take."""
-    costs = {(line["testbed"], line["model"]): line for line in lines if line.get("what") == "cost"}
+    """CPU seconds, and shares of what today's seed model and scores of all rows take in the same round."""
+    costs = defaultdict[tuple[str, str], list[Any]](list)
+    for line in lines:
+        if line.get("what") == "cost":
+            costs[line["testbed"], line["model"]].append(line)
     for bed in POOL_SEEDS:
-        whole = costs[bed, TODAY]
-        every, choosing = (whole["seed model"]["cpu"] + whole["all rows"][name] for name in ("scores", "cpu"))
         for budget in BUDGETS:
             for model in NAMES:
-                some, seed = costs[bed, model][f"{budget:.0%}"], costs[bed, model]["seed model"]["cpu"]
-                yield {
-                    "testbed": bed,
-                    "budget": f"{budget:.0%}",
-                    "seed model": model,
-                    "rows scored": f"{some['rows'] / whole['all rows']['rows']:.0%}",
-                    "its training": f"{seed:.0f} s",
-                    "scores": f"{some['scores']:.1f} s",
-                    "of training and scores": f"{(seed + some['scores']) / every:.0%} of {every:.0f} s",
-                    "of all of choosing": f"{(seed + some['cpu']) / choosing:.0%} of {choosing:.0f} s",
-                }
+                yield _cost_row(bed, f"{budget:.0%}", model, costs[bed, model], costs[bed, TODAY])
+
+
+def _cost_row(bed: str, budget: str, model: str, own: Lines, whole: Lines) -> dict[str, Any]:
+    """Medians over the rounds; of the shares also the range."""
+    row: dict[str, Any] = {"testbed": bed, "budget": budget, "seed model": model}
+    row["rows scored"] = f"{own[0][budget]['rows'] / whole[0]['all rows']['rows']:.0%}"
+    row["its training"] = f"{median(line['seed model']['cpu'] for line in own):.1f} s"
+    row["scores"] = f"{median(line[budget]['scores'] for line in own):.1f} s"
+    for title, name in (("of training and scores", "scores"), ("of all of choosing", "cpu")):
+        every = [line["seed model"]["cpu"] + line["all rows"][name] for line in whole]
+        some = [line["seed model"]["cpu"] + line[budget][name] for line in own]
+        shares = sorted(part / of for part, of in zip(some, every, strict=True))
+        spread = f"{median(shares):.0%} ({shares[0]:.0%} to {shares[-1]:.0%})"
+        row[title] = f"{spread} of {median(every):.0f} s"
+    return row
 
 
 def _trials(lines: Lines, bed: str, budget: float, model: str) -> list[list[Mapping[str, Any]]]:
