@@ -105,7 +105,7 @@ class Seeded:
         return measured(lambda: self.model.train(blind, start, args))
 
     def cost(self, folder: Path) -> dict[str, Any]:
-        """CPU seconds and rows of the seed model and of what each budget needs; with today's of all rows, too."""
+        """CPU seconds and rows of the seed model, of what each budget needs and, of today's, of all rows."""
         rows = self.rows(folder)
         with tempfile.TemporaryDirectory(dir=folder) as place:
             seed = Path(place, "seed")

@@ -223,6 +223,8 @@ def _load(
             options |= _csv_options(next(iter(files.splits.values()))[0], texts)
         elif not files.splits:
             place = _of_folder(files)
+            if "description" in place:  # with options, a missing config has another error
+                load_dataset_builder(files.path, config)
             builder = load_dataset_builder(files.path, config, **place)
             options |= place
             if builder.name == "csv":
@@ -231,6 +233,10 @@ def _load(
     except Exception as error:  # From the Hub, the network or the files' parsers.
         if isinstance(error, StopIteration) or "corresponds to no data" in str(error):
             raise PoolError(f"expected rows in {files.name!r}, got none") from error
+        if known := re.search(r"available configs: (.*)", str(error)):
+            raise PoolError(
+                f"dataset_config: expected one of {known[1]}, got none for {files.name!r}"
+            ) from error
         if re.search(r"[Ss]plit|instruction format", str(error)):
             raise _no_such_split(split, files.name, list(files.splits), error) from error
         if files.path == files.name and not os.path.isdir(files.path):

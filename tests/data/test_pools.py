@@ -91,6 +91,18 @@ def test_csv_keeps_the_cards_options(load, tmp_path):
     assert [row["score"] for row in rows] == [None, None, None, 0.5]
 
 
+@pytest.mark.parametrize("load", [load_pool, load_stream])
+def test_missing_config_is_named(load, tmp_path):
+    (tmp_path / "README.md").write_text(
+        CSV_CARD.replace("\n---\n", "\n- config_name: b\n  data_files: b.csv\n---\n")
+    )
+    for name in ("train", "b"):
+        (tmp_path / f"{name}.csv").write_text(f"question,answer\nq,{name}\n")
+    with pytest.raises(PoolError, match=r"dataset_config: expected one of \['main', 'b'\]"):
+        load(tmp_path)
+    assert [row["answer"] for row in load(tmp_path, config="b")] == ["b"]
+
+
 def test_changed_repository_is_read_again(tmp_path):
     for folder, answer in (("one", "a"), ("two", "b"), ("two", "c")):
         here = tmp_path / folder / "pool"
