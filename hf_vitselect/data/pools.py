@@ -1,7 +1,6 @@
 """Load pools from files, patterns, folders and the Hub."""
 
 import glob
-import hashlib
 import json
 import os
 import re
@@ -11,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import pandas as pd  # type: ignore[import-untyped]
 from datasets import (
     Dataset,
-    DatasetBuilder,
     DatasetDict,
     IterableDataset,
     ReadInstruction,
@@ -26,20 +23,21 @@ from datasets import (
 from huggingface_hub import HfApi
 
 from hf_vitselect.data.columns import refuse_missing
-from hf_vitselect.data.dataset_layout import holds_media, is_conversation_column
+from hf_vitselect.data.dataset_layout import is_conversation_column
 from hf_vitselect.data.image_roots import changed_access, image_access, recorded_access, with_access
 from hf_vitselect.data.llama_factory import find_entry
+from hf_vitselect.data.load_options import (
+    csv_options,
+    folder_options,
+    refuse_numbers,
+    repository_csv_options,
+)
 from hf_vitselect.data.pool_files import COMPRESSED, Files, find_files
 from hf_vitselect.data.stored import with_features
 from hf_vitselect.data.webdataset import load_tars, stream_tars
 from hf_vitselect.errors import ColumnError, PoolError, first_line, nearest_path
 
 _ROWS_OF_SPLIT = re.compile(r"(?P<split>[^\[\]%+]+)(?:\[(?P<first>\d*):(?P<last>\d*)\])?")
-_NULLS = [
-    *("", "#N/A N/A", "#N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN", "-NaN", "-nan", "NaN"),
-    *("nan", "<NA>", "N/A", "n/a", "NA", "NULL", "null", "None"),
-]
-"""What pandas takes for null, here only in the columns of a CSV that hold no part of a conversation."""
 
 
 class SplitError(PoolError):
@@ -220,15 +218,15 @@ def _load(
         _refuse_unknown(files.name)
     try:
         if files.path == "csv":
-            options |= _csv_options(next(iter(files.splits.values()))[0], texts)
+            options |= csv_options(next(iter(files.splits.values()))[0], texts)
         elif not files.splits:
-            place = _of_folder(files)
+            place = folder_options(files)
             if "description" in place:  # with options, a missing config has another error
                 load_dataset_builder(files.path, config)
             builder = load_dataset_builder(files.path, config, **place)
             options |= place
             if builder.name == "csv":
-                options |= _options_of_csv(builder, texts)
+                options |= repository_csv_options(builder, texts)
         rows = load_dataset(files.path, config, **options)
     except Exception as error:  # From the Hub, the network or the files' parsers.
         if isinstance(error, StopIteration) or "corresponds to no data" in str(error):
@@ -244,105 +242,8 @@ def _load(
         where = _bad_line(files) or first_line(error)
         raise PoolError(f"{files.name!r} cannot be read: {where}") from error
     if not files.splits and builder.name == "imagefolder":
-        _refuse_numbers(rows, builder, texts)
+        refuse_numbers(rows, builder, texts)
     return rows
-
-
-def _of_folder(files: Files) -> dict[str, str]:
-    """Options for a folder of images or a local repository; none for a dataset on the Hub."""
-    if files.path == "imagefolder":
-        return {"data_dir": str(Path(files.name).expanduser())}
-    # datasets finds what it cached of a repository whose card lists files by the folder's name alone. The
-    # description is part of the key, too.
-    return {"description": _state(files.path)} if os.path.isdir(files.path) else {}
-
-
-def _state(folder: str) -> str:
-    """A digest of a folder's path, and of the names, times and sizes of its files."""
-    digest = hashlib.sha256(folder.encode())
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for path in (Path(place, name) for name in sorted(names)):
-            stat = path.stat() if path.exists() else path.lstat()  # of a broken link
-            digest.update(repr((str(path), stat.st_mtime_ns, stat.st_size)).encode())
-    return digest.hexdigest()
-
-
-def _sources(builder: DatasetBuilder) -> list[str]:
-    """All files of a config, as paths or URLs."""
-    return [str(file) for part in (builder.config.data_files or {}).values() for file in part]
-
-
-def _refuse_numbers(rows: Any, builder: DatasetBuilder, texts: Collection[str]) -> None:
-    """Refuse texts of a metadata.csv that `datasets` reads as numbers: `007` as 7."""
-    numbers = [
-        name
-        for name, feature in rows.features.items()
-        if _is_text(name, texts)
-        and not holds_media(name)
-        and re.match("u?int|float|bool", getattr(feature, "dtype", ""))
-        and _has_values(rows.select_columns([name]))  # an empty column is read as numbers, too
-    ]
-    if numbers and not any(re.search(r"metadata\.(jsonl|parquet)$", file) for file in _sources(builder)):
-        raise PoolError(
-            f"expected texts in {numbers}, got numbers or truth values, which may have been other texts in "
-            "a metadata.csv, as 007 or TRUE; write the rows to a metadata.jsonl instead, with texts in quotes"
-        )
-
-
-def _has_values(column: Any) -> bool:
-    """Whether the only column of a dataset, or the head of a stream's, is not empty."""
-    if isinstance(column, Dataset):
-        return bool(column.data.column(0).null_count < len(column))
-    return any(cell is not None for row in column.take(1000) for cell in row.values())
-
-
-def _csv_options(file: str, texts: Collection[str]) -> dict[str, Any]:
-    """Options with which the texts of conversations stay as they are: 007 is no number, None no null."""
-    separator = "\t" if ".tsv" in Path(file).suffixes else ","
-    return {"sep": separator, **_keep_texts(list(pd.read_csv(file, sep=separator, nrows=0)), texts)}
-
-
-def _options_of_csv(builder: DatasetBuilder, texts: Collection[str]) -> dict[str, Any]:
-    """The same for CSVs of a repository, whose card may have options, too."""
-    stream = next(iter(builder.as_streaming_dataset().values()))
-    given = builder.config.na_values
-    own = given if isinstance(given, Mapping) else {}
-    everywhere = [] if given is None or own else [given] if isinstance(given, str) else list(given)
-    return _keep_texts(list(with_features(stream).column_names or []), texts, everywhere, own)
-
-
-def _keep_texts(
-    names: Sequence[str],
-    texts: Collection[str],
-    nulls: Sequence[str] = (),
-    nulls_of: Mapping[str, Sequence[str]] | None = None,
-) -> dict[str, Any]:
-    """Options of a CSV with these columns; `nulls` are words for null besides those of pandas."""
-    converters = {
-        name: _path_or_null if holds_media(name) else _text_or_null for name in names if _is_text(name, texts)
-    }
-    return {
-        "converters": converters,
-        "keep_default_na": False,
-        "na_values": {
-            name: [*_NULLS, *nulls, *(nulls_of or {}).get(name, ())]
-            for name in names
-            if name not in converters
-        },
-    }
-
-
-def _is_text(name: str, texts: Collection[str]) -> bool:
-    return name in texts or is_conversation_column(name)
-
-
-def _text_or_null(cell: str) -> str | None:
-    return cell or None
-
-
-def _path_or_null(cell: str) -> str | None:
-    return None if cell in _NULLS else cell
 
 
 def _load_tars(files: Files, split: str, *, streaming: bool) -> Dataset | IterableDataset:

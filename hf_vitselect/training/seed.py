@@ -121,10 +121,9 @@ def _freeze_vision(model: Any) -> None:
             f"expected a vision encoder in the model, transformers finds none in {type(inner).__name__}; "
             "drop freeze_vision"
         )
-    encoder.requires_grad_(False)
     for name, parameter in encoder.named_parameters():
-        if "merger" in name:  # the projector of Qwen's models is a part of their encoder
-            parameter.requires_grad_(True)
+        if "merger" not in name:  # the projector, which is a part of the encoder in Qwen's models
+            parameter.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError("expected something to train besides the vision encoder; drop freeze_vision")
 

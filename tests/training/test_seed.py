@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from lengths import words
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from pools import mixed_pool
 from safetensors.torch import load_file
+from tiny import ARCHITECTURES
 from tiny_judge import save_judge
 from trainings import config
 from transformers import AutoModelForImageTextToText
@@ -16,6 +17,7 @@ from transformers import AutoModelForImageTextToText
 from hf_vitselect.errors import BudgetError, ModelError, SelectionError
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.training import load_seed_rows, train_seed_model
+from hf_vitselect.training.seed import _freeze_vision
 
 
 def test_seed_model_records_usable_rows(tiny, tmp_path):
@@ -100,6 +102,15 @@ def test_frozen_vision_keeps_its_adapter(tiny, tmp_path):
     assert changed
     assert not any("vision_tower" in name for name in changed)
     assert any("vision_tower" in name for name in trained)
+
+
+def test_frozen_vision_trains_adapters_alone():
+    model, _ = ARCHITECTURES["qwen2_5_vl"]()
+    model = get_peft_model(model, LoraConfig(target_modules="all-linear"))
+    _freeze_vision(model)
+    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    assert all("lora" in name for name in trained)
+    assert {"merger" in name for name in trained if "visual" in name} == {True}
 
 
 def test_text_model_has_no_vision(tmp_path):
