@@ -109,6 +109,7 @@ MODELS = {
         SeedModel("12.5%, 1 epoch", 0.125, 1),
         SeedModel("12.5%, 2 epochs", 0.125, 2),
         SeedModel("12.5%, vision frozen", 0.125, frozen=True),
+        SeedModel("12.5%, vision frozen, 3 epochs", 0.125, 3, frozen=True),
         SeedModel("12.5%, 2 of 4 layers", 0.125, layers=2),
         SeedModel("12.5%, 2 of 4 layers, vision frozen", 0.125, layers=2, frozen=True),
         SeedModel("12.5%, 2 of 4 layers, 2 epochs", 0.125, 2, layers=2),
