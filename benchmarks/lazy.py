@@ -1,7 +1,8 @@
 """What choosing costs with fewer scored rows and a smaller seed model, and whether the picks are as good.
 
-    python benchmarks/lazy.py measure --fashion FOLDER     adds to results/lazy.jsonl; the same call resumes
-    python benchmarks/lazy.py page                         docs/results/lazy.md
+    python benchmarks/lazy.py trials --fashion FOLDER     adds to results/lazy.jsonl; the same call resumes
+    python benchmarks/lazy.py costs --fashion FOLDER      the same; on a machine without other work
+    python benchmarks/lazy.py page                        docs/results/lazy.md
 
 Pools, base models and the results of scoring all rows are those of benchmarks/evidence.py, seed models those
 of benchmarks/seed_model.py. FOLDER has the four files of Fashion-MNIST; see benchmarks/trials/garments.py.
@@ -47,7 +48,7 @@ PART = "test"
 BUDGETS = (0.15, 0.05)
 SEEDS = {
     (FROZEN.name, 0.15): 5,
-    (THREE.name, 0.15): 3,
+    (THREE.name, 0.15): 2,
     (SHORT.name, 0.15): 3,
     (SHORT.name, 0.05): 5,
     (TODAY, 0.15): 2,
@@ -57,27 +58,33 @@ ROUNDS = 2
 NAMES = (TODAY, FROZEN.name, THREE.name, SHORT.name)
 
 
-def measure(args: argparse.Namespace) -> None:
-    """Measure what is missing: seed after seed on all pools, then costs on the first pool of each testbed."""
-    disable_progress_bars()
-    torch.set_num_threads(1)
-    pools = {
-        bed.name: [Pool(bed, "flawed", number) for number in POOL_SEEDS[bed.name]]
-        for bed in args.beds.values()
-    }
+def trials(args: argparse.Namespace) -> None:
+    """Fine-tune what is missing on picks, seed after seed on all pools."""
+    _prepare()
     for (name, budget), seeds in SEEDS.items():
         for seed in range(seeds):
-            for pool in chain.from_iterable(pools.values()):
-                what = {"budget": f"{budget:.0%}", "seed": seed}
-                run = partial(Seeded.trial, folder=args.folder, budget=budget, seed=seed)
-                _add(args.results, Seeded(pool, MODELS[name]), what, run)
-    for round_ in range(ROUNDS):  # all models in turn, as other work changes the machine's speed
-        for first, *_ in pools.values():
+            for bed in args.beds.values():
+                for number in POOL_SEEDS[bed.name]:
+                    seeded = Seeded(Pool(bed, "flawed", number), MODELS[name])
+                    what = {"budget": f"{budget:.0%}", "seed": seed}
+                    run = partial(Seeded.trial, folder=args.folder, budget=budget, seed=seed)
+                    _add(args.results, seeded, what, run)
+
+
+def costs(args: argparse.Namespace) -> None:
+    """Measure costs on the first pool of each testbed, all models in turn, as other work slows a machine."""
+    _prepare()
+    for round_ in range(ROUNDS):
+        for bed in args.beds.values():
             for name in NAMES:
-                what = {"what": "cost", "round": round_}
-                _add(
-                    args.results, Seeded(first, MODELS[name]), what, partial(Seeded.cost, folder=args.folder)
-                )
+                seeded = Seeded(Pool(bed, "flawed", POOL_SEEDS[bed.name][0]), MODELS[name])
+                run = partial(Seeded.cost, folder=args.folder)
+                _add(args.results, seeded, {"what": "cost", "round": round_}, run)
+
+
+def _prepare() -> None:
+    disable_progress_bars()
+    torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)
@@ -277,10 +284,11 @@ def _right(trials: Lines) -> NDArray[np.float64]:
 
 def main() -> None:
     """Parse the command line and run the command."""
-    parser, commands = bed_commands(__doc__, {do: do.__doc__ for do in (measure, write_page)})
+    parser, commands = bed_commands(__doc__, {do: do.__doc__ for do in (trials, costs, write_page)})
     for command in commands.values():
         command.add_argument("--results", type=Path, default=OURS, help="lines of what was measured")
-    choose_beds(commands[measure])
+    choose_beds(commands[trials])
+    choose_beds(commands[costs])
     run_command(parser, OURS)
 
 
