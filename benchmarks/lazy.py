@@ -54,7 +54,7 @@ SEEDS = {
     (TODAY, 0.15): 2,
 }
 """Models to fine-tune on each pool's picks, by seed model and budget."""
-ROUNDS = 2
+ROUNDS = 1
 NAMES = (TODAY, FROZEN.name, THREE.name, SHORT.name)
 
 
@@ -213,7 +213,7 @@ def _cost_rows(lines: Lines) -> Iterator[dict[str, Any]]:
 
 
 def _cost_row(bed: str, budget: str, model: str, own: Lines, whole: Lines) -> dict[str, Any]:
-    """Medians over the rounds; of the shares also the range."""
+    """Medians over the rounds."""
     row: dict[str, Any] = {"testbed": bed, "budget": budget, "seed model": model}
     row["rows scored"] = f"{own[0][budget]['rows'] / whole[0]['all rows']['rows']:.0%}"
     row["its training"] = f"{median(line['seed model']['cpu'] for line in own):.1f} s"
@@ -221,9 +221,8 @@ def _cost_row(bed: str, budget: str, model: str, own: Lines, whole: Lines) -> di
     for title, name in (("of training and scores", "scores"), ("of all of choosing", "cpu")):
         every = [line["seed model"]["cpu"] + line["all rows"][name] for line in whole]
         some = [line["seed model"]["cpu"] + line[budget][name] for line in own]
-        shares = sorted(part / of for part, of in zip(some, every, strict=True))
-        spread = f"{median(shares):.0%} ({shares[0]:.0%} to {shares[-1]:.0%})"
-        row[title] = f"{spread} of {median(every):.0f} s"
+        share = median(part / of for part, of in zip(some, every, strict=True))
+        row[title] = f"{share:.0%} of {median(every):.0f} s"
     return row
 
 

@@ -102,7 +102,7 @@ def test_unread_column_without_an_image(column, cell):
     assert read({"messages": turns, "images": [], column: cell}).images == ()
 
 
-def test_refused_images_have_ids_of_their_own():
+def test_refused_images_have_own_ids():
     turns = [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "red"}]
     rows = [{"messages": turns, "image": None, "image_path": path} for path in ("a.png", "b.png")]
     assert sorted(row_ids(Dataset.from_list(rows))) == sorted(row_ids(Dataset.from_list(rows[::-1])))
