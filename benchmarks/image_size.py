@@ -29,7 +29,7 @@ from selection.measure import measured
 from transformers import AutoTokenizer, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from trials.beds import TRUTH, Bed, Pool
-from trials.commands import bed_commands, choose_beds, run_command
+from trials.commands import results_commands, run_command
 from trials.plan import POOL_SEEDS
 from trials.trial import append_line, choose, read_lines
 
@@ -92,11 +92,8 @@ def model(words: Any) -> Qwen2VLForConditionalGeneration:
 
 
 def _align(bed: Bed, folder: Path, base: Path, out: Path) -> None:
-    settings, whole = bed.settings, processor(base)
-    args = bed.training(out, epochs=settings.align_epochs)
-    args.per_device_train_batch_size = settings.align_batch_size
-    args.learning_rate = settings.align_learning_rate
-    align(model(whole.tokenizer), whole, bed.captions(Run(folder / bed.name)), args)
+    whole, captions = processor(base), bed.captions(Run(folder / bed.name))
+    align(model(whole.tokenizer), whole, captions, bed.alignment(out))
 
 
 def _train_seed(bed: Bed, base: Path, start: Path, side: int, rows: Dataset, out: Path) -> None:
@@ -185,11 +182,7 @@ def _rows(lines: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Parse the command line and run the command."""
-    parser, commands = bed_commands(__doc__, {do: do.__doc__ for do in (measure, write_page)})
-    for command in commands.values():
-        command.add_argument("--results", type=Path, default=RESULTS, help="lines of what was measured")
-    commands[write_page].add_argument("--page", type=Path, default=PAGE)
-    choose_beds(commands[measure])
+    parser, _ = results_commands(__doc__, (measure,), write_page, RESULTS, PAGE)
     run_command(parser, RESULTS)
 
 

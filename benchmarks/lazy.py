@@ -29,7 +29,7 @@ from results_page import commit, fill
 from seed_model import MODELS, TODAY, SeedModel, fine_tune
 from selection.measure import Measured, measured
 from trials.beds import TRUTH, Pool
-from trials.commands import bed_commands, choose_beds, run_command
+from trials.commands import results_commands, run_command
 from trials.page import interval, spread
 from trials.plan import POOL_SEEDS, Arm
 from trials.trial import PARTS, append_line, bits_of, composition, read_lines
@@ -192,8 +192,8 @@ def write_page(args: argparse.Namespace) -> None:
         "picks": lambda: table([*_pick_rows(ours, evidence, arms)]),
         "accuracy": lambda: table([*_accuracy_rows(ours, evidence, arms)]),
     }
-    PAGE.write_text(fill(PAGE.read_text(), "lazy", tables))
-    print(PAGE)
+    args.page.write_text(fill(args.page.read_text(), "lazy", tables))
+    print(args.page)
 
 
 Lines = Sequence[Mapping[str, Any]]
@@ -283,11 +283,7 @@ def _right(trials: Lines) -> NDArray[np.float64]:
 
 def main() -> None:
     """Parse the command line and run the command."""
-    parser, commands = bed_commands(__doc__, {do: do.__doc__ for do in (trials, costs, write_page)})
-    for command in commands.values():
-        command.add_argument("--results", type=Path, default=OURS, help="lines of what was measured")
-    choose_beds(commands[trials])
-    choose_beds(commands[costs])
+    parser, _ = results_commands(__doc__, (trials, costs), write_page, OURS, PAGE)
     run_command(parser, OURS)
 
 

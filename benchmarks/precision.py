@@ -21,7 +21,7 @@ from evidence import DEFAULT
 from results_page import commit, fill
 from scipy.stats import spearmanr
 from trials.beds import Pool
-from trials.commands import bed_commands, choose_beds, run_command
+from trials.commands import results_commands, run_command
 from trials.plan import POOL_SEEDS
 from trials.trial import append_line, choose, read_lines
 
@@ -110,11 +110,7 @@ def _table(lines: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Parse the command line and run the command."""
-    parser, commands = bed_commands(__doc__, {do: do.__doc__ for do in (measure, write_page)})
-    for command in commands.values():
-        command.add_argument("--results", type=Path, default=RESULTS, help="lines of what was measured")
-    commands[write_page].add_argument("--page", type=Path, default=PAGE)
-    choose_beds(commands[measure])
+    parser, _ = results_commands(__doc__, (measure,), write_page, RESULTS, PAGE)
     run_command(parser, RESULTS)
 
 

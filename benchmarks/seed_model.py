@@ -30,7 +30,7 @@ from selection.measure import measured
 from sklearn.metrics import roc_auc_score
 from transformers import AutoProcessor, CLIPModel
 from trials.beds import TRUTH, Bed, Pool
-from trials.commands import bed_commands, choose_beds, run_command
+from trials.commands import results_commands, run_command
 from trials.page import interval
 from trials.plan import POOL_SEEDS
 from trials.trial import PARTS, append_line, bits_as_text, bits_of, choose, composition, read_lines
@@ -89,11 +89,7 @@ class SeedModel:
         language = model.model.language_model
         language.layers = language.layers[: self.layers]
         model.config.text_config.num_hidden_layers = self.layers
-        settings = bed.settings
-        args = bed.training(out, epochs=settings.align_epochs)
-        args.per_device_train_batch_size = settings.align_batch_size
-        args.learning_rate = settings.align_learning_rate
-        align(model, processor, captions, args)
+        align(model, processor, captions, bed.alignment(out))
 
 
 MODELS = {
@@ -296,12 +292,8 @@ def _right(lines: Sequence[dict[str, Any]]) -> list[NDArray[np.float64]]:
 
 def main() -> None:
     """Parse the command line and run the command."""
-    parser, commands = bed_commands(__doc__, {do: do.__doc__ for do in (measure, write_page)})
-    for command in commands.values():
-        command.add_argument("--results", type=Path, default=RESULTS, help="lines of what was measured")
-    commands[write_page].add_argument("--page", type=Path, default=PAGE)
+    parser, commands = results_commands(__doc__, (measure,), write_page, RESULTS, PAGE)
     command = commands[measure]
-    choose_beds(command)
     command.add_argument("--part", choices=("validation", "test"), default="validation")
     command.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     command.add_argument("--seeds", type=int, default=3, help="fine-tunes on each pool's picks")

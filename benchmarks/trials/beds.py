@@ -104,6 +104,13 @@ class Bed:
             seed=seed,
         )
 
+    def alignment(self, out: Path) -> SFTConfig:
+        """The settings with which a model is aligned on the captions."""
+        args = self.training(out, epochs=self.settings.align_epochs)
+        args.per_device_train_batch_size = self.settings.align_batch_size
+        args.learning_rate = self.settings.align_learning_rate
+        return args
+
 
 @dataclass(frozen=True)
 class Pool:

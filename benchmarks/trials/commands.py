@@ -1,7 +1,7 @@
 """The command line of scripts whose commands work on the testbeds."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,34 @@ def bed_commands(
         command.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's files")
         command.add_argument("--folder", type=Path, default=FOLDER, help="pools, models")
     return parser, made
+
+
+def results_commands(
+    description: str | None,
+    measures: Sequence[Callable[..., None]],
+    write_page: Callable[..., None],
+    results: Path,
+    page: Path,
+) -> tuple[argparse.ArgumentParser, dict[Callable[..., None], argparse.ArgumentParser]]:
+    """A parser for a script whose results are lines of a file, and tables of a page.
+
+    Args:
+        description: of the script.
+        measures: functions that add lines to `results`, for chosen testbeds.
+        write_page: the function that fills the tables.
+        results: the file of the lines.
+        page: the page.
+
+    Returns:
+        As `bed_commands`.
+    """
+    parser, commands = bed_commands(description, {do: do.__doc__ for do in (*measures, write_page)})
+    for command in commands.values():
+        command.add_argument("--results", type=Path, default=results, help="lines of what was measured")
+    for do in measures:
+        choose_beds(commands[do])
+    commands[write_page].add_argument("--page", type=Path, default=page)
+    return parser, commands
 
 
 def choose_beds(command: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Audio, ClassLabel, Features, Image, Value, Video
 
 from hf_vitselect.data.conversation import Conversation
-from hf_vitselect.data.images import image_cells
+from hf_vitselect.data.images import IMAGE_SUFFIXES, image_cells
 from hf_vitselect.data.layouts import CONTEXT_COLUMNS, LAYOUTS, KnownLayout
 from hf_vitselect.data.placeholders import Draft, place_images
 from hf_vitselect.data.stored import UNSTORED, from_text, is_empty
@@ -34,7 +34,7 @@ _IMAGE_COLUMN = re.compile(
     r"|file_names?",
     re.IGNORECASE,
 )
-_IMAGE_FILE = re.compile(r"\.(jpe?g|png|webp|gif|bmp|tiff?)$", re.IGNORECASE)
+_IMAGE_FILES = tuple(f".{suffix}" for suffix in IMAGE_SUFFIXES)
 _NULL_WORDS = ("", "none", "null", "nan", "na", "n/a")
 _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError)
 
@@ -266,7 +266,7 @@ def _names_image(column: str, cell: Any) -> bool:
     """Whether a cell may be an image or name one; numbers, and files of another kind, do not."""
     if isinstance(cell, str):
         known = cell.strip().lower() not in _NULL_WORDS
-        return known and (_IMAGE_FILE.search(cell) is not None or not column.lower().startswith("file"))
+        return known and (cell.lower().endswith(_IMAGE_FILES) or not column.lower().startswith("file"))
     return not is_empty(cell) and not isinstance(cell, (int, float))
 
 

@@ -25,6 +25,7 @@ from hf_vitselect.errors import RowError
 
 # The base64 of PNG, JPEG, GIF, WebP, TIFF and BMP begins like this.
 _BASE64 = re.compile(r"(iVBORw0KGgo|[/_]9j[/_]|R0lGOD|UklGR|SUkqA|TU0AK|Qk[0-3])[A-Za-z0-9+/_\s-]{40}")
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 _SUFFIX = re.compile(r"\.\w{2,5}$")
 _URL_SAFE = str.maketrans("-_", "+/")
 

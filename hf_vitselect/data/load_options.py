@@ -42,11 +42,6 @@ def _state(folder: str) -> str:
     return digest.hexdigest()
 
 
-def _sources(builder: DatasetBuilder) -> list[str]:
-    """All files of a config, as paths or URLs."""
-    return [str(file) for part in (builder.config.data_files or {}).values() for file in part]
-
-
 def refuse_numbers(rows: Any, builder: DatasetBuilder, texts: Collection[str]) -> None:
     """Refuse texts of a metadata.csv that `datasets` reads as numbers: `007` as 7."""
     numbers = [
@@ -57,7 +52,8 @@ def refuse_numbers(rows: Any, builder: DatasetBuilder, texts: Collection[str]) -
         and re.match("u?int|float|bool", getattr(feature, "dtype", ""))
         and _has_values(rows.select_columns([name]))  # an empty column is read as numbers, too
     ]
-    if numbers and not any(re.search(r"metadata\.(jsonl|parquet)$", file) for file in _sources(builder)):
+    sources = [str(file) for part in (builder.config.data_files or {}).values() for file in part]
+    if numbers and not any(re.search(r"metadata\.(jsonl|parquet)$", file) for file in sources):
         raise PoolError(
             f"expected texts in {numbers}, got numbers or truth values, which may have been other texts in "
             "a metadata.csv, as 007 or TRUE; write the rows to a metadata.jsonl instead, with texts in quotes"
@@ -74,36 +70,29 @@ def _has_values(column: Any) -> bool:
 def csv_options(file: str, texts: Collection[str]) -> dict[str, Any]:
     """Options with which the texts of conversations stay as they are: 007 is no number, None no null."""
     separator = "\t" if ".tsv" in Path(file).suffixes else ","
-    return {"sep": separator, **_keep_texts(list(pd.read_csv(file, sep=separator, nrows=0)), texts)}
+    return {"sep": separator, **_keep_texts(list(pd.read_csv(file, sep=separator, nrows=0)), texts, {})}
 
 
 def repository_csv_options(builder: DatasetBuilder, texts: Collection[str]) -> dict[str, Any]:
     """The same for CSVs of a repository, whose card may have options, too."""
     stream = next(iter(builder.as_streaming_dataset().values()))
-    given = builder.config.na_values
-    own = given if isinstance(given, Mapping) else {}
-    everywhere = [] if given is None or own else [given] if isinstance(given, str) else list(given)
-    return _keep_texts(list(with_features(stream).column_names or []), texts, everywhere, own)
+    names, nulls = list(with_features(stream).column_names or []), builder.config.na_values
+    if not isinstance(nulls, Mapping):
+        nulls = dict.fromkeys(names, [nulls] if isinstance(nulls, str) else nulls or [])
+    return _keep_texts(names, texts, nulls)
 
 
 def _keep_texts(
-    names: Sequence[str],
-    texts: Collection[str],
-    nulls: Sequence[str] = (),
-    nulls_of: Mapping[str, Sequence[str]] | None = None,
+    names: Sequence[str], texts: Collection[str], nulls: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
-    """Options of a CSV with these columns; `nulls` are words for null besides those of pandas."""
+    """Options of a CSV with these columns; `nulls` are a column's words for null besides those of pandas."""
     converters = {
         name: _path_or_null if holds_media(name) else _text_or_null for name in names if _is_text(name, texts)
     }
     return {
         "converters": converters,
         "keep_default_na": False,
-        "na_values": {
-            name: [*_NULLS, *nulls, *(nulls_of or {}).get(name, ())]
-            for name in names
-            if name not in converters
-        },
+        "na_values": {name: [*_NULLS, *nulls.get(name, ())] for name in names if name not in converters},
     }
 
 

@@ -19,13 +19,12 @@ from datasets import Dataset, DatasetInfo, Features, Image, IterableDataset, Lis
 from datasets.iterable_dataset import ArrowExamplesIterable
 
 from hf_vitselect.data.dataset_layout import find_layout, is_conversation_column
-from hf_vitselect.data.images import image_cells, read_image
+from hf_vitselect.data.images import IMAGE_SUFFIXES, image_cells, read_image
 from hf_vitselect.data.layouts import STRUCTURES
 from hf_vitselect.data.stored import UNSTORED, encode_batch, is_empty
 from hf_vitselect.data.turns import read_text
 from hf_vitselect.errors import LayoutError, PoolError, RowError, first_line
 
-_IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 _MEDIA = ("mp4", "webm", "mov", "avi", "wav", "mp3", "flac", "ogg")
 _LARGEST = 2**28  # bytes of a file that is read: 256 MiB
 _HEAD = 100  # samples that show the columns
@@ -167,7 +166,9 @@ def _record(key: str | None, files: Files | str, tar: str) -> tuple[dict[str, An
 def _images(record: Mapping[str, Any], files: Files | str) -> list[dict[str, Any] | None]:
     """The images of a sample: its files in the order of their numbers, or as its record names them."""
     own = {} if isinstance(files, str) else files
-    names = sorted((name for name in own if name.lower().rpartition(".")[2] in _IMAGES), key=_by_number)
+    names = sorted(
+        (name for name in own if name.lower().rpartition(".")[2] in IMAGE_SUFFIXES), key=_by_number
+    )
     said = [cell for key in _NAMES for cell in image_cells(record.get(key)) if not is_empty(cell)]
     if not names:
         images = [read_image(cell) for cell in said]
