@@ -48,7 +48,7 @@ PART = "test"
 BUDGETS = (0.15, 0.05)
 SEEDS = {
     (FROZEN.name, 0.15): 5,
-    (THREE.name, 0.15): 2,
+    (THREE.name, 0.15): 5,
     (SHORT.name, 0.15): 3,
     (SHORT.name, 0.05): 5,
     (TODAY, 0.15): 2,
