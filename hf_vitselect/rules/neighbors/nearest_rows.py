@@ -24,6 +24,8 @@ def nearest_rows(
     near = np.empty((rows, neighbors), dtype=np.int64)
     cosines = np.empty((rows, neighbors), dtype=np.float32)
     products = Products(features, norms)
+    # Between these norms products in float32 neither overflow nor lose what is small.
+    moderate = bool(((norms > 2.0**-30) & (norms < 2.0**30) | np.isinf(norms)).all())
     queries = np.arange(rows if neighbors else 0)
     for width in products.widths(neighbors):
         unsure: list[int] = []
@@ -38,8 +40,32 @@ def nearest_rows(
                     unsure.append(row)
                     continue
                 others = others[:count][others[:count] != row]
+                if moderate:
+                    others = _nearest_in_float32(features, norms, row, others, neighbors)
                 exact = cosines_with(features, norms, row, others)
                 order = np.lexsort((others, -exact))[:neighbors]
                 near[row], cosines[row] = others[order], exact[order]
         queries = np.array(unsure, dtype=np.int64)
     return near, cosines
+
+
+def _nearest_in_float32(
+    features: NDArray[np.float32],
+    norms: NDArray[np.float64],
+    row: int,
+    others: NDArray[np.int64],
+    count: int,
+) -> NDArray[np.int64]:
+    """Those of `others`, int64 `[m]`, that can be among the `count` nearest: all if `count` is m or more.
+
+    Products in bfloat16 leave several times `count` candidates, and an exact cosine costs several times one
+    in float32. With u = 2**-24, a dot product of d terms in float32 errs by at most g(d) = d u / (1 - d u)
+    times both norms, whatever the order of its sum, and a rounded cosine by u more.
+    """
+    if len(others) <= count:
+        return others
+    cosines = features[others] @ features[row] / (norms[others] * norms[row])
+    terms = (features.shape[1] + 2) * 2.0**-24  # g(d + 2) covers both, and the division
+    cut = np.partition(cosines, -count)[-count] - 2 * terms / (1 - terms)
+    kept: NDArray[np.int64] = others[cosines >= cut]
+    return kept

@@ -5,6 +5,7 @@ import pytest
 from all_cosines import cosines_of
 
 from hf_vitselect.rules.neighbors.nearest_rows import nearest_rows
+from hf_vitselect.rules.neighbors.remaining import cosines_with, row_norms
 
 rng = np.random.default_rng(0)
 FEATURES = rng.standard_normal((70, 4)).astype(np.float32)
@@ -20,3 +21,20 @@ def test_nearest_rows_match_all_cosines(features):
     np.testing.assert_array_equal(np.sort(close, axis=1)[:, ::-1], close)
     same = near == order
     assert same.mean() > 0.9  # the others tie up to the last bit
+
+
+@pytest.mark.parametrize("scale", [1, 1e-30, 1e30])
+def test_near_ties_are_told_apart(scale):
+    base = rng.standard_normal((40, 48))
+    noise = 1 + 1e-7 * rng.standard_normal((400, 48))  # cosines that float32 products cannot order
+    lengths = rng.uniform(1, 3, (400, 1))
+    features = (scale * lengths * noise * base[rng.integers(0, 40, 400)]).astype(np.float32)
+    features[7] = 0
+    near, close = nearest_rows(features, 12)
+    norms, rows = row_norms(features), np.arange(400)
+    for row in rows:
+        others = np.delete(rows, row)
+        cosines = cosines_with(features, norms, row, others)
+        order = np.lexsort((others, -cosines))[:12]
+        np.testing.assert_array_equal(near[row], others[order])
+        np.testing.assert_array_equal(close[row], cosines[order])
