@@ -98,9 +98,8 @@ def _align(bed: Bed, folder: Path, base: Path, out: Path) -> None:
 
 def _train_seed(bed: Bed, base: Path, start: Path, side: int, rows: Dataset, out: Path) -> None:
     args, share = bed.training(out), bed.settings.seed_share
-    train_seed_model(
-        rows.remove_columns(TRUTH), str(start), share, args, processing_class=processor(base, side)
-    )
+    options = {"processing_class": processor(base, side), "freeze_vision": False}
+    train_seed_model(rows.remove_columns(TRUTH), str(start), share, args, **options)
 
 
 def measure(args: argparse.Namespace) -> None:

@@ -190,7 +190,8 @@ def write_page(args: argparse.Namespace) -> None:
     tables = {
         "cost": lambda: table([*_cost_rows(ours)]),
         "picks": lambda: table([*_pick_rows(ours, evidence, arms)]),
-        "accuracy": lambda: table([*_accuracy_rows(ours, evidence, arms)]),
+        "accuracy": lambda: table([*_accuracy_rows(ours, evidence, arms, "all scored")]),
+        "random": lambda: table([*_accuracy_rows(ours, evidence, arms, "random")]),
     }
     args.page.write_text(fill(args.page.read_text(), "lazy", tables))
     print(args.page)
@@ -259,18 +260,20 @@ def _shares(bed: str, budget: float, scored: str, model: str, trials: Lines) -> 
     return row
 
 
-def _accuracy_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Iterator[dict[str, Any]]:
-    """The difference of what few scores pick from what all scores pick, on the same pools."""
-    for (bed, budget), (arm, random) in arms.items():
+def _accuracy_rows(
+    lines: Lines, evidence: Mapping[str, Any], arms: Arms, against: str
+) -> Iterator[dict[str, Any]]:
+    """The difference of what few scores pick from what all scores or chance pick, on the same pools."""
+    for (bed, budget), (all_scored, random) in arms.items():
+        arm = {"all scored": all_scored, "random": random}[against]
         for model in NAMES:
             if own := _trials(lines, bed, budget, model):
                 accuracy = np.mean([np.mean([trial["accuracy"] for trial in trials]) for trials in own])
                 yield {
                     "testbed": bed,
                     "budget": f"{budget:.0%}",
-                    "random": spread(random, evidence, "accuracy"),
-                    "all scored": spread(arm, evidence, "accuracy"),
                     "seed model": model,
+                    against: spread(arm, evidence, "accuracy"),
                     "those needed scored": f"{accuracy:.3f} ({len(own)} pools x {len(own[0])})",
                     **interval(pooled_difference([_right(trials) for trials in own], arm.right(evidence))),
                 }

@@ -177,7 +177,8 @@ class Pool:
 
     def _train_seed(self, data: Path, base: Path, out: Path) -> None:
         pool = load_from_disk(str(data)).remove_columns(TRUTH)
-        train_seed_model(pool, str(base), self.bed.settings.seed_share, self.bed.training(out))
+        share, args = self.bed.settings.seed_share, self.bed.training(out)
+        train_seed_model(pool, str(base), share, args, freeze_vision=False)
 
     def _score(self, folder: Path, data: Path, out: Path) -> None:
         score(load_from_disk(str(data)), self.scorers(folder)).save_to_disk(str(out))

@@ -161,6 +161,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
                 "model stops with it.\n\n"
             )
         card.text = re.sub(r"## Quick start\n.*?(?=## )", lambda _: quick_start, card.text, flags=re.DOTALL)
+        if self.base_model is self.model and (frozen := _frozen_modules(self.model)):
+            names = ", ".join(f"`{name}`" for name in frozen)
+            card.text += f"\n\nThese modules kept their weights: {names}.\n"
         if self.dropped:
             counts = ", ".join(f"{status}: {count:,}" for status, count in self.dropped.items())
             total = len(self.train_dataset) + len(self.unusable)
@@ -276,3 +279,13 @@ def _without(
 def _usable(data: Dataset, collator: ResponseCollator, args: SFTConfig) -> Dataset:
     rows = undecoded_rows(data, collator.reads)
     return _without(rows, find_unusable(rows, collator, args), args)
+
+
+def _frozen_modules(model: torch.nn.Module) -> list[str]:
+    """The names of the largest modules that have weights, none of which is trained."""
+    frozen: list[str] = []
+    for name, module in model.named_modules():  # the outer ones first
+        is_frozen = {weight.requires_grad for weight in module.parameters()} == {False}
+        if is_frozen and not any(name.startswith(f"{outer}.") for outer in frozen):
+            frozen.append(name)
+    return frozen

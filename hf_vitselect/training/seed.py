@@ -2,6 +2,9 @@
 
 import json
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +56,7 @@ def train_seed_model(
     quantization_config: Any = None,
     processing_class: Any = None,
     end_of_turn: EndOfTurn = "auto",
-    freeze_vision: bool = False,
+    freeze_vision: bool = True,
     seed: int = 0,
 ) -> Selection:
     """Fine-tune a model on uniformly random rows of a pool and save it to `args.output_dir`.
@@ -71,8 +74,9 @@ def train_seed_model(
         quantization_config: as in TRL.
         processing_class: a processor with a chat template, or its Hub id or folder; None is the model's own.
         end_of_turn: as in `SelectionSFTTrainer`.
-        freeze_vision: freeze the vision encoder (`get_encoder(modality="image")` of `transformers`), but not
-            the projector; training is faster. If `model` is a loaded model, its encoder is left frozen.
+        freeze_vision: keep the weights of the vision encoder, where `transformers` finds one
+            (`get_encoder(modality="image")`), but train the projector. Faster, and its scores choose no worse
+            (docs/results/lazy.md).
         seed: the seed of the draw.
 
     Returns:
@@ -82,8 +86,7 @@ def train_seed_model(
     Raises:
         BudgetError: if the budget is invalid, or more than the rows that can be trained on.
         ColumnError: if the pool has columns with the names that `Selection.scores` adds.
-        ModelError: as in `SelectionSFTTrainer`; or if `freeze_vision` finds no encoder, or leaves nothing to
-            train.
+        ModelError: as in `SelectionSFTTrainer`; or if `freeze_vision` leaves nothing to train.
     """
     refuse_reserved(pool.features)
     budget_rows(budget, len(pool))
@@ -102,30 +105,46 @@ def train_seed_model(
         end_of_turn=end_of_turn,
         unusable={},
     )
-    if freeze_vision:
-        _freeze_vision(trainer.model)
-    trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
-    trainer.save_model()
-    trainer.create_model_card()
+    with _frozen_vision(trainer.model) if freeze_vision else nullcontext():
+        trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
+        trainer.save_model()
+        trainer.create_model_card()
     if trainer.is_world_process_zero():
         record = {"recipe": published_recipe(selection).to_json(), "row_ids": selection.row_ids}
         write_atomically(Path(args.output_dir, ROWS_FILE), json.dumps(record, indent=2).encode())
     return selection
 
 
-def _freeze_vision(model: Any) -> None:
+@contextmanager
+def _frozen_vision(model: Any) -> Iterator[None]:
+    """Freeze the vision encoder inside the context, and what trained before it trains again after it."""
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
     encoder = inner.get_encoder(modality="image")
-    if encoder is inner:  # a text-only model, or one whose encoder has an unusual name
-        raise ModelError(
-            f"expected a vision encoder in the model, transformers finds none in {type(inner).__name__}; "
-            "drop freeze_vision"
+    frozen = []
+    if encoder is not inner:
+        frozen = [
+            parameter
+            for name, parameter in encoder.named_parameters()
+            # The projector is a part of the encoder in Qwen's models.
+            if parameter.requires_grad and "merger" not in name
+        ]
+    elif hasattr(inner.config, "vision_config"):
+        warnings.warn(
+            f"expected a vision encoder to freeze, transformers finds none in {type(inner).__name__}: the "
+            "seed model is trained as a whole; freeze what you want to keep and pass freeze_vision=False",
+            stacklevel=4,
         )
-    for name, parameter in encoder.named_parameters():
-        if "merger" not in name:  # the projector, which is a part of the encoder in Qwen's models
-            parameter.requires_grad_(False)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ModelError("expected something to train besides the vision encoder; drop freeze_vision")
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise ModelError(
+                "expected something to train besides the vision encoder; pass freeze_vision=False"
+            )
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
 
 
 def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:

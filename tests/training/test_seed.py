@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from tiny import ARCHITECTURES
 from tiny_judge import save_judge
 from trainings import config
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 from hf_vitselect.errors import BudgetError, ModelError, SelectionError
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.training import load_seed_rows, train_seed_model
-from hf_vitselect.training.seed import _freeze_vision
+from hf_vitselect.training.seed import _frozen_vision
 
 
 def test_seed_model_records_usable_rows(tiny, tmp_path):
@@ -82,8 +82,7 @@ def test_damaged_seed_rows_are_refused(tmp_path, content, message):
 @pytest.mark.parametrize("architecture", ["llava", "idefics3", "qwen2_5_vl", "gemma3"])
 def test_frozen_vision_keeps_its_weights(architecture, tiny, tmp_path):
     model = tiny(architecture)
-    options = {"freeze_vision": True, "processing_class": model.processor}
-    train_seed_model(mixed_pool(4), model.folder, 4, config(tmp_path), **options)
+    train_seed_model(mixed_pool(4), model.folder, 4, config(tmp_path), processing_class=model.processor)
     before, after = map(AutoModelForImageTextToText.from_pretrained, (model.folder, tmp_path))
     inside = _changed(*(each.get_encoder(modality="image") for each in (before, after)))
     assert {name.partition(".")[0] for name in inside} <= {"merger"}
@@ -94,8 +93,7 @@ def test_frozen_vision_keeps_its_weights(architecture, tiny, tmp_path):
 
 def test_frozen_vision_keeps_its_adapter(tiny, tmp_path):
     lora = LoraConfig(target_modules="all-linear", init_lora_weights=False)
-    options = {"freeze_vision": True, "peft_config": lora}
-    train_seed_model(mixed_pool(4), tiny("llava").folder, 4, config(tmp_path), **options)
+    train_seed_model(mixed_pool(4), tiny("llava").folder, 4, config(tmp_path), peft_config=lora)
     trained = load_file(tmp_path / "adapter_model.safetensors")
     moved = load_file(tmp_path / "checkpoint-3" / "adapter_model.safetensors")
     changed = {name for name in trained if not torch.equal(trained[name], moved[name])}
@@ -107,18 +105,47 @@ def test_frozen_vision_keeps_its_adapter(tiny, tmp_path):
 def test_frozen_vision_trains_adapters_alone():
     model, _ = ARCHITECTURES["qwen2_5_vl"]()
     model = get_peft_model(model, LoraConfig(target_modules="all-linear"))
-    _freeze_vision(model)
-    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    before = _trained(model)
+    with _frozen_vision(model):
+        trained = _trained(model)
+    assert _trained(model) == before
     assert all("lora" in name for name in trained)
     assert {"merger" in name for name in trained if "visual" in name} == {True}
 
 
-def test_text_model_has_no_vision(tmp_path):
-    model = save_judge(tmp_path / "text")
-    with pytest.raises(ModelError, match="finds none in LlamaForCausalLM"):
-        train_seed_model(
-            words("what?", "who?").remove_columns("images"), model, 2, config(tmp_path), freeze_vision=True
-        )
+def test_whole_model_can_be_trained(tiny, tmp_path):
+    model = tiny("llava").folder
+    train_seed_model(mixed_pool(4), model, 4, config(tmp_path), freeze_vision=False)
+    before, after = map(AutoModelForImageTextToText.from_pretrained, (model, tmp_path))
+    assert any("vision_tower" in name for name in _changed(before, after))
+    assert "kept their weights" not in (tmp_path / "README.md").read_text()
+
+
+def test_vision_is_frozen_during_training_alone(tiny, tmp_path):
+    model = AutoModelForImageTextToText.from_pretrained(tiny("llava").folder)
+    train_seed_model(
+        mixed_pool(4), model, 4, config(tmp_path, max_steps=1), processing_class=tiny("llava").processor
+    )
+    assert all(weight.requires_grad for weight in model.parameters())
+    assert "kept their weights: `model.vision_tower`" in (tmp_path / "README.md").read_text()
+
+
+def test_text_model_has_no_vision(tmp_path, recwarn):
+    pool = words("what?", "who?").remove_columns("images")
+    train_seed_model(pool, save_judge(tmp_path / "text"), 2, config(tmp_path / "seed", max_steps=1))
+    assert not any("vision" in str(each.message) for each in recwarn)
+
+
+def test_unknown_vision_encoder_is_reported(monkeypatch, tiny, tmp_path):
+    monkeypatch.setattr(PreTrainedModel, "get_encoder", lambda model, modality=None: model)
+    with pytest.warns(UserWarning, match="finds none in LlavaForConditionalGeneration: the seed model is"):
+        train_seed_model(mixed_pool(4), tiny("llava").folder, 4, config(tmp_path, max_steps=1))
+
+
+def test_nothing_left_to_train_is_refused(tiny, tmp_path):
+    lora = LoraConfig(target_modules=r".*vision_tower.*q_proj")
+    with pytest.raises(ModelError, match="pass freeze_vision=False"):
+        train_seed_model(mixed_pool(4), tiny("llava").folder, 4, config(tmp_path), peft_config=lora)
 
 
 def test_seed_model_resumes_from_checkpoint(tiny, tmp_path):
@@ -134,6 +161,11 @@ def _changed(before, after):
     """Names of the weights that differ."""
     other = after.state_dict()
     return [name for name, weight in before.state_dict().items() if not torch.equal(weight, other[name])]
+
+
+def _trained(model):
+    """Names of the weights that are trained."""
+    return [name for name, weight in model.named_parameters() if weight.requires_grad]
 
 
 def _encoded(pool):
