@@ -20,10 +20,12 @@ is in these tables. `python benchmarks/evidence.py plan` lists what is missing.
 
 A trial renders a pool, trains a seed model on a random eighth of it, scores the pool, selects, fine-tunes
 the aligned base model on the selection ({epochs} epochs, batches of {batch_size}), and asks it held-out
-questions. Seed models are trained as a whole (`freeze_vision=False`), and all rows are scored; with a frozen
-vision encoder and fewer scores [the gain is no smaller](lazy.md). Accuracy is the share of rows of which greedy decoding generates every response exactly. NLL is the
+questions. Accuracy is the share of rows of which greedy decoding generates every response exactly. NLL is the
 mean loss of the responses, in nats per token: lower is better. The oracle draws at random among sound and
 distinct rows.
+
+Seed models are trained as a whole here (`freeze_vision=False`), and all rows are scored. With frozen vision
+encoders and fewer scores, as the commands do it, [the gain is no smaller](lazy.md).
 
 - **demo**: the demo's shapes on a grid, {pool:,} rows: 40% near-copies, 8% wrong answers, 10% questions that
   need no image, 5% rows without image. Pools {demo}.
