@@ -55,7 +55,8 @@ def trl_rows(dataset: Dataset) -> Dataset:
     """The rows in the layout that TRL reads, with the other columns unchanged and each image's bytes.
 
     The columns are `messages`, `images` if a row has one, and `tools` (JSON) if a row has some. Contents are
-    lists of parts, or texts in rows that are all text.
+    lists of parts, or texts in rows that are all text. Without `images`, columns such as `image_path` are
+    left out.
 
     Raises:
         ColumnError: If another column has a name that TRL reads.
@@ -68,6 +69,8 @@ def trl_rows(dataset: Dataset) -> Dataset:
             f"drop or rename them before the selection, with dataset.remove_columns({taken})"
         )
     forms = _Forms.of(read for read in read_texts(dataset) if isinstance(read, Conversation))
+    if not forms.images:  # so these are empty, and without `images` they would stand for it
+        kept = [name for name in kept if name not in layout.other_image_columns]
     features = forms.features | {name: dataset.features[name] for name in kept}
     change = partial(
         _convert,

@@ -66,6 +66,15 @@ def test_round_trip_keeps_everything(to: Format, tmp_path: Path) -> None:
     }
 
 
+@each(FORMATS)
+@pytest.mark.parametrize("path", ["", None])
+def test_texts_alone_are_read_back(path: str | None, to: Format, tmp_path: Path) -> None:
+    rows = pool([([user(f"{i}?"), assistant("red")], []) for i in range(3)])
+    rows = rows.add_column("image_path", [path] * 3, feature=Value("string"))
+    selection = select(rows)
+    assert said(load_pool(export(selection, tmp_path, to))) == said(selection.dataset)
+
+
 @pytest.mark.parametrize("to", ["llava", "out", Trl, None], ids=["name", "folder", "class", "none"])
 def test_names_are_no_formats(to: Any, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"^to: expected a format, got .*; call export\("):
