@@ -54,6 +54,7 @@ def run_chain(
         lambda seed: [NecessityScorer(seed, batch_size=BATCH_SIZE), TextEmbedding(str(embedder))],
         _tuning,
         seed_share=SEED_SHARE,
+        freeze_vision=False,  # as when docs/results/real_pool.md was measured
     )
     subsets: dict[str, Selection] = {}
     models = {"aligned, not fine-tuned": [base], "seed model": [run.folder / "seed"]}

@@ -49,6 +49,9 @@ def parse_section(command: str, section: Mapping[str, Any]) -> Command:
 def write_help(command: str, every_flag: bool = True) -> str:
     """The purpose of a command, its flags and an example; of TRL's flags a few names, or all."""
     parser, kind = _Parser(command), find_command(command)
+    for action in parser._actions:
+        if action.option_strings[:1] == [f"--no_{action.dest}"]:  # `--{dest} false` says the same
+            action.help = SUPPRESS
     notes = [] if command == "run" else ["The flags may also be in a YAML file: --config flags.yaml"]
     if kind.checked_by_trl and not every_flag:
         of_trl = {item.name for part in kind.checked_by_trl for item in fields(kind.part_types[part])}

@@ -50,6 +50,7 @@ def seed_and_score(
     training: Training,
     *,
     seed_share: float,
+    freeze_vision: bool = True,
 ) -> Path:
     """Fine-tune the base model on a random part of a pool, and score the pool with this seed model.
 
@@ -60,11 +61,13 @@ def seed_and_score(
         make_scorers: from the seed model's folder to the scorers.
         training: from an output folder and `seed=` to the settings of a fine-tune.
         seed_share: the share of the pool that the seed model is trained on.
+        freeze_vision: as in `train_seed_model`.
 
     Returns:
         The folder of the scored pool.
     """
-    seed = run.stage("seed", {"share": seed_share}, partial(_train_seed, pool, base, training, seed_share))
+    settings = {"share": seed_share, "freeze_vision": freeze_vision}
+    seed = run.stage("seed", settings, partial(_train_seed, pool, base, training, seed_share, freeze_vision))
     scorers = make_scorers(str(seed))
     columns = {"columns": [scorer.column for scorer in scorers]}
     return run.stage("score", columns, partial(_score, pool, scorers)) / "scored"
@@ -143,8 +146,10 @@ def _train(trainer: SelectionSFTTrainer) -> None:
     trainer.create_model_card()
 
 
-def _train_seed(pool: Dataset, base: Path, training: Training, budget: float, out: Path) -> None:
-    train_seed_model(pool, str(base), budget, training(out, seed=0))
+def _train_seed(
+    pool: Dataset, base: Path, training: Training, budget: float, freeze_vision: bool, out: Path
+) -> None:
+    train_seed_model(pool, str(base), budget, training(out, seed=0), freeze_vision=freeze_vision)
 
 
 def _score(pool: Dataset, scorers: Sequence[Scorer], out: Path) -> None:

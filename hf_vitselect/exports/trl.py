@@ -1,7 +1,7 @@
 """TRL's format: a Parquet file of `messages` in content parts and `images`, with the pool's other columns."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.image_roots import image_access, mark_access
 from hf_vitselect.data.rows import read_table, read_texts
 from hf_vitselect.data.stored import UNSTORED, encode_batch, map_tables
-from hf_vitselect.errors import ColumnError, RowError
+from hf_vitselect.errors import ColumnError, LayoutError, RowError
 from hf_vitselect.exports.base import Format, Refused, Target, refuse_unreadable
 from hf_vitselect.exports.images import stored_image
 from hf_vitselect.selection.selection import Selection
@@ -54,9 +54,8 @@ class Trl(Format):
 def trl_rows(dataset: Dataset) -> Dataset:
     """The rows in the layout that TRL reads, with the other columns unchanged and each image's bytes.
 
-    The columns are `messages`, `images` if a row has one, and `tools` (JSON) if a row has some. Contents are
-    lists of parts, or texts in rows that are all text. Without `images`, columns such as `image_path` are
-    left out.
+    The columns are `messages`, `images` if a row has one or another column could pass for it, and `tools`
+    (JSON) if a row has some. Contents are lists of parts, or texts in rows that are all text.
 
     Raises:
         ColumnError: If another column has a name that TRL reads.
@@ -69,9 +68,12 @@ def trl_rows(dataset: Dataset) -> Dataset:
             f"drop or rename them before the selection, with dataset.remove_columns({taken})"
         )
     forms = _Forms.of(read for read in read_texts(dataset) if isinstance(read, Conversation))
-    if not forms.images:  # so these are empty, and without `images` they would stand for it
-        kept = [name for name in kept if name not in layout.other_image_columns]
-    features = forms.features | {name: dataset.features[name] for name in kept}
+    others = {name: dataset.features[name] for name in kept}
+    try:
+        find_layout(Features(forms.features | others))
+    except LayoutError:  # without `images`, another column would pass for images
+        forms = replace(forms, images=True)
+    features = forms.features | others
     change = partial(
         _convert,
         access=image_access(dataset),

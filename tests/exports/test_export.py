@@ -67,10 +67,18 @@ def test_round_trip_keeps_everything(to: Format, tmp_path: Path) -> None:
 
 
 @each(FORMATS)
-@pytest.mark.parametrize("path", ["", None])
-def test_texts_alone_are_read_back(path: str | None, to: Format, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "cell", "kind"),
+    [
+        ("image_path", "", "string"),
+        ("image_path", None, "string"),
+        ("file_name", "a.json", "string"),
+        ("md5", b"1", "binary"),
+    ],
+)
+def test_texts_alone_are_read_back(name: str, cell: Any, kind: str, to: Format, tmp_path: Path) -> None:
     rows = pool([([user(f"{i}?"), assistant("red")], []) for i in range(3)])
-    rows = rows.add_column("image_path", [path] * 3, feature=Value("string"))
+    rows = rows.add_column(name, [cell] * 3, feature=Value(kind))
     selection = select(rows)
     assert said(load_pool(export(selection, tmp_path, to))) == said(selection.dataset)
 

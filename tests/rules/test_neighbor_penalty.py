@@ -107,7 +107,7 @@ def test_large_pools_match_the_reference(sign, room, chunk, precision, monkeypat
     monkeypatch.setattr("hf_vitselect.rules.neighbors.products._CHUNK_ROWS", {"cpu": chunk, "cuda": chunk})
     monkeypatch.setitem(products._CHUNK_VALUES, "cpu", 512)
     monkeypatch.setattr("hf_vitselect.rules.neighbors.products._max_unit_bytes", lambda device: room)
-    monkeypatch.setattr("hf_vitselect.rules.neighbors.remaining._CHUNK_VALUES", 512)
+    monkeypatch.setattr("hf_vitselect.rules.neighbors.remaining.CHUNK_VALUES", 512)
     monkeypatch.setattr("hf_vitselect.rules.neighbors.remaining._LIST_ENTRIES", 4096)
     assert_as_reference(sign * difficulties(700), with_duplicates(clip_like(700, 16), 3), 400)
 

@@ -1,6 +1,7 @@
 """A seed model trains on random rows that can be trained on, and records them."""
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -140,6 +141,17 @@ def test_unknown_vision_encoder_is_reported(monkeypatch, tiny, tmp_path):
     monkeypatch.setattr(PreTrainedModel, "get_encoder", lambda model, modality=None: model)
     with pytest.warns(UserWarning, match="finds none in LlavaForConditionalGeneration: the seed model is"):
         train_seed_model(mixed_pool(4), tiny("llava").folder, 4, config(tmp_path, max_steps=1))
+
+
+@pytest.mark.parametrize("missing", ["none", "text"])
+def test_other_encoders_are_not_frozen(missing, monkeypatch, tiny, tmp_path):
+    """Those of Gemma 4 without vision, and of T5Gemma 2, which reads text and images."""
+    model = AutoModelForImageTextToText.from_pretrained(tiny("llava").folder)
+    found = None if missing == "none" else model.base_model
+    monkeypatch.setattr(type(model), "get_encoder", lambda self, modality=None: found)
+    model.config.vision_config = None if missing == "none" else model.config.vision_config
+    with (pytest.warns if missing == "text" else nullcontext)(UserWarning), _frozen_vision(model):
+        assert all(weight.requires_grad for weight in model.parameters())
 
 
 def test_nothing_left_to_train_is_refused(tiny, tmp_path):

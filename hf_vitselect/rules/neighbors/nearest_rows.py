@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.rules.neighbors.remaining import cosines_with, row_norms
+from hf_vitselect.rules.blocks import blocks
+from hf_vitselect.rules.neighbors.remaining import CHUNK_VALUES, cosines_with, row_norms
 
 
 def nearest_rows(
@@ -64,7 +65,10 @@ def _nearest_in_float32(
     """
     if len(others) <= count:
         return others
-    cosines = features[others] @ features[row] / (norms[others] * norms[row])
+    query = features[row]
+    chunks = blocks(len(others), max(1, CHUNK_VALUES // len(query)))
+    dots = np.concatenate([features[others[chunk]] @ query for chunk in chunks])
+    cosines = dots / (norms[others] * norms[row])
     terms = (features.shape[1] + 2) * 2.0**-24  # g(d + 2) covers both, and the division
     cut = np.partition(cosines, -count)[-count] - 2 * terms / (1 - terms)
     kept: NDArray[np.int64] = others[cosines >= cut]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hf_vitselect.rules.blocks import blocks
 
 _FEWEST_ROWS = 8
-_CHUNK_VALUES = 2**18  # values to convert at once: 2 MiB in float64
+CHUNK_VALUES = 2**18  # values to convert at once: 2 MiB in float64
 _LIST_ENTRIES = 2**23  # neighbors in all lists together, 12 bytes each
 _PROSPECT_BLOCKS = 16  # blocks to plan for at once
 
@@ -192,7 +192,7 @@ def cosines_with(
     """Compute the exact cosines of one row with others, int64 `[m]`: float32 `[m]`."""
     query = features[row].astype(np.float64)
     cosines = np.empty(len(others), dtype=np.float32)
-    for block in blocks(len(others), max(1, _CHUNK_VALUES // len(query))):
+    for block in blocks(len(others), max(1, CHUNK_VALUES // len(query))):
         rows = others[block]
         # einsum sums each row in one fixed order; BLAS may not, and equal rows must tie.
         dots = np.einsum("nd,d->n", features[rows].astype(np.float64, order="C"), query)
@@ -204,7 +204,7 @@ def row_norms(features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Compute the lengths of rows, float64 `[n]`, with inf for zero rows so that their cosines are 0."""
     rows, dim = features.shape
     norms = np.empty(rows, dtype=np.float64)
-    for block in blocks(rows, max(1, _CHUNK_VALUES // dim)):
+    for block in blocks(rows, max(1, CHUNK_VALUES // dim)):
         values = features[block].astype(np.float64, order="C")
         norms[block] = np.sqrt(np.einsum("nd,nd->n", values, values))
     norms[norms == 0] = np.inf
