@@ -119,7 +119,7 @@ def train_seed_model(
 
 @contextmanager
 def _frozen_vision(model: Any) -> Iterator[None]:
-    """Freeze the vision encoder inside the context, and what trained before it trains again after it."""
+    """Freeze the vision encoder inside the context alone."""
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
     encoder = _vision_encoder(inner)
     frozen = []
