@@ -116,8 +116,15 @@ def _overhead(results: Results) -> str:
 
 def _training(results: Results) -> str:
     rows = []
-    for family, name in (("llava", "LLaVA-1.5-7B"), ("qwen", "Qwen2.5-VL-3B")):
-        line = results.get(f"train, {family}", {})
+    qwen = "Qwen2.5-VL-3B"
+    names = {
+        "llava": "LLaVA-1.5-7B, LoRA",
+        "qwen": f"{qwen}, LoRA",
+        "qwen, FSDP": f"{qwen}, all weights, FSDP",
+    }
+    names |= {"qwen, ZeRO-3": f"{qwen}, all weights, ZeRO-3", "qwen, QLoRA": f"{qwen}, QLoRA"}
+    for key, name in names.items():
+        line = results.get(f"train, {key}", {})
         batch = _figure(line.get("rows a step"))
         step, memory = _figure(line.get("seconds a step"), "s"), _figure(line.get("peak GiB"), "GiB")
         rows.append([name, batch, step, _figure(line.get("rows/s")), memory])

@@ -2,15 +2,21 @@
 
 import gc
 import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
+import yaml
 from on_gpu.features import clip_like
 from peft import LoraConfig
 from scoring.models import build, matmul_peak
@@ -18,7 +24,7 @@ from scoring.operations import Operations
 from scoring.pool import as_dataset, rows_about_images
 from selection.features import difficulties
 from transformers import TrainerCallback
-from trl import SFTConfig
+from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
 from hf_vitselect import EL2NScorer, NecessityScorer, Selection, score, select_diverse
 from hf_vitselect.models import VLM
@@ -26,6 +32,8 @@ from hf_vitselect.rules import FacilityLocation, NeighborPenalty, Rule, SemDeDup
 from hf_vitselect.training import SelectionSFTTrainer
 
 FLASH = "flash_attention_2"
+_BENCHMARKS = Path(__file__).parents[1]
+_CONFIGS = _BENCHMARKS.parent / "examples" / "configs" / "training"
 
 
 class SkippedError(Exception):
@@ -234,9 +242,60 @@ def faiss(scale: Scale, rule: Rule) -> dict[str, Any]:
     }
 
 
-def train(scale: Scale, family: str) -> dict[str, Any]:
-    """LoRA steps of SelectionSFTTrainer on the language model's attention."""
+def train(scale: Scale, family: str, *, whole: bool = False) -> dict[str, Any]:
+    """Steps of SelectionSFTTrainer: LoRA on the language model's attention, or all weights."""
     model, processor = build(scale.models[family], scale.device, scale.dtype)
+    adapter = LoraConfig(r=16, target_modules=r".*language_model.*(q|k|v|o)_proj", task_type="CAUSAL_LM")
+    options = {} if whole else {"peft_config": adapter}
+    return _steps(scale, model, processing_class=processor, **options) | {"model": scale.models[family]}
+
+
+def train_launched(scale: Scale, config: str, package: str) -> dict[str, Any]:
+    """Train all weights under a shipped launch configuration, in a process for each GPU."""
+    _need(scale, package)
+    free()
+    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
+    command += ["--config_file", str(_CONFIGS / config), "--num_processes", str(torch.cuda.device_count())]
+    command += ["--module", "on_gpu.launched", scale.device]
+    done = subprocess.run(command, cwd=_BENCHMARKS, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-400:])
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def train_quantized(scale: Scale) -> dict[str, Any]:
+    """Train the adapter of the shipped QLoRA configuration, the model's weights in 4 bits."""
+    _need(scale, "bitsandbytes")
+    flags = yaml.safe_load((_CONFIGS / "qlora.yaml").read_text())
+    known = {field.name for field in fields(ModelConfig)}
+    config = ModelConfig(**{name: value for name, value in flags.items() if name in known})
+    with tempfile.TemporaryDirectory() as folder:
+        model, processor = build(scale.models["qwen"], scale.device, scale.dtype)
+        model.save_pretrained(folder)
+        del model
+        free()
+        figures = _steps(
+            scale,
+            folder,
+            processing_class=processor,
+            peft_config=get_peft_config(config),
+            quantization_config=get_quantization_config(config),
+        )
+    return figures | {"model": scale.models["qwen"]}
+
+
+def _need(scale: Scale, package: str) -> None:
+    if scale.device == "cpu":
+        raise SkippedError("needs a GPU")
+    if importlib.util.find_spec(package) is None:
+        raise SkippedError(f"{package} is not installed")
+    if not _CONFIGS.is_dir():
+        raise SkippedError("examples/configs/training is not here")
+
+
+def _steps(scale: Scale, model: Any, **options: Any) -> dict[str, Any]:
+    """Train for a few steps; the first two are not timed."""
     clock = _StepClock()
     cpu = scale.device == "cpu"
     batch = 2 if cpu else 16
@@ -252,21 +311,13 @@ def train(scale: Scale, family: str) -> dict[str, Any]:
         logging_steps=1,
         report_to="none",
     )
-    adapter = LoraConfig(r=16, target_modules=r".*language_model.*(q|k|v|o)_proj", task_type="CAUSAL_LM")
     _reset_peak()
-    trainer = SelectionSFTTrainer(
-        model,
-        selection=_selection(batch * scale.steps, scale),
-        args=args,
-        peft_config=adapter,
-        processing_class=processor,
-        callbacks=[clock],
-    )
+    rows = _selection(batch * scale.steps, scale)
+    trainer = SelectionSFTTrainer(model, selection=rows, args=args, callbacks=[clock], **options)
     trainer.train()
     seconds = float(np.median(clock.seconds[2:]))
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {
-        "model": scale.models[family],
         "rows a step": batch,
         "seconds a step": seconds,
         "rows/s": batch / seconds,
@@ -295,6 +346,9 @@ MEASUREMENTS: dict[str, Callable[[Scale], dict[str, Any]]] = {
     "map": map_overhead,
     "train, llava": partial(train, family="llava"),
     "train, qwen": partial(train, family="qwen"),
+    "train, qwen, FSDP": partial(train_launched, config="fsdp.yaml", package="accelerate"),
+    "train, qwen, ZeRO-3": partial(train_launched, config="deepspeed_zero3.yaml", package="deepspeed"),
+    "train, qwen, QLoRA": train_quantized,
     "select 15% of the smaller pool": partial(select, pool=0, fraction=0.15),
     "select 2% of the larger pool": partial(select, pool=1, fraction=0.02),
     "faiss, SemDeDup": partial(faiss, rule=SemDeDup()),

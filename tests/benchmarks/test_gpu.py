@@ -39,10 +39,25 @@ def test_a_tiny_run_measures_everything(tmp_path):
     machine, *measured, last = lines(out.read_text())
     assert lines(done.stdout) == [machine, *measured, last]
     assert str(tmp_path) not in machine["command"]
-    assert len(measured) == 19
+    assert len(measured) == 22
     assert [line["measurement"] for line in measured if "error" in line] == []
-    assert all("flash" in line["measurement"] for line in measured if "skipped" in line)
+    skipped = [line["measurement"] for line in measured if "skipped" in line]
+    assert [name for name in skipped if "flash" not in name] == [
+        "train, qwen, FSDP",
+        "train, qwen, ZeRO-3",
+        "train, qwen, QLoRA",
+    ]
     assert all(line["within"] for line in measured if "within" in line)
+
+
+@pytest.mark.slow
+def test_launched_training_prints_its_figures():
+    launch = ["accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "1"]
+    command = [sys.executable, "-m", *launch, "--module", "on_gpu.launched", "cpu"]
+    done = subprocess.run(command, cwd=ROOT / "benchmarks", capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["model"] == "tiny qwen"
+    assert figures["rows/s"] > 0
 
 
 def test_failed_measurements_stop_no_others(tmp_path, monkeypatch, capsys):
