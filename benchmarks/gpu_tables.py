@@ -116,13 +116,13 @@ def _overhead(results: Results) -> str:
 
 def _training(results: Results) -> str:
     rows = []
-    qwen = "Qwen2.5-VL-3B"
     names = {
         "llava": "LLaVA-1.5-7B, LoRA",
-        "qwen": f"{qwen}, LoRA",
-        "qwen, FSDP": f"{qwen}, all weights, FSDP",
+        "qwen": "Qwen2.5-VL-3B, LoRA",
+        "qwen, FSDP": "Qwen2.5-VL-3B, all weights, FSDP",
+        "qwen, ZeRO-3": "Qwen2.5-VL-3B, all weights, ZeRO-3",
+        "qwen, QLoRA": "Qwen2.5-VL-3B, QLoRA",
     }
-    names |= {"qwen, ZeRO-3": f"{qwen}, all weights, ZeRO-3", "qwen, QLoRA": f"{qwen}, QLoRA"}
     for key, name in names.items():
         line = results.get(f"train, {key}", {})
         batch = _figure(line.get("rows a step"))

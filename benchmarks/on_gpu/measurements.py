@@ -215,8 +215,7 @@ def faiss(scale: Scale, rule: Rule) -> dict[str, Any]:
 
     On a machine without a GPU, such as in a rehearsal, both run on the CPU.
     """
-    if importlib.util.find_spec("faiss") is None:
-        raise SkippedError("faiss is not installed")
+    _need("faiss")
     from faiss import get_num_gpus  # a machine without faiss runs the other measurements
 
     if scale.device == "cuda" and not get_num_gpus():
@@ -252,7 +251,8 @@ def train(scale: Scale, family: str, *, whole: bool = False) -> dict[str, Any]:
 
 def train_launched(scale: Scale, config: str, package: str) -> dict[str, Any]:
     """Train all weights under a shipped launch configuration, in a process for each GPU."""
-    _need(scale, package)
+    _need_configs(scale)
+    _need(package)
     free()
     command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
     command += ["--config_file", str(_CONFIGS / config), "--num_processes", str(torch.cuda.device_count())]
@@ -266,7 +266,8 @@ def train_launched(scale: Scale, config: str, package: str) -> dict[str, Any]:
 
 def train_quantized(scale: Scale) -> dict[str, Any]:
     """Train the adapter of the shipped QLoRA configuration, the model's weights in 4 bits."""
-    _need(scale, "bitsandbytes")
+    _need_configs(scale)
+    _need("bitsandbytes")
     flags = yaml.safe_load((_CONFIGS / "qlora.yaml").read_text())
     known = {field.name for field in fields(ModelConfig)}
     config = ModelConfig(**{name: value for name, value in flags.items() if name in known})
@@ -285,11 +286,14 @@ def train_quantized(scale: Scale) -> dict[str, Any]:
     return figures | {"model": scale.models["qwen"]}
 
 
-def _need(scale: Scale, package: str) -> None:
-    if scale.device == "cpu":
-        raise SkippedError("needs a GPU")
+def _need(package: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise SkippedError(f"{package} is not installed")
+
+
+def _need_configs(scale: Scale) -> None:
+    if scale.device == "cpu":
+        raise SkippedError("needs a GPU")
     if not _CONFIGS.is_dir():
         raise SkippedError("examples/configs/training is not here")
 
@@ -375,8 +379,8 @@ _kept: dict[tuple[str, str], VLM] = {}
 
 def _model(scale: Scale, family: str, attention: str) -> VLM:
     """The model, kept for the next measurement if that wants the same one."""
-    if attention == FLASH and importlib.util.find_spec("flash_attn") is None:
-        raise SkippedError("flash_attn is not installed")
+    if attention == FLASH:
+        _need("flash_attn")
     key = (family, attention)
     if key not in _kept:
         free()

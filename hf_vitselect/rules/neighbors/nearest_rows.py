@@ -69,7 +69,7 @@ def _nearest_in_float32(
     chunks = blocks(len(others), max(1, CHUNK_VALUES // len(query)))
     dots = np.concatenate([features[others[chunk]] @ query for chunk in chunks])
     cosines = dots / (norms[others] * norms[row])
-    terms = (features.shape[1] + 2) * 2.0**-24  # g(d + 2) covers both, and the division
+    terms = (len(query) + 2) * 2.0**-24  # g(d + 2) covers both, and the division
     cut = np.partition(cosines, -count)[-count] - 2 * terms / (1 - terms)
     kept: NDArray[np.int64] = others[cosines >= cut]
     return kept
