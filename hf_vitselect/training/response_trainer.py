@@ -34,6 +34,7 @@ from hf_vitselect.models.weights import load_errors, load_whole, refuse_unknown_
 from hf_vitselect.report.model_card import model_quick_start
 from hf_vitselect.training.checks import checked_args, find_unusable, refuse_long_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
+from hf_vitselect.training.frozen import frozen_modules
 from hf_vitselect.training.saved_paths import without_local_paths
 from hf_vitselect.training.training_bar import TrainingBar
 
@@ -161,7 +162,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
                 "model stops with it.\n\n"
             )
         card.text = re.sub(r"## Quick start\n.*?(?=## )", lambda _: quick_start, card.text, flags=re.DOTALL)
-        if self.base_model is self.model and (frozen := _frozen_modules(self.model)):
+        if self.base_model is self.model and (frozen := frozen_modules(self.model)):
             names = ", ".join(f"`{name}`" for name in frozen)
             card.text += f"\n\nThese modules kept their weights: {names}.\n"
         if self.dropped:
@@ -279,13 +280,3 @@ def _without(
 def _usable(data: Dataset, collator: ResponseCollator, args: SFTConfig) -> Dataset:
     rows = undecoded_rows(data, collator.reads)
     return _without(rows, find_unusable(rows, collator, args), args)
-
-
-def _frozen_modules(model: torch.nn.Module) -> list[str]:
-    """The names of the largest modules that have weights, none of which is trained."""
-    frozen: list[str] = []
-    for name, module in model.named_modules():  # the outer ones first
-        is_frozen = {weight.requires_grad for weight in module.parameters()} == {False}
-        if is_frozen and not any(name.startswith(f"{outer}.") for outer in frozen):
-            frozen.append(name)
-    return frozen

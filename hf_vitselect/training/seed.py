@@ -2,16 +2,13 @@
 
 import json
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from peft import PeftModel
 from trl import SFTConfig
 
 from hf_vitselect.call_text import fits, write_call
@@ -40,12 +37,11 @@ from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training.checks import check_rows, checked_args
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
+from hf_vitselect.training.frozen import frozen_vision
 from hf_vitselect.training.response_trainer import processor_of
 from hf_vitselect.training.sft import SelectionSFTTrainer
 
 ROWS_FILE = "seed_rows.json"
-_PROJECTORS = ("merger", "connector", "projector")
-"""Parts of the names of projectors, which some models keep inside the vision encoder."""
 
 
 def train_seed_model(
@@ -107,7 +103,7 @@ def train_seed_model(
         end_of_turn=end_of_turn,
         unusable={},
     )
-    with _frozen_vision(trainer.model) if freeze_vision else nullcontext():
+    with frozen_vision(trainer.model) if freeze_vision else nullcontext():
         trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
         trainer.save_model()
         trainer.create_model_card()
@@ -115,45 +111,6 @@ def train_seed_model(
         record = {"recipe": published_recipe(selection).to_json(), "row_ids": selection.row_ids}
         write_atomically(Path(args.output_dir, ROWS_FILE), json.dumps(record, indent=2).encode())
     return selection
-
-
-@contextmanager
-def _frozen_vision(model: Any) -> Iterator[None]:
-    """Freeze the vision encoder inside the context alone."""
-    inner = model.get_base_model() if isinstance(model, PeftModel) else model
-    encoder = _vision_encoder(inner)
-    frozen = []
-    if encoder is not None:
-        frozen = [
-            parameter
-            for name, parameter in encoder.named_parameters()
-            if parameter.requires_grad and not any(part in name for part in _PROJECTORS)
-        ]
-    elif getattr(inner.config, "vision_config", None) is not None:
-        warnings.warn(
-            f"expected a vision encoder to freeze, transformers finds none in {type(inner).__name__}: the "
-            "seed model is trained as a whole; freeze what you want to keep and pass freeze_vision=False",
-            stacklevel=4,
-        )
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    try:
-        if frozen and not any(parameter.requires_grad for parameter in model.parameters()):
-            raise ModelError(
-                "expected something to train besides the vision encoder; pass freeze_vision=False"
-            )
-        yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
-
-
-def _vision_encoder(model: Any) -> Any:
-    """The vision encoder, or None: no vision, an unusual name, or an encoder that also reads the text."""
-    encoder = model.get_encoder(modality="image")
-    if encoder is None or any(module is model.get_input_embeddings() for module in encoder.modules()):
-        return None
-    return encoder
 
 
 def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:

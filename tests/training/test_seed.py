@@ -18,7 +18,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel
 from hf_vitselect.errors import BudgetError, ModelError, SelectionError
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.training import load_seed_rows, train_seed_model
-from hf_vitselect.training.seed import _frozen_vision
+from hf_vitselect.training.frozen import frozen_vision
 
 
 def test_seed_model_records_usable_rows(tiny, tmp_path):
@@ -107,7 +107,7 @@ def test_frozen_vision_trains_adapters_alone():
     model, _ = ARCHITECTURES["qwen2_5_vl"]()
     model = get_peft_model(model, LoraConfig(target_modules="all-linear"))
     before = _trained(model)
-    with _frozen_vision(model):
+    with frozen_vision(model):
         trained = _trained(model)
     assert _trained(model) == before
     assert all("lora" in name for name in trained)
@@ -150,7 +150,7 @@ def test_other_encoders_are_not_frozen(missing, monkeypatch, tiny, tmp_path):
     found = None if missing == "none" else model.base_model
     monkeypatch.setattr(type(model), "get_encoder", lambda self, modality=None: found)
     model.config.vision_config = None if missing == "none" else model.config.vision_config
-    with (pytest.warns if missing == "text" else nullcontext)(UserWarning), _frozen_vision(model):
+    with (pytest.warns if missing == "text" else nullcontext)(UserWarning), frozen_vision(model):
         assert all(weight.requires_grad for weight in model.parameters())
 
 
