@@ -57,6 +57,9 @@ class Compare(PoolFlags, TrainingCommand):
     columns: list[str] = flag("Columns, such as source, whose composition is reported.", [])
     stop_early: bool = flag("Whether a method stops at the look, from 3 seeds on, that settles it.", False)
     processes: int | None = flag("Fine-tunes at a time; one per GPU if not set.", None)
+    run_dir: str | None = flag(
+        "The run that scored the pool; the table of costs shows what its scores took.", None
+    )
     least: ClassVar[Mapping[str, int]] = {"seeds": 1, "processes": 1}
     example = (
         "--dataset_name demo/score/scored --eval_dataset_name demo/data/held_out "
@@ -118,6 +121,7 @@ class Compare(PoolFlags, TrainingCommand):
             columns=self.columns,
             processes=self.processes,
             stop_early=self.stop_early,
+            run=self.run_dir,
         )
         files = ", ".join(str(folder / f"comparison.{kind}") for kind in ("md", "json", "png"))
         rows = f"{len(pool):,} in the pool, {len(held_out):,} held out"

@@ -14,7 +14,7 @@ from hf_vitselect.training import train_seed_model
 class Seed(PoolFlags, TrainingCommand):
     """Fine-tune the seed model and record the rows that it was trained on."""
 
-    budget: str = flag("The part to fine-tune on: rows (1200) or a share (0.1) of the pool.", "0.1")
+    budget: str = flag("The part to fine-tune on: rows (1200) or a share (0.125) of the pool.", "0.125")
     freeze_vision: bool = flag("Keep the weights of the vision encoder; training is faster.", True)
     example = "--dataset_name demo/data/pool --model_name_or_path demo/base --output_dir seed --use_cpu true"
 

@@ -27,7 +27,7 @@ def undecoded(dataset: Any, batch_size: int = 1000) -> Iterator[pa.Table]:
     refuse_transform(dataset)
     columns = list(find_layout(dataset.features or dataset.column_names).needed_columns)
     access = image_access(dataset)
-    for table in dataset.select_columns(columns).with_format("arrow").iter(batch_size):
+    for table in _tables(dataset.select_columns(columns), batch_size):
         yield mark_access(table, access)
 
 
@@ -45,7 +45,7 @@ def read_texts(dataset: Any) -> Iterator[Conversation | RowError]:
         # Without a fingerprint, datasets would hash all texts, and could not from 2 GiB on.
         table, known = without_bytes(light.data.table), light._fingerprint
         light = Dataset(table, indices_table=light._indices, fingerprint=known)
-    for table in light.with_format("arrow").iter(1000):
+    for table in _tables(light, 1000):
         layout, rows = _plain_rows(without_bytes(table))
         for row in rows:
             try:
@@ -54,6 +54,19 @@ def read_texts(dataset: Any) -> Iterator[Conversation | RowError]:
                 yield error
             else:
                 yield Conversation(read.turns, (_EMPTY,) * len(read.images), read.tools)
+
+
+def _tables(dataset: Any, batch_size: int) -> Iterator[pa.Table]:
+    """A dataset or stream as Arrow tables."""
+    try:
+        yield from dataset.with_format("arrow").iter(batch_size)
+    except KeyError as error:
+        if error.args[0] not in dataset.column_names:
+            raise
+        raise LayoutError(
+            f"expected the column {error.args[0]!r} in every example of the stream, as its features say, got "
+            "an example without it; give it there, as None if need be"
+        ) from error
 
 
 def read_table(table: pa.Table) -> list[Conversation | RowError]:

@@ -18,6 +18,7 @@ from hf_vitselect.evaluation.checks import (
     refuse_uncallable,
 )
 from hf_vitselect.evaluation.comparison import Comparison
+from hf_vitselect.evaluation.cost import seconds_of_run
 from hf_vitselect.evaluation.held_out import Evaluation
 from hf_vitselect.evaluation.looks import finish_in_looks
 from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM, Chosen, Fixed, length_matched, with_lengths
@@ -51,6 +52,7 @@ def compare(
     columns: Sequence[str] = (),
     processes: int | None = None,
     stop_early: bool = False,
+    run: str | os.PathLike[str] | None = None,
 ) -> Comparison:
     """Fine-tune a model on every selection and on random rows, evaluate it, and report which is better.
 
@@ -83,6 +85,8 @@ def compare(
         stop_early: whether to look at the results after each seed from the third on, and to stop a method
             that has its verdict, or has little hope of one within `seeds`. The intervals are a little wider,
             so that they hold for all looks together: decide this, and `seeds`, before the first result.
+        run: folder of the run that scored the pool. The cost of its scores is then set against the training
+            that fewer rows save.
 
     Returns:
         The comparison, also saved in `output_dir` as comparison.md, comparison.json and comparison.png.
@@ -104,6 +108,7 @@ def compare(
     refuse_names(selections, evaluations, matched)
     refuse_uncallable(evaluations)
     refuse_pool(pool, columns)
+    seconds = seconds_of_run(run)
     args = SFTConfig(max_length=None) if args is None else args
     sizes = sorted({budget_rows(budget, len(pool)) for budget in budgets})
     if seeds < 1 or not sizes:
@@ -132,7 +137,7 @@ def compare(
             trials, looks = finish_in_looks(trials, finish, list(evaluations))
         else:
             finish(trials)
-    comparison = Comparison.of(trials, list(evaluations), pool, lengths, columns, planned, looks)
+    comparison = Comparison.of(trials, list(evaluations), pool, lengths, columns, planned, looks, seconds)
     comparison.save(folder)
     return comparison
 

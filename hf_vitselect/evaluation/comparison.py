@@ -11,6 +11,7 @@ import numpy as np
 from datasets import Dataset
 
 from hf_vitselect.data.row_ids import pool_digest
+from hf_vitselect.evaluation.cost import NET, cost_rows
 from hf_vitselect.evaluation.methods import FULL
 from hf_vitselect.evaluation.plot import draw
 from hf_vitselect.evaluation.statistics import LEVEL
@@ -35,6 +36,7 @@ class Comparison:
         planned: seeds at most, of a comparison that may stop early; None of one without looks.
         looks: of a comparison that may stop early, in order.
         subsets: for each method and budget, the digest of each seed's row ids in pick order.
+        costs: seconds of choosing and of the training that fewer rows save, as rows of a table.
     """
 
     lines: dict[str, list[Line]]
@@ -44,6 +46,7 @@ class Comparison:
     planned: int | None = None
     looks: Sequence[Look] = ()
     subsets: Mapping[Key, Sequence[str]] = field(default_factory=dict)
+    costs: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def of(
@@ -53,10 +56,22 @@ class Comparison:
         pool: Dataset,
         lengths: str,
         columns: Sequence[str],
-        planned: int | None = None,
-        looks: Sequence[Look] = (),
+        planned: int | None,
+        looks: Sequence[Look],
+        run: Mapping[str, float],
     ) -> "Comparison":
-        """Compare finished trials; `lengths` is the pool's column of response lengths."""
+        """Compare finished trials.
+
+        Args:
+            trials: in the order of their seeds.
+            evaluations: by name.
+            pool: of all methods.
+            lengths: its column of response lengths.
+            columns: of the pool, whose composition is reported.
+            planned: as the attribute.
+            looks: as the attribute.
+            run: seconds of the run that scored the pool, as of `seconds_of_run`.
+        """
         groups = group_trials(trials)
         lines, by_rows = {}, []
         for name in evaluations:
@@ -79,6 +94,7 @@ class Comparison:
             planned,
             looks,
             digests,
+            cost_rows(groups, run, len(pool)),
         )
 
     @property
@@ -92,7 +108,7 @@ class Comparison:
 
     def __str__(self) -> str:
         """All of it as Markdown."""
-        parts = [self.results]
+        parts = [self.results, "## Cost, in seconds", table(self.costs), self._cost_note]
         if self.looks:
             parts += [
                 f"## Looks, {self.planned} seeds planned",
@@ -112,7 +128,12 @@ class Comparison:
             f"{name}. {self._footnote(name)}": [line.table_row() for line in lines]
             for name, lines in self.lines.items()
         }
-        return html_summary("Comparison", {}, notes=notes, tables=tables)
+        return html_summary(
+            "Comparison",
+            {},
+            notes=notes,
+            tables={**tables, f"Cost, in seconds. {self._cost_note}": self.costs},
+        )
 
     def _verdicts(self) -> list[Verdict]:
         """One for each evaluation, method and budget."""
@@ -133,6 +154,15 @@ class Comparison:
             for line in lines
             if line.random is not None
         ]
+
+    @property
+    def _cost_note(self) -> str:
+        note = "On all rows: in proportion to the rows, or measured if all were trained on. "
+        if any(NET in row for row in self.costs):
+            return f"{note}Net gain: what one fine-tune on fewer rows saves, less the cost of choosing."
+        return (
+            f"{note}What the scores took is unknown; name the run that made them, and the net gain is shown."
+        )
 
     def _footnote(self, evaluation: str) -> str:
         lines = self.lines[evaluation]
@@ -155,6 +185,7 @@ class Comparison:
             "lines": {name: [asdict(line) for line in lines] for name, lines in self.lines.items()},
             "overlap": self.overlap,
             "composition": self.composition,
+            "costs": self.costs,
             "planned_seeds": self.planned,
             "looks": [asdict(look) for look in self.looks],
             "card": [

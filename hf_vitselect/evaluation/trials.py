@@ -129,7 +129,20 @@ class Trial:
     @property
     def seconds(self) -> float:
         """Duration of the finished fine-tune."""
-        return float(json.loads((self.folder / "model.json").read_text())["seconds"])
+        return self._seconds("model")
+
+    @property
+    def picking(self) -> float:
+        """Seconds that it took to make the subset."""
+        return self._seconds("subset")
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the subset is a finished selection, which the comparison did not pick."""
+        return "row_ids" in self.settings
+
+    def _seconds(self, stage: str) -> float:
+        return float(json.loads((self.folder / f"{stage}.json").read_text())["seconds"])
 
     def _train(self, setup: Setup, unusable: Mapping[int, RowError], out: Path) -> None:
         # A copy made here: arguments remember the devices of the process that made them.

@@ -1,5 +1,6 @@
 """Rows that repeat another row: the same text about nearly the same images."""
 
+import math
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,6 +23,8 @@ from hf_vitselect.rules.clusters import kmeans, rows_by_label, unit_rows
 _LARGEST = 4096  # rows of a group that are compared with each other; larger groups are divided
 _PER_CLUSTER = 1000
 _BLOCK = 512
+_MOST_PAIRS = 2**24  # to compare at once
+_SAMPLE = 512  # rows of divided groups that are compared with all rows of their group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +44,17 @@ class NearDuplicates(Filter):
     similar are dropped first.
 
     Rows are grouped by their texts' hashes, and only rows of a group are compared. A group of more than 4,096
-    rows is divided by k-means of its images, as `SemDeDup` does; copies that fall into different clusters are
-    not found.
+    rows is divided by k-means of its images, as `SemDeDup` does, unless `approximate=False`; copies that fall
+    into different clusters are not found. The filter's record then has the `recall`: of 512 random rows of
+    such groups, how many of those that repeat another row do so in their cluster, as a share. In groups that
+    are not divided, time grows with the square of the rows, and their features are held in float64.
 
     Args:
         cosine: Least cosine of the image features, above 0, at most 1.
         bits: Most bits of 384 in which the hashes of two images may differ.
         jaccard: Least similarity of long turns, above 0, at most 1.
         long: Least words of a long turn, 5 or more.
+        approximate: Whether groups of more than 4,096 rows are divided.
 
     Examples:
         >>> from datasets import Dataset
@@ -67,6 +73,7 @@ class NearDuplicates(Filter):
     bits: int = 19
     jaccard: float = 0.9
     long: int = 50
+    approximate: bool = True
 
     def __post_init__(self) -> None:
         for name in ("cosine", "jaccard"):
@@ -92,15 +99,20 @@ class NearDuplicates(Filter):
         picked = np.isin(np.arange(len(rows)), rows.picked)
         repeats = np.full(len(rows), -1, dtype=np.int64)
         alike = np.ones((2, len(rows)), dtype=np.float32)  # of texts, of images
+        share = _SAMPLE / max(_SAMPLE, sum(len(group) for group in texts.groups if len(group) > _LARGEST))
+        sampled = []  # of divided groups: copies among some rows, and those that can be found
         with threadpool_limits(1):  # with several threads sums could differ
             for group in texts.groups:
                 group, members = _members(rows, group, texts, hashes)
                 if len(group) < 2:  # Images without a hash, such as blank ones, are not compared.
                     continue
                 order = np.lexsort((members.content(), rows.scores[group], ~picked[group]))
-                for part in members.take(order).divide():
-                    at = group[order[part]]
-                    compared = members.take(order[part])
+                group, members = group[order], members.take(order)
+                parts = members.divide() if self.approximate else [np.arange(len(members))]
+                if len(parts) > 1:
+                    sampled.append(self._copies_found(members, parts, share))
+                for part in parts:
+                    at, compared = group[part], members.take(part)
                     kept = self._find_repeats(compared, int(np.count_nonzero(picked[at])))
                     again = np.flatnonzero(kept >= 0)
                     repeats[at[again]] = at[kept[again]]
@@ -111,36 +123,40 @@ class NearDuplicates(Filter):
             _reason(text, image, texts.images[row] > 0, hashes is not None)
             for row, (text, image) in zip(dropped, alike[:, dropped].T.tolist(), strict=True)
         ]
-        thresholds = {} if ignored is None else {"ignored": ignored}
+        thresholds: dict[str, Any] = {} if ignored is None else {"ignored": ignored}
+        if sampled:
+            copies, found = np.sum(sampled, axis=0).tolist()
+            thresholds |= {"copies": copies, "recall": round(found / copies, 4) if copies else None}
         return Drops(rows=dropped, reasons=reasons, repeats=repeats[dropped], thresholds=thresholds)
 
     def describe(self, thresholds: Mapping[str, Any]) -> str:
-        """Name the features that were ignored."""
-        if (ignored := thresholds.get("ignored")) is None:
-            return ""
-        return f"images are compared by a hash: no record says that ClipEmbedding made {quoted(str(ignored))}"
+        """Name the features that were ignored, and say how many copies are found in large groups."""
+        lines = []
+        if (ignored := thresholds.get("ignored")) is not None:
+            made = f"no record says that ClipEmbedding made {quoted(str(ignored))}"
+            lines.append(f"images are compared by a hash: {made}")
+        if (recall := thresholds.get("recall")) is not None:
+            sample = f"estimated from {thresholds['copies']:,} copies"
+            lines.append(
+                f"of copies in groups of more than {_LARGEST:,} rows {recall:.1%} are found, {sample}"
+            )
+        return "; ".join(lines)
 
     def _find_repeats(self, members: "_Members", picked: int) -> NDArray[np.int64]:
         """The most similar row before each that is kept, int64 `[m]`; -1 for a row to keep.
 
         The first `picked` rows are kept in any case.
         """
-        least = 1 - 2 * self.bits / HASH_BITS if members.hashed else self.cosine
-
-        def alike(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float32]:
-            texts, images = members.compare(rows, others)
-            return np.where((texts >= self.jaccard) & (images >= least), np.minimum(texts, images), -1)
-
         repeats = np.full(len(members), -1, dtype=np.int64)
         kept = np.arange(picked)
-        for block in blocks(len(members) - picked, _BLOCK):
+        for block in blocks(len(members) - picked, min(_BLOCK, max(1, _MOST_PAIRS // len(members)))):
             rows = np.arange(block.start, block.stop) + picked
             if len(kept):
-                to_kept = alike(rows, kept)
+                to_kept = self._alike(members, rows, kept)
                 again = to_kept.max(axis=1) >= 0
                 repeats[rows[again]] = kept[to_kept[again].argmax(axis=1)]
                 rows = rows[~again]
-            among = alike(rows, rows)
+            among = self._alike(members, rows, rows)
             new: list[int] = []
             for i in range(len(rows)):
                 earlier = among[i, new]
@@ -150,6 +166,33 @@ class NearDuplicates(Filter):
                     new.append(i)
             kept = np.concatenate([kept, rows[new]])
         return repeats
+
+    def _alike(
+        self, members: "_Members", rows: NDArray[np.int64], others: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """How similar rows are to others, float32 `[rows, others]`; -1 where they are no copies."""
+        least = 1 - 2 * self.bits / HASH_BITS if members.hashed else self.cosine
+        texts, images = members.compare(rows, others)
+        return np.where((texts >= self.jaccard) & (images >= least), np.minimum(texts, images), -1)
+
+    def _copies_found(
+        self, members: "_Members", parts: list[NDArray[np.int64]], share: float
+    ) -> tuple[int, int]:
+        """Count the rows of a random share that repeat another row, and those that do in their part."""
+        labels = np.empty(len(members), dtype=np.int64)
+        for label, part in enumerate(parts):
+            labels[part] = label
+        count = math.ceil(share * len(members))
+        sample = np.sort(np.random.default_rng(0).choice(len(members), count, replace=False))
+        copies, found = np.zeros((2, count), dtype=np.bool_)
+        for block in blocks(len(members), _LARGEST):
+            others = np.arange(block.start, block.stop)
+            both = members.take(np.concatenate([sample, others]))
+            repeat = self._alike(both, np.arange(count), count + np.arange(len(others))) >= 0
+            repeat &= sample[:, None] != others
+            copies |= repeat.any(axis=1)
+            found |= (repeat & (labels[sample, None] == labels[others])).any(axis=1)
+        return int(copies.sum()), int(found.sum())
 
 
 @dataclass(frozen=True, eq=False)

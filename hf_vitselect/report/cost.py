@@ -5,6 +5,11 @@ from collections.abc import Mapping
 _CHOOSING = ("seed", "score", "select")
 
 
+def stages_that_choose(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Keep the stages of a run that choose rows: seed models, scores, selections."""
+    return {name: took for name, took in seconds.items() if name.startswith(_CHOOSING)}
+
+
 def cost_of_choosing(seconds: Mapping[str, float], fine_tune: float, rows: int, pool_rows: int) -> str:
     """Compare the seconds of choosing with those that a fine-tune on fewer rows saves.
 
@@ -20,7 +25,7 @@ def cost_of_choosing(seconds: Mapping[str, float], fine_tune: float, rows: int, 
         >>> print(cost_of_choosing({"seed": 50, "score": 80, "train": 40}, 40, 200, 1000))
         130 s (seed 50, score 80); a fine-tune took 40 s, on all rows it would take about 200 s, 160 s more
     """
-    parts = {name: took for name, took in seconds.items() if name.startswith(_CHOOSING)}
+    parts = stages_that_choose(seconds)
     stages = ", ".join(f"{name} {took:,.0f}" for name, took in parts.items())
     whole = fine_tune * pool_rows / rows
     return (

@@ -37,7 +37,9 @@ def methods_page() -> str:
         [
             _HEAD,
             "## Methods\n",
-            *_head("method", "what", "paper", "differs from `Method()`", "needs"),
+            "Rows to score: a method whose rule is `Random` needs the scores of the rows drawn alone, by "
+            "`score_candidates`, `hf-vitselect score --budget` or `run`.\n",
+            *_head("method", "what", "paper", "differs from `Method()`", "needs", "rows to score"),
             *(_method(kind) for kind in NAMED.values()),
             "\n## Filters\n",
             "A filter is skipped with a warning if a column that it uses is missing. All see the score.\n",
@@ -60,7 +62,8 @@ def _method(kind: type[Method]) -> str:
     call = write_call(Method(**{each.name: getattr(method, each.name) for each in fields(Method)}))
     differs = "" if call == "Method()" else code(call.removeprefix("Method(").removesuffix(")"))
     needs = ", ".join(code(name) for name in method.required_columns)
-    return _row(code(kind.__name__), _what(kind), _papers(kind), differs, needs or "nothing")
+    scored = "those drawn" if method.picks_at_random else "all"
+    return _row(code(kind.__name__), _what(kind), _papers(kind), differs, needs or "nothing", scored)
 
 
 def _filter(kind: type[Filter]) -> str:

@@ -104,13 +104,27 @@ def train_seed_model(
         unusable={},
     )
     with frozen_vision(trainer.model) if freeze_vision else nullcontext():
-        trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
+        _train(trainer)
         trainer.save_model()
         trainer.create_model_card()
     if trainer.is_world_process_zero():
         record = {"recipe": published_recipe(selection).to_json(), "row_ids": selection.row_ids}
         write_atomically(Path(args.output_dir, ROWS_FILE), json.dumps(record, indent=2).encode())
     return selection
+
+
+def _train(trainer: SelectionSFTTrainer) -> None:
+    """Train, from the checkpoint of the arguments if they name one."""
+    checkpoint = trainer.args.resume_from_checkpoint
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    except ValueError as error:
+        if checkpoint is None or "parameter group" not in str(error):
+            raise
+        raise ModelError(
+            f"expected a checkpoint with the same weights frozen, got {checkpoint}; resume it with the "
+            "freeze_vision that it was made with, or start again"
+        ) from error
 
 
 def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from datasets import Dataset, Features, Image, Json, List, Value, load_dataset
+from datasets import Dataset, Features, Image, IterableDataset, Json, List, Value, load_dataset
 from pools import assistant, png, pool, user
 from stored_rows import LAYOUTS
 
@@ -361,3 +361,12 @@ def test_row_of_lists_is_no_batch():
     (found,), batched = read_mapping(row)
     assert not batched
     assert "expected text, got list" in str(found)
+
+
+def test_declared_columns_must_be_given():
+    features = Features({"question": Value("string"), "answer": Value("string"), "image": Image()})
+    rows = [{"question": "what?", "answer": "red", "image": png()}, {"question": "what?", "answer": "red"}]
+    stream = IterableDataset.from_generator(lambda: iter(rows), features=features)
+    for read in (read_rows, read_texts):
+        with pytest.raises(LayoutError, match="expected the column 'image' in every example"):
+            list(read(stream))

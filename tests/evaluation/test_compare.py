@@ -92,11 +92,26 @@ def test_table_verdicts_and_plot_are_saved(finished):
         "| kind: caption",
         "not distinguishable from random with 2 seeds",
         "Overlap",
+        "What the scores took is unknown",
     ):
         assert part in text
     assert "a single score per model" in text.split("## half")[1]
-    assert json.loads((folder / "comparison.json").read_text())["lines"]["half"][0]["means"] == [0.5, 0.5]
+    record = json.loads((folder / "comparison.json").read_text())
+    assert record["lines"]["half"][0]["means"] == [0.5, 0.5]
+    assert [(row["method"], row["rows"]) for row in record["costs"]] == [("top", ROWS), ("mine", 5)]
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_run_gives_the_net_gain(finished, scored_pool, tiny, tmp_path):
+    comparison, folder, _ = finished
+    for stage in ("score", "select"):
+        (tmp_path / f"{stage}.json").write_text(json.dumps({"settings": {}, "seconds": 5.5}))
+    again = compared(scored_pool, tiny, folder, run=tmp_path)
+    assert again.results == comparison.results
+    assert [row["score"] for row in again.costs] == [5.5, 5.5]
+    assert "Net gain" in str(again)
+    with pytest.raises(FileNotFoundError, match="no record"):
+        compared(scored_pool, tiny, folder, run=folder)
 
 
 def test_same_call_trains_nothing_again(finished, scored_pool, tiny):

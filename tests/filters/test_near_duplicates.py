@@ -179,6 +179,39 @@ def test_large_groups_are_divided(monkeypatch, largest):
     assert found == {row: lowest[row // 12] for row in range(600) if row != lowest[row // 12]}
 
 
+def far_pairs(monkeypatch, **arguments):
+    """Pairs of rows that are not very similar, in a group that is divided."""
+    monkeypatch.setattr(near_duplicates, "_LARGEST", 100)
+    monkeypatch.setattr(near_duplicates, "_PER_CLUSTER", 20)
+    rng = np.random.default_rng(0)
+    centers, noise = rng.standard_normal((120, 64)), rng.standard_normal((240, 64))
+    rows = make_rows(about([b"x"] * 240), features=np.repeat(centers, 2, axis=0) + 0.5 * noise)
+    return NearDuplicates(cosine=0.6, **arguments).find(rows)
+
+
+def test_divided_groups_state_their_recall(monkeypatch):
+    drops = far_pairs(monkeypatch)
+    whole = far_pairs(monkeypatch, approximate=False)
+    assert whole.thresholds == {}
+    assert sorted(whole.rows.tolist()) == [*range(1, 240, 2)]
+    # All rows are in the sample, and each is a copy of one other.
+    assert drops.thresholds == {"copies": 240, "recall": round(len(drops.rows) / 120, 4)}
+    assert 0.3 < drops.thresholds["recall"] < 0.9
+    assert NearDuplicates().describe(drops.thresholds) == (
+        f"of copies in groups of more than 100 rows {len(drops.rows) / 120:.1%} are found, "
+        "estimated from 240 copies"
+    )
+
+
+def test_recall_needs_copies(monkeypatch):
+    monkeypatch.setattr(near_duplicates, "_LARGEST", 10)
+    monkeypatch.setattr(near_duplicates, "_PER_CLUSTER", 5)
+    rows = make_rows(about([b"x"] * 20), features=np.eye(20))
+    thresholds = NearDuplicates().find(rows).thresholds
+    assert thresholds == {"copies": 0, "recall": None}
+    assert NearDuplicates().describe(thresholds) == ""
+
+
 @pytest.mark.parametrize("block", [7, 512])
 def test_blocks_keep_the_same_rows(monkeypatch, block):
     rng = np.random.default_rng(1)

@@ -169,6 +169,14 @@ def test_seed_model_resumes_from_checkpoint(tiny, tmp_path):
         train_seed_model(pool, model, 4, args)
 
 
+def test_checkpoint_must_freeze_alike(tiny, tmp_path):
+    pool, model = mixed_pool(8), tiny("llava").folder
+    train_seed_model(pool, model, 4, config(tmp_path, max_steps=3), freeze_vision=False)
+    args = config(tmp_path, max_steps=4, resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    with pytest.raises(ModelError, match="with the freeze_vision that it was made with"):
+        train_seed_model(pool, model, 4, args)
+
+
 def _changed(before, after):
     """Names of the weights that differ."""
     other = after.state_dict()

@@ -1,0 +1,79 @@
+"""Seconds of choosing next to those that fewer rows save, computed by hand."""
+
+import json
+
+import pytest
+
+from hf_vitselect.evaluation.cost import NET, cost_rows, seconds_of_run
+from hf_vitselect.evaluation.trials import Trial, trial_folder
+
+PICKED, GIVEN = {"method": {}}, {"row_ids": "digest"}
+RUN = {"seed": 50.0, "score": 80.0, "select": 3.0}
+
+
+@pytest.fixture
+def trials(tmp_path):
+    def make(name, rows, settings, times):
+        made = [
+            Trial(name, rows, i, trial_folder(tmp_path, name, rows, i), settings) for i in range(len(times))
+        ]
+        for trial, (picking, fine_tune) in zip(made, times, strict=True):
+            trial.folder.mkdir(parents=True)
+            for stage, seconds in (("subset", picking), ("model", fine_tune)):
+                (trial.folder / f"{stage}.json").write_text(json.dumps({"seconds": seconds}))
+        return {(name, rows): made}
+
+    return make
+
+
+def test_net_gain_counts_all_stages(trials):
+    groups = trials("random", 200, PICKED, [(1, 40)]) | trials("mine", 200, PICKED, [(2.0, 30), (0.5, 50)])
+    (row,) = cost_rows(groups, RUN, 1000)
+    assert row == {
+        "method": "mine",
+        "rows": 200,
+        "seed": 50.0,
+        "score": 80.0,
+        "picking": 2.0,
+        "fine-tune": 40.0,
+        "on all rows": 200.0,
+        "saved": 160.0,
+        NET: 28.0,
+    }
+
+
+def test_unknown_scores_give_no_gain(trials):
+    (row,) = cost_rows(trials("mine", 200, PICKED, [(2, 40)]), {}, 1000)
+    assert NET not in row
+    assert row["saved"] == 160.0
+
+
+@pytest.mark.parametrize(("run", "picking"), [(RUN, 3.0), ({"score": 80.0}, None)])
+def test_given_selections_were_picked_before(trials, run, picking):
+    (row,) = cost_rows(trials("mine", 200, GIVEN, [(0.1, 40)]), run, 1000)
+    assert row["picking"] == picking
+    assert row[NET] == 160.0 - run.get("seed", 0) - 80.0 - (picking or 0)
+
+
+def test_measured_full_data_comes_first(trials):
+    groups = trials("full data", 900, PICKED, [(0, 190)]) | trials("mine", 200, PICKED, [(0, 40)])
+    (row,) = cost_rows(groups, {}, 1000)
+    assert (row["on all rows"], row["saved"]) == (190.0, 150.0)
+
+
+def test_baselines_choose_nothing(trials):
+    names = ("random", "mine", "random, lengths of mine", "full data")
+    groups = {key: made for name in names for key, made in trials(name, 200, PICKED, [(0, 40)]).items()}
+    assert [row["method"] for row in cost_rows(groups, RUN, 1000)] == ["mine"]
+
+
+def test_seconds_come_from_a_run(tmp_path):
+    for stage in ("seed", "score", "train"):
+        (tmp_path / f"{stage}.json").write_text(json.dumps({"settings": {}, "seconds": 5.5}))
+    assert seconds_of_run(tmp_path) == {"seed": 5.5, "score": 5.5}
+    assert seconds_of_run(None) == {}
+
+
+def test_missing_run_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected the folder of a run"):
+        seconds_of_run(tmp_path / "none")
