@@ -1,4 +1,4 @@
-"""What choosing costs in a comparison, next to the training that fewer rows save."""
+"""The cost of choosing in a comparison, next to the training that fewer rows save."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -99,8 +99,8 @@ class NearDuplicates(Filter):
         picked = np.isin(np.arange(len(rows)), rows.picked)
         repeats = np.full(len(rows), -1, dtype=np.int64)
         alike = np.ones((2, len(rows)), dtype=np.float32)  # of texts, of images
-        share = _SAMPLE / max(_SAMPLE, sum(len(group) for group in texts.groups if len(group) > _LARGEST))
-        sampled = []  # of divided groups: copies among some rows, and those that can be found
+        fraction = _SAMPLE / max(_SAMPLE, sum(len(group) for group in texts.groups if len(group) > _LARGEST))
+        sampled = []  # of divided groups: copies among some rows, and those that lie in the same part
         with threadpool_limits(1):  # with several threads sums could differ
             for group in texts.groups:
                 group, members = _members(rows, group, texts, hashes)
@@ -110,7 +110,7 @@ class NearDuplicates(Filter):
                 group, members = group[order], members.take(order)
                 parts = members.divide() if self.approximate else [np.arange(len(members))]
                 if len(parts) > 1:
-                    sampled.append(self._copies_found(members, parts, share))
+                    sampled.append(self._copies_found(members, parts, fraction))
                 for part in parts:
                     at, compared = group[part], members.take(part)
                     kept = self._find_repeats(compared, int(np.count_nonzero(picked[at])))
@@ -125,8 +125,8 @@ class NearDuplicates(Filter):
         ]
         thresholds: dict[str, Any] = {} if ignored is None else {"ignored": ignored}
         if sampled:
-            copies, found = np.sum(sampled, axis=0).tolist()
-            thresholds |= {"copies": copies, "recall": round(found / copies, 4) if copies else None}
+            copies, near = np.sum(sampled, axis=0).tolist()
+            thresholds |= {"copies": copies, "recall": round(near / copies, 4) if copies else None}
         return Drops(rows=dropped, reasons=reasons, repeats=repeats[dropped], thresholds=thresholds)
 
     def describe(self, thresholds: Mapping[str, Any]) -> str:
@@ -170,29 +170,29 @@ class NearDuplicates(Filter):
     def _alike(
         self, members: "_Members", rows: NDArray[np.int64], others: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """How similar rows are to others, float32 `[rows, others]`; -1 where they are no copies."""
+        """The similarity of rows to others, float32 `[rows, others]`; -1 where they are no copies."""
         least = 1 - 2 * self.bits / HASH_BITS if members.hashed else self.cosine
         texts, images = members.compare(rows, others)
         return np.where((texts >= self.jaccard) & (images >= least), np.minimum(texts, images), -1)
 
     def _copies_found(
-        self, members: "_Members", parts: list[NDArray[np.int64]], share: float
+        self, members: "_Members", parts: list[NDArray[np.int64]], fraction: float
     ) -> tuple[int, int]:
-        """Count the rows of a random share that repeat another row, and those that do in their part."""
+        """Count the rows of a random part that repeat another row, and those that do in their part."""
         labels = np.empty(len(members), dtype=np.int64)
         for label, part in enumerate(parts):
             labels[part] = label
-        count = math.ceil(share * len(members))
+        count = math.ceil(fraction * len(members))
         sample = np.sort(np.random.default_rng(0).choice(len(members), count, replace=False))
-        copies, found = np.zeros((2, count), dtype=np.bool_)
+        copies, near = np.zeros((2, count), dtype=np.bool_)
         for block in blocks(len(members), _LARGEST):
             others = np.arange(block.start, block.stop)
             both = members.take(np.concatenate([sample, others]))
             repeat = self._alike(both, np.arange(count), count + np.arange(len(others))) >= 0
             repeat &= sample[:, None] != others
             copies |= repeat.any(axis=1)
-            found |= (repeat & (labels[sample, None] == labels[others])).any(axis=1)
-        return int(copies.sum()), int(found.sum())
+            near |= (repeat & (labels[sample, None] == labels[others])).any(axis=1)
+        return int(copies.sum()), int(near.sum())
 
 
 @dataclass(frozen=True, eq=False)
