@@ -47,11 +47,11 @@ SHORT = MODELS["12.5%, 2 of 4 layers, vision frozen, 2 epochs"]
 PART = "test"
 BUDGETS = (0.15, 0.05)
 SEEDS = {
-    (FROZEN.name, 0.15): 5,
     (THREE.name, 0.15): 5,
-    (SHORT.name, 0.15): 3,
     (SHORT.name, 0.05): 5,
-    (TODAY, 0.15): 2,
+    (FROZEN.name, 0.15): 3,
+    (THREE.name, 0.05): 2,
+    (SHORT.name, 0.15): 2,
 }
 """Models to fine-tune on each pool's picks, by seed model and budget."""
 ROUNDS = 1

@@ -22,6 +22,7 @@ from hf_vitselect.rules.clusters import kmeans, rows_by_label, unit_rows
 
 _LARGEST = 4096  # rows of a group that are compared with each other; larger groups are divided
 _PER_CLUSTER = 1000
+_MOST_CHANGED = 0.4  # of the bits that are set in either hash of two copies
 _BLOCK = 512
 _MOST_PAIRS = 2**24  # to compare at once
 _SAMPLE = 512  # rows of divided groups that are compared with all rows of their group
@@ -35,9 +36,10 @@ class NearDuplicates(Filter):
     may differ a little: the Jaccard similarity of their shingles of five words, estimated by MinHash, must be
     at least `jaccard`. Images are the same if the cosine of the rows' image features (several images
     averaged) is at least `cosine`. In a pool without features by `ClipEmbedding`, at most `bits` of the 384
-    bits of an image's hash may differ (`image_hash`), for each of several images in order. Features of
-    unknown origin are ignored with a warning. Rows must have the same number of images; rows without image
-    are compared by text alone. Rows that cannot be read, or whose image cannot be decoded, repeat nothing.
+    bits of an image's hash may differ (`image_hash`), and at most two fifths of those that are set in either
+    hash, which are few in plain or gray images; each of several images in order. Features of unknown origin
+    are ignored with a warning. Rows must have the same number of images; rows without image are compared by
+    text alone. Rows that cannot be read, or whose image cannot be decoded, repeat nothing.
 
     Of rows that repeat each other the one with the lowest score stays, a loss as a rule; a row that is picked
     already stays anyway. Every dropped row repeats a row that stays unless a later filter drops it. The most
@@ -70,7 +72,7 @@ class NearDuplicates(Filter):
     uses_image_features: ClassVar[bool] = True
 
     cosine: float = 0.95
-    bits: int = 19
+    bits: int = 24
     jaccard: float = 0.9
     long: int = 50
     approximate: bool = True
@@ -245,6 +247,10 @@ class _Members:
         images = np.ones(texts.shape, dtype=np.float32)
         for i in range(self.images.shape[1]):
             cosines = self._units[rows, i] @ self._units[others, i].T
+            if self.hashed:
+                differing = (1 - cosines) * HASH_BITS / 2
+                set_in_either = (self._set[rows, i, None] + self._set[others, i] + differing) / 2
+                cosines[differing > _MOST_CHANGED * set_in_either] = -1
             images = np.minimum(images, cosines.astype(np.float32))  # digits that depend on the order go
         return texts, images
 
@@ -262,6 +268,12 @@ class _Members:
         exact = self.images.astype(np.float64)
         lengths = np.linalg.norm(exact, axis=2, keepdims=True)
         return exact / np.where(lengths > 0, lengths, 1.0)
+
+    @cached_property
+    def _set(self) -> NDArray[np.float64]:
+        """The bits that are set in each hash, float64 `[m, images]`."""
+        bits: NDArray[np.float64] = np.count_nonzero(self.images > 0, axis=2).astype(np.float64)
+        return bits
 
     def _bands(self) -> NDArray[np.int64]:
         return np.unique(self.signatures[:, :BAND], axis=0, return_inverse=True)[1]

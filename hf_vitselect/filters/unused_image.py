@@ -19,7 +19,8 @@ class UnusedImage(Filter):
     than `gain_share` of the mean loss without them, and lower the loss of no more than `helped` of the rows.
     A kind that would bring the drops above `most` of the pool stays. Then come single rows of other kinds
     whose loss the image does not lower, the one whose loss it raises most first, up to the same limit. Rows
-    without an image have no gain and are never dropped.
+    without an image have no gain and are never dropped. A copy that was not scored counts for its kind like
+    the row that it repeats.
 
     Single rows without gain may have some answers, such as "no", more often than others. Their drops may move
     the answers of a kind by at most `skew`: the total variation between the answers' shares before and after,
@@ -109,13 +110,16 @@ class UnusedImage(Filter):
         losses = rows.numbers(self.loss)
         shares, helped, sizes = self._shares_saved(rows, gains)
         known = np.isfinite(gains) & np.isfinite(losses)
-        kinds, without = rows.kinds[known], (losses + gains)[known]
-        # The standard error of a ratio of means.
-        squares = np.bincount(kinds, (gains[known] - shares[kinds] * without) ** 2, minlength=len(sizes))
+        kinds, times = rows.kinds[known], 1 + rows.copies[known]
+        without = times * (losses + gains)[known]
+        # The standard errors of ratios of means.
+        residuals = times * gains[known] - shares[kinds] * without
+        squares = np.bincount(kinds, residuals**2, minlength=len(sizes))
         sums = np.bincount(kinds, without, minlength=len(sizes))
         errors = np.divide(np.sqrt(squares), sums, out=np.zeros(len(sizes)), where=sums > 0)
         near = (np.abs(shares - self.gain_share) <= 2 * errors) & (errors > self.gain_share / 2)
-        errors = np.sqrt(helped * (1 - helped) / np.maximum(sizes, 1))
+        squares, sums = (np.bincount(kinds, power, minlength=len(sizes)) for power in (times**2, times))
+        errors = np.sqrt(helped * (1 - helped) * squares) / np.maximum(sums, 1)
         unsure = (np.abs(helped - self.helped) <= 2 * errors) & (errors > 0.05)
         near |= unsure & (shares < self.gain_share)
         return np.flatnonzero((sizes >= self.smallest) & near)
@@ -161,11 +165,13 @@ class UnusedImage(Filter):
         losses = rows.numbers(self.loss)
         known = np.isfinite(gains) & np.isfinite(losses)
         kinds, number = rows.kinds[known], len(rows.kind_names)
-        saved = np.bincount(kinds, gains[known], minlength=number)
-        without = np.bincount(kinds, (losses + gains)[known], minlength=number)
+        times = 1 + rows.copies[known]  # copies without a score gain as much
+        saved = np.bincount(kinds, times * gains[known], minlength=number)
+        without = np.bincount(kinds, times * (losses + gains)[known], minlength=number)
         shares = np.divide(saved, without, out=np.zeros(number), where=without > 0)
         sizes = np.bincount(kinds, minlength=number)
-        helped = np.bincount(kinds, gains[known] > 0, minlength=number) / np.maximum(sizes, 1)
+        all_rows = np.bincount(kinds, times, minlength=number)
+        helped = np.bincount(kinds, times * (gains[known] > 0), minlength=number) / np.maximum(all_rows, 1)
         return shares, helped, sizes
 
     def _single_rows(

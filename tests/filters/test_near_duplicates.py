@@ -6,6 +6,7 @@ from PIL import Image
 from pools import assistant, encode, pool, stripes, user
 
 from hf_vitselect.filters import NearDuplicates, Rows, near_duplicates
+from hf_vitselect.filters.image_hash import image_hash
 
 
 def make_rows(talks, scores=None, features=None, **others):
@@ -126,6 +127,23 @@ def test_copies_are_found_without_features():
     reason = NearDuplicates().find(rows).reasons[0]
     assert reason.startswith("the same text, images whose hashes differ in ")
     assert repeats(rows, bits=0) == {}
+
+
+def spots(*places):
+    """A gray image with a few bright squares, whose hash has few bits set."""
+    image = Image.new("L", (96, 96), 120)
+    for x, y in places:
+        image.paste(220, (x, y, x + 12, y + 12))
+    return image
+
+
+def test_gray_images_repeat_if_most_agrees():
+    first = spots((12, 12), (60, 24))
+    images = [first, spots((12, 12), (60, 60)), spots((60, 60))]
+    differing = [np.count_nonzero(image_hash(first) != image_hash(other)) for other in images[1:]]
+    assert max(differing) <= NearDuplicates().bits  # few in number, but many of those that are set
+    rows = make_rows(about([*map(encode, images), jpeg(first.resize((80, 80)), quality=80)]))
+    assert repeats(rows) == {3: 0}
 
 
 def test_blank_images_repeat_nothing():

@@ -54,6 +54,17 @@ def test_unlearned_kinds_stay():
     assert list(drops.thresholds["kinds"]) == ["facts"]
 
 
+def test_unscored_copies_count_for_kinds():
+    # The four rows that the image helps have six copies each, which have no score.
+    cells = ("some", "a", [1.0] * 4 + [-0.01] * 26)
+    copies = np.array([0.0] * 100 + [6.0] * 4 + [0.0] * 26)
+    some = [make_rows([SEEN, cells], losses=2.0, copies=each) for each in (copies, np.zeros(130))]
+    assert [list(UnusedImage(rows=False).find(rows).thresholds["kinds"]) for rows in some] == [[], ["some"]]
+    whole = make_rows([SEEN, ("some", "a", [1.0] * 28 + [-0.01] * 26)], losses=2.0)
+    shares = [UnusedImage(gain_share=0.25, most=1.0, rows=False).find(rows) for rows in (some[0], whole)]
+    assert shares[0].thresholds == shares[1].thresholds
+
+
 def test_kinds_near_a_bound_are_unsure():
     near_gain_share = ("near gain_share", "a", [1.5] * 2 + [0.0] * 28)
     near_helped = ("near helped", "a", [0.01] * 18 + [-0.01] * 12)

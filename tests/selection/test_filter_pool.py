@@ -122,7 +122,7 @@ def test_saved_pools_can_be_selected_from(tmp_path):
     assert load_from_disk(tmp_path / "out" / "dropped")["dropped_by"][:] == ["NearDuplicates"] * 2
     (record,) = json.loads((tmp_path / "out" / "filters.json").read_text())
     assert (record["filter"], record["dropped"]) == (
-        "NearDuplicates(cosine=0.95, bits=19, jaccard=0.9, long=50, approximate=True)",
+        "NearDuplicates(cosine=0.95, bits=24, jaccard=0.9, long=50, approximate=True)",
         2,
     )
     (tmp_path / "other").mkdir()
