@@ -1,6 +1,7 @@
 """What choosing costs with fewer scored rows and a smaller seed model, and whether the picks are as good.
 
     python benchmarks/lazy.py trials --fashion FOLDER     adds to results/lazy.jsonl; the same call resumes
+    python benchmarks/lazy.py picks --fashion FOLDER      the same: picks by these seed models from all scores
     python benchmarks/lazy.py costs --fashion FOLDER      the same; on a machine without other work
     python benchmarks/lazy.py page                        docs/results/lazy.md
 
@@ -49,9 +50,8 @@ BUDGETS = (0.15, 0.05)
 SEEDS = {
     (THREE.name, 0.15): 5,
     (SHORT.name, 0.05): 5,
-    (FROZEN.name, 0.15): 3,
-    (THREE.name, 0.05): 2,
     (SHORT.name, 0.15): 2,
+    (THREE.name, 0.05): 2,
 }
 """Models to fine-tune on each pool's picks, by seed model and budget."""
 ROUNDS = 1
@@ -69,6 +69,18 @@ def trials(args: argparse.Namespace) -> None:
                     what = {"budget": f"{budget:.0%}", "seed": seed}
                     run = partial(Seeded.trial, folder=args.folder, budget=budget, seed=seed)
                     _add(args.results, seeded, what, run)
+
+
+def picks(args: argparse.Namespace) -> None:
+    """Score all rows with the seed models of the trials, and look at what is picked then."""
+    _prepare()
+    for (name, budget), seeds in SEEDS.items():
+        for bed in args.beds.values():
+            for number in POOL_SEEDS[bed.name]:
+                seeded = Seeded(Pool(bed, "flawed", number), MODELS[name])
+                what = {"what": "picks", "of": f"{budget:.0%}"}
+                run = partial(Seeded.picks, folder=args.folder, budget=budget, seeds=seeds)
+                _add(args.results, seeded, what, run)
 
 
 def costs(args: argparse.Namespace) -> None:
@@ -131,6 +143,13 @@ class Seeded:
                 name = f"{budget:.0%}"
                 line[name] = _cost_of_needed(rows, scorers, budget, Path(place, name))
             return line
+
+    def picks(self, folder: Path, budget: float, seeds: int) -> dict[str, Any]:
+        """Score all rows and pick, without a fine-tune."""
+        rows, seed = self.rows(folder), self.seed_model(folder)
+        scored = score(rows, self.pool.scorers(folder, seed), seed.with_name(f"{seed.name}, all scores"))
+        chosen = [select_diverse(scored, budget, method=DEFAULT, seed=number) for number in range(seeds)]
+        return {"picks": [{"flaws": composition(scored, each.indices.tolist())["flaws"]} for each in chosen]}
 
     def trial(self, folder: Path, budget: float, seed: int) -> dict[str, Any]:
         """Score the rows that are needed, pick, fine-tune, ask."""
@@ -248,6 +267,9 @@ def _pick_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Iterato
         yield _shares(bed, budget, "all", TODAY, list(chain.from_iterable(arm.lines(evidence))))
         for model in NAMES:
             if own := list(chain.from_iterable(_trials(lines, bed, budget, model))):
+                of = {"testbed": bed, "model": model, "what": "picks", "of": f"{budget:.0%}"}
+                whole = [pick for line in lines if of.items() <= line.items() for pick in line["picks"]]
+                yield _shares(bed, budget, "all", model, whole)
                 yield _shares(bed, budget, "those needed", model, own)
 
 
@@ -286,7 +308,7 @@ def _right(trials: Lines) -> NDArray[np.float64]:
 
 def main() -> None:
     """Parse the command line and run the command."""
-    parser, _ = results_commands(__doc__, (trials, costs), write_page, OURS, PAGE)
+    parser, _ = results_commands(__doc__, (trials, picks, costs), write_page, OURS, PAGE)
     run_command(parser, OURS)
 
 
