@@ -35,15 +35,14 @@ def _methods(latest: Mapping[tuple[str, int], Line]) -> str:
                     "rows": f"{size:,}",
                     "CPU": f"{line['cpu']:.1f} s",
                     "wall": f"{line['wall']:.1f} s",
+                    "load": f"{line['load']:.1f}",
                     "peak": f"{line['peak'] / 2**20:.0f} MiB",
                     "exponent": _exponent(latest[stage, before[size]], line) if size in before else "",
                     "outcome": _outcome(line["figures"]),
                     "commit": line["commit"],
                 }
             )
-    loads = [line["load"] for line in latest.values()]
-    cores = max(line["cores"] for line in latest.values())
-    return f"{table(rows)}\n\nLoads of {min(loads):.1f} to {max(loads):.1f} on {cores} cores."
+    return table(rows)
 
 
 def _exponent(small: Line, large: Line) -> str:
