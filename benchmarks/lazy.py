@@ -269,7 +269,8 @@ def _pick_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Iterato
             if own := list(chain.from_iterable(_trials(lines, bed, budget, model))):
                 of = {"testbed": bed, "model": model, "what": "picks", "of": f"{budget:.0%}"}
                 whole = [pick for line in lines if of.items() <= line.items() for pick in line["picks"]]
-                yield _shares(bed, budget, "all", model, whole)
+                if whole:
+                    yield _shares(bed, budget, "all", model, whole)
                 yield _shares(bed, budget, "those needed", model, own)
 
 

@@ -52,7 +52,8 @@ class Run:
             name: Of the stage and its folder.
             settings: Everything the result depends on, as plain JSON.
             work: Writes into the folder it is given; after a crash it is called again and finds its
-                unfinished work there.
+                unfinished work there. The seconds before an error or an interrupt count, those before a kill
+                are lost.
             part: Says which part of the result is needed, as plain JSON; None for the whole. Where the stage
                 has finished with another part, `work` is called again, to add to it.
         """
@@ -60,14 +61,20 @@ class Run:
         current = _plain({**settings, "stages_before": self._before})
         self._before[name] = settings
         state = self._state(name, current)
-        wanted, before = part and _plain(part), state.get("seconds", 0.0)
+        wanted, before = part and _plain(part), state.get("seconds", state.get("spent", 0.0))
         if "seconds" in state and state.get("part") in (None, wanted):
             self.seconds[name] = before
             return folder
-        write_atomically(record, json.dumps({"settings": current}, indent=2).encode())
-        start = time.perf_counter()
-        work(folder)
-        self.seconds[name] = round(before + time.perf_counter() - start, 1)
+        start = time.perf_counter() - before
+        unfinished = {"settings": current, "spent": round(before, 1)}
+        write_atomically(record, json.dumps(unfinished, indent=2).encode())
+        try:
+            work(folder)
+        except BaseException:
+            unfinished["spent"] = round(time.perf_counter() - start, 1)
+            write_atomically(record, json.dumps(unfinished, indent=2).encode())
+            raise
+        self.seconds[name] = round(time.perf_counter() - start, 1)
         finished = {"settings": current, "seconds": self.seconds[name]} | ({"part": wanted} if wanted else {})
         write_atomically(record, json.dumps(finished, indent=2).encode())
         return folder

@@ -153,7 +153,7 @@ class Compare(PoolFlags, TrainingCommand):
         saved = next((name for name in folders if name and Path(name, "recipe.json").exists()), None)
         first = next(iter(methods.values()))
         if saved is not None or isinstance(first, Selection):
-            run_dir = folder.parent if folder.name == "compare" else None
+            run_dir = self.run_dir or (folder.parent if folder.name == "compare" else None)
             return command_line("report", selection=saved, run_dir=run_dir, output_dir="report")
         return command_line(
             "select",

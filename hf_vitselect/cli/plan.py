@@ -105,8 +105,8 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
             name = f"{command}_{turn}" if turn > 1 and command not in _LAST else command
             if command != "push":
                 latest[command] = flags["output_dir"] = str(folder / name)
-            if command in ("push", "compare", "report"):
-                flags["run_dir"] = str(folder)
+            if command in ("push", "report") or (command == "compare" and "score" in latest):
+                flags.setdefault("run_dir", str(folder))
             stages.append(Stage(name, command, settings, flags))
     return _with_draw(_with_signals(stages), sections)
 

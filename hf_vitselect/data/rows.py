@@ -61,11 +61,11 @@ def _tables(dataset: Any, batch_size: int) -> Iterator[pa.Table]:
     try:
         yield from dataset.with_format("arrow").iter(batch_size)
     except KeyError as error:
-        if error.args[0] not in dataset.column_names:
+        if not set(error.args[:1]) & set(dataset.column_names):
             raise
         raise LayoutError(
             f"expected the column {error.args[0]!r} in every example of the stream, as its features say, got "
-            "an example without it; give it there, as None if need be"
+            "an example without it, or a function of yours that misses it; give it there, as None if need be"
         ) from error
 
 

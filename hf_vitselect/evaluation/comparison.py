@@ -22,6 +22,7 @@ from hf_vitselect.evaluation.verdicts import Key, Line, compare_scores, group_tr
 from hf_vitselect.notebook import html_summary
 from hf_vitselect.report.tables import table
 from hf_vitselect.report.verdict import Verdict
+from hf_vitselect.resume import write_atomically
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,9 @@ class Comparison:
 
     def __str__(self) -> str:
         """All of it as Markdown."""
-        parts = [self.results, "## Cost, in seconds", table(self.costs), self._cost_note]
+        parts = [self.results]
+        if self.costs:
+            parts += ["## Cost, in seconds", table(self._cost_cells), self._cost_note]
         if self.looks:
             parts += [
                 f"## Looks, {self.planned} seeds planned",
@@ -132,7 +135,7 @@ class Comparison:
             "Comparison",
             {},
             notes=notes,
-            tables={**tables, f"Cost, in seconds. {self._cost_note}": self.costs},
+            tables={**tables, f"Cost, in seconds. {self._cost_note}": self._cost_cells},
         )
 
     def _verdicts(self) -> list[Verdict]:
@@ -156,13 +159,21 @@ class Comparison:
         ]
 
     @property
+    def _cost_cells(self) -> list[dict[str, Any]]:
+        return [
+            {name: f"{cell:,.1f}" if isinstance(cell, float) else cell for name, cell in row.items()}
+            for row in self.costs
+        ]
+
+    @property
     def _cost_note(self) -> str:
         note = "On all rows: in proportion to the rows, or measured if all were trained on. "
         if any(NET in row for row in self.costs):
-            return f"{note}Net gain: what one fine-tune on fewer rows saves, less the cost of choosing."
-        return (
-            f"{note}What the scores took is unknown; name the run that made them, and the net gain is shown."
-        )
+            return (
+                f"{note}Net gain: what one fine-tune on fewer rows saves, less picking and all that the run "
+                "took for scores, whichever of them a method needs."
+            )
+        return f"{note}The seconds of scores are unknown; name the run that made them to see the net gain."
 
     def _footnote(self, evaluation: str) -> str:
         lines = self.lines[evaluation]
@@ -197,6 +208,6 @@ class Comparison:
         }
         # JSON has no infinity: an unbounded end of an interval becomes null.
         plain = json.loads(json.dumps(record), parse_constant=lambda _: None)
-        (out / "comparison.json").write_text(json.dumps(plain, indent=2))
+        write_atomically(out / "comparison.json", json.dumps(plain, indent=2).encode())
         name, lines = next(iter(self.lines.items()))
         (out / "comparison.png").write_bytes(draw(name, lines))

@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM
 from hf_vitselect.evaluation.trials import Trial
 from hf_vitselect.evaluation.verdicts import Key
 from hf_vitselect.report.cost import stages_that_choose
-from hf_vitselect.report.run_record import RunRecord
+from hf_vitselect.report.run_record import stage_costs
 
 NET = "net gain"
 
@@ -19,7 +21,12 @@ def seconds_of_run(folder: str | os.PathLike[str] | None) -> dict[str, float]:
     """The seconds of a run's finished stages that choose rows, by name; none without a folder."""
     if folder is None:
         return {}
-    return stages_that_choose({row["stage"]: row["seconds"] for row in RunRecord.read(folder).cost})
+    stages = stages_that_choose({row["stage"]: row["seconds"] for row in stage_costs(Path(folder))})
+    if not any(name.startswith("score") for name in stages):
+        raise UsageError(
+            f"expected the folder of a run that scored rows, got {os.fspath(folder)!r}{nearest_path(folder)}"
+        )
+    return stages
 
 
 def cost_rows(
@@ -27,8 +34,8 @@ def cost_rows(
 ) -> list[dict[str, Any]]:
     """Rows of a table with seconds, one for each method and budget that is no baseline.
 
-    A method picks in the comparison; a finished selection was picked in the run. Without the seconds of a run
-    there is no net gain, as nobody knows what the scores cost.
+    A method picks in the comparison; a finished selection was picked in the run. All scores of the run count
+    for every method. Without their seconds, or those of picking, there is no net gain.
 
     Args:
         groups: the finished trials of each method and budget.
@@ -54,8 +61,8 @@ def cost_rows(
         saved = on_all - fine_tune
         row = {"method": name, "rows": budget, **scoring, "picking": picking, "fine-tune": fine_tune}
         row |= {"on all rows": on_all, "saved": saved}
-        if scoring:
-            row[NET] = saved - sum(scoring.values()) - (picking or 0.0)
+        if scoring and picking is not None:
+            row[NET] = saved - sum(scoring.values()) - picking
         rows.append(row)
     return rows
 

@@ -22,7 +22,6 @@ from hf_vitselect.rules.clusters import kmeans, rows_by_label, unit_rows
 
 _LARGEST = 4096  # rows of a group that are compared with each other; larger groups are divided
 _PER_CLUSTER = 1000
-_MOST_CHANGED = 0.4  # of the bits that are set in either hash of two copies
 _BLOCK = 512
 _MOST_PAIRS = 2**24  # to compare at once
 _SAMPLE = 512  # rows of divided groups that are compared with all rows of their group
@@ -234,7 +233,7 @@ class _Members:
                 for part, divided in zip(parts, large, strict=True)
                 for rows in (rows_by_label(labels(self.take(part))) if divided else [np.arange(len(part))])
             ]
-        return parts
+        return [part for part in parts if len(part)]  # k-means may leave clusters empty
 
     def compare(
         self, rows: NDArray[np.int64], others: NDArray[np.int64]
@@ -248,9 +247,9 @@ class _Members:
         for i in range(self.images.shape[1]):
             cosines = self._units[rows, i] @ self._units[others, i].T
             if self.hashed:
-                differing = (1 - cosines) * HASH_BITS / 2
+                differing = np.rint((1 - cosines) * HASH_BITS / 2)  # exact, whatever the order of the sums
                 set_in_either = (self._set[rows, i, None] + self._set[others, i] + differing) / 2
-                cosines[differing > _MOST_CHANGED * set_in_either] = -1
+                cosines[5 * differing > 2 * set_in_either] = -1
             images = np.minimum(images, cosines.astype(np.float32))  # digits that depend on the order go
         return texts, images
 

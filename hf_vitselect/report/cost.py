@@ -6,8 +6,14 @@ _CHOOSING = ("seed", "score", "select")
 
 
 def stages_that_choose(seconds: Mapping[str, float]) -> dict[str, float]:
-    """Keep the stages of a run that choose rows: seed models, scores, selections."""
-    return {name: took for name, took in seconds.items() if name.startswith(_CHOOSING)}
+    """Keep the stages of a run, in order, that choose rows.
+
+    They are seed models, scores and selections, and the fine-tunes whose models score in a later round.
+    """
+    names = list(seconds)
+    scores = [i for i, name in enumerate(names) if name.startswith("score")]
+    trained = {name for name in names[: max(scores, default=0)] if name.startswith("train")}
+    return {name: seconds[name] for name in names if name.startswith(_CHOOSING) or name in trained}
 
 
 def cost_of_choosing(seconds: Mapping[str, float], fine_tune: float, rows: int, pool_rows: int) -> str:

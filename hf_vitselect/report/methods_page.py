@@ -37,8 +37,8 @@ def methods_page() -> str:
         [
             _HEAD,
             "## Methods\n",
-            "Rows to score: a method whose rule is `Random` needs the scores of the rows drawn alone, by "
-            "`score_candidates`, `hf-vitselect score --budget` or `run`.\n",
+            "Rows to score: a method whose rule is `Random` needs scores only of the rows that are drawn, by "
+            "`score_candidates`, `hf-vitselect score --budget`, or a `run` of one round without `compare`.\n",
             *_head("method", "what", "paper", "differs from `Method()`", "needs", "rows to score"),
             *(_method(kind) for kind in NAMED.values()),
             "\n## Filters\n",
@@ -62,7 +62,7 @@ def _method(kind: type[Method]) -> str:
     call = write_call(Method(**{each.name: getattr(method, each.name) for each in fields(Method)}))
     differs = "" if call == "Method()" else code(call.removeprefix("Method(").removesuffix(")"))
     needs = ", ".join(code(name) for name in method.required_columns)
-    scored = "those drawn" if method.picks_at_random else "all"
+    scored = "none" if not needs else "those drawn" if method.picks_at_random else "all"
     return _row(code(kind.__name__), _what(kind), _papers(kind), differs, needs or "nothing", scored)
 
 

@@ -47,7 +47,7 @@ class RunRecord:
         rows, verdicts = _comparison(compared) if compared.exists() else ([], [])
         record = cls(
             _config(config) if config.exists() else None,
-            _cost(folder),
+            stage_costs(folder),
             rows,
             verdicts,
             plot.read_bytes() if rows and plot.exists() else None,
@@ -91,7 +91,8 @@ def _comparison(file: Path) -> tuple[list[dict[str, Any]], list[Verdict]]:
         raise UsageError(f"verdicts in {file}: {error}; run compare again") from error
 
 
-def _cost(folder: Path) -> list[dict[str, Any]]:
+def stage_costs(folder: Path) -> list[dict[str, Any]]:
+    """One row per finished stage of a run, in the order in which they finished; see `RunRecord.cost`."""
     stages = []
     for file in sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns):
         try:

@@ -48,6 +48,21 @@ COMPARE = {
 }
 
 
+@pytest.mark.parametrize(
+    ("sections", "folder"),
+    [
+        ({"score": {"dataset_name": "pool", "clip_name_or_path": "clip"}}, "run"),
+        ({}, None),
+        ({"score": {"dataset_name": "pool", "clip_name_or_path": "clip"}, "run_dir": "other"}, "other"),
+    ],
+    ids=["scored here", "scored elsewhere", "named"],
+)
+def test_comparisons_count_the_scores(sections, folder):
+    compare = {**COMPARE, "dataset_name": "scored"}
+    compare |= {name: sections.pop(name) for name in ("run_dir",) if name in sections}
+    assert by_name({**sections, "compare": compare})["compare"].flags.get("run_dir") == folder
+
+
 def test_stages_feed_later_stages():
     stages = by_name(CHAIN)
     assert list(stages) == ["seed", "score", "select", "push", "train"]

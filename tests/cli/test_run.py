@@ -11,6 +11,7 @@ from datasets import load_from_disk
 from pools import assistant, mixed_pool, pool, user
 from tiny_embedders import save_clip
 
+from hf_vitselect import resume
 from hf_vitselect.cli.run import run
 from hf_vitselect.errors import ColumnError, LayoutError, RowError, StaleRunError, UsageError
 from hf_vitselect.resume import Run
@@ -50,6 +51,20 @@ def test_failed_stages_are_done_again(tmp_path):
     with pytest.raises(RuntimeError):
         Run(tmp_path).stage("a", {"x": 1}, fail)
     assert (Run(tmp_path).stage("a", {"x": 1}, note("done")) / "log").read_text() == "done"
+
+
+def test_seconds_before_an_error_count(tmp_path, monkeypatch):
+    def fail(folder):
+        raise KeyboardInterrupt
+
+    clock = iter([0.0, 5.0, 100.0, 101.0])
+    with monkeypatch.context() as patch:
+        patch.setattr(resume.time, "perf_counter", lambda: next(clock))
+        with pytest.raises(KeyboardInterrupt):
+            Run(tmp_path).stage("a", {}, fail)
+        again = Run(tmp_path)
+        again.stage("a", {}, note("done"))
+    assert again.seconds == {"a": 6.0}
 
 
 def test_another_part_is_added(tmp_path):

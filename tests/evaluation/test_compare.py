@@ -10,7 +10,7 @@ from pools import mixed_pool
 from trainings import models, training
 
 from hf_vitselect import select_diverse
-from hf_vitselect.errors import LayoutError, StaleRunError
+from hf_vitselect.errors import LayoutError, StaleRunError, UsageError
 from hf_vitselect.evaluation import ExactMatch, LogLikelihood, compare
 from hf_vitselect.rules import Random, TopScore
 from hf_vitselect.selection.method import Method
@@ -92,7 +92,7 @@ def test_table_verdicts_and_plot_are_saved(finished):
         "| kind: caption",
         "not distinguishable from random with 2 seeds",
         "Overlap",
-        "What the scores took is unknown",
+        "The seconds of scores are unknown",
     ):
         assert part in text
     assert "a single score per model" in text.split("## half")[1]
@@ -110,7 +110,7 @@ def test_run_gives_the_net_gain(finished, scored_pool, tiny, tmp_path):
     assert again.results == comparison.results
     assert [row["score"] for row in again.costs] == [5.5, 5.5]
     assert "Net gain" in str(again)
-    with pytest.raises(FileNotFoundError, match="no record"):
+    with pytest.raises(UsageError, match="expected the folder of a run that scored rows"):
         compared(scored_pool, tiny, folder, run=folder)
 
 

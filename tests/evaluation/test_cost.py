@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from hf_vitselect.errors import UsageError
 from hf_vitselect.evaluation.cost import NET, cost_rows, seconds_of_run
 from hf_vitselect.evaluation.trials import Trial, trial_folder
 
@@ -48,11 +49,13 @@ def test_unknown_scores_give_no_gain(trials):
     assert row["saved"] == 160.0
 
 
-@pytest.mark.parametrize(("run", "picking"), [(RUN, 3.0), ({"score": 80.0}, None)])
-def test_given_selections_were_picked_before(trials, run, picking):
-    (row,) = cost_rows(trials("mine", 200, GIVEN, [(0.1, 40)]), run, 1000)
-    assert row["picking"] == picking
-    assert row[NET] == 160.0 - run.get("seed", 0) - 80.0 - (picking or 0)
+def test_given_selections_were_picked_before(trials):
+    mine = trials("mine", 200, GIVEN, [(0.1, 40)])
+    (row,) = cost_rows(mine, RUN, 1000)
+    assert (row["picking"], row[NET]) == (3.0, 160.0 - 50.0 - 80.0 - 3.0)
+    (row,) = cost_rows(mine, {"score": 80.0}, 1000)
+    assert row["picking"] is None
+    assert NET not in row
 
 
 def test_measured_full_data_comes_first(trials):
@@ -74,6 +77,7 @@ def test_seconds_come_from_a_run(tmp_path):
     assert seconds_of_run(None) == {}
 
 
-def test_missing_run_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="expected the folder of a run"):
-        seconds_of_run(tmp_path / "none")
+def test_run_without_scores_is_refused(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(UsageError, match="expected the folder of a run that scored rows"):
+            seconds_of_run(folder)

@@ -221,6 +221,24 @@ def test_divided_groups_state_their_recall(monkeypatch):
     )
 
 
+@pytest.mark.parametrize("distinct", [1, 2, 3])
+def test_large_groups_of_few_images(monkeypatch, distinct):
+    monkeypatch.setattr(near_duplicates, "_LARGEST", 100)
+    monkeypatch.setattr(near_duplicates, "_PER_CLUSTER", 20)
+    rows = make_rows(about([b"x"] * 200), features=np.eye(distinct)[np.arange(200) % distinct])
+    assert len(repeats(rows)) == 200 - distinct
+
+
+@pytest.mark.parametrize("others", [0, 1000])
+def test_two_fifths_are_exact(monkeypatch, others):
+    # Hashes of five bits of which two, three or none differ, whatever the number of other rows.
+    hashes = np.zeros((3 + others, 1, 384), dtype=np.bool_)
+    hashes[:3, 0, :5] = [[1, 1, 1, 1, 0], [1, 1, 1, 0, 1], [1, 0, 0, 1, 1]]
+    hashes[3:, 0, 5:] = np.random.default_rng(0).random((others, 379)) < 0.5
+    monkeypatch.setattr(near_duplicates, "_hash_images", lambda rows, texts: dict(enumerate(hashes)))
+    assert repeats(make_rows(about([b"x"] * len(hashes)))) == {1: 0}
+
+
 def test_recall_needs_copies(monkeypatch):
     monkeypatch.setattr(near_duplicates, "_LARGEST", 10)
     monkeypatch.setattr(near_duplicates, "_PER_CLUSTER", 5)
