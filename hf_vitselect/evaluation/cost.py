@@ -51,9 +51,8 @@ def cost_rows(
     for (name, budget), trials in groups.items():
         if name in baselines:
             continue
-        picking: float | None = max(
-            trial.picking for trial in trials
-        )  # the first one judges the pool for all
+        # The first trial judges the pool for all.
+        picking: float | None = max(trial.picking for trial in trials)
         if trials[0].is_given:
             picking = sum(selecting.values()) if selecting else None
         fine_tune = _fine_tune(trials)
