@@ -63,24 +63,20 @@ def trials(args: argparse.Namespace) -> None:
     _prepare()
     for (name, budget), seeds in SEEDS.items():
         for seed in range(seeds):
-            for bed in args.beds.values():
-                for number in POOL_SEEDS[bed.name]:
-                    seeded = Seeded(Pool(bed, "flawed", number), MODELS[name])
-                    what = {"budget": f"{budget:.0%}", "seed": seed}
-                    run = partial(Seeded.trial, folder=args.folder, budget=budget, seed=seed)
-                    _add(args.results, seeded, what, run)
+            for seeded in _on_all_pools(args, name):
+                what = {"budget": f"{budget:.0%}", "seed": seed}
+                run = partial(Seeded.trial, folder=args.folder, budget=budget, seed=seed)
+                _add(args.results, seeded, what, run)
 
 
 def picks(args: argparse.Namespace) -> None:
     """Score all rows with the seed models of the trials, and look at what is picked then."""
     _prepare()
     for (name, budget), seeds in SEEDS.items():
-        for bed in args.beds.values():
-            for number in POOL_SEEDS[bed.name]:
-                seeded = Seeded(Pool(bed, "flawed", number), MODELS[name])
-                what = {"what": "picks", "of": f"{budget:.0%}"}
-                run = partial(Seeded.picks, folder=args.folder, budget=budget, seeds=seeds)
-                _add(args.results, seeded, what, run)
+        for seeded in _on_all_pools(args, name):
+            what = {"what": "picks", "of": f"{budget:.0%}"}
+            run = partial(Seeded.picks, folder=args.folder, budget=budget, seeds=seeds)
+            _add(args.results, seeded, what, run)
 
 
 def costs(args: argparse.Namespace) -> None:
@@ -92,6 +88,13 @@ def costs(args: argparse.Namespace) -> None:
                 seeded = Seeded(Pool(bed, "flawed", POOL_SEEDS[bed.name][0]), MODELS[name])
                 run = partial(Seeded.cost, folder=args.folder)
                 _add(args.results, seeded, {"what": "cost", "round": round_}, run)
+
+
+def _on_all_pools(args: argparse.Namespace, name: str) -> "Iterator[Seeded]":
+    """A kind of seed model for each pool of the testbeds."""
+    for bed in args.beds.values():
+        for number in POOL_SEEDS[bed.name]:
+            yield Seeded(Pool(bed, "flawed", number), MODELS[name])
 
 
 def _prepare() -> None:

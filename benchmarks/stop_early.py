@@ -1,7 +1,7 @@
 """What a comparison that may stop early saves: seconds and verdicts of one with and without it.
 
     hf-vitselect demo --output_dir demo
-    python benchmarks/stop_early.py --demo demo          prints the table of docs/results/compare.md
+    python benchmarks/stop_early.py --demo demo
 
 The comparison that may stop early comes first. The other one then only adds the trials that it left out, so
 both have the same trials, and the time of the second is that of the first plus that of its additions.
