@@ -16,7 +16,7 @@ from scoring.operations import Operations, image_patches
 from scoring.pool import as_dataset, rows_about_images
 from selection.measure import Measured, load, measured, peak_growth
 
-from hf_vitselect import NecessityScorer, score
+from hf_vitselect import ImageGain, NecessityScorer, QuestionGain, score
 from hf_vitselect.data import Conversation
 from hf_vitselect.models import VLM, Encoder, compile_layers, token_stats
 from hf_vitselect.report import table
@@ -142,6 +142,27 @@ def vision(args: argparse.Namespace) -> None:
     taken = measured(lambda: _means(vlm, talks, 8)).cpu
     share = f"{spent[0]:.2f} of {taken:.2f} CPU s ({spent[0] / taken:.1%})"
     print(f"{args.model}: {share} in the vision tower; {load()}")
+
+
+def views(args: argparse.Namespace) -> None:
+    """Time scorers that compare two views of a row, and one forward of it, in turns."""
+    kinds = (NecessityScorer, ImageGain, QuestionGain)
+    lines = []
+    with tempfile.TemporaryDirectory() as folder:
+        model = save(args.model, Path(folder, "model"))
+        scorers = {kind.__name__: kind(model) for kind in kinds}
+        for per_image in args.per_image:
+            rows = rows_about_images(args.rows, per_image, args.tokens)
+            ways = {name: partial(scorer.score_rows, rows) for name, scorer in scorers.items()}
+            taken = _in_turns(ways, args.rounds)
+            for name, times in taken.items():
+                ratios = [a.cpu / b.cpu for a, b in zip(times, taken["NecessityScorer"], strict=True)]
+                line = {"rows an image": per_image, "scorer": name}
+                line["CPU s a row"] = f"{median(one.cpu for one in times) / len(rows):.3f}"
+                line["of one forward"] = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+                lines.append(line)
+    print(table(lines))
+    print(load())
 
 
 def overhead(args: argparse.Namespace) -> None:
@@ -276,6 +297,7 @@ def main(description: str) -> None:
         ("signals", signals, 8),
         ("memory", memory, 8),
         ("vision", vision, 8),
+        ("views", views, 16),
         ("map", overhead, 64),
         ("precision", precision, 16),
         ("throughput", throughput, 64),
@@ -285,14 +307,15 @@ def main(description: str) -> None:
         command.add_argument("--model", default="small", choices=list(SHAPES), help="its shape")
         command.add_argument("--rows", type=int, default=rows, help="of the pool")
         several = {"nargs": "+"} if do is speed else {}
+        images = {"nargs": "+"} if do in (speed, views) else {}
         command.add_argument(
             "--tokens", type=int, default=[60] if do is speed else 60, help="of text, mean", **several
         )
-        if do in (speed, signals):
+        if do in (speed, signals, views):
             command.add_argument("--rounds", type=int, default=3, help="of every way")
-        if do in (speed, overhead, throughput):
+        if do in (speed, views, overhead, throughput):
             command.add_argument(
-                "--per_image", type=int, default=[1, 4] if do is speed else 4, help="rows", **several
+                "--per_image", type=int, default=[1, 4] if images else 4, help="rows", **images
             )
         if do in (speed, throughput):
             command.add_argument("--batch_size", type=int, default=8, help="rows in one forward")

@@ -21,7 +21,8 @@ class QuestionGain(ResponseScorer):
     Adds `question_gain` (float32, a ratio from 0 up, 1 = the question changes nothing, above 1 = it helps),
     `question_gain_status` and `question_gain_reason`. A row with a loss of 0 given the question is
     `non_finite`; a row whose response has another number of tokens without its question is `bad_row`. Costs
-    two forwards per row. Arguments and errors are those of `NecessityScorer`.
+    two forwards per row, which share the images where they come before the question. Arguments and errors are
+    those of `NecessityScorer`.
 
     Examples:
         >>> scored = pool.map(QuestionGain("me/llava-1.5-7b-seed"), batched=True)  # doctest: +SKIP
@@ -29,7 +30,7 @@ class QuestionGain(ResponseScorer):
 
     column: str = "question_gain"
 
-    cost = "2 forwards"
+    cost = "2 forwards, images once"
 
     @property
     def views(self) -> tuple[View, ...]:

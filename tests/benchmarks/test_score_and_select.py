@@ -15,6 +15,7 @@ TINY = {
         "signals": "--model 'tiny llava' --rows 2 --tokens 20 --rounds 1",
         "memory": "--model 'tiny llava' --tokens 20",
         "vision": "--model 'tiny llava' --rows 2 --tokens 20",
+        "views": "--model 'tiny llava' --rows 4 --tokens 20 --rounds 1",
         "map": "--model 'tiny llava' --rows 2 --tokens 20 --per_image 2",
         "precision": "--model 'tiny llava' --rows 2 --tokens 20",
         "throughput": "--model 'tiny llava' --rows 2 --tokens 20 --per_image 2 --naive 1",

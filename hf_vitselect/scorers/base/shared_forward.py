@@ -6,6 +6,7 @@ Scorers whose forward is the same form a group, which runs it once for each view
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, ClassVar
 
 from datasets import Features
@@ -13,7 +14,7 @@ from datasets import Features
 from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.errors import RowError
 from hf_vitselect.scorers.base.scorer import Scorer
-from hf_vitselect.scorers.base.views import View, whole
+from hf_vitselect.scorers.base.views import View, whole, without_images
 
 
 @dataclass(kw_only=True, eq=False)
@@ -114,10 +115,16 @@ def _forward_once(
 ) -> list[list[tuple[Any, ...] | RowError]]:
     """Each scorer's values, from one forward of each view that any of them needs of a row."""
     views_of = [[_views_or_error(scorer, row) for row in rows] for scorer in scorers]
-    results = {}
+    shown: dict[View, list[Conversation | RowError]] = {}
     for view in dict.fromkeys(view for scorer in scorers for view in scorer.views):
         users = [views for views, scorer in zip(views_of, scorers, strict=True) if view in scorer.views]
-        results[view] = scorers[0].forward([_first(row, view) for row in zip(*users, strict=True)])
+        shown[view] = [_first(row, view) for row in zip(*users, strict=True)]
+    # Views with the same images go to the model together, which then reads a row's images once.
+    with_images = [view for view in shown if view is not without_images]
+    results: dict[View, list[Any]] = {}
+    for views in filter(None, (with_images, shown.keys() - with_images)):
+        forwarded = scorers[0].forward(list(chain(*zip(*(shown[view] for view in views), strict=True))))
+        results |= {view: forwarded[i :: len(views)] for i, view in enumerate(views)}
     return [
         [
             row
