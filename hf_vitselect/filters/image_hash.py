@@ -1,4 +1,6 @@
-"""A perceptual hash of images, for pools without image features."""
+"""A perceptual hash of images, for pools without image features, and the hashes of many rows."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,25 @@ def image_hash(image: Image.Image) -> NDArray[np.bool_] | None:
     bits = [_steps(color, (_SIDE + 1, _SIDE), axis=1), _steps(color, (_SIDE, _SIDE + 1), axis=0)]
     joined = np.concatenate([step.ravel() for step in bits])
     return joined if joined.any() else None
+
+
+@dataclass(frozen=True, eq=False)
+class ImageHashes:
+    """The hashes of n rows' images, 48 bytes each.
+
+    Attributes:
+        first: int64 `[n]`, the position of a row's first hash; 0 for a row without images, -1 for one whose
+            hashes are not known.
+        packed: uint8 `[hashes, 48]`.
+    """
+
+    first: NDArray[np.int64]
+    packed: NDArray[np.uint8]
+
+    def of(self, rows: NDArray[np.int64], images: int) -> NDArray[np.float32]:
+        """The hashes of rows with this many images each, 1 and -1, float32 `[rows, images, 384]`."""
+        bits = np.unpackbits(self.packed[self.first[rows, None] + np.arange(images)], axis=2)
+        return bits.astype(np.float32) * 2 - 1
 
 
 def _steps(image: Image.Image, size: tuple[int, int], axis: int) -> NDArray[np.bool_]:

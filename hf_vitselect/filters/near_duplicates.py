@@ -4,8 +4,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,14 +13,11 @@ from threadpoolctl import threadpool_limits
 
 from hf_vitselect.errors import RowError
 from hf_vitselect.filters.base import Drops, Filter, Rows, quoted
-from hf_vitselect.filters.image_hash import HASH_BITS, image_hash
-from hf_vitselect.filters.min_hash import BAND, SIGNATURE, similarities
+from hf_vitselect.filters.compared_rows import LARGEST, ComparedRows
+from hf_vitselect.filters.image_hash import HASH_BITS, ImageHashes, image_hash
 from hf_vitselect.filters.same_text import TextGroups
 from hf_vitselect.rules.blocks import blocks
-from hf_vitselect.rules.clusters import kmeans, rows_by_label, unit_rows
 
-_LARGEST = 4096  # rows of a group that are compared with each other; larger groups are divided
-_PER_CLUSTER = 1000
 _BLOCK = 512
 _MOST_PAIRS = 2**24  # to compare at once
 _SAMPLE = 512  # rows of divided groups that are compared with all rows of their group
@@ -100,11 +96,11 @@ class NearDuplicates(Filter):
         picked = np.isin(np.arange(len(rows)), rows.picked)
         repeats = np.full(len(rows), -1, dtype=np.int64)
         alike = np.ones((2, len(rows)), dtype=np.float32)  # of texts, of images
-        fraction = _SAMPLE / max(_SAMPLE, sum(len(group) for group in texts.groups if len(group) > _LARGEST))
+        fraction = _SAMPLE / max(_SAMPLE, sum(len(group) for group in texts.groups if len(group) > LARGEST))
         sampled = []  # of divided groups: copies among some rows, and those that lie in the same part
         with threadpool_limits(1):  # with several threads sums could differ
             for group in texts.groups:
-                group, members = _members(rows, group, texts, hashes)
+                group, members = _compared(rows, group, texts, hashes)
                 if len(group) < 2:  # Images without a hash, such as blank ones, are not compared.
                     continue
                 order = np.lexsort((members.content(), rows.scores[group], ~picked[group]))
@@ -139,11 +135,11 @@ class NearDuplicates(Filter):
         if (recall := thresholds.get("recall")) is not None:
             sample = f"estimated from {thresholds['copies']:,} copies"
             lines.append(
-                f"of copies in groups of more than {_LARGEST:,} rows {recall:.1%} are found, {sample}"
+                f"of copies in groups of more than {LARGEST:,} rows {recall:.1%} are found, {sample}"
             )
         return "; ".join(lines)
 
-    def _find_repeats(self, members: "_Members", picked: int) -> NDArray[np.int64]:
+    def _find_repeats(self, members: ComparedRows, picked: int) -> NDArray[np.int64]:
         """The most similar row before each that is kept, int64 `[m]`; -1 for a row to keep.
 
         The first `picked` rows are kept in any case.
@@ -169,7 +165,7 @@ class NearDuplicates(Filter):
         return repeats
 
     def _alike(
-        self, members: "_Members", rows: NDArray[np.int64], others: NDArray[np.int64]
+        self, members: ComparedRows, rows: NDArray[np.int64], others: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """The similarity of rows to others, float32 `[rows, others]`; -1 where they are no copies."""
         least = 1 - 2 * self.bits / HASH_BITS if members.hashed else self.cosine
@@ -177,7 +173,7 @@ class NearDuplicates(Filter):
         return np.where((texts >= self.jaccard) & (images >= least), np.minimum(texts, images), -1)
 
     def _copies_found(
-        self, members: "_Members", parts: list[NDArray[np.int64]], fraction: float
+        self, members: ComparedRows, parts: list[NDArray[np.int64]], fraction: float
     ) -> tuple[int, int]:
         """Count the rows of a random part that repeat another row, and those that do in their part."""
         labels = np.empty(len(members), dtype=np.int64)
@@ -186,7 +182,7 @@ class NearDuplicates(Filter):
         count = math.ceil(fraction * len(members))
         sample = np.sort(np.random.default_rng(0).choice(len(members), count, replace=False))
         copies, near = np.zeros((2, count), dtype=np.bool_)
-        for block in blocks(len(members), _LARGEST):
+        for block in blocks(len(members), LARGEST):
             others = np.arange(block.start, block.stop)
             both = members.take(np.concatenate([sample, others]))
             repeat = self._alike(both, np.arange(count), count + np.arange(len(others))) >= 0
@@ -196,126 +192,36 @@ class NearDuplicates(Filter):
         return int(copies.sum()), int(near.sum())
 
 
-@dataclass(frozen=True, eq=False)
-class _Members:
-    """Rows of a group.
-
-    Attributes:
-        images: float32 `[m, images, d]`; one vector for all images of a row if they are averaged.
-        signatures: uint32 `[m, 128]` of long texts; `[m, 0]` of short ones, which are all the same.
-        hashed: Whether the vectors are image hashes, 1 and -1.
-    """
-
-    images: NDArray[np.float32]
-    signatures: NDArray[np.uint32]
-    hashed: bool
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def take(self, rows: NDArray[np.int64]) -> "_Members":
-        return replace(self, images=self.images[rows], signatures=self.signatures[rows])
-
-    def content(self) -> NDArray[np.float64]:
-        """A number for each row that only its content decides, to order rows of equal scores."""
-        images = np.einsum("mkd,kd->m", self.images, _weights(self.images.shape[1:]), dtype=np.float64)
-        texts = np.einsum("md,d->m", self.signatures / 2**32, _weights(self.signatures.shape[1:]))
-        content: NDArray[np.float64] = images + texts
-        return content
-
-    def divide(self) -> list[NDArray[np.int64]]:
-        """Divide rows into parts of about 4,096 at most, by a band of their texts, then by their images."""
-        parts = [np.arange(len(self))]
-        for labels in (_Members._bands, _Members._clusters):
-            large = [len(part) > _LARGEST for part in parts]
-            parts = [
-                part[rows]
-                for part, divided in zip(parts, large, strict=True)
-                for rows in (rows_by_label(labels(self.take(part))) if divided else [np.arange(len(part))])
-            ]
-        return [part for part in parts if len(part)]  # k-means may leave clusters empty
-
-    def compare(
-        self, rows: NDArray[np.int64], others: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The similarities of texts and of images, float32 `[rows, others]` each.
-
-        Both are 1 if nothing can differ; that of several images is their lowest.
-        """
-        texts = similarities(self.signatures[rows], self.signatures[others])
-        images = np.ones(texts.shape, dtype=np.float32)
-        for i in range(self.images.shape[1]):
-            cosines = self._units[rows, i] @ self._units[others, i].T
-            if self.hashed:
-                differing = np.rint((1 - cosines) * HASH_BITS / 2)  # exact, whatever the order of the sums
-                set_in_either = (self._set[rows, i, None] + self._set[others, i] + differing) / 2
-                cosines[5 * differing > 2 * set_in_either] = -1
-            images = np.minimum(images, cosines.astype(np.float32))  # digits that depend on the order go
-        return texts, images
-
-    def compare_pairs(
-        self, rows: NDArray[np.int64], others: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The same of pairs, float32 `[rows]` each."""
-        equal = np.count_nonzero(self.signatures[rows] == self.signatures[others], axis=1)
-        texts = equal / SIGNATURE if self.signatures.shape[1] else np.ones(len(rows))
-        cosines = np.einsum("mkd,mkd->mk", self._units[rows], self._units[others]).astype(np.float32)
-        return texts.astype(np.float32), cosines.min(axis=1, initial=1.0)
-
-    @cached_property
-    def _units(self) -> NDArray[np.float64]:
-        exact = self.images.astype(np.float64)
-        lengths = np.linalg.norm(exact, axis=2, keepdims=True)
-        return exact / np.where(lengths > 0, lengths, 1.0)
-
-    @cached_property
-    def _set(self) -> NDArray[np.float64]:
-        """The bits that are set in each hash, float64 `[m, images]`."""
-        bits: NDArray[np.float64] = np.count_nonzero(self.images > 0, axis=2).astype(np.float64)
-        return bits
-
-    def _bands(self) -> NDArray[np.int64]:
-        return np.unique(self.signatures[:, :BAND], axis=0, return_inverse=True)[1]
-
-    def _clusters(self) -> NDArray[np.int64]:
-        units = unit_rows(self.images.reshape(len(self), -1))
-        if not units.shape[1]:
-            return np.zeros(len(self), dtype=np.int64)
-        return kmeans(units, len(self) // _PER_CLUSTER, np.random.default_rng(0))[0]
-
-
-@cache
-def _weights(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    return np.random.default_rng(0).standard_normal(shape)
-
-
-def _members(
-    rows: Rows, group: NDArray[np.int64], texts: TextGroups, hashes: Mapping[int, NDArray[np.bool_]] | None
-) -> tuple[NDArray[np.int64], _Members]:
+def _compared(
+    rows: Rows, group: NDArray[np.int64], texts: TextGroups, hashes: ImageHashes | None
+) -> tuple[NDArray[np.int64], ComparedRows]:
     """The rows of a group whose images can be compared, and what they are compared by."""
     if hashes is not None:
-        group = np.array([row for row in group.tolist() if row in hashes], dtype=np.int64)
-        vectors = np.array([hashes[row] for row in group.tolist()], dtype=np.float32) * 2 - 1
+        group = group[hashes.first[group] >= 0]
+        vectors = hashes.of(group, int(texts.images[group[0]]) if len(group) else 0)
     elif rows.image_features is not None and texts.images[group[0]]:
         vectors = rows.image_features[group][:, None]
     else:
         vectors = np.empty((len(group), 0, 1), dtype=np.float32)
-    return group, _Members(vectors, texts.signatures_of(group), hashes is not None)
+    return group, ComparedRows(vectors, texts.signatures_of(group), hashes is not None)
 
 
-def _hash_images(rows: Rows, texts: TextGroups) -> dict[int, NDArray[np.bool_]]:
-    """The hashes of the images of rows in groups, bool `[images, 384]`, by row, if all of them have one."""
+def _hash_images(rows: Rows, texts: TextGroups) -> ImageHashes:
+    """The hashes of the images of rows in groups, for rows all of whose images have one."""
     in_groups = np.sort(np.concatenate([*texts.groups, np.empty(0, np.int64)]))
     without, compared = (in_groups[(texts.images[in_groups] > 0) == has] for has in (False, True))
-    hashes = {row: np.empty((0, HASH_BITS), dtype=np.bool_) for row in without.tolist()}
+    first = np.full(len(rows), -1, dtype=np.int64)
+    first[without] = 0
+    packed, count = bytearray(), 0
     for i, row in zip(compared.tolist(), rows.conversations(compared), strict=True):
         if not isinstance(row, RowError):
             with suppress(RowError):
-                of_row = [image_hash(image.decode()) for image in row.images]
-                known = [one for one in of_row if one is not None]
-                if len(known) == len(of_row):
-                    hashes[i] = np.array(known, dtype=np.bool_).reshape(-1, HASH_BITS)
-    return hashes
+                hashes = [image_hash(image.decode()) for image in row.images]
+                known = [one for one in hashes if one is not None]
+                if len(known) == len(hashes):
+                    first[i], count = count, count + len(known)
+                    packed += np.packbits(known).tobytes()
+    return ImageHashes(first, np.frombuffer(packed, dtype=np.uint8).reshape(count, HASH_BITS // 8))
 
 
 def _reason(text: float, image: float, has_image: bool, hashed: bool) -> str:

@@ -37,7 +37,7 @@ class TextGroups:
         n = len(rows)
         keys, images, long = np.zeros(n, dtype=np.uint64), np.zeros(n, np.int64), np.full(n, -1)
         usable = np.zeros(n, dtype=np.bool_)
-        signatures: list[NDArray[np.uint32]] = []
+        signatures, count = bytearray(), 0
         compared = rows.left | np.isin(np.arange(n), rows.picked)
         for i, row in enumerate(rows.texts()):
             if not compared[i] or isinstance(row, RowError):
@@ -45,9 +45,9 @@ class TextGroups:
             usable[i], images[i] = True, len(row.images)
             keys[i], words = _key(row, least_words)
             if words:
-                long[i] = len(signatures)
-                signatures.append(signature(words))
-        signed = np.array(signatures, dtype=np.uint32).reshape(-1, SIGNATURE)
+                long[i], count = count, count + 1
+                signatures += signature(words).tobytes()
+        signed = np.frombuffer(signatures, dtype=np.uint32).reshape(count, SIGNATURE)
         keys[long >= 0] = _joined_by_bands(bands(signed, keys[long >= 0]))
         indices = np.flatnonzero(usable)
         groups = rows_by_label(np.unique(keys[indices], return_inverse=True)[1])

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from pools import encode
 
-from hf_vitselect.filters.image_hash import HASH_BITS, image_hash
+from hf_vitselect.filters.image_hash import HASH_BITS, ImageHashes, image_hash
 
 SIDE = 96
 
@@ -51,3 +51,12 @@ def test_color_alone_makes_a_difference():
 
 def test_flat_images_have_no_hash():
     assert image_hash(Image.new("RGB", (64, 64), "teal")) is None
+
+
+def test_packed_hashes_come_back():
+    bits = np.random.default_rng(0).random((5, 384)) < 0.5
+    hashes = ImageHashes(np.array([0, -1, 2, 0]), np.packbits(bits, axis=1))
+    both = hashes.of(np.array([2, 0]), 2)
+    assert (both.shape, both.dtype) == ((2, 2, 384), np.float32)
+    np.testing.assert_array_equal(both, np.where(bits[[[2, 3], [0, 1]]], 1, -1))
+    assert hashes.of(np.array([3]), 0).shape == (1, 0, 384)

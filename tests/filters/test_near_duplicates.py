@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from pools import assistant, encode, pool, stripes, user
 
-from hf_vitselect.filters import NearDuplicates, Rows, near_duplicates
-from hf_vitselect.filters.image_hash import image_hash
+from hf_vitselect.filters import NearDuplicates, Rows, compared_rows, near_duplicates
+from hf_vitselect.filters.image_hash import ImageHashes, image_hash
 
 
 def make_rows(talks, scores=None, features=None, **others):
@@ -183,11 +183,16 @@ def test_short_turns_must_be_the_same():
     assert repeats(make_rows(talks), long=40, jaccard=0.7) == {1: 0}
 
 
+def divide_above(monkeypatch, largest, per_cluster):
+    monkeypatch.setattr(near_duplicates, "LARGEST", largest)
+    monkeypatch.setattr(compared_rows, "LARGEST", largest)
+    monkeypatch.setattr(compared_rows, "_PER_CLUSTER", per_cluster)
+
+
 @pytest.mark.parametrize("largest", [10, 10_000])
 def test_large_groups_are_divided(monkeypatch, largest):
     rng = np.random.default_rng(0)
-    monkeypatch.setattr(near_duplicates, "_LARGEST", largest)
-    monkeypatch.setattr(near_duplicates, "_PER_CLUSTER", 60)
+    divide_above(monkeypatch, largest, 60)
     monkeypatch.setattr(near_duplicates, "_BLOCK", 64)
     centers = rng.standard_normal((50, 16))
     features = np.repeat(centers, 12, axis=0) + 0.02 * rng.standard_normal((600, 16))
@@ -199,8 +204,7 @@ def test_large_groups_are_divided(monkeypatch, largest):
 
 def far_pairs(monkeypatch, **arguments):
     """Pairs of rows that are not very similar, in a group that is divided."""
-    monkeypatch.setattr(near_duplicates, "_LARGEST", 100)
-    monkeypatch.setattr(near_duplicates, "_PER_CLUSTER", 20)
+    divide_above(monkeypatch, 100, 20)
     rng = np.random.default_rng(0)
     centers, noise = rng.standard_normal((120, 64)), rng.standard_normal((240, 64))
     rows = make_rows(about([b"x"] * 240), features=np.repeat(centers, 2, axis=0) + 0.5 * noise)
@@ -223,8 +227,7 @@ def test_divided_groups_state_their_recall(monkeypatch):
 
 @pytest.mark.parametrize("distinct", [1, 2, 3])
 def test_large_groups_of_few_images(monkeypatch, distinct):
-    monkeypatch.setattr(near_duplicates, "_LARGEST", 100)
-    monkeypatch.setattr(near_duplicates, "_PER_CLUSTER", 20)
+    divide_above(monkeypatch, 100, 20)
     rows = make_rows(about([b"x"] * 200), features=np.eye(distinct)[np.arange(200) % distinct])
     assert len(repeats(rows)) == 200 - distinct
 
@@ -235,13 +238,13 @@ def test_two_fifths_are_exact(monkeypatch, others):
     hashes = np.zeros((3 + others, 1, 384), dtype=np.bool_)
     hashes[:3, 0, :5] = [[1, 1, 1, 1, 0], [1, 1, 1, 0, 1], [1, 0, 0, 1, 1]]
     hashes[3:, 0, 5:] = np.random.default_rng(0).random((others, 379)) < 0.5
-    monkeypatch.setattr(near_duplicates, "_hash_images", lambda rows, texts: dict(enumerate(hashes)))
+    kept = ImageHashes(np.arange(len(hashes)), np.packbits(hashes[:, 0], axis=1))
+    monkeypatch.setattr(near_duplicates, "_hash_images", lambda rows, texts: kept)
     assert repeats(make_rows(about([b"x"] * len(hashes)))) == {1: 0}
 
 
 def test_recall_needs_copies(monkeypatch):
-    monkeypatch.setattr(near_duplicates, "_LARGEST", 10)
-    monkeypatch.setattr(near_duplicates, "_PER_CLUSTER", 5)
+    divide_above(monkeypatch, 10, 5)
     rows = make_rows(about([b"x"] * 20), features=np.eye(20))
     thresholds = NearDuplicates().find(rows).thresholds
     assert thresholds == {"copies": 0, "recall": None}
