@@ -35,15 +35,15 @@ class ImageHashes:
     Attributes:
         first: int64 `[n]`, the position of a row's first hash; 0 for a row without images, -1 for one whose
             hashes are not known.
-        packed: uint8 `[hashes, 48]`.
+        codes: uint8 `[hashes, 48]`, eight bits each.
     """
 
     first: NDArray[np.int64]
-    packed: NDArray[np.uint8]
+    codes: NDArray[np.uint8]
 
     def of(self, rows: NDArray[np.int64], images: int) -> NDArray[np.float32]:
         """The hashes of rows with this many images each, 1 and -1, float32 `[rows, images, 384]`."""
-        bits = np.unpackbits(self.packed[self.first[rows, None] + np.arange(images)], axis=2)
+        bits = np.unpackbits(self.codes[self.first[rows, None] + np.arange(images)], axis=2)
         return bits.astype(np.float32) * 2 - 1
 
 

@@ -212,7 +212,7 @@ def _hash_images(rows: Rows, texts: TextGroups) -> ImageHashes:
     without, compared = (in_groups[(texts.images[in_groups] > 0) == has] for has in (False, True))
     first = np.full(len(rows), -1, dtype=np.int64)
     first[without] = 0
-    packed, count = bytearray(), 0
+    codes, count = bytearray(), 0
     for i, row in zip(compared.tolist(), rows.conversations(compared), strict=True):
         if not isinstance(row, RowError):
             with suppress(RowError):
@@ -220,8 +220,8 @@ def _hash_images(rows: Rows, texts: TextGroups) -> ImageHashes:
                 known = [one for one in hashes if one is not None]
                 if len(known) == len(hashes):
                     first[i], count = count, count + len(known)
-                    packed += np.packbits(known).tobytes()
-    return ImageHashes(first, np.frombuffer(packed, dtype=np.uint8).reshape(count, HASH_BITS // 8))
+                    codes += np.packbits(known).tobytes()
+    return ImageHashes(first, np.frombuffer(codes, dtype=np.uint8).reshape(count, HASH_BITS // 8))
 
 
 def _reason(text: float, image: float, has_image: bool, hashed: bool) -> str:

@@ -53,7 +53,7 @@ def test_flat_images_have_no_hash():
     assert image_hash(Image.new("RGB", (64, 64), "teal")) is None
 
 
-def test_packed_hashes_come_back():
+def test_hashes_come_back():
     bits = np.random.default_rng(0).random((5, 384)) < 0.5
     hashes = ImageHashes(np.array([0, -1, 2, 0]), np.packbits(bits, axis=1))
     both = hashes.of(np.array([2, 0]), 2)
