@@ -11,6 +11,7 @@ from hf_vitselect.rules.base import Features, Picks, Pool, Rule, Scores
 from hf_vitselect.rules.blocks import blocks
 from hf_vitselect.rules.clusters import unit_rows
 from hf_vitselect.rules.neighbors.farthest_rows import FarthestRows
+from hf_vitselect.rules.neighbors.nearly_farthest_rows import NearlyFarthestRows
 
 _MOST_EXACT = 200_000  # rows
 _FEW_PICKS = 4_000  # that are cheap to find exactly
@@ -67,8 +68,11 @@ class KCenter(Rule):
             raise ValueError(
                 f"expected weights of 0 or more, got {weights.min()}; shift or rescale the scores"
             )
-        exact = not self._is_approximate(len(pool), budget)
-        remaining = FarthestRows(pool.features, weights, len(pool.picked) + budget, rng, exact)
+        remaining: FarthestRows | NearlyFarthestRows
+        if self._is_approximate(len(pool), budget):
+            remaining = NearlyFarthestRows(pool.features, weights, rng)
+        else:
+            remaining = FarthestRows(pool.features, weights, len(pool.picked) + budget)
         for row in pool.picked.tolist():
             remaining.add(row)
         picks = np.empty(budget, dtype=np.int64)

@@ -33,21 +33,19 @@ def slow(features, weights, adds, first=()):
     return rows[len(first) :], reaches[len(first) :]
 
 
-@pytest.fixture
-def small_clusters(monkeypatch):
-    monkeypatch.setattr(farthest_rows, "_ONE_CLUSTER", 100)
-    monkeypatch.setattr(farthest_rows, "_ROWS_PER_CLUSTER", 30)
-    monkeypatch.setattr(farthest_rows, "_NEAR_ROWS", 60)
-    monkeypatch.setattr(farthest_rows, "_FIRST_ADDED", 4)
+@pytest.fixture(params=[1, 20])
+def few_candidates(request, monkeypatch):
+    monkeypatch.setattr(farthest_rows, "_CANDIDATES", request.param)
+    monkeypatch.setattr(farthest_rows, "_BLOCK", 64)
 
 
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("first", [[], [7, 900, 3]])
-def test_picks_match_all_distances(pool, weighted, first, small_clusters):
+def test_picks_match_all_distances(pool, weighted, first, few_candidates):
     features = POOLS[pool]
     weights = np.round(np.random.default_rng(1).gamma(2.0, size=1500), 1) if weighted else np.ones(1500)
-    farthest = FarthestRows(features, weights, 203, np.random.default_rng(0))
+    farthest = FarthestRows(features, weights, 203)
     for row in first:
         farthest.add(row)
     found = []
@@ -58,32 +56,28 @@ def test_picks_match_all_distances(pool, weighted, first, small_clusters):
     assert (list(rows), list(reaches)) == slow(features, weights, 200 + len(first), first)
 
 
-def test_most_rows_are_not_compared(small_clusters, monkeypatch):
-    compared = 0
+def test_all_rows_can_be_added(few_candidates):
+    farthest = FarthestRows(FEATURES[:100], np.ones(100), 100)
+    rows = []
+    for _ in range(100):
+        rows.append(farthest.farthest()[0])
+        farthest.add(rows[-1])
+    assert rows == slow(FEATURES[:100], np.ones(100), 100)[0]
+    assert sorted(rows) == [*range(100)]
+
+
+def test_few_distances_are_summed(monkeypatch):
+    summed = 0
     einsum = np.einsum
 
     def counted(sums, rows, *others, **options):
-        nonlocal compared
-        compared += len(rows)
+        nonlocal summed
+        summed += len(rows)
         return einsum(sums, rows, *others, **options)
 
-    farthest = FarthestRows(FEATURES, np.ones(1500), 100, np.random.default_rng(0))
+    monkeypatch.setattr(farthest_rows, "_CANDIDATES", 20)
+    farthest = FarthestRows(FEATURES, np.ones(1500), 100)
     monkeypatch.setattr(farthest_rows.np, "einsum", counted)
     for _ in range(100):
         farthest.add(farthest.farthest()[0])
-    assert compared < 0.2 * 100 * 1500
-
-
-def test_misleading_clusters_change_no_pick(small_clusters, monkeypatch):
-    def shuffled(units, clusters, rng, **_):
-        centroids = unit_rows(rng.standard_normal((clusters, 16)).astype(np.float32))
-        return rng.integers(clusters, size=len(units)), centroids
-
-    monkeypatch.setattr(farthest_rows, "kmeans", shuffled)
-    farthest = FarthestRows(FEATURES, np.ones(1500), 1000, np.random.default_rng(0))
-    found = []
-    for _ in range(1000):
-        found.append(farthest.farthest())
-        farthest.add(found[-1][0])
-    rows, reaches = zip(*found, strict=True)
-    assert (list(rows), list(reaches)) == slow(FEATURES, np.ones(1500), 1000)
+    assert summed < 0.2 * 100 * 1500
