@@ -1,10 +1,12 @@
 """The row farthest from all added ones, as rows are added one after another."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from hf_vitselect.rules.blocks import blocks
 from hf_vitselect.rules.clusters import UnitRows
+from hf_vitselect.rules.neighbors.products import full_precision
 
 _CANDIDATES = 512
 _BLOCK = 2048  # rows that are compared at once
@@ -99,17 +101,22 @@ class FarthestRows:
         rows = rows[np.argsort(self._seen[rows], kind="stable")]
         for block in blocks(len(rows), _BLOCK):
             some = rows[block]
-            new = self._units[self._added[self._seen[some[0]] : self._count]]
-            units, known = self._units[some], self._cosines[some]
-            products = units @ new.T
-            highest = products.max(axis=1)
-            near = np.flatnonzero(highest > known - self._error)
-            least = np.maximum(known, highest - self._error)[near] - self._error
-            which, added = np.nonzero(products[near] > least[:, None])
-            cosines = known[near]
-            np.maximum.at(cosines, which, np.einsum("nd,nd->n", units[near[which]], new[added]))
-            self._raise(some[near], cosines)
+            added = self._added[self._seen[some[0]] : self._count]
+            for part in blocks(len(added), _BLOCK):
+                self._compare_block(some, added[part])
             self._seen[some] = self._count
+
+    def _compare_block(self, rows: NDArray[np.int64], added: NDArray[np.int64]) -> None:
+        units, new, known = self._units[rows], self._units[added], self._cosines[rows]
+        with full_precision("cpu"):
+            products = (torch.from_numpy(units) @ torch.from_numpy(new).T).numpy()
+        highest = products.max(axis=1)
+        near = np.flatnonzero(highest > known - self._error)
+        least = np.maximum(known, highest - self._error)[near] - self._error
+        row, column = np.divmod(np.flatnonzero(products[near] > least[:, None]), len(new))
+        cosines = known[near]
+        np.maximum.at(cosines, row, np.einsum("nd,nd->n", units[near[row]], new[column]))
+        self._raise(rows[near], cosines)
 
     def _raise(self, rows: NDArray[np.int64], cosines: NDArray[np.float32]) -> None:
         """Raise the highest known cosines of rows, and lower their bounds."""
