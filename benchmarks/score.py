@@ -4,6 +4,7 @@
     python benchmarks/score.py signals        # what entropies, error norms and pooled states cost
     python benchmarks/score.py memory         # of the logits, all and in chunks
     python benchmarks/score.py vision         # the vision tower's part of a forward over distinct images
+    python benchmarks/score.py views          # scorers that compare two views of a row, and one forward
     python benchmarks/score.py map            # bar 7: what `map` and a resumed `score` add to the forwards
     python benchmarks/score.py precision      # what dtype, attention, batch, compiling do to losses and speed
     python benchmarks/score.py throughput     # rows/s, tokens/s, TFLOP/s, share of the measured peak

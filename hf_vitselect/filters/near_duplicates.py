@@ -11,12 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from hf_vitselect.call_text import write_call
+from hf_vitselect.data.provenance import read_record
 from hf_vitselect.errors import RowError
 from hf_vitselect.filters.base import Drops, Filter, Rows, quoted
 from hf_vitselect.filters.compared_rows import LARGEST, ComparedRows
 from hf_vitselect.filters.image_hash import HASH_BITS, ImageHashes, image_hash
 from hf_vitselect.filters.same_text import TextGroups
 from hf_vitselect.rules.blocks import blocks
+
+RECALL = "recall"
+"""The entry of a pool's record with the recall of the filters that looked for copies before it was scored."""
 
 _BLOCK = 512
 _MOST_PAIRS = 2**24  # to compare at once
@@ -124,6 +129,8 @@ class NearDuplicates(Filter):
         if sampled:
             copies, near = np.sum(sampled, axis=0).tolist()
             thresholds |= {"copies": copies, "recall": round(near / copies, 4) if copies else None}
+        # Where only some rows are scored, copies were looked for before, in the whole pool.
+        thresholds |= read_record(rows.pool).get(RECALL, {}).get(write_call(self, whole=True), {})
         return Drops(rows=dropped, reasons=reasons, repeats=repeats[dropped], thresholds=thresholds)
 
     def describe(self, thresholds: Mapping[str, Any]) -> str:

@@ -10,11 +10,14 @@ import pyarrow as pa
 from datasets import Dataset, Features, concatenate_datasets
 from numpy.typing import NDArray
 
+from hf_vitselect.call_text import write_call
 from hf_vitselect.data.columns import refuse_reserved
+from hf_vitselect.data.provenance import read_record, with_record
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import NOT_SCORED, REPEATS, BudgetError, UsageError
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.filters.base import Rows
+from hf_vitselect.filters.near_duplicates import RECALL
 from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scoring.score import report_refusals
@@ -84,34 +87,40 @@ def score_candidates(
     if not len(free):
         raise BudgetError(f"expected rows to pick from, got {len(ids):,} rows, all of them excluded")
     scores = KeptScores.resume(dataset, ids, scorers, Path(output_dir), options)
-    draw = Draw.begin(dataset, method, free, _find_repeats(dataset, method, free, ids), keys, rows)
+    repeats, recall = _find_repeats(dataset, method, free, ids)
+    draw = Draw.begin(dataset, method, free, repeats, keys, rows)
     while (new := draw.next_rows()).size:
         scores.add(new)
         draw.drawn = np.concatenate([draw.drawn, new])
         draw.more = draw.missing(scores.of(draw.drawn))
     whole = _in_pool(dataset, scores.of(draw.drawn), draw, ids)
+    if recall:
+        record = {**read_record(whole), RECALL: recall}
+        whole.info.description = with_record(whole.info.description, record)
     report_refusals(whole, scorers)
     return whole
 
 
 def _find_repeats(
     dataset: Dataset, method: Method, free: NDArray[np.int64], ids: Sequence[str]
-) -> NDArray[np.int64]:
-    """The free row, kept, that each free row of the pool repeats, int64 `[n]`, or -1.
+) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """The free row, kept, that each free row of the pool repeats, int64 `[n]`, or -1; each filter's recall.
 
     The row with the lowest id is kept. By the keys of the draw, the kept one of many copies would nearly
-    always come first in the draw.
+    always come first in the draw. Only a filter that divides groups has a recall.
     """
-    repeats, part = np.full(len(dataset), -1), dataset.select(free)
+    repeats, part, recall = np.full(len(dataset), -1), dataset.select(free), {}
     ranks = np.array(ids)[free].argsort().argsort().astype(np.float64)
     for each in method.filters:
         if isinstance(each, NearDuplicates):
             drops = each.find(Rows.of(ranks, pool=part))
             assert drops.repeats is not None
             repeats[free[drops.rows]] = free[drops.repeats]
+            if drops.thresholds:
+                recall[write_call(each, whole=True)] = drops.thresholds
     while (chained := (repeats >= 0) & (repeats[repeats] >= 0)).any():  # by several filters
         repeats[chained] = repeats[repeats[chained]]
-    return repeats
+    return repeats, recall
 
 
 def _in_pool(dataset: Dataset, scored: Dataset, draw: Draw, ids: Sequence[str]) -> Dataset:

@@ -12,7 +12,13 @@ from pools import assistant, encode, pool, user
 from hf_vitselect import score, score_candidates, select_diverse
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import AllRefusedError, BudgetError, ColumnError, RowError, StaleRunError, UsageError
-from hf_vitselect.filters import LossTail, NearDuplicates, UnusedImage
+from hf_vitselect.filters import (
+    LossTail,
+    NearDuplicates,
+    UnusedImage,
+    compared_rows,
+    near_duplicates,
+)
 from hf_vitselect.rules import TopScore
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection import CleanBalanced, Method, filter_pool
@@ -219,6 +225,24 @@ def test_near_copies_are_drawn_last(tmp_path):
     assert np.count_nonzero((picks.indices == 0) | (picks.indices >= 30)) <= 1
     assert picks.recipe.dropped_reasons["repeats"].startswith("nearly the same text")
     assert len(select_diverse(scored(40), 40, method=method)) == 40  # copies where other rows do not suffice
+
+
+def test_recall_of_copies_is_recorded(tmp_path, monkeypatch):
+    for module, name, value in (
+        (near_duplicates, "LARGEST", 100),
+        (compared_rows, "LARGEST", 100),
+        (compared_rows, "_PER_CLUSTER", 20),
+    ):
+        monkeypatch.setattr(module, name, value)
+    pictures = [Image.effect_noise((16, 16), 90) for _ in range(120)]
+    image_rows = pool([([user("what?", 1), assistant("yes")], [encode(p)]) for p in pictures * 2])
+    method = Method(filters=(NearDuplicates(),), by="necessity")
+    part = score_candidates(image_rows, [Loss()], 20, tmp_path, method=method)
+    (record,) = select_diverse(part, 20, method=method).recipe.filters
+    assert record.thresholds == {"copies": 240, "recall": 1.0}
+    other = Method(filters=(NearDuplicates(bits=3),), by="necessity")
+    (record,) = select_diverse(part, 20, method=other).recipe.filters
+    assert record.thresholds == {}
 
 
 def test_copied_texts_are_not_preferred(tmp_path):
