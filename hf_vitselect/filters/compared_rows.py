@@ -77,7 +77,7 @@ class ComparedRows:
     def compare_pairs(
         self, rows: NDArray[np.int64], others: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The same of pairs, float32 `[rows]` each."""
+        """The same of pairs that `compare` has let pass, float32 `[rows]` each."""
         equal = np.count_nonzero(self.signatures[rows] == self.signatures[others], axis=1)
         texts = equal / SIGNATURE if self.signatures.shape[1] else np.ones(len(rows))
         cosines = np.einsum("mkd,mkd->mk", self._units[rows], self._units[others]).astype(np.float32)

@@ -30,7 +30,7 @@ def image_hash(image: Image.Image) -> NDArray[np.bool_] | None:
 
 @dataclass(frozen=True, eq=False)
 class ImageHashes:
-    """The hashes of n rows' images, 48 bytes each.
+    """The hashes of n rows' images, 48 bytes an image.
 
     Attributes:
         first: int64 `[n]`, the position of a row's first hash; 0 for a row without images, -1 for one whose

@@ -11,17 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from hf_vitselect.call_text import write_call
-from hf_vitselect.data.provenance import read_record
 from hf_vitselect.errors import RowError
 from hf_vitselect.filters.base import Drops, Filter, Rows, quoted
 from hf_vitselect.filters.compared_rows import LARGEST, ComparedRows
 from hf_vitselect.filters.image_hash import HASH_BITS, ImageHashes, image_hash
 from hf_vitselect.filters.same_text import TextGroups
 from hf_vitselect.rules.blocks import blocks
-
-RECALL = "recall"
-"""The entry of a pool's record with the recall of the filters that looked for copies before it was scored."""
 
 _BLOCK = 512
 _MOST_PAIRS = 2**24  # to compare at once
@@ -47,9 +42,10 @@ class NearDuplicates(Filter):
 
     Rows are grouped by their texts' hashes, and only rows of a group are compared. A group of more than 4,096
     rows is divided by k-means of its images, as `SemDeDup` does, unless `approximate=False`; copies that fall
-    into different clusters are not found. The filter's record then has the `recall`: of 512 random rows of
-    such groups, how many of those that repeat another row do so in their cluster, as a share. In groups that
-    are not divided, time grows with the square of the rows, and their features are held in float64.
+    into different clusters are not found. The filter's record then has the `recall`, measured on 512 random
+    rows of such groups: of those that repeat another row, the share that repeats one of its cluster. In
+    groups that are not divided, time grows with the square of the rows, and their features are held in
+    float64.
 
     Args:
         cosine: Least cosine of the image features, above 0, at most 1.
@@ -129,8 +125,6 @@ class NearDuplicates(Filter):
         if sampled:
             copies, near = np.sum(sampled, axis=0).tolist()
             thresholds |= {"copies": copies, "recall": round(near / copies, 4) if copies else None}
-        # Where only some rows are scored, copies were looked for before, in the whole pool.
-        thresholds |= read_record(rows.pool).get(RECALL, {}).get(write_call(self, whole=True), {})
         return Drops(rows=dropped, reasons=reasons, repeats=repeats[dropped], thresholds=thresholds)
 
     def describe(self, thresholds: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ class KCenter(Rule):
     weighted distances. D3's score is the product of difficulty (`UPDScorer`) and dependability (a grade, such
     as `JudgeScore`'s).
 
-    Many distances are never computed, see `FarthestRows`. Time still grows nearly with rows times picks.
+    Many distances are never computed, see `FarthestRows`. Time still grows with rows times picks.
 
     The weighted variant is an unofficial re-implementation; differences in docs/papers.md.
 

@@ -44,7 +44,8 @@ def score(
     """Add the columns of one or several scorers to a pool.
 
     Scorers with the same model and settings share its forwards. Each gives the scores that it would give
-    alone, with any engine and any number of workers.
+    alone, with any engine and any number of workers; with `QuestionGain` up to rounding, as rows are batched
+    in another way.
 
     A worker that dies is replaced. Rows that kill it again are found by halving their shard; they get nulls
     and the status `worker_died`.

@@ -1,13 +1,19 @@
 """Rows that have no score because they repeat another one: `score_candidates` names it in a column."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_column
+from hf_vitselect.data.provenance import read_record, with_record
+from hf_vitselect.selection.filtering import FilterRecord
 from hf_vitselect.selection.groups import Groups, or_one_kind
+
+_RECORD = "copies"
 
 
 def repeats_column(by: str) -> str:
@@ -45,3 +51,19 @@ def count_copies(repeats: NDArray[np.int64], groups: Groups | None) -> NDArray[n
     labels = or_one_kind(groups, len(repeats)).labels
     alike = (repeats >= 0) & (labels[repeats] == labels)
     return np.bincount(repeats[alike], minlength=len(repeats)).astype(np.float64)
+
+
+def record_recall(dataset: Dataset, recall: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keep in a pool's record how many of its copies each filter has found, by the filter's text."""
+    record = {**read_record(dataset), _RECORD: {"rows": len(dataset), "filters": recall}}
+    dataset.info.description = with_record(dataset.info.description, record)
+
+
+def with_recorded_recall(records: Sequence[FilterRecord], dataset: Dataset) -> tuple[FilterRecord, ...]:
+    """Add what the pool's record says of the same filters, unless it is about another number of rows."""
+    kept = read_record(dataset).get(_RECORD, {})
+    recall = kept["filters"] if kept.get("rows") == len(dataset) else {}
+    return tuple(
+        replace(record, thresholds={**recall.get(record.filter, {}), **record.thresholds})
+        for record in records
+    )

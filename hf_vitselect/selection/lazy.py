@@ -12,17 +12,15 @@ from numpy.typing import NDArray
 
 from hf_vitselect.call_text import write_call
 from hf_vitselect.data.columns import refuse_reserved
-from hf_vitselect.data.provenance import read_record, with_record
 from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.errors import NOT_SCORED, REPEATS, BudgetError, UsageError
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.filters.base import Rows
-from hf_vitselect.filters.near_duplicates import RECALL
 from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scoring.score import report_refusals
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.selection.copies import repeats_column
+from hf_vitselect.selection.copies import record_recall, repeats_column
 from hf_vitselect.selection.draw import Draw
 from hf_vitselect.selection.kept_scores import KeptScores
 from hf_vitselect.selection.method import CleanBalanced, Method
@@ -95,8 +93,7 @@ def score_candidates(
         draw.more = draw.missing(scores.of(draw.drawn))
     whole = _in_pool(dataset, scores.of(draw.drawn), draw, ids)
     if recall:
-        record = {**read_record(whole), RECALL: recall}
-        whole.info.description = with_record(whole.info.description, record)
+        record_recall(whole, recall)
     report_refusals(whole, scorers)
     return whole
 
@@ -116,7 +113,7 @@ def _find_repeats(
             drops = each.find(Rows.of(ranks, pool=part))
             assert drops.repeats is not None
             repeats[free[drops.rows]] = free[drops.repeats]
-            if drops.thresholds:
+            if "recall" in drops.thresholds:
                 recall[write_call(each, whole=True)] = drops.thresholds
     while (chained := (repeats >= 0) & (repeats[repeats] >= 0)).any():  # by several filters
         repeats[chained] = repeats[repeats[chained]]

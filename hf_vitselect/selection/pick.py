@@ -20,7 +20,7 @@ from hf_vitselect.rules.base import Picks, Pool, Rule
 from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.candidates import Candidates
-from hf_vitselect.selection.copies import recorded_copies
+from hf_vitselect.selection.copies import recorded_copies, with_recorded_recall
 from hf_vitselect.selection.diversity import diversity
 from hf_vitselect.selection.filtering import NOTHING_DROPPED, Dropped
 from hf_vitselect.selection.groups import group_rows, quota_weights
@@ -230,6 +230,9 @@ def judge_pool(
     if len(unscored):
         _refuse_missing_scores(judged, rows)
     warn_without_skill(judged.skill)
+    if untried.any():
+        records = with_recorded_recall(judged.dropped.records, dataset)
+        judged = replace(judged, dropped=replace(judged.dropped, records=records))
     if of_all is not None:  # the shares count the rows that are stood for; copies are not
         could_be_picked = np.setdiff1d(np.flatnonzero((statuses == "ok") | untried), never.positions)
         judged = replace(judged, shares=_with_counts(judged.shares, "rows", of_all.labels[could_be_picked]))

@@ -238,11 +238,16 @@ def test_recall_of_copies_is_recorded(tmp_path, monkeypatch):
     image_rows = pool([([user("what?", 1), assistant("yes")], [encode(p)]) for p in pictures * 2])
     method = Method(filters=(NearDuplicates(),), by="necessity")
     part = score_candidates(image_rows, [Loss()], 20, tmp_path, method=method)
-    (record,) = select_diverse(part, 20, method=method).recipe.filters
-    assert record.thresholds == {"copies": 240, "recall": 1.0}
+    found = {"copies": 240, "recall": 1.0}
+    selection = select_diverse(part, 20, method=method)
+    assert [record.thresholds for record in selection.recipe.filters] == [found]
+    # Not what it says of other filters, other rows, or rows that all have a score.
     other = Method(filters=(NearDuplicates(bits=3),), by="necessity")
-    (record,) = select_diverse(part, 20, method=other).recipe.filters
-    assert record.thresholds == {}
+    scored = part.select(np.flatnonzero(statuses(part) == "ok"))
+    for rows, method_ in ((part, other), (part.select(range(239)), method), (scored, method)):
+        (record,) = select_diverse(rows, 10, method=method_).recipe.filters
+        assert record.thresholds == {}
+    assert filter_pool(part, method.filters, by="necessity").records[0].thresholds == {}
 
 
 def test_copied_texts_are_not_preferred(tmp_path):

@@ -9,7 +9,7 @@ from hf_vitselect.rules.clusters import UnitRows
 from hf_vitselect.rules.neighbors.products import full_precision
 
 _CANDIDATES = 512
-_BLOCK = 2048  # rows that are compared at once
+_BLOCK = 2048  # rows, added rows, or pairs of both at once
 
 
 class FarthestRows:
@@ -23,7 +23,7 @@ class FarthestRows:
     compared with the rows added since, and the farthest are the new candidates. BLAS only says which pairs of
     rows can matter; their distances are summed in one order.
 
-    Memory beyond the features is a copy of them.
+    Memory beyond the features is a copy of them, and the products of a block of rows.
     """
 
     def __init__(self, features: NDArray[np.float32], weights: NDArray[np.float64], adds: int) -> None:
@@ -41,10 +41,11 @@ class FarthestRows:
         self._reach = 2.0 * weights  # weighted distances, or bounds of them; -1 for an added row
         self._added = np.empty(adds, dtype=np.int64)
         self._count = 0
-        self._seen = np.zeros(len(units), dtype=np.int64)  # added rows that a row was compared with
+        self._seen = np.zeros(len(units), dtype=np.int64)  # the added rows that a row was compared with
         self._candidates = np.empty(0, dtype=np.int64)  # ascending
         self._their_units = self._units[:0]
-        self._next = (np.inf, -1)  # the bound of the first row that is no candidate, and that row
+        self._next = (np.inf, -1)  # the highest bound of the others, and its row
+        # Sums of d products of unit rows err by at most about d * 2**-24, in BLAS and in einsum.
         self._error = 2 * (features.shape[1] + 2) * 2.0**-24
 
     def farthest(self) -> tuple[int, float]:
@@ -61,8 +62,8 @@ class FarthestRows:
         self._added[self._count] = row
         self._count += 1
         self._reach[row] = -1.0
-        # einsum sums in one order whatever the number of threads; BLAS may not.
         self._seen[self._candidates] = self._count
+        # einsum sums in one order whatever the number of threads; BLAS may not.
         self._raise(self._candidates, np.einsum("nd,d->n", self._their_units, self._units[row]))
 
     def _first_candidate(self) -> tuple[int, float]:
@@ -113,9 +114,10 @@ class FarthestRows:
         highest = products.max(axis=1)
         near = np.flatnonzero(highest > known - self._error)
         least = np.maximum(known, highest - self._error)[near] - self._error
-        row, column = np.divmod(np.flatnonzero(products[near] > least[:, None]), len(new))
-        cosines = known[near]
-        np.maximum.at(cosines, row, np.einsum("nd,nd->n", units[near[row]], new[column]))
+        cosines, pairs = known[near], np.flatnonzero(products[near] > least[:, None])
+        for part in blocks(len(pairs), _BLOCK):
+            row, column = np.divmod(pairs[part], len(new))
+            np.maximum.at(cosines, row, np.einsum("nd,nd->n", units[near[row]], new[column]))
         self._raise(rows[near], cosines)
 
     def _raise(self, rows: NDArray[np.int64], cosines: NDArray[np.float32]) -> None:

@@ -119,7 +119,7 @@ def _forward_once(
     for view in dict.fromkeys(view for scorer in scorers for view in scorer.views):
         users = [views for views, scorer in zip(views_of, scorers, strict=True) if view in scorer.views]
         shown[view] = [_first(row, view) for row in zip(*users, strict=True)]
-    # Views with the same images go to the model together, which then reads a row's images once.
+    # All views but `without_images` go to the model together, which then reads a row's images once.
     with_images = [view for view in shown if view is not without_images]
     results: dict[View, list[Any]] = {}
     for views in filter(None, (with_images, shown.keys() - with_images)):

@@ -1,5 +1,7 @@
 """The farthest rows by bounds against all distances."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -81,3 +83,13 @@ def test_few_distances_are_summed(monkeypatch):
     for _ in range(100):
         farthest.add(farthest.farthest()[0])
     assert summed < 0.2 * 100 * 1500
+
+
+def test_ties_need_little_memory():
+    rows = np.eye(512, dtype=np.float32)[np.arange(3000) % 512]
+    farthest = FarthestRows(rows, np.ones(3000), 600)
+    tracemalloc.start()
+    for _ in range(600):
+        farthest.add(farthest.farthest()[0])
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()
