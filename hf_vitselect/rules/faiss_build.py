@@ -1,9 +1,24 @@
 """faiss, the whole of it, and the GPUs that it can use."""
 
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
+
+from threadpoolctl import threadpool_info
+
+_VARIABLE = "OPENBLAS_CORETYPE"
+_KERNELS = {
+    "SapphireRapids": "SkylakeX",
+    "Cooperlake": "SkylakeX",
+    "SkylakeX": "SkylakeX",
+    "Zen": "Zen",
+    "Haswell": "Haswell",
+}
+"""What OpenBLAS names a processor today, and the name of 2021; the fastest first."""
 
 _RESTORE = "pip install --force-reinstall --no-deps"
 
@@ -18,7 +33,8 @@ def load_faiss() -> ModuleType:
     Raises:
         ImportError: If files of faiss are missing.
     """
-    import faiss
+    with _processor_named():
+        import faiss
 
     installed = [name for name in ("faiss-cpu", "faiss-gpu") if _is_installed(name)]
     if not hasattr(faiss, "Kmeans"):
@@ -34,6 +50,25 @@ def load_faiss() -> ModuleType:
         )
     module: ModuleType = faiss
     return module
+
+
+@contextmanager
+def _processor_named() -> Iterator[None]:
+    """Tell the OpenBLAS that loads inside what NumPy's has recognized.
+
+    The wheels of faiss-cpu hold an OpenBLAS of 2021. It takes a processor that it does not know for a Pentium
+    4, and k-means is then a quarter as fast.
+    """
+    found = {each.get("architecture") for each in threadpool_info() if each["internal_api"] == "openblas"}
+    known = [name for name in _KERNELS if name in found]
+    if not known or _VARIABLE in os.environ:
+        yield
+        return
+    os.environ[_VARIABLE] = _KERNELS[known[0]]
+    try:
+        yield
+    finally:
+        del os.environ[_VARIABLE]
 
 
 def count_gpus() -> int:

@@ -1,6 +1,10 @@
 """Which faiss is installed, whether it is whole, and where it runs."""
 
+import ast
+import os
 import re
+import subprocess
+import sys
 import types
 import warnings
 from importlib.metadata import PackageNotFoundError
@@ -45,6 +49,32 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 2)
     monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", copy, raising=False)
     return copied
+
+
+SEEN = """
+import os, numpy as np
+from threadpoolctl import threadpool_info
+from hf_vitselect.rules.faiss_build import load_faiss
+def seen():
+    return {each["filepath"]: each["architecture"] for each in threadpool_info() if "architecture" in each}
+before = seen()
+load_faiss()
+print(sorted(before.values()), sorted(value for path, value in seen().items() if path not in before))
+print(os.environ.get("OPENBLAS_CORETYPE"))
+"""
+
+
+@pytest.mark.parametrize("named", [None, "Haswell"])
+def test_processor_is_known_to_faiss(named):
+    env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    env |= {"OPENBLAS_CORETYPE": named} if named else {}
+    done = subprocess.run([sys.executable, "-c", SEEN], capture_output=True, text=True, check=True, env=env)
+    architectures, variable = done.stdout.splitlines()
+    assert variable == str(named)
+    before, new = map(ast.literal_eval, architectures.replace("] [", "]|[").split("|"))
+    same = {"SapphireRapids": "SkylakeX", "Cooperlake": "SkylakeX"}
+    if before and new and before[0] in faiss_build._KERNELS:  # the builds of Linux and Windows for x86
+        assert new == [same.get(before[0], before[0])]
 
 
 @pytest.mark.parametrize("installed", [("faiss-cpu",), ("faiss-gpu",), ("faiss-cpu", "faiss-gpu")])
