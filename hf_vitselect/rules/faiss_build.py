@@ -54,13 +54,13 @@ def load_faiss() -> ModuleType:
 
 @contextmanager
 def _processor_named() -> Iterator[None]:
-    """Tell the OpenBLAS that loads inside what NumPy's has recognized.
+    """Name the processor that NumPy's OpenBLAS has recognized to the one that loads inside.
 
     The wheels of faiss-cpu hold an OpenBLAS of 2021. It takes a processor that it does not know for a Pentium
     4, and k-means is then a quarter as fast.
     """
-    found = {each.get("architecture") for each in threadpool_info() if each["internal_api"] == "openblas"}
-    known = [name for name in _KERNELS if name in found]
+    loaded = {each.get("architecture") for each in threadpool_info() if each["internal_api"] == "openblas"}
+    known = [name for name in _KERNELS if name in loaded]
     if not known or _VARIABLE in os.environ:
         yield
         return
