@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from hf_vitselect.rules.blocks import blocks
-from hf_vitselect.rules.clusters import UnitRows
+from hf_vitselect.rules.clusters import unit_rows
 from hf_vitselect.rules.neighbors.products import full_precision
 
 _CANDIDATES = 512
@@ -32,16 +32,14 @@ class FarthestRows:
         `features` are float32 `[n, d]`, `weights` float64 `[n]`, 0 or more. At most `adds` rows will be
         added.
         """
-        units = UnitRows(features)
-        self._units = np.empty(features.shape, dtype=np.float32)
-        for block in blocks(len(units), _BLOCK):
-            self._units[block] = units[block]
+        rows = len(features)
+        self._units = unit_rows(features)
         self._weights = weights
-        self._cosines = np.full(len(units), -1.0, dtype=np.float32)  # the highest known with an added row
+        self._cosines = np.full(rows, -1.0, dtype=np.float32)  # the highest known with an added row
         self._reach = 2.0 * weights  # weighted distances, or bounds of them; -1 for an added row
         self._added = np.empty(adds, dtype=np.int64)
         self._count = 0
-        self._seen = np.zeros(len(units), dtype=np.int64)  # the added rows that a row was compared with
+        self._seen = np.zeros(rows, dtype=np.int64)  # the added rows that a row was compared with
         self._candidates = np.empty(0, dtype=np.int64)  # ascending
         self._their_units = self._units[:0]
         self._next = (np.inf, -1)  # the highest bound of the others, and its row
