@@ -5,10 +5,9 @@ training supervises, an answer and the end-of-turn token after it; a *completion
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from hf_vitselect.data.image_access import ImageAccess
 from hf_vitselect.data.images import RowImage
 
 
@@ -92,9 +91,3 @@ class Conversation:
         """The whole conversation as `USER: ... ASSISTANT: ...`, without its images."""
         tools = f"TOOLS: {self.tools} " if self.tools else ""
         return tools + " ".join(f"{turn.role.upper()}: {turn.text.strip()}" for turn in self.turns)
-
-    def under(self, access: ImageAccess) -> "Conversation":
-        """The same row, with images that may be these files."""
-        if all(image.access is access for image in self.images):
-            return self
-        return replace(self, images=tuple(replace(image, access=access) for image in self.images))

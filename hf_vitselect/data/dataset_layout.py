@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Audio, ClassLabel, Features, Image, Value, Video
 
 from hf_vitselect.data.conversation import Conversation
+from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess
 from hf_vitselect.data.images import IMAGE_SUFFIXES, image_cells
 from hf_vitselect.data.layouts import CONTEXT_COLUMNS, LAYOUTS, KnownLayout
 from hf_vitselect.data.placeholders import Draft, place_images
@@ -76,8 +77,12 @@ class Layout:
         """All columns that `read` looks at."""
         return (*self.columns, *self.other_image_columns)
 
-    def read(self, row: Mapping[str, Any]) -> Conversation:
+    def read(self, row: Mapping[str, Any], access: ImageAccess = NO_ACCESS) -> Conversation:
         """Read one row of plain values, its images not decoded.
+
+        Args:
+            row: its cells by column.
+            access: the files that its images may name.
 
         Raises:
             RowError: `bad_row`, `image_missing`, `placeholder_mismatch`, `media_unsupported`, `image_error`.
@@ -88,7 +93,7 @@ class Layout:
             for name in self.media_columns:
                 if not is_empty(row.get(name)):
                     raise RowError("media_unsupported", f"something in the column {name!r}")
-            turns, images = place_images(self._drafts(row), self.image_cells(row))
+            turns, images = place_images(self._drafts(row), self.image_cells(row), access)
             if not images:
                 self._refuse_other_images(row)
             return Conversation(turns, images, self._tools(row))

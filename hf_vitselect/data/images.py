@@ -117,25 +117,30 @@ def image_cells(cell: Any) -> list[Any]:
     return cells
 
 
-def read_image(cell: Any) -> RowImage:
-    """An image from its cell: a path, base64, bytes, a record of bytes and path, or an open image."""
+def read_image(cell: Any, access: ImageAccess = NO_ACCESS) -> RowImage:
+    """An image from its cell: a path, base64, bytes, a record of bytes and path, or an open image.
+
+    Args:
+        cell: of the image.
+        access: the files that a path may name.
+    """
     if is_empty(cell):
-        return RowImage()
+        return RowImage(access=access)
     if isinstance(cell, str):
         if cell.startswith("data:") or (_BASE64.match(cell) and not _SUFFIX.search(cell)):
-            return RowImage(data=from_base64(cell))
-        return RowImage(path=cell.removeprefix("file://"))
+            return RowImage(data=from_base64(cell), access=access)
+        return RowImage(path=cell.removeprefix("file://"), access=access)
     if isinstance(cell, bytes):
-        return RowImage(data=cell)
+        return RowImage(data=cell, access=access)
     if isinstance(cell, Image.Image):
         with image_error("an image that does not load"):
             cell.load()  # Otherwise several threads might read its file at once.
-        return RowImage(decoded=cell)
+        return RowImage(decoded=cell, access=access)
     if isinstance(cell, Mapping) and cell.keys() <= {"bytes", "path"}:
         data, path = cell.get("bytes"), cell.get("path")
         if not data and path:  # Empty bytes without a path are a broken image, not a missing one.
-            return RowImage(path=path, in_feature=True)
-        return RowImage(data=from_base64(data) if isinstance(data, str) else data, path=path)
+            return RowImage(path=path, access=access, in_feature=True)
+        return RowImage(from_base64(data) if isinstance(data, str) else data, path, access=access)
     if isinstance(cell, Mapping):
         raise ValueError(f"expected an image's bytes and path, got a record of {sorted(map(str, cell))}")
     raise ValueError(f"expected an image, got {type(cell).__name__}")

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +18,8 @@ from hf_vitselect.data.rows import read_plain, undecoded
 from hf_vitselect.data.stored import is_empty, plain_rows
 from hf_vitselect.errors import RowError
 from hf_vitselect.progress import progress
+
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=repr)
 
 
 def row_ids(dataset: Any) -> list[str]:
@@ -61,15 +62,14 @@ def _cells_hash(layout: Layout, row: Mapping[str, Any], access: ImageAccess) -> 
     names = [name for name in (*layout.columns, *others) if name not in layout.image_columns]
     cells = {name: row[name] for name in names}
     try:
-        images = [replace(read_image(cell), access=access).digest() for cell in layout.image_cells(row)]
+        images = [read_image(cell, access).digest() for cell in layout.image_cells(row)]
     except (RowError, TypeError, ValueError):
         images = [repr(row[name]) for name in layout.image_columns]
     return _digest([cells, images])
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=repr)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def pool_digest(ids: Sequence[str]) -> str:

@@ -92,7 +92,7 @@ def read_mapping(batch: Mapping[str, Any]) -> tuple[list[Conversation | RowError
 
 def read_row(row: Mapping[str, Any]) -> Conversation:
     """One row as a plain mapping."""
-    return find_layout(list(row)).read(row).under(row.get(ACCESS, NO_ACCESS))
+    return find_layout(list(row)).read(row, row.get(ACCESS, NO_ACCESS))
 
 
 def answer_characters(dataset: Any) -> list[int | None]:
@@ -145,7 +145,7 @@ def read_plain(
     read: list[Conversation | RowError] = []
     for row in rows:
         try:
-            conversation = layout.read(row).under(access)
+            conversation = layout.read(row, access)
         except RowError as error:
             read.append(error)
         else:

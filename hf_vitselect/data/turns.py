@@ -4,11 +4,10 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,8 +69,7 @@ _INLINE_KEYS = ("image", "image_url", "url", "path", "base64", "bytes")
 _PART_KEYS = {*_INLINE_KEYS, "type", "text", "index", "id", "detail", "cache_control"}
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """A message as a row holds it: its role in any spelling, its content in any form, its tool calls read."""
 
     role: Any
@@ -93,7 +91,7 @@ def read_messages(cell: Any) -> Iterator[Message]:
     for each in messages:
         message = _message(from_text(each), in_text=isinstance(cell, str) or isinstance(each, str))
         if calling is not None and message.role == calling.role:
-            calling = replace(calling, calls=calling.calls + message.calls)
+            calling = calling._replace(calls=calling.calls + message.calls)
             continue
         if calling is not None:
             yield calling
@@ -108,7 +106,7 @@ def _message(message: Any, in_text: bool) -> Message:
     refuse_unread(message)
     role = _one_of(message, "role", "from")
     role = role.strip().lower() if isinstance(role, str) else role
-    held = [message[key] for key in CALL_KEYS if not is_empty(message.get(key))]
+    held = [message[key] for key in CALL_KEYS if key in message and not is_empty(message[key])]
     if role in CALL_ROLES:
         held.append(_one_of(message, "content", "value"))
     if not held:
@@ -178,7 +176,7 @@ def draft_turns(messages: Iterable[Message]) -> list[Draft]:
             raise ValueError(f"the content of a turn of {message.role!r} is null")
     unquoted = _unquoted(roles, [message.content for message in read])
     return [
-        Draft(role, list(_parts(role, content)), message.calls, message.call_id, message.name)
+        Draft(role, _parts(role, content), message.calls, message.call_id, message.name)
         for message, role, content in zip(read, roles, unquoted, strict=True)
     ]
 
@@ -202,7 +200,8 @@ def without_images(cell: Any) -> Any:
 def read_text(content: Any) -> str:
     """A text, or a number as text: 42 and 42.0 are `42`."""
     if isinstance(content, str):
-        content.encode()
+        if not content.isascii():
+            content.encode()  # refuses half a surrogate pair
         return content
     if isinstance(content, (bool, np.bool_)):
         raise ValueError(f"expected text, got the boolean {content}; write it as text")
@@ -214,15 +213,16 @@ def read_text(content: Any) -> str:
     raise ValueError(f"expected text, got {type(content).__name__}")
 
 
-def _one_of(message: Mapping[str, Any], *keys: str) -> Any:
-    """The value under whichever of these keys has one."""
-    present = [key for key in keys if key in message]
-    if not present:
-        raise ValueError(f"expected a message with {keys[0]!r}, got one with {sorted(map(str, message))}")
-    filled = [key for key in present if message[key] is not None] or present[:1]
-    if len(filled) > 1:
-        raise ValueError(f"expected one of {list(keys)} in a message, got both")
-    return message[filled[0]]
+def _one_of(message: Mapping[str, Any], key: str, other: str) -> Any:
+    """The value under whichever of two keys has one."""
+    value, second = message.get(key), message.get(other)
+    if value is None:
+        if second is None and key not in message and other not in message:
+            raise ValueError(f"expected a message with {key!r}, got one with {sorted(map(str, message))}")
+        return second
+    if second is not None:
+        raise ValueError(f"expected one of {[key, other]} in a message, got both")
+    return value
 
 
 def known_role(role: Any) -> str | None:
@@ -243,7 +243,7 @@ def _unquoted(roles: Sequence[str], contents: Sequence[Any]) -> list[Any]:
     An answer may be such JSON itself, so it is parts only if it was stored as JSON, or a question is parts.
     """
     texts = [content for content in contents if isinstance(content, str)]
-    if not any(text.lstrip()[:1] in ("[", "{", '"') for text in texts):  # the usual case
+    if not {"[", "{", '"'}.intersection([text.lstrip()[:1] for text in texts]):  # the usual case
         return list(contents)
     parts = [parts_from_text(content) for content in contents]
     asked_in_parts = any(
@@ -305,35 +305,36 @@ def _is_null(content: Any) -> bool:
     return content is None or (isinstance(content, float) and math.isnan(content))
 
 
-def _parts(role: str, content: Any) -> Iterator[str | Slot]:
+def _parts(role: str, content: Any) -> list[str | Slot]:
+    if isinstance(content, str):
+        return split_text(role, read_text(content))
     if _is_null(content):
-        return
+        return []
     if is_record_of_lists(content):
         content = records(content)
     if not isinstance(content, (list, tuple, np.ndarray)):
-        yield from split_text(role, read_text(content))
-        return
+        return split_text(role, read_text(content))
+    parts: list[str | Slot] = []
     for part in content:
         stored = parts_from_text(part)
-        yield from _part(role, part if stored is None else stored)
+        parts += _part(role, part if stored is None else stored)
+    return parts
 
 
-def _part(role: str, part: Any) -> Iterator[str | Slot]:
+def _part(role: str, part: Any) -> list[str | Slot]:
     if isinstance(part, str):
-        yield from split_text(role, read_text(part))
-        return
+        return split_text(role, read_text(part))
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind in _MEDIA_PARTS:
         raise RowError("media_unsupported", f"a part of type {kind!r}")
     inline = [key for key in _INLINE_KEYS if kind and key in part and not is_empty(part[key])]
     other = [key for key in part if key not in _PART_KEYS and not is_empty(part[key])] if kind else []
     if kind in _TEXT_PARTS and not inline and not other:
-        yield from split_text(role, "" if part["text"] is None else read_text(part["text"]))
-    elif kind in _IMAGE_PARTS and len(inline) < 2 and not other and is_empty(part.get("text")):
+        return split_text(role, "" if part["text"] is None else read_text(part["text"]))
+    if kind in _IMAGE_PARTS and len(inline) < 2 and not other and is_empty(part.get("text")):
         number = None if is_empty(part.get("index")) else int(part["index"])
-        yield Slot(number, _inline_image(part, inline[0]) if inline else None)
-    else:
-        raise ValueError(f"expected a text or an image, got the part {short(part)}")
+        return [Slot(number, _inline_image(part, inline[0]) if inline else None)]
+    raise ValueError(f"expected a text or an image, got the part {short(part)}")
 
 
 def _inline_image(part: Mapping[str, Any], key: str) -> Any:

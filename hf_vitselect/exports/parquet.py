@@ -1,6 +1,6 @@
 """The pool's own columns as a Parquet file, with the bytes of the images."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -62,7 +62,7 @@ def _embed(table: pa.Table, images: dict[str, Any], access: ImageAccess, schema:
         cells = []
         for row in plain_rows(table.select([name])):
             read = [
-                None if is_empty(cell) else stored_image(replace(read_image(cell), access=access))
+                None if is_empty(cell) else stored_image(read_image(cell, access))
                 for cell in image_cells(row[name])
             ]
             cells.append(read if isinstance(kind, List) else read[0])

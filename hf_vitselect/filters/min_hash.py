@@ -31,8 +31,10 @@ def signature(words: list[str]) -> NDArray[np.uint32]:
         uint32 `[128]`.
     """
     hashes = np.array([zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words], dtype=np.uint64)
-    windows = np.lib.stride_tricks.sliding_window_view(hashes, _SHINGLE)
-    shingles = _mixed((windows * _WORD_FACTORS).sum(axis=1, dtype=np.uint64))
+    shingles = np.zeros(len(hashes) - _SHINGLE + 1, dtype=np.uint64)
+    for i, factor in enumerate(_WORD_FACTORS):
+        shingles += hashes[i : i + len(shingles)] * factor
+    shingles = _mixed(shingles)
     lowest: NDArray[np.uint64] = ((shingles[:, None] * _FACTORS + _OFFSETS) >> _TOP_BITS).min(axis=0)
     return lowest.astype(np.uint32)
 

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -180,7 +180,7 @@ class _FileColumn:
 
     def read(self, cell: Any) -> dict[str, Any] | None:
         """Read a file with its bytes, under its name without folders."""
-        image = replace(read_image(cell), access=self.access)
+        image = read_image(cell, self.access)
         if image.data is None and image.path is None:
             return None
         return {"bytes": image.encoded(), "path": image.name}
@@ -192,7 +192,7 @@ class _FileColumn:
         return List(Image()) if self.lists else Image()
 
     def _note(self, cell: Any) -> None:
-        image = replace(read_image(cell), access=self.access)
+        image = read_image(cell, self.access)
         if image.data is None and image.path:
             try:
                 image.file()
