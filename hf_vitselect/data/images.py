@@ -94,13 +94,16 @@ class RowImage:
         except RowError:
             return None
 
-    def decode(self) -> Image.Image:
+    def decode(self, least: int | None = None) -> Image.Image:
         """The image in RGB, upright (EXIF rotation applied, as `datasets` does); see `pixels.to_rgb`.
+
+        Args:
+            least: the pixels that each side must keep, if a smaller image will do; see `pixels.decode`.
 
         Raises:
             RowError: `image_missing`, `image_remote` or `image_error`.
         """
-        return decode(self.encoded()) if self.decoded is None else upright_rgb(self.decoded)
+        return decode(self.encoded(), least) if self.decoded is None else upright_rgb(self.decoded)
 
 
 def image_cells(cell: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from hf_vitselect.errors import RowError
 from hf_vitselect.filters.base import Drops, Filter, Rows, quoted
 from hf_vitselect.filters.compared_rows import LARGEST, ComparedRows
-from hf_vitselect.filters.image_hash import HASH_BITS, ImageHashes, image_hash
+from hf_vitselect.filters.image_hash import HASH_BITS, LEAST_SIDE, ImageHashes, image_hash
 from hf_vitselect.filters.same_text import TextGroups
 from hf_vitselect.rules.blocks import blocks
 
@@ -217,7 +217,7 @@ def _hash_images(rows: Rows, texts: TextGroups) -> ImageHashes:
     for i, row in zip(compared.tolist(), rows.conversations(compared), strict=True):
         if not isinstance(row, RowError):
             with suppress(RowError):
-                hashes = [image_hash(image.decode()) for image in row.images]
+                hashes = [image_hash(image.decode(LEAST_SIDE)) for image in row.images]
                 known = [one for one in hashes if one is not None]
                 if len(known) == len(hashes):
                     first[i], count = count, count + len(known)

@@ -18,7 +18,7 @@ def thumbnail(image: RowImage, side: int, most_bytes: int | None = None) -> byte
     Raises:
         RowError: If it cannot be read or decoded.
     """
-    pixels = image.decode()
+    pixels = image.decode(least=2 * side)  # Smaller ones look rough.
     while True:
         pixels.thumbnail((side, side))
         for quality in _QUALITIES:

@@ -167,6 +167,24 @@ def test_an_open_image_is_upright_too():
     assert (opened.size, opened.tobytes()) == ((12, 20), RowImage(data=data).decode().tobytes())
 
 
+@pytest.mark.parametrize(
+    ("least", "size"),
+    [(None, (480, 640)), (30, (60, 80)), (60, (60, 80)), (61, (120, 160)), (481, (480, 640))],
+)
+def test_jpegs_decode_at_a_part(least, size):
+    exif = PILImage.Exif()
+    exif[0x0112] = 6
+    image = PILImage.fromarray(GRAY).resize((640, 480))
+    found = RowImage(data=encode(image, "JPEG", exif=exif)).decode(least)
+    whole = np.asarray(image.rotate(-90, expand=True).resize(size).convert("RGB"), dtype=int)
+    assert found.size == size
+    assert np.abs(np.asarray(found) - whole).max() < 20
+
+
+def test_other_kinds_decode_whole():
+    assert RowImage(data=encode(stripes(640, 480))).decode(least=30).size == (640, 480)
+
+
 def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 

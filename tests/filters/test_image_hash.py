@@ -7,15 +7,14 @@ import pytest
 from PIL import Image, ImageEnhance
 from pools import encode
 
-from hf_vitselect.filters.image_hash import HASH_BITS, ImageHashes, image_hash
+from hf_vitselect.data.pixels import decode
+from hf_vitselect.filters.image_hash import HASH_BITS, LEAST_SIDE, ImageHashes, image_hash
 
-SIDE = 96
 
-
-def blobs(seed):
+def blobs(seed, side=96):
     """A smooth image of random colors."""
     colors = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
-    return Image.fromarray(colors).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    return Image.fromarray(colors).resize((side, side), Image.Resampling.BICUBIC)
 
 
 CHANGES = {
@@ -23,14 +22,22 @@ CHANGES = {
     "smaller": lambda image: image.resize((40, 40), Image.Resampling.BILINEAR),
     "wider": lambda image: image.resize((150, 120), Image.Resampling.BICUBIC),
     "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.05),
-    "cropped": lambda image: image.crop((1, 1, SIDE - 1, SIDE - 1)),
+    "cropped": lambda image: image.crop((1, 1, image.width - 1, image.height - 1)),
 }
 
 
+@pytest.mark.parametrize("side", [96, 500])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_copies_differ_in_few_bits(change):
-    distances = [np.count_nonzero(image_hash(blobs(i)) != image_hash(change(blobs(i)))) for i in range(30)]
+def test_copies_differ_in_few_bits(change, side):
+    images = [blobs(seed, side) for seed in range(30)]
+    distances = [np.count_nonzero(image_hash(image) != image_hash(change(image))) for image in images]
     assert max(distances) <= 19
+
+
+def test_part_of_a_jpeg_is_enough():
+    data = [encode(blobs(seed, 700), "JPEG", quality=90) for seed in range(30)]
+    pairs = [[image_hash(decode(one, least)) for least in (None, LEAST_SIDE)] for one in data]
+    assert max(np.count_nonzero(whole != part) for whole, part in pairs) <= 8
 
 
 def test_other_images_differ_in_many():
