@@ -12,10 +12,11 @@ from hf_vitselect.data.conversation import Conversation
 from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess
 from hf_vitselect.data.images import IMAGE_SUFFIXES, image_cells
 from hf_vitselect.data.layouts import CONTEXT_COLUMNS, LAYOUTS, KnownLayout
+from hf_vitselect.data.messages import Message
 from hf_vitselect.data.placeholders import Draft, place_images
 from hf_vitselect.data.stored import UNSTORED, from_text, is_empty
 from hf_vitselect.data.tool_calls import read_tool
-from hf_vitselect.data.turns import Message, draft_turns
+from hf_vitselect.data.turns import draft_turns
 from hf_vitselect.data.unknown_layout import unknown_layout
 from hf_vitselect.errors import LayoutError, RowError
 

@@ -10,15 +10,9 @@ from functools import partial
 from typing import Any
 
 from hf_vitselect.data.choices import letter_of, lettered
+from hf_vitselect.data.messages import Message, messages_from_text, read_messages, refuse_unread
 from hf_vitselect.data.stored import JsonText, from_text, is_empty, records, short
-from hf_vitselect.data.turns import (
-    Message,
-    messages_from_text,
-    parts_from_text,
-    read_messages,
-    read_text,
-    refuse_unread,
-)
+from hf_vitselect.data.turns import parts_from_text, read_text
 
 CONTEXT_COLUMNS = (
     *("context", "contexts", "passage", "passages", "hint", "hints", "lecture", "paragraph", "paragraphs"),

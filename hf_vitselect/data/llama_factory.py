@@ -11,9 +11,9 @@ from datasets import Features, IterableDataset, Value
 
 from hf_vitselect.data.columns import refuse_missing
 from hf_vitselect.data.dataset_layout import is_conversation_column
+from hf_vitselect.data.messages import known_role
 from hf_vitselect.data.stored import records, with_features
 from hf_vitselect.data.tool_calls import CALL_ROLES, without_nulls
-from hf_vitselect.data.turns import known_role
 from hf_vitselect.errors import PoolError, first_line, nearest
 
 _FILE = "dataset_info.json"

@@ -12,8 +12,8 @@ from hf_vitselect.data.dataset_layout import Layout, find_layout
 from hf_vitselect.data.image_access import NO_ACCESS, ImageAccess
 from hf_vitselect.data.image_roots import ACCESS, image_access, mark_access, marked_access
 from hf_vitselect.data.images import RowImage
+from hf_vitselect.data.messages import messages_from_text
 from hf_vitselect.data.stored import is_record_of_lists, plain_rows, without_bytes
-from hf_vitselect.data.turns import messages_from_text
 from hf_vitselect.errors import LayoutError, RowError
 
 IMAGES = "__hf_vitselect_images"

@@ -17,10 +17,10 @@ from hf_vitselect.data.fetching import (
     TRIES,
 )
 from hf_vitselect.data.layouts import ASKED_COLUMNS, CONTEXT_COLUMNS, LAYOUTS, TOOL_EXAMPLES, KnownLayout
+from hf_vitselect.data.messages import MASK_KEYS, MEDIA_KEYS, PLAIN_KEYS, ROLES
 from hf_vitselect.data.pixels import MOST_PIXELS, MOST_RESIZED, to_rgb
 from hf_vitselect.data.rows import read_row
 from hf_vitselect.data.tool_calls import CALL_ROLES
-from hf_vitselect.data.turns import MASK_KEYS, MEDIA_KEYS, PLAIN_KEYS, ROLES
 from hf_vitselect.errors import STATUSES
 
 _HEAD = """\
