@@ -16,8 +16,9 @@ from hf_vitselect.data.row_ids import column_digest, pool_digest
 from hf_vitselect.data.rows import answer_characters
 from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.rules import LengthMatchedRandom
+from hf_vitselect.selection.judge_pool import judge_pool
 from hf_vitselect.selection.method import Method, read_method
-from hf_vitselect.selection.pick import JudgedPool, judge_pool
+from hf_vitselect.selection.pick import JudgedPool
 from hf_vitselect.selection.selection import Selection
 
 RANDOM, MATCHED, FULL = "random", "random, lengths of {}", "full data"

@@ -11,6 +11,7 @@ from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.rules.quotas import quotas
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.copies import count_copies
+from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.groups import Groups, group_rows, or_one_kind
 from hf_vitselect.selection.judge import judge, missing_rows, stands_for
 from hf_vitselect.selection.method import Method
@@ -84,19 +85,22 @@ class Draw:
             return more
         later = [queue[n:] for queue, n in zip(self.queues, drawn, strict=True)]
         rest = np.concatenate([NO_ROWS, *(later[kind] for kind in np.flatnonzero(~unknown))])
+        groups = self.groups and self.groups.take(at)
+        scorers = scorer_recipes(scored, [self.method.by, self.method.over, *self.method.filter_columns])
+        rows = filter_rows(
+            scored.select(usable),
+            pool.scores[usable],
+            self.method,
+            groups,
+            scorers,
+            NO_ROWS,
+            self.budget,
+            stands_for(self.groups, at, rest[self.repeats[rest] < 0], self.keys),
+            count_copies(self.repeated, self.groups)[at],
+        )
         with warnings.catch_warnings():  # select_diverse warns of what is skipped or ignored
             warnings.filterwarnings("ignore", ".* is (skipped|ignored): ", UserWarning)
-            judged = judge(
-                scored.select(usable),
-                pool.scores[usable],
-                self.method,
-                self.groups and self.groups.take(at),
-                stands_for(self.groups, at, rest[self.repeats[rest] < 0], self.keys),
-                count_copies(self.repeated, self.groups)[at],
-                scorer_recipes(scored, [self.method.by, self.method.over, *self.method.filter_columns]),
-                self.budget,
-                NO_ROWS,
-            )
+            judged = judge(rows, self.method, groups, scorers)
         left = self._count(at[judged.left])
         spare = _SPARE * missing_rows(judged, self.budget) * there / np.maximum(left, 1)
         more = np.maximum(more, np.ceil(spare).astype(np.int64))

@@ -134,5 +134,11 @@ def quota_weights(shares: Sequence[KindShare]) -> NDArray[np.float64]:
     return weights
 
 
+def with_counts(shares: Sequence[KindShare], name: str, labels: NDArray[np.int64]) -> list[KindShare]:
+    """Set this field of each kind's share to the number of labels of the kind."""
+    counts = np.bincount(labels, minlength=len(shares)).tolist()
+    return [replace(share, **{name: count}) for share, count in zip(shares, counts, strict=True)]
+
+
 def _name(value: object) -> str:
     return "null" if value is None or value != value else str(value)

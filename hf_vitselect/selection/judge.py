@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.errors import UsageError
+from hf_vitselect.filters import Rows
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.rules.quotas import quotas
-from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.filtering import Dropped, run_filters
 from hf_vitselect.selection.groups import Groups, kind_shares, or_one_kind, quota_weights
 from hf_vitselect.selection.method import Method
@@ -43,46 +42,35 @@ class Judged:
 
 
 def judge(
-    rows: Dataset,
-    scores: NDArray[np.float64],
+    rows: Rows,
     method: Method,
     groups: Groups | None,
-    weights: NDArray[np.float64],
-    copies: NDArray[np.float64],
     scorers: Sequence[ScorerRecipe],
-    budget: int,
-    picked: NDArray[np.int64],
     earlier: Recipe | None = None,
 ) -> Judged:
     """Run the filters and weigh the kinds.
 
     Args:
         rows: The n rows of the pool that could be picked.
-        scores: float64 `[n]`.
         method: How to pick.
         groups: Their kinds.
-        weights: float64 `[n]`, the rows of the pool that each row stands for.
-        copies: float64 `[n]`, the rows of the pool that repeat each row and have no score.
         scorers: Those of the pool's columns.
-        budget: The size of the subset.
-        picked: int64, rows that are in the subset already.
         earlier: A recipe whose thresholds and weights are applied as they are.
     """
-    seen = filter_rows(rows, scores, method, groups, scorers, picked, budget, weights, copies)
-    dropped = run_filters(method.filters, seen, earlier.filters if earlier else None)
+    dropped = run_filters(method.filters, rows, earlier.filters if earlier else None)
     left = np.ones(len(rows), dtype=np.bool_)
     left[dropped.rows] = False
     shares, need_skipped = list[KindShare](), None
     if groups is not None:
-        shares, need_skipped = kind_shares(groups, scores, left, weights, method, earlier)
+        shares, need_skipped = kind_shares(groups, rows.scores, left, rows.weights, method, earlier)
     unsure = [
-        each.unsure_kinds(seen)
+        each.unsure_kinds(rows)
         for each, record in zip(method.filters, dropped.records, strict=True)
         if not record.skipped
     ]
     repeating = np.zeros(len(rows), dtype=np.bool_)
     repeating[dropped.rows[dropped.repeats >= 0]] = True
-    skill = seed_skill(rows, seen, repeating, method, groups, scorers)
+    skill = seed_skill(rows, repeating, method, groups, scorers)
     unsure_kinds = np.unique(np.concatenate([NO_ROWS, *unsure]))
     return Judged(left, dropped, groups, shares, need_skipped, unsure_kinds, skill)
 

@@ -17,7 +17,7 @@ from hf_vitselect.resume import write_atomically
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.scoring.score import score
-from hf_vitselect.selection.pick import find_rows
+from hf_vitselect.selection.named_rows import find_rows
 
 
 @dataclass(eq=False)

@@ -24,7 +24,7 @@ from hf_vitselect.selection.copies import record_recall, repeats_column
 from hf_vitselect.selection.draw import Draw
 from hf_vitselect.selection.kept_scores import KeptScores
 from hf_vitselect.selection.method import CleanBalanced, Method
-from hf_vitselect.selection.pick import find_rows
+from hf_vitselect.selection.named_rows import find_rows
 
 
 def score_candidates(

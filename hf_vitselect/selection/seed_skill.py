@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import LENGTHS, read_values
@@ -23,7 +22,6 @@ _MOST_RARE = (
 
 
 def seed_skill(
-    dataset: Dataset,
     rows: Rows,
     copies: NDArray[np.bool_],
     method: Method,
@@ -36,8 +34,7 @@ def seed_skill(
     0 is that of a guess by how frequent each answer is, 1 that of a model that knows every answer.
 
     Args:
-        dataset: The n rows that could be picked.
-        rows: The same rows as filters see them.
+        rows: The n rows that could be picked.
         copies: bool `[n]`, rows that repeat another one and do not count.
         method: Says which score is the loss.
         groups: Their kinds.
@@ -49,9 +46,11 @@ def seed_skill(
     """
     reads_answers = any(each.uses_answers for each in method.filters)
     is_loss = any(each.column == method.by and each.scorer == "NecessityScorer" for each in scorers)
-    if not (reads_answers and is_loss and groups and groups.kinds and LENGTHS in dataset.column_names):
+    if not (reads_answers and is_loss and groups and groups.kinds):
         return None
-    losses = rows.scores * read_values(dataset, LENGTHS).astype(np.float64)
+    if rows.pool is None or LENGTHS not in rows.pool.column_names:
+        return None
+    losses = rows.scores * read_values(rows.pool, LENGTHS).astype(np.float64)
     guessing = Guessing.of(rows, np.where(copies, np.nan, losses))
     alike = [not kind.several_turns and kind.question != OTHERS for kind in groups.kinds.kinds]
     alike += [False] * (len(guessing.rows) - len(alike))  # rows without a readable question

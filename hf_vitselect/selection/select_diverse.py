@@ -13,8 +13,9 @@ from hf_vitselect.rules.base import Rule
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import refuse_missing_columns
+from hf_vitselect.selection.judge_pool import judge_pool
 from hf_vitselect.selection.method import Method, method_of
-from hf_vitselect.selection.pick import NamedRows, judge_pool
+from hf_vitselect.selection.named_rows import NamedRows
 from hf_vitselect.selection.selection import Selection
 
 

@@ -26,8 +26,10 @@ from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
 from hf_vitselect.selection.copies import repeats_column
 from hf_vitselect.selection.json_part import expect, parse_json
+from hf_vitselect.selection.judge_pool import judge_pool
 from hf_vitselect.selection.method import Method, read_method
-from hf_vitselect.selection.pick import NamedRows, Picked, judge_pool
+from hf_vitselect.selection.named_rows import NamedRows
+from hf_vitselect.selection.pick import Picked
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.score_table import score_table
 from hf_vitselect.selection.scorer_recipes import refuse_other_scorers, scorer_recipes

@@ -32,7 +32,8 @@ from hf_vitselect.rules import Random
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.json_part import expect, parse_json
 from hf_vitselect.selection.method import Method
-from hf_vitselect.selection.pick import Picked, find_rows
+from hf_vitselect.selection.named_rows import find_rows
+from hf_vitselect.selection.pick import Picked
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training.checks import check_rows, checked_args

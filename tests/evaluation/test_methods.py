@@ -8,7 +8,7 @@ from hf_vitselect.evaluation.methods import Chosen, parse_method
 from hf_vitselect.filters import LossTail, NearDuplicates
 from hf_vitselect.rules import NeighborPenalty, Random, TopScore
 from hf_vitselect.selection import CleanBalanced, Method
-from hf_vitselect.selection.pick import judge_pool
+from hf_vitselect.selection.judge_pool import judge_pool
 
 
 @pytest.mark.parametrize(

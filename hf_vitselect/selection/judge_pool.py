@@ -1,0 +1,185 @@
+"""A scored pool judged by a method: the rows that can be picked, those that filters leave, and refusals."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_vitselect.data.columns import read_values
+from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
+from hf_vitselect.errors import NOT_SCORED, REPEATS, BudgetError, RowSetError, UsageError
+from hf_vitselect.filters import NearDuplicates
+from hf_vitselect.rules.base import NO_ROWS
+from hf_vitselect.rules.random_keys import random_keys
+from hf_vitselect.scorers.base.scorer import Scorer
+from hf_vitselect.selection.candidates import Candidates
+from hf_vitselect.selection.copies import recorded_copies, with_recorded_recall
+from hf_vitselect.selection.filter_rows import filter_rows
+from hf_vitselect.selection.groups import group_rows, with_counts
+from hf_vitselect.selection.judge import Judged, judge, missing_rows, stands_for
+from hf_vitselect.selection.method import Method
+from hf_vitselect.selection.named_rows import NOBODY, NamedRows
+from hf_vitselect.selection.pick import JudgedPool
+from hf_vitselect.selection.recipe import Recipe
+from hf_vitselect.selection.scorer_recipes import ScorerRecipe, scorer_recipes
+from hf_vitselect.selection.seed_skill import warn_without_skill
+
+
+def judge_pool(
+    dataset: Dataset,
+    ids: list[str],
+    rows: int,
+    *,
+    method: Method,
+    seed: int,
+    first: NamedRows = NOBODY,
+    never: NamedRows = NOBODY,
+    scorers: Sequence[Scorer] = (),
+    earlier: Recipe | None = None,
+) -> JudgedPool:
+    """Find the rows of a pool that can be picked, and have the filters judge them.
+
+    Args:
+        dataset: The pool.
+        ids: Its row ids.
+        rows: The size of the subset.
+        method: How to pick.
+        seed: For which the pool was scored, if only a part of it was.
+        first: Rows in the subset from the start.
+        never: Rows that are left out.
+        scorers: Those that the caller named, besides those that the pool records.
+        earlier: A recipe whose kinds, thresholds and weights are applied as they are.
+    """
+    by, over = method.by, method.over
+    recipes = scorer_recipes(dataset, [by, over, *method.filter_columns, *scorers])
+    pool = Candidates.read(dataset, by, over if method.rule.uses_features else None)
+    refusals = Refusals.of(zip(pool.statuses, read_reasons(dataset, [by, over], pool.statuses), strict=True))
+    refuse_if_none_left(
+        refusals, "cannot be picked", "score the pool again, or give other columns as by=, over="
+    )
+    warn_if_most_are_refused(refusals, "cannot be picked", "the picks are among the others")
+    if both := np.intersect1d(first.positions, never.positions).tolist():
+        raise RowSetError(f"expected rows either included or excluded, got {len(both)} rows that are both")
+    pool = pool.exclude(never.positions)
+    statuses, usable, untried = pool.statuses, pool.usable, pool.untried
+    kept = statuses[first.positions] == "ok"
+    _refuse_budget(rows, pool, int(np.count_nonzero(kept)), refusals)
+    part = dataset if len(usable) == len(dataset) else dataset.select(usable)
+    picked = np.searchsorted(usable, first.positions[kept])
+    if untried.any():
+        _refuse_scored_in_part(method, first, REPEATS in statuses)
+        judged = _judge_part(
+            dataset, ids, pool, method, recipes, rows, never.positions, random_keys(ids, seed)
+        )
+    else:
+        groups = group_rows(part, method, earlier)
+        seen = filter_rows(part, pool.scores[usable], method, groups, recipes, picked, rows)
+        judged = judge(seen, method, groups, recipes, earlier)
+    warn_without_skill(judged.skill)
+    return JudgedPool(
+        dataset=dataset,
+        ids=ids,
+        rows=rows,
+        method=method,
+        first=first,
+        never=never,
+        scorers=recipes,
+        statuses=statuses,
+        refusals=refusals,
+        usable=usable,
+        pool=pool.take(usable),
+        columns={name: read_values(part, name) for name in method.rule.uses_columns},
+        picked=picked,
+        judged=judged,
+        seed=seed if untried.any() else None,
+    )
+
+
+def _judge_part(
+    dataset: Dataset,
+    ids: Sequence[str],
+    pool: Candidates,
+    method: Method,
+    scorers: Sequence[ScorerRecipe],
+    budget: int,
+    never: NDArray[np.int64],
+    keys: NDArray[np.uint64],
+) -> Judged:
+    """Judge the scored rows of a pool of which a part was scored; each of them stands for others.
+
+    Args:
+        dataset: The pool.
+        ids: Its row ids.
+        pool: Its rows; those that are usable are judged.
+        method: How to pick.
+        scorers: Those of the pool's columns.
+        budget: The size of the subset.
+        never: int64, rows that are left out.
+        keys: uint64 `[n]`, the order in which rows were drawn to be scored.
+    """
+    usable, groups = pool.usable, group_rows(dataset, method)
+    unscored = np.setdiff1d(np.flatnonzero(pool.statuses == NOT_SCORED), never)
+    weights = stands_for(groups, usable, unscored, keys)
+    copies = recorded_copies(dataset, ids, method.by, never, groups)[usable]
+    part, of_part, scores = dataset.select(usable), groups and groups.take(usable), pool.scores[usable]
+    seen = filter_rows(part, scores, method, of_part, scorers, NO_ROWS, budget, weights, copies)
+    judged = judge(seen, method, of_part, scorers)
+    if len(unscored):
+        _refuse_missing_scores(judged, budget)
+    dropped = replace(judged.dropped, records=with_recorded_recall(judged.dropped.records, dataset))
+    if groups is None:
+        return replace(judged, dropped=dropped)
+    # The shares count the rows that are stood for; copies are not.
+    could_be_picked = np.setdiff1d(np.flatnonzero((pool.statuses == "ok") | pool.untried), never)
+    shares = with_counts(judged.shares, "rows", groups.labels[could_be_picked])
+    return replace(judged, dropped=dropped, shares=shares)
+
+
+def _refuse_scored_in_part(method: Method, first: NamedRows, without_copies: bool) -> None:
+    """Refuse rows without a score where they are needed."""
+    if without_copies and not any(isinstance(each, NearDuplicates) for each in method.filters):
+        raise UsageError(
+            "expected a method with the filter NearDuplicates, got one without it, and a pool whose copies "
+            "have no scores; score the pool"
+        )
+    if not method.picks_at_random:
+        raise UsageError(
+            f"expected scores of all rows for {type(method.rule).__name__}, got a pool of which a part was "
+            "scored; score the pool"
+        )
+    if len(first.positions):
+        raise UsageError(
+            "expected scores of all rows where rows are included, got a pool of which a part was scored; "
+            "score the pool"
+        )
+
+
+def _refuse_missing_scores(judged: Judged, budget: int) -> None:
+    """Refuse kinds that cannot fill their quota because too few of their rows were scored."""
+    more = missing_rows(judged, budget)
+    if more.any():
+        name = judged.groups.names[more.argmax()] if judged.groups else "all rows"
+        raise UsageError(
+            f"expected scores of enough rows for a budget of {budget:,}, got {more.max():,} too few of "
+            f"{name!r}; call score_candidates with this budget and method, or score the pool"
+        )
+
+
+def _refuse_budget(rows: int, pool: Candidates, included: int, refusals: Refusals) -> None:
+    usable = len(pool.usable)
+    if rows > usable:
+        others = {
+            "excluded": np.count_nonzero(pool.statuses == "excluded"),
+            "not scored: score_candidates scores more": np.count_nonzero(pool.untried),
+        }
+        reasons = [str(refusals)] * (refusals.refused > 0)
+        reasons += [f"{count:,} {name}" for name, count in others.items() if count]
+        because = f" ({', '.join(reasons)})" if reasons else ""
+        raise BudgetError(
+            f"asked for {rows} rows, but only {usable} of the pool's {len(pool.statuses)} can be picked"
+            f"{because}; ask for at most {usable}"
+        )
+    if rows <= included:
+        raise BudgetError(f"asked for {rows} rows, but {included} are included; ask for more")
