@@ -51,7 +51,7 @@ SEEDS = {
     (THREE.name, 0.15): 5,
     (SHORT.name, 0.05): 5,
     (SHORT.name, 0.15): 2,
-    (THREE.name, 0.05): 2,
+    (THREE.name, 0.05): 4,
 }
 """Models to fine-tune on each pool's picks, by seed model and budget."""
 ROUNDS = 1
