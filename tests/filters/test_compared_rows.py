@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from large_groups import divide_above
 
-from hf_vitselect.filters import compared_rows
 from hf_vitselect.filters.compared_rows import ComparedRows
 
 NONE = np.empty((300, 0), dtype=np.uint32)
@@ -11,8 +11,7 @@ NONE = np.empty((300, 0), dtype=np.uint32)
 
 @pytest.mark.parametrize("hashed", [False, True])
 def test_parts_have_each_row_once(monkeypatch, hashed):
-    monkeypatch.setattr(compared_rows, "LARGEST", 100)
-    monkeypatch.setattr(compared_rows, "_PER_CLUSTER", 20)
+    divide_above(monkeypatch, 100, 20)
     images = np.random.default_rng(0).standard_normal((300, 2, 8)).astype(np.float32)
     rows = ComparedRows(np.sign(images) if hashed else images, NONE, hashed)
     parts = rows.divide()
@@ -21,7 +20,7 @@ def test_parts_have_each_row_once(monkeypatch, hashed):
 
 
 def test_rows_without_images_stay_together(monkeypatch):
-    monkeypatch.setattr(compared_rows, "LARGEST", 100)
+    divide_above(monkeypatch, 100, 20)
     rows = ComparedRows(np.empty((300, 0, 384), dtype=np.float32), NONE, True)
     (part,) = rows.divide()
     assert part.tolist() == [*range(300)]

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from large_groups import divide_above
 from PIL import Image
 from pools import assistant, encode, pool, stripes, user
 
-from hf_vitselect.filters import NearDuplicates, Rows, compared_rows, near_duplicates
+from hf_vitselect.filters import NearDuplicates, Rows, near_duplicates
 from hf_vitselect.filters.image_hash import ImageHashes, image_hash
 
 
@@ -181,12 +182,6 @@ def test_short_turns_must_be_the_same():
     talks = [(changed(WORDS[:49]), "yes", []), (changed(WORDS[:49], 20), "yes", [])]
     assert repeats(make_rows(talks)) == {}
     assert repeats(make_rows(talks), long=40, jaccard=0.7) == {1: 0}
-
-
-def divide_above(monkeypatch, largest, per_cluster):
-    monkeypatch.setattr(near_duplicates, "LARGEST", largest)
-    monkeypatch.setattr(compared_rows, "LARGEST", largest)
-    monkeypatch.setattr(compared_rows, "_PER_CLUSTER", per_cluster)
 
 
 @pytest.mark.parametrize("largest", [10, 10_000])

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from datasets import Features, Value, concatenate_datasets
+from large_groups import divide_above
 from PIL import Image
 from pools import assistant, encode, pool, user
 
@@ -16,8 +17,6 @@ from hf_vitselect.filters import (
     LossTail,
     NearDuplicates,
     UnusedImage,
-    compared_rows,
-    near_duplicates,
 )
 from hf_vitselect.rules import TopScore
 from hf_vitselect.scorers.base.scorer import Scorer
@@ -228,12 +227,7 @@ def test_near_copies_are_drawn_last(tmp_path):
 
 
 def test_recall_of_copies_is_recorded(tmp_path, monkeypatch):
-    for module, name, value in (
-        (near_duplicates, "LARGEST", 100),
-        (compared_rows, "LARGEST", 100),
-        (compared_rows, "_PER_CLUSTER", 20),
-    ):
-        monkeypatch.setattr(module, name, value)
+    divide_above(monkeypatch, 100, 20)
     pictures = [Image.effect_noise((16, 16), 90) for _ in range(120)]
     image_rows = pool([([user("what?", 1), assistant("yes")], [encode(p)]) for p in pictures * 2])
     method = Method(filters=(NearDuplicates(),), by="necessity")
