@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hf_vitselect.filters.base import Drops, Filter, NothingToGoByError, Rows, quoted
 from hf_vitselect.filters.cells import Cells, bounds_of_rows
+from hf_vitselect.filters.kind_gains import KindGains
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +79,10 @@ class UnusedImage(Filter):
         gains = rows.numbers(self.column)
         if not np.nanmax(gains, initial=-np.inf) > np.nanmin(gains, initial=np.inf):
             raise NothingToGoByError(f"expected different values in {self.column!r}, got equal ones or none")
-        shares, helped, sizes = self._shares_saved(rows, gains)
-        unhelped = (sizes >= self.smallest) & (shares < self.gain_share) & (helped <= self.helped)
-        unused = np.flatnonzero(unhelped)
-        if len(unused) and len(unused) == np.count_nonzero(sizes >= self.smallest):
+        by_kind = KindGains.of(rows, gains, rows.numbers(self.loss))
+        shares, large = by_kind.saved, by_kind.sizes >= self.smallest
+        unused = np.flatnonzero(large & (shares < self.gain_share) & (by_kind.helped <= self.helped))
+        if len(unused) and len(unused) == np.count_nonzero(large):
             raise NothingToGoByError(
                 f"expected a kind whose images save {self.gain_share:.0%} of the loss, got none of "
                 f"{len(unused)}: the seed model hardly uses images"
@@ -106,23 +107,13 @@ class UnusedImage(Filter):
         Near is within two standard errors, unless that of `gain_share` is at most half of it, or that of
         `helped` at most a twentieth.
         """
-        gains = rows.numbers(self.column)
-        losses = rows.numbers(self.loss)
-        shares, helped, sizes = self._shares_saved(rows, gains)
-        known = np.isfinite(gains) & np.isfinite(losses)
-        kinds, times = rows.kinds[known], 1 + rows.copies[known]
-        without = times * (losses + gains)[known]
-        # The standard errors of ratios of means.
-        residuals = times * gains[known] - shares[kinds] * without
-        squares = np.bincount(kinds, residuals**2, minlength=len(sizes))
-        sums = np.bincount(kinds, without, minlength=len(sizes))
-        errors = np.divide(np.sqrt(squares), sums, out=np.zeros(len(sizes)), where=sums > 0)
-        near = (np.abs(shares - self.gain_share) <= 2 * errors) & (errors > self.gain_share / 2)
-        squares, sums = (np.bincount(kinds, power, minlength=len(sizes)) for power in (times**2, times))
-        errors = np.sqrt(helped * (1 - helped) * squares) / np.maximum(sums, 1)
-        unsure = (np.abs(helped - self.helped) <= 2 * errors) & (errors > 0.05)
-        near |= unsure & (shares < self.gain_share)
-        return np.flatnonzero((sizes >= self.smallest) & near)
+        by_kind = KindGains.of(rows, rows.numbers(self.column), rows.numbers(self.loss))
+        errors = by_kind.saved_errors
+        near = (np.abs(by_kind.saved - self.gain_share) <= 2 * errors) & (errors > self.gain_share / 2)
+        errors = by_kind.helped_errors
+        unsure = (np.abs(by_kind.helped - self.helped) <= 2 * errors) & (errors > 0.05)
+        near |= unsure & (by_kind.saved < self.gain_share)
+        return np.flatnonzero((by_kind.sizes >= self.smallest) & near)
 
     def find_more(self, rows: Rows, thresholds: Mapping[str, Any]) -> Drops:
         """Find the rows of the kinds that were dropped, then single rows, by the bounds of their cells."""
@@ -157,22 +148,6 @@ class UnusedImage(Filter):
             answers_of = f"single rows moved the answers of kind {quoted(kind)} most, by {moved:.1%}"
             lines.append(f"{answers_of}: {', '.join(shares[:3])}")
         return "; ".join(lines)
-
-    def _shares_saved(
-        self, rows: Rows, gains: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-        """The share of the loss that each kind's images save, that of the rows they help, and its rows."""
-        losses = rows.numbers(self.loss)
-        known = np.isfinite(gains) & np.isfinite(losses)
-        kinds, number = rows.kinds[known], len(rows.kind_names)
-        times = 1 + rows.copies[known]  # copies without a score gain as much
-        saved = np.bincount(kinds, times * gains[known], minlength=number)
-        without = np.bincount(kinds, times * (losses + gains)[known], minlength=number)
-        shares = np.divide(saved, without, out=np.zeros(number), where=without > 0)
-        sizes = np.bincount(kinds, minlength=number)
-        all_rows = np.bincount(kinds, times, minlength=number)
-        helped = np.bincount(kinds, times * (gains[known] > 0), minlength=number) / np.maximum(all_rows, 1)
-        return shares, helped, sizes
 
     def _single_rows(
         self, rows: Rows, gains: NDArray[np.float64], single: NDArray[np.bool_], room: float
