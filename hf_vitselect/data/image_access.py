@@ -6,6 +6,7 @@ Rows may be written by strangers. Neither `..`, an absolute path nor a link lead
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hf_vitselect.data import archives, fetching
 from hf_vitselect.errors import RowError
@@ -98,7 +99,7 @@ class ImageAccess:
 
     def _inside(self, path: str) -> list[str]:
         """The files that a path names in allowed folders, one for each root."""
-        allowed = [os.path.realpath(folder) for folder in (*self.roots, *self.allow_paths)]
+        allowed = [_real_folder(folder) for folder in (*self.roots, *self.allow_paths)]
         files = [os.path.realpath(os.path.join(root, path)) for root in self.roots]
         return [file for file in files if any(os.path.commonpath((file, in_)) == in_ for in_ in allowed)]
 
@@ -119,6 +120,20 @@ def _ways(path: str) -> list[tuple[str, str | None]]:
     archive, _, member = path.partition("::")
     outside = member.startswith("/") or ".." in member.split("/")
     return [(path, None), (archive, member.removeprefix("./"))] if member and not outside else [(path, None)]
+
+
+def _real_folder(folder: str) -> str:
+    """The folder without links. Every image asks for it, so it is kept while the path leads there."""
+    try:
+        state = os.stat(folder)
+    except OSError:
+        return os.path.realpath(folder)
+    return _resolved(folder, state.st_dev, state.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _resolved(folder: str, device: int, inode: int) -> str:
+    return os.path.realpath(folder)
 
 
 NO_ACCESS = ImageAccess()

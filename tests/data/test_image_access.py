@@ -44,6 +44,16 @@ def test_nothing_else_can_be_named(folder, path):
             assert RowImage(path=given, access=access).digest() is None
 
 
+def test_root_that_leads_elsewhere(folder):
+    access = ImageAccess((str(folder / "link"),))
+    assert access.find("a.png").path == str(folder / "root" / "a.png")
+    (folder / "link").unlink()
+    (folder / "link").symlink_to(folder / "root" / "deep")
+    assert access.find("a.png").path == str(folder / "root" / "deep" / "a.png")
+    with pytest.raises(RowError, match="leads out of the image root"):
+        access.find("../a.png")
+
+
 def test_allowed_folder_can_be_named(folder):
     access = ImageAccess((str(folder / "root"),), allow_paths=(str(folder),))
     for path in ("../secret.png", "out.png", str(folder / "secret.png")):
