@@ -62,8 +62,9 @@ def run(
     stages = plan(config, here.folder)
     # First the sections of select, whose flags `score` may have, too: an error names the section at fault.
     for stage in sorted(stages, key=lambda stage: stage.command != "select"):
+        parsed = stage.parsed  # whose errors name the section already
         try:
-            stage.parsed.check()
+            parsed.check()
         except UsageError as error:
             raise UsageError(f"section {stage.name}: {error}") from error
     pools: dict[str, PoolFacts] = {}  # that stages will have made, by name

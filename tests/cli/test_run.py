@@ -114,9 +114,9 @@ def test_stages_need_a_record(record, tmp_path):
     ("config", "message"),
     [
         ({"sleect": {}}, "unknown sections .*sleect"),
-        ({"score": {"dataset_name": "x", "modle": "y"}}, "section score: unknown keys .*modle"),
-        ({"select": {"budget": 0.1}, "push": {}}, "section select: missing .*dataset_name"),
-        ({"train": {"hub_token": "hf_secret"}}, r"section train: expected no hub_token; log in"),
+        ({"score": {"dataset_name": "x", "modle": "y"}}, "^section score: unknown keys .*modle"),
+        ({"select": {"budget": 0.1}, "push": {}}, "^section select: missing .*dataset_name"),
+        ({"train": {"hub_token": "hf_secret"}}, r"^section train: expected no hub_token; log in"),
     ],
     ids=["section", "key", "missing", "token"],
 )
@@ -273,7 +273,7 @@ def test_stages_are_reused_only_unchanged(changed, tiny, tmp_path):
 
 def test_budgets_are_those_of_select(tmp_path):
     score = {"dataset_name": "pool", "model_name_or_path": "seed"}
-    with pytest.raises(UsageError, match="section select: budget: expected rows"):
+    with pytest.raises(UsageError, match="^section select: budget: expected rows"):
         run({"score": score, "select": {"budget": "a few"}}, tmp_path)
 
 
@@ -394,7 +394,7 @@ NUMBERS = {
 def test_low_numbers_are_found_first(name, tmp_path):
     section, flags, least = NUMBERS[name]
     with pytest.raises(
-        UsageError, match=f"section {section}: {name}: expected {least} or more, got {least - 1}"
+        UsageError, match=f"^section {section}: {name}: expected {least} or more, got {least - 1}"
     ):
         run({section: {"dataset_name": "nowhere", **flags}}, tmp_path)
 
