@@ -170,7 +170,11 @@ def known_role(role: Any) -> str | None:
 
 
 def role_of(role: Any) -> str:
-    """The role that a spelling stands for; a ValueError if there is no such role."""
+    """The role that a spelling stands for.
+
+    Raises:
+        ValueError: for any other word.
+    """
     known = known_role(role)
     if known is None:
         raise ValueError(f"unknown role {role!r}, expected one of {sorted(_ROLE_OF)}")

@@ -50,7 +50,7 @@ class Draft(NamedTuple):
 def split_text(role: str, text: str) -> list[str | Slot]:
     """Split a text at its placeholders. In an answer they are text: only questions place images."""
     if role == "assistant" or "<" not in text:
-        return [text]
+        return [str(text)]  # not one of the texts that only a cell holds, such as `JsonText`
     if media := _MEDIA_PLACEHOLDER.search(text):
         raise RowError("media_unsupported", f"the placeholder {media[0]!r}")
     if named := _NAMED.search(text):

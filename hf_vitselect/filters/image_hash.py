@@ -10,7 +10,7 @@ HASH_BITS = 384
 """The length of a hash: 8 x 8 differences in two directions of three channels."""
 
 LEAST_SIDE = 96
-"""The pixels that each side of a larger image must keep. Smaller ones would change what it hashes to."""
+"""The pixels that each side of a larger image keeps, for a hash that differs in few bits from that of all."""
 
 _SIDE = 8
 _LEAST_STEP = 4  # levels of 256; smaller differences are noise of compression
@@ -19,14 +19,16 @@ _LEAST_STEP = 4  # levels of 256; smaller differences are noise of compression
 def image_hash(image: Image.Image) -> NDArray[np.bool_] | None:
     """Hash an image by the signs of its gradients (dHash) in brightness and in color.
 
-    The image is resized to 9 x 8 and 8 x 9 pixels in YCbCr, a large one first by a whole factor, to at least
-    `LEAST_SIDE` a side. A bit says whether a pixel is brighter, bluer or redder than its neighbor. Resized,
-    recompressed or slightly brighter copies differ in few bits.
+    The image, in RGB, is resized to 9 x 8 and 8 x 9 pixels in YCbCr; a large one first, which saves time, to
+    one or two times `LEAST_SIDE` on its shorter side. A bit says whether a pixel is brighter, bluer or redder
+    than its neighbor. Resized, recompressed or slightly brighter copies differ in few bits.
 
     Returns:
         bool `[384]`, or None for an image without any such difference, which has nothing to compare.
     """
-    color = image.reduce(max(1, min(image.size) // LEAST_SIDE)).convert("YCbCr")
+    if (factor := min(image.size) // LEAST_SIDE) > 1:
+        image = image.resize((image.width // factor, image.height // factor), Image.Resampling.HAMMING)
+    color = image.convert("YCbCr")
     bits = [_steps(color, (_SIDE + 1, _SIDE), axis=1), _steps(color, (_SIDE, _SIDE + 1), axis=0)]
     joined = np.concatenate([step.ravel() for step in bits])
     return joined if joined.any() else None

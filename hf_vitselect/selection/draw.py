@@ -87,20 +87,20 @@ class Draw:
         rest = np.concatenate([NO_ROWS, *(later[kind] for kind in np.flatnonzero(~unknown))])
         groups = self.groups and self.groups.take(at)
         scorers = scorer_recipes(scored, [self.method.by, self.method.over, *self.method.filter_columns])
-        rows = filter_rows(
-            scored.select(usable),
-            pool.scores[usable],
-            self.method,
-            groups,
-            scorers,
-            NO_ROWS,
-            self.budget,
-            stands_for(self.groups, at, rest[self.repeats[rest] < 0], self.keys),
-            count_copies(self.repeated, self.groups)[at],
-        )
         with warnings.catch_warnings():  # select_diverse warns of what is skipped or ignored
             warnings.filterwarnings("ignore", ".* is (skipped|ignored): ", UserWarning)
-            judged = judge(rows, self.method, groups, scorers)
+            seen = filter_rows(
+                scored.select(usable),
+                pool.scores[usable],
+                self.method,
+                groups,
+                scorers,
+                NO_ROWS,
+                self.budget,
+                stands_for(self.groups, at, rest[self.repeats[rest] < 0], self.keys),
+                count_copies(self.repeated, self.groups)[at],
+            )
+            judged = judge(seen, self.method, groups, scorers)
         left = self._count(at[judged.left])
         spare = _SPARE * missing_rows(judged, self.budget) * there / np.maximum(left, 1)
         more = np.maximum(more, np.ceil(spare).astype(np.int64))

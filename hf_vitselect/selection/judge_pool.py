@@ -50,7 +50,8 @@ def judge_pool(
         first: Rows in the subset from the start.
         never: Rows that are left out.
         scorers: Those that the caller named, besides those that the pool records.
-        earlier: A recipe whose kinds, thresholds and weights are applied as they are.
+        earlier: A recipe whose kinds, thresholds and weights are applied as they are; for pools of which all
+            rows were scored.
     """
     by, over = method.by, method.over
     recipes = scorer_recipes(dataset, [by, over, *method.filter_columns, *scorers])

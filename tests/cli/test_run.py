@@ -273,7 +273,7 @@ def test_stages_are_reused_only_unchanged(changed, tiny, tmp_path):
 
 def test_budgets_are_those_of_select(tmp_path):
     score = {"dataset_name": "pool", "model_name_or_path": "seed"}
-    with pytest.raises(UsageError, match="^section select: budget: expected rows"):
+    with pytest.raises(UsageError, match=r"^section select: budget: expected rows"):
         run({"score": score, "select": {"budget": "a few"}}, tmp_path)
 
 

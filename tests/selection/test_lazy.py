@@ -359,6 +359,15 @@ def test_scored_pools_are_refused(rows, tmp_path):
         score_candidates(part, [Loss()], 60, tmp_path / "again", method=LOSSES)
 
 
+def test_only_selections_warn(rows, tmp_path, recwarn):
+    odd = rows.add_column("quality", [0.5, 0.7] * (ROWS // 2)).add_column("quality_status", ["fine"] * ROWS)
+    method = Method(filters=(UnusedImage(column="quality"),), kinds="kind")
+    part = score_candidates(odd, [Loss()], 60, tmp_path, method=method)
+    assert not [warning for warning in recwarn if "ignored" in str(warning.message)]
+    with pytest.warns(UserWarning, match="'quality_status' .* is ignored"):
+        select_diverse(part, 60, method=method)
+
+
 def test_copies_without_scores_are_refused(tmp_path):
     made = pool([([user(text), assistant("yes")], []) for text in ["a", "b", "c", "A", "B"]])
     part = score_candidates(made, [Loss()], 3, tmp_path, method=Method(filters=(NearDuplicates(),)))
