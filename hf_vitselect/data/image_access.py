@@ -123,7 +123,7 @@ def _ways(path: str) -> list[tuple[str, str | None]]:
 
 
 def _real_folder(folder: str) -> str:
-    """The folder without links. Every image asks for it, so it is kept while the path leads there."""
+    """The folder without links. Every image asks for it."""
     try:
         state = os.stat(folder)
     except OSError:
@@ -133,6 +133,7 @@ def _real_folder(folder: str) -> str:
 
 @lru_cache(maxsize=64)
 def _resolved(folder: str, device: int, inode: int) -> str:
+    """The same, kept while the path leads to this folder of the disk."""
     return os.path.realpath(folder)
 
 
