@@ -12,7 +12,7 @@ from hf_vitselect import select_diverse
 from hf_vitselect.data import read_scores, read_texts
 from hf_vitselect.filters import NearDuplicates
 from hf_vitselect.rules import FacilityLocation, KCenter, Rule, SemDeDup
-from hf_vitselect.selection import CleanBalanced, Method, QuestionKinds, filter_rows, scorer_recipes
+from hf_vitselect.selection import CleanBalanced, Method, QuestionKinds, Sample, filter_rows, scorer_recipes
 from scaling import pools
 
 Figures = Mapping[str, Any]
@@ -136,6 +136,6 @@ def _filter_rows(pool: Dataset, method: Method) -> Any:
         method,
         None,
         scorer_recipes(pool),
-        picked=np.empty(0, dtype=np.int64),
+        Sample.whole(len(pool)),
         budget=1,
     )

@@ -15,6 +15,7 @@ from hf_vitselect.selection.method import (
 )
 from hf_vitselect.selection.question_kinds import QuestionKinds
 from hf_vitselect.selection.recipe import Recipe
+from hf_vitselect.selection.sample import Sample
 from hf_vitselect.selection.scorer_recipes import scorer_recipes
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import Selection
@@ -29,6 +30,7 @@ __all__ = [
     "MostDiverse",
     "QuestionKinds",
     "Recipe",
+    "Sample",
     "Selection",
     "SelfFilter",
     "filter_pool",

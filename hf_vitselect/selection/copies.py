@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from hf_vitselect.data.columns import read_column
 from hf_vitselect.data.provenance import read_record, with_record
 from hf_vitselect.selection.filtering import FilterRecord
-from hf_vitselect.selection.groups import Groups, or_one_kind
 
 _RECORD = "copies"
 
@@ -21,36 +20,20 @@ def repeats_column(by: str) -> str:
     return f"{by}_repeats"
 
 
-def recorded_copies(
-    dataset: Dataset, ids: Sequence[str], by: str, excluded: NDArray[np.int64], groups: Groups | None
-) -> NDArray[np.float64]:
-    """Count the rows that repeat each row of a pool by its own record, as `count_copies` does.
+def recorded_repeats(dataset: Dataset, ids: Sequence[str], by: str) -> NDArray[np.int64]:
+    """Read the row that each row of a pool repeats by its own record, int64 `[n]`, or -1.
 
     Args:
         dataset: The pool.
         ids: Its row ids.
         by: Its score.
-        excluded: int64, rows that do not count.
-        groups: The kinds of its rows; one kind if None.
     """
-    repeats, name = np.full(len(dataset), -1, dtype=np.int64), repeats_column(by)
-    if name in dataset.column_names:
-        position = {row_id: row for row, row_id in enumerate(ids)}
-        repeats[:] = [position.get(row_id, -1) for row_id in read_column(dataset, name).to_pylist()]
-        repeats[excluded] = -1
-    return count_copies(repeats, groups)
-
-
-def count_copies(repeats: NDArray[np.int64], groups: Groups | None) -> NDArray[np.float64]:
-    """Count the rows of the same kind that repeat each row, float64 `[n]`.
-
-    Args:
-        repeats: int64 `[n]`, the row that each row repeats, or -1.
-        groups: The kinds of the n rows; one kind if None.
-    """
-    labels = or_one_kind(groups, len(repeats)).labels
-    alike = (repeats >= 0) & (labels[repeats] == labels)
-    return np.bincount(repeats[alike], minlength=len(repeats)).astype(np.float64)
+    name = repeats_column(by)
+    if name not in dataset.column_names:
+        return np.full(len(dataset), -1)
+    position = {row_id: row for row, row_id in enumerate(ids)}
+    repeated = read_column(dataset, name).to_pylist()
+    return np.array([position.get(row_id, -1) for row_id in repeated], dtype=np.int64)
 
 
 def record_recall(dataset: Dataset, recall: Mapping[str, Mapping[str, Any]]) -> None:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.rules.quotas import quotas
 from hf_vitselect.selection.candidates import Candidates
-from hf_vitselect.selection.copies import count_copies
 from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.groups import Groups, group_rows, or_one_kind
-from hf_vitselect.selection.judge import judge, missing_rows, stands_for
+from hf_vitselect.selection.judge import judge, missing_rows
 from hf_vitselect.selection.method import Method
+from hf_vitselect.selection.sample import Sample
 from hf_vitselect.selection.scorer_recipes import scorer_recipes
 
 _FIRST = 20  # rows of a kind to begin with, as filters need them to judge a kind
@@ -85,21 +85,14 @@ class Draw:
             return more
         later = [queue[n:] for queue, n in zip(self.queues, drawn, strict=True)]
         rest = np.concatenate([NO_ROWS, *(later[kind] for kind in np.flatnonzero(~unknown))])
+        unscored = rest[self.repeats[rest] < 0]
+        sample = Sample.drawn(self.groups, at, unscored, self.repeated, self.keys)
         groups = self.groups and self.groups.take(at)
         scorers = scorer_recipes(scored, [self.method.by, self.method.over, *self.method.filter_columns])
         with warnings.catch_warnings():  # select_diverse warns of what is skipped or ignored
             warnings.filterwarnings("ignore", ".* is (skipped|ignored): ", UserWarning)
-            seen = filter_rows(
-                scored.select(usable),
-                pool.scores[usable],
-                self.method,
-                groups,
-                scorers,
-                NO_ROWS,
-                self.budget,
-                stands_for(self.groups, at, rest[self.repeats[rest] < 0], self.keys),
-                count_copies(self.repeated, self.groups)[at],
-            )
+            part, scores = scored.select(usable), pool.scores[usable]
+            seen = filter_rows(part, scores, self.method, groups, scorers, sample, self.budget)
             judged = judge(seen, self.method, groups, scorers)
         left = self._count(at[judged.left])
         spare = _SPARE * missing_rows(judged, self.budget) * there / np.maximum(left, 1)

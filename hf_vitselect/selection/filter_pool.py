@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,14 @@ from hf_vitselect.data.row_ids import row_ids
 from hf_vitselect.filters.base import Filter
 from hf_vitselect.progress import no_dataset_bars
 from hf_vitselect.resume import refuse_other_contents, replace_folder
-from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.selection.candidates import Candidates
-from hf_vitselect.selection.copies import recorded_copies
+from hf_vitselect.selection.copies import recorded_repeats
 from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.filtering import FilterRecord, run_filters
 from hf_vitselect.selection.groups import group_rows
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.question_kinds import QuestionKinds
+from hf_vitselect.selection.sample import Sample, count_copies
 from hf_vitselect.selection.score_table import dropped_columns
 from hf_vitselect.selection.scorer_recipes import scorer_recipes
 
@@ -99,22 +99,15 @@ def filter_pool(
     usable = candidates.usable
     part = dataset if len(usable) == len(dataset) else dataset.select(usable)
     grouped, ids = any(each.uses_kinds for each in filters), row_ids(dataset)
+    sample = Sample.whole(len(usable))
     if candidates.untried.any():
         of_all = group_rows(dataset, method) if grouped else None
-        copies = recorded_copies(dataset, ids, method.by, NO_ROWS, of_all)[usable]
-        groups = of_all and of_all.take(usable)
+        copies = count_copies(recorded_repeats(dataset, ids, method.by), of_all)
+        sample, groups = replace(sample, copies=copies[usable]), of_all and of_all.take(usable)
     else:
-        groups, copies = group_rows(part, method) if grouped else None, None
-    rows = filter_rows(
-        part,
-        candidates.scores[usable],
-        method,
-        groups,
-        scorer_recipes(dataset),
-        picked=NO_ROWS,
-        budget=1,
-        copies=copies,
-    )
+        groups = group_rows(part, method) if grouped else None
+    scores, scorers = candidates.scores[usable], scorer_recipes(dataset)
+    rows = filter_rows(part, scores, method, groups, scorers, sample, budget=1)
     dropped = run_filters(method.filters, rows).in_pool(usable)
     columns = dropped_columns(ids, dropped)
     gone = _select(dataset, dropped.rows)

@@ -11,9 +11,11 @@ from hf_vitselect.data.columns import is_numeric, read_features, read_scores, re
 from hf_vitselect.data.rows import read_texts
 from hf_vitselect.data.text import first_answers
 from hf_vitselect.filters.base import Rows
+from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.scorers import SCORERS, ClipEmbedding
 from hf_vitselect.selection.groups import Groups, or_one_kind
 from hf_vitselect.selection.method import Method
+from hf_vitselect.selection.sample import Sample
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
 
 
@@ -23,15 +25,11 @@ def filter_rows(
     method: Method,
     groups: Groups | None,
     scorers: Sequence[ScorerRecipe],
-    picked: NDArray[np.int64],
+    sample: Sample,
     budget: int,
-    weights: NDArray[np.float64] | None = None,
-    copies: NDArray[np.float64] | None = None,
+    picked: NDArray[np.int64] = NO_ROWS,
 ) -> Rows:
-    """Gather what the method's filters look at; `dataset` holds the n rows that could be picked.
-
-    Every row stands for itself alone unless there are `weights` and `copies`, see `Rows`.
-    """
+    """Gather what the method's filters look at; `dataset` holds the n rows that could be picked."""
     rows = len(dataset)
     kinds = or_one_kind(groups, rows)
     asks = any(each.uses_answers for each in method.filters)
@@ -54,8 +52,8 @@ def filter_rows(
         left=np.ones(rows, dtype=np.bool_),
         picked=picked,
         budget=budget,
-        weights=np.ones(rows) if weights is None else weights,
-        copies=np.zeros(rows) if copies is None else copies,
+        weights=sample.weights,
+        copies=sample.copies,
         no_score=None if method.by in dataset.column_names else method.by,
         unknown_features=method.over if has_features and made_by not in SCORERS else None,
     )

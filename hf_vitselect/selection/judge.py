@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_vitselect.errors import UsageError
 from hf_vitselect.filters import Rows
 from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.rules.quotas import quotas
 from hf_vitselect.selection.filtering import Dropped, run_filters
-from hf_vitselect.selection.groups import Groups, kind_shares, or_one_kind, quota_weights
+from hf_vitselect.selection.groups import Groups, kind_shares, quota_weights
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.recipe import KindShare, Recipe
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe
@@ -73,39 +72,6 @@ def judge(
     skill = seed_skill(rows, repeating, method, groups, scorers)
     unsure_kinds = np.unique(np.concatenate([NO_ROWS, *unsure]))
     return Judged(left, dropped, groups, shares, need_skipped, unsure_kinds, skill)
-
-
-def stands_for(
-    groups: Groups | None,
-    scored: NDArray[np.int64],
-    unscored: NDArray[np.int64],
-    keys: NDArray[np.uint64],
-) -> NDArray[np.float64]:
-    """Return the rows of the pool that each scored row stands for, float64 `[scored]`.
-
-    Args:
-        groups: The kinds of all n rows of the pool; one kind if None.
-        scored: int64, rows with a score.
-        unscored: int64, rows that could have been drawn, and were not; none that repeats another one.
-        keys: uint64 `[n]`, the order of the draw.
-
-    Raises:
-        UsageError: If a kind's scored rows are not those of its lowest keys.
-    """
-    kinds = or_one_kind(groups, len(keys))
-    labels, names = kinds.labels, kinds.names
-    last = np.zeros(len(names), dtype=np.uint64)
-    np.maximum.at(last, labels[scored], keys[scored])
-    there, missing = (np.bincount(labels[rows], minlength=len(names)) for rows in (scored, unscored))
-    drawn_before = (keys[unscored] < last[labels[unscored]]) | (there[labels[unscored]] == 0)
-    if drawn_before.any():
-        name = names[labels[unscored[drawn_before.argmax()]]]
-        raise UsageError(
-            f"expected scores of all rows, or of the first ones drawn of each kind, got others of {name!r}; "
-            "this pool was scored for another method or seed: call score_candidates for this one, or score"
-        )
-    weights: NDArray[np.float64] = (1 + missing / np.maximum(there, 1))[labels[scored]]
-    return weights
 
 
 def missing_rows(judged: Judged, budget: int) -> NDArray[np.int64]:

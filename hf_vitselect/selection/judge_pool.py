@@ -11,18 +11,18 @@ from hf_vitselect.data.columns import read_values
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
 from hf_vitselect.errors import NOT_SCORED, REPEATS, BudgetError, RowSetError, UsageError
 from hf_vitselect.filters import NearDuplicates
-from hf_vitselect.rules.base import NO_ROWS
 from hf_vitselect.rules.random_keys import random_keys
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.candidates import Candidates
-from hf_vitselect.selection.copies import recorded_copies, with_recorded_recall
+from hf_vitselect.selection.copies import recorded_repeats, with_recorded_recall
 from hf_vitselect.selection.filter_rows import filter_rows
 from hf_vitselect.selection.groups import group_rows, with_counts
-from hf_vitselect.selection.judge import Judged, judge, missing_rows, stands_for
+from hf_vitselect.selection.judge import Judged, judge, missing_rows
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.named_rows import NOBODY, NamedRows
 from hf_vitselect.selection.pick import JudgedPool
 from hf_vitselect.selection.recipe import Recipe
+from hf_vitselect.selection.sample import Sample
 from hf_vitselect.selection.scorer_recipes import ScorerRecipe, scorer_recipes
 from hf_vitselect.selection.seed_skill import warn_without_skill
 
@@ -76,7 +76,8 @@ def judge_pool(
         )
     else:
         groups = group_rows(part, method, earlier)
-        seen = filter_rows(part, pool.scores[usable], method, groups, recipes, picked, rows)
+        sample = Sample.whole(len(usable))
+        seen = filter_rows(part, pool.scores[usable], method, groups, recipes, sample, rows, picked)
         judged = judge(seen, method, groups, recipes, earlier)
     warn_without_skill(judged.skill)
     return JudgedPool(
@@ -122,10 +123,11 @@ def _judge_part(
     """
     usable, groups = pool.usable, group_rows(dataset, method)
     unscored = np.setdiff1d(np.flatnonzero(pool.statuses == NOT_SCORED), never)
-    weights = stands_for(groups, usable, unscored, keys)
-    copies = recorded_copies(dataset, ids, method.by, never, groups)[usable]
+    repeats = recorded_repeats(dataset, ids, method.by)
+    repeats[never] = -1
+    sample = Sample.drawn(groups, usable, unscored, repeats, keys)
     part, of_part, scores = dataset.select(usable), groups and groups.take(usable), pool.scores[usable]
-    seen = filter_rows(part, scores, method, of_part, scorers, NO_ROWS, budget, weights, copies)
+    seen = filter_rows(part, scores, method, of_part, scorers, sample, budget)
     judged = judge(seen, method, of_part, scorers)
     if len(unscored):
         _refuse_missing_scores(judged, budget)
