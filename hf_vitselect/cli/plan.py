@@ -34,7 +34,8 @@ _FIRST_ROUND_ONLY = {
 
 # Commands that read no scores, or those of the selected rows alone.
 _NEED_NO_OTHER_SCORES = {"seed", "score", "select", "push", "train", "report"}
-_ROWS_FROM_ELSEWHERE = {"dataset_name", "include", "exclude"}  # flags of select
+_ROWS_FROM_ELSEWHERE = {"dataset_name", "include"}  # flags of select
+_START_FROM_SEED = {"train", "compare"}  # commands whose model may be the stage `seed`
 # Flags of score under which only the columns of the selection's method are added.
 _SCORES_OF_METHOD = {
     *_POOL_FLAGS,
@@ -65,7 +66,8 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
     Each stage's result is the default of the next: the seed model scores the pool, `select` reads the scored
     pool, `push` and `train` take the selection. `push` comes first, so that the model's card can name the
     subset. The `signals` of `score` are by default those that the methods of `select` and `compare` use. In
-    the section select, `include: seed` or `exclude: seed` means the seed model's rows.
+    the section select, `include: seed` or `exclude: seed` means the seed model's rows; in the sections train
+    and compare, `model_name_or_path: seed` means the seed model.
 
     With `rounds: 3` the budget is reached in three equal steps. Each further round scores the pool with the
     last round's model, into columns of its own (`necessity_2`), keeps the rows selected so far and selects
@@ -73,8 +75,8 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
 
     Only the rows that `select` may need are scored, see `score_candidates`, if its method draws at random and
     the configuration needs the scores of no other rows: there is one round, the section score names models
-    alone, select takes no rows from elsewhere, and nothing is compared. `budget: all` in the section score
-    scores all rows.
+    alone, select takes no rows from elsewhere and excludes none but the seed model's, and nothing is
+    compared. `budget: all` in the section score scores all rows.
 
     Args:
         config: a section of flags for each command of `CHAIN` to run; and `rounds`, 1 if not given.
@@ -102,6 +104,8 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
             settings = _of_round(command, section, turn, rounds)
             flags = {**_from_before(command, latest, sections, turn), **settings}
             flags |= {name: _rows_of(flags[name], latest) for name in ("include", "exclude") if name in flags}
+            if command in _START_FROM_SEED and flags.get("model_name_or_path") == "seed":
+                flags["model_name_or_path"] = latest.get("seed", "seed")
             name = f"{command}_{turn}" if turn > 1 and command not in _LAST else command
             if command != "push":
                 latest[command] = flags["output_dir"] = str(folder / name)
@@ -123,10 +127,12 @@ def _with_draw(stages: list[Stage], sections: Mapping[str, Mapping[str, Any]]) -
         or method.by not in score.added_columns()
         or method.kinds in score.added_columns()
         or not _ROWS_FROM_ELSEWHERE.isdisjoint(sections["select"])
+        or sections["select"].get("exclude", "seed") != "seed"
         or not sections["score"].keys() <= _SCORES_OF_METHOD
     ):
         return stages
     draw = {"budget": select.budget, "method": write_call(method, whole=True), "seed": select.seed}
+    draw |= {"exclude": select.exclude} if select.exclude else {}
     part = {"select": of["select"].settings}  # not `draw`, in which defaults may change with a version
     return [
         replace(stage, flags=stage.flags | draw, part=part) if stage.name == "score" else stage

@@ -64,7 +64,7 @@ def load_rows(pool: Dataset, folder: str | None) -> Selection | Sequence[str]:
     """The rows of a selection's folder, or those that a seed model was trained on."""
     if folder is None:
         return ()
-    from hf_vitselect.training.seed import ROWS_FILE, load_seed_rows  # TRL takes seconds to import
+    from hf_vitselect.training.seed_rows import ROWS_FILE, load_seed_rows  # TRL takes seconds to import
 
     return load_seed_rows(pool, folder) if Path(folder, ROWS_FILE).exists() else load_selection(folder)
 

@@ -25,7 +25,7 @@ from hf_vitselect.report.cost import cost_of_choosing
 from hf_vitselect.resume import Run, last_whole_checkpoint, without_secrets, write_atomically
 from hf_vitselect.scorers.base.chat import ChatScorer
 from hf_vitselect.selection.selection import Selection
-from hf_vitselect.training.seed import ROWS_FILE, read_seed_rows
+from hf_vitselect.training.seed_rows import ROWS_FILE, read_seed_rows
 
 # Flags of score that do not change its result.
 _WHERE = {"workers", "engine", "batch_size", "batch_tokens"}
@@ -152,14 +152,14 @@ def _inputs(stage: Stage) -> dict[str, Any]:
     if "dataset_name" in given and not given.get("dataset_streaming"):
         inputs["dataset_name"] = read_pool(stage.parsed)._fingerprint
     for name in _MODELS:
-        if given.get(name):
+        if given.get(name) and given[name] == stage.flags[name]:  # else it is a stage's
             revision = given.get("model_revision") if name == "model_name_or_path" else None
             inputs[name] = identify(given[name], revision)
     if given.get("scorers"):
         inputs["scorers"] = _identities(stage)
     for name in ("include", "exclude", "selection"):
         folder = stage.flags.get(name)
-        if name in given and folder == given[name]:  # else it is a stage's
+        if name in given and folder == given[name]:
             inputs[name] = _digest_of_rows(folder)
     return inputs
 

@@ -20,7 +20,7 @@ from hf_vitselect.cli.flags import (
     read_object,
     refuse_large_budget,
 )
-from hf_vitselect.cli.pool import pool_options
+from hf_vitselect.cli.pool import load_rows, pool_options
 from hf_vitselect.cli.summary import Summary, command_line
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.dataset_layout import find_layout
@@ -78,6 +78,9 @@ class Score(PoolFlags, ModelCommand):
     )
     method: str | None = flag("With budget: how the selection picks, by default 'CleanBalanced()'.", None)
     seed: int = flag("With budget: the selection's seed.", 0)
+    exclude: str | None = flag(
+        "With budget: rows that the selection leaves out: those of a selection, or of a seed model.", None
+    )
     shard_size: int = flag("Rows per shard; a crash loses at most the unfinished shards.", 500)
     workers: int | None = flag("Worker processes; by default one per GPU if there are several.", None)
     engine: Literal["local", "ray"] = flag("'local', or 'ray' for workers on a Ray cluster.", "local")
@@ -146,9 +149,9 @@ class Score(PoolFlags, ModelCommand):
     def _check_draw(self, scorers: Sequence[Scorer | Fit]) -> None:
         """Refuse to score a part of the rows where all of them are needed."""
         if self.budget == _ALL:
-            if self.method is not None or self.seed:
-                name = "method" if self.method is not None else "seed"
-                raise UsageError(f"{name}: expected budget with it, got {getattr(self, name)!r} alone")
+            for name in ("method", "seed", "exclude"):
+                if value := getattr(self, name):
+                    raise UsageError(f"{name}: expected budget with it, got {value!r} alone")
             return
         parse_budget(self.budget)
         if not self.chosen_method.picks_at_random:
@@ -194,7 +197,8 @@ class Score(PoolFlags, ModelCommand):
         if self.budget == _ALL:
             return score_and_save(pool, scorers, folder, score, **settings)
         budget, method = parse_budget(self.budget), self.chosen_method
-        run = partial(score_candidates, budget=budget, method=method, seed=self.seed)
+        exclude = load_rows(pool, self.exclude)
+        run = partial(score_candidates, budget=budget, method=method, seed=self.seed, exclude=exclude)
         summary = score_and_save(pool, scorers, folder, run, **settings)
         select = command_line(
             "select",
@@ -202,6 +206,7 @@ class Score(PoolFlags, ModelCommand):
             budget=self.budget,
             method=write_call(method) if method != CleanBalanced() else None,
             seed=self.seed or None,
+            exclude=self.exclude,
             output_dir="selection",
         )
         return replace(summary, next=[select])

@@ -8,12 +8,20 @@ from hf_vitselect.selection.selection import Selection
 
 
 def model_section(
-    selection: Selection, *, base_model: str | None = None, metrics: Mapping[str, float] | None = None
+    selection: Selection,
+    *,
+    base_model: str | None = None,
+    base_rows: str | None = None,
+    metrics: Mapping[str, float] | None = None,
 ) -> str:
-    """The section about a selection, between the marks."""
+    """The section about a selection, between the marks; `base_rows` says what a seed model has seen."""
     measured = [{"metric": code(name), "value": value} for name, value in (metrics or {}).items()]
     return render(
-        "model_section.md.jinja", **facts(selection), base_model=base_model, metrics=escaped_table(measured)
+        "model_section.md.jinja",
+        **facts(selection),
+        base_model=base_model,
+        base_rows=base_rows,
+        metrics=escaped_table(measured),
     )
 
 

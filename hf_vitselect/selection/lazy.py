@@ -24,7 +24,7 @@ from hf_vitselect.selection.copies import record_recall, repeats_column
 from hf_vitselect.selection.draw import Draw
 from hf_vitselect.selection.kept_scores import KeptScores
 from hf_vitselect.selection.method import CleanBalanced, Method
-from hf_vitselect.selection.named_rows import find_rows
+from hf_vitselect.selection.selection import Selection, find_named
 
 
 def score_candidates(
@@ -35,7 +35,7 @@ def score_candidates(
     *,
     method: Method | None = None,
     seed: int = 0,
-    exclude: Sequence[str] = (),
+    exclude: Selection | Sequence[str] = (),
     **options: Any,
 ) -> Dataset:
     """Score the rows that a method may pick, and no others.
@@ -58,7 +58,8 @@ def score_candidates(
             another budget, method or seed does not score again what finished ones have.
         method: `CleanBalanced()` by default.
         seed: Of the selection.
-        exclude: Ids of rows that are never picked.
+        exclude: Rows that are never picked, as in `select_diverse`: a selection, such as the seed model's
+            rows, or row ids.
         **options: `shard_size`, `workers` and `engine` of `score`.
 
     Returns:
@@ -69,6 +70,7 @@ def score_candidates(
     Raises:
         AllRefusedError: If no row could be scored.
         BudgetError: If the budget is not a number of rows or a share.
+        RowSetError: If a row to exclude is not in the pool.
         StaleRunError: If `output_dir` holds scores of other scorers or of another pool.
         UsageError: If the method's rule does not draw rows at random.
     """
@@ -80,7 +82,7 @@ def score_candidates(
         )
     refuse_reserved(dataset.features)
     ids, rows = row_ids(dataset), budget_rows(budget, len(dataset))
-    never, _ = find_rows(exclude, ids)
+    never = find_named(exclude, ids, "exclude").positions
     free, keys = np.setdiff1d(np.arange(len(ids)), never), random_keys(ids, seed)
     if not len(free):
         raise BudgetError(f"expected rows to pick from, got {len(ids):,} rows, all of them excluded")

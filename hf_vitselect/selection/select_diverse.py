@@ -15,8 +15,7 @@ from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.candidates import refuse_missing_columns
 from hf_vitselect.selection.judge_pool import judge_pool
 from hf_vitselect.selection.method import Method, method_of
-from hf_vitselect.selection.named_rows import NamedRows
-from hf_vitselect.selection.selection import Selection
+from hf_vitselect.selection.selection import Selection, find_named
 
 
 def select_diverse(
@@ -96,23 +95,17 @@ def select_diverse(
     refuse_missing_columns(dataset.column_names, method)
     refuse_no_ids(dataset, id_column)
     ids = row_ids(dataset)
-    never = _find(exclude, ids, "exclude")
+    never = find_named(exclude, ids, "exclude")
     judged = judge_pool(
         dataset,
         ids,
         budget_rows(budget, len(dataset)),
         method=method,
         seed=seed,
-        first=_find(include, ids, "include"),
+        first=find_named(include, ids, "include"),
         never=never,
         scorers=[given for given in (by, over) if isinstance(given, Scorer)],
     )
     given = budget.item() if isinstance(budget, np.generic) else budget
     picked = judged.pick(seed).asked(budget=given, id_column=id_column)
     return Selection.of(dataset, ids, picked, never.positions)
-
-
-def _find(rows: Selection | Sequence[str], ids: Sequence[str], argument: str) -> NamedRows:
-    if isinstance(rows, Selection):
-        return NamedRows.find(rows.row_ids, ids, argument, rows.gains, rows.recipe)
-    return NamedRows.find(list(dict.fromkeys(rows)), ids, argument)

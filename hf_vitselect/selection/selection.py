@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -205,6 +205,13 @@ class Selection:
         dataset, scores = (_read_part(_read_rows, folder / name) for name in ("dataset", "scores"))
         check_selection(recipe, indices, gains, scores)
         return cls(dataset, indices, gains, scores, recipe)
+
+
+def find_named(rows: Selection | Sequence[str], ids: Sequence[str], argument: str) -> NamedRows:
+    """Find the rows of a selection, or these ids, in a pool with `ids`; errors name the argument."""
+    if isinstance(rows, Selection):
+        return NamedRows.find(rows.row_ids, ids, argument, rows.gains, rows.recipe)
+    return NamedRows.find(list(dict.fromkeys(rows)), ids, argument)
 
 
 def _first(row: Conversation | RowError, role: str) -> str:

@@ -1,17 +1,14 @@
 """The seed model, fine-tuned on random rows of the pool (MLLM-Selector, arXiv 2503.20502)."""
 
-import json
-import os
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from trl import SFTConfig
 
-from hf_vitselect.call_text import fits, write_call
+from hf_vitselect.call_text import write_call
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.refusals import Refusals, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import row_ids
@@ -20,19 +17,14 @@ from hf_vitselect.errors import (
     BudgetError,
     ModelError,
     RowError,
-    RowSetError,
     counted,
     shown,
 )
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn
-from hf_vitselect.report.recipe_facts import published_recipe
-from hf_vitselect.resume import write_atomically
 from hf_vitselect.rules import Random
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.selection.json_part import expect, parse_json
 from hf_vitselect.selection.method import Method
-from hf_vitselect.selection.named_rows import find_rows
 from hf_vitselect.selection.pick import Picked
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.selection import Selection
@@ -40,9 +32,8 @@ from hf_vitselect.training.checks import check_rows, checked_args
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.frozen import frozen_vision
 from hf_vitselect.training.response_trainer import processor_of
+from hf_vitselect.training.seed_rows import ROWS_FILE, save_seed_rows
 from hf_vitselect.training.sft import SelectionSFTTrainer
-
-ROWS_FILE = "seed_rows.json"
 
 
 def train_seed_model(
@@ -109,8 +100,7 @@ def train_seed_model(
         trainer.save_model()
         trainer.create_model_card()
     if trainer.is_world_process_zero():
-        record = {"recipe": published_recipe(selection).to_json(), "row_ids": selection.row_ids}
-        write_atomically(Path(args.output_dir, ROWS_FILE), json.dumps(record, indent=2).encode())
+        save_seed_rows(selection, args.output_dir)
     return selection
 
 
@@ -126,42 +116,6 @@ def _train(trainer: SelectionSFTTrainer) -> None:
             f"expected a checkpoint with the same weights frozen, got {checkpoint}; resume it with the "
             "freeze_vision that it was made with, or start again"
         ) from error
-
-
-def load_seed_rows(pool: Dataset, model: str | os.PathLike[str]) -> Selection:
-    """Return the rows of a pool that a seed model was trained on.
-
-    Args:
-        pool: the pool they were drawn from, in any order.
-        model: the folder that `train_seed_model` wrote.
-
-    Raises:
-        ModelError: if the folder has no record of rows.
-        SelectionError: if the record is damaged.
-        RowSetError: if some of them are not in the pool.
-    """
-    refuse_reserved(pool.features)
-    path = Path(model, ROWS_FILE)
-    if not path.exists():
-        raise ModelError(f"expected the folder of a seed model with {ROWS_FILE}, got {model}")
-    named, recipe = read_seed_rows(path)
-    ids = row_ids(pool)
-    indices, missing = find_rows(named, ids)
-    if missing:
-        raise RowSetError(
-            f"expected the pool of the seed model {model}, got one without {len(missing)} of its "
-            f"{len(named)} rows, the first: {missing[0]}"
-        )
-    return Selection.of(pool, ids, Picked(indices, np.zeros(len(indices)), recipe))
-
-
-def read_seed_rows(file: Path) -> tuple[list[str], Recipe]:
-    """Read the row ids and the recipe that `train_seed_model` recorded in `ROWS_FILE`."""
-    record, name = parse_json(file.read_bytes(), str(file)), str(file)
-    expect(isinstance(record, dict), name, "an object", record)
-    ids = record.get("row_ids")
-    expect(fits(ids, list[str]), f"{name}: row_ids", "a list of row ids", ids)
-    return ids, Recipe.from_json(record.get("recipe"))
 
 
 def draw_seed_rows(pool: Dataset, budget: int | float, encoder: Encoder, seed: int) -> Selection:

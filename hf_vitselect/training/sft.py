@@ -2,13 +2,16 @@
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from hf_vitselect.data.provenance import folder_name
 from hf_vitselect.report.merge_readme import merge_section
 from hf_vitselect.report.model_card import model_section
+from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training.response_trainer import ResponseSFTTrainer
+from hf_vitselect.training.seed_rows import ROWS_FILE, read_seed_rows
 
 
 class SelectionSFTTrainer(ResponseSFTTrainer):
@@ -47,5 +50,16 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
         logged = {key: value for entry in self.state.log_history for key, value in entry.items()}
         metrics = {key: value for key, value in logged.items() if re.match("train_loss|eval_", key)}
         base_model = (folder_name(name) if os.path.isdir(name) else name) or None
-        section = model_section(self.selection, base_model=base_model, metrics=metrics)
+        rows = _rows_before(name, recipe)
+        section = model_section(self.selection, base_model=base_model, base_rows=rows, metrics=metrics)
         card.text = merge_section(card.text, section)
+
+
+def _rows_before(base_model: str, recipe: Recipe) -> str | None:
+    """The rows that the base model was trained on, if it is a seed model."""
+    record = Path(base_model, ROWS_FILE)
+    if not record.exists():
+        return None
+    row_ids, of_seed = read_seed_rows(record)
+    pool = "the same pool" if of_seed.fingerprint == recipe.fingerprint else "another pool"
+    return f"{len(row_ids):,} random rows of {pool}"

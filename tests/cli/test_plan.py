@@ -180,6 +180,24 @@ def test_scores_are_of_the_rows_drawn():
     assert by_name({**CHAIN, "report": None})["score"].part is not None
 
 
+def test_seed_rows_are_left_out():
+    config = CHAIN | {"select": {"exclude": "seed"}}
+    score = by_name(config)["score"]
+    assert score.parsed.exclude == "run/seed"
+    assert score.part == {"select": config["select"]}
+    assert by_name(CHAIN)["score"].parsed.exclude is None
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_training_starts_from_seed_model(command):
+    section = COMPARE if command == "compare" else {}
+    named = {command: section | {"model_name_or_path": "seed"}}
+    stage = by_name(CHAIN | named)[command]
+    assert stage.flags["model_name_or_path"] == "run/seed"
+    assert stage.settings["model_name_or_path"] == "seed"
+    assert by_name(LAZY | named)[command].flags["model_name_or_path"] == "seed"
+
+
 @pytest.mark.parametrize(
     ("command", "flags"),
     [

@@ -18,6 +18,7 @@ from hf_vitselect.resume import Run
 from hf_vitselect.rules import TopScore
 from hf_vitselect.selection.select_diverse import select_diverse
 from hf_vitselect.selection.selection import Selection
+from hf_vitselect.training import load_seed_rows
 
 TRAINING = {
     "max_steps": 2,
@@ -209,6 +210,25 @@ def test_run_scores_what_select_may_need(tiny, tmp_path):
     whole = {**config, "score": {**score, "budget": "all"}, "select": {**select, "budget": 60}}
     run(whole, tmp_path / "run")
     assert len(scored_rows(tmp_path / "run")) == 120
+
+
+def test_training_goes_on_from_seed_model(tiny, tmp_path):
+    mixed_pool(60).save_to_disk(tmp_path / "pool")
+    model = {"model_name_or_path": tiny("llava").folder, **TRAINING}
+    config = {
+        "seed": {"dataset_name": str(tmp_path / "pool"), "budget": 20, **model},
+        "score": None,
+        "select": {"budget": 5, "exclude": "seed"},
+        "train": {**model, "model_name_or_path": "seed"},
+    }
+    run(config, tmp_path / "run")
+    folder = tmp_path / "run"
+    selection = Selection.load_from_disk(folder / "select")
+    seen = load_seed_rows(load_from_disk(tmp_path / "pool"), folder / "seed").row_ids
+    assert not {*seen} & {*selection.row_ids}
+    assert len(scored_rows(folder)) <= 40
+    card = (folder / "train" / "README.md").read_text()
+    assert "Base model: `seed`, fine-tuned before on 20 random rows of the same pool\n" in card
 
 
 def test_chain_with_a_score_net(tiny, tmp_path):

@@ -131,6 +131,7 @@ def test_budget_scores_fewer_rows(tiny, tmp_path, capsys):
     [
         ({"method": "CleanBalanced()"}, "method: expected budget with it"),
         ({"seed": 2}, "seed: expected budget with it"),
+        ({"exclude": "seed"}, "exclude: expected budget with it"),
         ({"budget": "0.1", "method": "SelfFilter()"}, "budget: expected a method that draws rows at random"),
         ({"budget": "0.1", "dataset_streaming": True}, "budget: expected a pool that is not streamed"),
         ({"budget": "a"}, "budget: expected rows"),

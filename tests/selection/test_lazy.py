@@ -12,7 +12,15 @@ from pools import assistant, encode, pool, user
 
 from hf_vitselect import score, score_candidates, select_diverse
 from hf_vitselect.data.row_ids import row_ids
-from hf_vitselect.errors import AllRefusedError, BudgetError, ColumnError, RowError, StaleRunError, UsageError
+from hf_vitselect.errors import (
+    AllRefusedError,
+    BudgetError,
+    ColumnError,
+    RowError,
+    RowSetError,
+    StaleRunError,
+    UsageError,
+)
 from hf_vitselect.filters import (
     LossTail,
     NearDuplicates,
@@ -376,13 +384,20 @@ def test_copies_without_scores_are_refused(tmp_path):
             select_diverse(part, 3, method=method)
 
 
-def test_excluded_rows_are_never_drawn(rows, tmp_path):
-    ids = select_diverse(score(rows, Loss()), 60, method=Method(kinds="kind")).row_ids
-    part = score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES, exclude=ids)
-    selection = select_diverse(part, 60, method=LOSSES, exclude=ids)
+@pytest.mark.parametrize("named", [lambda earlier: earlier, lambda earlier: earlier.row_ids])
+def test_excluded_rows_are_never_drawn(named, rows, tmp_path):
+    earlier = select_diverse(score(rows, Loss()), 60, method=Method(kinds="kind"))
+    exclude = named(earlier)
+    part = score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES, exclude=exclude)
+    selection = select_diverse(part, 60, method=LOSSES, exclude=exclude)
     assert len(selection) == 60
-    assert not {*selection.row_ids} & {*ids}
+    assert not {*selection.row_ids} & {*earlier.row_ids}
     assert selection.recipe.dropped == {"not_scored": np.count_nonzero(statuses(part) == "not_scored")}
+
+
+def test_unknown_rows_are_not_excluded(rows, tmp_path):
+    with pytest.raises(RowSetError, match="in exclude, got 1 of 1 row ids that are not in it"):
+        score_candidates(rows, [Loss()], 60, tmp_path, method=LOSSES, exclude=["abc-0"])
 
 
 @pytest.mark.parametrize(
