@@ -35,10 +35,11 @@ from trials.page import interval, spread
 from trials.plan import POOL_SEEDS, Arm
 from trials.trial import PARTS, append_line, bits_of, composition, read_lines
 
-from hf_vitselect import Scorer, score, score_candidates, select_diverse
+from hf_vitselect import Scorer, Selection, score, score_candidates, select_diverse
 from hf_vitselect.evaluation import pooled_difference
 from hf_vitselect.report import table
 from hf_vitselect.resume import Run
+from hf_vitselect.training import load_seed_rows
 
 HERE = Path(__file__).parent
 OURS = HERE / "results" / "lazy.jsonl"
@@ -60,44 +61,45 @@ NAMES = (TODAY, FROZEN.name, THREE.name, SHORT.name)
 
 def trials(args: argparse.Namespace) -> None:
     """Fine-tune what is missing on picks, seed after seed on all pools."""
-    _prepare()
+    prepare()
     for (name, budget), seeds in SEEDS.items():
         for seed in range(seeds):
-            for seeded in _on_all_pools(args, name):
+            for seeded in on_all_pools(args, name):
                 what = {"budget": f"{budget:.0%}", "seed": seed}
                 run = partial(Seeded.trial, folder=args.folder, budget=budget, seed=seed)
-                _add(args.results, seeded, what, run)
+                add(args.results, seeded, what, run)
 
 
 def picks(args: argparse.Namespace) -> None:
     """Score all rows with the seed models of the trials, and look at what is picked then."""
-    _prepare()
+    prepare()
     for (name, budget), seeds in SEEDS.items():
-        for seeded in _on_all_pools(args, name):
+        for seeded in on_all_pools(args, name):
             what = {"what": "picks", "of": f"{budget:.0%}"}
             run = partial(Seeded.picks, folder=args.folder, budget=budget, seeds=seeds)
-            _add(args.results, seeded, what, run)
+            add(args.results, seeded, what, run)
 
 
 def costs(args: argparse.Namespace) -> None:
     """Measure costs on the first pool of each testbed, all models in turn, as other work slows a machine."""
-    _prepare()
+    prepare()
     for round_ in range(ROUNDS):
         for bed in args.beds.values():
             for name in NAMES:
                 seeded = Seeded(Pool(bed, "flawed", POOL_SEEDS[bed.name][0]), MODELS[name])
                 run = partial(Seeded.cost, folder=args.folder)
-                _add(args.results, seeded, {"what": "cost", "round": round_}, run)
+                add(args.results, seeded, {"what": "cost", "round": round_}, run)
 
 
-def _on_all_pools(args: argparse.Namespace, name: str) -> "Iterator[Seeded]":
+def on_all_pools(args: argparse.Namespace, name: str) -> "Iterator[Seeded]":
     """A kind of seed model for each pool of the testbeds."""
     for bed in args.beds.values():
         for number in POOL_SEEDS[bed.name]:
             yield Seeded(Pool(bed, "flawed", number), MODELS[name])
 
 
-def _prepare() -> None:
+def prepare() -> None:
+    """Hide bars, and use one thread."""
     disable_progress_bars()
     torch.set_num_threads(1)
 
@@ -154,23 +156,35 @@ class Seeded:
         chosen = [select_diverse(scored, budget, method=DEFAULT, seed=number) for number in range(seeds)]
         return {"picks": [{"flaws": composition(scored, each.indices.tolist())["flaws"]} for each in chosen]}
 
-    def trial(self, folder: Path, budget: float, seed: int) -> dict[str, Any]:
-        """Score the rows that are needed, pick, fine-tune, ask."""
-        pool, rows = self.pool, self.rows(folder)
-        _, base = pool.bed.models(folder)
-        scorers = pool.scorers(folder, self.seed_model(folder))
+    def trial(self, folder: Path, budget: float, seed: int, warm: bool = False) -> dict[str, Any]:
+        """Score the rows that are needed, pick, fine-tune, ask.
+
+        A warm start is that of the seed model, without its rows; otherwise the base model is fine-tuned.
+        """
+        rows, model = self.rows(folder), self.seed_model(folder)
+        scorers = self.pool.scorers(folder, model)
+        options: dict[str, Any] = {"method": DEFAULT, "seed": seed}
+        if warm:
+            options["exclude"] = load_seed_rows(rows.remove_columns(TRUTH), model)
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            scored = score_candidates(rows, scorers, budget, place, **options)
+            selection = select_diverse(scored, budget, **options)
+        line = self.fine_tune(folder, selection, seed, model if warm else None)
+        return {**line, "flaws": composition(scored, selection.indices.tolist())["flaws"]}
+
+    def fine_tune(
+        self, folder: Path, selection: Selection, seed: int, start: Path | None = None
+    ) -> dict[str, Any]:
+        """Fine-tune the base model, or another one, and ask."""
+        pool = self.pool
+        start = start or pool.bed.models(folder)[1]
         held_out = pool.held_out(folder, PART, PARTS[PART] + pool.seed, pool.bed.held_out_rows[PART])
         with tempfile.TemporaryDirectory(dir=folder) as place:
-            scores = Path(place, "scores")
-            scored = score_candidates(rows, scorers, budget, scores, method=DEFAULT, seed=seed)
-            selection = select_diverse(scored, budget, method=DEFAULT, seed=seed)
-            args = pool.bed.training(Path(place, "model"), seed)
-            line = fine_tune(selection, base, args, held_out, pool)
-        flaws = composition(scored, selection.indices.tolist())["flaws"]
-        return {**line, "held_out": len(held_out), "flaws": flaws, "rows": len(selection)}
+            line = fine_tune(selection, start, pool.bed.training(Path(place), seed), held_out, pool)
+        return {**line, "held_out": len(held_out), "rows": len(selection)}
 
 
-def _add(
+def add(
     results: Path, seeded: Seeded, what: Mapping[str, Any], run: Callable[[Seeded], dict[str, Any]]
 ) -> None:
     """Run what has no line yet, and add its line."""
@@ -249,19 +263,17 @@ def _cost_row(bed: str, budget: str, model: str, own: Lines, whole: Lines) -> di
     return row
 
 
-def _trials(lines: Lines, bed: str, budget: float, model: str) -> list[list[Mapping[str, Any]]]:
+def pool_trials(
+    lines: Lines, bed: str, budget: float, model: str, start: str | None = None
+) -> list[list[Mapping[str, Any]]]:
     """Each pool's trials, as many of each; none if a pool has fewer than two."""
-    pools = [
-        [
-            line
-            for line in lines
-            if [line.get(name) for name in ("testbed", "pool", "model", "budget")]
-            == [bed, pool, model, f"{budget:.0%}"]
-        ]
-        for pool in POOL_SEEDS[bed]
-    ]
-    seeds = min(map(len, pools))
-    return [pool[:seeds] for pool in pools] if seeds > 1 else []
+    wanted = [bed, model, f"{budget:.0%}", start]
+    pools = defaultdict[int, list[Mapping[str, Any]]](list)
+    for line in lines:
+        if [line.get(name) for name in ("testbed", "model", "budget", "start")] == wanted:
+            pools[line["pool"]].append(line)
+    seeds = min(len(pools[pool]) for pool in POOL_SEEDS[bed])
+    return [pools[pool][:seeds] for pool in POOL_SEEDS[bed]] if seeds > 1 else []
 
 
 def _pick_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Iterator[dict[str, Any]]:
@@ -269,7 +281,7 @@ def _pick_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Iterato
     for (bed, budget), (arm, _) in arms.items():
         yield _shares(bed, budget, "all", TODAY, list(chain.from_iterable(arm.lines(evidence))))
         for model in NAMES:
-            if own := list(chain.from_iterable(_trials(lines, bed, budget, model))):
+            if own := list(chain.from_iterable(pool_trials(lines, bed, budget, model))):
                 of = {"testbed": bed, "model": model, "what": "picks", "of": f"{budget:.0%}"}
                 whole = [pick for line in lines if of.items() <= line.items() for pick in line["picks"]]
                 if whole:
@@ -293,7 +305,7 @@ def _accuracy_rows(
     for (bed, budget), (all_scored, random) in arms.items():
         arm = {"all scored": all_scored, "random": random}[against]
         for model in NAMES:
-            if own := _trials(lines, bed, budget, model):
+            if own := pool_trials(lines, bed, budget, model):
                 accuracy = np.mean([np.mean([trial["accuracy"] for trial in trials]) for trials in own])
                 yield {
                     "testbed": bed,
@@ -301,11 +313,11 @@ def _accuracy_rows(
                     "seed model": model,
                     against: spread(arm, evidence, "accuracy"),
                     "those needed scored": f"{accuracy:.3f} ({len(own)} pools x {len(own[0])})",
-                    **interval(pooled_difference([_right(trials) for trials in own], arm.right(evidence))),
+                    **interval(pooled_difference([right_of(trials) for trials in own], arm.right(evidence))),
                 }
 
 
-def _right(trials: Lines) -> NDArray[np.float64]:
+def right_of(trials: Lines) -> NDArray[np.float64]:
     """Right answers of shape (seeds, held-out rows)."""
     return np.array([bits_of(trial["right"], trial["held_out"]) for trial in trials])
 

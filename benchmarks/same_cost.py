@@ -1,0 +1,154 @@
+"""Does choosing pay? Models from picks next to models from as many more random rows as choosing costs.
+
+    python benchmarks/same_cost.py warm --fashion FOLDER      adds to results/lazy.jsonl; the same call resumes
+    python benchmarks/same_cost.py random --fashion FOLDER    the same
+    python benchmarks/same_cost.py page                       docs/results/same_cost.md
+
+A warm start fine-tunes the seed model on the picks, which leave out the rows that it has seen. Pools, base
+models and costs are those of benchmarks/lazy.py. FOLDER has the four files of Fashion-MNIST; see
+benchmarks/trials/garments.py.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from evidence import RESULTS, make_plan
+from lazy import OURS, THREE, Lines, Seeded, add, on_all_pools, pool_trials, prepare, right_of
+from numpy.typing import NDArray
+from results_page import fill
+from seed_model import HERE, TODAY
+from trials.commands import results_commands, run_command
+from trials.page import interval
+from trials.plan import POOL_SEEDS
+from trials.trial import read_lines
+
+from hf_vitselect import select_diverse
+from hf_vitselect.evaluation import pooled_difference
+from hf_vitselect.report import table
+from hf_vitselect.rules import Random
+from hf_vitselect.selection import Method
+
+PAGE = HERE.parent / "docs" / "results" / "same_cost.md"
+SEEDS = {0.15: 5, 0.05: 5}
+"""Warm starts on each pool, by budget."""
+SAME_COST = {0.15: 0.3, 0.05: 0.175}
+"""Random rows that cost at least what choosing and a fine-tune on the picks cost, by budget."""
+RANDOM_SEEDS = 3
+STARTS = {"base model": {}, "seed model": {"start": "seed model"}}
+
+
+def warm(args: argparse.Namespace) -> None:
+    """Fine-tune the seed model on picks, seed after seed on all pools."""
+    prepare()
+    for budget, seeds in SEEDS.items():
+        for seed in range(seeds):
+            for seeded in on_all_pools(args, THREE.name):
+                what = {"budget": f"{budget:.0%}", "seed": seed, **STARTS["seed model"]}
+                run = partial(Seeded.trial, folder=args.folder, budget=budget, seed=seed, warm=True)
+                add(args.results, seeded, what, run)
+
+
+def random(args: argparse.Namespace) -> None:
+    """Fine-tune the base model on random rows, where benchmarks/evidence.py did not."""
+    prepare()
+    share = SAME_COST[0.05]
+    for seed in range(RANDOM_SEEDS):
+        for seeded in on_all_pools(args, THREE.name):
+            what = {"what": f"random, {share:.1%}", "seed": seed}
+            add(args.results, seeded, what, partial(_on_random, folder=args.folder, share=share, seed=seed))
+
+
+def _on_random(seeded: Seeded, folder: Any, share: float, seed: int) -> dict[str, Any]:
+    selection = select_diverse(seeded.rows(folder), share, method=Method(rule=Random()), seed=seed)
+    return seeded.fine_tune(folder, selection, seed)
+
+
+def write_page(args: argparse.Namespace) -> None:
+    """Fill the tables of docs/results/same_cost.md."""
+    lines, evidence, plan = list(read_lines(args.results).values()), read_lines(RESULTS), make_plan(args)
+    randoms = {
+        (bed, budget): plan.curve[bed][share].right(evidence)
+        if share in plan.curve[bed]
+        else [right_of(pool) for pool in _random_trials(lines, bed, share)]
+        for bed in POOL_SEEDS
+        for budget, share in SAME_COST.items()
+    }
+    tables = {
+        "cost": lambda: table([*_cost_rows(lines)]),
+        "accuracy": lambda: table([*_accuracy_rows(lines, randoms)]),
+    }
+    args.page.write_text(fill(args.page.read_text(), "same cost", tables))
+    print(args.page)
+
+
+def _cost_rows(lines: Lines) -> Iterator[dict[str, Any]]:
+    """CPU seconds of choosing, and the random rows of which a fine-tune costs as much."""
+    costs = {
+        (line["testbed"], line["model"]): line
+        for line in lines
+        if line.get("what") == "cost" and line["round"] == 0
+    }
+    for bed in POOL_SEEDS:
+        own, whole = costs[bed, THREE.name], costs[bed, TODAY]
+        pool_rows, seconds = whole["all rows"]["rows"], whole["seed model"]
+        a_row = seconds["cpu"] / seconds["rows"]  # four epochs of the whole model, as every fine-tune here
+        for budget, share in SAME_COST.items():
+            choosing = own["seed model"]["cpu"] + own[f"{budget:.0%}"]["cpu"]
+            picks = budget * pool_rows
+            yield {
+                "testbed": bed,
+                "budget": f"{budget:.0%}",
+                "seed model": f"{own['seed model']['cpu']:.1f} s",
+                "scores, copies, picks": f"{own[f'{budget:.0%}']['cpu']:.1f} s",
+                "fine-tune on the picks": f"{picks * a_row:.1f} s",
+                "random rows of the same cost": f"{(choosing + picks * a_row) / a_row / pool_rows:.1%}",
+                "compared with": f"{share:.1%}",
+            }
+
+
+def _accuracy_rows(
+    lines: Lines, randoms: Mapping[tuple[str, float], list[NDArray[np.float64]]]
+) -> Iterator[dict[str, Any]]:
+    """Accuracy of both starts, and the difference from random rows of the same cost."""
+    for (bed, budget), random_right in randoms.items():
+        for start, named in STARTS.items():
+            trials = pool_trials(lines, bed, budget, THREE.name, **named)
+            if not trials or not random_right:
+                continue
+            right = [right_of(pool) for pool in trials]
+            yield {
+                "testbed": bed,
+                "picks": f"{budget:.0%}",
+                "fine-tuned": start,
+                "accuracy": _accuracy(right),
+                "random rows": f"{SAME_COST[budget]:.1%}",
+                "their accuracy": _accuracy(random_right),
+                **interval(pooled_difference(right, random_right)),
+            }
+
+
+def _accuracy(right: list[NDArray[np.float64]]) -> str:
+    return f"{np.mean([pool.mean() for pool in right]):.3f} ({len(right)} pools x {len(right[0])})"
+
+
+def _random_trials(lines: Lines, bed: str, share: float) -> list[list[Mapping[str, Any]]]:
+    named = {"testbed": bed, "what": f"random, {share:.1%}"}
+    pools = [
+        [line for line in lines if named.items() <= line.items() and line["pool"] == pool]
+        for pool in POOL_SEEDS[bed]
+    ]
+    seeds = min(map(len, pools))
+    return [pool[:seeds] for pool in pools] if seeds > 1 else []
+
+
+def main() -> None:
+    """Parse the command line and run the command."""
+    parser, _ = results_commands(__doc__, (warm, random), write_page, OURS, PAGE)
+    run_command(parser, OURS)
+
+
+if __name__ == "__main__":
+    main()
