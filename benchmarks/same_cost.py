@@ -1,6 +1,6 @@
 """Does choosing pay? Models from picks next to models from as many more random rows as choosing costs.
 
-    python benchmarks/same_cost.py warm --fashion FOLDER      adds to results/lazy.jsonl; the same call resumes
+    python benchmarks/same_cost.py warm --fashion FOLDER      to results/lazy.jsonl; the same call resumes
     python benchmarks/same_cost.py random --fashion FOLDER    the same
     python benchmarks/same_cost.py page                       docs/results/same_cost.md
 

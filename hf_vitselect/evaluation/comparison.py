@@ -171,7 +171,9 @@ class Comparison:
         if any(NET in row for row in self.costs):
             return (
                 f"{note}Net gain: what one fine-tune on fewer rows saves, less picking and all that the run "
-                "took for scores, whichever of them a method needs."
+                "took for scores, whichever of them a method needs. Same cost: the random rows of which one "
+                "fine-tune takes as long as all that; a method that is better than as many rows as it picks "
+                "may not be better than these."
             )
         return f"{note}The seconds of scores are unknown; name the run that made them to see the net gain."
 

@@ -11,10 +11,10 @@ from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM
 from hf_vitselect.evaluation.trials import Trial
 from hf_vitselect.evaluation.verdicts import Key
-from hf_vitselect.report.cost import stages_that_choose
+from hf_vitselect.report.cost import same_cost_rows, stages_that_choose
 from hf_vitselect.report.run_record import stage_costs
 
-NET = "net gain"
+NET, SAME = "net gain", "same cost, rows"
 
 
 def seconds_of_run(folder: str | os.PathLike[str] | None) -> dict[str, float]:
@@ -35,7 +35,8 @@ def cost_rows(
     """Rows of a table with seconds, one for each method and budget that is no baseline.
 
     A method picks in the comparison; a finished selection was picked in the run. All scores of the run count
-    for every method. Without their seconds, or those of picking, there is no net gain.
+    for every method. Without their seconds, or those of picking, there is no net gain, nor a number of random
+    rows of which a fine-tune takes as long as all of it.
 
     Args:
         groups: the finished trials of each method and budget.
@@ -61,7 +62,9 @@ def cost_rows(
         row = {"method": name, "rows": budget, **scoring, "picking": picking, "fine-tune": fine_tune}
         row |= {"on all rows": on_all, "saved": saved}
         if scoring and picking is not None:
-            row[NET] = saved - sum(scoring.values()) - picking
+            choosing = sum(scoring.values()) + picking
+            row[NET] = saved - choosing
+            row[SAME] = same_cost_rows(choosing, fine_tune, budget, pool_rows)
         rows.append(row)
     return rows
 

@@ -16,6 +16,20 @@ def stages_that_choose(seconds: Mapping[str, float]) -> dict[str, float]:
     return {name: seconds[name] for name in names if name.startswith(_CHOOSING) or name in trained}
 
 
+def same_cost_rows(choosing: float, fine_tune: float, rows: int, pool_rows: int) -> int:
+    """Count the random rows of which a fine-tune takes as long as choosing and a fine-tune on the picks.
+
+    Args:
+        choosing: Seconds.
+        fine_tune: Seconds of a fine-tune on the chosen rows; others take as long a row.
+        rows: The number of chosen rows.
+        pool_rows: The number of rows of the pool, and of the result at most.
+    """
+    if fine_tune <= 0:
+        return pool_rows
+    return min(pool_rows, round(rows * (1 + choosing / fine_tune)))
+
+
 def cost_of_choosing(seconds: Mapping[str, float], fine_tune: float, rows: int, pool_rows: int) -> str:
     """Compare the seconds of choosing with those that a fine-tune on fewer rows saves.
 
@@ -28,13 +42,15 @@ def cost_of_choosing(seconds: Mapping[str, float], fine_tune: float, rows: int, 
         pool_rows: The number of rows of the pool.
 
     Examples:
-        >>> print(cost_of_choosing({"seed": 50, "score": 80, "train": 40}, 40, 200, 1000))
-        130 s (seed 50, score 80); a fine-tune took 40 s, on all rows it would take about 200 s, 160 s more
+        >>> print(cost_of_choosing({"seed": 15, "score": 25, "train": 40}, 40, 200, 1000))
+        40 s (seed 15, score 25); a fine-tune took 40 s, on all rows it would take about 200 s, 160 s more, \
+and on 400 random rows as long as both
     """
     parts = stages_that_choose(seconds)
-    stages = ", ".join(f"{name} {took:,.0f}" for name, took in parts.items())
-    whole = fine_tune * pool_rows / rows
+    stages, choosing = ", ".join(f"{name} {took:,.0f}" for name, took in parts.items()), sum(parts.values())
+    whole, same = fine_tune * pool_rows / rows, same_cost_rows(choosing, fine_tune, rows, pool_rows)
+    both = f", and on {same:,} random rows as long as both" if same < pool_rows else ""
     return (
-        f"{sum(parts.values()):,.0f} s ({stages}); a fine-tune took {fine_tune:,.0f} s, on all rows it would "
-        f"take about {whole:,.0f} s, {whole - fine_tune:,.0f} s more"
+        f"{choosing:,.0f} s ({stages}); a fine-tune took {fine_tune:,.0f} s, on all rows it would take about "
+        f"{whole:,.0f} s, {whole - fine_tune:,.0f} s more{both}"
     )
