@@ -35,7 +35,7 @@ PAGE = HERE.parent / "docs" / "results" / "same_cost.md"
 SEEDS = {0.15: 5, 0.05: 5}
 """Warm starts on each pool, by budget."""
 SAME_COST = {0.15: 0.3, 0.05: 0.175}
-"""Random rows that cost at least what choosing and a fine-tune on the picks cost, by budget."""
+"""Random rows that cost about what choosing and a fine-tune on the picks cost, by budget."""
 RANDOM_SEEDS = 3
 STARTS = {"base model": {}, "seed model": {"start": "seed model"}}
 
