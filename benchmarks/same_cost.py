@@ -54,15 +54,15 @@ def warm(args: argparse.Namespace) -> None:
 def random(args: argparse.Namespace) -> None:
     """Fine-tune the base model on random rows, where benchmarks/evidence.py did not."""
     prepare()
-    share = SAME_COST[0.05]
+    part = SAME_COST[0.05]
     for seed in range(RANDOM_SEEDS):
         for seeded in on_all_pools(args, THREE.name):
-            what = {"what": f"random, {share:.1%}", "seed": seed}
-            add(args.results, seeded, what, partial(_on_random, folder=args.folder, share=share, seed=seed))
+            what = {"what": f"random, {part:.1%}", "seed": seed}
+            add(args.results, seeded, what, partial(_on_random, folder=args.folder, part=part, seed=seed))
 
 
-def _on_random(seeded: Seeded, folder: Any, share: float, seed: int) -> dict[str, Any]:
-    selection = select_diverse(seeded.rows(folder), share, method=Method(rule=Random()), seed=seed)
+def _on_random(seeded: Seeded, folder: Any, part: float, seed: int) -> dict[str, Any]:
+    selection = select_diverse(seeded.rows(folder), part, method=Method(rule=Random()), seed=seed)
     return seeded.fine_tune(folder, selection, seed)
 
 
@@ -70,11 +70,11 @@ def write_page(args: argparse.Namespace) -> None:
     """Fill the tables of docs/results/same_cost.md."""
     lines, evidence, plan = list(read_lines(args.results).values()), read_lines(RESULTS), make_plan(args)
     randoms = {
-        (bed, budget): plan.curve[bed][share].right(evidence)
-        if share in plan.curve[bed]
-        else [right_of(pool) for pool in _random_trials(lines, bed, share)]
+        (bed, budget): plan.curve[bed][part].right(evidence)
+        if part in plan.curve[bed]
+        else [right_of(pool) for pool in _random_trials(lines, bed, part)]
         for bed in POOL_SEEDS
-        for budget, share in SAME_COST.items()
+        for budget, part in SAME_COST.items()
     }
     tables = {
         "cost": lambda: table([*_cost_rows(lines)]),
@@ -95,7 +95,7 @@ def _cost_rows(lines: Lines) -> Iterator[dict[str, Any]]:
         own, whole = costs[bed, THREE.name], costs[bed, TODAY]
         pool_rows, seconds = whole["all rows"]["rows"], whole["seed model"]
         a_row = seconds["cpu"] / seconds["rows"]  # four epochs of the whole model, as every fine-tune here
-        for budget, share in SAME_COST.items():
+        for budget, part in SAME_COST.items():
             choosing = own["seed model"]["cpu"] + own[f"{budget:.0%}"]["cpu"]
             picks = budget * pool_rows
             yield {
@@ -105,7 +105,7 @@ def _cost_rows(lines: Lines) -> Iterator[dict[str, Any]]:
                 "scores, copies, picks": f"{own[f'{budget:.0%}']['cpu']:.1f} s",
                 "fine-tune on the picks": f"{picks * a_row:.1f} s",
                 "random rows of the same cost": f"{(choosing + picks * a_row) / a_row / pool_rows:.1%}",
-                "compared with": f"{share:.1%}",
+                "compared with": f"{part:.1%}",
             }
 
 
@@ -134,8 +134,8 @@ def _accuracy(right: list[NDArray[np.float64]]) -> str:
     return f"{np.mean([pool.mean() for pool in right]):.3f} ({len(right)} pools x {len(right[0])})"
 
 
-def _random_trials(lines: Lines, bed: str, share: float) -> list[list[Mapping[str, Any]]]:
-    named = {"testbed": bed, "what": f"random, {share:.1%}"}
+def _random_trials(lines: Lines, bed: str, part: float) -> list[list[Mapping[str, Any]]]:
+    named = {"testbed": bed, "what": f"random, {part:.1%}"}
     pools = [
         [line for line in lines if named.items() <= line.items() and line["pool"] == pool]
         for pool in POOL_SEEDS[bed]
