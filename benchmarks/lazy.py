@@ -263,17 +263,18 @@ def _cost_row(bed: str, budget: str, model: str, own: Lines, whole: Lines) -> di
     return row
 
 
-def pool_trials(
-    lines: Lines, bed: str, budget: float, model: str, start: str | None = None
-) -> list[list[Mapping[str, Any]]]:
-    """Each pool's trials, as many of each; none if a pool has fewer than two."""
-    wanted = [bed, model, f"{budget:.0%}", start]
-    pools = defaultdict[int, list[Mapping[str, Any]]](list)
-    for line in lines:
-        if [line.get(name) for name in ("testbed", "model", "budget", "start")] == wanted:
-            pools[line["pool"]].append(line)
-    seeds = min(len(pools[pool]) for pool in POOL_SEEDS[bed])
-    return [pools[pool][:seeds] for pool in POOL_SEEDS[bed]] if seeds > 1 else []
+def pool_trials(lines: Lines, bed: str, **values: Any) -> list[list[Mapping[str, Any]]]:
+    """Each pool's lines with these values, as many of each; none if a pool has fewer than two."""
+    values["testbed"] = bed
+    own = [line for line in lines if all(line.get(name) == value for name, value in values.items())]
+    pools = [[line for line in own if line["pool"] == pool] for pool in POOL_SEEDS[bed]]
+    seeds = min(map(len, pools))
+    return [pool[:seeds] for pool in pools] if seeds > 1 else []
+
+
+def _cold_trials(lines: Lines, bed: str, budget: float, model: str) -> list[list[Mapping[str, Any]]]:
+    """Those that fine-tune the base model."""
+    return pool_trials(lines, bed, model=model, budget=f"{budget:.0%}", start=None)
 
 
 def _pick_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Iterator[dict[str, Any]]:
@@ -281,7 +282,7 @@ def _pick_rows(lines: Lines, evidence: Mapping[str, Any], arms: Arms) -> Iterato
     for (bed, budget), (arm, _) in arms.items():
         yield _shares(bed, budget, "all", TODAY, list(chain.from_iterable(arm.lines(evidence))))
         for model in NAMES:
-            if own := list(chain.from_iterable(pool_trials(lines, bed, budget, model))):
+            if own := list(chain.from_iterable(_cold_trials(lines, bed, budget, model))):
                 of = {"testbed": bed, "model": model, "what": "picks", "of": f"{budget:.0%}"}
                 whole = [pick for line in lines if of.items() <= line.items() for pick in line["picks"]]
                 if whole:
@@ -305,21 +306,26 @@ def _accuracy_rows(
     for (bed, budget), (all_scored, random) in arms.items():
         arm = {"all scored": all_scored, "random": random}[against]
         for model in NAMES:
-            if own := pool_trials(lines, bed, budget, model):
-                accuracy = np.mean([np.mean([trial["accuracy"] for trial in trials]) for trials in own])
+            if own := _cold_trials(lines, bed, budget, model):
+                right = [right_of(trials) for trials in own]
                 yield {
                     "testbed": bed,
                     "budget": f"{budget:.0%}",
                     "seed model": model,
                     against: spread(arm, evidence, "accuracy"),
-                    "those needed scored": f"{accuracy:.3f} ({len(own)} pools x {len(own[0])})",
-                    **interval(pooled_difference([right_of(trials) for trials in own], arm.right(evidence))),
+                    "those needed scored": mean_accuracy(right),
+                    **interval(pooled_difference(right, arm.right(evidence))),
                 }
 
 
 def right_of(trials: Lines) -> NDArray[np.float64]:
     """Right answers of shape (seeds, held-out rows)."""
     return np.array([bits_of(trial["right"], trial["held_out"]) for trial in trials])
+
+
+def mean_accuracy(right: Sequence[NDArray[np.float64]]) -> str:
+    """The mean over pools, each with right answers of shape (seeds, held-out rows)."""
+    return f"{np.mean([pool.mean() for pool in right]):.3f} ({len(right)} pools x {len(right[0])})"
 
 
 def main() -> None:

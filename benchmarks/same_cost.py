@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from evidence import RESULTS, make_plan
-from lazy import OURS, THREE, Lines, Seeded, add, on_all_pools, pool_trials, prepare, right_of
+from lazy import OURS, THREE, Lines, Seeded, add, mean_accuracy, on_all_pools, pool_trials, prepare, right_of
 from numpy.typing import NDArray
 from results_page import fill
 from seed_model import HERE, TODAY
@@ -37,7 +37,8 @@ SEEDS = {0.15: 5, 0.05: 5}
 SAME_COST = {0.15: 0.3, 0.05: 0.175}
 """Random rows that cost about what choosing and a fine-tune on the picks cost, by budget."""
 RANDOM_SEEDS = 3
-STARTS = {"base model": {}, "seed model": {"start": "seed model"}}
+WARM = {"start": "seed model"}
+STARTS = {"base model": {"start": None}, "seed model": WARM}
 
 
 def warm(args: argparse.Namespace) -> None:
@@ -46,7 +47,7 @@ def warm(args: argparse.Namespace) -> None:
     for budget, seeds in SEEDS.items():
         for seed in range(seeds):
             for seeded in on_all_pools(args, THREE.name):
-                what = {"budget": f"{budget:.0%}", "seed": seed, **STARTS["seed model"]}
+                what = {"budget": f"{budget:.0%}", "seed": seed, **WARM}
                 run = partial(Seeded.trial, folder=args.folder, budget=budget, seed=seed, warm=True)
                 add(args.results, seeded, what, run)
 
@@ -57,8 +58,12 @@ def random(args: argparse.Namespace) -> None:
     part = SAME_COST[0.05]
     for seed in range(RANDOM_SEEDS):
         for seeded in on_all_pools(args, THREE.name):
-            what = {"what": f"random, {part:.1%}", "seed": seed}
+            what = {"what": _random_line(part), "seed": seed}
             add(args.results, seeded, what, partial(_on_random, folder=args.folder, part=part, seed=seed))
+
+
+def _random_line(part: float) -> str:
+    return f"random, {part:.1%}"
 
 
 def _on_random(seeded: Seeded, folder: Any, part: float, seed: int) -> dict[str, Any]:
@@ -72,7 +77,7 @@ def write_page(args: argparse.Namespace) -> None:
     randoms = {
         (bed, budget): plan.curve[bed][part].right(evidence)
         if part in plan.curve[bed]
-        else [right_of(pool) for pool in _random_trials(lines, bed, part)]
+        else [right_of(pool) for pool in pool_trials(lines, bed, what=_random_line(part))]
         for bed in POOL_SEEDS
         for budget, part in SAME_COST.items()
     }
@@ -115,7 +120,7 @@ def _accuracy_rows(
     """Accuracy of both starts, and the difference from random rows of the same cost."""
     for (bed, budget), random_right in randoms.items():
         for start, named in STARTS.items():
-            trials = pool_trials(lines, bed, budget, THREE.name, **named)
+            trials = pool_trials(lines, bed, model=THREE.name, budget=f"{budget:.0%}", **named)
             if not trials or not random_right:
                 continue
             right = [right_of(pool) for pool in trials]
@@ -123,25 +128,11 @@ def _accuracy_rows(
                 "testbed": bed,
                 "picks": f"{budget:.0%}",
                 "fine-tuned": start,
-                "accuracy": _accuracy(right),
+                "accuracy": mean_accuracy(right),
                 "random rows": f"{SAME_COST[budget]:.1%}",
-                "their accuracy": _accuracy(random_right),
+                "their accuracy": mean_accuracy(random_right),
                 **interval(pooled_difference(right, random_right)),
             }
-
-
-def _accuracy(right: list[NDArray[np.float64]]) -> str:
-    return f"{np.mean([pool.mean() for pool in right]):.3f} ({len(right)} pools x {len(right[0])})"
-
-
-def _random_trials(lines: Lines, bed: str, part: float) -> list[list[Mapping[str, Any]]]:
-    named = {"testbed": bed, "what": f"random, {part:.1%}"}
-    pools = [
-        [line for line in lines if named.items() <= line.items() and line["pool"] == pool]
-        for pool in POOL_SEEDS[bed]
-    ]
-    seeds = min(map(len, pools))
-    return [pool[:seeds] for pool in pools] if seeds > 1 else []
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
 def _rows_before(base_model: str, recipe: Recipe) -> str | None:
     """The rows that the base model was trained on, if it is a seed model."""
     record = Path(base_model, ROWS_FILE)
-    if not record.exists():
+    if not base_model or not record.exists():
         return None
     row_ids, of_seed = read_seed_rows(record)
     pool = "the same pool" if of_seed.fingerprint == recipe.fingerprint else "another pool"

@@ -14,7 +14,7 @@ def test_last_training_chooses_nothing():
     assert stages_that_choose({"score": 1.0, "train": 2.0}) == {"score": 1.0}
 
 
-def test_same_cost_is_the_pool_at_most():
+def test_same_cost_is_pool_at_most():
     assert same_cost_rows(40.0, 40.0, 200, 1000) == 400
     assert same_cost_rows(400.0, 40.0, 200, 1000) == 1000
     assert same_cost_rows(1.0, 0.0, 200, 1000) == 1000

@@ -17,6 +17,7 @@ from pools import mixed_pool, one_picture_pool
 from safetensors.torch import load_file
 from tiny import ARCHITECTURES
 from trainings import LANGUAGE_MODEL, config
+from transformers import AutoModelForImageTextToText
 from trl import get_peft_config
 
 from hf_vitselect import select_diverse
@@ -109,6 +110,19 @@ def test_card_names_selection_and_pool(tiny, selection, tmp_path):
     assert card.text.count("## Quick start") == 1
     assert 'pipeline("image-text-to-text"' in card.text
     assert "time machine" not in card.text  # of TRL's text-only example
+
+
+def test_unnamed_models_have_no_seed_rows(tiny, selection, tmp_path, monkeypatch):
+    llava = tiny("llava")
+    model = AutoModelForImageTextToText.from_pretrained(llava.folder)
+    model.config.name_or_path = ""
+    trainer = SelectionSFTTrainer(
+        model, selection=selection, args=config(tmp_path), processing_class=llava.folder
+    )
+    (tmp_path / "seed_rows.json").write_text("of another model")
+    monkeypatch.chdir(tmp_path)
+    trainer.create_model_card()
+    assert "Base model" not in (tmp_path / "README.md").read_text()
 
 
 TRAIN = """
