@@ -60,6 +60,9 @@ class Compare(PoolFlags, TrainingCommand):
     run_dir: str | None = flag(
         "The run that scored the pool; the table of costs shows what its scores took.", None
     )
+    same_cost: bool = flag(
+        "Whether to compare with as many random rows, too, as cost what choosing and a fine-tune cost.", False
+    )
     least: ClassVar[Mapping[str, int]] = {"seeds": 1, "processes": 1}
     example = (
         "--dataset_name demo/score/scored --eval_dataset_name demo/data/held_out "
@@ -122,6 +125,7 @@ class Compare(PoolFlags, TrainingCommand):
             processes=self.processes,
             stop_early=self.stop_early,
             run=self.run_dir,
+            same_cost=self.same_cost,
         )
         files = ", ".join(str(folder / f"comparison.{kind}") for kind in ("md", "json", "png"))
         rows = f"{len(pool):,} in the pool, {len(held_out):,} held out"

@@ -18,17 +18,18 @@ from hf_vitselect.evaluation.checks import (
     refuse_uncallable,
 )
 from hf_vitselect.evaluation.comparison import Comparison
-from hf_vitselect.evaluation.cost import seconds_of_run
+from hf_vitselect.evaluation.cost import find_same_cost, refuse_unknown_cost, seconds_of_run
 from hf_vitselect.evaluation.held_out import Evaluation
 from hf_vitselect.evaluation.looks import finish_in_looks
 from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM, Chosen, Fixed, length_matched, with_lengths
 from hf_vitselect.evaluation.processes import processes_or_gpus, running
 from hf_vitselect.evaluation.stopping import Look
 from hf_vitselect.evaluation.trials import Setup, Trial, trial_folder
+from hf_vitselect.evaluation.verdicts import Key, group_trials
 from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.rules import Random, Rule
 from hf_vitselect.selection.budget import budget_rows
-from hf_vitselect.selection.candidates import Candidates, refuse_missing_columns
+from hf_vitselect.selection.candidates import refuse_missing_columns
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.selection import Selection
 
@@ -53,6 +54,7 @@ def compare(
     processes: int | None = None,
     stop_early: bool = False,
     run: str | os.PathLike[str] | None = None,
+    same_cost: bool = False,
 ) -> Comparison:
     """Fine-tune a model on every selection and on random rows, evaluate it, and report which is better.
 
@@ -87,6 +89,9 @@ def compare(
             so that they hold for all looks together: decide this, and `seeds`, before the first result.
         run: folder of the run that scored the pool. The cost of its scores is then set against the training
             that fewer rows save.
+        same_cost: whether to fine-tune on as many random rows, too, as cost the same as choosing and a
+            fine-tune on the picks together, by the seconds of `run` and of the first seed. A method that is
+            better than these pays after one fine-tune.
 
     Returns:
         The comparison, also saved in `output_dir` as comparison.md, comparison.json and comparison.png.
@@ -96,6 +101,7 @@ def compare(
         LayoutError: if a selection is of another pool.
         RowError: if a held-out row cannot be evaluated, or a picked row is longer than `args.max_length`.
         StaleRunError: if the folder holds trials with other settings.
+        UsageError: if `same_cost` is true, and `run` does not say what choosing took.
         ValueError: if a name is reserved or unknown, or there is nothing to compare.
 
     Examples:
@@ -124,20 +130,32 @@ def compare(
     for method in methods.values():
         if isinstance(method, Method):
             refuse_missing_columns(pool.column_names, method)
+    if same_cost:
+        refuse_unknown_cost(
+            seconds, [name for name, given in methods.items() if isinstance(given, Selection)]
+        )
     pool, lengths = with_lengths(pool)
     uniform = Chosen(Method(rule=Random(), by=by), pool, ids)
     some = [name for name in methods if matched is None or name in matched]
-    trials = _trials(
-        uniform, methods, sizes, range(args.seed, args.seed + seeds), folder, lengths, some, full
-    )
+    all_seeds = range(args.seed, args.seed + seeds)
+    trials = _trials(uniform, methods, sizes, all_seeds, folder, lengths, some, full)
+    costing: dict[Key, int] = {}
+    if same_cost:
+        first = [trial for trial in trials if trial.seed == args.seed and trial.name in methods]
+        with running(setup, find_unusable_rows(first, setup, pool, processes), processes) as finish:
+            finish(first)
+        costing = find_same_cost(group_trials(first), seconds, len(pool), uniform.usable)
+        trials = _with_random(trials, uniform, costing.values(), folder)
     looks: list[Look] = []
     planned = seeds if stop_early else None
     with running(setup, find_unusable_rows(trials, setup, pool, processes), processes) as finish:
         if stop_early:
-            trials, looks = finish_in_looks(trials, finish, list(evaluations))
+            trials, looks = finish_in_looks(trials, finish, list(evaluations), costing)
         else:
             finish(trials)
-    comparison = Comparison.of(trials, list(evaluations), pool, lengths, columns, planned, looks, seconds)
+    comparison = Comparison.of(
+        trials, list(evaluations), pool, lengths, columns, planned, looks, seconds, costing
+    )
     comparison.save(folder)
     return comparison
 
@@ -159,15 +177,12 @@ def _trials(
     pool, ids, digest, trials = uniform.pool, uniform.ids, pool_digest(uniform.ids), list[Trial]()
 
     def add(name: str, rows: int, seed: int, method: Chosen | Fixed) -> Trial:
-        place = trial_folder(folder, name, rows, seed)
-        trials.append(Trial(name, rows, seed, place, {"pool": digest, "rows": rows, **method.settings}))
-        trials[-1].select(lambda: method.select(rows, seed))
+        trials.append(_trial(folder, digest, name, rows, seed, method))
         return trials[-1]
 
     if full:
-        usable = len(Candidates.read(pool, uniform.method.by, None).usable)
         for seed in seeds:
-            add(FULL, usable, seed, uniform)
+            add(FULL, uniform.usable, seed, uniform)
     sizes_of = {
         name: [len(given)] if isinstance(given, Selection) else sizes for name, given in methods.items()
     }
@@ -182,6 +197,28 @@ def _trials(
                 if name in matched:
                     add(MATCHED.format(name), rows, seed, length_matched(uniform, lengths, picked))
     return sorted(trials, key=lambda trial: trial.seed)
+
+
+def _with_random(
+    trials: Sequence[Trial], uniform: Chosen, sizes: Collection[int], folder: Path
+) -> list[Trial]:
+    """Add random rows of these sizes for each seed, unless they are there."""
+    drawn = {trial.budget for trial in trials if trial.name == RANDOM}
+    digest, seeds = pool_digest(uniform.ids), {trial.seed for trial in trials}
+    more = [
+        _trial(folder, digest, RANDOM, rows, seed, uniform)
+        for rows in sorted({*sizes} - drawn)
+        for seed in seeds
+    ]
+    return sorted([*trials, *more], key=lambda trial: trial.seed)
+
+
+def _trial(folder: Path, digest: str, name: str, rows: int, seed: int, method: Chosen | Fixed) -> Trial:
+    """Return a trial whose subset exists."""
+    place = trial_folder(folder, name, rows, seed)
+    trial = Trial(name, rows, seed, place, {"pool": digest, "rows": rows, **method.settings})
+    trial.select(lambda: method.select(rows, seed))
+    return trial
 
 
 def _method(name: str, given: Rule | Method | Selection, by: str, digest: str) -> Method | Selection:

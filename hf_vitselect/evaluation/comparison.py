@@ -11,8 +11,8 @@ import numpy as np
 from datasets import Dataset
 
 from hf_vitselect.data.row_ids import pool_digest
-from hf_vitselect.evaluation.cost import NET, cost_rows
-from hf_vitselect.evaluation.methods import FULL
+from hf_vitselect.evaluation.cost import NET, SAME, cost_rows
+from hf_vitselect.evaluation.methods import FULL, RANDOM
 from hf_vitselect.evaluation.plot import draw
 from hf_vitselect.evaluation.statistics import LEVEL
 from hf_vitselect.evaluation.stopping import Look
@@ -60,6 +60,7 @@ class Comparison:
         planned: int | None,
         looks: Sequence[Look],
         run: Mapping[str, float],
+        same_cost: Mapping[Key, int],
     ) -> "Comparison":
         """Compare finished trials.
 
@@ -72,18 +73,21 @@ class Comparison:
             planned: as the attribute.
             looks: as the attribute.
             run: seconds of the run that scored the pool, as of `seconds_of_run`.
+            same_cost: for each method and budget, the number of random rows of the same cost that were
+                compared.
         """
         groups = group_trials(trials)
         lines, by_rows = {}, []
         for name in evaluations:
             scores = {key: stack(name, group) for key, group in groups.items()}
-            lines[name] = compare_scores(groups, scores, planned)
+            lines[name] = compare_scores(groups, scores, planned, same_cost)
             if next(iter(scores.values())).ndim == 2:
                 by_rows.append(name)
         indices: dict[int, dict[str, list[Any]]] = {}
         digests: dict[Key, list[str]] = {}
+        budgets = {rows for name, rows in groups if name not in (FULL, RANDOM)}
         for (name, rows), group in groups.items():
-            if name != FULL:
+            if name != FULL and rows in budgets:
                 subsets = [trial.subset for trial in group]
                 indices.setdefault(rows, {})[name] = [subset.indices for subset in subsets]
                 digests[name, rows] = [pool_digest(subset.row_ids) for subset in subsets]
@@ -95,7 +99,7 @@ class Comparison:
             planned,
             looks,
             digests,
-            cost_rows(groups, run, len(pool)),
+            [row | _compared_rows(row, same_cost) for row in cost_rows(groups, run, len(pool))],
         )
 
     @property
@@ -172,14 +176,18 @@ class Comparison:
             return (
                 f"{note}Net gain: what one fine-tune on fewer rows saves, less picking and all that the run "
                 "took for scores, whichever of them a method needs. Same cost: the random rows of which one "
-                "fine-tune takes as long as all that; a method that is better than as many rows as it picks "
-                "may not be better than these."
+                "fine-tune takes as long as all that, by the first seed if they were compared; a method that "
+                "is better than as many rows as it picks may not be better than these."
             )
         return f"{note}The seconds of scores are unknown; name the run that made them to see the net gain."
 
     def _footnote(self, evaluation: str) -> str:
         lines = self.lines[evaluation]
-        count = sum((line.random is not None) + (line.matched is not None) for line in lines)
+        count = sum(
+            difference is not None
+            for line in lines
+            for difference in (line.random, line.matched, line.same_cost)
+        )
         sets = ["comparisons"] * (count > 1) + ["looks"] * bool(self.looks)
         together = f" for all {f'{count} ' * (count > 1)}{' and '.join(sets)} together" if sets else ""
         words = f"Intervals: {LEVEL:.0%}{together}, over seeds"
@@ -213,3 +221,9 @@ class Comparison:
         write_atomically(out / "comparison.json", json.dumps(plain, indent=2).encode())
         name, lines = next(iter(self.lines.items()))
         (out / "comparison.png").write_bytes(draw(name, lines))
+
+
+def _compared_rows(row: Mapping[str, Any], same_cost: Mapping[Key, int]) -> dict[str, int]:
+    """The cell of a row of costs that says how many random rows of the same cost were compared."""
+    key = row["method"], row["rows"]
+    return {SAME: same_cost[key]} if key in same_cost else {}

@@ -69,5 +69,36 @@ def cost_rows(
     return rows
 
 
+def find_same_cost(
+    groups: Mapping[Key, Sequence[Trial]], run: Mapping[str, float], pool_rows: int, usable: int
+) -> dict[Key, int]:
+    """Find the number of random rows of the same cost for each method and budget that is no baseline.
+
+    Args:
+        groups: as in `cost_rows`.
+        run: likewise.
+        pool_rows: likewise.
+        usable: rows that random ones are drawn from; the result is at most these.
+    """
+    rows = cost_rows(groups, run, pool_rows)
+    return {(row["method"], row["rows"]): min(row[SAME], usable) for row in rows}
+
+
+def refuse_unknown_cost(run: Mapping[str, float], given: Sequence[str]) -> None:
+    """Refuse to look for random rows of the same cost without the seconds of scores and picking.
+
+    Args:
+        run: as in `cost_rows`.
+        given: names of finished selections, which the run has picked.
+    """
+    if not run:
+        raise UsageError("same_cost: expected run=, the folder of the run that scored the pool, got none")
+    if given and not any(name.startswith("select") for name in run):
+        raise UsageError(
+            f"same_cost: expected a run that picked rows, as {given[0]!r} is a finished selection, got one "
+            f"with the stages {list(run)}; give its method instead, which is then picked here"
+        )
+
+
 def _fine_tune(trials: Sequence[Trial]) -> float:
     return float(np.mean([trial.seconds for trial in trials]))

@@ -16,6 +16,7 @@ from hf_vitselect.data.row_ids import column_digest, pool_digest
 from hf_vitselect.data.rows import answer_characters
 from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.rules import LengthMatchedRandom
+from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.judge_pool import judge_pool
 from hf_vitselect.selection.method import Method, read_method
 from hf_vitselect.selection.pick import JudgedPool
@@ -54,6 +55,11 @@ class Chosen:
             judged = judge_pool(self.pool, self.ids, rows, method=self.method, seed=seed)
             self._judged[rows] = judged
         return Selection.of(self.pool, self.ids, judged.pick(seed))
+
+    @cached_property
+    def usable(self) -> int:
+        """The number of rows with a usable score."""
+        return len(Candidates.read(self.pool, self.method.by, None).usable)
 
     @cached_property
     def _judged(self) -> dict[int, JudgedPool]:

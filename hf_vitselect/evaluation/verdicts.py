@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from hf_vitselect.evaluation.stopping import look_levels
 from hf_vitselect.evaluation.trials import Trial
 
 Key = tuple[str, int]  # a method's name and a budget in rows
+NO_ROWS: Mapping[Key, int] = MappingProxyType({})
+"""No random rows of the same cost."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Line:
         means: the mean score of each seed.
         random: the difference to random rows; None for random rows and full data.
         matched: the difference to random rows with the same response lengths, or None without such rows.
+        same_cost: the difference to as many random rows as cost the same, or None without such rows.
+        same_cost_rows: their number, likewise.
         of_full: the mean score as a share of full data's, or None if full data was not trained on.
         tokens: seen in training, mean over seeds.
         seconds: per fine-tune, mean over seeds.
@@ -35,6 +40,8 @@ class Line:
     means: list[float]
     random: Difference | None
     matched: Difference | None
+    same_cost: Difference | None
+    same_cost_rows: int | None
     of_full: float | None
     tokens: float
     seconds: float
@@ -57,6 +64,9 @@ class Line:
         words = f"{self.method}, {self.rows:,} rows: {self._against(self.random, 'random')}"
         if self.matched is not None:
             words += f"; {self._against(self.matched, 'random rows of the same lengths')}"
+        if self.same_cost is not None:
+            others = f"{self.same_cost_rows:,} random rows, which cost the same"
+            words += f"; {self._against(self.same_cost, others)}"
         return words + "."
 
     def card_row(self) -> dict[str, Any]:
@@ -68,7 +78,11 @@ class Line:
             "sd": self.sd,
             "seeds": len(self.means),
         }
-        differences = {"less random": self.random, "less matched": self.matched}
+        differences = {
+            "less random": self.random,
+            "less matched": self.matched,
+            "less random of the same cost": self.same_cost,
+        }
         return row | {name: self._interval(value) for name, value in differences.items() if value is not None}
 
     def table_row(self) -> dict[str, Any]:
@@ -103,34 +117,37 @@ def compare_scores(
     trials: Mapping[Key, Sequence[Trial]],
     scores: Mapping[Key, NDArray[np.float64]],
     planned: int | None = None,
+    same_cost: Mapping[Key, int] = NO_ROWS,
 ) -> list[Line]:
-    """Compare every method with random rows of the same budget, and with length-matched ones.
+    """Compare every method with random rows: of the same budget, with its lengths, and of the same cost.
 
     Args:
         trials: of each method and budget, in the order of their seeds.
         scores: of the trials' models under one evaluation, shape (seeds, rows) or (seeds,). A method that
             stopped early is compared with as many seeds of the random rows.
         planned: seeds at most if the methods may stop at a look before them; None without looks.
+        same_cost: for methods and budgets, the number of random rows that cost the same.
     """
-    baselines = {key: baselines_of(key, scores) for key in scores}
+    baselines = {key: baselines_of(key, scores, same_cost) for key in scores}
     comparisons = sum(map(len, baselines.values()))
     levels = {} if planned is None else look_levels(planned, (1 - LEVEL) / max(1, comparisons))
     full = next((float(values.mean()) for (name, _), values in scores.items() if name == FULL), None)
     lines = []
     for key, values in scores.items():
-        differences = [
-            difference(
-                values, scores[k][: len(values)], comparisons=comparisons, level=levels.get(len(values))
+        differences = {
+            name: difference(
+                values, scores[other][: len(values)], comparisons=comparisons, level=levels.get(len(values))
             )
-            for k in baselines[key]
-        ]
-        random, matched, *_ = [*differences, None, None]
+            for name, other in baselines[key].items()
+        }
         lines.append(
             Line(
                 *key,
                 means=[float(of_seed.mean()) for of_seed in values],
-                random=random,
-                matched=matched,
+                random=differences.get("random"),
+                matched=differences.get("matched"),
+                same_cost=differences.get("same_cost"),
+                same_cost_rows=same_cost.get(key),
                 of_full=float(values.mean()) / full if full else None,
                 tokens=float(np.mean([trial.tokens for trial in trials[key]])),
                 seconds=float(np.mean([trial.seconds for trial in trials[key]])),
@@ -139,12 +156,18 @@ def compare_scores(
     return lines
 
 
-def baselines_of(key: Key, keys: Collection[Key]) -> list[Key]:
-    """The random rows among the keys that a method is compared with; none for random rows and full data."""
+def baselines_of(key: Key, keys: Collection[Key], same_cost: Mapping[Key, int]) -> dict[str, Key]:
+    """The random rows among the keys that a method is compared with, by the field of its line.
+
+    Random rows and full data are compared with none.
+    """
     name, rows = key
     if name in (RANDOM, FULL):
-        return []
-    return [other for other in ((RANDOM, rows), (MATCHED.format(name), rows)) if other in keys]
+        return {}
+    others = {"random": (RANDOM, rows), "matched": (MATCHED.format(name), rows)}
+    if key in same_cost:
+        others["same_cost"] = (RANDOM, same_cost[key])
+    return {field: other for field, other in others.items() if other in keys}
 
 
 def group_trials(trials: Sequence[Trial]) -> dict[Key, list[Trial]]:

@@ -215,3 +215,27 @@ def test_tensorboard_gets_a_run_each(scored_pool, tiny, tmp_path):
     trials = {file.relative_to(tmp_path / "trials").parts[:3] for file in tmp_path.rglob("events.out*")}
     folders = [("random", "seed_0"), ("random", "seed_1"), ("top", "seed_0"), ("top", "seed_1")]
     assert trials == {(name, f"{ROWS}_rows", seed) for name, seed in folders}
+
+
+def test_random_rows_of_the_same_cost(scored_pool, tiny, tmp_path):
+    folder, run = tmp_path / "compare", tmp_path / "run"
+    run.mkdir()
+    (run / "score.json").write_text(json.dumps({"settings": {}, "seconds": 3600.0}))
+    options = {"selections": {"top": TopScore()}, "seeds": 1, "run": run, "same_cost": True}
+    comparison = compared(scored_pool, tiny, folder, **options)
+    usable = sum(status == "ok" for status in scored_pool["necessity_status"])
+    lines = {(line.method, line.rows): line for line in comparison.lines["half"]}
+    assert lines["top", ROWS].same_cost_rows == usable  # an hour of scores is worth all rows
+    assert ("random", usable) in lines
+    assert f"{usable:,} random rows, which cost the same" in comparison.results
+    assert list(comparison.composition) == [ROWS]
+    assert comparison.costs[0]["same cost, rows"] == usable
+    made = models(folder)
+    assert str(compared(scored_pool, tiny, folder, **options)) == str(comparison)
+    assert models(folder) == made
+
+
+def test_same_cost_needs_seconds(scored_pool, tiny, tmp_path):
+    with pytest.raises(UsageError, match="same_cost: expected run="):
+        compared(scored_pool, tiny, tmp_path, same_cost=True)
+    assert not models(tmp_path)

@@ -5,7 +5,14 @@ import json
 import pytest
 
 from hf_vitselect.errors import UsageError
-from hf_vitselect.evaluation.cost import NET, SAME, cost_rows, seconds_of_run
+from hf_vitselect.evaluation.cost import (
+    NET,
+    SAME,
+    cost_rows,
+    find_same_cost,
+    refuse_unknown_cost,
+    seconds_of_run,
+)
 from hf_vitselect.evaluation.trials import Trial, trial_folder
 
 PICKED, GIVEN = {"method": {}}, {"row_ids": "digest"}
@@ -82,3 +89,18 @@ def test_run_without_scores_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(UsageError, match="expected the folder of a run that scored rows"):
             seconds_of_run(folder)
+
+
+def test_same_cost_is_at_most_usable(trials):
+    groups = trials("random", 200, PICKED, [(1, 40)]) | trials("mine", 200, PICKED, [(2.0, 40)])
+    assert find_same_cost(groups, RUN, 1000, 950) == {("mine", 200): 860}
+    assert find_same_cost(groups, RUN, 1000, 700) == {("mine", 200): 700}
+
+
+def test_unknown_costs_are_refused():
+    refuse_unknown_cost(RUN, ["mine"])
+    refuse_unknown_cost({"score": 80.0}, [])
+    with pytest.raises(UsageError, match="expected run="):
+        refuse_unknown_cost({}, [])
+    with pytest.raises(UsageError, match="'mine' is a finished selection"):
+        refuse_unknown_cost({"score": 80.0}, ["mine"])

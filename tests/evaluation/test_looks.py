@@ -73,3 +73,17 @@ def test_vague_method_runs_alone(scored_pool, tiny, tmp_path):
     seeds = {line.method: len(line.means) for line in comparison.lines["score"]}
     assert seeds == {"random": SEEDS, "best": SEEDS, "same": 3}
     assert [look.seeds for look in comparison.looks if look.method == "best"] == [3, 4, 5, 6]
+
+
+def test_same_cost_stops_with_its_method(scored_pool, tiny, tmp_path):
+    folder, run = tmp_path / "compare", tmp_path / "run"
+    run.mkdir()
+    (run / "score.json").write_text(json.dumps({"settings": {}, "seconds": 3600.0}))
+    comparison = compared(scored_pool, tiny, folder, clear, run=run, same_cost=True)
+    assert len(models(folder)) == 4 * 3
+    lines = [line for line in comparison.lines["score"] if line.same_cost]
+    assert [(line.method, line.same_cost.verdict) for line in lines] == [
+        ("best", "better"),
+        ("same", "not distinguishable"),
+    ]
+    assert [look.against for look in comparison.looks] == ["random", "random, same cost"] * 2

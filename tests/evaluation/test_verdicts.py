@@ -1,17 +1,19 @@
 """A line of a comparison: its cells and its verdict."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from hf_vitselect.evaluation.statistics import Difference
-from hf_vitselect.evaluation.verdicts import Line
+from hf_vitselect.evaluation.verdicts import Line, compare_scores
 
 
-def line(means, low=-math.inf, high=math.inf, matched=None):
+def line(means, low=-math.inf, high=math.inf, matched=None, same_cost=None):
     against = Difference(0.25, low, high, 0.95, None)
-    return Line("mine", 2, means, against, matched, None, tokens=1.0, seconds=1.0)
+    rows = None if same_cost is None else 1200
+    return Line("mine", 2, means, against, matched, same_cost, rows, None, tokens=1.0, seconds=1.0)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,26 @@ def test_verdict_names_both_baselines():
         "mine, 2 rows: better than random, +0.250 (+0.100 to +0.400); "
         "worse than random rows of the same lengths, -0.500 (-0.750 to -0.250)."
     )
+
+
+def test_same_cost_has_its_verdict():
+    made = line([0.5, 0.6], 0.1, 0.4, same_cost=Difference(-0.5, -0.75, -0.25, 0.95, None))
+    assert made.verdict.endswith(
+        "; worse than 1,200 random rows, which cost the same, -0.500 (-0.750 to -0.250)."
+    )
+    assert made.card_row()["less random of the same cost"] == "-0.500 (-0.750 to -0.250)"
+
+
+def test_same_cost_compares_larger_rows():
+    rng = np.random.default_rng(0)
+    means = {("random", 10): 0.3, ("mine", 10): 0.5, ("random", 40): 0.7, ("other", 10): 0.5}
+    scores = {key: rng.normal(mean, 0.01, (3, 50)) for key, mean in means.items()}
+    trials = {key: [SimpleNamespace(tokens=1, seconds=1.0)] * 3 for key in means}
+    lines = {
+        (made.method, made.rows): made for made in compare_scores(trials, scores, None, {("mine", 10): 40})
+    }
+    assert lines["mine", 10].random.verdict == "better"
+    assert lines["mine", 10].same_cost.verdict == "worse"
+    assert lines["mine", 10].same_cost_rows == 40
+    assert lines["other", 10].same_cost is None
+    assert lines["random", 40].random is None
