@@ -202,7 +202,7 @@ def _trials(
 def _with_random(
     trials: Sequence[Trial], uniform: Chosen, sizes: Collection[int], folder: Path
 ) -> list[Trial]:
-    """Add random rows of these sizes for each seed, unless they are there."""
+    """Add random rows of these sizes for each seed, unless they exist."""
     drawn = {trial.budget for trial in trials if trial.name == RANDOM}
     digest, seeds = pool_digest(uniform.ids), {trial.seed for trial in trials}
     more = [
