@@ -1,6 +1,5 @@
 """`compare`: fine-tune on selections and on random rows, evaluate, and report which is better."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ from hf_vitselect.evaluation.by_name import find_evaluation
 from hf_vitselect.evaluation.checks import refuse_names, refuse_unable
 from hf_vitselect.evaluation.compare import compare
 from hf_vitselect.evaluation.held_out import Evaluation
-from hf_vitselect.evaluation.methods import method_name, parse_method
+from hf_vitselect.evaluation.methods import method_name, names_folder, parse_method
 from hf_vitselect.evaluation.trials import Setup
 from hf_vitselect.selection.candidates import refuse_missing_columns
 from hf_vitselect.selection.method import Method
@@ -82,6 +81,10 @@ class Compare(PoolFlags, TrainingCommand):
             raise UsageError("budgets: expected at least one, got none")
         for budget in self.budgets:
             parse_budget(budget)
+        if self.same_cost and self.run_dir is None:
+            raise UsageError(
+                "same_cost: expected run_dir, the folder of the run that scored the pool, got none"
+            )
 
     def check_inputs(self, pool: PoolFacts | None) -> None:
         """Refuse held-out rows that cannot be evaluated, and a pool without what is read of it."""
@@ -134,7 +137,7 @@ class Compare(PoolFlags, TrainingCommand):
     @cached_property
     def planned(self) -> dict[str, Method | Selection]:
         """The methods without folders, which may be those of selections that a run has yet to make."""
-        return _methods([text for text in self.selections if os.sep not in text], self.by)
+        return _methods([text for text in self.selections if not names_folder(text)], self.by)
 
     def _evaluations(self, held_out: Dataset) -> dict[str, Evaluation]:
         batch_size, end = self.training.per_device_eval_batch_size, self.prompt.end_of_turn

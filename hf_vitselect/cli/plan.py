@@ -1,5 +1,6 @@
 """The stages of a run: the sections of its configuration, in rounds, each fed by earlier ones."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -32,8 +33,8 @@ _FIRST_ROUND_ONLY = {
 }
 
 
-# Commands that read no scores, or those of the selected rows alone.
-_NEED_NO_OTHER_SCORES = {"seed", "score", "select", "push", "train", "report"}
+# Commands that read no scores, or those of the selected rows alone; `compare` if it only compares these.
+_NEED_NO_OTHER_SCORES = {"seed", "score", "select", "push", "train", "compare", "report"}
 _ROWS_FROM_ELSEWHERE = {"dataset_name", "include"}  # flags of select
 _START_FROM_SEED = {"train", "compare"}  # commands whose model may be the stage `seed`
 # Flags of score under which only the columns of the selection's method are added.
@@ -67,7 +68,8 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
     pool, `push` and `train` take the selection. `push` comes first, so that the model's card can name the
     subset. The `signals` of `score` are by default those that the methods of `select` and `compare` use. In
     the section select, `include: seed` or `exclude: seed` means the seed model's rows; in the sections train
-    and compare, `model_name_or_path: seed` means the seed model.
+    and compare, `model_name_or_path: seed` means the seed model. In compare, `selections: [select]` means the
+    subset that the run has selected.
 
     With `rounds: 3` the budget is reached in three equal steps. Each further round scores the pool with the
     last round's model, into columns of its own (`necessity_2`), keeps the rows selected so far and selects
@@ -75,8 +77,8 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
 
     Only the rows that `select` may need are scored, see `score_candidates`, if its method draws at random and
     the configuration needs the scores of no other rows: there is one round, the section score names models
-    alone, select takes no rows from elsewhere and excludes none but the seed model's, and nothing is
-    compared. `budget: all` in the section score scores all rows.
+    alone, select takes no rows from elsewhere and excludes none but the seed model's, and nothing but its
+    subset is compared. `budget: all` in the section score scores all rows.
 
     Args:
         config: a section of flags for each command of `CHAIN` to run; and `rounds`, 1 if not given.
@@ -104,11 +106,18 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
             settings = _of_round(command, section, turn, rounds)
             flags = {**_from_before(command, latest, sections, turn), **settings}
             flags |= {name: _rows_of(flags[name], latest) for name in ("include", "exclude") if name in flags}
+            if command == "compare" and isinstance(flags.get("selections"), list):
+                flags["selections"] = [_selection_of(text, latest) for text in flags["selections"]]
             if command in _START_FROM_SEED and flags.get("model_name_or_path") == "seed":
                 flags["model_name_or_path"] = latest.get("seed", "seed")
+                if sections.get("seed", {}).get("use_peft"):
+                    raise ValueError(
+                        f"section {command}: model_name_or_path: seed: expected a whole seed model, got the "
+                        "adapter of use_peft; leave use_peft out of the section seed, or train the base model"
+                    )
             name = f"{command}_{turn}" if turn > 1 and command not in _LAST else command
             if command != "push":
-                latest[command] = flags["output_dir"] = str(folder / name)
+                latest[command] = flags["output_dir"] = os.path.join(folder, name)
             if command in ("push", "report") or (command == "compare" and "score" in latest):
                 flags.setdefault("run_dir", str(folder))
             stages.append(Stage(name, command, settings, flags))
@@ -119,6 +128,8 @@ def _with_draw(stages: list[Stage], sections: Mapping[str, Mapping[str, Any]]) -
     """Let `score` score only what `select` may need, if nothing else needs scores."""
     of = {stage.name: stage for stage in stages}
     if not {"score", "select"} <= of.keys() <= _NEED_NO_OTHER_SCORES:
+        return stages
+    if "compare" in of and (of["compare"].parsed.planned or "dataset_name" in sections["compare"]):
         return stages
     score, select = of["score"].parsed, of["select"].parsed
     method = select.chosen_method
@@ -178,6 +189,14 @@ def _rows_of(name: Any, latest: Mapping[str, str]) -> str:
     if not isinstance(name, str) or (name in CHAIN and name not in latest):
         raise ValueError(f"include, exclude: expected a stage before or a folder, got {name!r}")
     return latest.get(name, name)
+
+
+def _selection_of(text: Any, latest: Mapping[str, str]) -> Any:
+    """A method's text, in which the name of an earlier stage is its folder."""
+    if not isinstance(text, str):
+        return text
+    name, equals, given = text.rpartition("=")
+    return f"{name}{equals}{latest.get(given, given)}"
 
 
 def _refuse_rounds(sections: Mapping[str, Mapping[str, Any]], rounds: int) -> None:

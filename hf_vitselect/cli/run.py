@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def run(
     pools: dict[str, PoolFacts] = {}  # that stages will have made, by name
     for stage in stages:
         known = _pool_facts(stage.parsed, pools)
-        stage.parsed.check_inputs(known)
+        _of_base_model(stage, stages).check_inputs(known)
         if known is not None and (added := stage.parsed.added_columns()):
             pools[f"{stage.flags['output_dir']}/scored"] = PoolFacts((*known.columns, *added), known.rows)
     settings = {stage.name: _recorded_settings(stage) for stage in stages}
@@ -116,6 +116,16 @@ def _choosing(here: Run, stages: Sequence[Stage]) -> str:
     selection = Selection.load_from_disk(by_command["select"].flags["output_dir"])
     fine_tune = here.seconds[by_command["train"].name]
     return cost_of_choosing(here.seconds, fine_tune, len(selection), selection.recipe.rows)
+
+
+def _of_base_model(stage: Stage, stages: Sequence[Stage]) -> Command:
+    """The command; `compare` with the base model in place of the seed model, which may not exist yet."""
+    seed = next((each for each in stages if each.command == "seed"), None)
+    command: Command = stage.parsed
+    name = "model_name_or_path"
+    if stage.command != "compare" or seed is None or stage.flags.get(name) != seed.flags["output_dir"]:
+        return command
+    return replace(stage, flags=stage.flags | {name: seed.flags[name]}).parsed  # type: ignore[no-any-return]
 
 
 def _missing_images(stages: Sequence[Stage]) -> str:

@@ -66,7 +66,8 @@ def compare(
     Names, columns, options, held-out rows and picked rows are checked before the first fine-tune.
 
     Args:
-        pool: scored, with the columns that the rules use.
+        pool: scored, with the columns that the rules use. If a part was scored, by `score_candidates`, give
+            the `Selection` that it was scored for.
         selections: by name: a `Method`; a rule of `hf_vitselect.rules` alone; or a `Selection` of this pool,
             which is compared at its own size.
         model: Hub id or folder of the model to fine-tune.
@@ -79,9 +80,9 @@ def compare(
         peft_config: as in TRL.
         processor: Hub id or folder of a processor, by default the model's own.
         end_of_turn: of every fine-tune, as in `SelectionSFTTrainer`; an evaluation has its own.
-        by: the score column of rules. Random rows are drawn from the rows with a usable score in it.
+        by: the score column of rules. Random rows are drawn from all rows but those whose score in it failed.
         matched: the selections to compare with length-matched random rows too, by default all.
-        full: whether to fine-tune on all usable rows too, which gives the share of full performance.
+        full: whether to fine-tune on all those rows too, which gives the share of full performance.
         columns: columns of the pool, such as source or kind, whose composition is reported.
         processes: fine-tunes that run at once, by default one per GPU.
         stop_early: whether to look at the results after each seed from the third on, and to stop a method
@@ -91,7 +92,7 @@ def compare(
             that fewer rows save.
         same_cost: whether to fine-tune on as many random rows, too, as cost the same as choosing and a
             fine-tune on the picks together, by the seconds of `run` and of the first seed. A method that is
-            better than these pays after one fine-tune.
+            better than these pays after one fine-tune. If all rows cost less, it is compared with these.
 
     Returns:
         The comparison, also saved in `output_dir` as comparison.md, comparison.json and comparison.png.
@@ -101,7 +102,8 @@ def compare(
         LayoutError: if a selection is of another pool.
         RowError: if a held-out row cannot be evaluated, or a picked row is longer than `args.max_length`.
         StaleRunError: if the folder holds trials with other settings.
-        UsageError: if `same_cost` is true, and `run` does not say what choosing took.
+        UsageError: if `same_cost` is true, and `run` does not say what choosing took, or `args.max_steps`
+            is given.
         ValueError: if a name is reserved or unknown, or there is nothing to compare.
 
     Examples:
@@ -114,7 +116,7 @@ def compare(
     refuse_names(selections, evaluations, matched)
     refuse_uncallable(evaluations)
     refuse_pool(pool, columns)
-    seconds = seconds_of_run(run)
+    seconds = seconds_of_run(run, model)
     args = SFTConfig(max_length=None) if args is None else args
     sizes = sorted({budget_rows(budget, len(pool)) for budget in budgets})
     if seeds < 1 or not sizes:
@@ -131,18 +133,17 @@ def compare(
         if isinstance(method, Method):
             refuse_missing_columns(pool.column_names, method)
     if same_cost:
-        refuse_unknown_cost(
-            seconds, [name for name, given in methods.items() if isinstance(given, Selection)]
-        )
-    pool, lengths = with_lengths(pool)
+        given = [name for name, method in methods.items() if isinstance(method, Selection)]
+        refuse_unknown_cost(seconds, given, args.max_steps)
+    pool, lengths = with_lengths(pool, by)
     uniform = Chosen(Method(rule=Random(), by=by), pool, ids)
     some = [name for name in methods if matched is None or name in matched]
     all_seeds = range(args.seed, args.seed + seeds)
     trials = _trials(uniform, methods, sizes, all_seeds, folder, lengths, some, full)
     costing: dict[Key, int] = {}
     if same_cost:
-        first = [trial for trial in trials if trial.seed == args.seed and trial.name in methods]
-        with running(setup, find_unusable_rows(first, setup, pool, processes), processes) as finish:
+        first = [trial for trial in trials if trial.seed == args.seed and trial.name != FULL]
+        with running(setup, find_unusable_rows(trials, setup, pool, processes), processes) as finish:
             finish(first)
         costing = find_same_cost(group_trials(first), seconds, len(pool), uniform.usable)
         trials = _with_random(trials, uniform, costing.values(), folder)
@@ -202,8 +203,8 @@ def _trials(
 def _with_random(
     trials: Sequence[Trial], uniform: Chosen, sizes: Collection[int], folder: Path
 ) -> list[Trial]:
-    """Add random rows of these sizes for each seed, unless they exist."""
-    drawn = {trial.budget for trial in trials if trial.name == RANDOM}
+    """Add random rows of these sizes for each seed, unless they exist, perhaps as full data."""
+    drawn = {trial.budget for trial in trials if trial.name in (RANDOM, FULL)}
     digest, seeds = pool_digest(uniform.ids), {trial.seed for trial in trials}
     more = [
         _trial(folder, digest, RANDOM, rows, seed, uniform)

@@ -99,7 +99,7 @@ class Comparison:
             planned,
             looks,
             digests,
-            [row | _compared_rows(row, same_cost) for row in cost_rows(groups, run, len(pool))],
+            [row | _compared_rows(row, same_cost, lines) for row in cost_rows(groups, run, len(pool))],
         )
 
     @property
@@ -176,8 +176,9 @@ class Comparison:
             return (
                 f"{note}Net gain: what one fine-tune on fewer rows saves, less picking and all that the run "
                 "took for scores, whichever of them a method needs. Same cost: the random rows of which one "
-                "fine-tune takes as long as all that, by the first seed if they were compared; a method that "
-                "is better than as many rows as it picks may not be better than these."
+                "fine-tune takes as long as all that and a fine-tune on the picks, by the first seed if they "
+                "were compared; a method that is better than as many rows as it picks may not be better than "
+                "these."
             )
         return f"{note}The seconds of scores are unknown; name the run that made them to see the net gain."
 
@@ -223,7 +224,13 @@ class Comparison:
         (out / "comparison.png").write_bytes(draw(name, lines))
 
 
-def _compared_rows(row: Mapping[str, Any], same_cost: Mapping[Key, int]) -> dict[str, int]:
-    """The cell of a row of costs that says how many random rows of the same cost were compared."""
-    key = row["method"], row["rows"]
-    return {SAME: same_cost[key]} if key in same_cost else {}
+def _compared_rows(
+    row: Mapping[str, Any], same_cost: Mapping[Key, int], lines: Mapping[str, Sequence[Line]]
+) -> dict[str, Any]:
+    """Cells of a row of costs: the random rows of the same cost that were compared, and what they took."""
+    rows = same_cost.get((row["method"], row["rows"]))
+    if rows is None:
+        return {}
+    of_some = next(iter(lines.values()))
+    took = next(line.seconds for line in of_some if line.method in (RANDOM, FULL) and line.rows == rows)
+    return {SAME: rows, "their fine-tune": took}

@@ -13,12 +13,16 @@ from hf_vitselect.evaluation.trials import Trial
 from hf_vitselect.evaluation.verdicts import Key
 from hf_vitselect.report.cost import same_cost_rows, stages_that_choose
 from hf_vitselect.report.run_record import stage_costs
+from hf_vitselect.training.seed_rows import ROWS_FILE
 
 NET, SAME = "net gain", "same cost, rows"
 
 
-def seconds_of_run(folder: str | os.PathLike[str] | None) -> dict[str, float]:
-    """The seconds of a run's finished stages that choose rows, by name; none without a folder."""
+def seconds_of_run(folder: str | os.PathLike[str] | None, model: str) -> dict[str, float]:
+    """The seconds of a run's finished stages that choose rows, by name; none without a folder.
+
+    Those of seed models do not count where the model to fine-tune is one: random rows start from it, too.
+    """
     if folder is None:
         return {}
     stages = stages_that_choose({row["stage"]: row["seconds"] for row in stage_costs(Path(folder))})
@@ -26,6 +30,8 @@ def seconds_of_run(folder: str | os.PathLike[str] | None) -> dict[str, float]:
         raise UsageError(
             f"expected the folder of a run that scored rows, got {os.fspath(folder)!r}{nearest_path(folder)}"
         )
+    if Path(model, ROWS_FILE).exists():
+        return {name: took for name, took in stages.items() if not name.startswith("seed")}
     return stages
 
 
@@ -64,7 +70,8 @@ def cost_rows(
         if scoring and picking is not None:
             choosing = sum(scoring.values()) + picking
             row[NET] = saved - choosing
-            row[SAME] = same_cost_rows(choosing, fine_tune, budget, pool_rows)
+            at_random = _training(groups.get((RANDOM, budget), trials))
+            row[SAME] = same_cost_rows(choosing + _training(trials), at_random, budget, pool_rows)
         rows.append(row)
     return rows
 
@@ -74,6 +81,8 @@ def find_same_cost(
 ) -> dict[Key, int]:
     """Find the number of random rows of the same cost for each method and budget that is no baseline.
 
+    A method whose choosing costs less than one row has none.
+
     Args:
         groups: as in `cost_rows`.
         run: likewise.
@@ -81,16 +90,23 @@ def find_same_cost(
         usable: rows that random ones are drawn from; the result is at most these.
     """
     rows = cost_rows(groups, run, pool_rows)
-    return {(row["method"], row["rows"]): min(row[SAME], usable) for row in rows}
+    numbers = {(row["method"], row["rows"]): min(row[SAME], usable) for row in rows}
+    return {key: number for key, number in numbers.items() if number > key[1]}
 
 
-def refuse_unknown_cost(run: Mapping[str, float], given: Sequence[str]) -> None:
-    """Refuse to look for random rows of the same cost without the seconds of scores and picking.
+def refuse_unknown_cost(run: Mapping[str, float], given: Sequence[str], max_steps: int) -> None:
+    """Refuse to look for random rows of the same cost where the cost of choosing or of a row is unknown.
 
     Args:
         run: as in `cost_rows`.
         given: names of finished selections, which the run has picked.
+        max_steps: of every fine-tune; 0 or less if it follows from the rows.
     """
+    if max_steps > 0:
+        raise UsageError(
+            f"same_cost: expected fine-tunes of whole epochs, got max_steps={max_steps}, with which any "
+            "number of rows takes equally long"
+        )
     if not run:
         raise UsageError("same_cost: expected run=, the folder of the run that scored the pool, got none")
     if given and not any(name.startswith("select") for name in run):
@@ -98,6 +114,10 @@ def refuse_unknown_cost(run: Mapping[str, float], given: Sequence[str]) -> None:
             f"same_cost: expected a run that picked rows, as {given[0]!r} is a finished selection, got one "
             f"with the stages {list(run)}; give its method instead, which is then picked here"
         )
+
+
+def _training(trials: Sequence[Trial]) -> float:
+    return float(np.mean([trial.training for trial in trials]))
 
 
 def _fine_tune(trials: Sequence[Trial]) -> float:

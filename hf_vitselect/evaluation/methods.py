@@ -11,7 +11,7 @@ from datasets import Dataset, Value
 from numpy.typing import NDArray
 
 from hf_vitselect.call_text import write_call
-from hf_vitselect.data.columns import LENGTHS
+from hf_vitselect.data.columns import LENGTHS, read_column
 from hf_vitselect.data.row_ids import column_digest, pool_digest
 from hf_vitselect.data.rows import answer_characters
 from hf_vitselect.errors import UsageError, nearest_path
@@ -58,8 +58,8 @@ class Chosen:
 
     @cached_property
     def usable(self) -> int:
-        """The number of rows with a usable score."""
-        return len(Candidates.read(self.pool, self.method.by, None).usable)
+        """The number of rows that random ones are drawn from."""
+        return len(Candidates.read(self.pool, self.method.by, None).with_untried().usable)
 
     @cached_property
     def _judged(self) -> dict[int, JudgedPool]:
@@ -97,7 +97,7 @@ def parse_method(text: str, by: str | None = None) -> tuple[str, Method | Select
     name, given = method_name(text), _after_name(text)
     if os.path.isdir(given):
         return name, Selection.load_from_disk(given)
-    if os.sep in given.partition("(")[0]:
+    if names_folder(text):
         raise UsageError(
             f"expected a method such as CleanBalanced, or a selection's folder, got {given!r}, which is not "
             f"there{nearest_path(given)}"
@@ -116,8 +116,13 @@ def method_name(text: str) -> str:
     given = _after_name(text)
     if _NAMED.fullmatch(text):
         return text.partition("=")[0].strip()
-    folder = os.path.isdir(given) or os.sep in given.partition("(")[0]
-    return os.path.basename(os.path.normpath(given)) if folder else given
+    return os.path.basename(os.path.normpath(given)) if names_folder(text) else given
+
+
+def names_folder(text: str) -> bool:
+    """Return whether a text names a folder, which may not exist yet, and not a method."""
+    given = _after_name(text)
+    return os.path.isdir(given) or os.sep in given.partition("(")[0]
 
 
 def _after_name(text: str) -> str:
@@ -125,10 +130,15 @@ def _after_name(text: str) -> str:
     return (named[2] if named else text).strip()
 
 
-def with_lengths(pool: Dataset) -> tuple[Dataset, str]:
-    """Return the pool with a column of response lengths, in characters unless a scorer counted tokens."""
+def with_lengths(pool: Dataset, by: str) -> tuple[Dataset, str]:
+    """Return the pool with a column of response lengths: in tokens if a scorer counted those of all rows.
+
+    Otherwise they are in characters. A row whose score in `by` failed needs no length.
+    """
     if LENGTHS in pool.column_names:
-        return pool, LENGTHS
+        rows = Candidates.read(pool, by, None).with_untried().usable
+        if read_column(pool.select(rows), LENGTHS).null_count == 0:
+            return pool, LENGTHS
     lengths = [count or 0 for count in answer_characters(pool)]
     return pool.add_column(CHARACTERS, lengths, feature=Value("int64")), CHARACTERS
 

@@ -123,13 +123,19 @@ class Trial:
     @property
     def tokens(self) -> int:
         """Tokens seen in training over all epochs, including prompts and image tokens."""
-        state = json.loads((self.folder / "model" / "trainer_state.json").read_text())
-        return int(state["num_input_tokens_seen"])
+        return int(self._state["num_input_tokens_seen"])
 
     @property
     def seconds(self) -> float:
         """Duration of the finished fine-tune."""
         return self._seconds("model")
+
+    @property
+    def training(self) -> float:
+        """Seconds of its training alone, without loading and saving."""
+        return float(
+            next(log["train_runtime"] for log in self._state["log_history"] if "train_runtime" in log)
+        )
 
     @property
     def picking(self) -> float:
@@ -140,6 +146,11 @@ class Trial:
     def is_given(self) -> bool:
         """Whether the subset is a finished selection, which the comparison did not pick."""
         return "row_ids" in self.settings
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads((self.folder / "model" / "trainer_state.json").read_text())
+        return state
 
     def _seconds(self, stage: str) -> float:
         return float(json.loads((self.folder / f"{stage}.json").read_text())["seconds"])

@@ -28,7 +28,8 @@ class Line:
         means: the mean score of each seed.
         random: the difference to random rows; None for random rows and full data.
         matched: the difference to random rows with the same response lengths, or None without such rows.
-        same_cost: the difference to as many random rows as cost the same, or None without such rows.
+        same_cost: the difference to as many random rows as cost the same, or to all if they cost less; None
+            without such rows.
         same_cost_rows: their number, likewise.
         of_full: the mean score as a share of full data's, or None if full data was not trained on.
         tokens: seen in training, mean over seeds.
@@ -65,7 +66,7 @@ class Line:
         if self.matched is not None:
             words += f"; {self._against(self.matched, 'random rows of the same lengths')}"
         if self.same_cost is not None:
-            others = f"{self.same_cost_rows:,} random rows, which cost the same"
+            others = f"{self.same_cost_rows:,} random rows, which cost no more"
             words += f"; {self._against(self.same_cost, others)}"
         return words + "."
 
@@ -165,8 +166,8 @@ def baselines_of(key: Key, keys: Collection[Key], same_cost: Mapping[Key, int]) 
     if name in (RANDOM, FULL):
         return {}
     others = {"random": (RANDOM, rows), "matched": (MATCHED.format(name), rows)}
-    if key in same_cost:
-        others["same_cost"] = (RANDOM, same_cost[key])
+    if (number := same_cost.get(key)) is not None:
+        others["same_cost"] = (FULL, number) if (FULL, number) in keys else (RANDOM, number)
     return {field: other for field, other in others.items() if other in keys}
 
 

@@ -10,24 +10,32 @@ def stages_that_choose(seconds: Mapping[str, float]) -> dict[str, float]:
 
     They are seed models, scores and selections, and the fine-tunes whose models score in a later round.
     """
-    names = list(seconds)
-    scores = [i for i, name in enumerate(names) if name.startswith("score")]
-    trained = {name for name in names[: max(scores, default=0)] if name.startswith("train")}
-    return {name: seconds[name] for name in names if name.startswith(_CHOOSING) or name in trained}
+    scored = {name.replace("score", "train") for name in seconds}  # with the model of the round before
+    return {
+        name: took
+        for name, took in seconds.items()
+        if name.startswith(_CHOOSING) or (name.startswith("train") and _next_round(name) in scored)
+    }
 
 
-def same_cost_rows(choosing: float, fine_tune: float, rows: int, pool_rows: int) -> int:
+def _next_round(name: str) -> str:
+    """The name of a stage in the next round."""
+    command, _, turn = name.partition("_")
+    return f"{command}_{int(turn or 1) + 1}"
+
+
+def same_cost_rows(seconds: float, fine_tune: float, rows: int, pool_rows: int) -> int:
     """Count the random rows of which a fine-tune takes as long as choosing and a fine-tune on the picks.
 
     Args:
-        choosing: Seconds.
-        fine_tune: Seconds of a fine-tune on the chosen rows; others take as long a row.
-        rows: The number of chosen rows.
+        seconds: Of choosing and the fine-tune on the picks together.
+        fine_tune: Seconds of a fine-tune on some rows.
+        rows: Their number.
         pool_rows: The number of rows of the pool, and of the result at most.
     """
     if fine_tune <= 0:
         return pool_rows
-    return min(pool_rows, round(rows * (1 + choosing / fine_tune)))
+    return min(pool_rows, round(rows * seconds / fine_tune))
 
 
 def cost_of_choosing(seconds: Mapping[str, float], fine_tune: float, rows: int, pool_rows: int) -> str:
@@ -48,7 +56,8 @@ and on 400 random rows as long as both
     """
     parts = stages_that_choose(seconds)
     stages, choosing = ", ".join(f"{name} {took:,.0f}" for name, took in parts.items()), sum(parts.values())
-    whole, same = fine_tune * pool_rows / rows, same_cost_rows(choosing, fine_tune, rows, pool_rows)
+    whole = fine_tune * pool_rows / rows
+    same = same_cost_rows(choosing + fine_tune, fine_tune, rows, pool_rows)
     both = f", and on {same:,} random rows as long as both" if same < pool_rows else ""
     return (
         f"{choosing:,.0f} s ({stages}); a fine-tune took {fine_tune:,.0f} s, on all rows it would take about "

@@ -60,6 +60,10 @@ class Candidates:
         features = None if self.features is None else keep_rows(self.features, rows)
         return Candidates(self.scores[rows], features, self.statuses[rows])
 
+    def with_untried(self) -> "Candidates":
+        """Count the rows that nobody has tried to score among those that can be picked."""
+        return replace(self, statuses=np.where(self.untried, "ok", self.statuses))
+
     def exclude(self, rows: NDArray[np.int64]) -> "Candidates":
         """Mark rows as `excluded` if they could be picked."""
         statuses = self.statuses.copy()

@@ -56,6 +56,8 @@ def judge_pool(
     by, over = method.by, method.over
     recipes = scorer_recipes(dataset, [by, over, *method.filter_columns, *scorers])
     pool = Candidates.read(dataset, by, over if method.rule.uses_features else None)
+    if method.needs_no_scores:
+        pool = pool.with_untried()
     refusals = Refusals.of(zip(pool.statuses, read_reasons(dataset, [by, over], pool.statuses), strict=True))
     refuse_if_none_left(
         refusals, "cannot be picked", "score the pool again, or give other columns as by=, over="

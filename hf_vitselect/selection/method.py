@@ -12,6 +12,7 @@ from hf_vitselect.rules import (
     RULES,
     FacilityLocation,
     GroupedSampling,
+    LengthMatchedRandom,
     NeighborPenalty,
     Random,
     Rule,
@@ -71,6 +72,12 @@ class Method:
     def uses_scores(self) -> bool:
         """Whether the rule or the quotas need scores."""
         return self.rule.uses_scores or self.need > 0
+
+    @property
+    def needs_no_scores(self) -> bool:
+        """Whether rows are random ones, picked without scores, filters or kinds, so that any row can be."""
+        at_random = isinstance(self.rule, Random | LengthMatchedRandom)
+        return at_random and not (self.need or self.filters or self.kinds)
 
     @property
     def picks_at_random(self) -> bool:

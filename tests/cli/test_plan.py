@@ -155,6 +155,10 @@ def test_rounds_split_a_share():
         (CHAIN | {"rounds": 2, "select": {"by": "clip_score"}}, "by= among the signals"),
         (CHAIN | {"rounds": 3, "select": {"budget": 2}}, "at least one row a round, got 2"),
         (CHAIN | {"rounds": True}, "rounds: expected an int"),
+        (
+            {"seed": {"use_peft": True}, "train": {"model_name_or_path": "seed"}},
+            "section train: .* expected a whole seed model, got the adapter",
+        ),
         (CHAIN | {"rounds": 0}, "rounds: expected an int of 1 or more, got 0"),
         (CHAIN | {"rounds": 2, "score_net": {}}, "no score_net"),
         ({"score": {}, "select": {}, "rounds": 2}, "expected the sections .*'train'"),
@@ -225,3 +229,32 @@ def test_training_starts_from_seed_model(command):
 def test_all_rows_are_scored_where_needed(command, flags):
     config = {**LAZY, command: {**LAZY.get(command, {}), **flags}}
     assert by_name(config)["score"].part is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "selections", "flags"),
+    [
+        ("run", ["select"], ["run/select"]),
+        ("run", ["mine=select", "run/select"], ["mine=run/select", "run/select"]),
+        ("run", ["select", "other/folder"], ["run/select", "other/folder"]),
+        (".", ["select"], ["./select"]),
+    ],
+)
+def test_comparing_the_subset_needs_no_scores(folder, selections, flags):
+    config = {**LAZY, "compare": COMPARE | {"selections": selections, "same_cost": True}}
+    stages = {stage.name: stage for stage in plan(config, Path(folder))}
+    assert stages["compare"].flags["selections"] == flags
+    assert stages["compare"].settings["selections"] == selections
+    assert stages["score"].part == {"select": LAZY["select"]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"selections": ["select", "CleanBalanced"]},
+        {"selections": ["top=TopScore(by='a/b')"]},
+        {"selections": ["select"], "dataset_name": "scored"},
+    ],
+)
+def test_other_comparisons_need_all_scores(changes):
+    assert by_name({**LAZY, "compare": COMPARE | changes})["score"].part is None

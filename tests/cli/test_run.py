@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import yaml
@@ -229,6 +230,43 @@ def test_training_goes_on_from_seed_model(tiny, tmp_path):
     assert len(scored_rows(folder)) <= 40
     card = (folder / "train" / "README.md").read_text()
     assert "Base model: `seed`, fine-tuned before on 20 random rows of the same pool\n" in card
+
+
+def test_subset_is_compared_in_its_run(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the run's folder is the current one
+    mixed_pool(60).save_to_disk("pool")
+    mixed_pool(6, seed=900).save_to_disk("held_out")
+    training = {name: value for name, value in TRAINING.items() if name != "max_steps"}
+    config = {
+        "seed": {
+            "dataset_name": "pool",
+            "budget": 20,
+            "model_name_or_path": tiny("llava").folder,
+            **TRAINING,
+        },
+        "score": None,
+        "select": {"budget": 5, "exclude": "seed"},
+        "compare": {
+            "eval_dataset_name": "held_out",
+            "model_name_or_path": "seed",
+            "selections": ["select"],
+            "seeds": 1,
+            "same_cost": True,
+            "num_train_epochs": 1,
+            **training,
+        },
+    }
+    run(config, ".")
+    assert len(scored_rows(tmp_path)) <= 40  # a comparison of other rows needs all 60
+    record = json.loads(Path("compare/comparison.json").read_text())
+    mine = next(line for line in record["lines"]["exact_match"] if line["method"] == "select")
+    assert mine["same_cost_rows"] > mine["rows"] == 5
+    (costs,) = record["costs"]
+    assert "seed" not in costs  # every fine-tune starts from it
+    assert {"score", "picking", "same cost, rows", "their fine-tune"} <= costs.keys()
+    made = Path("compare/comparison.json").stat().st_mtime_ns
+    run(config, ".")
+    assert Path("compare/comparison.json").stat().st_mtime_ns == made
 
 
 def test_chain_with_a_score_net(tiny, tmp_path):

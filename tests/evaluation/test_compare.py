@@ -9,10 +9,12 @@ import torch
 from pools import mixed_pool
 from trainings import models, training
 
-from hf_vitselect import select_diverse
+from hf_vitselect import score_candidates, select_diverse
 from hf_vitselect.errors import LayoutError, StaleRunError, UsageError
 from hf_vitselect.evaluation import ExactMatch, LogLikelihood, compare
+from hf_vitselect.filters import LossTail
 from hf_vitselect.rules import Random, TopScore
+from hf_vitselect.scorers import NecessityScorer
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.selection import Selection
 
@@ -227,7 +229,7 @@ def test_random_rows_of_the_same_cost(scored_pool, tiny, tmp_path):
     lines = {(line.method, line.rows): line for line in comparison.lines["half"]}
     assert lines["top", ROWS].same_cost_rows == usable  # an hour of scores is worth all rows
     assert ("random", usable) in lines
-    assert f"{usable:,} random rows, which cost the same" in comparison.results
+    assert f"{usable:,} random rows, which cost no more" in comparison.results
     assert list(comparison.composition) == [ROWS]
     assert comparison.costs[0]["same cost, rows"] == usable
     made = models(folder)
@@ -239,3 +241,22 @@ def test_same_cost_needs_seconds(scored_pool, tiny, tmp_path):
     with pytest.raises(UsageError, match="same_cost: expected run="):
         compared(scored_pool, tiny, tmp_path, same_cost=True)
     assert not models(tmp_path)
+
+
+def test_rows_without_scores_are_random_too(tiny, tmp_path):
+    pool, method = mixed_pool(60), Method(filters=(LossTail(),))
+    scorer = NecessityScorer(model=tiny("llava").folder)
+    scored = score_candidates(pool, [scorer], 4, tmp_path / "scores", method=method)
+    tried = np.array(scored["necessity_status"]) != "not_scored"
+    assert 4 <= tried.sum() < 50
+    mine = select_diverse(scored, 4, method=method)
+    comparison = compared(
+        scored, tiny, tmp_path, {"mine": mine}, seeds=1, matched=["mine"], full=True, columns=[]
+    )
+    lines = {line.method: line.rows for line in comparison.lines["half"]}
+    full = lines.pop("full data")
+    assert full == len(scored) - np.isin(scored["necessity_status"], ["ok", "not_scored"], invert=True).sum()
+    assert lines == {"random": 4, "mine": 4, "random, lengths of mine": 4}
+    assert "response_characters: mean" in str(comparison)
+    with pytest.raises(UsageError, match="expected scores of all rows"):
+        compared(scored, tiny, tmp_path / "other", {"top": TopScore()}, columns=[])

@@ -14,8 +14,10 @@ from hf_vitselect.evaluation.cost import (
     seconds_of_run,
 )
 from hf_vitselect.evaluation.trials import Trial, trial_folder
+from hf_vitselect.training.seed_rows import ROWS_FILE
 
 PICKED, GIVEN = {"method": {}}, {"row_ids": "digest"}
+LOADING = 2  # seconds, also of saving
 RUN = {"seed": 50.0, "score": 80.0, "select": 3.0}
 
 
@@ -29,6 +31,9 @@ def trials(tmp_path):
             trial.folder.mkdir(parents=True)
             for stage, seconds in (("subset", picking), ("model", fine_tune)):
                 (trial.folder / f"{stage}.json").write_text(json.dumps({"seconds": seconds}))
+            logs = [{"loss": 1.0}, {"train_runtime": fine_tune - LOADING}]
+            (trial.folder / "model").mkdir()
+            (trial.folder / "model/trainer_state.json").write_text(json.dumps({"log_history": logs}))
         return {(name, rows): made}
 
     return make
@@ -47,7 +52,7 @@ def test_net_gain_counts_all_stages(trials):
         "on all rows": 200.0,
         "saved": 160.0,
         NET: 28.0,
-        SAME: 860,  # 172 s, of which 40 for 200 rows
+        SAME: 895,  # 50 + 80 + 2 + 38 s, of which random rows take 38 for 200
     }
 
 
@@ -81,26 +86,46 @@ def test_baselines_choose_nothing(trials):
 def test_seconds_come_from_a_run(tmp_path):
     for stage in ("seed", "score", "train"):
         (tmp_path / f"{stage}.json").write_text(json.dumps({"settings": {}, "seconds": 5.5}))
-    assert seconds_of_run(tmp_path) == {"seed": 5.5, "score": 5.5}
-    assert seconds_of_run(None) == {}
+    assert seconds_of_run(tmp_path, "base") == {"seed": 5.5, "score": 5.5}
+    assert seconds_of_run(None, "base") == {}
+
+
+def test_seed_models_are_sunk_cost(tmp_path):
+    for stage in ("seed", "score"):
+        (tmp_path / f"{stage}.json").write_text(json.dumps({"settings": {}, "seconds": 5.5}))
+    (tmp_path / "seed").mkdir()
+    (tmp_path / "seed" / ROWS_FILE).touch()
+    assert seconds_of_run(tmp_path, str(tmp_path / "seed")) == {"score": 5.5}
 
 
 def test_run_without_scores_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(UsageError, match="expected the folder of a run that scored rows"):
-            seconds_of_run(folder)
+            seconds_of_run(folder, "base")
 
 
 def test_same_cost_is_at_most_usable(trials):
     groups = trials("random", 200, PICKED, [(1, 40)]) | trials("mine", 200, PICKED, [(2.0, 40)])
-    assert find_same_cost(groups, RUN, 1000, 950) == {("mine", 200): 860}
+    assert find_same_cost(groups, RUN, 1000, 950) == {("mine", 200): 895}
     assert find_same_cost(groups, RUN, 1000, 700) == {("mine", 200): 700}
 
 
 def test_unknown_costs_are_refused():
-    refuse_unknown_cost(RUN, ["mine"])
-    refuse_unknown_cost({"score": 80.0}, [])
+    refuse_unknown_cost(RUN, ["mine"], -1)
+    refuse_unknown_cost({"score": 80.0}, [], -1)
     with pytest.raises(UsageError, match="expected run="):
-        refuse_unknown_cost({}, [])
+        refuse_unknown_cost({}, [], -1)
     with pytest.raises(UsageError, match="'mine' is a finished selection"):
-        refuse_unknown_cost({"score": 80.0}, ["mine"])
+        refuse_unknown_cost({"score": 80.0}, ["mine"], -1)
+    with pytest.raises(UsageError, match="whole epochs, got max_steps=5"):
+        refuse_unknown_cost(RUN, [], 5)
+
+
+def test_same_cost_needs_some_cost(trials):
+    groups = trials("random", 200, PICKED, [(1, 40)]) | trials("mine", 200, PICKED, [(0.01, 40)])
+    assert find_same_cost(groups, {"score": 0.05}, 1000, 950) == {}
+
+
+def test_random_rows_give_the_cost(trials):
+    groups = trials("random", 200, PICKED, [(1, 21)]) | trials("mine", 200, PICKED, [(2.0, 40)])
+    assert find_same_cost(groups, {"score": 17.0}, 1000, 950) == {("mine", 200): 600}

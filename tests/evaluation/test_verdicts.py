@@ -48,7 +48,7 @@ def test_verdict_names_both_baselines():
 def test_same_cost_has_its_verdict():
     made = line([0.5, 0.6], 0.1, 0.4, same_cost=Difference(-0.5, -0.75, -0.25, 0.95, None))
     assert made.verdict.endswith(
-        "; worse than 1,200 random rows, which cost the same, -0.500 (-0.750 to -0.250)."
+        "; worse than 1,200 random rows, which cost no more, -0.500 (-0.750 to -0.250)."
     )
     assert made.card_row()["less random of the same cost"] == "-0.500 (-0.750 to -0.250)"
 

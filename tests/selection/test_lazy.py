@@ -26,7 +26,7 @@ from hf_vitselect.filters import (
     NearDuplicates,
     UnusedImage,
 )
-from hf_vitselect.rules import TopScore
+from hf_vitselect.rules import MMSSR, Random, TopScore
 from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection import CleanBalanced, Method, filter_pool
 
@@ -89,6 +89,23 @@ def test_filtered_picks_nearly_equal_full_scoring(rows, tmp_path, seed):
         assert mine.rows == full.rows
         assert abs(mine.picked - full.picked) <= 3
         assert abs(mine.left - full.left) < 0.1 * full.left
+
+
+def test_random_rows_need_no_scores(rows, tmp_path):
+    bad = [f"{kind} {i}" for i, kind in enumerate(KINDS)][:50]
+    scored = score_candidates(rows, [Loss(bad)], 60, tmp_path, method=LOSSES)
+    by_chance, failed = select_diverse(scored, 400, rule=Random(), seed=7), statuses(scored) == "bad_row"
+    assert failed.any()
+    assert not failed[by_chance.indices].any()
+    assert (statuses(scored)[by_chance.indices] == "not_scored").any()
+    whole = select_diverse(rows, len(rows), rule=Random(), seed=7).row_ids
+    refused = {scored_id for scored_id, no in zip(by_chance.scores["row_id"], failed, strict=True) if no}
+    assert by_chance.row_ids == [row_id for row_id in whole if row_id not in refused][:400]
+    for rule in (TopScore(), MMSSR(capabilities=("necessity",), style="kind")):
+        with pytest.raises(UsageError, match=f"expected scores of all rows for {type(rule).__name__}"):
+            select_diverse(scored, 60, rule=rule)
+    with pytest.raises(BudgetError, match="513 not scored"):
+        select_diverse(scored, 500, method=LOSSES)
 
 
 def test_unscored_rows_say_so(rows, tmp_path):
@@ -379,7 +396,7 @@ def test_only_selections_warn(rows, tmp_path, recwarn):
 def test_copies_without_scores_are_refused(tmp_path):
     made = pool([([user(text), assistant("yes")], []) for text in ["a", "b", "c", "A", "B"]])
     part = score_candidates(made, [Loss()], 3, tmp_path, method=Method(filters=(NearDuplicates(),)))
-    for method in (Method(), Method(rule=TopScore()), Method(filters=(LossTail(),))):
+    for method in (Method(rule=TopScore()), Method(filters=(LossTail(),))):
         with pytest.raises(UsageError, match="whose copies have no scores"):
             select_diverse(part, 3, method=method)
 
@@ -404,7 +421,7 @@ def test_unknown_rows_are_not_excluded(rows, tmp_path):
     ("options", "message"),
     [
         ({"seed": 1}, "scored for another method or seed"),
-        ({"method": Method()}, "scored for another method or seed"),
+        ({"method": Method(filters=(LossTail(),))}, "scored for another method or seed"),
         ({"method": TopScore()}, "scores of all rows for TopScore"),
         ({"budget": 70}, "scores of enough rows for a budget of 70"),
         ({"include": 3}, "scores of all rows where rows are included"),
