@@ -6,15 +6,15 @@ Also if a subset is used more than once: then the cost of choosing is divided by
     python benchmarks/same_cost.py random --fashion FOLDER    the same
     python benchmarks/same_cost.py page                       docs/results/same_cost.md
 
-A warm start fine-tunes the seed model on the picks, which leave out the rows that it has seen. Pools, base
-models and costs are those of benchmarks/lazy.py. FOLDER has the four files of Fashion-MNIST; see
-benchmarks/trials/garments.py.
+A warm start fine-tunes the seed model on the picks, which leave out the rows that it has seen; random rows
+may do so, too. Pools, base models and costs are those of benchmarks/lazy.py. FOLDER has the four files of
+Fashion-MNIST; see benchmarks/trials/garments.py.
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from lazy import OURS, THREE, Lines, Seeded, add, mean_accuracy, on_all_pools, p
 from numpy.typing import NDArray
 from results_page import fill
 from seed_model import HERE, TODAY
+from trials.beds import TRUTH
 from trials.commands import results_commands, run_command
 from trials.page import interval
 from trials.plan import BUDGETS, POOL_SEEDS
@@ -32,16 +33,21 @@ from hf_vitselect import select_diverse
 from hf_vitselect.evaluation import pooled_difference
 from hf_vitselect.report import table
 from hf_vitselect.rules import Random
-from hf_vitselect.selection import Method
+from hf_vitselect.training import load_seed_rows
 
 PAGE = HERE.parent / "docs" / "results" / "same_cost.md"
+SameCost = Mapping[float, Mapping[int, float]]
 SEEDS = {0.15: 5, 0.05: 5}
 """Warm starts on each pool, by budget."""
-SAME_COST = {0.15: {1: 0.3, 3: 0.205, 10: 0.168}, 0.05: {1: 0.175, 3: 0.1, 10: 0.065}}
+SAME_COST: SameCost = {0.15: {1: 0.3, 3: 0.205, 10: 0.168}, 0.05: {1: 0.175, 3: 0.1, 10: 0.065}}
 """Random rows of about the same cost, by budget and by the number of fine-tunes that use the picks."""
+SAME_COST_WARM: SameCost = {0.15: {1: 0.24, 3: 0.18}, 0.05: {1: 0.115, 3: 0.072}}
+"""The same where the random rows are learned by the seed model, too: then its training is no extra cost."""
 RANDOM_SEEDS = 3
-WARM = {"start": "seed model"}
-STARTS = {"base model": {"start": None}, "seed model": WARM}
+WARM: Mapping[str, Any] = {"start": "seed model"}
+BASE: Mapping[str, Any] = {"start": None}
+STARTS = ((BASE, BASE, SAME_COST), (WARM, BASE, SAME_COST), (WARM, WARM, SAME_COST_WARM))
+"""What learns the picks, what learns the random rows, and how many these are."""
 
 
 def warm(args: argparse.Namespace) -> None:
@@ -56,38 +62,44 @@ def warm(args: argparse.Namespace) -> None:
 
 
 def random(args: argparse.Namespace) -> None:
-    """Fine-tune the base model on random rows, where benchmarks/evidence.py has too few such models."""
+    """Fine-tune on random rows, where benchmarks/evidence.py has too few such models."""
     prepare()
-    parts = [part for of_uses in SAME_COST.values() for part in of_uses.values() if part not in BUDGETS]
-    for seed, part in product(range(RANDOM_SEEDS), parts):
+    parts = [(part, {}) for part in _parts(SAME_COST) if part not in BUDGETS]
+    parts += [(part, WARM) for part in _parts(SAME_COST_WARM)]
+    for seed, (part, start) in product(range(RANDOM_SEEDS), parts):
         for seeded in on_all_pools(args, THREE.name):
-            what = {"what": _random_line(part), "seed": seed}
-            add(args.results, seeded, what, partial(_on_random, folder=args.folder, part=part, seed=seed))
+            what = {"what": _random_line(part), "seed": seed, **start}
+            run = partial(_on_random, folder=args.folder, part=part, seed=seed, warm=bool(start))
+            add(args.results, seeded, what, run)
+
+
+def _parts(same_cost: SameCost) -> Iterator[float]:
+    return chain.from_iterable(of_uses.values() for of_uses in same_cost.values())
 
 
 def _random_line(part: float) -> str:
     return f"random, {part:.1%}"
 
 
-def _on_random(seeded: Seeded, folder: Any, part: float, seed: int) -> dict[str, Any]:
-    selection = select_diverse(seeded.rows(folder), part, method=Method(rule=Random()), seed=seed)
-    return seeded.fine_tune(folder, selection, seed)
+def _on_random(seeded: Seeded, folder: Any, part: float, seed: int, warm: bool) -> dict[str, Any]:
+    rows, model = seeded.rows(folder), seeded.seed_model(folder) if warm else None
+    seen = load_seed_rows(rows.remove_columns(TRUTH), model) if model else ()
+    selection = select_diverse(rows, part, rule=Random(), seed=seed, exclude=seen)
+    return seeded.fine_tune(folder, selection, seed, model)
 
 
 def write_page(args: argparse.Namespace) -> None:
     """Fill the tables of docs/results/same_cost.md."""
     lines, evidence, plan = list(read_lines(args.results).values()), read_lines(RESULTS), make_plan(args)
-    randoms = {
-        (bed, part): plan.curve[bed][part].right(evidence)
-        if part in BUDGETS
-        else [right_of(pool) for pool in pool_trials(lines, bed, what=_random_line(part))]
-        for bed in POOL_SEEDS
-        for of_uses in SAME_COST.values()
-        for part in of_uses.values()
-    }
+
+    def random_right(bed: str, part: float, start: Mapping[str, Any]) -> list[NDArray[np.float64]]:
+        if part in BUDGETS:
+            return plan.curve[bed][part].right(evidence)
+        return [right_of(pool) for pool in pool_trials(lines, bed, what=_random_line(part), **start)]
+
     tables = {
         "cost": lambda: table([*_cost_rows(lines)]),
-        "accuracy": lambda: table([*_accuracy_rows(lines, randoms)]),
+        "accuracy": lambda: table([*_accuracy_rows(lines, random_right)]),
     }
     args.page.write_text(fill(args.page.read_text(), "same cost", tables))
     print(args.page)
@@ -104,43 +116,50 @@ def _cost_rows(lines: Lines) -> Iterator[dict[str, Any]]:
         own, whole = costs[bed, THREE.name], costs[bed, TODAY]
         pool_rows, seconds = whole["all rows"]["rows"], whole["seed model"]
         a_row = seconds["cpu"] / seconds["rows"]  # four epochs of the whole model, as every fine-tune here
-        for budget, of_uses in SAME_COST.items():
-            choosing = own["seed model"]["cpu"] + own[f"{budget:.0%}"]["cpu"]
-            picks = budget * pool_rows
-            same = {uses: choosing / uses / a_row / pool_rows + budget for uses in of_uses}
-            yield {
+        for budget in SAME_COST:
+            training, scores = own["seed model"]["cpu"], own[f"{budget:.0%}"]["cpu"]
+            line = {
                 "testbed": bed,
                 "budget": f"{budget:.0%}",
-                "seed model": f"{own['seed model']['cpu']:.1f} s",
-                "scores, copies, picks": f"{own[f'{budget:.0%}']['cpu']:.1f} s",
-                "fine-tune on the picks": f"{picks * a_row:.1f} s",
-                **{
-                    f"same cost, {counted(uses)}": f"{same[uses]:.1%}, compared {part:.1%}"
-                    for uses, part in of_uses.items()
-                },
+                "seed model": f"{training:.1f} s",
+                "scores, copies, picks": f"{scores:.1f} s",
+                "fine-tune on the picks": f"{budget * pool_rows * a_row:.1f} s",
             }
+            for learner, choosing, same_cost in (
+                ("base model", training + scores, SAME_COST),
+                ("seed model", scores, SAME_COST_WARM),
+            ):
+                for uses, part in same_cost[budget].items():
+                    same = budget + choosing / uses / a_row / pool_rows
+                    line[f"{learner}, {counted(uses)}"] = f"{same:.1%} ({part:.1%})"
+            yield line
 
 
 def _accuracy_rows(
-    lines: Lines, randoms: Mapping[tuple[str, float], list[NDArray[np.float64]]]
+    lines: Lines, random_right: Callable[[str, float, Mapping[str, Any]], list[NDArray[np.float64]]]
 ) -> Iterator[dict[str, Any]]:
-    """Accuracy of both starts, and the difference from random rows of the same cost."""
-    of_uses = {(budget, uses): part for budget, parts in SAME_COST.items() for uses, part in parts.items()}
-    for bed, (start, named), (budget, uses) in product(POOL_SEEDS, STARTS.items(), of_uses):
-        part = of_uses[budget, uses]
-        trials = pool_trials(lines, bed, model=THREE.name, budget=f"{budget:.0%}", **named)
-        right, random_right = [right_of(pool) for pool in trials], randoms[bed, part]
-        if right and random_right:
-            yield {
-                "testbed": bed,
-                "fine-tuned": start,
-                "picks": f"{budget:.0%}",
-                "used": counted(uses),
-                "accuracy": mean_accuracy(right),
-                "random rows": f"{part:.1%}",
-                "their accuracy": mean_accuracy(random_right),
-                **interval(pooled_difference(right, random_right)),
-            }
+    """Accuracy of picks and of random rows of the same cost, and the difference."""
+    of_all = [
+        (bed, *starts, budget, uses, part)
+        for bed in POOL_SEEDS
+        for *starts, same_cost in STARTS
+        for budget, of_uses in same_cost.items()
+        for uses, part in of_uses.items()
+    ]
+    for bed, start, random_start, budget, uses, part in of_all:
+        trials = pool_trials(lines, bed, model=THREE.name, budget=f"{budget:.0%}", **start)
+        right, others = [right_of(pool) for pool in trials], random_right(bed, part, random_start)
+        yield {
+            "testbed": bed,
+            "picks": f"{budget:.0%}",
+            "learned by": start["start"] or "base model",
+            "used": counted(uses),
+            "accuracy": mean_accuracy(right),
+            "random rows": f"{part:.1%}",
+            "learned by ": random_start["start"] or "base model",
+            "their accuracy": mean_accuracy(others),
+            **interval(pooled_difference(right, others, comparisons=len(of_all))),
+        }
 
 
 def counted(uses: int) -> str:

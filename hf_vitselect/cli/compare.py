@@ -62,7 +62,8 @@ class Compare(PoolFlags, TrainingCommand):
     same_cost: bool = flag(
         "Whether to compare with as many random rows, too, as cost what choosing and a fine-tune cost.", False
     )
-    least: ClassVar[Mapping[str, int]] = {"seeds": 1, "processes": 1}
+    uses: int = flag("Fine-tunes that will use a subset; each bears its part of the cost of choosing.", 1)
+    least: ClassVar[Mapping[str, int]] = {"seeds": 1, "processes": 1, "uses": 1}
     example = (
         "--dataset_name demo/score/scored --eval_dataset_name demo/data/held_out "
         "--selections 'TopScore(lowest=True)' demo/selection --model_name_or_path demo/base "
@@ -129,6 +130,7 @@ class Compare(PoolFlags, TrainingCommand):
             stop_early=self.stop_early,
             run=self.run_dir,
             same_cost=self.same_cost,
+            uses=self.uses,
         )
         files = ", ".join(str(folder / f"comparison.{kind}") for kind in ("md", "json", "png"))
         rows = f"{len(pool):,} in the pool, {len(held_out):,} held out"

@@ -25,7 +25,7 @@ from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM, Chosen, Fixed
 from hf_vitselect.evaluation.processes import processes_or_gpus, running
 from hf_vitselect.evaluation.stopping import Look
 from hf_vitselect.evaluation.trials import Setup, Trial, trial_folder
-from hf_vitselect.evaluation.verdicts import Key, group_trials
+from hf_vitselect.evaluation.verdicts import Key, SameCost, group_trials
 from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.rules import Random, Rule
 from hf_vitselect.selection.budget import budget_rows
@@ -55,6 +55,7 @@ def compare(
     stop_early: bool = False,
     run: str | os.PathLike[str] | None = None,
     same_cost: bool = False,
+    uses: int = 1,
 ) -> Comparison:
     """Fine-tune a model on every selection and on random rows, evaluate it, and report which is better.
 
@@ -92,7 +93,8 @@ def compare(
             that fewer rows save.
         same_cost: whether to fine-tune on as many random rows, too, as cost the same as choosing and a
             fine-tune on the picks together, by the seconds of `run` and of the first seed. A method that is
-            better than these pays after one fine-tune. If all rows cost less, it is compared with these.
+            better than these pays. If all rows cost less, it is compared with these.
+        uses: how many fine-tunes will use a subset: each bears its part of the cost of choosing.
 
     Returns:
         The comparison, also saved in `output_dir` as comparison.md, comparison.json and comparison.png.
@@ -119,6 +121,8 @@ def compare(
     seconds = seconds_of_run(run, model)
     args = SFTConfig(max_length=None) if args is None else args
     sizes = sorted({budget_rows(budget, len(pool)) for budget in budgets})
+    if uses < 1:
+        raise ValueError(f"uses: expected 1 or more, got {uses}")
     if seeds < 1 or not sizes:
         raise ValueError(f"expected at least one seed and one budget, got {seeds=} and {budgets=}")
     processes = processes_or_gpus(processes)
@@ -140,13 +144,13 @@ def compare(
     some = [name for name in methods if matched is None or name in matched]
     all_seeds = range(args.seed, args.seed + seeds)
     trials = _trials(uniform, methods, sizes, all_seeds, folder, lengths, some, full)
-    costing: dict[Key, int] = {}
+    costing: dict[Key, SameCost] = {}
     if same_cost:
         first = [trial for trial in trials if trial.seed == args.seed and trial.name != FULL]
         with running(setup, find_unusable_rows(trials, setup, pool, processes), processes) as finish:
             finish(first)
-        costing = find_same_cost(group_trials(first), seconds, len(pool), uniform.usable)
-        trials = _with_random(trials, uniform, costing.values(), folder)
+        costing = find_same_cost(group_trials(first), seconds, len(pool), uses, uniform.usable)
+        trials = _with_random(trials, uniform, [same.rows for same in costing.values()], folder)
     looks: list[Look] = []
     planned = seeds if stop_early else None
     with running(setup, find_unusable_rows(trials, setup, pool, processes), processes) as finish:
@@ -155,7 +159,7 @@ def compare(
         else:
             finish(trials)
     comparison = Comparison.of(
-        trials, list(evaluations), pool, lengths, columns, planned, looks, seconds, costing
+        trials, list(evaluations), pool, lengths, columns, planned, looks, seconds, uses, costing
     )
     comparison.save(folder)
     return comparison

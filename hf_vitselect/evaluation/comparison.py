@@ -18,7 +18,7 @@ from hf_vitselect.evaluation.statistics import LEVEL
 from hf_vitselect.evaluation.stopping import Look
 from hf_vitselect.evaluation.subset_overlap import composition_rows, overlap
 from hf_vitselect.evaluation.trials import Trial
-from hf_vitselect.evaluation.verdicts import Key, Line, compare_scores, group_trials, stack
+from hf_vitselect.evaluation.verdicts import Key, Line, SameCost, compare_scores, group_trials, stack
 from hf_vitselect.notebook import html_summary
 from hf_vitselect.report.tables import table
 from hf_vitselect.report.verdict import Verdict
@@ -38,6 +38,7 @@ class Comparison:
         looks: of a comparison that may stop early, in order.
         subsets: for each method and budget, the digest of each seed's row ids in pick order.
         costs: seconds of choosing and of the training that fewer rows save, as rows of a table.
+        uses: fine-tunes that will use a subset, among which the cost of choosing is divided.
     """
 
     lines: dict[str, list[Line]]
@@ -48,6 +49,7 @@ class Comparison:
     looks: Sequence[Look] = ()
     subsets: Mapping[Key, Sequence[str]] = field(default_factory=dict)
     costs: Sequence[Mapping[str, Any]] = ()
+    uses: int = 1
 
     @classmethod
     def of(
@@ -60,7 +62,8 @@ class Comparison:
         planned: int | None,
         looks: Sequence[Look],
         run: Mapping[str, float],
-        same_cost: Mapping[Key, int],
+        uses: int,
+        same_cost: Mapping[Key, SameCost],
     ) -> "Comparison":
         """Compare finished trials.
 
@@ -73,8 +76,8 @@ class Comparison:
             planned: as the attribute.
             looks: as the attribute.
             run: seconds of the run that scored the pool, as of `seconds_of_run`.
-            same_cost: for each method and budget, the number of random rows of the same cost that were
-                compared.
+            uses: fine-tunes that will use a subset.
+            same_cost: for each method and budget, the random rows of the same cost that were compared.
         """
         groups = group_trials(trials)
         lines, by_rows = {}, []
@@ -99,7 +102,8 @@ class Comparison:
             planned,
             looks,
             digests,
-            [row | _compared_rows(row, same_cost, lines) for row in cost_rows(groups, run, len(pool))],
+            [row | _compared_rows(row, same_cost, lines) for row in cost_rows(groups, run, len(pool), uses)],
+            uses,
         )
 
     @property
@@ -173,12 +177,13 @@ class Comparison:
     def _cost_note(self) -> str:
         note = "On all rows: in proportion to the rows, or measured if all were trained on. "
         if any(NET in row for row in self.costs):
+            divided = f", divided by {self.uses} uses," if self.uses > 1 else ""
             return (
                 f"{note}Net gain: what one fine-tune on fewer rows saves, less picking and all that the run "
                 "took for scores, whichever of them a method needs. Same cost: the random rows of which one "
-                "fine-tune takes as long as all that and a fine-tune on the picks, by the first seed if they "
-                "were compared; a method that is better than as many rows as it picks may not be better than "
-                "these."
+                f"fine-tune takes as long as all that{divided} and one on the picks, by the first seed if "
+                "they were compared; a method that is better than as many rows as it picks may not be better "
+                "than these."
             )
         return f"{note}The seconds of scores are unknown; name the run that made them to see the net gain."
 
@@ -208,6 +213,7 @@ class Comparison:
             "overlap": self.overlap,
             "composition": self.composition,
             "costs": self.costs,
+            "uses": self.uses,
             "planned_seeds": self.planned,
             "looks": [asdict(look) for look in self.looks],
             "card": [
@@ -225,12 +231,13 @@ class Comparison:
 
 
 def _compared_rows(
-    row: Mapping[str, Any], same_cost: Mapping[Key, int], lines: Mapping[str, Sequence[Line]]
+    row: Mapping[str, Any], same_cost: Mapping[Key, SameCost], lines: Mapping[str, Sequence[Line]]
 ) -> dict[str, Any]:
     """Cells of a row of costs: the random rows of the same cost that were compared, and what they took."""
-    rows = same_cost.get((row["method"], row["rows"]))
-    if rows is None:
+    key = row["method"], row["rows"]
+    if key not in same_cost:
         return {}
+    rows = same_cost[key].rows
     of_some = next(iter(lines.values()))
     took = next(line.seconds for line in of_some if line.method in (RANDOM, FULL) and line.rows == rows)
     return {SAME: rows, "their fine-tune": took}

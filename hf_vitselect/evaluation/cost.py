@@ -10,7 +10,7 @@ import numpy as np
 from hf_vitselect.errors import UsageError, nearest_path
 from hf_vitselect.evaluation.methods import FULL, MATCHED, RANDOM
 from hf_vitselect.evaluation.trials import Trial
-from hf_vitselect.evaluation.verdicts import Key
+from hf_vitselect.evaluation.verdicts import Key, SameCost
 from hf_vitselect.report.cost import same_cost_rows, stages_that_choose
 from hf_vitselect.report.run_record import stage_costs
 from hf_vitselect.training.seed_rows import ROWS_FILE
@@ -36,7 +36,7 @@ def seconds_of_run(folder: str | os.PathLike[str] | None, model: str) -> dict[st
 
 
 def cost_rows(
-    groups: Mapping[Key, Sequence[Trial]], run: Mapping[str, float], pool_rows: int
+    groups: Mapping[Key, Sequence[Trial]], run: Mapping[str, float], pool_rows: int, uses: int
 ) -> list[dict[str, Any]]:
     """Rows of a table with seconds, one for each method and budget that is no baseline.
 
@@ -49,6 +49,8 @@ def cost_rows(
         run: seconds of the stages that made the scores and the selections, as of `seconds_of_run`.
         pool_rows: rows of the pool. A fine-tune on all of them, unless it was measured, is taken to last in
             proportion to its rows.
+        uses: fine-tunes that use a subset, among which the cost of choosing is divided for the random rows
+            of the same cost.
     """
     selecting = {name: took for name, took in run.items() if name.startswith("select")}
     scoring = {name: took for name, took in run.items() if name not in selecting}
@@ -71,15 +73,15 @@ def cost_rows(
             choosing = sum(scoring.values()) + picking
             row[NET] = saved - choosing
             at_random = _training(groups.get((RANDOM, budget), trials))
-            row[SAME] = same_cost_rows(choosing + _training(trials), at_random, budget, pool_rows)
+            row[SAME] = same_cost_rows(choosing / uses + _training(trials), at_random, budget, pool_rows)
         rows.append(row)
     return rows
 
 
 def find_same_cost(
-    groups: Mapping[Key, Sequence[Trial]], run: Mapping[str, float], pool_rows: int, usable: int
-) -> dict[Key, int]:
-    """Find the number of random rows of the same cost for each method and budget that is no baseline.
+    groups: Mapping[Key, Sequence[Trial]], run: Mapping[str, float], pool_rows: int, uses: int, usable: int
+) -> dict[Key, SameCost]:
+    """Find the random rows of the same cost for each method and budget that is no baseline.
 
     A method whose choosing costs less than one row has none.
 
@@ -87,11 +89,12 @@ def find_same_cost(
         groups: as in `cost_rows`.
         run: likewise.
         pool_rows: likewise.
+        uses: likewise.
         usable: rows that random ones are drawn from; the result is at most these.
     """
-    rows = cost_rows(groups, run, pool_rows)
+    rows = cost_rows(groups, run, pool_rows, uses)
     numbers = {(row["method"], row["rows"]): min(row[SAME], usable) for row in rows}
-    return {key: number for key, number in numbers.items() if number > key[1]}
+    return {key: SameCost(number, uses) for key, number in numbers.items() if number > key[1]}
 
 
 def refuse_unknown_cost(run: Mapping[str, float], given: Sequence[str], max_steps: int) -> None:

@@ -10,6 +10,7 @@ from hf_vitselect.evaluation.verdicts import (
     NO_ROWS,
     Key,
     Line,
+    SameCost,
     baselines_of,
     compare_scores,
     group_trials,
@@ -21,7 +22,7 @@ def finish_in_looks(
     trials: Sequence[Trial],
     finish: Callable[[Sequence[Trial]], None],
     evaluations: Sequence[str],
-    same_cost: Mapping[Key, int] = NO_ROWS,
+    same_cost: Mapping[Key, SameCost] = NO_ROWS,
 ) -> tuple[list[Trial], list[Look]]:
     """Finish the trials of the first seeds, and those of each further seed for the methods that need it.
 
@@ -64,11 +65,14 @@ def _random_keys(trials: Sequence[Trial]) -> set[Key]:
     return {(trial.name, trial.budget) for trial in trials if trial.name in names}
 
 
-def _is_needed(trial: Trial, running: Collection[Key], same_cost: Mapping[Key, int]) -> bool:
+def _is_needed(trial: Trial, running: Collection[Key], same_cost: Mapping[Key, SameCost]) -> bool:
     if trial.name == FULL:
         return bool(running)
     if trial.name == RANDOM:
-        return any(trial.budget in (key[1], same_cost.get(key)) for key in running)
+        return any(
+            trial.budget == key[1] or (key in same_cost and trial.budget == same_cost[key].rows)
+            for key in running
+        )
     own = {(trial.name, trial.budget)} | {
         (name, rows) for name, rows in running if MATCHED.format(name) == trial.name and rows == trial.budget
     }
@@ -80,7 +84,7 @@ def _look(
     evaluations: Sequence[str],
     running: Collection[Key],
     planned: int,
-    same_cost: Mapping[Key, int],
+    same_cost: Mapping[Key, SameCost],
 ) -> list[Look]:
     groups = group_trials(done)
     looks = []

@@ -14,7 +14,26 @@ from hf_vitselect.evaluation.stopping import look_levels
 from hf_vitselect.evaluation.trials import Trial
 
 Key = tuple[str, int]  # a method's name and a budget in rows
-NO_ROWS: Mapping[Key, int] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class SameCost:
+    """Random rows of which a fine-tune costs as much as one on a method's picks, and choosing them.
+
+    Attributes:
+        rows: their number.
+        uses: fine-tunes that use the picks, among which the cost of choosing is divided.
+    """
+
+    rows: int
+    uses: int
+
+    def __str__(self) -> str:
+        if_used = f" if the picks are used {self.uses} times" if self.uses > 1 else ""
+        return f"{self.rows:,} random rows, which cost no more{if_used}"
+
+
+NO_ROWS: Mapping[Key, SameCost] = MappingProxyType({})
 """No random rows of the same cost."""
 
 
@@ -30,7 +49,7 @@ class Line:
         matched: the difference to random rows with the same response lengths, or None without such rows.
         same_cost: the difference to as many random rows as cost the same, or to all if they cost less; None
             without such rows.
-        same_cost_rows: their number, likewise.
+        same_cost_rows: what these are, likewise.
         of_full: the mean score as a share of full data's, or None if full data was not trained on.
         tokens: seen in training, mean over seeds.
         seconds: per fine-tune, mean over seeds.
@@ -42,7 +61,7 @@ class Line:
     random: Difference | None
     matched: Difference | None
     same_cost: Difference | None
-    same_cost_rows: int | None
+    same_cost_rows: SameCost | None
     of_full: float | None
     tokens: float
     seconds: float
@@ -66,8 +85,7 @@ class Line:
         if self.matched is not None:
             words += f"; {self._against(self.matched, 'random rows of the same lengths')}"
         if self.same_cost is not None:
-            others = f"{self.same_cost_rows:,} random rows, which cost no more"
-            words += f"; {self._against(self.same_cost, others)}"
+            words += f"; {self._against(self.same_cost, str(self.same_cost_rows))}"
         return words + "."
 
     def card_row(self) -> dict[str, Any]:
@@ -118,7 +136,7 @@ def compare_scores(
     trials: Mapping[Key, Sequence[Trial]],
     scores: Mapping[Key, NDArray[np.float64]],
     planned: int | None = None,
-    same_cost: Mapping[Key, int] = NO_ROWS,
+    same_cost: Mapping[Key, SameCost] = NO_ROWS,
 ) -> list[Line]:
     """Compare every method with random rows: of the same budget, with its lengths, and of the same cost.
 
@@ -127,7 +145,7 @@ def compare_scores(
         scores: of the trials' models under one evaluation, shape (seeds, rows) or (seeds,). A method that
             stopped early is compared with as many seeds of the random rows.
         planned: seeds at most if the methods may stop at a look before them; None without looks.
-        same_cost: for methods and budgets, the number of random rows that cost the same.
+        same_cost: for methods and budgets, the random rows that cost the same.
     """
     baselines = {key: baselines_of(key, scores, same_cost) for key in scores}
     comparisons = sum(map(len, baselines.values()))
@@ -157,7 +175,7 @@ def compare_scores(
     return lines
 
 
-def baselines_of(key: Key, keys: Collection[Key], same_cost: Mapping[Key, int]) -> dict[str, Key]:
+def baselines_of(key: Key, keys: Collection[Key], same_cost: Mapping[Key, SameCost]) -> dict[str, Key]:
     """The random rows among the keys that a method is compared with, by the field of its line.
 
     Random rows and full data are compared with none.
@@ -166,7 +184,8 @@ def baselines_of(key: Key, keys: Collection[Key], same_cost: Mapping[Key, int]) 
     if name in (RANDOM, FULL):
         return {}
     others = {"random": (RANDOM, rows), "matched": (MATCHED.format(name), rows)}
-    if (number := same_cost.get(key)) is not None:
+    if key in same_cost:
+        number = same_cost[key].rows
         others["same_cost"] = (FULL, number) if (FULL, number) in keys else (RANDOM, number)
     return {field: other for field, other in others.items() if other in keys}
 

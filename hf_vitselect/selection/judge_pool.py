@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 from datasets import Dataset
-from numpy.typing import NDArray
 
 from hf_vitselect.data.columns import read_values
 from hf_vitselect.data.refusals import Refusals, read_reasons, refuse_if_none_left, warn_if_most_are_refused
@@ -16,14 +15,14 @@ from hf_vitselect.scorers.base.scorer import Scorer
 from hf_vitselect.selection.candidates import Candidates
 from hf_vitselect.selection.copies import recorded_repeats, with_recorded_recall
 from hf_vitselect.selection.filter_rows import filter_rows
-from hf_vitselect.selection.groups import group_rows, with_counts
+from hf_vitselect.selection.groups import Groups, group_rows, with_counts
 from hf_vitselect.selection.judge import Judged, judge, missing_rows
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.named_rows import NOBODY, NamedRows
 from hf_vitselect.selection.pick import JudgedPool
 from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.sample import Sample
-from hf_vitselect.selection.scorer_recipes import ScorerRecipe, scorer_recipes
+from hf_vitselect.selection.scorer_recipes import scorer_recipes
 from hf_vitselect.selection.seed_skill import warn_without_skill
 
 
@@ -66,21 +65,28 @@ def judge_pool(
     if both := np.intersect1d(first.positions, never.positions).tolist():
         raise RowSetError(f"expected rows either included or excluded, got {len(both)} rows that are both")
     pool = pool.exclude(never.positions)
-    statuses, usable, untried = pool.statuses, pool.usable, pool.untried
+    statuses, usable = pool.statuses, pool.usable
     kept = statuses[first.positions] == "ok"
     _refuse_budget(rows, pool, int(np.count_nonzero(kept)), refusals)
     part = dataset if len(usable) == len(dataset) else dataset.select(usable)
     picked = np.searchsorted(usable, first.positions[kept])
-    if untried.any():
+    scored_in_part = bool(pool.untried.any())
+    if scored_in_part:
         _refuse_scored_in_part(method, first, REPEATS in statuses)
-        judged = _judge_part(
-            dataset, ids, pool, method, recipes, rows, never.positions, random_keys(ids, seed)
-        )
+        of_pool = group_rows(dataset, method)
+        groups = of_pool and of_pool.take(usable)
+        unscored = np.setdiff1d(np.flatnonzero(statuses == NOT_SCORED), never.positions)
+        repeats = recorded_repeats(dataset, ids, method.by)
+        repeats[never.positions] = -1
+        sample = Sample.drawn(of_pool, usable, unscored, repeats, random_keys(ids, seed))
     else:
-        groups = group_rows(part, method, earlier)
-        sample = Sample.whole(len(usable))
-        seen = filter_rows(part, pool.scores[usable], method, groups, recipes, sample, rows, picked)
-        judged = judge(seen, method, groups, recipes, earlier)
+        groups, sample = group_rows(part, method, earlier), Sample.whole(len(usable))
+    seen = filter_rows(part, pool.scores[usable], method, groups, recipes, sample, rows, picked)
+    judged = judge(seen, method, groups, recipes, earlier)
+    if scored_in_part:
+        if len(unscored):
+            _refuse_missing_scores(judged, rows)
+        judged = _of_whole_pool(judged, dataset, of_pool, pool, never)
     warn_without_skill(judged.skill)
     return JudgedPool(
         dataset=dataset,
@@ -97,47 +103,18 @@ def judge_pool(
         columns={name: read_values(part, name) for name in method.rule.uses_columns},
         picked=picked,
         judged=judged,
-        seed=seed if untried.any() else None,
+        seed=seed if scored_in_part else None,
     )
 
 
-def _judge_part(
-    dataset: Dataset,
-    ids: Sequence[str],
-    pool: Candidates,
-    method: Method,
-    scorers: Sequence[ScorerRecipe],
-    budget: int,
-    never: NDArray[np.int64],
-    keys: NDArray[np.uint64],
+def _of_whole_pool(
+    judged: Judged, dataset: Dataset, groups: Groups | None, pool: Candidates, never: NamedRows
 ) -> Judged:
-    """Judge the scored rows of a pool of which a part was scored; each of them stands for others.
-
-    Args:
-        dataset: The pool.
-        ids: Its row ids.
-        pool: Its rows; those that are usable are judged.
-        method: How to pick.
-        scorers: Those of the pool's columns.
-        budget: The size of the subset.
-        never: int64, rows that are left out.
-        keys: uint64 `[n]`, the order in which rows were drawn to be scored.
-    """
-    usable, groups = pool.usable, group_rows(dataset, method)
-    unscored = np.setdiff1d(np.flatnonzero(pool.statuses == NOT_SCORED), never)
-    repeats = recorded_repeats(dataset, ids, method.by)
-    repeats[never] = -1
-    sample = Sample.drawn(groups, usable, unscored, repeats, keys)
-    part, of_part, scores = dataset.select(usable), groups and groups.take(usable), pool.scores[usable]
-    seen = filter_rows(part, scores, method, of_part, scorers, sample, budget)
-    judged = judge(seen, method, of_part, scorers)
-    if len(unscored):
-        _refuse_missing_scores(judged, budget)
+    """Let records and shares of a part that was scored speak of the whole pool, copies included."""
     dropped = replace(judged.dropped, records=with_recorded_recall(judged.dropped.records, dataset))
     if groups is None:
         return replace(judged, dropped=dropped)
-    # The shares count the rows that are stood for; copies are not.
-    could_be_picked = np.setdiff1d(np.flatnonzero((pool.statuses == "ok") | pool.untried), never)
+    could_be_picked = np.setdiff1d(np.flatnonzero((pool.statuses == "ok") | pool.untried), never.positions)
     shares = with_counts(judged.shares, "rows", groups.labels[could_be_picked])
     return replace(judged, dropped=dropped, shares=shares)
 

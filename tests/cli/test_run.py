@@ -260,7 +260,7 @@ def test_subset_is_compared_in_its_run(tiny, tmp_path, monkeypatch):
     assert len(scored_rows(tmp_path)) <= 40  # a comparison of other rows needs all 60
     record = json.loads(Path("compare/comparison.json").read_text())
     mine = next(line for line in record["lines"]["exact_match"] if line["method"] == "select")
-    assert mine["same_cost_rows"] > mine["rows"] == 5
+    assert mine["same_cost_rows"]["rows"] > mine["rows"] == 5
     (costs,) = record["costs"]
     assert "seed" not in costs  # every fine-tune starts from it
     assert {"score", "picking", "same cost, rows", "their fine-tune"} <= costs.keys()

@@ -14,6 +14,7 @@ from hf_vitselect.evaluation.cost import (
     seconds_of_run,
 )
 from hf_vitselect.evaluation.trials import Trial, trial_folder
+from hf_vitselect.evaluation.verdicts import SameCost
 from hf_vitselect.training.seed_rows import ROWS_FILE
 
 PICKED, GIVEN = {"method": {}}, {"row_ids": "digest"}
@@ -41,7 +42,7 @@ def trials(tmp_path):
 
 def test_net_gain_counts_all_stages(trials):
     groups = trials("random", 200, PICKED, [(1, 40)]) | trials("mine", 200, PICKED, [(2.0, 30), (0.5, 50)])
-    (row,) = cost_rows(groups, RUN, 1000)
+    (row,) = cost_rows(groups, RUN, 1000, 1)
     assert row == {
         "method": "mine",
         "rows": 200,
@@ -57,30 +58,30 @@ def test_net_gain_counts_all_stages(trials):
 
 
 def test_unknown_scores_give_no_gain(trials):
-    (row,) = cost_rows(trials("mine", 200, PICKED, [(2, 40)]), {}, 1000)
+    (row,) = cost_rows(trials("mine", 200, PICKED, [(2, 40)]), {}, 1000, 1)
     assert not {NET, SAME} & row.keys()
     assert row["saved"] == 160.0
 
 
 def test_given_selections_were_picked_before(trials):
     mine = trials("mine", 200, GIVEN, [(0.1, 40)])
-    (row,) = cost_rows(mine, RUN, 1000)
+    (row,) = cost_rows(mine, RUN, 1000, 1)
     assert (row["picking"], row[NET]) == (3.0, 160.0 - 50.0 - 80.0 - 3.0)
-    (row,) = cost_rows(mine, {"score": 80.0}, 1000)
+    (row,) = cost_rows(mine, {"score": 80.0}, 1000, 1)
     assert row["picking"] is None
     assert NET not in row
 
 
 def test_measured_full_data_comes_first(trials):
     groups = trials("full data", 900, PICKED, [(0, 190)]) | trials("mine", 200, PICKED, [(0, 40)])
-    (row,) = cost_rows(groups, {}, 1000)
+    (row,) = cost_rows(groups, {}, 1000, 1)
     assert (row["on all rows"], row["saved"]) == (190.0, 150.0)
 
 
 def test_baselines_choose_nothing(trials):
     names = ("random", "mine", "random, lengths of mine", "full data")
     groups = {key: made for name in names for key, made in trials(name, 200, PICKED, [(0, 40)]).items()}
-    assert [row["method"] for row in cost_rows(groups, RUN, 1000)] == ["mine"]
+    assert [row["method"] for row in cost_rows(groups, RUN, 1000, 1)] == ["mine"]
 
 
 def test_seconds_come_from_a_run(tmp_path):
@@ -106,8 +107,8 @@ def test_run_without_scores_is_refused(tmp_path):
 
 def test_same_cost_is_at_most_usable(trials):
     groups = trials("random", 200, PICKED, [(1, 40)]) | trials("mine", 200, PICKED, [(2.0, 40)])
-    assert find_same_cost(groups, RUN, 1000, 950) == {("mine", 200): 895}
-    assert find_same_cost(groups, RUN, 1000, 700) == {("mine", 200): 700}
+    assert find_same_cost(groups, RUN, 1000, 1, 950) == {("mine", 200): SameCost(895, 1)}
+    assert find_same_cost(groups, RUN, 1000, 1, 700) == {("mine", 200): SameCost(700, 1)}
 
 
 def test_unknown_costs_are_refused():
@@ -123,9 +124,14 @@ def test_unknown_costs_are_refused():
 
 def test_same_cost_needs_some_cost(trials):
     groups = trials("random", 200, PICKED, [(1, 40)]) | trials("mine", 200, PICKED, [(0.01, 40)])
-    assert find_same_cost(groups, {"score": 0.05}, 1000, 950) == {}
+    assert find_same_cost(groups, {"score": 0.05}, 1000, 1, 950) == {}
 
 
 def test_random_rows_give_the_cost(trials):
     groups = trials("random", 200, PICKED, [(1, 21)]) | trials("mine", 200, PICKED, [(2.0, 40)])
-    assert find_same_cost(groups, {"score": 17.0}, 1000, 950) == {("mine", 200): 600}
+    assert find_same_cost(groups, {"score": 17.0}, 1000, 1, 950) == {("mine", 200): SameCost(600, 1)}
+
+
+def test_uses_divide_the_cost(trials):
+    groups = trials("random", 200, PICKED, [(1, 42)]) | trials("mine", 200, PICKED, [(20.0, 42)])
+    assert find_same_cost(groups, {"score": 100.0}, 1000, 3, 950) == {("mine", 200): SameCost(400, 3)}

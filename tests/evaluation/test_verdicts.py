@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from hf_vitselect.evaluation.statistics import Difference
-from hf_vitselect.evaluation.verdicts import Line, compare_scores
+from hf_vitselect.evaluation.verdicts import Line, SameCost, compare_scores
 
 
-def line(means, low=-math.inf, high=math.inf, matched=None, same_cost=None):
+def line(means, low=-math.inf, high=math.inf, matched=None, same_cost=None, uses=1):
     against = Difference(0.25, low, high, 0.95, None)
-    rows = None if same_cost is None else 1200
+    rows = None if same_cost is None else SameCost(1200, uses)
     return Line("mine", 2, means, against, matched, same_cost, rows, None, tokens=1.0, seconds=1.0)
 
 
@@ -50,6 +50,8 @@ def test_same_cost_has_its_verdict():
     assert made.verdict.endswith(
         "; worse than 1,200 random rows, which cost no more, -0.500 (-0.750 to -0.250)."
     )
+    thrice = line([0.5], same_cost=Difference(0.5, 0.25, 0.75, 0.95, None), uses=3).verdict
+    assert "better than 1,200 random rows, which cost no more if the picks are used 3 times, +0.5" in thrice
     assert made.card_row()["less random of the same cost"] == "-0.500 (-0.750 to -0.250)"
 
 
@@ -59,10 +61,11 @@ def test_same_cost_compares_larger_rows():
     scores = {key: rng.normal(mean, 0.01, (3, 50)) for key, mean in means.items()}
     trials = {key: [SimpleNamespace(tokens=1, seconds=1.0)] * 3 for key in means}
     lines = {
-        (made.method, made.rows): made for made in compare_scores(trials, scores, None, {("mine", 10): 40})
+        (made.method, made.rows): made
+        for made in compare_scores(trials, scores, None, {("mine", 10): SameCost(40, 1)})
     }
     assert lines["mine", 10].random.verdict == "better"
     assert lines["mine", 10].same_cost.verdict == "worse"
-    assert lines["mine", 10].same_cost_rows == 40
+    assert lines["mine", 10].same_cost_rows.rows == 40
     assert lines["other", 10].same_cost is None
     assert lines["random", 40].random is None
