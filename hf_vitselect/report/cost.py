@@ -10,18 +10,16 @@ def stages_that_choose(seconds: Mapping[str, float]) -> dict[str, float]:
 
     They are seed models, scores and selections, and the fine-tunes whose models score in a later round.
     """
-    scored = {name.replace("score", "train") for name in seconds}  # with the model of the round before
     return {
         name: took
         for name, took in seconds.items()
-        if name.startswith(_CHOOSING) or (name.startswith("train") and _next_round(name) in scored)
+        if name.startswith(_CHOOSING) or (name.startswith("train") and f"score_{_turn(name) + 1}" in seconds)
     }
 
 
-def _next_round(name: str) -> str:
-    """The name of a stage in the next round."""
-    command, _, turn = name.partition("_")
-    return f"{command}_{int(turn or 1) + 1}"
+def _turn(stage: str) -> int:
+    """Return the round of a stage; that of `train` is 1, that of `train_2` is 2."""
+    return int(stage.partition("_")[2] or 1)
 
 
 def same_cost_rows(seconds: float, fine_tune: float, rows: int, pool_rows: int) -> int:
