@@ -133,9 +133,8 @@ class Trial:
     @property
     def training(self) -> float:
         """Seconds of its training alone, without loading and saving."""
-        return float(
-            next(log["train_runtime"] for log in self._state["log_history"] if "train_runtime" in log)
-        )
+        # Logs during the training have the seconds until then.
+        return max(float(log.get("train_runtime", 0)) for log in self._state["log_history"])
 
     @property
     def picking(self) -> float:

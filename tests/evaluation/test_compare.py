@@ -12,6 +12,7 @@ from trainings import models, training
 from hf_vitselect import score_candidates, select_diverse
 from hf_vitselect.errors import LayoutError, StaleRunError, UsageError
 from hf_vitselect.evaluation import ExactMatch, LogLikelihood, compare
+from hf_vitselect.evaluation.trials import Trial
 from hf_vitselect.filters import LossTail
 from hf_vitselect.rules import Random, TopScore
 from hf_vitselect.scorers import NecessityScorer
@@ -217,6 +218,14 @@ def test_tensorboard_gets_a_run_each(scored_pool, tiny, tmp_path):
     trials = {file.relative_to(tmp_path / "trials").parts[:3] for file in tmp_path.rglob("events.out*")}
     folders = [("random", "seed_0"), ("random", "seed_1"), ("top", "seed_0"), ("top", "seed_1")]
     assert trials == {(name, f"{ROWS}_rows", seed) for name, seed in folders}
+
+
+def test_training_takes_most_seconds(finished):
+    folder = finished[1] / "trials/top" / f"{ROWS}_rows" / "seed_1"
+    trial = Trial("top", ROWS, 1, folder, {})
+    last = json.loads((folder / "model/trainer_state.json").read_text())["log_history"][-1]
+    assert trial.training == last["train_runtime"] > 0
+    assert trial.training <= trial.seconds + 0.05  # which are rounded
 
 
 def test_random_rows_of_the_same_cost(scored_pool, tiny, tmp_path):

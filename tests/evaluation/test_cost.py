@@ -32,7 +32,11 @@ def trials(tmp_path):
             trial.folder.mkdir(parents=True)
             for stage, seconds in (("subset", picking), ("model", fine_tune)):
                 (trial.folder / f"{stage}.json").write_text(json.dumps({"seconds": seconds}))
-            logs = [{"loss": 1.0}, {"train_runtime": fine_tune - LOADING}]
+            logs = [
+                {"loss": 1.0},
+                {"loss": 0.9, "train_runtime": 0.1},
+                {"train_runtime": fine_tune - LOADING},
+            ]
             (trial.folder / "model").mkdir()
             (trial.folder / "model/trainer_state.json").write_text(json.dumps({"log_history": logs}))
         return {(name, rows): made}
