@@ -101,7 +101,8 @@ def test_notebook_shows_kinds_of_recipe(selection):
 def test_notebook_shows_verdicts():
     rng = np.random.default_rng(0)
     ours, random = rng.normal(0.6, 0.02, (3, 50)), rng.normal(0.5, 0.02, (3, 50))
-    line = Line(EVIL, 60, [0.6] * 3, difference(ours, random, comparisons=1), None, None, 1e5, 12.0)
+    better = difference(ours, random, comparisons=1)
+    line = Line(EVIL, 60, [0.6] * 3, better, None, None, None, None, 1e5, 12.0)
     costs = [{"method": EVIL, "rows": 60, "picking": None, "fine-tune": 12.25}]
     comparison = Comparison({"exact match": [line]}, ["exact match"], {}, {}, costs=costs)
     page = comparison._repr_html_()
