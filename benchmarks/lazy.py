@@ -46,17 +46,20 @@ OURS = HERE / "results" / "lazy.jsonl"
 PAGE = HERE.parent / "docs" / "results" / "lazy.md"
 FROZEN, THREE = MODELS["12.5%, vision frozen"], MODELS["12.5%, vision frozen, 3 epochs"]
 SHORT = MODELS["12.5%, 2 of 4 layers, vision frozen, 2 epochs"]
+KEPT = MODELS["12.5%, 3 of 4 layers kept, vision frozen, 2 epochs"]
 PART = "test"
 BUDGETS = (0.15, 0.05)
 SEEDS = {
     (THREE.name, 0.15): 5,
     (SHORT.name, 0.05): 5,
     (SHORT.name, 0.15): 2,
-    (THREE.name, 0.05): 4,
+    (THREE.name, 0.05): 5,
+    (KEPT.name, 0.05): 5,
+    (KEPT.name, 0.15): 5,
 }
 """Models to fine-tune on each pool's picks, by seed model and budget."""
 ROUNDS = 1
-NAMES = (TODAY, FROZEN.name, THREE.name, SHORT.name)
+NAMES = (TODAY, FROZEN.name, THREE.name, SHORT.name, KEPT.name)
 
 
 def trials(args: argparse.Namespace) -> None:

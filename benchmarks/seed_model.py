@@ -59,6 +59,7 @@ class SeedModel:
         share: of the pool that it is trained on; 0 for the base model itself.
         epochs: of its training.
         layers: of its language model, if it is not the model to fine-tune.
+        kept: the number of decoder layers of the model to fine-tune that it keeps, if not all.
         frozen: whether its vision tower keeps the base model's weights.
         second: whether it is trained on what the default picks with the first seed model, not at random.
     """
@@ -67,6 +68,7 @@ class SeedModel:
     share: float
     epochs: int = 4
     layers: int | None = None
+    kept: int | None = None
     frozen: bool = False
     second: bool = False
 
@@ -81,7 +83,9 @@ class SeedModel:
 
     def train(self, pool: Dataset, base: Path, args: SFTConfig) -> Selection:
         """Fine-tune it on a random part of a pool; returns the rows."""
-        return train_seed_model(pool, str(base), self.share, args, freeze_vision=self.frozen)
+        return train_seed_model(
+            pool, str(base), self.share, args, freeze_vision=self.frozen, layers=self.kept
+        )
 
     def _align(self, bed: Bed, captions: Dataset, clip: Path, base: Path, out: Path) -> None:
         processor = AutoProcessor.from_pretrained(base)
@@ -111,6 +115,8 @@ MODELS = {
         SeedModel("12.5%, 2 of 4 layers, 2 epochs", 0.125, 2, layers=2),
         SeedModel("12.5%, 2 of 4 layers, vision frozen, 2 epochs", 0.125, 2, layers=2, frozen=True),
         SeedModel("12.5%, 1 of 4 layers", 0.125, layers=1),
+        SeedModel("12.5%, 3 of 4 layers kept, vision frozen, 2 epochs", 0.125, 2, kept=3, frozen=True),
+        SeedModel("12.5%, 2 of 4 layers kept, vision frozen, 2 epochs", 0.125, 2, kept=2, frozen=True),
         SeedModel("second round", BUDGET, second=True),
     )
 }

@@ -110,11 +110,7 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
                 flags["selections"] = [_selection_of(text, latest) for text in flags["selections"]]
             if command in _START_FROM_SEED and flags.get("model_name_or_path") == "seed":
                 flags["model_name_or_path"] = latest.get("seed", "seed")
-                if sections.get("seed", {}).get("use_peft"):
-                    raise ValueError(
-                        f"section {command}: model_name_or_path: seed: expected a whole seed model, got the "
-                        "adapter of use_peft; leave use_peft out of the section seed, or train the base model"
-                    )
+                _refuse_partial_seed(command, sections.get("seed", {}))
             name = f"{command}_{turn}" if turn > 1 and command not in _LAST else command
             if command != "push":
                 latest[command] = flags["output_dir"] = os.path.join(folder, name)
@@ -122,6 +118,16 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
                 flags.setdefault("run_dir", str(folder))
             stages.append(Stage(name, command, settings, flags))
     return _with_draw(_with_signals(stages), sections)
+
+
+def _refuse_partial_seed(command: str, seed: Mapping[str, Any]) -> None:
+    """Refuse a fine-tune of a seed model that is no whole model."""
+    for flag, got in (("use_peft", "an adapter"), ("layers", "one without some of its layers")):
+        if seed.get(flag):
+            raise ValueError(
+                f"section {command}: model_name_or_path: seed: expected a whole seed model, got {got}; leave "
+                f"{flag} out of the section seed, or train the base model"
+            )
 
 
 def _with_draw(stages: list[Stage], sections: Mapping[str, Mapping[str, Any]]) -> list[Stage]:

@@ -7,6 +7,7 @@ from hf_vitselect.cli.flags import PoolFlags, flag, given_flags, parse_budget, r
 from hf_vitselect.cli.pool import read_pool
 from hf_vitselect.cli.summary import Summary, command_line, dropped, refused_fact
 from hf_vitselect.cli.training_flags import TrainingCommand
+from hf_vitselect.errors import UsageError
 from hf_vitselect.training import train_seed_model
 
 
@@ -16,12 +17,19 @@ class Seed(PoolFlags, TrainingCommand):
 
     budget: str = flag("The part to fine-tune on: rows (1200) or a share (0.125) of the pool.", "0.125")
     freeze_vision: bool = flag("Keep the weights of the vision encoder; training is faster.", True)
+    layers: int | None = flag(
+        "Train a smaller model with this many decoder layers, for its scores alone.", None
+    )
     example = "--dataset_name demo/data/pool --model_name_or_path demo/base --output_dir seed --use_cpu true"
 
     def check(self) -> None:
         """Refuse a budget or options of the training that cannot be followed."""
         super().check()
         parse_budget(self.budget)
+        if self.layers is not None and (
+            self.model.use_peft or self.model.load_in_4bit or self.model.load_in_8bit
+        ):
+            raise UsageError("layers: expected a whole fine-tune with it, got use_peft or a quantization")
 
     def check_inputs(self, pool: PoolFacts | None) -> None:
         """Refuse a pool with too few rows."""
@@ -37,6 +45,7 @@ class Seed(PoolFlags, TrainingCommand):
             parse_budget(self.budget),
             arguments.pop("args"),
             freeze_vision=self.freeze_vision,
+            layers=self.layers,
             seed=self.training.seed,
             **arguments,
         )

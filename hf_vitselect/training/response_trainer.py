@@ -34,6 +34,7 @@ from hf_vitselect.models.weights import load_errors, load_whole, refuse_unknown_
 from hf_vitselect.report.model_card import model_quick_start
 from hf_vitselect.training.checks import checked_args, find_unusable, refuse_long_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
+from hf_vitselect.training.fewer_layers import KEPT
 from hf_vitselect.training.frozen import frozen_modules
 from hf_vitselect.training.saved_paths import without_local_paths
 from hf_vitselect.training.training_bar import TrainingBar
@@ -106,7 +107,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         elif eval_dataset is not None:
             eval_dataset = _usable(eval_dataset, collator, args)
         if isinstance(model, (str, os.PathLike)):
-            model = _load_model(str(model), args, quantization_config)
+            model = load_model(str(model), args, quantization_config)
             args.model_init_kwargs = quantization_config = None
         super().__init__(
             model=model,
@@ -165,6 +166,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         if self.base_model is self.model and (frozen := frozen_modules(self.model)):
             names = ", ".join(f"`{name}`" for name in frozen)
             card.text += f"\n\nThese modules kept their weights: {names}.\n"
+        if kept := getattr(self.base_model.config, KEPT, None):
+            numbers = ", ".join(map(str, kept))
+            card.text += f"\n\nDecoder layers were left out. These of the larger model are left: {numbers}.\n"
         if self.dropped:
             counts = ", ".join(f"{status}: {count:,}" for status, count in self.dropped.items())
             total = len(self.train_dataset) + len(self.unusable)
@@ -217,10 +221,17 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _load_weights(self, folder: str | None) -> None:
         dtype = next(self.model.parameters()).dtype
-        saved = load_whole(type(self.model), str(folder), dtype=dtype)
+        saved = load_whole(type(self.model), str(folder), dtype=dtype).state_dict()
         own = self.model.state_dict()
+        if {name: weights.shape for name, weights in saved.items()} != {
+            name: weights.shape for name, weights in own.items()
+        }:
+            raise ModelError(
+                f"expected a checkpoint of the same model, got {folder} with other weights, such as more or "
+                "fewer layers; train it from the start, or as it was trained"
+            )
         with torch.no_grad():
-            for name, weights in saved.state_dict().items():
+            for name, weights in saved.items():
                 own[name].copy_(weights)
 
 
@@ -236,7 +247,7 @@ def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
     return load_processor(str(processor), revision=revision, trust_remote_code=args.trust_remote_code)
 
 
-def _load_model(model: str, args: SFTConfig, quantization_config: Any) -> Any:
+def load_model(model: str, args: SFTConfig, quantization_config: Any = None) -> Any:
     """Load a model as TRL does and refuse missing weights."""
     options: dict[str, Any] = {"trust_remote_code": args.trust_remote_code, "use_safetensors": None}
     options |= args.model_init_kwargs or {}

@@ -1,5 +1,6 @@
 """The seed model, fine-tuned on random rows of the pool (MLLM-Selector, arXiv 2503.20502)."""
 
+import os
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -30,8 +31,9 @@ from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training.checks import check_rows, checked_args
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
+from hf_vitselect.training.fewer_layers import keep_layers
 from hf_vitselect.training.frozen import frozen_vision
-from hf_vitselect.training.response_trainer import processor_of
+from hf_vitselect.training.response_trainer import load_model, processor_of
 from hf_vitselect.training.seed_rows import ROWS_FILE, save_seed_rows
 from hf_vitselect.training.sft import SelectionSFTTrainer
 
@@ -47,6 +49,7 @@ def train_seed_model(
     processing_class: Any = None,
     end_of_turn: EndOfTurn = "auto",
     freeze_vision: bool = True,
+    layers: int | None = None,
     seed: int = 0,
 ) -> Selection:
     """Fine-tune a model on uniformly random rows of a pool and save it to `args.output_dir`.
@@ -67,6 +70,8 @@ def train_seed_model(
         freeze_vision: keep the weights of the vision encoder, where `transformers` finds one
             (`get_encoder(modality="image")`), and of its adapter, but train the projector. It is faster, and
             the picks were as good in our trials.
+        layers: train a smaller model, with this many of the decoder layers: the first ones and the last. The
+            others are left out for good, so this is no model to fine-tune on the picks. None keeps all.
         seed: the seed of the draw.
 
     Returns:
@@ -76,7 +81,9 @@ def train_seed_model(
     Raises:
         BudgetError: if the budget is invalid, or more than the rows that can be trained on.
         ColumnError: if the pool has columns with the names that `Selection.scores` adds.
-        ModelError: as in `SelectionSFTTrainer`; or if `freeze_vision` leaves nothing to train.
+        ModelError: as in `SelectionSFTTrainer`; if `freeze_vision` leaves nothing to train; or if the model
+            has fewer than `layers`, or does not work without the others.
+        ValueError: if `layers` is given with an adapter or a quantization.
     """
     refuse_reserved(pool.features)
     budget_rows(budget, len(pool))
@@ -84,6 +91,8 @@ def train_seed_model(
     processing_class = processor_of(model, args, processing_class)
     encoder = Encoder(processing_class, args.max_length, end_of_turn=end_of_turn)
     encoder.check()
+    if layers is not None:
+        model = _with_layers(model, layers, args, peft_config or quantization_config)
     selection = draw_seed_rows(pool, budget, encoder, seed)
     trainer = SelectionSFTTrainer(
         model,
@@ -102,6 +111,19 @@ def train_seed_model(
     if trainer.is_world_process_zero():
         save_seed_rows(selection, args.output_dir)
     return selection
+
+
+def _with_layers(model: Any, layers: int, args: SFTConfig, refused: Any) -> Any:
+    """Load the model, unless it is, and leave out the other decoder layers."""
+    if refused is not None:
+        # An adapter is loaded on the whole base model, where it would sit at other layers.
+        raise ValueError(
+            f"expected a whole fine-tune with layers={layers}, got {type(refused).__name__}; leave one out"
+        )
+    if isinstance(model, (str, os.PathLike)):
+        model = load_model(str(model), args)
+        args.model_init_kwargs = None
+    return keep_layers(model, layers)
 
 
 def _train(trainer: SelectionSFTTrainer) -> None:
