@@ -221,17 +221,16 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _load_weights(self, folder: str | None) -> None:
         dtype = next(self.model.parameters()).dtype
-        saved = load_whole(type(self.model), str(folder), dtype=dtype).state_dict()
-        own = self.model.state_dict()
-        if {name: weights.shape for name, weights in saved.items()} != {
-            name: weights.shape for name, weights in own.items()
-        }:
+        saved = load_whole(type(self.model), str(folder), dtype=dtype)
+        kept, expected = (getattr(model.config, KEPT, None) for model in (saved, self.model))
+        if kept != expected:
             raise ModelError(
-                f"expected a checkpoint of the same model, got {folder} with other weights, such as more or "
-                "fewer layers; train it from the start, or as it was trained"
+                f"expected a checkpoint with the same decoder layers, got {folder}; resume it with the `layers` "
+                "that it was made with, or start again"
             )
+        own = self.model.state_dict()
         with torch.no_grad():
-            for name, weights in saved.items():
+            for name, weights in saved.state_dict().items():
                 own[name].copy_(weights)
 
 

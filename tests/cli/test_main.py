@@ -240,6 +240,10 @@ def test_unusable_pools_say_why(tiny, tmp_path, capsys):
             "seed --dataset_name x --model_name_or_path m --use_cpu true --lora_r 4",
             "expected use_peft with it",
         ),
+        (
+            "seed --dataset_name x --model_name_or_path m --use_cpu true --use_peft true --layers 8",
+            "layers: expected a whole fine-tune with it",
+        ),
         ("seed --dataset_name x --model_name_or_path m --use_cpu true --bf16 true --fp16 true", "not both"),
         ("select --config none.yaml", "got 'none.yaml', which does not exist; did you mean 'one.yaml'?"),
         ("select --config", "--config: expected a YAML file"),

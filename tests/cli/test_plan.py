@@ -157,7 +157,11 @@ def test_rounds_split_a_share():
         (CHAIN | {"rounds": True}, "rounds: expected an int"),
         (
             {"seed": {"use_peft": True}, "train": {"model_name_or_path": "seed"}},
-            "section train: .* expected a whole seed model, got the adapter",
+            "section train: .* expected a whole seed model, got an adapter; leave use_peft out",
+        ),
+        (
+            {"seed": {"layers": 12}, "train": {"model_name_or_path": "seed"}},
+            "section train: .* got one without some of its layers; leave layers out",
         ),
         (CHAIN | {"rounds": 0}, "rounds: expected an int of 1 or more, got 0"),
         (CHAIN | {"rounds": 2, "score_net": {}}, "no score_net"),

@@ -106,7 +106,7 @@ def test_seed_model_resumes_with_its_layers(tmp_path):
     args = config(folder, max_steps=4, resume_from_checkpoint=str(folder / "checkpoint-3"))
     train_seed_model(mixed_pool(6), base, 4, args, layers=3)
     for layers in (2, None):
-        with pytest.raises(ModelError, match="a checkpoint of the same model"):
+        with pytest.raises(ModelError, match="a checkpoint with the same decoder layers"):
             train_seed_model(mixed_pool(6), base, 4, args, layers=layers)
 
 
