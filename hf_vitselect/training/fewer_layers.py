@@ -27,6 +27,8 @@ def keep_layers(model: Any, count: int) -> Any:
     total = len(layers)
     if not 1 <= count <= total:
         raise ModelError(f"layers: expected 1 to {total}, the decoder layers of the model, got {count}")
+    if count == total:
+        return model
     kept = [*range(count - 1), total - 1]
     names = {f"{prefix}.{new}.": f"{prefix}.{old}." for new, old in enumerate(kept)}
 

@@ -225,8 +225,8 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         kept, expected = (getattr(model.config, KEPT, None) for model in (saved, self.model))
         if kept != expected:
             raise ModelError(
-                f"expected a checkpoint with the same decoder layers, got {folder}; resume it with the `layers` "
-                "that it was made with, or start again"
+                f"expected a checkpoint with the same decoder layers, got {folder}; resume it with the "
+                "`layers` that it was made with, or start again"
             )
         own = self.model.state_dict()
         with torch.no_grad():

@@ -57,6 +57,11 @@ def test_layers_are_numbered_as_at_first(tmp_path):
     assert AutoModelForImageTextToText.from_pretrained(tmp_path).config.kept_layers == [0, 3]
 
 
+def test_all_layers_are_the_same_model():
+    model, _ = deep("llava")
+    assert keep_layers(model, 4) is model
+
+
 @pytest.mark.parametrize("count", [0, 5])
 def test_impossible_count_is_refused(count):
     with pytest.raises(ModelError, match=f"expected 1 to 4, .* got {count}"):
