@@ -110,7 +110,7 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
                 flags["selections"] = [_selection_of(text, latest) for text in flags["selections"]]
             if command in _START_FROM_SEED and flags.get("model_name_or_path") == "seed":
                 flags["model_name_or_path"] = latest.get("seed", "seed")
-                _refuse_partial_seed(command, sections.get("seed", {}))
+                _refuse_start(command, section, sections.get("seed", {}))
             name = f"{command}_{turn}" if turn > 1 and command not in _LAST else command
             if command != "push":
                 latest[command] = flags["output_dir"] = os.path.join(folder, name)
@@ -120,14 +120,18 @@ def plan(config: Mapping[str, Any], folder: Path) -> list[Stage]:
     return _with_draw(_with_signals(stages), sections)
 
 
-def _refuse_partial_seed(command: str, seed: Mapping[str, Any]) -> None:
-    """Refuse a fine-tune of a seed model that is no whole model."""
-    for flag, got in (("use_peft", "an adapter"), ("layers", "one without some of its layers")):
-        if seed.get(flag):
-            raise ValueError(
-                f"section {command}: model_name_or_path: seed: expected a whole seed model, got {got}; leave "
-                f"{flag} out of the section seed, or train the base model"
-            )
+def _refuse_start(command: str, section: Mapping[str, Any], seed: Mapping[str, Any]) -> None:
+    """Refuse a fine-tune that cannot start from the seed model."""
+    if seed.get("layers"):
+        raise ValueError(
+            f"section {command}: model_name_or_path: seed: expected a whole seed model, got one without some "
+            "of its layers; leave layers out of the section seed, or train the base model"
+        )
+    if seed.get("use_peft") and section.get("use_peft"):
+        raise ValueError(
+            f"section {command}: use_peft: expected none, as the seed model is an adapter, which is itself "
+            "trained further; leave it out"
+        )
 
 
 def _with_draw(stages: list[Stage], sections: Mapping[str, Mapping[str, Any]]) -> list[Stage]:

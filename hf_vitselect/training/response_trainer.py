@@ -1,5 +1,6 @@
 """TRL's SFTTrainer with the loss on the response tokens the scorers count."""
 
+import copy
 import os
 import re
 import warnings
@@ -30,7 +31,7 @@ from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.models.processors import load_processor
 from hf_vitselect.models.revisions import adapter_base, refuse_revision
-from hf_vitselect.models.weights import load_errors, load_whole, refuse_unknown_dtype
+from hf_vitselect.models.weights import load_errors, load_whole, refuse_unknown_dtype, with_trainable_adapter
 from hf_vitselect.report.model_card import model_quick_start
 from hf_vitselect.training.checks import checked_args, find_unusable, refuse_long_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
@@ -51,7 +52,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
     left out, counted in `dropped` and named in a warning, also in `eval_dataset`.
 
     Args:
-        model: a Hub id, a folder, or a loaded model.
+        model: a Hub id, a folder, or a loaded model. An adapter is trained further, without `peft_config`.
         train_dataset: rows in any conversation layout.
         args: any `trl.SFTConfig`. Its `max_length` must be None, or no row may be longer.
         eval_dataset: a data set in any conversation layout, or several by name.
@@ -107,6 +108,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         elif eval_dataset is not None:
             eval_dataset = _usable(eval_dataset, collator, args)
         if isinstance(model, (str, os.PathLike)):
+            _refuse_second_adapter(str(model), args, peft_config)
             model = load_model(str(model), args, quantization_config)
             args.model_init_kwargs = quantization_config = None
         super().__init__(
@@ -247,7 +249,7 @@ def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
 
 
 def load_model(model: str, args: SFTConfig, quantization_config: Any = None) -> Any:
-    """Load a model as TRL does and refuse missing weights."""
+    """Load a model as TRL does and refuse missing weights; an adapter on its base model, to be trained further."""
     options: dict[str, Any] = {"trust_remote_code": args.trust_remote_code, "use_safetensors": None}
     options |= args.model_init_kwargs or {}
     if quantization_config is not None:
@@ -256,11 +258,11 @@ def load_model(model: str, args: SFTConfig, quantization_config: Any = None) -> 
     if args.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
         options["device_map"] = None
     refuse_unknown_dtype(options.get("dtype"))
-    if adapter_base(model, options.get("revision")) is not None:
-        raise ModelError(
-            f"expected a whole model to fine-tune, got the adapter {model}; merge it into its base model "
-            "with PEFT's merge_and_unload, save that, and name it"
-        )
+    revision = options.get("revision")
+    if (base := adapter_base(model, revision)) is not None:
+        of_base = copy.copy(args)
+        of_base.model_init_kwargs = options | {"revision": base[1]}
+        return with_trainable_adapter(load_model(base[0], of_base), model, revision=revision)
     with load_errors(model):
         config = AutoConfig.from_pretrained(
             model, revision=options.get("revision"), trust_remote_code=options["trust_remote_code"]
@@ -270,6 +272,16 @@ def load_model(model: str, args: SFTConfig, quantization_config: Any = None) -> 
         set_seed(args.seed)
         whole = SimpleNamespace(from_pretrained=partial(load_whole, kind))
         return create_model_from_path(model, whole, **options)
+
+
+def _refuse_second_adapter(model: str, args: SFTConfig, peft_config: Any) -> None:
+    """Refuse a new adapter on an adapter."""
+    revision = (args.model_init_kwargs or {}).get("revision")
+    if peft_config is not None and adapter_base(model, revision) is not None:
+        raise ValueError(
+            f"expected no peft_config (use_peft) with {model}, which is an adapter and is itself trained "
+            "further; leave it out, or merge the adapter into its base model"
+        )
 
 
 def _without(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from peft import PeftModel
 from trl import SFTConfig
 
 from hf_vitselect.call_text import write_call
@@ -115,14 +116,15 @@ def train_seed_model(
 
 def _with_layers(model: Any, layers: int, args: SFTConfig, refused: Any) -> Any:
     """Load the model, unless it is, and leave out the other decoder layers."""
+    if isinstance(model, (str, os.PathLike)) and refused is None:
+        model = load_model(str(model), args)
+        args.model_init_kwargs = None
+    refused = model if isinstance(model, PeftModel) else refused
     if refused is not None:
         # An adapter is loaded on the whole base model, where it would sit at other layers.
         raise ValueError(
             f"expected a whole fine-tune with layers={layers}, got {type(refused).__name__}; leave one out"
         )
-    if isinstance(model, (str, os.PathLike)):
-        model = load_model(str(model), args)
-        args.model_init_kwargs = None
     return keep_layers(model, layers)
 
 

@@ -21,7 +21,7 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
     selection's rule, scorers and pool and, once published, its repository.
 
     Args:
-        model: a Hub id, a folder, or a loaded model.
+        model: a Hub id, a folder, or a loaded model; an adapter is trained further.
         selection: the rows to train on.
         **options: every other argument of `ResponseSFTTrainer`, such as `args` or `peft_config`.
 
@@ -37,6 +37,9 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
 
     def __init__(self, model: Any, *, selection: Selection, **options: Any) -> None:
         self.selection = selection
+        start = model if isinstance(model, (str, os.PathLike)) else model.config.name_or_path
+        # Read before training, as a damaged record would end it at its card.
+        self.start, self.rows_before = str(start), _rows_before(str(start), selection.recipe)
         super().__init__(model, train_dataset=selection.dataset, row_ids=selection.row_ids, **options)
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
@@ -45,13 +48,13 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
         published = recipe.published and recipe.published.repo_id
         known = (dataset_name, published, recipe.source.repo_id)
         card.data.datasets = list(dict.fromkeys(name for name in known if name)) or None
-        name = self.base_model.config.name_or_path
         # The last value of each: the loss of the whole training and the final evaluation.
         logged = {key: value for entry in self.state.log_history for key, value in entry.items()}
         metrics = {key: value for key, value in logged.items() if re.match("train_loss|eval_", key)}
-        base_model = (folder_name(name) if os.path.isdir(name) else name) or None
-        rows = _rows_before(name, recipe)
-        section = model_section(self.selection, base_model=base_model, base_rows=rows, metrics=metrics)
+        base_model = (folder_name(self.start) if os.path.isdir(self.start) else self.start) or None
+        section = model_section(
+            self.selection, base_model=base_model, base_rows=self.rows_before, metrics=metrics
+        )
         card.text = merge_section(card.text, section)
 
 

@@ -156,8 +156,8 @@ def test_rounds_split_a_share():
         (CHAIN | {"rounds": 3, "select": {"budget": 2}}, "at least one row a round, got 2"),
         (CHAIN | {"rounds": True}, "rounds: expected an int"),
         (
-            {"seed": {"use_peft": True}, "train": {"model_name_or_path": "seed"}},
-            "section train: .* expected a whole seed model, got an adapter; leave use_peft out",
+            {"seed": {"use_peft": True}, "train": {"model_name_or_path": "seed", "use_peft": True}},
+            "section train: use_peft: expected none, as the seed model is an adapter",
         ),
         (
             {"seed": {"layers": 12}, "train": {"model_name_or_path": "seed"}},
