@@ -15,6 +15,7 @@ from hf_vitselect.errors import ColumnError, RowError, counted, shown
 from hf_vitselect.evaluation.methods import CHARACTERS, FULL, MARKS, MATCHED, RANDOM
 from hf_vitselect.evaluation.trials import Setup, Trial, slug
 from hf_vitselect.models.encoding import Encoder
+from hf_vitselect.models.revisions import adapter_base
 from hf_vitselect.models.vlm import longest_row
 from hf_vitselect.training.checks import checked_args, find_unusable, refuse_long_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
@@ -64,11 +65,11 @@ def refuse_unable(setup: Setup) -> None:
     checked_args(setup.args, evaluates=False)
     checks = [given.check for given in setup.evaluations.values() if hasattr(given, "check")]
     if checks:
-        options = {
-            "revision": (setup.args.model_init_kwargs or {}).get("revision"),
-            "trust_remote_code": setup.args.trust_remote_code,
-        }
-        config = AutoConfig.from_pretrained(setup.model, **options)
+        revision = (setup.args.model_init_kwargs or {}).get("revision")
+        model, revision = adapter_base(setup.model, revision) or (setup.model, revision)
+        config = AutoConfig.from_pretrained(
+            model, revision=revision, trust_remote_code=setup.args.trust_remote_code
+        )
         encoder = _encoder(setup, longest_row(config))
         for check in checks:
             check(encoder)

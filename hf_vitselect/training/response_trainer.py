@@ -249,7 +249,7 @@ def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
 
 
 def load_model(model: str, args: SFTConfig, quantization_config: Any = None) -> Any:
-    """Load a model as TRL does and refuse missing weights; an adapter on its base model, to be trained further."""
+    """Load a model as TRL does, or an adapter to be trained further; refuse missing weights."""
     options: dict[str, Any] = {"trust_remote_code": args.trust_remote_code, "use_safetensors": None}
     options |= args.model_init_kwargs or {}
     if quantization_config is not None:

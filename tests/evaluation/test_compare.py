@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig
 from pools import mixed_pool
-from trainings import models, training
+from trainings import LANGUAGE_MODEL, config, models, training
 
 from hf_vitselect import score_candidates, select_diverse
 from hf_vitselect.errors import LayoutError, StaleRunError, UsageError
@@ -18,6 +19,7 @@ from hf_vitselect.rules import Random, TopScore
 from hf_vitselect.scorers import NecessityScorer
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.selection import Selection
+from hf_vitselect.training import train_seed_model
 
 ROWS = 8
 
@@ -54,6 +56,27 @@ def test_one_line_per_method_and_size(finished):
     assert lines == [*top, ("random", 5), ("mine", 5)]
     assert len(made) == 2 * len(lines)
     assert all(len(line.means) == 2 and line.tokens > 0 for line in comparison.lines["half"])
+
+
+def test_adapters_are_compared_from_their_weights(scored_pool, tiny, tmp_path):
+    lora = LoraConfig(target_modules=LANGUAGE_MODEL, init_lora_weights=False)
+    train_seed_model(scored_pool, tiny("llava").folder, 4, config(tmp_path / "seed"), peft_config=lora)
+    held_out = mixed_pool(6, seed=900)
+    comparison = compare(
+        scored_pool,
+        {"top": TopScore()},
+        str(tmp_path / "seed"),
+        {"log-likelihood": LogLikelihood(held_out)},
+        tmp_path / "compare",
+        args=training(tmp_path, learning_rate=0.0),
+        budgets=[ROWS],
+        seeds=1,
+        matched=[],
+    )
+    scored = held_out.map(NecessityScorer(str(tmp_path / "seed")), batched=True)
+    of_seed = -np.mean(scored["necessity"][:])
+    means = [line.means for line in comparison.lines["log-likelihood"]]
+    np.testing.assert_allclose(np.ravel(means), of_seed, rtol=1e-5)
 
 
 def test_random_rows_differ_by_seed(finished, scored_pool):
