@@ -100,6 +100,7 @@ def write_page(args: argparse.Namespace) -> None:
     tables = {
         "cost": lambda: table([*_cost_rows(lines)]),
         "accuracy": lambda: table([*_accuracy_rows(lines, random_right)]),
+        "start": lambda: table([*_start_rows(lines)]),
     }
     args.page.write_text(fill(args.page.read_text(), "same cost", tables))
     print(args.page)
@@ -147,8 +148,7 @@ def _accuracy_rows(
         for uses, part in of_uses.items()
     ]
     for bed, start, random_start, budget, uses, part in of_all:
-        trials = pool_trials(lines, bed, model=THREE.name, budget=f"{budget:.0%}", **start)
-        right, others = [right_of(pool) for pool in trials], random_right(bed, part, random_start)
+        right, others = _picks_right(lines, bed, budget, start), random_right(bed, part, random_start)
         yield {
             "testbed": bed,
             "picks": f"{budget:.0%}",
@@ -160,6 +160,28 @@ def _accuracy_rows(
             "their accuracy": mean_accuracy(others),
             **interval(pooled_difference(right, others, comparisons=len(of_all))),
         }
+
+
+def _start_rows(lines: Lines) -> Iterator[dict[str, Any]]:
+    """Accuracy of picks by what learns them, and the difference."""
+    of_all = [*product(POOL_SEEDS, SAME_COST)]
+    for bed, budget in of_all:
+        warm, base = (_picks_right(lines, bed, budget, start) for start in (WARM, BASE))
+        yield {
+            "testbed": bed,
+            "picks": f"{budget:.0%}",
+            "base model": mean_accuracy(base),
+            "seed model": mean_accuracy(warm),
+            **interval(pooled_difference(warm, base, comparisons=len(of_all))),
+        }
+
+
+def _picks_right(
+    lines: Lines, bed: str, budget: float, start: Mapping[str, Any]
+) -> list[NDArray[np.float64]]:
+    """Right answers of models from picks, for each pool."""
+    trials = pool_trials(lines, bed, model=THREE.name, budget=f"{budget:.0%}", **start)
+    return [right_of(pool) for pool in trials]
 
 
 def counted(uses: int) -> str:
