@@ -1,6 +1,8 @@
 """`seed`: fine-tune a model on a random part of a pool."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hf_vitselect.cli.command import PoolFacts
 from hf_vitselect.cli.flags import PoolFlags, flag, given_flags, parse_budget, refuse_large_budget
@@ -20,16 +22,16 @@ class Seed(PoolFlags, TrainingCommand):
     layers: int | None = flag(
         "Train a smaller model with this many decoder layers, for its scores alone.", None
     )
+    least: ClassVar[Mapping[str, int]] = {"layers": 1}
     example = "--dataset_name demo/data/pool --model_name_or_path demo/base --output_dir seed --use_cpu true"
 
     def check(self) -> None:
         """Refuse a budget or options of the training that cannot be followed."""
         super().check()
         parse_budget(self.budget)
-        if self.layers is not None and (
-            self.model.use_peft or self.model.load_in_4bit or self.model.load_in_8bit
-        ):
-            raise UsageError("layers: expected a whole fine-tune with it, got use_peft or a quantization")
+        partial = [name for name in ("use_peft", "load_in_4bit", "load_in_8bit") if getattr(self.model, name)]
+        if self.layers is not None and partial:
+            raise UsageError(f"layers: expected no {partial[0]} with it; leave out either")
 
     def check_inputs(self, pool: PoolFacts | None) -> None:
         """Refuse a pool with too few rows."""

@@ -20,6 +20,7 @@ from hf_vitselect.models.vlm import longest_row
 from hf_vitselect.training.checks import checked_args, find_unusable, refuse_long_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.response_trainer import processor_of
+from hf_vitselect.training.warm_start import refuse_second_adapter
 
 _TABLE = ("pool", "rows", "overlap")
 """Headings of the tables that no method may have as its name."""
@@ -63,6 +64,7 @@ def refuse_uncallable(evaluations: Mapping[str, Any]) -> None:
 def refuse_unable(setup: Setup) -> None:
     """Refuse arguments that no fine-tune supports, and held-out rows that cannot be evaluated."""
     checked_args(setup.args, evaluates=False)
+    refuse_second_adapter(setup.model, setup.args, setup.peft_config)
     checks = [given.check for given in setup.evaluations.values() if hasattr(given, "check")]
     if checks:
         revision = (setup.args.model_init_kwargs or {}).get("revision")

@@ -61,6 +61,13 @@ def adapter_base(model: str, revision: str | None = None) -> tuple[str, str | No
             f"expected an adapter that names its base model, got base_model_name_or_path={base!r} in "
             f"adapter_config.json of {model}; write the base model's Hub id or folder there"
         )
+    if str(config.get("init_lora_weights")).startswith("pissa_niter"):
+        # It fits a base model whose weights a random start has changed, each time in another way.
+        raise ModelError(
+            f"expected an adapter of a base model that can be loaded again, got {model} with "
+            f"init_lora_weights={config['init_lora_weights']!r}; train one with 'pissa', or merge it right "
+            "after its training"
+        )
     # transformers would apply the adapter to the whole model.
     if folder and Path(model, "config.json").exists():
         raise ModelError(

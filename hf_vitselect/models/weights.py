@@ -62,28 +62,6 @@ def load_whole(
         return loaded
 
 
-def with_trainable_adapter(model: Any, adapter: str, *, revision: str | None = None) -> Any:
-    """Put an adapter on its base model, every weight of it from its files, to train it further."""
-    with load_errors(adapter):
-        from peft import (
-            PeftConfig,
-            get_peft_model,
-            get_peft_model_state_dict,
-            load_peft_weights,
-            set_peft_model_state_dict,
-        )
-
-        config = PeftConfig.from_pretrained(adapter, revision=revision)
-        config.inference_mode = False
-        tuned = get_peft_model(model, config)
-        states = load_peft_weights(adapter, device="cpu", use_safetensors=True, revision=revision)
-        own = get_peft_model_state_dict(tuned).keys()
-        refuse_unmatched_weights(f"the adapter {adapter}", own - states.keys(), states.keys() - own)
-        set_peft_model_state_dict(tuned, states)
-        refuse_non_finite(adapter, tuned)
-        return tuned
-
-
 def refuse_missing_weights(kind: Any, model: str, *, used_as: str = "", **options: Any) -> None:
     """Refuse a checkpoint that lacks weights, without loading any; `used_as` is a key of `MAY_BE_MISSING`."""
     with load_errors(model):

@@ -11,16 +11,26 @@ def model_section(
     selection: Selection,
     *,
     base_model: str | None = None,
-    base_rows: str | None = None,
+    adapter: str | None = None,
+    rows_before: str | None = None,
     metrics: Mapping[str, float] | None = None,
 ) -> str:
-    """The section about a selection, between the marks; `base_rows` says what a seed model has seen."""
+    """The section about a selection, between the marks.
+
+    Args:
+        selection: that the model was trained on.
+        base_model: its name.
+        adapter: the adapter of the base model that was trained further, if one was.
+        rows_before: what a seed model was trained on before.
+        metrics: of the training.
+    """
     measured = [{"metric": code(name), "value": value} for name, value in (metrics or {}).items()]
     return render(
         "model_section.md.jinja",
         **facts(selection),
         base_model=base_model,
-        base_rows=base_rows,
+        adapter=adapter,
+        rows_before=rows_before,
         metrics=escaped_table(measured),
     )
 

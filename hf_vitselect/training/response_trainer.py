@@ -31,7 +31,7 @@ from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.models.processors import load_processor
 from hf_vitselect.models.revisions import adapter_base, refuse_revision
-from hf_vitselect.models.weights import load_errors, load_whole, refuse_unknown_dtype, with_trainable_adapter
+from hf_vitselect.models.weights import load_errors, load_whole, refuse_unknown_dtype
 from hf_vitselect.report.model_card import model_quick_start
 from hf_vitselect.training.checks import checked_args, find_unusable, refuse_long_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
@@ -39,6 +39,7 @@ from hf_vitselect.training.fewer_layers import KEPT
 from hf_vitselect.training.frozen import frozen_modules
 from hf_vitselect.training.saved_paths import without_local_paths
 from hf_vitselect.training.training_bar import TrainingBar
+from hf_vitselect.training.warm_start import refuse_second_adapter, with_trainable_adapter
 
 
 class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
@@ -94,6 +95,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         args = checked_args(args or SFTConfig(max_length=None), evaluates=eval_dataset is not None)
+        if isinstance(model, (str, os.PathLike)):
+            refuse_second_adapter(str(model), args, peft_config)
+            peft_config = _with_revision(peft_config, args)
         processing_class = processor_of(model, args, processing_class)
         if args.eos_token is not None:  # TRL does so too, but too late for the collator
             getattr(processing_class, "tokenizer", processing_class).eos_token = args.eos_token
@@ -108,8 +112,8 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         elif eval_dataset is not None:
             eval_dataset = _usable(eval_dataset, collator, args)
         if isinstance(model, (str, os.PathLike)):
-            _refuse_second_adapter(str(model), args, peft_config)
             model = load_model(str(model), args, quantization_config)
+            _warn_without_layers(model)
             args.model_init_kwargs = quantization_config = None
         super().__init__(
             model=model,
@@ -170,7 +174,9 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             card.text += f"\n\nThese modules kept their weights: {names}.\n"
         if kept := getattr(self.base_model.config, KEPT, None):
             numbers = ", ".join(map(str, kept))
-            card.text += f"\n\nDecoder layers were left out. These of the larger model are left: {numbers}.\n"
+            card.text += (
+                f"\n\nDecoder layers were left out: the model keeps numbers {numbers} of the larger one.\n"
+            )
         if self.dropped:
             counts = ", ".join(f"{status}: {count:,}" for status, count in self.dropped.items())
             total = len(self.train_dataset) + len(self.unusable)
@@ -262,7 +268,7 @@ def load_model(model: str, args: SFTConfig, quantization_config: Any = None) -> 
     if (base := adapter_base(model, revision)) is not None:
         of_base = copy.copy(args)
         of_base.model_init_kwargs = options | {"revision": base[1]}
-        return with_trainable_adapter(load_model(base[0], of_base), model, revision=revision)
+        return with_trainable_adapter(load_model(base[0], of_base), model, revision)
     with load_errors(model):
         config = AutoConfig.from_pretrained(
             model, revision=options.get("revision"), trust_remote_code=options["trust_remote_code"]
@@ -274,13 +280,24 @@ def load_model(model: str, args: SFTConfig, quantization_config: Any = None) -> 
         return create_model_from_path(model, whole, **options)
 
 
-def _refuse_second_adapter(model: str, args: SFTConfig, peft_config: Any) -> None:
-    """Refuse a new adapter on an adapter."""
+def _with_revision(peft_config: Any, args: SFTConfig) -> Any:
+    """Let an adapter name the revision of its base model, which PEFT would forget."""
     revision = (args.model_init_kwargs or {}).get("revision")
-    if peft_config is not None and adapter_base(model, revision) is not None:
-        raise ValueError(
-            f"expected no peft_config (use_peft) with {model}, which is an adapter and is itself trained "
-            "further; leave it out, or merge the adapter into its base model"
+    if peft_config is None or revision in (None, "main"):
+        return peft_config
+    peft_config = copy.copy(peft_config)
+    peft_config.revision = revision
+    return peft_config
+
+
+def _warn_without_layers(model: Any) -> None:
+    """Warn of a model that was made smaller to score."""
+    config = model.config
+    if kept := getattr(config, KEPT, None):
+        warnings.warn(
+            f"{config.name_or_path} has only {len(kept)} of the decoder layers of a larger model: a seed "
+            "model made with `layers` is made to score, and the larger one may learn more",
+            stacklevel=3,
         )
 
 

@@ -14,6 +14,7 @@ from hf_vitselect.call_text import write_call
 from hf_vitselect.data.columns import refuse_reserved
 from hf_vitselect.data.refusals import Refusals, warn_if_most_are_refused
 from hf_vitselect.data.row_ids import row_ids
+from hf_vitselect.data.rows import read_row
 from hf_vitselect.errors import (
     AllRefusedError,
     BudgetError,
@@ -24,6 +25,7 @@ from hf_vitselect.errors import (
 )
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn
+from hf_vitselect.models.revisions import adapter_base
 from hf_vitselect.rules import Random
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.method import Method
@@ -93,8 +95,12 @@ def train_seed_model(
     encoder = Encoder(processing_class, args.max_length, end_of_turn=end_of_turn)
     encoder.check()
     if layers is not None:
-        model = _with_layers(model, layers, args, peft_config or quantization_config)
+        _refuse_partial_training(
+            model, args, peft_config=peft_config, quantization_config=quantization_config
+        )
     selection = draw_seed_rows(pool, budget, encoder, seed)
+    if layers is not None:
+        model = _with_layers(model, layers, args, selection.dataset, encoder)
     trainer = SelectionSFTTrainer(
         model,
         selection=selection,
@@ -114,18 +120,30 @@ def train_seed_model(
     return selection
 
 
-def _with_layers(model: Any, layers: int, args: SFTConfig, refused: Any) -> Any:
+def _refuse_partial_training(model: Any, args: SFTConfig, **options: Any) -> None:
+    """Refuse what cannot do without layers: an adapter would later be loaded on the whole base model."""
+    revision = (args.model_init_kwargs or {}).get("revision")
+    given = [name for name, value in options.items() if value is not None]
+    by_name = isinstance(model, (str, os.PathLike))
+    if isinstance(model, PeftModel) or (by_name and adapter_base(str(model), revision) is not None):
+        given.append("an adapter as the model")
+    if given:
+        raise ValueError(
+            f"layers: expected a whole model that is trained as a whole, got {' and '.join(given)}; leave "
+            "out either"
+        )
+
+
+def _with_layers(model: Any, layers: int, args: SFTConfig, rows: Dataset, encoder: Encoder) -> Any:
     """Load the model, unless it is, and leave out the other decoder layers."""
-    if isinstance(model, (str, os.PathLike)) and refused is None:
+    if isinstance(model, (str, os.PathLike)):
         model = load_model(str(model), args)
         args.model_init_kwargs = None
-    refused = model if isinstance(model, PeftModel) else refused
-    if refused is not None:
-        # An adapter is loaded on the whole base model, where it would sit at other layers.
-        raise ValueError(
-            f"expected a whole fine-tune with layers={layers}, got {type(refused).__name__}; leave one out"
-        )
-    return keep_layers(model, layers)
+    plain = undecoded_rows(rows)
+    shown = next((row for row in plain if read_row(row).images), plain[0])
+    inputs = ResponseCollator(encoder)([shown])
+    del inputs["labels"]
+    return keep_layers(model, layers, inputs)
 
 
 def _train(trainer: SelectionSFTTrainer) -> None:

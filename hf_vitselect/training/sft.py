@@ -2,16 +2,14 @@
 
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 from hf_vitselect.data.provenance import folder_name
 from hf_vitselect.report.merge_readme import merge_section
 from hf_vitselect.report.model_card import model_section
-from hf_vitselect.selection.recipe import Recipe
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training.response_trainer import ResponseSFTTrainer
-from hf_vitselect.training.seed_rows import ROWS_FILE, read_seed_rows
+from hf_vitselect.training.warm_start import rows_before
 
 
 class SelectionSFTTrainer(ResponseSFTTrainer):
@@ -39,7 +37,7 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
         self.selection = selection
         start = model if isinstance(model, (str, os.PathLike)) else model.config.name_or_path
         # Read before training, as a damaged record would end it at its card.
-        self.start, self.rows_before = str(start), _rows_before(str(start), selection.recipe)
+        self.start, self.rows_before = str(start), rows_before(str(start), selection.recipe)
         super().__init__(model, train_dataset=selection.dataset, row_ids=selection.row_ids, **options)
 
     def complete_card(self, card: Any, dataset_name: str | None) -> None:
@@ -51,18 +49,17 @@ class SelectionSFTTrainer(ResponseSFTTrainer):
         # The last value of each: the loss of the whole training and the final evaluation.
         logged = {key: value for entry in self.state.log_history for key, value in entry.items()}
         metrics = {key: value for key, value in logged.items() if re.match("train_loss|eval_", key)}
-        base_model = (folder_name(self.start) if os.path.isdir(self.start) else self.start) or None
+        base = self.base_model.config.name_or_path
         section = model_section(
-            self.selection, base_model=base_model, base_rows=self.rows_before, metrics=metrics
+            self.selection,
+            base_model=_short(base),
+            adapter=_short(self.start) if self.start != base else None,
+            rows_before=self.rows_before,
+            metrics=metrics,
         )
         card.text = merge_section(card.text, section)
 
 
-def _rows_before(base_model: str, recipe: Recipe) -> str | None:
-    """The rows that the base model was trained on, if it is a seed model."""
-    record = Path(base_model, ROWS_FILE)
-    if not base_model or not record.exists():
-        return None
-    row_ids, of_seed = read_seed_rows(record)
-    pool = "the same pool" if of_seed.fingerprint == recipe.fingerprint else "another pool"
-    return f"{len(row_ids):,} random rows of {pool}"
+def _short(model: str) -> str | None:
+    """A model's name without the folders of this machine."""
+    return (folder_name(model) if os.path.isdir(model) else model) or None

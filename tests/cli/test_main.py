@@ -242,7 +242,11 @@ def test_unusable_pools_say_why(tiny, tmp_path, capsys):
         ),
         (
             "seed --dataset_name x --model_name_or_path m --use_cpu true --use_peft true --layers 8",
-            "layers: expected a whole fine-tune with it",
+            "layers: expected no use_peft with it; leave out either",
+        ),
+        (
+            "seed --dataset_name x --model_name_or_path m --use_cpu true --layers 0",
+            "layers: expected 1 or more, got 0",
         ),
         ("seed --dataset_name x --model_name_or_path m --use_cpu true --bf16 true --fp16 true", "not both"),
         ("select --config none.yaml", "got 'none.yaml', which does not exist; did you mean 'one.yaml'?"),

@@ -4,8 +4,9 @@ import html
 
 import pytest
 from datasets import List, Value
+from peft import LoraConfig
 from pools import assistant, mixed_pool, png, pool, user
-from trainings import models, training
+from trainings import LANGUAGE_MODEL, config, models, training
 
 from hf_vitselect import select_diverse
 from hf_vitselect.cli.main import main
@@ -24,6 +25,7 @@ from hf_vitselect.report.run_record import RunRecord
 from hf_vitselect.rules import KCenter, Random, TopScore
 from hf_vitselect.selection.method import Method
 from hf_vitselect.selection.selection import Selection
+from hf_vitselect.training import train_seed_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:1 of . (picked )?rows are left out")
 
@@ -137,6 +139,15 @@ def test_bad_values_are_refused_first(changes, error, message, untrained, scored
     with pytest.raises(error, match=message):
         compared(scored_pool, tmp_path, **given)
     assert "too large" in message or not list(tmp_path.rglob("top"))
+
+
+def test_second_adapter_is_refused_first(untrained, scored_pool, tiny, tmp_path):
+    lora = LoraConfig(target_modules=LANGUAGE_MODEL)
+    train_seed_model(
+        scored_pool, tiny("llava").folder, 4, config(tmp_path / "seed", max_steps=1), peft_config=lora
+    )
+    with pytest.raises(ValueError, match="seed, which is an adapter and is itself trained further"):
+        compared(scored_pool, tmp_path / "out", str(tmp_path / "seed"), peft_config=lora)
 
 
 TRAINING = {

@@ -9,12 +9,12 @@ from peft import LoraConfig
 from pools import mixed_pool
 from safetensors.torch import load_file, save_file
 from trainings import LANGUAGE_MODEL, config
-from transformers import Trainer
+from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer
 
 from hf_vitselect import NecessityScorer, select_diverse
 from hf_vitselect.errors import ModelError, SelectionError
 from hf_vitselect.rules import Random
-from hf_vitselect.training import SelectionSFTTrainer, train_seed_model
+from hf_vitselect.training import SelectionSFTTrainer, response_trainer, train_seed_model, warm_start
 
 POOL = mixed_pool(8)
 ADAPTER = "adapter_model.safetensors"
@@ -60,11 +60,12 @@ def test_adapter_is_trained_further(seed_adapter, tiny, tmp_path):
 def test_card_names_the_start(seed_adapter, tmp_path):
     fine_tune(seed_adapter, tmp_path)
     card = " ".join((tmp_path / "README.md").read_text().split())
-    assert "4 random rows of the same pool" in card
-    assert "`seed`" in card
+    assert (
+        "its adapter `seed` was trained further, fine-tuned before on 4 random rows of the same pool" in card
+    )
 
 
-@pytest.mark.parametrize("change", ["missing", "unknown", "infinite"])
+@pytest.mark.parametrize("change", ["missing", "unknown", "misshapen", "infinite"])
 def test_damaged_adapter_is_refused(change, seed_adapter, tmp_path):
     copied = shutil.copytree(seed_adapter, tmp_path / "seed")
     weights = load_file(copied / ADAPTER)
@@ -73,10 +74,17 @@ def test_damaged_adapter_is_refused(change, seed_adapter, tmp_path):
         del weights[name]
     elif change == "unknown":
         weights["base_model.model.lm_head.lora_A.weight"] = torch.zeros(1)
+    elif change == "misshapen":
+        weights[name] = weights[name][:1].clone()
     else:
         weights[name] = weights[name] * torch.inf
     save_file(weights, copied / ADAPTER)
-    message = {"missing": "1 weights missing", "unknown": "does not have", "infinite": "NaN or infinity"}
+    message = {
+        "missing": "1 weights missing",
+        "unknown": "does not have",
+        "misshapen": "1 weights of another shape",
+        "infinite": "NaN or infinity",
+    }
     with pytest.raises(ModelError, match=message[change]):
         fine_tune(copied, tmp_path / "out")
 
@@ -89,8 +97,35 @@ def test_second_adapter_is_refused(seed_adapter, tmp_path):
         )
 
 
+def test_irreproducible_base_is_refused(seed_adapter, tmp_path):
+    copied = shutil.copytree(seed_adapter, tmp_path / "seed")
+    saved = json.loads((copied / "adapter_config.json").read_text())
+    saved["init_lora_weights"] = "pissa_niter_4"
+    (copied / "adapter_config.json").write_text(json.dumps(saved))
+    for use in (lambda: fine_tune(copied, tmp_path / "out"), lambda: losses(copied)):
+        with pytest.raises(ModelError, match=r"a base model that can be loaded again, .*'pissa_niter_4'"):
+            use()
+
+
+def test_adapter_names_its_base_revision(tiny, tmp_path, monkeypatch):
+    """PEFT forgets it, and the adapter would be loaded on the latest revision."""
+    model = AutoModelForImageTextToText.from_pretrained(tiny("llava").folder)
+    processor = AutoProcessor.from_pretrained(tiny("llava").folder)
+    monkeypatch.setattr(warm_start, "adapter_base", lambda *_: None)
+    monkeypatch.setattr(response_trainer, "load_model", lambda *_: model)
+    args = config(tmp_path, max_steps=1, model_init_kwargs={"revision": "v2"})
+    lora = LoraConfig(target_modules=LANGUAGE_MODEL)
+    picks = select_diverse(POOL, 4, rule=Random())
+    trainer = SelectionSFTTrainer(
+        "me/model", selection=picks, args=args, peft_config=lora, processing_class=processor
+    )
+    trainer.save_model()
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["revision"] == "v2"
+    assert lora.revision is None
+
+
 def test_layers_of_an_adapter_are_refused(seed_adapter, tmp_path):
-    with pytest.raises(ValueError, match="expected a whole fine-tune with layers=1, got PeftModel"):
+    with pytest.raises(ValueError, match="got an adapter as the model; leave out either"):
         train_seed_model(POOL, str(seed_adapter), 4, config(tmp_path), layers=1)
 
 
