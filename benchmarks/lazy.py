@@ -58,7 +58,7 @@ SEEDS = {
     (KEPT.name, 0.15): 5,
 }
 """Models to fine-tune on each pool's picks, by seed model and budget."""
-ROUNDS = 1
+ROUNDS = 2
 NAMES = (TODAY, FROZEN.name, THREE.name, SHORT.name, KEPT.name)
 
 

@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import chain, product
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -108,17 +109,16 @@ def write_page(args: argparse.Namespace) -> None:
 
 def _cost_rows(lines: Lines) -> Iterator[dict[str, Any]]:
     """CPU seconds of choosing, and the random rows of which a fine-tune costs as much."""
-    costs = {
-        (line["testbed"], line["model"]): line
-        for line in lines
-        if line.get("what") == "cost" and line["round"] == 0
-    }
     for bed in POOL_SEEDS:
-        own, whole = costs[bed, THREE.name], costs[bed, TODAY]
-        pool_rows, seconds = whole["all rows"]["rows"], whole["seed model"]
-        a_row = seconds["cpu"] / seconds["rows"]  # four epochs of the whole model, as every fine-tune here
+        of_bed = [line for line in lines if line.get("what") == "cost" and line["testbed"] == bed]
+        own = [line for line in of_bed if line["model"] == THREE.name]
+        whole = [line for line in of_bed if line["model"] == TODAY]
+        pool_rows = whole[0]["all rows"]["rows"]
+        # Four epochs of the whole model, as every fine-tune here.
+        a_row = median(line["seed model"]["cpu"] / line["seed model"]["rows"] for line in whole)
         for budget in SAME_COST:
-            training, scores = own["seed model"]["cpu"], own[f"{budget:.0%}"]["cpu"]
+            training = median(line["seed model"]["cpu"] for line in own)
+            scores = median(line[f"{budget:.0%}"]["cpu"] for line in own)
             line = {
                 "testbed": bed,
                 "budget": f"{budget:.0%}",
