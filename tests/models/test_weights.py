@@ -171,12 +171,6 @@ def test_adapters_next_to_models_are_refused(adapter, llava):
     assert "got both" in refusal(lambda: NecessityScorer(str(llava)).loaded)
 
 
-def test_adapters_are_not_fine_tuned(adapter):
-    selection = select_diverse(mixed_pool(4), 2, rule=Random())
-    args = SFTConfig(str(adapter / "out"), max_length=None, use_cpu=True, bf16=False, report_to="none")
-    assert "merge" in refusal(lambda: SelectionSFTTrainer(str(adapter), selection=selection, args=args))
-
-
 @pytest.mark.parametrize("adapter", [{}, {"use_dora": True}], ids=str, indirect=True)
 def test_an_adapter_scores_as_peft_does(adapter, llava):
     from peft import PeftModel

@@ -20,10 +20,10 @@ POOL = mixed_pool(8)
 ADAPTER = "adapter_model.safetensors"
 
 
-@pytest.fixture(scope="module")
-def seed_adapter(tiny, tmp_path_factory):
+@pytest.fixture(scope="module", params=[False, True], ids=["lora", "dora"])
+def seed_adapter(request, tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapter") / "seed"
-    lora = LoraConfig(target_modules=LANGUAGE_MODEL, init_lora_weights=False)
+    lora = LoraConfig(target_modules=LANGUAGE_MODEL, init_lora_weights=False, use_dora=request.param)
     train_seed_model(POOL, tiny("llava").folder, 4, config(folder, max_steps=2), peft_config=lora)
     return folder
 
