@@ -116,7 +116,6 @@ MODELS = {
         SeedModel("12.5%, 2 of 4 layers, vision frozen, 2 epochs", 0.125, 2, layers=2, frozen=True),
         SeedModel("12.5%, 1 of 4 layers", 0.125, layers=1),
         SeedModel("12.5%, 3 of 4 layers kept, vision frozen, 2 epochs", 0.125, 2, kept=3, frozen=True),
-        SeedModel("12.5%, 2 of 4 layers kept, vision frozen, 2 epochs", 0.125, 2, kept=2, frozen=True),
         SeedModel("second round", BUDGET, second=True),
     )
 }

@@ -17,9 +17,9 @@ from hf_vitselect.evaluation.trials import Setup, Trial, slug
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.revisions import adapter_base
 from hf_vitselect.models.vlm import longest_row
-from hf_vitselect.training.checks import checked_args, find_unusable, refuse_long_rows
+from hf_vitselect.training.checks import checked_args, find_unusable, model_revision, refuse_long_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-from hf_vitselect.training.response_trainer import processor_of
+from hf_vitselect.training.loading import processor_of
 from hf_vitselect.training.warm_start import refuse_second_adapter
 
 _TABLE = ("pool", "rows", "overlap")
@@ -67,7 +67,7 @@ def refuse_unable(setup: Setup) -> None:
     refuse_second_adapter(setup.model, setup.args, setup.peft_config)
     checks = [given.check for given in setup.evaluations.values() if hasattr(given, "check")]
     if checks:
-        revision = (setup.args.model_init_kwargs or {}).get("revision")
+        revision = model_revision(setup.args)
         model, revision = adapter_base(setup.model, revision) or (setup.model, revision)
         config = AutoConfig.from_pretrained(
             model, revision=revision, trust_remote_code=setup.args.trust_remote_code

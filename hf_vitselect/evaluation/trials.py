@@ -20,6 +20,7 @@ from hf_vitselect.progress import no_library_bars
 from hf_vitselect.resume import Run, last_whole_checkpoint
 from hf_vitselect.selection.selection import Selection
 from hf_vitselect.training import SelectionSFTTrainer
+from hf_vitselect.training.checks import model_revision
 
 # Arguments that affect only output and logging, not the trained model; and the seed, which is the trial's.
 _NO_SETTING = re.compile(
@@ -49,7 +50,7 @@ class Setup:
 
     def __post_init__(self) -> None:
         self.training = {
-            "model": identify(self.model, (self.args.model_init_kwargs or {}).get("revision")),
+            "model": identify(self.model, model_revision(self.args)),
             "processor": self.processor and identify(self.processor),
             "end_of_turn": self.end_of_turn,
             "args": _plain(self.args),

@@ -96,6 +96,11 @@ def checked_args(args: SFTConfig, evaluates: bool) -> SFTConfig:
     return args
 
 
+def model_revision(args: SFTConfig) -> str | None:
+    """The revision of the model to fine-tune."""
+    return (args.model_init_kwargs or {}).get("revision")
+
+
 def _check_numbers(args: SFTConfig) -> None:
     """Refuse numbers with which a training would fail at its first step or end without one."""
     positive = ["per_device_train_batch_size", "gradient_accumulation_steps", "max_length"]

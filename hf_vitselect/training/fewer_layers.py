@@ -1,5 +1,6 @@
 """A smaller model of the same weights: without its deepest decoder layers, except the last."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -53,6 +54,17 @@ def keep_layers(model: Any, count: int, inputs: Mapping[str, torch.Tensor]) -> A
             weight.requires_grad_(trained[name])
     smaller.generation_config = model.generation_config
     return smaller.train(model.training)
+
+
+def warn_without_layers(model: Any) -> None:
+    """Warn of a model that was made smaller to score."""
+    config = model.config
+    if kept := getattr(config, KEPT, None):
+        warnings.warn(
+            f"{config.name_or_path} has only {len(kept)} of the decoder layers of a larger model: a seed "
+            "model made with `layers` is made to score, and the larger one may learn more",
+            stacklevel=3,
+        )
 
 
 def _decoder_layers(model: Any) -> tuple[torch.nn.ModuleList, str]:

@@ -1,45 +1,32 @@
 """TRL's SFTTrainer with the loss on the response tokens the scorers count."""
 
-import copy
 import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from datasets import Dataset
 from huggingface_hub import ModelCard
-from transformers import (
-    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
-    ProgressCallback,
-    Trainer,
-    set_seed,
-)
+from transformers import ProgressCallback, Trainer
 from trl import SFTConfig, SFTTrainer
-from trl.trainer.utils import create_model_from_path
 
 from hf_vitselect.errors import AllRefusedError, ModelError, RowError, counted, shown
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn
-from hf_vitselect.models.processors import load_processor
-from hf_vitselect.models.revisions import adapter_base, refuse_revision
-from hf_vitselect.models.weights import load_errors, load_whole, refuse_unknown_dtype
+from hf_vitselect.models.weights import load_whole
 from hf_vitselect.report.model_card import model_quick_start
 from hf_vitselect.training.checks import checked_args, find_unusable, refuse_long_rows
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
-from hf_vitselect.training.fewer_layers import KEPT
+from hf_vitselect.training.fewer_layers import KEPT, warn_without_layers
 from hf_vitselect.training.frozen import frozen_modules
+from hf_vitselect.training.loading import load_model, processor_of
 from hf_vitselect.training.saved_paths import without_local_paths
 from hf_vitselect.training.training_bar import TrainingBar
-from hf_vitselect.training.warm_start import refuse_second_adapter, with_trainable_adapter
+from hf_vitselect.training.warm_start import refuse_second_adapter, with_revision
 
 
 class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
@@ -97,7 +84,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         args = checked_args(args or SFTConfig(max_length=None), evaluates=eval_dataset is not None)
         if isinstance(model, (str, os.PathLike)):
             refuse_second_adapter(str(model), args, peft_config)
-            peft_config = _with_revision(peft_config, args)
+            peft_config = with_revision(peft_config, args)
         processing_class = processor_of(model, args, processing_class)
         if args.eos_token is not None:  # TRL does so too, but too late for the collator
             getattr(processing_class, "tokenizer", processing_class).eos_token = args.eos_token
@@ -113,7 +100,7 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
             eval_dataset = _usable(eval_dataset, collator, args)
         if isinstance(model, (str, os.PathLike)):
             model = load_model(str(model), args, quantization_config)
-            _warn_without_layers(model)
+            warn_without_layers(model)
             args.model_init_kwargs = quantization_config = None
         super().__init__(
             model=model,
@@ -240,65 +227,6 @@ class ResponseSFTTrainer(SFTTrainer):  # type: ignore[misc]
         with torch.no_grad():
             for name, weights in saved.state_dict().items():
                 own[name].copy_(weights)
-
-
-def processor_of(model: Any, args: SFTConfig, processor: Any = None) -> Any:
-    """Load the processor of the model to train, at the model's revision, or the given one."""
-    if processor is not None and not isinstance(processor, (str, os.PathLike)):
-        return processor
-    revision = None
-    if processor is None:
-        processor = model if isinstance(model, (str, os.PathLike)) else model.config.name_or_path
-        revision = (args.model_init_kwargs or {}).get("revision")
-    refuse_revision(str(processor), revision)
-    return load_processor(str(processor), revision=revision, trust_remote_code=args.trust_remote_code)
-
-
-def load_model(model: str, args: SFTConfig, quantization_config: Any = None) -> Any:
-    """Load a model as TRL does, or an adapter to be trained further; refuse missing weights."""
-    options: dict[str, Any] = {"trust_remote_code": args.trust_remote_code, "use_safetensors": None}
-    options |= args.model_init_kwargs or {}
-    if quantization_config is not None:
-        options["quantization_config"] = quantization_config
-    # Each process holds the whole model on its own device.
-    if args.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
-        options["device_map"] = None
-    refuse_unknown_dtype(options.get("dtype"))
-    revision = options.get("revision")
-    if (base := adapter_base(model, revision)) is not None:
-        of_base = copy.copy(args)
-        of_base.model_init_kwargs = options | {"revision": base[1]}
-        return with_trainable_adapter(load_model(base[0], of_base), model, revision)
-    with load_errors(model):
-        config = AutoConfig.from_pretrained(
-            model, revision=options.get("revision"), trust_remote_code=options["trust_remote_code"]
-        )
-        mapped = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-        kind = AutoModelForImageTextToText if mapped else AutoModelForCausalLM
-        set_seed(args.seed)
-        whole = SimpleNamespace(from_pretrained=partial(load_whole, kind))
-        return create_model_from_path(model, whole, **options)
-
-
-def _with_revision(peft_config: Any, args: SFTConfig) -> Any:
-    """Let an adapter name the revision of its base model, which PEFT would forget."""
-    revision = (args.model_init_kwargs or {}).get("revision")
-    if peft_config is None or revision in (None, "main"):
-        return peft_config
-    peft_config = copy.copy(peft_config)
-    peft_config.revision = revision
-    return peft_config
-
-
-def _warn_without_layers(model: Any) -> None:
-    """Warn of a model that was made smaller to score."""
-    config = model.config
-    if kept := getattr(config, KEPT, None):
-        warnings.warn(
-            f"{config.name_or_path} has only {len(kept)} of the decoder layers of a larger model: a seed "
-            "model made with `layers` is made to score, and the larger one may learn more",
-            stacklevel=3,
-        )
 
 
 def _without(

@@ -20,7 +20,8 @@ from hf_vitselect.models.options import EndOfTurn
 from hf_vitselect.models.score_net import ScoreNet
 from hf_vitselect.training.checks import find_unusable
 from hf_vitselect.training.collator import IGNORED, ResponseCollator, undecoded_rows
-from hf_vitselect.training.response_trainer import ResponseSFTTrainer, processor_of
+from hf_vitselect.training.loading import processor_of
+from hf_vitselect.training.response_trainer import ResponseSFTTrainer
 
 _FOLDER = "score_net"
 _PREFIX = "score_net."

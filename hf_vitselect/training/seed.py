@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from peft import PeftModel
 from trl import SFTConfig
 
 from hf_vitselect.call_text import write_call
@@ -25,7 +24,6 @@ from hf_vitselect.errors import (
 )
 from hf_vitselect.models.encoding import Encoder
 from hf_vitselect.models.options import EndOfTurn
-from hf_vitselect.models.revisions import adapter_base
 from hf_vitselect.rules import Random
 from hf_vitselect.selection.budget import budget_rows
 from hf_vitselect.selection.method import Method
@@ -36,9 +34,10 @@ from hf_vitselect.training.checks import check_rows, checked_args
 from hf_vitselect.training.collator import ResponseCollator, undecoded_rows
 from hf_vitselect.training.fewer_layers import keep_layers
 from hf_vitselect.training.frozen import frozen_vision
-from hf_vitselect.training.response_trainer import load_model, processor_of
+from hf_vitselect.training.loading import load_model, processor_of
 from hf_vitselect.training.seed_rows import ROWS_FILE, save_seed_rows
 from hf_vitselect.training.sft import SelectionSFTTrainer
+from hf_vitselect.training.warm_start import is_adapter
 
 
 def train_seed_model(
@@ -122,10 +121,8 @@ def train_seed_model(
 
 def _refuse_partial_training(model: Any, args: SFTConfig, **options: Any) -> None:
     """Refuse what cannot do without layers: an adapter would later be loaded on the whole base model."""
-    revision = (args.model_init_kwargs or {}).get("revision")
     given = [name for name, value in options.items() if value is not None]
-    by_name = isinstance(model, (str, os.PathLike))
-    if isinstance(model, PeftModel) or (by_name and adapter_base(str(model), revision) is not None):
+    if is_adapter(model, args):
         given.append("an adapter as the model")
     if given:
         raise ValueError(
